@@ -1,0 +1,293 @@
+"""Answers of base and tuned models: many requests at once, each with its own sampling and seed. Knows torch alone.
+
+Requests for one model share every forward pass: new ones are prefilled and join the running batch between two tokens,
+finished ones leave it. Written here rather than taken from transformers' continuous batching because that takes the
+seed, top_p and top_k of the whole engine, not of a request, and serves one set of weights; a lesson needs the same seed
+in every column and several models side by side. Tuned models are the base with the adapter merged in.
+
+    engine = Engine(); engine.start()
+    answer = engine.submit(Request(...), on_piece=print); answer.cancel()
+"""
+
+import logging
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from cookbook.errors import CookbookError
+from cookbook.local import models
+
+MAX_ROWS = 16  # requests of one model that share a forward pass
+MAX_MODELS = 8  # models kept in memory
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A bit of an answer. Token counts are cumulative; the last piece has a finish reason, or an error."""
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One chat request. `adapter` is a PEFT folder or None for the base itself; temperature 0 is greedy."""
+
+    base: models.Base
+    adapter: Path | None
+    messages: list[dict]
+    max_tokens: int | None = None
+    temperature: float = 0.7
+    top_p: float = 0.7
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass
+class Answer:
+    """A request on its way."""
+
+    request: Request
+    on_piece: Callable[[Piece], None]
+    ids: list[int] = field(default_factory=list)
+    out: list[int] = field(default_factory=list)
+    sent: int = 0
+    limit: int = 0
+    generator: torch.Generator | None = None
+    cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class TooLong(CookbookError, ValueError):
+    """The prompt fills the model's context."""
+
+
+class Engine:
+    """One thread that owns all models. Models are loaded at their first request and kept, the least used dropped."""
+
+    def __init__(self):
+        self._new: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._batches: OrderedDict[tuple, _Batch] = OrderedDict()
+        self._thread = threading.Thread(target=self._run, name="chat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def submit(self, request: Request, on_piece: Callable[[Piece], None]) -> Answer:
+        """Queue a request; `on_piece` is called from the engine's thread."""
+        answer = Answer(request, on_piece)
+        self._new.put(answer)
+        return answer
+
+    def _run(self) -> None:
+        while True:
+            busy = any(b.running or b.waiting for b in self._batches.values())
+            self._take_new(wait=not busy)
+            for batch in list(self._batches.values()):
+                if batch.running or batch.waiting:
+                    try:
+                        batch.advance()
+                    except Exception as error:  # one broken batch must not end the engine
+                        log.exception("a batch failed")
+                        batch.fail(error)
+
+    def _take_new(self, wait: bool) -> None:
+        while wait or not self._new.empty():
+            answer = self._new.get()
+            wait = False
+            try:
+                self._batch_of(answer.request).admit(answer)
+            except Exception as error:
+                if not isinstance(error, CookbookError):
+                    log.exception("a request could not start")
+                answer.on_piece(Piece("", len(answer.ids), 0, "stop", error=str(error)))
+
+    def _batch_of(self, request: Request) -> "_Batch":
+        key = (request.base.source, request.adapter)
+        if key not in self._batches:
+            model, tokenizer = models.load(request.base)
+            if request.adapter:
+                from peft import PeftModel
+
+                model = PeftModel.from_pretrained(model, request.adapter).merge_and_unload()
+            self._batches[key] = _Batch(model, tokenizer)
+            idle = [k for k, b in self._batches.items() if not (b.running or b.waiting) and k != key]
+            for old in idle[: max(0, len(self._batches) - MAX_MODELS)]:
+                del self._batches[old]
+        self._batches.move_to_end(key)
+        return self._batches[key]
+
+
+class _Batch:
+    """The requests of one model that are being answered.
+
+    `_cache` holds keys and values of shape (rows, heads, width, size), `_mask` is (rows, width) and 0 where a row's
+    left padding is; `_positions` and `_tokens` are (rows,): where each row's next token goes, and which it is.
+    """
+
+    def __init__(self, model, tokenizer):
+        self.model, self.tokenizer = model, tokenizer
+        self.waiting: list[Answer] = []
+        self.running: list[Answer] = []
+        self._cache = DynamicCache(config=model.config)
+        self._mask = self._positions = self._tokens = torch.empty(0)
+        self._context = model.config.max_position_embeddings
+        ends = model.generation_config.eos_token_id
+        self._ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])}
+
+    def admit(self, answer: Answer) -> None:
+        """Lay out the prompt and wait for the next step.
+
+        Raises:
+            TooLong: if no room is left for an answer.
+        """
+        request = answer.request
+        prompt = self.tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
+        answer.ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        room = self._context - len(answer.ids)
+        if room < 1:
+            raise TooLong(f"{len(answer.ids)} tokens, context {self._context}")
+        answer.limit = min(request.max_tokens or room, room)
+        answer.generator = torch.Generator(device=self.model.device)
+        if request.seed is None:
+            answer.generator.seed()
+        else:
+            answer.generator.manual_seed(request.seed)
+        self.waiting.append(answer)
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """One token for every running request; room is given to those that wait."""
+        self._drop([a.cancelled for a in self.running])
+        self.waiting = [a for a in self.waiting if not a.cancelled]
+        if self.running:
+            self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.running), 1)], dim=1)
+            out = self.model(
+                input_ids=self._tokens[:, None],
+                attention_mask=self._mask,
+                position_ids=self._positions[:, None],
+                past_key_values=self._cache,
+            )
+            self._positions = self._positions + 1
+            self._tokens = self._choose(self.running, out.logits[:, -1])
+            self._drop([self._deliver(a) for a in self.running])
+        room = MAX_ROWS - len(self.running)
+        joining, self.waiting = self.waiting[:room], self.waiting[room:]
+        if joining:
+            self._join(joining)
+
+    def fail(self, error: Exception) -> None:
+        """End every request of this batch with the error."""
+        for answer in [*self.running, *self.waiting]:
+            answer.on_piece(Piece("", len(answer.ids), len(answer.out), "stop", error=repr(error)))
+        self.waiting = []
+        self._drop([True] * len(self.running))
+
+    def _join(self, joining: list[Answer]) -> None:
+        width = max(len(a.ids) for a in joining)
+        device = self.model.device
+        ids = torch.tensor([[self._ends_any()] * (width - len(a.ids)) + a.ids for a in joining], device=device)
+        mask = torch.tensor([[0] * (width - len(a.ids)) + [1] * len(a.ids) for a in joining], device=device)
+        cache = DynamicCache(config=self.model.config)
+        out = self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            logits_to_keep=1,
+        )
+        tokens = self._choose(joining, out.logits[:, -1])
+        positions = mask.sum(1)
+        if self.running:
+            self._mask, mask = _same_width(self._mask, mask)
+            for mine, new in zip(self._cache.layers, cache.layers, strict=True):
+                mine.keys = torch.cat(_same_width(mine.keys, new.keys, dim=2))
+                mine.values = torch.cat(_same_width(mine.values, new.values, dim=2))
+            self._mask = torch.cat([self._mask, mask])
+            self._positions = torch.cat([self._positions, positions])
+            self._tokens = torch.cat([self._tokens, tokens])
+        else:
+            self._cache, self._mask, self._positions, self._tokens = cache, mask, positions, tokens
+        self.running += joining
+        self._drop([False] * (len(self.running) - len(joining)) + [self._deliver(a) for a in joining])
+
+    def _ends_any(self) -> int:
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
+
+    def _drop(self, gone: list[bool]) -> None:
+        """Take rows out of the batch, and the columns that only they used."""
+        if not any(gone):
+            return
+        self.running = [a for a, g in zip(self.running, gone, strict=True) if not g]
+        keep = torch.tensor([not g for g in gone], device=self._mask.device)
+        self._positions, self._tokens, self._mask = self._positions[keep], self._tokens[keep], self._mask[keep]
+        first = int(self._mask.any(0).int().argmax()) if self.running else self._mask.shape[1]
+        self._mask = self._mask[:, first:]
+        for layer in self._cache.layers:
+            layer.keys, layer.values = layer.keys[keep][:, :, first:], layer.values[keep][:, :, first:]
+
+    def _choose(self, answers: list[Answer], logits: Tensor) -> Tensor:
+        """The next token of each row, (rows,): the likeliest, or drawn by the row's own temperature and generator."""
+        tokens = logits.argmax(-1)
+        for i, answer in enumerate(answers):
+            if answer.request.temperature > 0:
+                tokens[i] = _draw(logits[i].float(), answer.request, answer.generator)
+            answer.out.append(int(tokens[i]))
+        return tokens
+
+    def _deliver(self, answer: Answer) -> bool:
+        """Send the text that is certain by now; whether the answer is at its end."""
+        ended = answer.out[-1] in self._ends
+        text = self.tokenizer.decode(answer.out[:-1] if ended else answer.out, skip_special_tokens=True)
+        reason = "stop" if ended else "length" if len(answer.out) >= answer.limit else None
+        for stop in answer.request.stop:
+            if (at := text.find(stop)) >= 0:
+                text, reason = text[:at], "stop"
+        certain = len(text) if reason else len(text) - _held_back(text, answer.request.stop)
+        piece, answer.sent = text[answer.sent : certain], max(answer.sent, certain)
+        if piece or reason:
+            answer.on_piece(Piece(piece, len(answer.ids), len(answer.out), reason))
+        return reason is not None
+
+
+def _held_back(text: str, stops: tuple[str, ...]) -> int:
+    """How many characters at the end may still change: half a character, or the beginning of a stop text."""
+    unfinished = len(text) - len(text.rstrip("\ufffd"))
+    begun = [n for stop in stops for n in range(1, len(stop)) if text.endswith(stop[:n])]
+    return max([unfinished, *begun])
+
+
+def _draw(logits: Tensor, request: Request, generator: torch.Generator) -> Tensor:
+    chances = torch.softmax(logits / request.temperature, -1)
+    chances, order = chances.sort(descending=True)
+    if request.top_k:
+        chances[request.top_k :] = 0
+    # Keep the smallest set whose mass reaches top_p; the likeliest token always stays.
+    chances[1:][chances.cumsum(-1)[:-1] >= request.top_p] = 0
+    return order[torch.multinomial(chances, 1, generator=generator)[0]]
+
+
+def _same_width(a: Tensor, b: Tensor, dim: int = 1) -> tuple[Tensor, Tensor]:
+    """Both padded with zeros on the left of `dim` to the wider of the two."""
+    width = max(a.shape[dim], b.shape[dim])
+
+    def widen(t: Tensor) -> Tensor:
+        shape = list(t.shape)
+        shape[dim] = width - shape[dim]
+        return torch.cat([t.new_zeros(shape), t], dim=dim)
+
+    return widen(a), widen(b)

@@ -1,0 +1,77 @@
+"""The base models of the embedded service: which there are, and how one is loaded.
+
+The tiny base lies in `data/models/`; any other Qwen2.5-style checkpoint comes by folder or hub name through
+`COOKBOOK_BASE_MODEL`. A base may carry a learning-rate scale: the guide's 0.0001 is meant for billions of parameters,
+the tiny base needs thirty times as much to learn the same in the same number of steps. The scale is applied inside,
+and every plan and event shows the rate that is really used.
+
+Only `load` needs torch, and imports it itself.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cookbook.errors import ModelError, say
+from cookbook.paths import DATA
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model: its public name, where its weights are (a folder or a hub name), its learning-rate scale."""
+
+    id: str
+    source: str
+    learning_rate_scale: float = 1.0
+
+
+def bases() -> list[Base]:
+    """The base to use first, then the others."""
+    found = [_tiny(folder) for folder in sorted((DATA / "models").glob("*/cookbook.json"))]
+    if chosen := os.environ.get("COOKBOOK_BASE_MODEL"):
+        folder = Path(chosen).expanduser()
+        name = folder.name if folder.is_dir() else chosen
+        found.insert(0, Base(name, str(folder.resolve()) if folder.is_dir() else chosen))
+    return found
+
+
+def _tiny(card: Path) -> Base:
+    facts = json.loads(card.read_text(encoding="utf-8"))
+    return Base(facts["id"], str(card.parent), facts["learning_rate_scale"])
+
+
+def load(base: Base):
+    """The model in evaluation mode and its tokenizer: float32 on a CPU, bfloat16 on a GPU.
+
+    Raises:
+        ModelError: the folder or hub cannot be read, or there is no chat template.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    gpu = torch.cuda.is_available()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.source)
+        model = AutoModelForCausalLM.from_pretrained(base.source, dtype=torch.bfloat16 if gpu else torch.float32)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            say(
+                f"读不到基础模型 {base.id}：{_first_line(error)}。检查 COOKBOOK_BASE_MODEL；连不上 hub 时设 HF_ENDPOINT 用镜像，"
+                "或先下载再填本地文件夹",
+                f"cannot load the base model {base.id}: {_first_line(error)}. Check COOKBOOK_BASE_MODEL; if the hub is out of "
+                "reach, set HF_ENDPOINT to a mirror or give a local folder",
+            )
+        ) from error
+    if not tokenizer.chat_template:
+        raise ModelError(
+            say(
+                f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
+                f"the base model {base.id} has no chat template: choose an Instruct version",
+            )
+        )
+    return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]

@@ -1,0 +1,123 @@
+"""One training process: reads a job from the store, trains it, writes what happens back.
+
+    python -m cookbook.local.worker HOME JOB
+
+A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on from its last
+checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step.
+"""
+
+import contextlib
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from cookbook import data
+from cookbook.errors import CookbookError, say
+from cookbook.local import models
+from cookbook.local.store import TERMINAL, Job, Store
+
+
+def folder_of(home: Path, job_id: str) -> Path:
+    """Where a job's adapters and its state lie."""
+    return home / "jobs" / job_id
+
+
+def lock_of(home: Path, job_id: str) -> FileLock:
+    """Held by the job's worker as long as it lives."""
+    folder_of(home, job_id).parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder_of(home, job_id).with_suffix(".lock"), blocking=False)
+
+
+def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
+    """(train, validation) rows: by the given validation file, else by share, seeded."""
+    read = lambda file_id: data.check_bytes(store.file_content(file_id), store.file(file_id).filename).rows  # noqa: E731
+    if job.validation_file:
+        return read(job.training_file), read(job.validation_file)
+    return data.split(read(job.training_file), job.validation_split, seed=job.seed)
+
+
+def run_job(store: Store, home: Path, job: Job, train) -> None:
+    """Train one job to its end; `train` is `cookbook.local.train.train` or, in tests, a short stand-in."""
+    store.advance(job.id, "running", say("训练开始", "Fine-tuning job started"))
+    base = next((b for b in models.bases() if b.id == job.base), None)
+    if base is None:
+        text = say(f"基础模型 {job.base} 不在了", f"the base model {job.base} is gone")
+        store.advance(job.id, "failed", text, error={"code": "model_missing", "message": text, "param": "model"})
+        return
+    try:
+        train_rows, valid_rows = rows_of(store, job)
+        happenings = train(
+            base, train_rows, valid_rows, job.hyperparameters, folder=folder_of(home, job.id), seed=job.seed
+        )
+        with contextlib.closing(happenings):
+            for happening in happenings:
+                if not _write_down(store, home, job, base, happening):
+                    break
+    except CookbookError as error:
+        problem = {"code": "invalid_training_file", "message": str(error), "param": "training_file"}
+        store.advance(job.id, "failed", str(error), error=problem)
+    if store.job(job.id).status in TERMINAL:
+        shutil.rmtree(folder_of(home, job.id), ignore_errors=True)
+
+
+def _write_down(store: Store, home: Path, job: Job, base: models.Base, happening) -> bool:
+    """Put what happened into the store; whether to go on."""
+    facts = {k: v for k, v in asdict(happening).items() if k != "folder"}
+    match type(happening).__name__:
+        case "Started":
+            text = say(
+                "{train_rows} 条训练，{valid_rows} 条验证，共 {total_steps} 步；{trained_share:.0%} 的 token 参与训练，"
+                "实际学习速率 {learning_rate_used:g}",
+                "{train_rows} rows to train, {valid_rows} to validate, {total_steps} steps; {trained_share:.0%} of the "
+                "tokens are trained on, learning rate really used {learning_rate_used:g}",
+            )
+            facts["learning_rate_scale"] = base.learning_rate_scale
+            store.add_event(job.id, text.format(**facts), data=facts)
+        case "Step":
+            loss = "" if happening.valid_loss is None else f", valid_loss {happening.valid_loss:.4f}"
+            text = f"Step {happening.step}/{happening.total_steps}: train_loss {happening.train_loss:.4f}{loss}"
+            return store.add_metrics(job.id, facts, text)
+        case "Checkpoint":
+            text = say(f"第 {happening.epoch} 轮的检查点", f"Checkpoint of epoch {happening.epoch}")
+            store.add_checkpoint(job, happening.step, _keep(home, job, happening), _losses(happening), text)
+        case "Finished":
+            text = say(f"训练完成，新模型 {job.model}", f"The job has successfully completed: {job.model}")
+            kept = _keep(home, job, happening)
+            store.finish(job, happening.step, kept, _losses(happening), happening.trained_tokens, facts, text)
+    return True
+
+
+def _losses(happening) -> dict:
+    return {"train_loss": happening.train_loss, "valid_loss": happening.valid_loss}
+
+
+def _keep(home: Path, job: Job, checkpoint) -> str:
+    """Copy an adapter out of the job's folder to where finished models live; its name there."""
+    name = f"{job.id}-step_{checkpoint.step}"
+    part, target = home / "models" / f"{name}.part", home / "models" / name
+    if not target.exists():
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(checkpoint.folder, part)
+        part.rename(target)
+    return name
+
+
+def main(home: Path, job_id: str) -> int:
+    store = Store(home / "service.db")
+    try:
+        with lock_of(home, job_id):
+            job = store.job(job_id)
+            if job.status in ("queued", "running") and job.wanted == "run":
+                from cookbook.local.train import train
+
+                run_job(store, home, job, train)
+    except Timeout:
+        return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
