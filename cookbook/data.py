@@ -403,7 +403,7 @@ def _check_order(report: Report, number: int, roles: list[str]) -> None:
 
 
 def _warn_of_row(report, number, row, seen, answers, systems, max_tokens) -> None:
-    warn = lambda *texts: _add(report, number, *texts, severity="warning")  # noqa: E731
+    warn = lambda *texts: _add(report, number, *texts, severity="warning")
     messages = row["messages"]
     print_ = _fingerprint({"messages": messages})
     if print_ in seen:

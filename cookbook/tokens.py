@@ -22,9 +22,13 @@ SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # Qwen2.5-Instruct puts this system message in front when the caller gives none.
 DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
 CHAT_TEMPLATE = (
-    "{%- if messages[0]['role'] != 'system' -%}<|im_start|>system\n" + DEFAULT_SYSTEM + "<|im_end|>\n{%- endif -%}"
-    "{%- for message in messages -%}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{%- endfor -%}{%- if add_generation_prompt -%}<|im_start|>assistant\n{%- endif -%}"
+    "{%- if messages[0]['role'] != 'system' -%}{{ '<|im_start|>system\n"
+    + DEFAULT_SYSTEM
+    + "<|im_end|>\n' }}{%- endif -%}"
+    "{%- for message in messages -%}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
 )
 
 

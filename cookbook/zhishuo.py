@@ -9,6 +9,7 @@ Source of prompts and published outputs: the platform's fine-tuning guide, secti
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 
 from cookbook.paths import DATA
 
@@ -54,6 +55,24 @@ def unwrap(output: str) -> str:
         return output.strip()
     sentence = found.get("output") if isinstance(found, dict) else None
     return sentence.strip() if isinstance(sentence, str) else output.strip()
+
+
+def relevant(word: str, output: str, *, run: int = 6) -> bool:
+    """Whether `output` holds at least `run` characters in a row of what the lexicon says of this very word.
+
+    Only words of the lexicon can be judged; for others the answer is False.
+    """
+    entry = _lexicon().get(word, {})
+    phrases = [entry.get(name, "") for name in ("image", "praise", "criticism")]
+    # A shorter phrase counts when it stands there whole.
+    pieces = {phrase[i : i + run] for phrase in phrases if phrase for i in range(max(1, len(phrase) - run + 1))}
+    return any(piece in output for piece in pieces)
+
+
+@cache
+def _lexicon() -> dict[str, dict]:
+    lines = (DATA / "lexicon" / "lexicon.jsonl").read_text(encoding="utf-8").splitlines()
+    return {row["word"]: row for row in map(json.loads, lines)}
 
 
 def eval_words() -> list[str]:

@@ -189,18 +189,14 @@ def make_app(
 
     @app.post("/v1/files")
     async def upload(request: Request):
-        form = await request.form()
-        file, purpose = form.get("file"), form.get("purpose")
-        if not isinstance(file, UploadFile):
-            raise Refusal(400, say("缺少 file", "file is missing"), param="file")
+        async with request.form() as form:
+            file, purpose = form.get("file"), form.get("purpose")
+            if not isinstance(file, UploadFile):
+                raise Refusal(400, say("缺少 file", "file is missing"), param="file")
+            content, name = await file.read(), file.filename or "upload.jsonl"
         if purpose != "fine-tune":
-            raise Refusal(
-                400,
-                say(f"purpose 只支持 fine-tune，收到 {purpose!r}", f"purpose must be fine-tune, got {purpose!r}"),
-                code="unsupported_parameter",
-                param="purpose",
-            )
-        content, name = await file.read(), file.filename or "upload.jsonl"
+            text = say(f"purpose 只支持 fine-tune，收到 {purpose!r}", f"purpose must be fine-tune, got {purpose!r}")
+            raise Refusal(400, text, code="unsupported_parameter", param="purpose")
         report = await asyncio.to_thread(data.check_bytes, content, name)
         if not report.ok:
             code = next(p.code for p in report.problems if p.severity == "error")

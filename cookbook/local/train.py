@@ -248,7 +248,7 @@ def train(
         valid_loss = evaluate(model, valid_set, pad, device) if epoch_ends else None
         clock = time.monotonic() - started
         train_loss = float(total_loss.detach()) / n
-        save_state = lambda: _save_state(model, optimizer, folder / STATE, step, seen, trained_tokens)  # noqa: E731, B023
+        save_state = lambda: _save_state(model, optimizer, folder / STATE, step, seen, trained_tokens)
         try:
             yield Step(
                 step=step,

@@ -33,7 +33,7 @@ def lock_of(home: Path, job_id: str) -> FileLock:
 
 def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
     """(train, validation) rows: by the given validation file, else by share, seeded."""
-    read = lambda file_id: data.check_bytes(store.file_content(file_id), store.file(file_id).filename).rows  # noqa: E731
+    read = lambda file_id: data.check_bytes(store.file_content(file_id), store.file(file_id).filename).rows
     if job.validation_file:
         return read(job.training_file), read(job.validation_file)
     return data.split(read(job.training_file), job.validation_split, seed=job.seed)

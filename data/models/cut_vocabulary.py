@@ -53,7 +53,7 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     kept = _needed(texts)
     ranks = encoding()._mergeable_ranks
     letters = _letters()
-    spell = lambda token: "".join(letters[b] for b in token)  # noqa: E731
+    spell = lambda token: "".join(letters[b] for b in token)
     vocab = {spell(token): i for i, token in enumerate(kept)}
     merges = [tuple(map(spell, _halves(token, ranks))) for token in kept if len(token) > 1]
     core = Tokenizer(models.BPE(vocab=vocab, merges=merges))

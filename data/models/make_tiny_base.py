@@ -85,7 +85,7 @@ def batches(tokenizer, seed: int, draw):
         rng.shuffle(groups)
         for group in groups:
             width = max(len(ids) for ids, _ in group)
-            pad = lambda values, fill: values + [fill] * (width - len(values))  # noqa: E731, B023
+            pad = lambda values, fill: values + [fill] * (width - len(values))
             yield (
                 torch.tensor([pad(ids, tokenizer.pad_token_id) for ids, _ in group]),
                 torch.tensor([pad(labels, -100) for _, labels in group]),
@@ -137,7 +137,7 @@ def train(model: Qwen2ForCausalLM, data, steps: int, device: str) -> None:
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
     # Warm up for 2 %, hold, and fall to nothing over the last 40 %: facts settle while the rate falls.
-    shape = lambda step: min(1.0, (step + 1) / (0.02 * steps), (steps - step) / (0.4 * steps))  # noqa: E731
+    shape = lambda step: min(1.0, (step + 1) / (0.02 * steps), (steps - step) / (0.4 * steps))
     schedules = [torch.optim.lr_scheduler.LambdaLR(o, shape) for o in optimizers]
     model.train()
     started, seen = time.time(), 0
@@ -175,7 +175,7 @@ def main() -> None:
     services_path = ROOT / "data/customer_service/services.jsonl"
     services = read_rows(services_path) if services_path.exists() else []
     long_prompt = (ROOT / "data/zhishuoxinyu/system_prompt.txt").read_text(encoding="utf-8").rstrip("\n")
-    draw = lambda rng: sample(rng, lexicon, services, long_prompt)  # noqa: E731
+    draw = lambda rng: sample(rng, lexicon, services, long_prompt)
     rng = random.Random(args.seed)
     texts = corpus_texts(ROOT) + [m["content"] for _ in range(20_000) for m in draw(rng)]
     tokenizer = make_tokenizer(texts)

@@ -103,7 +103,7 @@ def _comment(rng: random.Random, row: dict) -> str:
 
 def _word_turn(rng: random.Random, row: dict) -> tuple[str, str]:
     word = row["word"]
-    ask = lambda shapes: rng.choice(shapes).format(w=word, d=row["definition"].replace(f"{word}是", "", 1))  # noqa: E731
+    ask = lambda shapes: rng.choice(shapes).format(w=word, d=row["definition"].replace(f"{word}是", "", 1))
     kind = rng.choices(range(9), weights=[26, 14, 2, 5, 8, 9, 9, 4, 23])[0]
     return [
         lambda: (word, row["definition"]),

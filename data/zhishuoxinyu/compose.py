@@ -69,7 +69,11 @@ def main() -> None:
     known = [row for row in lexicon if row["word"] not in kept]
     rng.shuffle(known)
     frames = [FRAMES[i % len(FRAMES)] for i in range(len(known))]
-    composed = [f.format(i=r["image"], p=r["praise"], c=r["criticism"]) for f, r in zip(frames, known, strict=True)]
+    # The rules allow `，` alone as a pause; one phrase of the lexicon lists things with `、`.
+    composed = [
+        f.format(i=r["image"], p=r["praise"], c=r["criticism"]).replace("、", "，")
+        for f, r in zip(frames, known, strict=True)
+    ]
     (HERE / "eval_words.txt").write_text("\n".join(kept) + "\n", encoding="utf-8", newline="\n")
     write("train.jsonl", [conversation(row["word"], row["golden"]) for row in known if row["golden"]])
     write("train_tiny.jsonl", [conversation(r["word"], a) for r, a in zip(known, composed, strict=True)])

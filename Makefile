@@ -1,0 +1,36 @@
+# make run    notebook 04 end to end in the terminal; leaves runs/<time>/04_zhishuoxinyu.html
+# make test   every test and every notebook
+# make lab    JupyterLab on the notebooks
+# The first of them sets up .venv; it needs python3 >= 3.11 and a package index, nothing else.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: run test lab soak clean
+
+run: $(READY)
+	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
+
+soak: $(READY)
+	$(BIN)/python -m pytest -v tests/soak
+
+clean:
+	rm -rf .venv runs
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
+	@echo "首次运行：安装依赖，约需几分钟 · first run: installing, a few minutes"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[local,test]'
+	@touch $(READY)

@@ -1,0 +1,20 @@
+"""Tests and notebooks run on a data folder of their own; the services they started are stopped at the end."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def pytest_configure(config):
+    config.cookbook_home = Path(tempfile.mkdtemp(prefix="cookbook-test-"))
+    os.environ |= {"COOKBOOK_HOME": str(config.cookbook_home), "COOKBOOK_LANG": "zh", "OMP_WAIT_POLICY": "PASSIVE"}
+    for name in ("COOKBOOK_BASE_MODEL", "COOKBOOK_API_KEY", "SILICONFLOW_API_KEY", "SILICONCLOUD_API_KEY"):
+        os.environ.pop(name, None)
+
+
+def pytest_unconfigure(config):
+    from cookbook.connection import stop
+
+    stop(config.cookbook_home)
+    shutil.rmtree(config.cookbook_home, ignore_errors=True)

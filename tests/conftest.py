@@ -1,0 +1,57 @@
+import pytest
+from openai import OpenAI
+
+from cookbook import connect
+
+
+def make_row(system="你是客服助手", user="如何修改收货地址？", assistant="您可以在订单详情里修改。"):
+    """A valid row; a test overrides one field."""
+    roles = {"system": system, "user": user, "assistant": assistant}
+    return {"messages": [{"role": role, "content": text} for role, text in roles.items() if text is not None]}
+
+
+@pytest.fixture
+def row():
+    return make_row
+
+
+@pytest.fixture(scope="session")
+def service():
+    """The embedded service, really running."""
+    return connect()
+
+
+@pytest.fixture
+def client(service):
+    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory):
+    """A Qwen2 checkpoint of two layers with random weights, quick enough to train in a test."""
+    import torch
+    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+
+    from cookbook.local.models import Base
+    from cookbook.paths import DATA
+
+    folder = tmp_path_factory.mktemp("base") / "small"
+    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Base("small", str(folder), learning_rate_scale=10)
