@@ -19,7 +19,7 @@ class DataError(CookbookError, ValueError):
     """A training file breaks the rules; `report` lists every problem."""
 
     def __init__(self, report):
-        self.report = report
+        self.report = report  # a Report, or one sentence where there is no file to report on
         super().__init__(str(report))
 
 

@@ -364,7 +364,8 @@ def make_app(
                     raise Refusal(499, "the client left") from None
                 continue
             if piece.error:
-                raise Refusal(400 if piece.prompt_tokens else 503, piece.error, code="context_length_exceeded")
+                status = {"context_length_exceeded": 400, "model_unavailable": 503}.get(piece.error_code, 500)
+                raise Refusal(status, piece.error, code=piece.error_code)
             return piece
 
     return app
@@ -383,7 +384,7 @@ async def _stream(piece, pieces: asyncio.Queue, answer, head: dict) -> AsyncIter
             role = {}
             piece = await pieces.get()
             if piece.error:
-                yield f"data: {json.dumps(_error_body(piece.error, code='engine_error'), ensure_ascii=False)}\n\n"
+                yield f"data: {json.dumps(_error_body(piece.error, code=piece.error_code), ensure_ascii=False)}\n\n"
                 break
         yield "data: [DONE]\n\n"
     finally:

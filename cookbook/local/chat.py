@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from cookbook.errors import CookbookError
+from cookbook.errors import CookbookError, ModelError, say
 from cookbook.local import models
 
 MAX_ROWS = 16  # requests of one model that share a forward pass
@@ -31,13 +31,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Piece:
-    """A bit of an answer. Token counts are cumulative; the last piece has a finish reason, or an error."""
+    """A bit of an answer. Token counts are cumulative; the last piece has a finish reason, or an error and its code."""
 
     text: str
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str | None = None
     error: str | None = None
+    error_code: str | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class Engine:
             except Exception as error:
                 if not isinstance(error, CookbookError):
                     log.exception("a request could not start")
-                answer.on_piece(Piece("", len(answer.ids), 0, "stop", error=str(error)))
+                answer.on_piece(_failure(answer, error))
 
     def _batch_of(self, request: Request) -> "_Batch":
         key = (request.base.source, request.adapter)
@@ -160,7 +161,12 @@ class _Batch:
         answer.ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         room = self._context - len(answer.ids)
         if room < 1:
-            raise TooLong(f"{len(answer.ids)} tokens, context {self._context}")
+            raise TooLong(
+                say(
+                    f"提问有 {len(answer.ids)} 个 token，模型最多读 {self._context} 个：缩短提问",
+                    f"the prompt has {len(answer.ids)} tokens, the model reads {self._context}: shorten it",
+                )
+            )
         answer.limit = min(request.max_tokens or room, room)
         answer.generator = torch.Generator(device=self.model.device)
         if request.seed is None:
@@ -193,7 +199,7 @@ class _Batch:
     def fail(self, error: Exception) -> None:
         """End every request of this batch with the error."""
         for answer in [*self.running, *self.waiting]:
-            answer.on_piece(Piece("", len(answer.ids), len(answer.out), "stop", error=repr(error)))
+            answer.on_piece(_failure(answer, error))
         self.waiting = []
         self._drop([True] * len(self.running))
 
@@ -262,6 +268,13 @@ class _Batch:
         if piece or reason:
             answer.on_piece(Piece(piece, len(answer.ids), len(answer.out), reason))
         return reason is not None
+
+
+def _failure(answer: Answer, error: Exception) -> Piece:
+    codes = {TooLong: "context_length_exceeded", ModelError: "model_unavailable"}
+    code = codes.get(type(error), "engine_error")
+    text = str(error) if isinstance(error, CookbookError) else repr(error)
+    return Piece("", len(answer.ids), len(answer.out), "stop", error=text, error_code=code)
 
 
 def _held_back(text: str, stops: tuple[str, ...]) -> int:

@@ -36,6 +36,23 @@ def bases() -> list[Base]:
     return found
 
 
+def find(base_id: str) -> Base:
+    """The base of that name.
+
+    Raises:
+        ModelError: if it is gone, since `COOKBOOK_BASE_MODEL` changed.
+    """
+    for base in bases():
+        if base.id == base_id:
+            return base
+    raise ModelError(
+        say(
+            f"基础模型 {base_id} 不在了：把 COOKBOOK_BASE_MODEL 设回原来的值，再重启服务",
+            f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was and restart the service",
+        )
+    )
+
+
 def _tiny(card: Path) -> Base:
     facts = json.loads(card.read_text(encoding="utf-8"))
     return Base(facts["id"], str(card.parent), facts["learning_rate_scale"])

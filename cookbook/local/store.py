@@ -38,7 +38,7 @@ MIGRATIONS = [
         level TEXT NOT NULL, type TEXT NOT NULL, message TEXT NOT NULL, data TEXT, step INTEGER
     );
     CREATE INDEX events_of_job ON events (job, number);
-    CREATE UNIQUE INDEX one_metric_a_step ON events (job, step) WHERE type = 'metrics';
+    CREATE UNIQUE INDEX once_a_step ON events (job, type, step) WHERE step IS NOT NULL;
     CREATE TABLE models (
         number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, job TEXT NOT NULL, base TEXT NOT NULL,
         created_at INTEGER NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL, metrics TEXT NOT NULL
@@ -244,9 +244,10 @@ class Store:
 
     # Events
 
-    def add_event(self, job_id: str, message: str, *, level: str = "info", data: dict | None = None) -> None:
+    def add_event(self, job_id: str, message: str, *, data: dict | None = None, step: int | None = None) -> None:
+        """A message. One that belongs to a step stands in the log once, however often it is said."""
         with self._write() as db:
-            self._event(db, job_id, message, level=level, data=data)
+            self._event(db, job_id, message, data=data, step=step)
 
     def _event(self, db, job_id, message, *, level="info", kind="message", data=None, step=None) -> None:
         # A step that is trained again after a crash has the same numbers: it stands in the log once.

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cookbook import data
-from cookbook.errors import CookbookError, say
+from cookbook.errors import DataError, ModelError, say
 from cookbook.local import models
 from cookbook.local.store import TERMINAL, Job, Store
 
@@ -42,12 +42,8 @@ def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
 def run_job(store: Store, home: Path, job: Job, train) -> None:
     """Train one job to its end; `train` is `cookbook.local.train.train` or, in tests, a short stand-in."""
     store.advance(job.id, "running", say("训练开始", "Fine-tuning job started"))
-    base = next((b for b in models.bases() if b.id == job.base), None)
-    if base is None:
-        text = say(f"基础模型 {job.base} 不在了", f"the base model {job.base} is gone")
-        store.advance(job.id, "failed", text, error={"code": "model_missing", "message": text, "param": "model"})
-        return
     try:
+        base = models.find(job.base)
         train_rows, valid_rows = rows_of(store, job)
         happenings = train(
             base, train_rows, valid_rows, job.hyperparameters, folder=folder_of(home, job.id), seed=job.seed
@@ -56,11 +52,17 @@ def run_job(store: Store, home: Path, job: Job, train) -> None:
             for happening in happenings:
                 if not _write_down(store, home, job, base, happening):
                     break
-    except CookbookError as error:
-        problem = {"code": "invalid_training_file", "message": str(error), "param": "training_file"}
-        store.advance(job.id, "failed", str(error), error=problem)
+    except DataError as error:
+        _fail(store, job, "invalid_training_file", "training_file", error)
+    except ModelError as error:
+        _fail(store, job, "model_unavailable", "model", error)
     if store.job(job.id).status in TERMINAL:
         shutil.rmtree(folder_of(home, job.id), ignore_errors=True)
+
+
+def _fail(store: Store, job: Job, code: str, param: str, error: Exception) -> None:
+    text = str(error)
+    store.advance(job.id, "failed", text, error={"code": code, "message": text, "param": param})
 
 
 def _write_down(store: Store, home: Path, job: Job, base: models.Base, happening) -> bool:
@@ -75,7 +77,7 @@ def _write_down(store: Store, home: Path, job: Job, base: models.Base, happening
                 "tokens are trained on, learning rate really used {learning_rate_used:g}",
             )
             facts["learning_rate_scale"] = base.learning_rate_scale
-            store.add_event(job.id, text.format(**facts), data=facts)
+            store.add_event(job.id, text.format(**facts), data=facts, step=0)
         case "Step":
             loss = "" if happening.valid_loss is None else f", valid_loss {happening.valid_loss:.4f}"
             text = f"Step {happening.step}/{happening.total_steps}: train_loss {happening.train_loss:.4f}{loss}"
@@ -107,15 +109,12 @@ def _keep(home: Path, job: Job, checkpoint) -> str:
 
 def main(home: Path, job_id: str) -> int:
     store = Store(home / "service.db")
-    try:
-        with lock_of(home, job_id):
-            job = store.job(job_id)
-            if job.status in ("queued", "running") and job.wanted == "run":
-                from cookbook.local.train import train
+    with contextlib.suppress(Timeout), lock_of(home, job_id):
+        job = store.job(job_id)
+        if job.status in ("queued", "running") and job.wanted == "run":
+            from cookbook.local.train import train
 
-                run_job(store, home, job, train)
-    except Timeout:
-        return 0
+            run_job(store, home, job, train)
     return 0
 
 

@@ -61,7 +61,9 @@ def test_a_job_survives_a_kill_at_a_random_moment(home, unbroken, number):
 
 @pytest.mark.parametrize("number", range(RACES))
 def test_two_kernels_that_start_at_once_share_one_service(tmp_path, number):
-    code = f"from pathlib import Path; from cookbook import connect; print(connect(home=Path({str(tmp_path)!r})).base_url)"
+    code = (
+        f"from pathlib import Path; from cookbook import connect; print(connect(home=Path({str(tmp_path)!r})).base_url)"
+    )
     kernels = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     urls = {kernel.communicate(timeout=120)[0] for kernel in kernels}
     assert len(urls) == 1 and urls != {""}
