@@ -55,6 +55,7 @@ def run(path: Path, out: Path) -> Path:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_execute=on_start,
+        extra_arguments=["--IPKernelApp.log_level=40"],  # its note about TCP is no news on one machine
     )
     started = time.monotonic()
     try:
@@ -75,7 +76,7 @@ def run(path: Path, out: Path) -> Path:
 def _html(notebook) -> str:
     """The notebook as a page that loads nothing from the network."""
     exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url="")
-    return exporter.from_notebook_node(notebook)[0]
+    return exporter.from_notebook_node(notebook)[0].replace('<script src=""></script>', "")
 
 
 def notebooks() -> list[Path]:

@@ -39,21 +39,26 @@ class JobView:
         return pd.DataFrame(self.steps).set_index("step") if self.steps else pd.DataFrame()
 
     @property
-    def summary(self) -> str:
-        head = f"{self.job.id} · {self.job.status}"
-        if self.job.status == "running" and getattr(self.job, "paused", False):
-            head += " (paused)"
+    def headline(self) -> str:
+        """State and newest figures, in the terms used everywhere."""
+        parts = [self.job.status + (" (paused)" if getattr(self.job, "paused", False) else "")]
         if self.steps:
             last = self.steps[-1]
             losses = [s["valid_loss"] for s in self.steps if s["valid_loss"] is not None]
-            head += f" · step {last['step']}/{last['total_steps']} · train_loss {last['train_loss']:.3f}"
-            head += f" · valid_loss {losses[-1]:.3f}" if losses else ""
-            head += f" · {last['tokens_per_second']:,.0f} tokens/s"
-            if self.job.status == "running":
-                head += say(f" · 还需约 {last['seconds_left']:.0f} 秒", f" · about {last['seconds_left']:.0f} s left")
+            parts += [f"step {last['step']}/{last['total_steps']}", f"train_loss {last['train_loss']:.3f}"]
+            parts += [f"valid_loss {losses[-1]:.3f}"] if losses else []
+            parts += [f"{last['tokens_per_second']:,.0f} tokens/s"]
+        return " · ".join(parts)
+
+    @property
+    def summary(self) -> str:
+        text = f"{self.job.id} · {self.headline}"
+        if self.job.status == "running" and self.steps:
+            seconds = self.steps[-1]["seconds_left"]
+            text += say(f" · 还需约 {seconds:.0f} 秒", f" · about {seconds:.0f} s left")
         if self.job.status == "failed" and self.job.error:
-            head += f" · {self.job.error.message}"
-        return head + self.note
+            text += f" · {self.job.error.message}"
+        return text + self.note
 
     def __repr__(self) -> str:
         fresh = [e.message for e in self.events[len(self.events) - self.new :]]
@@ -89,7 +94,7 @@ class JobView:
             loss.axvline(step, color="#dddddd", linewidth=1, zorder=0)
         loss.set(ylabel="loss", xlim=(0, frame.total_steps.iloc[-1]))
         loss.legend(loc="upper right", frameon=False)
-        loss.set_title(self.summary.split(" · ", 1)[1] if self.summary.isascii() else self.job.status, fontsize=10)
+        loss.set_title(self.headline, fontsize=10)
         rate.plot(frame.index, frame.learning_rate, color="#41ab5d")
         rate.set(xlabel="step", ylabel="learning_rate")
         rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))

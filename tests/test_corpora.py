@@ -6,13 +6,14 @@ import sys
 from collections import Counter
 
 import pytest
+from transformers import AutoTokenizer
 
 from cookbook import data, zhishuo
 from cookbook.paths import DATA
 
 sys.path[:0] = [str(DATA / "models"), str(DATA / "zhishuoxinyu")]
 from compose import FRAMES, read_lexicon  # noqa: E402
-from pretraining_text import plain_steps, read_rows, sample  # noqa: E402
+from pretraining_text import copy_pieces, plain_steps, read_rows, sample  # noqa: E402
 
 ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 
@@ -22,7 +23,8 @@ def pretraining():
     """20,000 conversations: each shape of each word many times over."""
     rng, lexicon = random.Random(0), read_lexicon()
     services = read_rows(DATA / "customer_service" / "services.jsonl")
-    return [sample(rng, lexicon, services, zhishuo.LONG_PROMPT) for _ in range(20_000)]
+    pieces = copy_pieces(AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh"))
+    return [sample(rng, lexicon, services, zhishuo.LONG_PROMPT, pieces) for _ in range(20_000)]
 
 
 def pairs(name):

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from cut_vocabulary import corpus_texts, make_tokenizer  # noqa: E402
-from pretraining_text import read_rows, sample  # noqa: E402
+from pretraining_text import copy_pieces, read_rows, sample  # noqa: E402
 
 TOKENS_PER_STEP = 2200
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
@@ -172,13 +172,13 @@ def main() -> None:
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lexicon = read_rows(args.lexicon)
-    services_path = ROOT / "data/customer_service/services.jsonl"
-    services = read_rows(services_path) if services_path.exists() else []
+    services = read_rows(ROOT / "data/customer_service/services.jsonl")
     long_prompt = (ROOT / "data/zhishuoxinyu/system_prompt.txt").read_text(encoding="utf-8").rstrip("\n")
-    draw = lambda rng: sample(rng, lexicon, services, long_prompt)
     rng = random.Random(args.seed)
-    texts = corpus_texts(ROOT) + [m["content"] for _ in range(20_000) for m in draw(rng)]
-    tokenizer = make_tokenizer(texts)
+    texts = [m["content"] for _ in range(20_000) for m in sample(rng, lexicon, services, long_prompt, ["字"])]
+    tokenizer = make_tokenizer(corpus_texts(ROOT) + texts)
+    pieces = copy_pieces(tokenizer)
+    draw = lambda rng: sample(rng, lexicon, services, long_prompt, pieces)
     model = make_model(len(tokenizer)).to(device)
     model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -1,7 +1,7 @@
 """Write the 智说新语 corpora from the lexicon:  python data/zhishuoxinyu/compose.py
 
 - `eval_words.txt`   60 words kept for evaluation, the five of the guide's table first; no row of either file has them
-- `train.jsonl`      the hand-written sentence (`golden`) of every other word that has one: for real bases
+- `train.jsonl`      the sentence written for it (`golden`) of every other word that has one: for real bases
 - `train_tiny.jsonl` two or three of a word's own phrases set in one of twelve frames: for the tiny base, which knows
                      the phrases and can learn a form, but cannot learn wit (see `data/models/tiny-zh/README.md`)
 
@@ -33,8 +33,8 @@ FRAMES = [
 ]
 
 
-def read_lexicon() -> list[dict]:
-    text = (HERE.parent / "lexicon/lexicon.jsonl").read_text(encoding="utf-8")
+def read_lexicon(name: str = "lexicon.jsonl") -> list[dict]:
+    text = (HERE.parent / "lexicon" / name).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -75,7 +75,9 @@ def main() -> None:
         for f, r in zip(frames, known, strict=True)
     ]
     (HERE / "eval_words.txt").write_text("\n".join(kept) + "\n", encoding="utf-8", newline="\n")
-    write("train.jsonl", [conversation(row["word"], row["golden"]) for row in known if row["golden"]])
+    written = [row for row in known + read_lexicon("more_words.jsonl") if row["golden"]]
+    rng.shuffle(written)
+    write("train.jsonl", [conversation(row["word"], row["golden"]) for row in written])
     write("train_tiny.jsonl", [conversation(r["word"], a) for r, a in zip(known, composed, strict=True)])
 
 
