@@ -25,9 +25,10 @@ from filelock import FileLock, Timeout
 
 from cookbook.errors import ServiceError, say
 from cookbook.local import models
-from cookbook.local.api import ChatBody, make_app
+from cookbook.local.api import make_app
 from cookbook.local.store import Store
 from cookbook.local.supervisor import Supervisor
+from cookbook.local.wire import ChatBody
 from cookbook.paths import home as default_home
 
 IDLE_SECONDS = 3600

@@ -16,16 +16,13 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response, StreamingResponse
-from openai.types import FileDeleted, FileObject, Model, ModelDeleted
+from fastapi.responses import Response, StreamingResponse
+from openai.types import FileDeleted, ModelDeleted
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
-from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
@@ -33,6 +30,19 @@ from cookbook import __version__, data
 from cookbook.errors import HyperparameterError, say
 from cookbook.local import store as stored
 from cookbook.local.models import Base
+from cookbook.local.wire import (
+    ChatBody,
+    JobBody,
+    checkpoint_of,
+    error,
+    error_body,
+    event_of,
+    file_of,
+    job_of,
+    model_of,
+    page,
+    usage_of,
+)
 from cookbook.params import WHOLE, Hyperparameters
 
 BODY_LIMIT = data.MAX_BYTES + 64 * 1024  # an upload of the largest file, with its multipart wrapping
@@ -46,57 +56,6 @@ class Refusal(Exception):
         self.status, self.message, self.code, self.param = status, message, code, param
 
 
-class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class ChatBody(BaseModel):
-    """What `POST /v1/chat/completions` understands; anything else is refused by name."""
-
-    model_config = ConfigDict(extra="forbid")
-    model: str
-    messages: list[Message] = Field(min_length=1)
-    stream: bool = False
-    stream_options: dict | None = None  # accepted, and needless: usage is in every chunk
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(0.7, gt=0, le=1)  # SiliconCloud's default
-    top_k: int = Field(0, ge=0)
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    n: Literal[1] | None = None
-    user: str | None = None
-
-
-class Supervised(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    hyperparameters: dict[str, Any] = {}
-
-
-class Method(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    type: Literal["supervised"]
-    supervised: Supervised = Supervised()
-
-
-class JobBody(BaseModel):
-    """What `POST /v1/fine_tuning/jobs` understands."""
-
-    model_config = ConfigDict(extra="forbid")
-    model: str
-    training_file: str
-    validation_file: str | None = None
-    validation_split: float = Field(0.1, ge=0, lt=1)
-    suffix: str | None = Field(None, min_length=1, max_length=64)
-    seed: int | None = Field(None, ge=0, lt=2**31)
-    metadata: dict[str, str] | None = None
-    method: Method | None = None
-    hyperparameters: dict[str, Any] | None = None
-
-
 def make_app(
     store: stored.Store,
     *,
@@ -104,9 +63,8 @@ def make_app(
     bases: list[Base],
     submit: Callable,
     api_key: str,
-    busy: Callable[[], bool] = bool,
 ) -> FastAPI:
-    """The application. `submit` starts a chat answer and returns it; `busy` tells whether a job is under way."""
+    """The application. `submit` starts a chat answer and returns it."""
     app = FastAPI(title="siliconcloud-cookbook", version=__version__, docs_url=None, redoc_url=None)
     app.state.last_request = time.monotonic()
     by_id = {base.id: base for base in bases}
@@ -120,15 +78,15 @@ def make_app(
                 text = say(
                     "API key 不对：用 connect() 给出的 api_key", "wrong API key: use the api_key that connect() gives"
                 )
-                return _error(401, text, code="invalid_api_key")
+                return error(401, text, code="invalid_api_key")
         if int(request.headers.get("content-length") or 0) > BODY_LIMIT:
             text = say("请求超过 10 MB 上限：拆成几个文件", "the request is over the limit of 10 MB: split the file")
-            return _error(413, text, code="file-size", param="file")
+            return error(413, text, code="file-size", param="file")
         return await call_next(request)
 
     @app.exception_handler(Refusal)
     async def refuse(_, e: Refusal):
-        return _error(e.status, e.message, code=e.code, param=e.param)
+        return error(e.status, e.message, code=e.code, param=e.param)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_, e: RequestValidationError):
@@ -136,14 +94,14 @@ def make_app(
         param = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path")) or None
         if first["type"] == "extra_forbidden":
             text = say(f"不支持参数 {param}，请去掉它", f"{param} is not supported here: leave it out")
-            return _error(400, text, code="unsupported_parameter", param=param)
+            return error(400, text, code="unsupported_parameter", param=param)
         text = say(f"参数 {param} 不对：{first['msg']}", f"{param} is not valid: {first['msg']}")
-        return _error(400, text, code="invalid_value", param=param)
+        return error(400, text, code="invalid_value", param=param)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, e: HTTPException):
         text = say(f"没有 {request.method} {request.url.path}", f"there is no {request.method} {request.url.path}")
-        return _error(e.status_code, text if e.status_code in (404, 405) else str(e.detail))
+        return error(e.status_code, text if e.status_code in (404, 405) else str(e.detail))
 
     @app.get("/health")
     def health():
@@ -153,14 +111,14 @@ def make_app(
 
     @app.get("/v1/models")
     def list_models():
-        tuned = [_model(m.id, m.created_at) for m in store.models()]
-        return {"object": "list", "data": [_model(base.id, 0) for base in bases] + tuned}
+        tuned = [model_of(m.id, m.created_at) for m in store.models()]
+        return {"object": "list", "data": [model_of(base.id, 0) for base in bases] + tuned}
 
     @app.get("/v1/models/{model_id:path}")
     def get_model(model_id: str):
         if model_id in by_id:
-            return _model(model_id, 0)
-        return _model(model_id, _tuned(model_id).created_at)
+            return model_of(model_id, 0)
+        return model_of(model_id, _tuned(model_id).created_at)
 
     @app.delete("/v1/models/{model_id:path}")
     def delete_model(model_id: str):
@@ -201,16 +159,16 @@ def make_app(
         if not report.ok:
             code = next(p.code for p in report.problems if p.severity == "error")
             raise Refusal(400, str(report), code=code, param="file")
-        return _file(await asyncio.to_thread(store.add_file, name, purpose, content))
+        return file_of(await asyncio.to_thread(store.add_file, name, purpose, content))
 
     @app.get("/v1/files")
     def list_files(purpose: str | None = None, after: str | None = None, limit: PAGE = 1000, order: str = "desc"):
         files = [f for f in store.files() if purpose in (None, f.purpose)]
-        return _page([_file(f) for f in (files if order == "desc" else files[::-1])], after, limit)
+        return page([file_of(f) for f in (files if order == "desc" else files[::-1])], after, limit)
 
     @app.get("/v1/files/{file_id}")
     def get_file(file_id: str):
-        return _file(_stored_file(file_id))
+        return file_of(_stored_file(file_id))
 
     @app.get("/v1/files/{file_id}/content")
     def get_content(file_id: str):
@@ -270,21 +228,21 @@ def make_app(
             hyperparameters=_hyperparameters(given).to_dict(),
             wanted="run",
         )
-        return _job(job)
+        return job_of(job)
 
     @app.get("/v1/fine_tuning/jobs")
     def list_jobs(after: str | None = None, limit: PAGE = 20):
-        return _page([_job(job) for job in reversed(store.jobs())], after, limit)
+        return page([job_of(job) for job in reversed(store.jobs())], after, limit)
 
     @app.get("/v1/fine_tuning/jobs/{job_id}")
     def get_job(job_id: str):
-        return _job(_stored_job(job_id))
+        return job_of(_stored_job(job_id))
 
     @app.post("/v1/fine_tuning/jobs/{job_id}/cancel")
     def cancel(job_id: str):
         _unfinished(job_id)
         store.advance(job_id, "cancelled", say("任务已取消", "The job was cancelled"))
-        return _job(store.job(job_id))
+        return job_of(store.job(job_id))
 
     @app.post("/v1/fine_tuning/jobs/{job_id}/pause")
     def pause(job_id: str):
@@ -292,25 +250,25 @@ def make_app(
             store.want(
                 job_id, "pause", say("任务已暂停，resume 后从这一步继续", "Paused; resume goes on from this step")
             )
-        return _job(store.job(job_id))
+        return job_of(store.job(job_id))
 
     @app.post("/v1/fine_tuning/jobs/{job_id}/resume")
     def resume(job_id: str):
         if _unfinished(job_id).wanted == "pause":
             store.want(job_id, "run", say("任务继续", "Resumed"))
-        return _job(store.job(job_id))
+        return job_of(store.job(job_id))
 
     @app.get("/v1/fine_tuning/jobs/{job_id}/events")
     def list_events(job_id: str, after: str | None = None, limit: PAGE = 20):
         _stored_job(job_id)
         before = int(after.removeprefix("ftevent-")) if after and after.removeprefix("ftevent-").isdecimal() else None
         events = store.events(job_id, before=before, limit=limit + 1)
-        return {"object": "list", "data": [_event(e) for e in events[:limit]], "has_more": len(events) > limit}
+        return {"object": "list", "data": [event_of(e) for e in events[:limit]], "has_more": len(events) > limit}
 
     @app.get("/v1/fine_tuning/jobs/{job_id}/checkpoints")
     def list_checkpoints(job_id: str, after: str | None = None, limit: PAGE = 10):
         _stored_job(job_id)
-        return _page([_checkpoint(m) for m in store.models(job_id)], after, limit)
+        return page([checkpoint_of(m) for m in store.models(job_id)], after, limit)
 
     def _stored_job(job_id: str) -> stored.Job:
         job = store.job(job_id)
@@ -351,7 +309,7 @@ def make_app(
             text += piece.text
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": piece.finish_reason, "logprobs": None}
-        return ChatCompletion(**head, object="chat.completion", choices=[choice], usage=_usage(piece))
+        return ChatCompletion(**head, object="chat.completion", choices=[choice], usage=usage_of(piece))
 
     async def _next(pieces: asyncio.Queue, request: Request, answer):
         """The next piece; an error of the engine becomes an error answer, a client that left ends its answer."""
@@ -377,14 +335,14 @@ async def _stream(piece, pieces: asyncio.Queue, answer, head: dict) -> AsyncIter
         while True:
             delta = {**role, "content": piece.text}
             choice = {"index": 0, "delta": delta, "finish_reason": piece.finish_reason, "logprobs": None}
-            chunk = ChatCompletionChunk(**head, object="chat.completion.chunk", choices=[choice], usage=_usage(piece))
+            chunk = ChatCompletionChunk(**head, object="chat.completion.chunk", choices=[choice], usage=usage_of(piece))
             yield f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
             if piece.finish_reason:
                 break
             role = {}
             piece = await pieces.get()
             if piece.error:
-                yield f"data: {json.dumps(_error_body(piece.error, code=piece.error_code), ensure_ascii=False)}\n\n"
+                yield f"data: {json.dumps(error_body(piece.error, code=piece.error_code), ensure_ascii=False)}\n\n"
                 break
         yield "data: [DONE]\n\n"
     finally:
@@ -407,97 +365,3 @@ def _hyperparameters(given: dict) -> Hyperparameters:
     except HyperparameterError as error:
         name = next(iter(error.problems))
         raise Refusal(400, str(error), code="invalid_hyperparameter", param=f"hyperparameters.{name}") from error
-
-
-def _error_body(
-    message: str, *, code: str | None = None, param: str | None = None, kind="invalid_request_error"
-) -> dict:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
-def _error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse(_error_body(message, code=code, param=param, kind=kind), status)
-
-
-def _page(items: list, after: str | None, limit: int) -> dict:
-    start = next((i + 1 for i, item in enumerate(items) if item.id == after), 0) if after else 0
-    shown = items[start : start + limit]
-    ends = {"first_id": shown[0].id, "last_id": shown[-1].id} if shown else {}
-    return {"object": "list", "data": shown, "has_more": start + limit < len(items), **ends}
-
-
-def _usage(piece) -> dict:
-    return {
-        "prompt_tokens": piece.prompt_tokens,
-        "completion_tokens": piece.completion_tokens,
-        "total_tokens": piece.prompt_tokens + piece.completion_tokens,
-    }
-
-
-def _model(model_id: str, created: int) -> Model:
-    return Model(id=model_id, created=created, object="model", owned_by="local")
-
-
-def _file(f: stored.File) -> FileObject:
-    return FileObject(
-        id=f.id,
-        bytes=f.bytes,
-        created_at=f.created_at,
-        filename=f.filename,
-        object="file",
-        purpose=f.purpose,
-        status="processed",
-    )
-
-
-def _job(job: stored.Job) -> FineTuningJob:
-    method = {"type": "supervised", "supervised": {"hyperparameters": job.hyperparameters}}
-    return FineTuningJob.construct(
-        id=job.id,
-        object="fine_tuning.job",
-        created_at=job.created_at,
-        finished_at=job.finished_at,
-        status=job.status,
-        paused=job.wanted == "pause" and job.status not in stored.TERMINAL,
-        model=job.base,
-        fine_tuned_model=job.model if job.status == "succeeded" else None,
-        training_file=job.training_file,
-        validation_file=job.validation_file,
-        validation_split=None if job.validation_file else job.validation_split,
-        hyperparameters=job.hyperparameters,
-        method=method,
-        user_provided_suffix=job.suffix,
-        seed=job.seed,
-        metadata=job.metadata,
-        trained_tokens=job.trained_tokens,
-        error=job.error,
-        organization_id="local",
-        result_files=[],
-        integrations=[],
-        estimated_finish=None,
-    )
-
-
-def _event(e: stored.Event) -> FineTuningJobEvent:
-    return FineTuningJobEvent(
-        id=f"ftevent-{e.number}",
-        created_at=e.created_at,
-        level=e.level,
-        message=e.message,
-        object="fine_tuning.job.event",
-        type=e.type,
-        data=e.data,
-    )
-
-
-def _checkpoint(m: stored.TunedModel) -> FineTuningJobCheckpoint:
-    return FineTuningJobCheckpoint(
-        id=f"ftckpt-{m.number}",
-        created_at=m.created_at,
-        fine_tuned_model_checkpoint=m.id,
-        fine_tuning_job_id=m.job,
-        metrics={"step": m.step, **m.metrics},
-        object="fine_tuning.job.checkpoint",
-        step_number=m.step,
-    )

@@ -1,0 +1,159 @@
+"""What travels over HTTP: the request bodies that are understood, and the answers, built with `openai`'s own types.
+
+No routes and no decisions here; `api.py` has them.
+"""
+
+from typing import Any, Literal
+
+from fastapi.responses import JSONResponse
+from openai.types import FileObject, Model
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
+from pydantic import BaseModel, ConfigDict, Field
+
+from cookbook.local import store as stored
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class ChatBody(BaseModel):
+    """What `POST /v1/chat/completions` understands; anything else is refused by name."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    stream: bool = False
+    stream_options: dict | None = None  # accepted, and needless: usage is in every chunk
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float = Field(0.7, ge=0, le=2)
+    top_p: float = Field(0.7, gt=0, le=1)  # SiliconCloud's default
+    top_k: int = Field(0, ge=0)
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    n: Literal[1] | None = None
+    user: str | None = None
+
+
+class Supervised(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    hyperparameters: dict[str, Any] = {}
+
+
+class Method(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    type: Literal["supervised"]
+    supervised: Supervised = Supervised()
+
+
+class JobBody(BaseModel):
+    """What `POST /v1/fine_tuning/jobs` understands."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    validation_split: float = Field(0.1, ge=0, lt=1)
+    suffix: str | None = Field(None, min_length=1, max_length=64)
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    metadata: dict[str, str] | None = None
+    method: Method | None = None
+    hyperparameters: dict[str, Any] | None = None
+
+
+def error_body(
+    message: str, *, code: str | None = None, param: str | None = None, kind="invalid_request_error"
+) -> dict:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return JSONResponse(error_body(message, code=code, param=param, kind=kind), status)
+
+
+def page(items: list, after: str | None, limit: int) -> dict:
+    start = next((i + 1 for i, item in enumerate(items) if item.id == after), 0) if after else 0
+    shown = items[start : start + limit]
+    ends = {"first_id": shown[0].id, "last_id": shown[-1].id} if shown else {}
+    return {"object": "list", "data": shown, "has_more": start + limit < len(items), **ends}
+
+
+def usage_of(piece) -> dict:
+    return {
+        "prompt_tokens": piece.prompt_tokens,
+        "completion_tokens": piece.completion_tokens,
+        "total_tokens": piece.prompt_tokens + piece.completion_tokens,
+    }
+
+
+def model_of(model_id: str, created: int) -> Model:
+    return Model(id=model_id, created=created, object="model", owned_by="local")
+
+
+def file_of(f: stored.File) -> FileObject:
+    return FileObject(
+        id=f.id,
+        bytes=f.bytes,
+        created_at=f.created_at,
+        filename=f.filename,
+        object="file",
+        purpose=f.purpose,
+        status="processed",
+    )
+
+
+def job_of(job: stored.Job) -> FineTuningJob:
+    method = {"type": "supervised", "supervised": {"hyperparameters": job.hyperparameters}}
+    return FineTuningJob.construct(
+        id=job.id,
+        object="fine_tuning.job",
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+        status=job.status,
+        paused=job.wanted == "pause" and job.status not in stored.TERMINAL,
+        model=job.base,
+        fine_tuned_model=job.model if job.status == "succeeded" else None,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        validation_split=None if job.validation_file else job.validation_split,
+        hyperparameters=job.hyperparameters,
+        method=method,
+        user_provided_suffix=job.suffix,
+        seed=job.seed,
+        metadata=job.metadata,
+        trained_tokens=job.trained_tokens,
+        error=job.error,
+        organization_id="local",
+        result_files=[],
+        integrations=[],
+        estimated_finish=None,
+    )
+
+
+def event_of(e: stored.Event) -> FineTuningJobEvent:
+    return FineTuningJobEvent(
+        id=f"ftevent-{e.number}",
+        created_at=e.created_at,
+        level=e.level,
+        message=e.message,
+        object="fine_tuning.job.event",
+        type=e.type,
+        data=e.data,
+    )
+
+
+def checkpoint_of(m: stored.TunedModel) -> FineTuningJobCheckpoint:
+    return FineTuningJobCheckpoint(
+        id=f"ftckpt-{m.number}",
+        created_at=m.created_at,
+        fine_tuned_model_checkpoint=m.id,
+        fine_tuning_job_id=m.job,
+        metrics={"step": m.step, **m.metrics},
+        object="fine_tuning.job.checkpoint",
+        step_number=m.step,
+    )
