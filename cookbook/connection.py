@@ -22,6 +22,7 @@ from cookbook.errors import KeyMissing, ServiceError, say
 from cookbook.paths import home as default_home
 
 START_SECONDS = 60
+_started: list[subprocess.Popen] = []  # kept, since Python complains of a process that outlives its object
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def _start(home: Path) -> dict:
             stderr=log,
             **detached,
         )
+        _started.append(process)
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if facts := running(home):

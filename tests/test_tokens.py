@@ -42,7 +42,8 @@ def test_the_tiny_base_can_write_any_text(tiny):
     assert tiny.decode(tiny(text)["input_ids"]) == text
 
 
-def test_without_a_system_message_qwens_own_is_counted(tiny):
-    messages = [{"role": "user", "content": "你好"}]
-    prompt = tiny.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
-    assert len(prompt) == tokens.count(messages) + tokens.GENERATION_PROMPT
+def test_without_a_system_message_qwens_own_is_put_in_front_and_counted(tiny):
+    user = {"role": "user", "content": "你好"}
+    default = {"role": "system", "content": tokens.DEFAULT_SYSTEM}
+    assert tokens.count([user]) == tokens.count([default, user])
+    assert tiny.apply_chat_template([user]) == tiny.apply_chat_template([default, user])

@@ -2,7 +2,7 @@
 
 The tiny base lies in `data/models/`; any other Qwen2.5-style checkpoint comes by folder or hub name through
 `COOKBOOK_BASE_MODEL`. A base may carry a learning-rate scale: the guide's 0.0001 is meant for billions of parameters,
-the tiny base needs thirty times as much to learn the same in the same number of steps. The scale is applied inside,
+the tiny base needs fifty times as much to learn the same in the same number of steps. The scale is applied inside,
 and every plan and event shows the rate that is really used.
 
 Only `load` needs torch, and imports it itself.
