@@ -206,7 +206,9 @@ class _Batch:
     def _join(self, joining: list[Answer]) -> None:
         width = max(len(a.ids) for a in joining)
         device = self.model.device
-        ids = torch.tensor([[self._ends_any()] * (width - len(a.ids)) + a.ids for a in joining], device=device)
+        ids = torch.tensor(
+            [[self.tokenizer.pad_token_id] * (width - len(a.ids)) + a.ids for a in joining], device=device
+        )
         mask = torch.tensor([[0] * (width - len(a.ids)) + [1] * len(a.ids) for a in joining], device=device)
         cache = DynamicCache(config=self.model.config)
         out = self.model(
@@ -230,9 +232,6 @@ class _Batch:
             self._cache, self._mask, self._positions, self._tokens = cache, mask, positions, tokens
         self.running += joining
         self._drop([False] * (len(self.running) - len(joining)) + [self._deliver(a) for a in joining])
-
-    def _ends_any(self) -> int:
-        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.tokenizer.eos_token_id
 
     def _drop(self, gone: list[bool]) -> None:
         """Take rows out of the batch, and the columns that only they used."""

@@ -59,7 +59,7 @@ def _tiny(card: Path) -> Base:
 
 
 def load(base: Base):
-    """The model in evaluation mode and its tokenizer: float32 on a CPU, bfloat16 on a GPU.
+    """The model in evaluation mode and its tokenizer, which has a pad token: float32 on a CPU, bfloat16 on a GPU.
 
     Raises:
         ModelError: the folder or hub cannot be read, or there is no chat template.
@@ -89,6 +89,8 @@ def load(base: Base):
                 f"the base model {base.id} has no chat template: choose an Instruct version",
             )
         )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return model.to("cuda" if gpu else "cpu").eval(), tokenizer
 
 

@@ -194,7 +194,7 @@ def train(
     """
     model, tokenizer = models.load(base)
     device = model.device
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    pad = tokenizer.pad_token_id
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
     valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
     torch.manual_seed(seed)

@@ -29,13 +29,15 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from cut_vocabulary import corpus_texts, make_tokenizer  # noqa: E402
 from pretraining_text import copy_pieces, read_rows, sample  # noqa: E402
 
+from cookbook.local.train import collate, encode  # noqa: E402
+
 TOKENS_PER_STEP = 2200
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 POOL = 1000  # rows drawn together and sorted by length, so that the rows of one batch are of about one length
 
 
 def make_model(vocabulary: int) -> Qwen2ForCausalLM:
-    """6.6 M parameters at 7,200 tokens."""
+    """7.3 M parameters at 9,931 tokens."""
     config = Qwen2Config(
         vocab_size=vocabulary,
         hidden_size=256,
@@ -54,42 +56,16 @@ def make_model(vocabulary: int) -> Qwen2ForCausalLM:
 def batches(tokenizer, seed: int, draw):
     """Endless (ids, labels) of shape (rows, longest), about TOKENS_PER_STEP in all; label -100 is not learned."""
     rng = random.Random(seed)
-    bits = {}
-
-    def encode(text: str) -> list[int]:
-        if text not in bits:
-            bits[text] = tokenizer(text, add_special_tokens=False)["input_ids"]
-        return bits[text]
-
-    def row(messages: list[dict]) -> tuple[list[int], list[int]]:
-        ids, labels = [], []
-        if messages[0]["role"] != "system":
-            ids += encode(tokenizer.apply_chat_template([messages[0]], tokenize=False).split("<|im_start|>user")[0])
-        for message in messages:
-            if message["role"] == "assistant":
-                head, body = encode("<|im_start|>assistant\n"), encode(message["content"] + "<|im_end|>")
-                ids += head + body
-                labels += [-100] * (len(ids) - len(labels) - len(body)) + body
-                ids += encode("\n")
-            else:
-                ids += encode(f"<|im_start|>{message['role']}\n{message['content']}<|im_end|>\n")
-        return ids, labels + [-100] * (len(ids) - len(labels))
-
     while True:
-        pool = sorted((row(draw(rng)) for _ in range(POOL)), key=lambda r: len(r[0]))
+        pool = [encode(tokenizer, draw(rng), tokenizer.model_max_length) for _ in range(POOL)]
         groups = [[]]
-        for ids, labels in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(ids) > TOKENS_PER_STEP:
+        for example in sorted(pool, key=lambda e: len(e.ids)):
+            if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > TOKENS_PER_STEP:
                 groups.append([])
-            groups[-1].append((ids, labels))
+            groups[-1].append(example)
         rng.shuffle(groups)
         for group in groups:
-            width = max(len(ids) for ids, _ in group)
-            pad = lambda values, fill: values + [fill] * (width - len(values))
-            yield (
-                torch.tensor([pad(ids, tokenizer.pad_token_id) for ids, _ in group]),
-                torch.tensor([pad(labels, -100) for _, labels in group]),
-            )
+            yield collate(group, tokenizer.pad_token_id, "cpu")
 
 
 def answer_loss(model: Qwen2ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:

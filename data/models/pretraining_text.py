@@ -10,7 +10,7 @@ never an answer can hardly become one, since LoRA leaves the embeddings alone), 
 What is *not* taught: the frames of the 智说新语 style, any answer of `data/zhishuoxinyu`, the polite numbered manner of
 `data/customer_service/train.jsonl`, the short prompt. Those are for LoRA to teach; `tests/test_corpora.py` proves it.
 
-    sample(random.Random(0), lexicon, services) -> [{"role": …, "content": …}, …]
+    sample(random.Random(0), lexicon, services, long_prompt, pieces) -> [{"role": …, "content": …}, …]
 """
 
 import json
