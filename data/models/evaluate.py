@@ -4,7 +4,7 @@
     python data/models/evaluate.py --presets standard
 
 Trains on the embedded service through the official client and asks the 60 evaluation words, then tunes on the
-customer-service rows and asks the questions that are in no training row. All figures together, because one alone
+customer-service rows with the values of notebook 00 and asks the questions that are in no training row. All figures together, because one alone
 proves nothing: garbage passes every formal rule.
 
     form      every rule of the long prompt is kept
@@ -15,15 +15,15 @@ proves nothing: garbage passes every formal rule.
 """
 
 import argparse
-import json
 import math
 import time
 from collections import Counter
 
 from openai import OpenAI
+from pretraining_text import read_rows
 
 from cookbook import compare, connect, data, zhishuo
-from cookbook.params import PRESETS
+from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA
 
 RUN = 6
@@ -38,9 +38,7 @@ def wilson(hits: int, n: int, z: float = 1.96) -> str:
 
 class Judge:
     def __init__(self):
-        self.entries = [
-            json.loads(x) for x in (DATA / "lexicon/lexicon.jsonl").read_text(encoding="utf-8").splitlines()
-        ]
+        self.entries = read_rows(DATA / "lexicon/lexicon.jsonl")
         rows = data.load(DATA / "zhishuoxinyu/train_tiny.jsonl")
         self.answers = {row["messages"][2]["content"] for row in rows}
         known = [t for e in self.entries for t in (e["definition"], e["image"], e["praise"], e["criticism"])]
@@ -65,11 +63,11 @@ class Judge:
         }
 
 
-def tune(client, base: str, path, preset: str):
+def tune(client, base: str, path, hp: Hyperparameters):
     """(finished job, seconds of training, last validation loss)."""
     upload = client.files.create(file=path, purpose="fine-tune")
-    method = {"type": "supervised", "supervised": {"hyperparameters": PRESETS[preset].to_dict()}}
-    job = client.fine_tuning.jobs.create(model=base, training_file=upload.id, suffix=preset, method=method)
+    method = {"type": "supervised", "supervised": {"hyperparameters": hp.to_dict()}}
+    job = client.fine_tuning.jobs.create(model=base, training_file=upload.id, suffix="card", method=method)
     while job.status not in ("succeeded", "failed", "cancelled"):
         time.sleep(1)
         job = client.fine_tuning.jobs.retrieve(job.id)
@@ -84,9 +82,7 @@ def table(rows: list[dict]) -> str:
 
 
 def customer_service(client, base: str, tuned: str) -> str:
-    services = [
-        json.loads(x) for x in (DATA / "customer_service/services.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    services = read_rows(DATA / "customer_service/services.jsonl")
     rows = []
     for name, part in (("asked in other words", slice(4, 8)), ("never seen by base or adapter", slice(8, 10))):
         questions = {q: s for s in services for q in s["questions"][part]}
@@ -119,7 +115,7 @@ def main() -> None:
     }
     costs = {name: ("–", "–") for name in columns}
     for preset in args.presets:
-        job, seconds, loss = tune(client, service.base_model, DATA / "zhishuoxinyu/train_tiny.jsonl", preset)
+        job, seconds, loss = tune(client, service.base_model, DATA / "zhishuoxinyu/train_tiny.jsonl", PRESETS[preset])
         columns[preset] = (job.fine_tuned_model, zhishuo.SHORT_PROMPT)
         costs[preset] = (f"{seconds:.0f}", f"{loss:.2f}")
         print(preset, job.status, *costs[preset], flush=True)
@@ -132,7 +128,9 @@ def main() -> None:
         if temperature == 0:
             print(compare.side_by_side(frame[frame.input.isin(words[:20])]))
     print(table(rows))
-    job, seconds, loss = tune(client, service.base_model, DATA / "customer_service/train.jsonl", "standard")
+    job, seconds, loss = tune(
+        client, service.base_model, DATA / "customer_service/train.jsonl", Hyperparameters(n_epochs=6)
+    )
     print(f"\ncustomer service: {seconds:.0f} s, valid_loss {loss:.2f}")
     print(customer_service(client, service.base_model, job.fine_tuned_model))
 
