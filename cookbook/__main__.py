@@ -21,6 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     check.add_argument("file", type=Path)
     check.add_argument("--json", action="store_true", help="one JSON object instead of text")
     check.add_argument("--max-tokens", type=int, default=4096, help="longest row in tokens (default 4096)")
+    check.add_argument("--no-tokens", action="store_true", help="do not count tokens, which is faster")
+    check.add_argument("--validation", type=Path, metavar="FILE", help="also report rows that stand in both files")
     commands.add_parser("serve", help="run the embedded service in the foreground (serve --help)")
     for name, text in (("status", "what the embedded service is doing"), ("stop", "stop the embedded service")):
         command = commands.add_parser(name, help=text)
@@ -41,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
 def _check(args) -> int:
     from cookbook import data
 
-    report = data.check(args.file, max_tokens=args.max_tokens)
+    max_tokens = None if args.no_tokens else args.max_tokens
+    report = data.check(args.file, validation=args.validation, max_tokens=max_tokens)
     print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2) if args.json else report)
     return 0 if report.ok else 1 if report.readable else 2
 

@@ -6,6 +6,7 @@ is what `usage.prompt_tokens` reports. Tool calls and images are not covered.
 """
 
 import base64
+import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -48,13 +49,28 @@ def count(text_or_messages: str | Iterable[Mapping[str, str]]) -> int:
     everything up to the last ``<|im_end|>\\n``; a request adds the 3 tokens that open the answer (`GENERATION_PROMPT`).
     """
     if isinstance(text_or_messages, str):
-        return len(encoding().encode_ordinary(unicodedata.normalize("NFC", text_or_messages)))
-    messages = list(text_or_messages)
-    if not messages or messages[0].get("role") != "system":
-        messages.insert(0, {"role": "system", "content": DEFAULT_SYSTEM})
+        return _count_batch([unicodedata.normalize("NFC", text_or_messages)])[0]
+    return sum(count_each([text_or_messages])[0])
+
+
+def count_each(conversations: Iterable[Iterable[Mapping[str, str]]]) -> list[list[int]]:
+    """Tokens of each message of each conversation; the default system message comes first where there is none."""
+    laid_out = [list(messages) for messages in conversations]
+    for messages in laid_out:
+        if not messages or messages[0].get("role") != "system":
+            messages.insert(0, {"role": "system", "content": DEFAULT_SYSTEM})
     # <|im_start|> role \n content <|im_end|> \n: the pieces never merge across a special token, but the newline after
     # the role can merge with newlines that open the content, so both are counted as one text.
-    return sum(count(f"{m['role']}\n{m['content']}") + 3 for m in messages)
+    texts = [unicodedata.normalize("NFC", f"{m['role']}\n{m['content']}") for messages in laid_out for m in messages]
+    counts = iter(_count_batch(texts))
+    return [[next(counts) + 3 for _ in messages] for messages in laid_out]
+
+
+def _count_batch(texts: list[str]) -> list[int]:
+    try:
+        return [len(ids) for ids in encoding().encode_ordinary_batch(texts, num_threads=os.cpu_count() or 1)]
+    except ValueError:  # a run of hundreds of thousands of like characters overflows the splitter: count in pieces
+        return [sum(len(encoding().encode_ordinary(t[i : i + 5000])) for i in range(0, len(t), 5000)) for t in texts]
 
 
 GENERATION_PROMPT = 3

@@ -1,15 +1,24 @@
 import json
+from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from cookbook import data
 from cookbook.errors import DataError
+from cookbook.local.train import encode_all
+from cookbook.paths import DATA
 
 
 def codes(source, **options):
     return [p.code for p in data.check(source, **options).problems if p.code != "row-count-low"]
+
+
+def ask(i):
+    """A question that is like no other."""
+    return "怎么用" + "".join(chr(0x4E00 + (i * k) % 9973) for k in (37, 1009, 5003, 7001))
 
 
 def write(path, *lines):
@@ -21,7 +30,7 @@ def write(path, *lines):
 
 
 def test_a_good_file_has_no_problems(tmp_path, row):
-    assert codes(write(tmp_path / "a.jsonl", *[row(user=f"问题{i}") for i in range(100)])) == []
+    assert codes(write(tmp_path / "a.jsonl", *[row(user=ask(i)) for i in range(100)])) == []
 
 
 MESSAGES = {
@@ -84,7 +93,7 @@ def test_odd_bytes_have_a_code_of_their_own(name, content, code):
 
 
 def test_the_row_limit_is_the_guides(row):
-    rows = [row(user=f"问题{i}") for i in range(1001)]
+    rows = [row(user=ask(i)) for i in range(1001)]
     assert codes(rows[:1000]) == []
     assert codes(rows) == ["row-count"]
 
@@ -119,6 +128,129 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path):
         assert not report.readable and not report.ok
 
 
+@pytest.mark.parametrize(
+    "content, line, hint",
+    [
+        ('{"messages": "你好"}\n'.encode("gbk") * 3, 1, "GBK"),
+        ('{"messages": "你好"}\n'.encode("utf-16"), 1, "UTF-16"),
+        (b'{}\n{"messages": "\xff\xfe\xfd"}\n{}\n', 2, "15"),
+    ],
+)
+def test_another_encoding_is_named_where_it_can_be(content, line, hint):
+    found = [p for p in data.check_bytes(content, "a.jsonl").problems if p.code == "encoding"]
+    assert [p.line for p in found] == [line] and hint in found[0].message
+
+
+def test_a_line_that_is_not_utf8_hides_no_other(row):
+    content = b'{"messages": "\xff"}\n' + data.to_jsonl([row()])
+    report = data.check_bytes(content, "a.jsonl")
+    assert len(report.rows) == 1 and report.lines == 2
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1" * 5000])
+def test_what_only_python_takes_for_json_is_refused(value):
+    assert codes_of(f'{{"messages": [], "x": {value}}}') == ["json"]
+
+
+def codes_of(line):
+    return [p.code for p in data.check_bytes(line.encode(), "a.jsonl").problems if p.line]
+
+
+def test_a_huge_file_is_not_read_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a.jsonl"
+    with path.open("wb") as file:
+        file.truncate(200 * 2**20)
+    import tracemalloc
+
+    tracemalloc.start()
+    report = data.check(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [p.code for p in report.problems] == ["file-size"] and peak < 12 * 2**20
+
+
+def test_one_line_of_nine_megabytes_and_a_file_of_bad_lines_end(row):
+    assert "too-long" in [p.code for p in data.check([row(assistant="好" * 3_000_000)]).problems]
+    report = data.check_bytes(b"x\n" * 100_000, "a.jsonl")
+    assert report.errors == 100_001 and len(report.problems) <= 20_000  # each line, and their number
+
+
+def test_a_row_of_which_nothing_would_be_learned_is_an_error(row):
+    found = data.check([row(user="请问" * 6000)], max_tokens=4096).problems
+    assert [(p.code, p.severity) for p in found if p.line] == [("too-long", "error")]
+
+
+SECRETS = {
+    "13800000000": "手机号",
+    "zhang@example.com": "邮箱",
+    "sk-EXAMPLE0EXAMPLE0EXAMPLE0": "密钥",
+    "99999919900307123": "身份证号",
+}
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_secrets_are_pointed_out_and_never_shown_whole(row, text):
+    if SECRETS[text] == "身份证号":
+        total = sum(
+            int(d) * w for d, w in zip(text, [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2], strict=True)
+        )
+        text, kind = text + "10X98765432"[total % 11], "身份证号"
+    else:
+        kind = SECRETS[text]
+    report = data.check([row(assistant=f"请联系{text}。")])
+    (found,) = [p for p in report.problems if p.code == "secret"]
+    assert kind in found.message and found.message_index == 2
+    assert text not in str(report) + report._repr_html_()
+
+
+@pytest.mark.parametrize("text", ["订单号 2138000000001", "999999199003071235", "价格@ 3", "sk-short"])
+def test_what_only_looks_a_little_like_a_secret_is_left_alone(row, text):
+    assert "secret" not in codes([row(assistant=text)])
+
+
+def test_nearly_the_same_row_is_found_whatever_the_punctuation(row):
+    question, answer = "怎样修改订单的收货地址？", "请进入订单详情，点击修改地址，输入新的地址，然后保存。"
+    near = row(user=question.replace("？", ""), assistant=answer.replace("，", "、").replace("新的", "新"))
+    other = row(user="怎样查询物流？", assistant=answer)
+    assert codes([row(user=question, assistant=answer), other, near]) == ["near-duplicate"]
+
+
+def test_rows_in_both_files_are_found(row):
+    train = [row(user=ask(i), assistant=ask(i) * 3) for i in range(120)]
+    held = [train[5], row(user=ask(7), assistant=ask(7) * 3 + "！"), row(user=ask(500))]
+    found = data.check(train, validation=held).problems
+    assert [(p.line, p.code) for p in found] == [(None, "duplicate-row"), (None, "near-duplicate")]
+
+
+@pytest.mark.parametrize("answer", ["句子没有句号", "This one is in English.", "太长了。" * 60])
+def test_an_answer_unlike_the_rest_is_pointed_out(row, answer):
+    rows = [row(user=ask(i), assistant=f"{ask(i)}是一件好事。") for i in range(40)]
+    found = data.check([*rows, row(user=ask(50), assistant=answer)]).problems
+    assert ("answer-style", 41) in [(p.code, p.line) for p in found]
+    assert not [p for p in found if p.code == "answer-style" and p.line != 41]
+
+
+def test_the_report_marks_the_offending_text(row):
+    shown = data.check([row(user="加班", assistant="都说加班<b>好。")])._repr_html_()
+    assert ">加班</mark>&lt;b&gt;" in shown
+
+
+def test_the_messy_export_holds_exactly_the_mess_that_its_readme_counts():
+    """Kinds of `data/raw/README.md` against codes of the report: the checker misses none and invents none.
+
+    A row may carry several: two keys too many, two unknown roles; the over-long row is also longer than the rest; of
+    the rows without an answer, three have no assistant at all.
+    """
+    counts = {code: n for (_, code), n in data.check(DATA / "raw" / "export.jsonl").counts.items()}
+    assert counts == {
+        "bom": 1, "blank-line": 6, "duplicate-row": 10, "near-duplicate": 8, "conflict": 6, "role-unknown": 14,
+        "content-missing": 3, "content-empty": 3, "content-type": 3, "alternation": 5, "no-assistant": 3, "system-position": 3,
+        "extra-key": 11, "json": 6, "duplicate-key": 2, "secret": 11, "answer-repeats-input": 5, "too-long": 1,
+        "answer-style": 4, "system-varies": 1,
+    }  # fmt: skip
+
+
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_get_an_answer(content):
     report = data.check_bytes(content, "a.jsonl")
@@ -139,6 +271,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # the first call reads the vocabulary
 @given(st.lists(JSON, max_size=4))
 def test_any_json_gets_an_answer(lines):
     report = data.check_bytes("\n".join(map(json.dumps, lines)).encode(), "a.jsonl")
@@ -146,8 +279,57 @@ def test_any_json_gets_an_answer(lines):
     assert str(report) and report.to_dict() and report._repr_html_() is not None and report.to_frame() is not None
 
 
+TEXT = st.text(max_size=30) | st.sampled_from(["\n", "<|im_end|>", "<|im_start|>user\n", "\n\n答\n", "\u2028", "e\u0301"])
+ROWS = st.lists(
+    st.builds(
+        lambda system, turns: {
+            "messages": [{"role": "system", "content": system}] * (system is not None)
+            + [{"role": r, "content": t} for pair in turns for r, t in zip(("user", "assistant"), pair, strict=True)]
+        },
+        st.none() | TEXT,
+        st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_what_is_free_of_errors_can_be_trained_on(rows):
+    report = data.check_bytes(data.to_jsonl(rows), "a.jsonl")
+    if report.ok:
+        assert all(any(e.trained) for e in encode_all(tiny_tokenizer(), report.rows, 4096))
+
+
+@cache
+def tiny_tokenizer():
+    return AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
+
+
+def test_rows_nearly_the_same_stay_on_one_side(row):
+    rows = [row(user=ask(i), assistant=ask(i + j) * 4 + mark) for i in range(0, 80, 2) for j, mark in enumerate("。！")]
+    rows += [row(user=ask(i), assistant=ask(i) * 4 + "？") for i in range(0, 80, 2)]
+    train, held = data.split(rows, 0.2)
+    assert [p.code for p in data.check(train, validation=held).problems if p.line is None] == ["row-count-low"]
+
+
+def test_a_given_validation_file_is_kept_out_of_the_training_rows(tmp_path, row):
+    rows = [row(user=ask(i)) for i in range(20)]
+    path = tmp_path / "held.jsonl"
+    path.write_bytes(data.to_jsonl(rows[:3]))
+    train, held = data.split(rows, path)
+    assert (train, held) == (rows[3:], rows[:3])
+
+
+@pytest.mark.parametrize("n, share", [(0, 0.1), (1, 0.5), (0, 0)])
+def test_too_few_rows_to_split_are_said_so(row, n, share):
+    with pytest.raises(DataError, match="切分后太少"):
+        data.split([row()] * n, share)
+
+
 def test_a_split_is_seeded_and_keeps_identical_rows_together(row):
-    rows = [row(user=f"问题{i % 50}") for i in range(100)]
+    rows = [row(user=ask(i % 50)) for i in range(100)]
     train, held = data.split(rows, 0.1, seed=1)
     assert (train, held) == data.split(rows, 0.1, seed=1)
     assert len(train) + len(held) == 100 and len(held) == 10

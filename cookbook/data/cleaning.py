@@ -1,0 +1,232 @@
+"""Mend what is safe to mend, and say what was done, line by line. Content is never guessed, files are never changed."""
+
+import codecs
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cookbook.data import checks
+from cookbook.data.convert import to_jsonl
+from cookbook.data.report import CODES, Report, html_table, place
+from cookbook.errors import DataError, say
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was mended. `line` counts from 1 and is None for the whole file."""
+
+    line: int | None
+    code: str
+    message: str
+
+
+@dataclass
+class Cleaned:
+    """The rows that can be trained on, what was changed on the way, and what could not be mended.
+
+    `left` reports the rows that were left out, with their line in the source: they wait for a person.
+    """
+
+    rows: list[dict]
+    changes: list[Change]
+    left: Report
+    source: Path | None = field(default=None, repr=False)
+
+    def to_frame(self):
+        """One change a row."""
+        import pandas as pd
+
+        frame = pd.DataFrame([vars(c) for c in self.changes], columns=["line", "code", "message"])
+        return frame.astype({"line": "Int64"})
+
+    def write(self, path: str | Path) -> Path:
+        """Write the rows as a training file; the original is never overwritten.
+
+        Raises:
+            DataError: if `path` is the file that was cleaned, or there are no rows.
+        """
+        path = Path(path)
+        if self.source is not None and path.exists() and os.path.samefile(path, self.source):
+            raise DataError(
+                say(f"{path.name} 是原始文件，请换一个文件名", f"{path.name} is the original, choose another name")
+            )
+        if not self.rows:
+            raise DataError(say("没有可写的数据", "there are no rows to write"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_jsonl(self.rows))
+        return path
+
+    @property
+    def verdict(self) -> str:
+        left = len({p.line for p in self.left.problems})
+        return say(
+            f"留下 {len(self.rows)} 条，改动 {len(self.changes)} 处，{left} 行要人来看",
+            f"{len(self.rows)} rows kept, {len(self.changes)} changes, {left} lines need a person",
+        )
+
+    def __str__(self) -> str:
+        counts = Counter(c.code for c in self.changes)
+        done = [f"  {_TITLES[code]()} × {n}" for code, n in counts.most_common()]
+        left = [f"  ✘ {place(p)} [{p.code}] {p.message}" for p in self.left.problems[:20]]
+        return "\n".join([self.verdict, *done, *left])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        groups: dict[str, list[Change]] = {}
+        for change in self.changes:
+            groups.setdefault(change.code, []).append(change)
+        lines = lambda group: "、".join("—" if c.line is None else str(c.line) for c in group[:8])
+        cells = [
+            (_TITLES[code](), str(len(group)), lines(group) + (" …" if len(group) > 8 else ""))
+            for code, group in sorted(groups.items(), key=lambda item: -len(item[1]))
+        ]
+        table = html_table(say("改了什么 几处 在哪些行", "change count lines").split(), cells) if cells else ""
+        left = self.left._repr_html_() if self.left.problems else ""
+        return f"<p><b>{self.verdict}</b></p>{table}{left}"
+
+
+_TITLES = {
+    "bom": lambda: say("去掉 BOM", "byte-order mark removed"),
+    "encoding": lambda: say("转成 UTF-8", "turned into UTF-8"),
+    "line-ends": lambda: say("换行统一为 \\n", "line ends made \\n"),
+    "blank-line": lambda: say("删去空行", "blank lines removed"),
+    "white-space": lambda: say("去掉首尾空白", "surrounding white space removed"),
+    "extra-key": lambda: say("去掉多余的键", "extra keys removed"),
+    "role": lambda: say("换成约定的 role", "roles renamed as asked"),
+    "system-position": lambda: say("system 移到最前", "system moved to the front"),
+    "trailing-user": lambda: say("去掉没有回答的最后一问", "last question without an answer removed"),
+    "duplicate-row": lambda: say("去掉完全相同的行", "exact duplicates removed"),
+    "dropped": lambda: say("按要求删去", "dropped as asked"),
+}
+
+
+def clean(
+    source: str | Path | Sequence[dict],
+    *,
+    encoding: str = "utf-8",
+    roles: Mapping[str, str] | None = None,
+    drop: Collection[str] = (),
+) -> Cleaned:
+    """Mend a file or rows: BOM, line ends, blank lines, surrounding white space, extra keys, a misplaced system
+    message, a last question without an answer, exact duplicates. Cleaning twice changes nothing more.
+
+    Args:
+        encoding: of the file, if you know that it is another one: `gb18030` for GBK.
+        roles: how to read other role names, as `{"human": "user", "bot": "assistant"}`.
+        drop: codes of warnings whose rows you do not want, such as `near-duplicate`, `conflict`, `secret`,
+            `answer-repeats-input`, `answer-style`, `too-long`.
+
+    Raises:
+        DataError: the file cannot be read, or is not in `encoding`; `drop` names a code that does not exist.
+    """
+    unknown = sorted(set(drop) - {code for code, (severity, *_) in CODES.items() if severity == "warning"})
+    if unknown:
+        raise DataError(say(f"drop 里没有这种提醒：{unknown}", f"drop names no such warning: {unknown}"))
+    changes: list[Change] = []
+    path = Path(source) if isinstance(source, str | Path) else None
+    left = Report(path.name if path else say("内存中的数据", "rows in memory"))
+    kept: list[tuple[int, dict]] = []
+    first: dict[tuple, int] = {}
+    parsed = enumerate(source, 1) if path is None else _parsed(path, encoding, changes, left)
+    for number, row in parsed:
+        before = left.errors
+        mended = _mend(number, row, roles or {}, changes)
+        checks.check_row(left, number, mended)
+        if left.errors > before:
+            continue
+        messages = mended["messages"]
+        line = first.setdefault(checks.row_key(messages), number)
+        if line != number:
+            changes.append(Change(number, "duplicate-row", say(f"与第 {line} 行相同", f"same as line {line}")))
+        else:
+            kept.append((number, mended))
+    if drop:
+        kept = _dropped(kept, drop, changes)
+    changes.sort(key=lambda c: (c.line is not None, c.line or 0))
+    return Cleaned([row for _, row in kept], changes, left, path)
+
+
+def _parsed(path: Path, encoding: str, changes: list[Change], left: Report) -> Iterator[tuple[int, dict]]:
+    """(line, JSON object) of every line that is one; the others are reported in `left`."""
+    try:
+        content, size = checks.read_bytes(path)
+        text = content.decode(encoding) if size <= checks.MAX_BYTES else None
+    except (OSError, LookupError, ValueError) as error:
+        raise DataError(
+            say(
+                f"读不了 {path.name}：{error}。编码可用 encoding= 指定",
+                f"cannot read {path.name}: {error}. Name the encoding with encoding=",
+            )
+        ) from error
+    if text is None:
+        raise DataError(say(f"{path.name} 超过 10 MB", f"{path.name} has more than 10 MB"))
+    done = lambda code, line=None, n=1: changes.append(
+        Change(line, code, _TITLES[code]() + (f" × {n}" if n > 1 else ""))
+    )
+    if codecs.lookup(encoding).name != "utf-8":
+        done("encoding")
+    if text.startswith("\ufeff"):
+        text = text[1:]
+        done("bom")
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    carriage = sum(line.endswith("\r") for line in lines)
+    if carriage:
+        done("line-ends", n=carriage)
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            done("blank-line", number)
+            continue
+        row = checks.parse_line(left, number, line)
+        if row is not None:
+            yield number, row
+
+
+def _mend(number: int, row: object, roles: Mapping[str, str], changes: list[Change]) -> dict:
+    """The row with everything mended that is safe to mend; what is no row comes back as it is."""
+    done = lambda code, detail="": changes.append(Change(number, code, (_TITLES[code]() + " " + detail).strip()))
+    if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
+        return row if isinstance(row, dict) else {"messages": row}
+    extra = sorted(set(row) - {"messages"})
+    messages = []
+    for message in row["messages"]:
+        if isinstance(message, dict):
+            extra += sorted(set(message) - {"role", "content"})
+            message = {key: message[key] for key in ("role", "content") if key in message}
+            role, content = message.get("role"), message.get("content")
+            if isinstance(role, str) and role in roles:
+                message["role"] = roles[role]
+                done("role", f"{role} → {roles[role]}")
+            if isinstance(content, str) and content != content.strip() and content.strip():
+                message["content"] = content.strip()
+                done("white-space")
+        messages.append(message)
+    if extra:
+        done("extra-key", "、".join(map(str, extra)))
+    role_of = lambda m: m.get("role") if isinstance(m, dict) else None
+    systems = [i for i, m in enumerate(messages) if role_of(m) == "system"]
+    if len(systems) == 1 and systems[0] > 0:
+        messages.insert(0, messages.pop(systems[0]))
+        done("system-position")
+    if any(role_of(m) == "assistant" for m in messages):
+        while role_of(messages[-1]) == "user":
+            messages.pop()
+            done("trailing-user")
+    return {"messages": messages}
+
+
+def _dropped(kept: list[tuple[int, dict]], drop: Collection[str], changes: list[Change]) -> list[tuple[int, dict]]:
+    """Without the rows that carry one of the warnings; judged again until none is left, since a row may have been
+    reported for its likeness to one that went."""
+    while True:
+        report = checks.check([row for _, row in kept], max_tokens=4096 if "too-long" in drop else None)
+        found = {p.line: p for p in reversed(report.problems) if p.code in drop and p.line is not None}
+        if not found:
+            return kept
+        for i, p in found.items():
+            changes.append(Change(kept[i - 1][0], "dropped", f"[{p.code}] {p.message}"))
+        kept = [pair for i, pair in enumerate(kept, 1) if i not in found]
