@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lab soak clean
+.PHONY: run test lab soak bench clean
 
 run: $(READY)
 	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
@@ -23,6 +23,10 @@ test: $(READY)
 
 soak: $(READY)
 	$(BIN)/python -m pytest -v tests/soak
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,bench]'
+	$(BIN)/python tests/bench/data_check.py
 
 clean:
 	rm -rf .venv runs

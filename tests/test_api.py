@@ -67,12 +67,17 @@ def test_health_needs_no_key_and_everything_else_does(http):
 
 
 def test_files_walk_through_their_life(client, upload):
-    assert client.files.retrieve(upload.id) == upload
+    assert client.files.retrieve(upload.id) == upload.model_copy(update={"status_details": None})
     assert [f.id for f in client.files.list()] == [upload.id]
     assert client.files.content(upload.id).text.count("\n") == 10
     assert client.files.delete(upload.id).deleted
     with pytest.raises(openai.NotFoundError, match="没有文件"):
         client.files.retrieve(upload.id)
+
+
+def test_warnings_come_back_with_the_upload(upload):
+    assert "[row-count-low]" in upload.status_details
+    assert upload.status == "processed"
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,9 @@ def test_any_json_gets_an_answer(lines):
     assert str(report) and report.to_dict() and report._repr_html_() is not None and report.to_frame() is not None
 
 
-TEXT = st.text(max_size=30) | st.sampled_from(["\n", "<|im_end|>", "<|im_start|>user\n", "\n\n答\n", "\u2028", "e\u0301"])
+TEXT = st.text(max_size=30) | st.sampled_from(
+    ["\n", "<|im_end|>", "<|im_start|>user\n", "\n\n答\n", "\u2028", "e\u0301"]
+)
 ROWS = st.lists(
     st.builds(
         lambda system, turns: {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from peft import PeftModel
 
-from cookbook.errors import DataError, ModelError
+from cookbook.errors import DataError
 from cookbook.local import models
 from cookbook.local.train import Checkpoint, Finished, Started, Step, encode, train
 from cookbook.params import Hyperparameters
@@ -103,18 +103,3 @@ def test_a_job_that_was_stopped_ends_with_the_same_adapter(small_base, rows, tmp
     steps = lambda told: [(s.step, s.train_loss, s.tokens) for s in by_kind(told, Step)]
     assert steps(seen) + steps(rest) == steps(whole)
     assert rest[-1].update_norm == whole[-1].update_norm
-
-
-def test_a_base_without_a_chat_template_is_refused(small_base, tmp_path):
-    model, tokenizer = models.load(small_base)
-    tokenizer.chat_template = None
-    model.save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
-    with pytest.raises(ModelError, match="chat template"):
-        models.load(models.Base("x", str(tmp_path)))
-
-
-def test_a_base_that_is_not_there_is_explained(tmp_path):
-    with pytest.raises(ModelError, match="HF_ENDPOINT"):
-        models.load(models.Base("x", str(tmp_path / "nowhere")))

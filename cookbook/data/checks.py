@@ -150,15 +150,22 @@ def _check_lines(report: Report, lines: Iterable[tuple[int, str]], max_tokens: i
             report.add(blank, "blank-line", "空行", "blank line")
             blank = None
         report.lines += 1
-        row = check_line(report, number, line)
-        if row is not None:
+        row = parse_line(report, number, line)
+        if row is not None and check_row(report, number, row):
             kept.append((number, row))
+        else:
+            _check_secrets(report, number, None, line)
+    _check_file(report)
+    judge(report, kept, max_tokens)
+
+
+def judge(report: Report, kept: list[tuple[int, dict]], max_tokens: int | None) -> None:
+    """What the rows that can be trained on say together, each with its line number."""
     report.rows = [row for _, row in kept]
     _check_repeats(report, kept)
     _check_style(report, kept)
     if max_tokens is not None:
         _check_tokens(report, kept, max_tokens)
-    _check_file(report)
     _sort(report)
 
 
@@ -167,6 +174,30 @@ def _sort(report: Report) -> None:
 
 
 # one line
+
+
+# What Python's parser says, for readers of Chinese.
+_JSON_REASONS = {
+    "Expecting property name": "键要用英文双引号括起来，最后一项后面不能有逗号",
+    "Expecting value": "这里缺一个值，或者用了单引号",
+    "Expecting ',' delimiter": "这里缺逗号或右括号，可能断成了半行",
+    "Expecting ':' delimiter": "键的后面缺冒号",
+    "Extra data": "这一行里不止一个 JSON 对象",
+    "Unterminated string": "字符串没有收尾的引号，可能断成了半行",
+    "Invalid control character": "字符串里有控制字符，换行要写成 \\n",
+    "Invalid \\": "反斜杠的写法不对，要写成 \\\\",
+}
+
+
+_KINDS = {
+    dict: ("对象", "an object"), list: ("数组", "an array"), str: ("字符串", "a string"), bool: ("布尔值", "a boolean"),
+    int: ("数字", "a number"), float: ("数字", "a number"), type(None): ("null", "null"),
+}  # fmt: skip
+
+
+def _kind(value: object) -> tuple[str, str]:
+    """What JSON calls it, in Chinese and English."""
+    return _KINDS.get(type(value), (type(value).__name__,) * 2)
 
 
 class _DuplicateKey(ValueError):
@@ -182,12 +213,6 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict:
 
 def _no_constant(name: str):
     raise ValueError(say(f"{name} 不是 JSON 的值", f"{name} is no JSON value"))
-
-
-def check_line(report: Report, number: int, line: str) -> dict | None:
-    """The row of a line if it can be trained on; what is wrong with it goes into `report`."""
-    row = parse_line(report, number, line)
-    return row if row is not None and check_row(report, number, row) else None
 
 
 def parse_line(report: Report, number: int, line: str) -> dict | None:
@@ -206,12 +231,13 @@ def parse_line(report: Report, number: int, line: str) -> dict | None:
         reason = getattr(error, "msg", str(error))
         position = min(getattr(error, "pos", 0), len(line))
         excerpt = around(line, position, position + 1)
-        report.add(number, "json", f"不是合法的 JSON：{reason}", f"not JSON: {reason}", excerpt=excerpt)
+        zh = next((zh for en, zh in _JSON_REASONS.items() if reason.startswith(en)), reason)
+        report.add(number, "json", f"不是合法的 JSON：{zh}", f"not JSON: {reason}", excerpt=excerpt)
         return None
     if not isinstance(row, dict):
-        kind = type(row).__name__
+        zh, en = _kind(row)
         excerpt = around(line, 0, len(line))
-        report.add(number, "not-object", f"是 {kind}，不是 JSON 对象", f"is a {kind}, not an object", excerpt=excerpt)
+        report.add(number, "not-object", f"是{zh}，不是 JSON 对象", f"is {en}, not an object", excerpt=excerpt)
         return None
     return row
 
@@ -221,12 +247,13 @@ def check_row(report: Report, number: int, row: dict) -> bool:
     before = report.errors
     messages = row.get("messages")
     if not isinstance(messages, list):
-        kind = type(messages).__name__
-        zh, en = f"messages 是 {kind}", f"messages is a {kind}"
+        zh, en = _kind(messages)
+        zh, en = f"messages 是{zh}，要写成数组", f"messages is {en}, not an array"
+        excerpt = ('"messages": ', *around(repr(messages), 0, 40)[1:])
         if messages is None:
             zh, en = "没有 messages 数组", "no messages array"
-        keys = ", ".join(map(repr, list(row)[:5]))
-        report.add(number, "messages-missing", zh, en, excerpt=("{", keys[:60], "}"))
+            excerpt = around("、".join(map(str, list(row)[:5])), 0, 60)
+        report.add(number, "messages-missing", zh, en, excerpt=excerpt)
     elif not messages:
         report.add(number, "messages-empty", "messages 是空的", "messages is empty", excerpt=('"messages": ', "[]", ""))
     elif all([_check_message(report, number, i, m) for i, m in enumerate(messages)]):
@@ -239,22 +266,22 @@ def check_row(report: Report, number: int, row: dict) -> bool:
 def _check_message(report: Report, number: int, i: int, message: object) -> bool:
     """Whether the message has a known role, so that the order can be judged."""
     if not isinstance(message, dict):
-        kind = type(message).__name__
-        excerpt = ("", repr(message)[:40], "")
-        report.add(number, "message-not-object", f"消息是 {kind}", f"the message is a {kind}", index=i, excerpt=excerpt)
+        zh, en = _kind(message)
+        excerpt = around(repr(message), 0, 40)
+        report.add(number, "message-not-object", f"消息是{zh}", f"the message is {en}", index=i, excerpt=excerpt)
         return False
     role, content = message.get("role"), message.get("content")
     if "role" not in message:
         report.add(number, "role-missing", "没有 role", "no role", index=i)
     elif role not in ROLES:
-        excerpt = ('"role": ', repr(role)[:40], "")
+        excerpt = ('"role": ', *around(repr(role), 0, 40)[1:])
         report.add(number, "role-unknown", f"role 是 {role!r:.60}", f"role is {role!r:.60}", index=i, excerpt=excerpt)
     if "content" not in message:
         report.add(number, "content-missing", "没有 content", "no content", index=i)
     elif not isinstance(content, str):
-        kind = type(content).__name__
-        excerpt = ('"content": ', repr(content)[:40], "")
-        report.add(number, "content-type", f"content 是 {kind}", f"content is a {kind}", index=i, excerpt=excerpt)
+        zh, en = _kind(content)
+        excerpt = ('"content": ', *around(repr(content), 0, 40)[1:])
+        report.add(number, "content-type", f"content 是{zh}", f"content is {en}", index=i, excerpt=excerpt)
     elif not content.strip():
         excerpt = ('"content": "', content[:10].replace("\n", "\\n"), '"')
         report.add(number, "content-empty", "content 是空的", "content is empty", index=i, excerpt=excerpt)
@@ -267,6 +294,13 @@ def _check_message(report: Report, number: int, i: int, message: object) -> bool
     for key in sorted(set(message) - {"role", "content"}):
         _extra_key(report, number, i, key)
     return role in ROLES
+
+
+def _check_secrets(report: Report, number: int, index: int | None, text: str) -> None:
+    for (zh, en), start, end in find_secrets(text):
+        excerpt = around(text, start, end)
+        zh, en = f"像是{zh}：{excerpt[1]}", f"looks like {en}: {excerpt[1]}"
+        report.add(number, "secret", zh, en, index=index, excerpt=excerpt)
 
 
 def _extra_key(report: Report, number: int, index: int | None, key: str) -> None:
@@ -368,13 +402,7 @@ def _check_style(report: Report, kept: list[tuple[int, dict]]) -> None:
         systems[messages[0]["content"] if messages[0]["role"] == "system" else ""] += 1
         _check_repeated_input(report, number, messages)
         for i, message in enumerate(messages):
-            for kind, start, end in find_secrets(message["content"]):
-                before, text, after = around(message["content"], start, end)
-                masked = text[:3] + "…" + text[-2:]
-                report.add(
-                    number, "secret", f"像是{kind[0]}：{masked}", f"looks like {kind[1]}: {masked}",
-                    index=i, excerpt=(before, masked, after),
-                )  # fmt: skip
+            _check_secrets(report, number, i, message["content"])
             if message["role"] == "assistant":
                 answers.append((number, i, message["content"].strip()))
     if len(systems) > 1:
@@ -389,10 +417,10 @@ def _check_style(report: Report, kept: list[tuple[int, dict]]) -> None:
     median, low, high = (lengths[int(q * (len(lengths) - 1))] for q in (0.5, 0.05, 0.95))
     habits = [
         (lambda a: "sentence" if a[-1] in "。！？!?.…”」』）)" else "open", "结尾的标点", "the punctuation at its end", -1),
-        (lambda a: "han" if len(_HAN.findall(a[:400])) >= len(_LATIN.findall(a[:400])) / 2 else "latin", "语言", "its language", 0),
+        (lambda a: "han" if len(_HAN.findall(a[:400])) >= len(_LATIN.findall(a[:400])) / 2 else "latin", "的语言", "its language", 0),
     ]  # fmt: skip
     if high <= 4 * low:  # lengths are alike: one that is far off stands out
-        habits.append((lambda a: "like" if median / 6 <= len(a) <= median * 6 else "far", "长度", "its length", 0))
+        habits.append((lambda a: "like" if median / 6 <= len(a) <= median * 6 else "far", "的长度", "its length", 0))
     found: dict[tuple[int, int], list[tuple[str, str, int]]] = {}
     for habit, zh, en, end in habits:
         kinds = [habit(a) for _, _, a in answers]
@@ -405,7 +433,7 @@ def _check_style(report: Report, kept: list[tuple[int, dict]]) -> None:
     for (number, i), reasons in found.items():
         answer = texts[number, i]
         excerpt = around(answer, len(answer) - 1, len(answer)) if reasons[0][2] else around(answer, 0, len(answer))
-        zh = f"回答的{'、'.join(r[0] for r in reasons)}与其他回答不同"
+        zh = f"回答{'、'.join(r[0] for r in reasons)}与其他回答不同"
         en = f"the answer differs from the others in {' and '.join(r[1] for r in reasons)}"
         report.add(number, "answer-style", zh, en, index=i, excerpt=excerpt)
 
@@ -435,8 +463,8 @@ def _check_tokens(report: Report, kept: list[tuple[int, dict]], max_tokens: int)
             )
             report.add(number, "too-long", zh, en, severity="error")
         else:
-            zh = f"{total} 个 token，超过 max_tokens = {max_tokens}，多出的部分学不到"
-            en = f"{total} tokens, more than max_tokens = {max_tokens}: the rest is not learned"
+            zh = f"{total} 个 token，超过 max_tokens = {max_tokens}：内嵌服务截掉多出的部分，平台怎样处理没有公布"
+            en = f"{total} tokens, more than max_tokens = {max_tokens}: the embedded service cuts the rest off, what the platform does is not published"
             report.add(number, "too-long", zh, en)
     if totals:
         ordered = sorted(totals)

@@ -62,7 +62,7 @@ class Cleaned:
     def verdict(self) -> str:
         left = len({p.line for p in self.left.problems})
         return say(
-            f"留下 {len(self.rows)} 条，改动 {len(self.changes)} 处，{left} 行要人来看",
+            f"留下 {len(self.rows)} 条，改动 {len(self.changes)} 处，{left} 行需要人工处理",
             f"{len(self.rows)} rows kept, {len(self.changes)} changes, {left} lines need a person",
         )
 
@@ -84,7 +84,12 @@ class Cleaned:
             for code, group in sorted(groups.items(), key=lambda item: -len(item[1]))
         ]
         table = html_table(say("改了什么 几处 在哪些行", "change count lines").split(), cells) if cells else ""
-        left = self.left._repr_html_() if self.left.problems else ""
+        waiting = {p.line for p in self.left.problems}
+        title = say(
+            f"待处理：{len(waiting)} 行，{self.left.errors} 个错误",
+            f"waiting: {len(waiting)} lines, {self.left.errors} errors",
+        )
+        left = f"<p><b>{title}</b></p>{self.left.table(of_each=1)}" if waiting else ""
         return f"<p><b>{self.verdict}</b></p>{table}{left}"
 
 
@@ -223,10 +228,10 @@ def _dropped(kept: list[tuple[int, dict]], drop: Collection[str], changes: list[
     """Without the rows that carry one of the warnings; judged again until none is left, since a row may have been
     reported for its likeness to one that went."""
     while True:
-        report = checks.check([row for _, row in kept], max_tokens=4096 if "too-long" in drop else None)
-        found = {p.line: p for p in reversed(report.problems) if p.code in drop and p.line is not None}
+        report = Report("")
+        checks.judge(report, kept, 4096 if "too-long" in drop else None)
+        found = {p.line: p for p in reversed(report.problems) if p.code in drop}
         if not found:
             return kept
-        for i, p in found.items():
-            changes.append(Change(kept[i - 1][0], "dropped", f"[{p.code}] {p.message}"))
-        kept = [pair for i, pair in enumerate(kept, 1) if i not in found]
+        changes += [Change(line, "dropped", f"[{p.code}] {p.message}") for line, p in found.items()]
+        kept = [(line, row) for line, row in kept if line not in found]

@@ -5,6 +5,7 @@ import html
 from collections import Counter
 from dataclasses import dataclass, field
 
+from cookbook.data.secrets import mask
 from cookbook.errors import say
 
 MAX_PROBLEMS = 20_000  # kept in full; further ones are counted only, so that a hostile file cannot fill the memory
@@ -160,48 +161,59 @@ class Report:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
+        return f"<p><b>{html.escape(self.verdict)}</b></p>{self.table()}"
+
+    def table(self, of_each: int = 3) -> str:
+        """As HTML: how many of each kind, then the first few of each, by line."""
         chips = " ".join(
             f'<span style="color:{_COLOR[severity]};margin-right:1em"><code>{code}</code> × {n}</span>'
             for (severity, code), n in sorted(self.counts.items())
         )
-        groups: dict[tuple[str, str], list[Problem]] = {}
+        seen: Counter = Counter()
+        shown = []
         for p in self.problems:
-            groups.setdefault((p.severity, p.code), []).append(p)
-        shown = [p for _, group in sorted(groups.items()) for p in group[:3]]
+            seen[p.code] += 1
+            if seen[p.code] <= of_each:
+                shown.append(p)
         hidden = self.counts.total() - len(shown)
         note = say(
-            f"每种问题显示前 3 处，另有 {hidden} 处；全部见 .to_frame()",
-            f"the first 3 of each kind; {hidden} more in .to_frame()",
+            f"每种问题显示前 {of_each} 处，另有 {hidden} 处；全部见 .to_frame()",
+            f"the first {of_each} of each kind; {hidden} more in .to_frame()",
         )
         more = f'<p style="color:#888">{note}</p>' if hidden else ""
-        heads = say("位置 问题 发现 原文 怎么改", "where problem found text fix").split()
+        heads = say("位置 问题 发现 看这里 怎么改", "where problem found look-here fix").split()
         cells = [
             (html.escape(place(p)), f"<code>{p.code}</code>", html.escape(p.message), marked(p), html.escape(p.fix))
             for p in shown
         ]
         colors = [_COLOR[p.severity] for p in shown]
-        table = html_table(heads, cells, colors) if cells else ""
-        return f"<p><b>{html.escape(self.verdict)}</b></p><p>{chips}</p>{table}{more}"
+        return f"<p>{chips}</p>" + (html_table(heads, cells, colors) if cells else "") + more
 
 
 _COLOR = {"error": "#c0392b", "warning": "#b7791f"}
 
 
 def place(p: Problem) -> str:
-    """Where a problem stands, in words."""
+    """Where a problem stands, in words; a message as Python would index it."""
     if p.line is None:
-        return say("全文件", "file")
+        return say("整个文件", "the whole file")
     where = say(f"第 {p.line} 行", f"line {p.line}")
-    index = p.message_index
-    return where if index is None else where + say(f"，消息 {index}", f", message {index}")
+    return where if p.message_index is None else f"{where} messages[{p.message_index}]"
 
 
 def around(text: str, start: int, end: int) -> tuple[str, str, str]:
-    """An excerpt: `text[start:end]` with a little of what stands on either side. Control characters are made visible."""
-    cut = text[start : min(end, start + 2 * EXCERPT)]
-    before = ("…" if start > EXCERPT else "") + text[max(0, start - EXCERPT) : start]
-    after = text[end : end + EXCERPT] + ("…" if end + EXCERPT < len(text) else "")
-    return _visible(before), _visible(cut) + ("…" if end - start > len(cut) else ""), _visible(after)
+    """An excerpt: `text[start:end]` with a little of what stands on either side, secrets masked, control characters
+    made visible."""
+    end = min(end, len(text))
+    cut = min(end, start + 2 * EXCERPT)
+    left, right = max(0, start - EXCERPT), cut + EXCERPT
+    # Masked before it is cut, with enough on either side that half a number is not taken for no number.
+    begin = max(0, left - 64)
+    masked = mask(text[begin : right + 64])
+    piece = lambda a, b: _visible(masked[a - begin : b - begin])
+    before = ("…" if left else "") + piece(left, start)
+    after = "" if cut < end else piece(cut, right) + ("…" if right < len(text) else "")
+    return before, piece(start, cut) + ("…" if cut < end else ""), after
 
 
 def _visible(text: str) -> str:

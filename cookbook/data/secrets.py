@@ -13,6 +13,7 @@ KINDS = {
     "identity": ("身份证号", "an identity number"),
     "email": ("邮箱地址", "an e-mail address"),
 }
+_SHOWN = (3, 2)  # characters left to see at either end
 _PATTERN = re.compile(
     r"(?P<email>@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"
     r"|(?P<key>sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|-----BEGIN [A-Z ]*PRIVATE KEY)"
@@ -36,6 +37,14 @@ def find_secrets(text: str) -> Iterator[tuple[tuple[str, str], int, int]]:
         elif kind == "phone" and inside_number or kind == "identity" and (inside_number or not _identity(match[0])):
             continue
         yield KINDS[kind], start, end
+
+
+def mask(text: str) -> str:
+    """The text with the middle of every secret made unreadable; its length stays."""
+    for _, start, end in find_secrets(text):
+        first, last = start + _SHOWN[0], end - _SHOWN[1]
+        text = text[:first] + "*" * (last - first) + text[last:]
+    return text
 
 
 def _identity(text: str) -> bool:

@@ -68,7 +68,7 @@ def figure(rows: Sequence[dict], *, max_tokens: int = 4096):
 
     table = statistics(rows)
     fig, ((tokens_axes, share_axes), (turns_axes, length_axes)) = plt.subplots(
-        2, 2, figsize=(10, 6), layout="constrained"
+        2, 2, figsize=(8, 4.8), layout="constrained"
     )
     over = int((table.tokens > max_tokens).sum())
     bins = min(40, max(5, len(table) // 5))

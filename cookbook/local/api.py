@@ -159,7 +159,8 @@ def make_app(
         if not report.ok:
             code = next(p.code for p in report.problems if p.severity == "error")
             raise Refusal(400, str(report), code=code, param="file")
-        return file_of(await asyncio.to_thread(store.add_file, name, purpose, content))
+        stored_file = await asyncio.to_thread(store.add_file, name, purpose, content)
+        return file_of(stored_file, warnings=str(report) if report.problems else None)
 
     @app.get("/v1/files")
     def list_files(purpose: str | None = None, after: str | None = None, limit: PAGE = 1000, order: str = "desc"):

@@ -16,6 +16,8 @@ from pathlib import Path
 from cookbook.errors import ModelError, say
 from cookbook.paths import DATA
 
+SMALL = 100_000_000  # parameters; below, float32 costs little and gives the same figures on every machine
+
 
 @dataclass(frozen=True)
 class Base:
@@ -59,20 +61,36 @@ def _tiny(card: Path) -> Base:
 
 
 def load(base: Base):
-    """The model in evaluation mode and its tokenizer, which has a pad token: float32 on a CPU, bfloat16 on a GPU.
+    """The model in evaluation mode and its tokenizer, which has a pad token.
+
+    The weights are bfloat16 where the processor or GPU computes in it and the model is large; float32 otherwise.
 
     Raises:
-        ModelError: the folder or hub cannot be read, or there is no chat template.
+        ModelError: the folder or hub cannot be read, memory will not do, or there is no chat template.
     """
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    gpu = torch.cuda.is_available()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.source)
-        model = AutoModelForCausalLM.from_pretrained(base.source, dtype=torch.bfloat16 if gpu else torch.float32)
+        if not tokenizer.chat_template:
+            raise ModelError(
+                say(
+                    f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
+                    f"the base model {base.id} has no chat template: choose an Instruct version",
+                )
+            )
+        config = AutoConfig.from_pretrained(base.source)
+        with torch.device("meta"):
+            parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+        dtype = torch.bfloat16 if parameters > SMALL and _computes_in_bfloat16(device) else torch.float32
+        _check_memory(base, parameters * dtype.itemsize, device)
+        model = AutoModelForCausalLM.from_pretrained(base.source, dtype=dtype)
+    except ModelError:
+        raise
     except (OSError, ValueError) as error:
         raise ModelError(
             say(
@@ -82,16 +100,43 @@ def load(base: Base):
                 "reach, set HF_ENDPOINT to a mirror or give a local folder",
             )
         ) from error
-    if not tokenizer.chat_template:
-        raise ModelError(
-            say(
-                f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
-                f"the base model {base.id} has no chat template: choose an Instruct version",
-            )
-        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to("cuda" if gpu else "cpu").eval(), tokenizer
+    return model.to(device).eval(), tokenizer
+
+
+def _computes_in_bfloat16(device: str) -> bool:
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_tile") or capabilities.get("avx512_bf16"))
+
+
+def _check_memory(base: Base, weights: int, device: str) -> None:
+    """Refuse before loading what cannot fit. `weights` are bytes; work on them takes about a quarter more.
+
+    Raises:
+        ModelError: naming the memory needed and present.
+    """
+    if device == "cuda":
+        import torch
+
+        free = torch.cuda.mem_get_info()[0]
+    else:
+        import psutil
+
+        free = psutil.virtual_memory().available
+    needed = 1.25 * weights + 2**29
+    if needed > free:
+        raise ModelError(
+            say(
+                f"内存不够：{base.id} 约需 {needed / 2**30:.1f} GB，现在空闲 {free / 2**30:.1f} GB。换小一些的模型，或关掉别的程序",
+                f"not enough memory: {base.id} needs about {needed / 2**30:.1f} GB, {free / 2**30:.1f} GB are free. Choose a "
+                "smaller model or close other programs",
+            )
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,9 @@ without progress between them it fails with that reason. Training processes outl
 supervisor waits for the one that still runs instead of starting a second.
 """
 
+import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,7 +21,9 @@ from cookbook.local.store import TERMINAL, Job, Store
 from cookbook.local.worker import lock_of
 
 CRASHES = 3
-TICK = 0.2
+TICK, RETRY = 0.2, 5.0  # seconds
+
+_log = logging.getLogger("cookbook")
 
 
 class Supervisor:
@@ -48,12 +52,19 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._stop.wait(TICK):
-            for job in self._store.jobs(("validating_files",)):
-                self._validate(job)
-            if self._process and self._process.poll() is not None:
-                self._ended(self._process.returncode)
-            if not self._process:
-                self._start_next()
+            try:
+                self._tick()
+            except (sqlite3.Error, OSError):  # a full disk, a locked file: it may pass, and the queue must go on
+                _log.exception("the queue met an error and tries again")
+                self._stop.wait(RETRY)
+
+    def _tick(self) -> None:
+        for job in self._store.jobs(("validating_files",)):
+            self._validate(job)
+        if self._process and self._process.poll() is not None:
+            self._ended(self._process.returncode)
+        if not self._process:
+            self._start_next()
 
     def _validate(self, job: Job) -> None:
         for param in ("training_file", "validation_file"):
@@ -78,15 +89,16 @@ class Supervisor:
 
     def _start_next(self) -> None:
         waiting = [job for job in self._unfinished() if job.status != "validating_files" and job.wanted == "run"]
+        if not waiting:
+            return
         # One that was interrupted goes first, then the oldest.
-        waiting.sort(key=lambda job: (job.status != "running", job.number))
-        for job in waiting[:1]:
-            try:
-                with lock_of(self._home, job.id):
-                    pass
-            except Timeout:  # its process outlived the service that started it
-                return
-            log = (self._home / "worker.log").open("ab")
+        job = min(waiting, key=lambda job: (job.status != "running", job.number))
+        try:
+            with lock_of(self._home, job.id):
+                pass
+        except Timeout:  # its process outlived the service that started it
+            return
+        with (self._home / "worker.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "cookbook.local.worker", str(self._home), job.id],
                 stdin=subprocess.DEVNULL,
@@ -94,8 +106,7 @@ class Supervisor:
                 stderr=log,
                 start_new_session=os.name != "nt",
             )
-            log.close()
-            self._job_id = job.id
+        self._job_id = job.id
 
     def _ended(self, code: int) -> None:
         job = self._store.job(self._job_id)

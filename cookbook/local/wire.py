@@ -95,7 +95,8 @@ def model_of(model_id: str, created: int) -> Model:
     return Model(id=model_id, created=created, object="model", owned_by="local")
 
 
-def file_of(f: stored.File) -> FileObject:
+def file_of(f: stored.File, warnings: str | None = None) -> FileObject:
+    """The answer about a file; `warnings` is what its check found that does not stop it from being used."""
     return FileObject(
         id=f.id,
         bytes=f.bytes,
@@ -104,6 +105,7 @@ def file_of(f: stored.File) -> FileObject:
         object="file",
         purpose=f.purpose,
         status="processed",
+        status_details=warnings,
     )
 
 
