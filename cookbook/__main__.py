@@ -33,6 +33,9 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK", help="default: the whole course")
     run.add_argument("--out", type=Path, default=None, help="folder for the HTML files (default: runs/<time>)")
     args = parser.parse_args(argv)
+    for stream in (sys.stdout, sys.stderr):  # a console that cannot write a character must not lose the message
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return {"check": _check, "status": _status, "stop": _stop, "run": _run}[args.command](args)
     except CookbookError as error:

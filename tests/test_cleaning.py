@@ -40,10 +40,23 @@ def test_the_messy_export_comes_out_clean_and_stays_as_it_was():
     }  # fmt: skip
 
 
+def test_what_cannot_be_trained_on_is_left_and_a_late_system_message_stays(row):
+    late = row()["messages"][1:] + [{"role": "system", "content": "改说英语"}] + row()["messages"][1:]
+    cleaned = data.clean([row(user="你" * 5000), {"messages": late}, row()])
+    assert cleaned.rows == [row()] and cleaned.changes == []
+    assert {(p.line, p.code) for p in cleaned.left.problems} == {(1, "too-long"), (2, "system-position")}
+
+
+def test_a_file_with_the_line_ends_of_an_old_mac_is_read(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data.to_jsonl([row(), row(user="第二个问题")]).replace(b"\n", b"\r"))
+    assert len(data.clean(path).rows) == 2 and data.check(path).lines == 2
+
+
 def test_every_line_is_kept_or_accounted_for():
     cleaned = data.clean(EXPORT)
     lines = EXPORT.read_bytes().decode("utf-8-sig").splitlines()
-    gone = {c.line for c in cleaned.changes if c.code in ("blank-line", "duplicate-row")}
+    gone = {c.line for c in cleaned.changes if c.code in ("blank-line", "duplicate-row", "dropped")}
     left = {p.line for p in cleaned.left.problems if p.severity == "error"}
     assert len(cleaned.rows) + len(gone) + len(left) == len(lines)
 
@@ -115,6 +128,12 @@ def test_a_table_from_excel_or_memory_becomes_rows(tmp_path):
     assert [r["messages"][0]["content"] for r in rows] == ["你好", "再见"]
     with pytest.raises(DataError, match="问、答"):
         data.from_table(frame, user="问题", assistant="答")
+    odd = pd.DataFrame({"问": ["NA", 5.0, [1]], "答": ["None", 7, "答"]})
+    assert data.from_table(odd[:2], user="问", assistant="答")[1]["messages"][0]["content"] == "5"
+    with pytest.raises(DataError, match="第 3 条"):
+        data.from_table(odd, user="问", assistant="答")
+    with pytest.raises(DataError, match="只有一个"):
+        data.from_table(pd.concat([frame, frame], axis=1), user="问", assistant="答")
     for content in (b"", b"PK\x03\x04", b"\xff\xff"):
         path = tmp_path / "broken.xlsx"
         path.write_bytes(content)
@@ -135,6 +154,6 @@ def test_sharegpt_and_alpaca_become_rows():
     "entry", [{}, [], "text", {"conversations": [{"from": "tool", "value": "x"}]}, {"instruction": 3}]
 )
 def test_an_entry_of_another_shape_is_named_by_its_number(read, entry):
-    good = [{"conversations": [], "instruction": "问", "output": "答"}]
+    good = [{"conversations": [{"from": "human", "value": "问"}], "instruction": "问", "output": "答"}]
     with pytest.raises(DataError, match="第 2 条"):
         read([*good, entry])

@@ -1,6 +1,6 @@
 """Prepare chat fine-tuning data: guide §2.1 and §4, and the platform's newer rules.
 
-    check       every problem of a file at once, by line, with a remedy           checks.py, report.py
+    check       every problem of a file at once, by line, with a remedy           checks.py, judging.py, report.py
     load        the rows of a file without errors                                 checks.py
     clean       mend what is safe to mend, report each change                     cleaning.py
     from_table, from_sharegpt, from_alpaca, to_jsonl                              convert.py
@@ -14,7 +14,7 @@ from cookbook.data.checks import MAX_BYTES, MAX_ROWS, check, check_bytes, load
 from cookbook.data.cleaning import Change, Cleaned, clean
 from cookbook.data.convert import from_alpaca, from_sharegpt, from_table, to_jsonl
 from cookbook.data.report import Problem, Report
-from cookbook.data.splitting import split
+from cookbook.data.splitting import split, too_few
 from cookbook.data.statistics import figure, phrases, statistics
 
 __all__ = [
@@ -36,4 +36,5 @@ __all__ = [
     "split",
     "statistics",
     "to_jsonl",
+    "too_few",
 ]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from cookbook.data import checks
 from cookbook.data.convert import to_jsonl
-from cookbook.data.report import CODES, Report, html_table, place
+from cookbook.data.report import CODES, Report, html_table, place, visible
+from cookbook.data.similar import row_key
 from cookbook.errors import DataError, say
 
 
@@ -48,7 +49,7 @@ class Cleaned:
             DataError: if `path` is the file that was cleaned, or there are no rows.
         """
         path = Path(path)
-        if self.source is not None and path.exists() and os.path.samefile(path, self.source):
+        if self.source is not None and path.exists() and self.source.exists() and path.samefile(self.source):
             raise DataError(
                 say(f"{path.name} 是原始文件，请换一个文件名", f"{path.name} is the original, choose another name")
             )
@@ -131,26 +132,29 @@ def clean(
     if unknown:
         raise DataError(say(f"drop 里没有这种提醒：{unknown}", f"drop names no such warning: {unknown}"))
     changes: list[Change] = []
-    path = Path(source) if isinstance(source, str | Path) else None
-    left = Report(path.name if path else say("内存中的数据", "rows in memory"))
+    path = Path(source) if isinstance(source, str | os.PathLike) else None
+    left = Report(visible(path.name) if path else say("内存中的数据", "rows in memory"))
     kept: list[tuple[int, dict]] = []
     first: dict[tuple, int] = {}
     parsed = enumerate(source, 1) if path is None else _parsed(path, encoding, changes, left)
     for number, row in parsed:
-        before = left.errors
-        mended = _mend(number, row, roles or {}, changes)
-        checks.check_row(left, number, mended)
-        if left.errors > before:
+        if not checks.is_object(left, number, row):
             continue
-        messages = mended["messages"]
-        line = first.setdefault(checks.row_key(messages), number)
+        mended, done = _mend(number, row, roles or {})
+        if not checks.check_row(found := Report(""), number, mended):
+            left.take(found.problems)
+            continue
+        changes += done
+        line = first.setdefault(row_key(mended), number)
         if line != number:
             changes.append(Change(number, "duplicate-row", say(f"与第 {line} 行相同", f"same as line {line}")))
         else:
             kept.append((number, mended))
-    if drop:
-        kept = _dropped(kept, drop, changes)
+    kept = _dropped(kept, drop, changes, left)
+    if len(kept) > checks.MAX_ROWS:
+        checks.count_rows(left, len(kept))
     changes.sort(key=lambda c: (c.line is not None, c.line or 0))
+    left.sort()
     return Cleaned([row for _, row in kept], changes, left, path)
 
 
@@ -176,31 +180,34 @@ def _parsed(path: Path, encoding: str, changes: list[Change], left: Report) -> I
     if text.startswith("\ufeff"):
         text = text[1:]
         done("bom")
-    lines = text.split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    carriage = sum(line.endswith("\r") for line in lines)
-    if carriage:
-        done("line-ends", n=carriage)
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    content = text.encode("utf-8", "surrogatepass")
+    ends = content.count(b"\r\n") or content.count(b"\r")
+    if ends:
+        done("line-ends", n=ends)
+    for number, line in enumerate(checks.lines_of(content), 1):
+        text = line.decode("utf-8", "surrogatepass")
+        if not text.strip():
             done("blank-line", number)
             continue
-        row = checks.parse_line(left, number, line)
+        row = checks.parse_line(left, number, text)
         if row is not None:
             yield number, row
 
 
-def _mend(number: int, row: object, roles: Mapping[str, str], changes: list[Change]) -> dict:
-    """The row with everything mended that is safe to mend; what is no row comes back as it is."""
-    done = lambda code, detail="": changes.append(Change(number, code, (_TITLES[code]() + " " + detail).strip()))
-    if not isinstance(row, dict) or not isinstance(row.get("messages"), list):
-        return row if isinstance(row, dict) else {"messages": row}
-    extra = sorted(set(row) - {"messages"})
+def _mend(number: int, row: dict, roles: Mapping[str, str]) -> tuple[dict, list[Change]]:
+    """The row with everything mended that is safe to mend, and what was done; the row given is not touched."""
+    changes: list[Change] = []
+
+    def done(code: str, detail: str = "") -> None:
+        changes.append(Change(number, code, visible(f"{_TITLES[code]()} {detail}".strip())))
+
+    if not isinstance(row.get("messages"), list):
+        return row, changes
+    extra = [str(key) for key in row if key != "messages"]
     messages = []
     for message in row["messages"]:
         if isinstance(message, dict):
-            extra += sorted(set(message) - {"role", "content"})
+            extra += [str(key) for key in message if key not in ("role", "content")]
             message = {key: message[key] for key in ("role", "content") if key in message}
             role, content = message.get("role"), message.get("content")
             if isinstance(role, str) and role in roles:
@@ -211,27 +218,27 @@ def _mend(number: int, row: object, roles: Mapping[str, str], changes: list[Chan
                 done("white-space")
         messages.append(message)
     if extra:
-        done("extra-key", "、".join(map(str, extra)))
-    role_of = lambda m: m.get("role") if isinstance(m, dict) else None
-    systems = [i for i, m in enumerate(messages) if role_of(m) == "system"]
-    if len(systems) == 1 and systems[0] > 0:
-        messages.insert(0, messages.pop(systems[0]))
+        done("extra-key", "、".join(extra))
+    found = [m.get("role") if isinstance(m, dict) else None for m in messages]
+    # Moved only where no answer was given before it: otherwise it would change what that answer was an answer to.
+    if found.count("system") == 1 and found.index("system") > 0 and "assistant" not in found[: found.index("system")]:
+        messages.insert(0, messages.pop(found.index("system")))
         done("system-position")
-    if any(role_of(m) == "assistant" for m in messages):
-        while role_of(messages[-1]) == "user":
+    if "assistant" in found:
+        while isinstance(messages[-1], dict) and messages[-1].get("role") == "user":
             messages.pop()
             done("trailing-user")
-    return {"messages": messages}
+    return {"messages": messages}, changes
 
 
-def _dropped(kept: list[tuple[int, dict]], drop: Collection[str], changes: list[Change]) -> list[tuple[int, dict]]:
-    """Without the rows that carry one of the warnings; judged again until none is left, since a row may have been
-    reported for its likeness to one that went."""
-    while True:
-        report = Report("")
-        checks.judge(report, kept, 4096 if "too-long" in drop else None)
-        found = {p.line: p for p in reversed(report.problems) if p.code in drop}
-        if not found:
-            return kept
-        changes += [Change(line, "dropped", f"[{p.code}] {p.message}") for line, p in found.items()]
-        kept = [(line, row) for line, row in kept if line not in found]
+def _dropped(
+    kept: list[tuple[int, dict]], drop: Collection[str], changes: list[Change], left: Report
+) -> list[tuple[int, dict]]:
+    """Without the rows of which nothing would be learned, and those that carry a warning named in `drop`."""
+    report = Report("")
+    checks.judging.judge(report, kept, 4096)
+    errors = {p.line: p for p in report.problems if p.severity == "error"}
+    asked = {p.line: p for p in reversed(report.problems) if p.code in drop and p.line not in errors}
+    left.take(errors.values())
+    changes += [Change(line, "dropped", f"[{p.code}] {p.message}") for line, p in asked.items()]
+    return [(line, row) for line, row in kept if line not in errors and line not in asked]

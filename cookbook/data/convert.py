@@ -1,6 +1,7 @@
 """Rows from other shapes, and rows as a file. What cannot be turned is refused by name, never guessed."""
 
 import json
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,18 +25,44 @@ def from_table(source, *, user: str, assistant: str, system: str | None = None) 
         system: the system message, the same for every row; not a column.
 
     Raises:
-        DataError: the file cannot be read, or has no such column (the message names those it has).
+        DataError: the file cannot be read, or has no such column (the message names those it has), or a cell is no text.
     """
     import pandas as pd
 
     frame = source if isinstance(source, pd.DataFrame) else _read_table(Path(source))
-    missing = [column for column in (user, assistant) if column not in frame.columns]
-    if missing:
-        names = "、".join(map(str, frame.columns))
-        raise DataError(say(f"没有列 {missing}，表里有：{names}", f"no column {missing}; the table has: {names}"))
-    pairs = frame[[user, assistant]].astype("string").apply(lambda column: column.str.strip())
-    pairs = pairs[(pairs[user].fillna("") != "") & (pairs[assistant].fillna("") != "")]
-    return [_conversation(system, [(ask, answer)]) for ask, answer in pairs.itertuples(index=False)]
+    names = "、".join(map(str, frame.columns))
+    for column in (user, assistant):
+        if list(frame.columns).count(column) != 1:
+            raise DataError(
+                say(
+                    f"列 {column!r} 应当有且只有一个，表里有：{names}",
+                    f"there must be one column {column!r}; the table has: {names}",
+                )
+            )
+    rows = []
+    for number, (ask, answer) in enumerate(zip(frame[user], frame[assistant], strict=True), 1):
+        ask, answer = _cell(ask, number), _cell(answer, number)
+        if ask and answer:
+            rows.append(_conversation(system, [(ask, answer)]))
+    return rows
+
+
+def _cell(value, number: int) -> str:
+    """A cell's text; a number as it is written, an empty cell as nothing.
+
+    Raises:
+        DataError: it is neither.
+    """
+    if value is None or value != value or type(value).__name__ == "NAType":  # NaN is not equal to itself
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return str(int(value)) if value == int(value) else str(value)
+    kind = type(value).__name__
+    raise DataError(
+        say(f"表格第 {number} 条里有一格是 {kind}，不是文字", f"a cell of row {number} is a {kind}, not text")
+    )
 
 
 def from_sharegpt(source: str | Path | Sequence[Mapping]) -> list[dict]:
@@ -49,7 +76,12 @@ def from_sharegpt(source: str | Path | Sequence[Mapping]) -> list[dict]:
     """
 
     def turn(entry: Mapping) -> dict:
-        messages = [{"role": _SHAREGPT_ROLES[m["from"]], "content": m["value"]} for m in entry["conversations"]]
+        turns = entry["conversations"]
+        if not turns:
+            raise ValueError("conversations is empty")
+        messages = [{"role": _SHAREGPT_ROLES[m["from"]], "content": _text(m["value"])} for m in turns]
+        if entry.get("system") and messages[0]["role"] != "system":
+            messages.insert(0, {"role": "system", "content": _text(entry["system"])})
         return {"messages": messages}
 
     return _turned(source, turn, '{"conversations": [{"from": "human" | "gpt" | "system", "value": …}]}')
@@ -68,11 +100,24 @@ def from_alpaca(source: str | Path | Sequence[Mapping], *, system: str | None = 
     """
 
     def turn(entry: Mapping) -> dict:
-        question = "\n".join(part for part in (entry["instruction"], entry.get("input") or "") if part)
-        pairs = [tuple(pair) for pair in entry.get("history") or []]
-        return _conversation(entry.get("system") or system, [*pairs, (question, entry["output"])])
+        question = "\n".join(_text(part) for part in (entry["instruction"], entry.get("input") or "") if part)
+        pairs = [(_text(ask), _text(answer)) for ask, answer in map(_pair, entry.get("history") or [])]
+        own = entry.get("system")
+        return _conversation(_text(own) if own else system, [*pairs, (question, _text(entry["output"]))])
 
     return _turned(source, turn, '{"instruction": …, "input": …, "output": …}')
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} {value!r:.30} is not text")
+    return value
+
+
+def _pair(value: object) -> Sequence:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise TypeError(f"{value!r:.30} is not a pair")
+    return value
 
 
 def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
@@ -105,7 +150,7 @@ def _read_entries(path: Path) -> list:
         found = (
             json.loads(text)
             if text.lstrip().startswith("[")
-            else [json.loads(x) for x in text.splitlines() if x.strip()]
+            else [json.loads(x) for x in text.split("\n") if x.strip()]
         )
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(say(f"读不了 {path.name}：{error}", f"cannot read {path.name}: {error}")) from error
@@ -117,11 +162,11 @@ def _read_table(path: Path):
 
     try:
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            return pd.read_excel(path, dtype="string")
+            return pd.read_excel(path, dtype=str, keep_default_na=False)
         try:
-            return pd.read_csv(path, dtype="string", encoding="utf-8-sig")
+            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
         except UnicodeDecodeError:
-            return pd.read_csv(path, dtype="string", encoding="gb18030")
+            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="gb18030")
     except Exception as error:  # readers of tables raise whatever their format's library raises
         raise DataError(
             say(f"读不了表格 {path.name}：{error}", f"cannot read the table {path.name}: {error}")

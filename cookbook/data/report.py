@@ -3,13 +3,16 @@
 import dataclasses
 import html
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from cookbook.data.secrets import mask
 from cookbook.errors import say
 
-MAX_PROBLEMS = 20_000  # kept in full; further ones are counted only, so that a hostile file cannot fill the memory
+MAX_PROBLEMS = 5_000  # of one code are kept; further ones are counted only, so that no file can fill the memory
 EXCERPT = 24  # characters shown on either side of the offending text
+
+Excerpt = tuple[str, str, str]  # text before, offending text, text after
 
 # code: (severity, remedy in Chinese, remedy in English)
 CODES: dict[str, tuple[str, str, str]] = {
@@ -74,7 +77,7 @@ class Problem:
     code: str
     message: str
     fix: str
-    excerpt: tuple[str, str, str] | None = field(default=None, repr=False, compare=False)
+    excerpt: Excerpt | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict:
         found = dataclasses.asdict(self)
@@ -84,12 +87,14 @@ class Problem:
 
 @dataclass
 class Report:
-    """Everything that `check` found in one file. `rows` holds the lines that can be trained on."""
+    """Everything that `check` found in one file. `rows` holds the lines that can be trained on, `row_lines`
+    their numbers."""
 
     file: str
     problems: list[Problem] = field(default_factory=list)
     rows: list[dict] = field(default_factory=list)
     lines: int = 0
+    row_lines: list[int] = field(default_factory=list)
     readable: bool = True
     stats: dict = field(default_factory=dict)
     counts: Counter = field(default_factory=Counter)  # (severity, code) -> how many, those not kept included
@@ -102,14 +107,27 @@ class Report:
         en: str,
         *,
         index: int | None = None,
-        excerpt: tuple[str, str, str] | None = None,
+        excerpt: Excerpt | Callable[[], Excerpt] | None = None,
         severity: str | None = None,
     ) -> None:
+        """Add a problem. An `excerpt` that takes time is given as a function, called only if the problem is kept."""
         usual, fix_zh, fix_en = CODES[code]
         severity = severity or usual
         self.counts[severity, code] += 1
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(line, index, severity, code, say(zh, en), say(fix_zh, fix_en), excerpt))
+        if self.counts[severity, code] <= MAX_PROBLEMS:
+            excerpt = excerpt() if callable(excerpt) else excerpt
+            text = visible(say(zh, en))
+            self.problems.append(Problem(line, index, severity, code, text, say(fix_zh, fix_en), excerpt))
+
+    def take(self, problems: Iterable[Problem]) -> None:
+        """Add problems of another report."""
+        for p in problems:
+            self.counts[p.severity, p.code] += 1
+            self.problems.append(p)
+
+    def sort(self) -> None:
+        """By line; what concerns the whole file comes first."""
+        self.problems.sort(key=lambda p: (p.line is not None, p.line or 0))
 
     @property
     def errors(self) -> int:
@@ -201,22 +219,23 @@ def place(p: Problem) -> str:
     return where if p.message_index is None else f"{where} messages[{p.message_index}]"
 
 
-def around(text: str, start: int, end: int) -> tuple[str, str, str]:
+def around(text: str, start: int, end: int) -> Excerpt:
     """An excerpt: `text[start:end]` with a little of what stands on either side, secrets masked, control characters
     made visible."""
     end = min(end, len(text))
     cut = min(end, start + 2 * EXCERPT)
     left, right = max(0, start - EXCERPT), cut + EXCERPT
     # Masked before it is cut, with enough on either side that half a number is not taken for no number.
-    begin = max(0, left - 64)
-    masked = mask(text[begin : right + 64])
-    piece = lambda a, b: _visible(masked[a - begin : b - begin])
+    begin = max(0, left - 512)
+    masked = mask(text[begin : right + 512])
+    piece = lambda a, b: visible(masked[a - begin : b - begin])
     before = ("…" if left else "") + piece(left, start)
     after = "" if cut < end else piece(cut, right) + ("…" if right < len(text) else "")
     return before, piece(start, cut) + ("…" if cut < end else ""), after
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """The text with everything that does not print written as an escape: it is shown, never obeyed."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

@@ -13,12 +13,12 @@ KINDS = {
     "identity": ("身份证号", "an identity number"),
     "email": ("邮箱地址", "an e-mail address"),
 }
-_SHOWN = (3, 2)  # characters left to see at either end
 _PATTERN = re.compile(
     r"(?P<email>@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"
-    r"|(?P<key>sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{30,}|-----BEGIN [A-Z ]*PRIVATE KEY)"
+    r"|(?P<key>sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{35}|gh[pousr]_[A-Za-z0-9]{30,}"
+    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY[^\0]*?(?:-----END|\Z))"
     r"|(?P<identity>[1-9][0-9]{16}[0-9Xx])"
-    r"|(?P<phone>1[3-9][0-9]{9})"
+    r"|(?P<phone>1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4})"
 )
 _NAME = re.compile(r"[A-Za-z0-9._%+-]+$")
 _WEIGHTS = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
@@ -28,7 +28,10 @@ def find_secrets(text: str) -> Iterator[tuple[tuple[str, str], int, int]]:
     """((kind in Chinese, in English), start, end) of each, in order."""
     for match in _PATTERN.finditer(text):
         kind, (start, end) = match.lastgroup, match.span()
-        inside_number = text[start - 1 : start].isdigit() or text[end : end + 1].isdigit()
+        before = text[max(0, start - 6) : start]
+        # 86 is China's country code, and a digit of a JSON escape such as \\u5730 is no digit of the number.
+        prefixed = re.search(r"(?:^|[^0-9])86[ -]?$|\\u[0-9a-fA-F]{4}$", before)
+        inside_number = before[-1:].isdigit() and not prefixed or text[end : end + 1].isdigit()
         if kind == "email":
             name = _NAME.search(text, max(0, start - 64), start)
             if not name:
@@ -42,8 +45,8 @@ def find_secrets(text: str) -> Iterator[tuple[tuple[str, str], int, int]]:
 def mask(text: str) -> str:
     """The text with the middle of every secret made unreadable; its length stays."""
     for _, start, end in find_secrets(text):
-        first, last = start + _SHOWN[0], end - _SHOWN[1]
-        text = text[:first] + "*" * (last - first) + text[last:]
+        first, last = (3, 2) if end - start > 10 else (1, 0)
+        text = text[: start + first] + "*" * (end - start - first - last) + text[end - last :]
     return text
 
 

@@ -1,11 +1,12 @@
 """Cut rows into a training and a validation part."""
 
 import random
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from cookbook.data.checks import load, row_key
-from cookbook.data.similar import Index, groups
+from cookbook.data.checks import check, load
+from cookbook.data.similar import Index, groups, row_key
 from cookbook.errors import DataError, say
 from cookbook.params import validation_rows
 
@@ -21,36 +22,63 @@ def split(
 
     Raises:
         ValueError: the share is not in [0, 1).
-        DataError: too few rows are left on one side; the validation file has errors.
+        DataError: the validation file has errors, or holds every row.
+
+    Warns:
+        UserWarning: there are too few rows to hold any back.
     """
     if not isinstance(validation, int | float):
-        held = load(validation) if isinstance(validation, str | Path) else list(validation)
+        held = load(validation) if isinstance(validation, str | Path) else sound(validation)
         kept = _without(rows, held)
-    else:
-        if not 0 <= validation < 1:
-            raise ValueError(
-                say(f"验证集比例 {validation} 应在 0 与 1 之间", f"validation share {validation} must be in [0, 1)")
+        if not kept:
+            raise DataError(
+                say(
+                    f"训练集是空的：{len(rows)} 条数据都在验证集里",
+                    f"nothing is left to train on: all {len(rows)} rows stand in the validation set",
+                )
             )
-        held, kept, wanted = [], [], validation_rows(len(rows), validation)
-        shuffled = groups(rows)
-        random.Random(seed).shuffle(shuffled)
-        for group in shuffled:
-            side = held if len(held) + len(group) <= wanted else kept
-            side.extend(rows[i] for i in group)
-    if not kept or (validation and not held):
-        raise DataError(
-            say(
-                f"切分后太少：{len(rows)} 条数据分成训练 {len(kept)} 条、验证 {len(held)} 条。补充数据，或换一个验证比例",
-                f"too few rows after the split: {len(rows)} rows give {len(kept)} to train and {len(held)} to validate. "
-                "Add rows or choose another share",
-            )
+        return kept, held
+    if not 0 <= validation < 1:
+        raise ValueError(
+            say(f"验证集比例 {validation} 应在 0 与 1 之间", f"validation share {validation} must be in [0, 1)")
         )
+    wanted = validation_rows(len(rows), validation)
+    shuffled = groups(rows)
+    random.Random(seed).shuffle(shuffled)
+    if wanted and len(shuffled) > 1 and all(len(group) > wanted for group in shuffled):
+        wanted = min(map(len, shuffled))  # more than asked for, rather than none
+    held, kept = [], []
+    for group in shuffled:
+        side = held if len(held) + len(group) <= wanted and len(shuffled) > 1 else kept
+        side.extend(rows[i] for i in group)
+    if validation and not held:
+        warnings.warn(too_few(len(rows)), stacklevel=2)
     return kept, held
 
 
+def too_few(rows: int) -> str:
+    """What is to be said when the share to hold back comes to nothing."""
+    return say(
+        f"切分后太少：{rows} 条数据里留不出验证集，看不出有没有过拟合。补充数据，或另给一个验证文件",
+        f"too few rows after the split: of {rows} rows none is left to validate on, so overfitting will not show. Add "
+        "rows or give a validation file",
+    )
+
+
+def sound(rows: Sequence[dict]) -> list[dict]:
+    """The rows, if all can be used.
+
+    Raises:
+        DataError: with the report, if any has an error.
+    """
+    report = check(rows, max_tokens=None)
+    if not report.ok:
+        raise DataError(report)
+    return list(rows)
+
+
 def _without(rows: Sequence[dict], held: Sequence[dict]) -> list[dict]:
-    exact = {row_key(row["messages"]) for row in held}
-    near = Index()
-    for row in held:
-        near.add(True, row)
-    return [row for row in rows if row_key(row["messages"]) not in exact and not near.find(row)]
+    exact, near = set(map(row_key, held)), Index()
+    for i, row in enumerate(held):
+        near.add(i, row)
+    return [row for row in rows if row_key(row) not in exact and not near.find(row)]

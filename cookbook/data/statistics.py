@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cookbook import tokens
+from cookbook.errors import DataError, say
 
 
 def statistics(rows: Sequence[dict]):
@@ -66,6 +67,8 @@ def figure(rows: Sequence[dict], *, max_tokens: int = 4096):
     """Four pictures in one matplotlib figure: tokens a row, read and learned tokens, turns, lengths of the answers."""
     import matplotlib.pyplot as plt
 
+    if not rows:
+        raise DataError(say("没有数据可画", "there are no rows to draw"))
     table = statistics(rows)
     fig, ((tokens_axes, share_axes), (turns_axes, length_axes)) = plt.subplots(
         2, 2, figsize=(8, 4.8), layout="constrained"

@@ -9,6 +9,7 @@ checkpoint when the supervisor starts the next one; a cancel or pause is noticed
 import contextlib
 import shutil
 import sys
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
     read = lambda file_id: data.check_bytes(store.file_content(file_id), store.file(file_id).filename).rows
     if job.validation_file:
         return read(job.training_file), read(job.validation_file)
-    return data.split(read(job.training_file), job.validation_split, seed=job.seed)
+    with warnings.catch_warnings(action="ignore"):  # too few rows to hold any back: told in an event
+        return data.split(read(job.training_file), job.validation_split, seed=job.seed)
 
 
 def run_job(store: Store, home: Path, job: Job, train) -> None:
@@ -45,6 +47,8 @@ def run_job(store: Store, home: Path, job: Job, train) -> None:
     try:
         base = models.find(job.base)
         train_rows, valid_rows = rows_of(store, job)
+        if job.validation_split and not valid_rows:
+            store.add_event(job.id, data.too_few(len(train_rows)))
         happenings = train(
             base, train_rows, valid_rows, job.hyperparameters, folder=folder_of(home, job.id), seed=job.seed
         )
