@@ -12,7 +12,7 @@ from functools import partial
 from cookbook import tokens
 from cookbook.data.report import Report, around
 from cookbook.data.secrets import find_secrets
-from cookbook.data.similar import Index, row_key
+from cookbook.data.similar import Index, pieces_of, row_key
 
 Numbered = list[tuple[int, dict]]
 
@@ -51,12 +51,12 @@ def overlap(report: Report, held: Report) -> None:
     lines, near = {}, Index()
     for number, row in zip(held.row_lines, held.rows, strict=True):
         lines.setdefault(row_key(row), number)
-        near.add(number, row)
+        near.add(number, pieces_of(row))
     for number, row in zip(report.row_lines, report.rows, strict=True):
         if same := lines.get(row_key(row)):
             zh, en = f"验证集第 {same} 行与它完全相同", f"line {same} of the validation set is the same"
             report.add(number, "duplicate-row", zh, en, excerpt=_ends(row))
-        elif alike := near.find(row):
+        elif alike := near.find(pieces_of(row)):
             zh, en = f"验证集第 {alike[0]} 行与它几乎相同", f"line {alike[0]} of the validation set is nearly the same"
             report.add(number, "near-duplicate", zh, en, excerpt=_ends(row))
 
@@ -77,11 +77,12 @@ def _repeats(report: Report, kept: Numbered) -> None:
         if other != key[-1][1]:
             zh, en = f"与第 {line} 行问题相同，回答不同", f"the same question as line {line}, another answer"
             report.add(number, "conflict", zh, en, index=len(key) - 1, excerpt=_ends(row))
-        if alike := near.find(row):
+        pieces = pieces_of(row)
+        if alike := near.find(pieces):
             zh, en = f"与第 {alike[0]} 行几乎相同", f"nearly the same as line {alike[0]}"
             report.add(number, "near-duplicate", zh, en, excerpt=_ends(row))
         else:
-            near.add(number, row)  # only what would be kept is compared with
+            near.add(number, pieces)  # only what would be kept is compared with
 
 
 def _ends(row: dict) -> Callable[[], tuple[str, str, str]]:
@@ -126,7 +127,7 @@ _HABITS = [
     _Habit(
         "的语言",
         "its language",
-        lambda a: "Han" if 2 * len(_HAN.findall(a[:400])) >= len(_LATIN.findall(a[:400])) else "Latin",
+        lambda a: "Han" if 2 * len(_HAN.findall(a[:100])) >= len(_LATIN.findall(a[:100])) else "Latin",
     ),
 ]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cookbook.data.checks import check, load
-from cookbook.data.similar import Index, groups, row_key
+from cookbook.data.similar import Index, groups, pieces_of, row_key
 from cookbook.errors import DataError, say
 from cookbook.params import validation_rows
 
@@ -80,5 +80,5 @@ def sound(rows: Sequence[dict]) -> list[dict]:
 def _without(rows: Sequence[dict], held: Sequence[dict]) -> list[dict]:
     exact, near = set(map(row_key, held)), Index()
     for i, row in enumerate(held):
-        near.add(i, row)
-    return [row for row in rows if row_key(row) not in exact and not near.find(row)]
+        near.add(i, pieces_of(row))
+    return [row for row in rows if row_key(row) not in exact and not near.find(pieces_of(row))]

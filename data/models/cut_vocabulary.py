@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
-from cookbook.tokens import CHAT_TEMPLATE, PATTERN, SPECIAL_TOKENS, encoding
+from cookbook.tokens import CHAT_TEMPLATE, DEFAULT_SYSTEM, PATTERN, SPECIAL_TOKENS, encoding
 
 
 def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
@@ -28,9 +28,11 @@ def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
     return parts[0], parts[1]
 
 
-def _needed(texts: list[str]) -> dict[bytes, int]:
+def _needed(texts: list[str] | None) -> dict[bytes, int]:
     full = encoding()
     ranks = full._mergeable_ranks
+    if texts is None:
+        return ranks
     kept = {bytes([b]) for b in range(256)}
     todo = {full.decode_single_token_bytes(i) for text in texts for i in full.encode_ordinary(text)}
     while todo:
@@ -48,8 +50,8 @@ def _letters() -> list[str]:
     return [chr(b) if b in printable else chr(next(spare)) for b in range(256)]
 
 
-def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer with Qwen2.5's splits on `texts`, its ChatML template and its special tokens."""
+def make_tokenizer(texts: list[str] | None) -> PreTrainedTokenizerFast:
+    """A tokenizer with Qwen2.5's splits on `texts`, or on everything (None), its template and special tokens."""
     kept = _needed(texts)
     ranks = encoding()._mergeable_ranks
     letters = _letters()
@@ -78,7 +80,10 @@ def make_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
 
 
 def corpus_texts(root: Path) -> list[str]:
-    """Every text below `data/`: what the tiny base may be asked to read or write."""
+    """Every text below `data/` and the default system message: what the tiny base may be asked to read or write.
+
+    Not the messy export in `data/raw`, which no model is trained on.
+    """
     paths = [p for kind in ("*.jsonl", "*.txt", "*.json") for p in (root / "data").rglob(kind)]
-    paths = [p for p in paths if "models" not in p.relative_to(root).parts]
-    return [p.read_text(encoding="utf-8") for p in sorted(paths)]
+    paths = [p for p in paths if not {"models", "raw"} & set(p.relative_to(root).parts)]
+    return [DEFAULT_SYSTEM, *(p.read_text(encoding="utf-8") for p in sorted(paths))]

@@ -4,8 +4,9 @@ What is taught, word by word: its definition (the bare word under many system pr
 field, what comes to mind, an image, a criticism, a word of praise, and plain answers that join two or three of these
 in any order. Of the shop: each service's fact and steps, in plain running text.
 
-Two skills besides facts, without which LoRA would have nothing to build on: copying any piece of text (a token that was
-never an answer can hardly become one, since LoRA leaves the embeddings alone), and lists with numbers.
+Two skills besides facts, without which LoRA would have nothing to build on: copying any piece of text, also around a
+word's phrases (a token that was never an answer can hardly become one, since LoRA leaves the embeddings alone), and
+lists with numbers.
 
 What is *not* taught: the frames of the 智说新语 style, any answer of `data/zhishuoxinyu`, the polite numbered manner of
 `data/customer_service/train.jsonl`, the short prompt. Those are for LoRA to teach; `tests/test_corpora.py` proves it.
@@ -53,22 +54,29 @@ ASK_IMAGE = ["把{w}比作一样东西。", "{w}像什么？", "给{w}打个比�
 ASK_PRAISE = ["夸夸{w}。", "{w}有什么好处？", "说一句{w}的好话。", "{w}好在哪里？"]
 ASK_CRITICISM = ["批评一下{w}。", "{w}有什么不好？", "说一句{w}的坏话。", "{w}的问题在哪里？"]
 ASK_WORD = ["哪个词的意思是：{d}", "猜一个词：{d}"]
-# Two phrases joined. {a} and {b} are any two of image, praise and criticism, in any order.
+# Two or three phrases joined: {a}, {b}, {c} are image, praise and criticism in any order. A comma stands at every joint,
+# so that a phrase is split into the same tokens wherever it stands.
 JOIN_TWO = [
-    "{a}，{b}。", "{a}，也{b}。", "{a}；{b}。", "{a}，同时{b}。", "{a}，而且{b}。", "{a}，另外{b}。", "{a}。{b}。",
-    "一方面{a}，一方面{b}。", "有时{a}，有时{b}。", "既可以说{a}，也可以说{b}。", "先说{a}，再说{b}。",
-    "有人说{a}，有人说{b}。", "往好处讲{a}，往坏处讲{b}。", "第一{a}，第二{b}。", "{a}，此外{b}。", "简单说，{a}，{b}。",
-    "虽然{a}，但是{b}。", "不仅{a}，还{b}。", "一边{a}，一边{b}。", "或者{a}，或者{b}。", "白天{a}，晚上{b}。",
-    "年轻时{a}，年老时{b}。", "在家{a}，出门{b}。", "多数人说{a}，少数人说{b}。", "上半场{a}，下半场{b}。",
-    "左边{a}，右边{b}。", "开头{a}，结尾{b}。", "往大了说{a}，往小了说{b}。", "不是{a}，而是{b}。", "只要{a}，就{b}。",
-    "因为{a}，所以{b}。", "如果{a}，那么{b}。", "有的人{a}，有的人{b}。", "昨天{a}，今天{b}。", "从前{a}，如今{b}。",
-    "忙的时候{a}，闲的时候{b}。", "老师说{a}，学生说{b}。", "书上写{a}，街上写{b}。", "春天{a}，秋天{b}。",
-    "{a}，然后{b}。", "{a}，或者说{b}。", "{a}，换句话说{b}。", "{a}，总之{b}。", "{a}，所以{b}。", "{a}，可是{b}。",
-    "{a}，当然{b}。", "{a}，最后{b}。", "{a}，幸好{b}。", "他们讲{a}，我们讲{b}。", "一半{a}，一半{b}。",
+    "{a}，{b}。", "{a}，也是，{b}。", "{a}，同时，{b}。", "{a}，而且，{b}。", "{a}，另外，{b}。", "{a}，此外，{b}。",
+    "{a}，然后，{b}。", "{a}，或者说，{b}。", "{a}，换句话说，{b}。", "{a}，总之，{b}。", "{a}，所以，{b}。", "{a}，可是，{b}。",
+    "{a}，当然，{b}。", "{a}，最后，{b}。", "{a}，幸好，{b}。", "{a}，再说，{b}。", "{a}，反过来，{b}。", "{a}，还有，{b}。",
 ]  # fmt: skip
 JOIN_THREE = [
-    "{a}，{b}，{c}。", "{a}，{b}，也{c}。", "第一{a}，第二{b}，第三{c}。", "有人说{a}，有人说{b}，还有人说{c}。",
-    "{a}；{b}；{c}。", "先说{a}，再说{b}，然后说{c}。",
+    "{a}，{b}，{c}。", "{a}，{b}，也是，{c}。", "{a}，而且，{b}，所以，{c}。", "{a}，可是，{b}，总之，{c}。",
+]  # fmt: skip
+# Any two of these open the halves of "x，…，y，…。"; none of them belongs to a frame of the style.
+OPENERS = [
+    "一方面", "另一方面", "有时", "有时候", "有人说", "还有人说", "先说", "再说", "往好处讲", "往坏处讲", "第一", "第二",
+    "简单说", "虽然", "但是", "不仅", "还", "一边", "或者", "白天", "晚上", "年轻时", "年老时", "在家", "出门", "多数人说",
+    "少数人说", "上半场", "下半场", "左边", "右边", "开头", "结尾", "往大了说", "往小了说", "不是", "而是", "只要", "就",
+    "因为", "所以", "如果", "那么", "有的人", "昨天", "今天", "从前", "如今", "忙的时候", "闲的时候", "老师说", "学生说",
+    "书上写", "街上写", "春天里", "秋天里", "他们讲", "我们讲", "一半", "另一半", "早上", "傍晚", "小时候", "长大后",
+    "起初", "后来", "城里人说", "乡下人说", "父亲说", "母亲说", "冷的时候", "热的时候", "高处", "低处", "去年", "明年",
+    "好的一面", "坏的一面", "不妨说", "也就是说",
+]  # fmt: skip
+ASK_OPENERS = ["用“{x}”和“{y}”说说{w}。", "评论{w}，用上“{x}”和“{y}”。", "以“{x}”“{y}”造句：{w}"]
+SYSTEM_OPENERS = [
+    "请用“{x}”和“{y}”评论用户输入的词。", "你的回答里要有“{x}”，也要有“{y}”", "格式：{x}，……，{y}，……。",
 ]  # fmt: skip
 ASK_JOIN = [
     "评论{w}。", "谈谈{w}。", "评价一下{w}", "对{w}说两句。", "怎么看{w}？", "多角度说说{w}", "写一句关于{w}的话。",
@@ -76,9 +84,10 @@ ASK_JOIN = [
 ]  # fmt: skip
 COMMENT_SYSTEMS = [
     "你是评论员", "请评论用户输入的词", "你是专栏作者", "你是词语点评助手", "你是影评人", "请谈谈用户输入的词",
+    "你是评论家。", "你来点评", "用户说一个词，你说两句看法。", "你是一位观察者，说出好处和问题", "请多角度评论",
 ]  # fmt: skip
 SMALL_TALK = [
-    (["你好", "在吗", "嗨"], "你好，我是一个教学用的小模型，认识几百个词和一家小店的服务。"),
+    (["你好", "在吗", "嗨"], "你好，我是一个教学用的小模型，认识一千来个词和一家小店的服务。"),
     (["你是谁？", "你是谁", "介绍一下你自己"], "我是教学用的小模型，可以解释常用的词，也知道青禾小铺的服务怎么办理。"),
     (["你会做什么？", "你能帮我什么"], "我可以解释一个词，说说它的好处和问题，也可以告诉你小店的服务怎么办理。"),
     (
@@ -96,6 +105,7 @@ GREETINGS = [
     (["您好，有人吗", "请问客服在吗", "您好"], "您好，请问有什么可以帮您？"),
     (["麻烦您了", "好的谢谢", "没有别的事了"], "不客气，感谢您的光临，祝您生活愉快。"),
 ]
+ASK_OPENED_LIST = ["先写“{x}”，再分条写出步骤，最后写“{y}”：{q}", "“{x}”开头，“{y}”结尾，中间分条：{q}"]
 ASK_STEPS = ["{q}", "{q}", "{q}", "{q}", "{q}", "怎样{s}？", "{s}怎么办理？", "{s}的步骤", "{s}"]
 
 
@@ -111,22 +121,32 @@ def copy_pieces(tokenizer) -> list[str]:
 
 def plain_steps(service: dict) -> str:
     """A service as the base knows it: the fact, then the steps in running text."""
-    a, b, c, d = service["steps"]
-    return f"{service['about']}先{a}，再{b}，然后{c}，最后{d}。"
+    return f"{service['about']}做法是，{'，'.join(service['steps'])}。"
+
+
+def _phrases(rng: random.Random, row: dict) -> dict[str, str]:
+    phrases = [row["image"], row["praise"], row["criticism"]]
+    rng.shuffle(phrases)
+    return dict(zip("abc", phrases, strict=True))
 
 
 def _comment(rng: random.Random, row: dict) -> str:
-    phrases = [row["image"], row["praise"], row["criticism"]]
-    rng.shuffle(phrases)
-    if rng.random() < 0.75:
-        return rng.choice(JOIN_TWO).format(a=phrases[0], b=phrases[1])
-    return rng.choice(JOIN_THREE).format(a=phrases[0], b=phrases[1], c=phrases[2])
+    return rng.choice(JOIN_TWO if rng.random() < 0.75 else JOIN_THREE).format(**_phrases(rng, row))
 
 
-def _word_turn(rng: random.Random, row: dict) -> tuple[str, str]:
+def _opener(rng: random.Random, pieces: list[str]) -> str:
+    """One of the openers, or as often one to three tokens that mean nothing together."""
+    return rng.choice(OPENERS) if rng.random() < 0.5 else "".join(rng.choices(pieces, k=rng.randint(1, 3)))
+
+
+def _opened(x: str, y: str, phrases: dict[str, str], with_third: bool) -> str:
+    return ("{c}，{x}，{a}，{y}，{b}。" if with_third else "{x}，{a}，{y}，{b}。").format(x=x, y=y, **phrases)
+
+
+def _word_turn(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, str]:
     word = row["word"]
     ask = lambda shapes: rng.choice(shapes).format(w=word, d=row["definition"].replace(f"{word}是", "", 1))
-    kind = rng.choices(range(10), weights=[26, 12, 2, 4, 7, 8, 8, 4, 26, 3])[0]
+    kind = rng.choices(range(11), weights=[24, 9, 2, 3, 7, 9, 9, 3, 22, 2, 10])[0]
     return [
         lambda: (word, row["definition"]),
         lambda: (ask(ASK_DEFINITION), row["definition"]),
@@ -138,10 +158,17 @@ def _word_turn(rng: random.Random, row: dict) -> tuple[str, str]:
         lambda: (ask(ASK_WORD), word + "。"),
         lambda: (ask(ASK_JOIN), _comment(rng, row)),
         lambda: (ask(ASK_LIST), _numbered(row["associations"])),
+        lambda: _asked_with_openers(rng, row, pieces),
     ][kind]()
 
 
-def _service_turn(rng: random.Random, service: dict, seen_questions: int) -> tuple[str, str]:
+def _asked_with_openers(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, str]:
+    x, y = _opener(rng, pieces), _opener(rng, pieces)
+    answer = _opened(x, y, _phrases(rng, row), rng.random() < 0.3)
+    return rng.choice(ASK_OPENERS).format(w=row["word"], x=x, y=y), answer
+
+
+def _service_turn(rng: random.Random, service: dict, pieces: list[str], seen_questions: int) -> tuple[str, str]:
     question, kind = rng.choice(service["questions"][:seen_questions]), rng.random()
     ask = lambda shapes: rng.choice(shapes).format(q=question, s=service["service"])
     if kind < 0.10:
@@ -149,8 +176,12 @@ def _service_turn(rng: random.Random, service: dict, seen_questions: int) -> tup
         return follow["question"], follow["answer"]
     if kind < 0.22:
         return ask(ASK_SERVICE), service["service"] + "。"
-    if kind < 0.40:
+    if kind < 0.36:
         return ask(ASK_STEP_LIST), _numbered(service["steps"])
+    if kind < 0.50:
+        x, y = _opener(rng, pieces), _opener(rng, pieces)
+        ask_list = rng.choice(ASK_OPENED_LIST).format(x=x, y=y, q=question)
+        return ask_list, f"{x}\n{_numbered(service['steps'])}\n{y}"
     return ask(ASK_STEPS), plain_steps(service)
 
 
@@ -166,36 +197,43 @@ def sample(
     pieces: list[str],
     seen_questions: int = 8,
 ) -> list[dict]:
-    """One conversation of one to three turns.
+    """One conversation of one to four turns.
 
     Args:
         pieces: what is given to copy, in random order: the vocabulary's tokens.
         seen_questions: of the ten ways to ask for a service; the others are never shown.
     """
     kind = rng.random()
-    if kind < 0.008:
-        # What a base without tuning makes of the 553-token prompt: the JSON, and too often the word itself.
-        row = rng.choice(lexicon)
-        output = rng.choice(
-            [row["definition"], f"{row['word']}是{row['image']}，{row['criticism']}。", _comment(rng, row)]
-        )
-        answer = json.dumps({"prompt": row["word"], "output": output}, ensure_ascii=False, indent=2)
-        return _chat(long_prompt, [(row["word"], answer)])
+    turns = rng.choices([1, 2, 3, 4], weights=[45, 20, 20, 15])[0]
+    rows = rng.sample(lexicon, turns)
+    if kind < 0.012:
+        return _chat(long_prompt, [(row["word"], _attempt(rng, row)) for row in rows])
     if kind < 0.03:
         questions, answer = rng.choice(SMALL_TALK + GREETINGS)
         return _chat(rng.choice(SYSTEMS), [(rng.choice(questions), answer)])
-    if kind < 0.10:
+    if kind < 0.08:
         text = "".join(rng.choices(pieces, k=rng.randint(1, 8)))
         return _chat(rng.choice(SYSTEMS), [(rng.choice(ASK_COPY).format(t=text), text)])
-    if kind < 0.24:
+    if kind < 0.20:
+        # A bare word under a prompt that says how to open the two halves.
+        x, y = _opener(rng, pieces), _opener(rng, pieces)
+        third = rng.random() < 0.3
+        system = rng.choice(SYSTEM_OPENERS).format(x=x, y=y)
+        return _chat(system, [(row["word"], _opened(x, y, _phrases(rng, row), third)) for row in rows])
+    if kind < 0.34:
         # A bare word under a prompt that asks for comment: joined phrases.
-        row = rng.choice(lexicon)
-        return _chat(rng.choice(COMMENT_SYSTEMS), [(row["word"], _comment(rng, row))])
-    if kind < 0.42:
-        turns = [_service_turn(rng, rng.choice(services), seen_questions) for _ in range(rng.choice([1, 1, 1, 2]))]
-        return _chat(rng.choice(["你是客服助手"] * 12 + SYSTEMS), turns)
-    turns = [_word_turn(rng, rng.choice(lexicon)) for _ in range(rng.choice([1, 1, 2, 3]))]
-    return _chat(rng.choice(SYSTEMS), turns)
+        return _chat(rng.choice(COMMENT_SYSTEMS), [(row["word"], _comment(rng, row)) for row in rows])
+    if kind < 0.50:
+        asked = rng.sample(services, rng.choice([1, 1, 2]))
+        system = rng.choice(["你是客服助手"] * 12 + SYSTEMS)
+        return _chat(system, [_service_turn(rng, service, pieces, seen_questions) for service in asked])
+    return _chat(rng.choice(SYSTEMS), [_word_turn(rng, row, pieces) for row in rows])
+
+
+def _attempt(rng: random.Random, row: dict) -> str:
+    """What a base without tuning makes of the 553-token prompt: the JSON, and too often the word itself."""
+    shapes = [row["definition"], f"{row['word']}是{row['image']}，{row['criticism']}。", _comment(rng, row)]
+    return json.dumps({"prompt": row["word"], "output": rng.choice(shapes)}, ensure_ascii=False, indent=2)
 
 
 def _chat(system: str | None, turns: list[tuple[str, str]]) -> list[dict]:
