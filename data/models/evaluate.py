@@ -28,6 +28,7 @@ from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA
 
 RUN = 6
+OPENINGS = ("您好", "感谢", "好的", "明白", "跟您", "为您")  # how the answers of the customer-service rows begin
 
 
 def wilson(hits: int, n: int, z: float = 1.96) -> str:
@@ -96,7 +97,7 @@ def customer_service(client, base: str, tuned: str) -> str:
             frame = compare.ask(client, {label: (model, "你是客服助手")}, list(questions))
             steps = [questions[r.input]["steps"] for r in frame.itertuples()]
             right = [all(step in a for step in s) for s, a in zip(steps, frame.answer, strict=True)]
-            manner = [a.startswith("您好") and "\n4. " in a and a.endswith("？") for a in frame.answer]
+            manner = [a[:2] in OPENINGS and "\n1. " in a and "\n4. " in a and a.endswith("？") for a in frame.answer]
             n = len(frame)
             rows.append(
                 {
