@@ -39,6 +39,10 @@ class ServiceError(CookbookError, RuntimeError):
     """The embedded service could not be started, found or stopped."""
 
 
+class Diverged(CookbookError, ArithmeticError):
+    """Training went so wrong that the loss is no longer a number."""
+
+
 class ModelError(CookbookError, OSError):
     """A base model could not be loaded."""
 

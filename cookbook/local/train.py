@@ -26,7 +26,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from cookbook.errors import DataError, say
+from cookbook.errors import DataError, Diverged, say
 from cookbook.local import models
 
 WARM_UP, FINAL_RATE = 0.05, 0.1
@@ -190,7 +190,7 @@ def train(
         folder: of this job; adapters go to `step_<N>/`, the state to resume from to `state.safetensors`.
 
     Raises:
-        ModelError, DataError.
+        ModelError, DataError, Diverged.
     """
     model, tokenizer = models.load(base)
     device = model.device
@@ -238,6 +238,14 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate * _schedule(step, total)
         total_loss, n = loss_sum(model, *collate(batch, pad, device))
+        if not torch.isfinite(total_loss):
+            raise Diverged(
+                say(
+                    f"第 {step} 步的 loss 已经不是数字：学习速率 {hp['learning_rate']:g} 太大（实际用了 {rate:g}）。除以 10 再试",
+                    f"at step {step} the loss is no longer a number: the learning rate {hp['learning_rate']:g} is too high "
+                    f"({rate:g} was really used). Try a tenth of it",
+                )
+            )
         (total_loss / n).backward()
         torch.nn.utils.clip_grad_norm_(adapter, 1.0)
         optimizer.step()

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cookbook import data
-from cookbook.errors import DataError, ModelError, say
+from cookbook.errors import DataError, Diverged, ModelError, say
 from cookbook.local import models
 from cookbook.local.store import TERMINAL, Job, Store
 
@@ -58,6 +58,8 @@ def run_job(store: Store, home: Path, job: Job, train) -> None:
                     break
     except DataError as error:
         _fail(store, job, "invalid_training_file", "training_file", error)
+    except Diverged as error:
+        _fail(store, job, "diverged", "learning_rate", error)
     except ModelError as error:
         _fail(store, job, "model_unavailable", "model", error)
     if store.job(job.id).status in TERMINAL:
