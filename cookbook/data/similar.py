@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BINS, BAND = 24, 3
-PLACES = 16  # rows remembered a band: one that more rows share says little, and must not make the work quadratic
+PLACES = 4  # rows remembered a band: one that more rows share says little, and must not make the work quadratic
 ALIKE, ALIKE_QUESTION = 0.8, 0.6
 FEW = 8  # sets with fewer pieces must be equal: one character more or less may be all the difference
 LOOKED_AT = 1000  # characters at the beginning, and as many at the end, of what a side says
