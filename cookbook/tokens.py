@@ -55,16 +55,16 @@ def count(text_or_messages: str | Iterable[Mapping[str, str]]) -> int:
 
 
 def count_each(conversations: Iterable[Iterable[Mapping[str, str]]]) -> list[list[int]]:
-    """Tokens of each message of each conversation; the default system message comes first where there is none."""
-    laid_out = [list(messages) for messages in conversations]
-    for messages in laid_out:
-        if not messages or messages[0].get("role") != "system":
-            messages.insert(0, {"role": "system", "content": DEFAULT_SYSTEM})
+    """Tokens of each message of each conversation; the first counts the default system message, where that is put in
+    front of it, as its own."""
+    given = [list(messages) for messages in conversations]
     # <|im_start|> role \n content <|im_end|> \n: the pieces never merge across a special token, but the newline after
     # the role can merge with newlines that open the content, so both are counted as one text.
-    texts = [f"{m['role']}\n{m['content']}" for messages in laid_out for m in messages]
-    counts = iter(_count_batch(texts))
-    return [[next(counts) + 3 for _ in messages] for messages in laid_out]
+    texts = [f"system\n{DEFAULT_SYSTEM}", *(f"{m['role']}\n{m['content']}" for messages in given for m in messages)]
+    default, *counts = (n + 3 for n in _count_batch(texts))
+    counts = iter(counts)
+    in_front = lambda i, message: default if i == 0 and message["role"] != "system" else 0
+    return [[next(counts) + in_front(i, m) for i, m in enumerate(messages)] for messages in given]
 
 
 # Both normalization and the splitter take forever, or fail, on long runs that no real text holds.

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from cookbook.data import judging
+from cookbook.data import judging, plain
 from cookbook.data.report import Report, around, place, visible
 from cookbook.errors import DataError, say
 
@@ -38,9 +38,9 @@ def check(
         validation: a file or rows of the other side: their errors, and rows that stand in both, are reported too.
         max_tokens: rows longer than this are reported; None leaves the tokens uncounted, which is faster.
     """
-    report = _check_file(source, max_tokens)
+    report = _check_source(source, max_tokens)
     if validation is not None:
-        held = _check_file(validation, None)
+        held = _check_source(validation, None)
         for p in held.problems:
             if p.severity == "error":
                 zh, en = f"验证集{place(p)}：{p.message}", f"validation, {place(p)}: {p.message}"
@@ -68,26 +68,36 @@ def check_bytes(content: bytes, name: str, *, max_tokens: int | None = 4096, siz
         report.add(1, "encoding", "文件像是 UTF-16 编码，不是 UTF-8", "the file looks like UTF-16, not UTF-8")
         return report
     kept = []
-    for number, line in _decoded(report, content):
-        if not line.strip():
-            report.add(number, "blank-line", "空行", "blank line")
-            continue
-        report.lines += 1
-        row = parse_line(report, number, line)
-        if row is not None and check_row(report, number, row):
-            kept.append((number, row))
+    for number, found in _read(report, content):
+        if isinstance(found, str):
+            found = _looked_at_closely(report, number, found)
         else:
-            judging.secrets(report, number, None, line)
+            report.lines += 1
+        if found is not None:
+            kept.append((number, found))
     return _judged(report, kept, max_tokens)
 
 
-def load(path: str | Path, *, max_tokens: int | None = 4096) -> list[dict]:
-    """The rows of a file.
+def _looked_at_closely(report: Report, number: int, line: str) -> dict | None:
+    """The row of a line; None if it cannot be trained on, and everything that is wrong with it in `report`."""
+    if not line.strip():
+        report.add(number, "blank-line", "空行", "blank line")
+        return None
+    report.lines += 1
+    row = parse_line(report, number, line)
+    if row is not None and check_row(report, number, row):
+        return row
+    judging.secrets(report, number, None, line)
+    return None
+
+
+def load(source: str | Path | Sequence[dict], *, max_tokens: int | None = 4096) -> list[dict]:
+    """The rows of a file, or the rows given, if there is no error in them.
 
     Raises:
-        DataError: if the file has any error; its `report` lists them all.
+        DataError: there is an error; `report` lists them all.
     """
-    report = check(path, max_tokens=max_tokens)
+    report = check(source, max_tokens=max_tokens)
     if not report.ok:
         raise DataError(report)
     return report.rows
@@ -111,7 +121,7 @@ def lines_of(content: bytes) -> Iterator[bytes]:
     return (line.rstrip(b"\n") for line in io.BytesIO(content))
 
 
-def _check_file(source: str | Path | Sequence[dict], max_tokens: int | None) -> Report:
+def _check_source(source: str | Path | Sequence[dict], max_tokens: int | None) -> Report:
     if not isinstance(source, str | os.PathLike):
         report = Report(say("内存中的数据", "rows in memory"))
         kept = []
@@ -157,13 +167,13 @@ def _is_utf16(content: bytes) -> bool:
     return len(odd) > 1 and (even.count(0) == 0) != (odd.count(0) == 0) and 3 * content[:1000].count(0) > len(odd)
 
 
-def _decoded(report: Report, content: bytes) -> Iterator[tuple[int, str]]:
-    """(number, text) of every line that can be read. What is not UTF-8 is reported; GBK is read all the same, so that
-    its other problems are found too."""
+def _read(report: Report, content: bytes) -> Iterator[tuple[int, dict | str]]:
+    """(number, row) of every usual line, (number, text) of every other that can be read. What is not UTF-8 is reported;
+    GBK is read all the same, so that its other problems are found too."""
     gbk = []
     for number, line in enumerate(lines_of(content), 1):
         try:
-            yield number, line.decode("utf-8")
+            yield number, plain.parse(line) or line.decode("utf-8")
             continue
         except UnicodeDecodeError as error:
             start, end = error.start, error.end
@@ -315,7 +325,7 @@ def _check_content(report: Report, number: int, i: int, content: object) -> None
         excerpt = partial(around, content, error.start, error.end)
         report.add(number, "encoding", zh, en, index=i, excerpt=excerpt)
         return
-    if not any(c.isprintable() and not c.isspace() for c in content):
+    if not plain.has_text(content):
         excerpt = ('"content": "', visible(content[:10]), '"')
         report.add(number, "content-empty", "content 是空的", "content is empty", index=i, excerpt=excerpt)
 

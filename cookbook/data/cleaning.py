@@ -2,15 +2,16 @@
 
 import codecs
 import os
+import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cookbook.data import checks
+from cookbook.data import checks, judging
 from cookbook.data.convert import to_jsonl
-from cookbook.data.report import CODES, Report, html_table, place, visible
-from cookbook.data.similar import row_key
+from cookbook.data.report import CODES, Report, by_line, html_table, place, visible
+from cookbook.data.rows import row_key
 from cookbook.errors import DataError, say
 
 
@@ -153,7 +154,7 @@ def clean(
     kept = _dropped(kept, drop, changes, left)
     if len(kept) > checks.MAX_ROWS:
         checks.count_rows(left, len(kept))
-    changes.sort(key=lambda c: (c.line is not None, c.line or 0))
+    changes.sort(key=by_line)
     left.sort()
     return Cleaned([row for _, row in kept], changes, left, path)
 
@@ -235,8 +236,11 @@ def _dropped(
     kept: list[tuple[int, dict]], drop: Collection[str], changes: list[Change], left: Report
 ) -> list[tuple[int, dict]]:
     """Without the rows of which nothing would be learned, and those that carry a warning named in `drop`."""
-    report = Report("")
-    checks.judging.judge(report, kept, 4096)
+    report = Report("", kept_of_each=sys.maxsize)  # every row that is to go
+    if drop:
+        judging.judge(report, kept, 4096)
+    else:
+        judging.lengths(report, kept, 4096)
     errors = {p.line: p for p in report.problems if p.severity == "error"}
     asked = {p.line: p for p in reversed(report.problems) if p.code in drop and p.line not in errors}
     left.take(errors.values())

@@ -3,7 +3,6 @@
 Every function takes the rows that are sound in themselves, each with its line number, and adds to a `Report`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from functools import partial
 
 from cookbook import tokens
 from cookbook.data.report import Report, around
+from cookbook.data.rows import row_key
 from cookbook.data.secrets import find_secrets
-from cookbook.data.similar import Index, pieces_of, row_key
 
 Numbered = list[tuple[int, dict]]
 
@@ -35,7 +34,7 @@ def judge(report: Report, kept: Numbered, max_tokens: int | None) -> None:
     if len(answers) >= FEW:
         _style(report, answers)
     if max_tokens is not None:
-        _tokens(report, kept, max_tokens)
+        lengths(report, kept, max_tokens)
 
 
 def secrets(report: Report, number: int, index: int | None, text: str) -> None:
@@ -48,41 +47,41 @@ def secrets(report: Report, number: int, index: int | None, text: str) -> None:
 
 def overlap(report: Report, held: Report) -> None:
     """Rows of `report` that stand in `held` too, exactly or nearly."""
-    lines, near = {}, Index()
-    for number, row in zip(held.row_lines, held.rows, strict=True):
-        lines.setdefault(row_key(row), number)
-        near.add(number, pieces_of(row))
-    for number, row in zip(report.row_lines, report.rows, strict=True):
-        if same := lines.get(row_key(row)):
-            zh, en = f"验证集第 {same} 行与它完全相同", f"line {same} of the validation set is the same"
-            report.add(number, "duplicate-row", zh, en, excerpt=_ends(row))
-        elif alike := near.find(pieces_of(row)):
-            zh, en = f"验证集第 {alike[0]} 行与它几乎相同", f"line {alike[0]} of the validation set is nearly the same"
-            report.add(number, "near-duplicate", zh, en, excerpt=_ends(row))
+    from cookbook.data import similar
+
+    for i, j, exact in similar.overlap(report.rows, held.rows):
+        number, other = report.row_lines[i], held.row_lines[j]
+        if exact:
+            zh, en = f"验证集第 {other} 行与它完全相同", f"line {other} of the validation set is the same"
+        else:
+            zh, en = f"验证集第 {other} 行与它几乎相同", f"line {other} of the validation set is nearly the same"
+        code = "duplicate-row" if exact else "near-duplicate"
+        report.add(number, code, zh, en, excerpt=_ends(report.rows[i]))
 
 
 def _repeats(report: Report, kept: Numbered) -> None:
+    from cookbook.data.similar import Index  # numpy, which a service that only starts can do without
+
     seen: dict[tuple, int] = {}
     answers: dict[tuple, tuple[int, str]] = {}
-    near = Index()
-    for number, row in kept:
+    index = Index([row for _, row in kept])
+    for i, (number, row) in enumerate(kept):
         key = row_key(row)
         first = seen.setdefault(key, number)
         if first != number:
-            report.add(
-                number, "duplicate-row", f"与第 {first} 行完全相同", f"the same as line {first}", excerpt=_ends(row)
-            )
+            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+            report.add(number, "duplicate-row", zh, en, excerpt=_ends(row))
             continue
         line, other = answers.setdefault(key[:-1], (number, key[-1][1]))
         if other != key[-1][1]:
             zh, en = f"与第 {line} 行问题相同，回答不同", f"the same question as line {line}, another answer"
             report.add(number, "conflict", zh, en, index=len(key) - 1, excerpt=_ends(row))
-        pieces = pieces_of(row)
-        if alike := near.find(pieces):
-            zh, en = f"与第 {alike[0]} 行几乎相同", f"nearly the same as line {alike[0]}"
+        if alike := index.find(i):
+            line = kept[alike[0]][0]
+            zh, en = f"与第 {line} 行几乎相同", f"nearly the same as line {line}"
             report.add(number, "near-duplicate", zh, en, excerpt=_ends(row))
         else:
-            near.add(number, pieces)  # only what would be kept is compared with
+            index.add(i)  # only what would be kept is compared with
 
 
 def _ends(row: dict) -> Callable[[], tuple[str, str, str]]:
@@ -120,14 +119,18 @@ class _Habit:
     at_end: bool = False
 
 
-_HAN, _LATIN = re.compile("[\u4e00-\u9fff]"), re.compile("[A-Za-z]")
+def _wide(text: str) -> int:
+    """How many characters are Chinese: those that take three bytes in UTF-8, where a Latin letter takes one."""
+    return (len(text.encode("utf-8")) - len(text)) // 2
+
+
 _CLOSES = frozenset("。！？!?.…”」』）)")
 _HABITS = [
     _Habit("结尾的标点", "the punctuation at its end", lambda a: "closed" if a[-1] in _CLOSES else "open", at_end=True),
     _Habit(
         "的语言",
         "its language",
-        lambda a: "Han" if 2 * len(_HAN.findall(a[:100])) >= len(_LATIN.findall(a[:100])) else "Latin",
+        lambda a: "Latin" if 4 * _wide(a[:100]) < len(a[:100]) else "Han",
     ),
 ]
 
@@ -154,14 +157,15 @@ def _style(report: Report, answers: list[tuple[int, int, str]]) -> None:
         report.add(number, "answer-style", zh, en, index=i, excerpt=partial(around, answer, start, len(answer)))
 
 
-def _tokens(report: Report, kept: Numbered, max_tokens: int) -> None:
+def lengths(report: Report, kept: Numbered, max_tokens: int) -> None:
+    """Rows over `max_tokens`, and an error for those of which nothing would be learned."""
     per_message = tokens.count_each([row["messages"] for _, row in kept])
     totals = [sum(counts) for counts in per_message]
     for (number, row), counts, total in zip(kept, per_message, totals, strict=True):
         if total <= max_tokens:
             continue
         roles = [m["role"] for m in row["messages"]]
-        before = sum(counts[: len(counts) - len(roles) + roles.index("assistant")]) + tokens.GENERATION_PROMPT
+        before = sum(counts[: roles.index("assistant")]) + tokens.GENERATION_PROMPT
         if before >= max_tokens:
             zh = f"回答之前已有 {before} 个 token，max_tokens = {max_tokens}，这一行一个 token 也学不到"
             en = (

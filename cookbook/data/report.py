@@ -98,6 +98,7 @@ class Report:
     readable: bool = True
     stats: dict = field(default_factory=dict)
     counts: Counter = field(default_factory=Counter)  # (severity, code) -> how many, those not kept included
+    kept_of_each: int = MAX_PROBLEMS
 
     def add(
         self,
@@ -114,7 +115,7 @@ class Report:
         usual, fix_zh, fix_en = CODES[code]
         severity = severity or usual
         self.counts[severity, code] += 1
-        if self.counts[severity, code] <= MAX_PROBLEMS:
+        if self.counts[severity, code] <= self.kept_of_each:
             excerpt = excerpt() if callable(excerpt) else excerpt
             text = visible(say(zh, en))
             self.problems.append(Problem(line, index, severity, code, text, say(fix_zh, fix_en), excerpt))
@@ -127,7 +128,7 @@ class Report:
 
     def sort(self) -> None:
         """By line; what concerns the whole file comes first."""
-        self.problems.sort(key=lambda p: (p.line is not None, p.line or 0))
+        self.problems.sort(key=by_line)
 
     @property
     def errors(self) -> int:
@@ -209,6 +210,11 @@ class Report:
 
 
 _COLOR = {"error": "#c0392b", "warning": "#b7791f"}
+
+
+def by_line(found) -> int:
+    """A key to sort by whatever has a `line`; the whole file comes first."""
+    return found.line or 0
 
 
 def place(p: Problem) -> str:

@@ -3,71 +3,72 @@
 Each row's question and answer become a set of hashed three-character pieces, spaces and punctuation left out. A sketch
 of it (one-permutation MinHash, Li, Owen and Zhang 2012: the smallest hash in each of `BINS` ranges) goes into a table
 in bands, and so does a sketch of the question alone, since many answers may share their boilerplate. Rows that share a
-band are compared exactly, by the share of pieces they have in common (Jaccard).
+band, and a good part of their sketches, are compared exactly, by the share of pieces they have in common (Jaccard).
 
-numpy does the work, because a 10 MB file has millions of pieces: a hash a piece in Python would take seconds.
+numpy does the work, for all rows at once, because a 10 MB file has millions of pieces.
 """
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
+
+from cookbook.data.rows import row_key, said
 
 BINS, BAND = 24, 3
 PLACES = 4  # rows remembered a band: one that more rows share says little, and must not make the work quadratic
 ALIKE, ALIKE_QUESTION = 0.8, 0.6
+PROMISING = (
+    BINS // 2
+)  # equal places of two sketches from which on sets are compared; those 0.8 alike share 19 on average
 FEW = 8  # sets with fewer pieces must be equal: one character more or less may be all the difference
-LOOKED_AT = 1000  # characters at the beginning, and as many at the end, of what a side says
+LOOKED_AT = 200  # characters at the beginning, as many in the middle and at the end, of what a side says
+BATCH = 200  # rows sketched at once
 
-
-def row_key(row: dict) -> tuple[tuple[str, str], ...]:
-    """What makes two rows the same: their roles and contents."""
-    return tuple((m["role"], m["content"]) for m in row["messages"])
+_EMPTY = np.uint32(0xFFFFFFFF)
 
 
 class Index:
-    """Rows seen so far, each under a name of the caller's."""
+    """Which of some rows are nearly the same; a row is named by its place. Only rows that were added are found."""
 
-    def __init__(self):
-        self._bands: list[dict[bytes, deque[int]]] = [{} for _ in range(2 * BINS // BAND)]
-        self._rows: list[tuple[object, _Pieces]] = []
+    def __init__(self, rows: Sequence[dict]):
+        self._rows = rows
+        self._sketches = np.concatenate([_sketches(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH) or [0]])
+        self._keys = _shared(self._sketches)
+        self._places: dict[int, list[int]] = {}
+        self._sets: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
-    def add(self, name, pieces: "_Pieces") -> None:
-        """Remember a row."""
-        for key, band in zip(pieces.keys, self._bands, strict=True):
-            band.setdefault(key, deque(maxlen=PLACES)).append(len(self._rows))
-        self._rows.append((name, pieces))
+    def add(self, i: int) -> None:
+        """Remember row `i`."""
+        for key in self._keys[i]:
+            places = self._places.setdefault(key, [])
+            places.append(i)
+            del places[:-PLACES]
 
-    def find(self, pieces: "_Pieces") -> list:
-        """The names of the remembered rows that are nearly the same, in the order they came."""
-        near = {i for key, band in zip(pieces.keys, self._bands, strict=True) for i in band.get(key, ())}
-        return [name for name, others in map(self._rows.__getitem__, sorted(near)) if pieces.alike(others)]
+    def find(self, i: int) -> list[int]:
+        """The remembered rows that are nearly the same as row `i`, in order."""
+        near = sorted({j for key in self._keys[i] for j in self._places.get(key, ())})
+        if not near:
+            return near
+        equal = np.count_nonzero(self._sketches[near, 0] == self._sketches[i, 0], axis=1)
+        return [j for j, n in zip(near, equal, strict=True) if n >= PROMISING and self._alike(i, j)]
 
+    def _alike(self, i: int, j: int) -> bool:
+        (question, answer), (other, reply) = self._pieces(i), self._pieces(j)
+        both, others = (np.union1d(question, answer), np.union1d(other, reply))
+        return _alike(question, other, ALIKE_QUESTION) and _alike(both, others, ALIKE)
 
-@dataclass(frozen=True)
-class _Pieces:
-    """Hashes of three characters each, sorted and without repeats: of what both sides say, and of the question alone."""
-
-    both: np.ndarray
-    question: np.ndarray
-    keys: list[bytes]
-
-    def alike(self, other: "_Pieces") -> bool:
-        return _alike(self.question, other.question, ALIKE_QUESTION) and _alike(self.both, other.both, ALIKE)
-
-
-def pieces_of(row: dict) -> _Pieces:
-    """What `Index` compares of a row."""
-    question, answer = _hashes(_said(row, "user")), _hashes(_said(row, "assistant"))
-    both = _distinct(np.concatenate([question, answer]))
-    question = _distinct(question)
-    return _Pieces(both, question, _sketch(both) + _sketch(question))
+    def _pieces(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The hashes of the question and of the answer, sorted and without repeats."""
+        if i not in self._sets:
+            hashes, sides = _hashes([self._rows[i]])
+            self._sets[i] = np.unique(hashes[sides == 0]), np.unique(hashes[sides == 1])
+        return self._sets[i]
 
 
 def groups(rows: Sequence[dict]) -> list[list[int]]:
     """Indices of `rows`, gathered so that rows that are the same, or nearly, share a group; likeness is handed on."""
-    index, first = Index(), {}
+    index, first = Index(rows), {}
     home = list(range(len(rows)))
 
     def root(i: int) -> int:
@@ -80,59 +81,98 @@ def groups(rows: Sequence[dict]) -> list[list[int]]:
         if same != i:
             home[i] = root(same)
             continue
-        pieces = pieces_of(row)
-        for other in index.find(pieces):
-            home[root(other)] = root(i)
-        index.add(i, pieces)
+        for near in index.find(i):
+            home[root(near)] = root(i)
+        index.add(i)
     gathered: dict[int, list[int]] = {}
     for i in range(len(rows)):
         gathered.setdefault(root(i), []).append(i)
     return list(gathered.values())
 
 
-def _said(row: dict, role: str) -> str:
-    text = "".join([m["content"] for m in row["messages"] if m["role"] == role])
-    return text if len(text) <= 2 * LOOKED_AT else text[:LOOKED_AT] + text[-LOOKED_AT:]
+def overlap(rows: Sequence[dict], others: Sequence[dict]) -> Iterator[tuple[int, int, bool]]:
+    """(index in `rows`, index in `others`, whether exactly) of every row that stands in `others` too, or nearly."""
+    index, same = Index([*others, *rows]), {}
+    for j, row in enumerate(others):
+        same.setdefault(row_key(row), j)
+        index.add(j)
+    for i, row in enumerate(rows):
+        if (j := same.get(row_key(row))) is not None:
+            yield i, j, True
+        elif near := index.find(len(others) + i):
+            yield i, near[0], False
 
 
-def _hashes(text: str) -> np.ndarray:
-    codes = np.frombuffer(text.casefold().encode("utf-32-le"), dtype=np.uint32)
-    kept = codes[_KEPT[np.minimum(codes, 0xFFFF)]].astype(np.uint64)
-    if len(kept) < 3:
-        return kept
-    mixed = kept[:-2] * np.uint64(0x9E3779B97F4A7C15) ^ kept[1:-1] * np.uint64(0xC2B2AE3D27D4EB4F)
-    mixed = (mixed ^ kept[2:] * np.uint64(0x165667B19E3779F9)) * np.uint64(0xD6E8FEB86659FD93)
-    return mixed ^ (mixed >> np.uint64(32))
+def _sketches(rows: Sequence[dict]) -> np.ndarray:
+    """[rows, 2, BINS] of what both sides say and of the question alone."""
+    hashes, sides = _hashes(rows)
+    smallest = np.full((2 * len(rows), BINS), _EMPTY)
+    bins = (hashes >> np.uint32(16)) * np.uint32(BINS) >> np.uint32(16)
+    np.minimum.at(smallest.reshape(-1), sides * BINS + bins, hashes)
+    question, answer = smallest[0::2], smallest[1::2]
+    sketches = np.stack([np.minimum(question, answer), question], axis=1)
+    # An empty range borrows from the next, as a full one further on would.
+    for at in range(2 * BINS - 1, -1, -1):
+        here, following = sketches[..., at % BINS], sketches[..., (at + 1) % BINS]
+        np.copyto(here, following, where=here == _EMPTY)
+    return sketches
 
 
-def _distinct(values: np.ndarray) -> np.ndarray:
-    """Sorted, without repeats (`np.unique` hashes first, which takes three times as long here)."""
-    values = np.sort(values)
-    return values[np.concatenate([[True], values[1:] != values[:-1]])] if len(values) else values
+def _shared(sketches: np.ndarray) -> list[list[int]]:
+    """The bands of each sketch, as numbers that are equal where bands are; those that no other row has are left out."""
+    bands = sketches.reshape(len(sketches), 2 * BINS // BAND, BAND).astype(np.uint64)
+    keys = np.arange(bands.shape[1], dtype=np.uint64)
+    for place in range(BAND):
+        keys = (keys ^ bands[:, :, place]) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    which = which.reshape(keys.shape)
+    return [row[some].tolist() for row, some in zip(which, counts[which] > 1, strict=True)]
 
 
-# Characters that count. Spaces and punctuation do not; signs of arithmetic do, since 12+3 is not 12-3.
-_KEPT = np.ones(0x10000, dtype=bool)
-_KEPT[[ord(c) for c in " \t\r\n\u00a0.,;:!?\"'()[]{}，。；：！？（）"]] = False
-_KEPT[0x2000:0x2070] = _KEPT[0x3000:0x3021] = False
+def _hashes(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
+    """(hash, side) of every piece; the sides count question, answer, question, answer, … from 0."""
+    sides = [_looked_at(said(row, role).replace("\0", " ")) for row in rows for role in ("user", "assistant")]
+    text = "\0\0".join([*sides, ""])
+    codes = _folded()[np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)]
+    codes = codes[codes != _DROPPED]
+    mixed = codes[:-2] * np.uint32(0x9E3779B1) ^ codes[1:-1] * np.uint32(0x85EBCA77) ^ codes[2:] * np.uint32(0xC2B2AE3D)
+    mixed ^= mixed >> np.uint32(15)
+    mixed *= np.uint32(0x2C1B3C6D)
+    mixed ^= mixed >> np.uint32(16)
+    # Two zeros close each side, so that its last characters make pieces too and none reaches into the next side.
+    ends = np.flatnonzero(codes == 0)[::2]
+    belongs = np.repeat(np.arange(len(sides)), np.diff(ends, prepend=0))[: len(mixed)]
+    inside = codes[:-2] != 0
+    return mixed[inside], belongs[inside]
 
 
-def _sketch(pieces: np.ndarray) -> list[bytes]:
-    """One key a band. `pieces` are sorted, so the smallest of each range stands where the range begins."""
-    if not len(pieces):
-        return [b""] * (BINS // BAND)
-    # An empty range borrows the next piece, as a full one further on would.
-    smallest = pieces[np.searchsorted(pieces, _EDGES) % len(pieces)].tobytes()
-    return [smallest[i : i + 8 * BAND] for i in range(0, 8 * BINS, 8 * BAND)]
+def _looked_at(text: str) -> str:
+    if len(text) <= 3 * LOOKED_AT:
+        return text
+    middle = (len(text) - LOOKED_AT) // 2
+    return text[:LOOKED_AT] + text[middle : middle + LOOKED_AT] + text[-LOOKED_AT:]
 
 
-_EDGES = np.arange(BINS, dtype=np.uint64) * np.uint64(2**64 // BINS)
+_DROPPED = 0xFFFF
+
+
+@cache
+def _folded() -> np.ndarray:
+    """What each UTF-16 unit counts as. Case does not count, nor do spaces and punctuation; signs of arithmetic do,
+    since 12+3 is not 12-3."""
+    fold = lambda c: c.casefold() if len(c.casefold()) == 1 else c
+    table = np.array([ord(fold(chr(code))) for code in range(0x10000)], dtype=np.uint32)
+    table[[ord(c) for c in " \t\r\n\u00a0.,;:!?\"'()[]{}，。；：！？（）"]] = _DROPPED
+    table[0x2000:0x2070] = table[0x3000:0x3021] = _DROPPED
+    return table
 
 
 def _alike(a: np.ndarray, b: np.ndarray, wanted: float) -> bool:
+    """Whether two sets, sorted and without repeats, share enough."""
     if min(len(a), len(b)) < FEW:
         return np.array_equal(a, b)
     if not wanted <= len(a) / len(b) <= 1 / wanted:
         return False
-    common = len(a) + len(b) - len(_distinct(np.concatenate([a, b])))
+    common = len(np.intersect1d(a, b, assume_unique=True))
     return common >= wanted * (len(a) + len(b) - common)

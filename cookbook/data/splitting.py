@@ -5,8 +5,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from cookbook.data.checks import check, load
-from cookbook.data.similar import Index, groups, pieces_of, row_key
+from cookbook.data.checks import load
 from cookbook.errors import DataError, say
 from cookbook.params import validation_rows
 
@@ -27,9 +26,12 @@ def split(
     Warns:
         UserWarning: there are too few rows to hold any back.
     """
+    from cookbook.data import similar
+
     if not isinstance(validation, int | float):
-        held = load(validation) if isinstance(validation, str | Path) else sound(validation)
-        kept = _without(rows, held)
+        held = load(validation, max_tokens=None)
+        both = {i for i, *_ in similar.overlap(rows, held)}
+        kept = [row for i, row in enumerate(rows) if i not in both]
         if not kept:
             raise DataError(
                 say(
@@ -43,7 +45,7 @@ def split(
             say(f"验证集比例 {validation} 应在 0 与 1 之间", f"validation share {validation} must be in [0, 1)")
         )
     wanted = validation_rows(len(rows), validation)
-    shuffled = groups(rows)
+    shuffled = similar.groups(rows)
     random.Random(seed).shuffle(shuffled)
     if wanted and len(shuffled) > 1 and all(len(group) > wanted for group in shuffled):
         wanted = min(map(len, shuffled))  # more than asked for, rather than none
@@ -63,22 +65,3 @@ def too_few(rows: int) -> str:
         f"too few rows after the split: of {rows} rows none is left to validate on, so overfitting will not show. Add "
         "rows or give a validation file",
     )
-
-
-def sound(rows: Sequence[dict]) -> list[dict]:
-    """The rows, if all can be used.
-
-    Raises:
-        DataError: with the report, if any has an error.
-    """
-    report = check(rows, max_tokens=None)
-    if not report.ok:
-        raise DataError(report)
-    return list(rows)
-
-
-def _without(rows: Sequence[dict], held: Sequence[dict]) -> list[dict]:
-    exact, near = set(map(row_key, held)), Index()
-    for i, row in enumerate(held):
-        near.add(i, pieces_of(row))
-    return [row for row in rows if row_key(row) not in exact and not near.find(pieces_of(row))]

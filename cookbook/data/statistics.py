@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cookbook import tokens
+from cookbook.data.rows import said
 from cookbook.errors import DataError, say
 
 
@@ -21,19 +22,19 @@ def statistics(rows: Sequence[dict]):
     lines = []
     for row, per_message in zip(rows, counts, strict=True):
         messages = row["messages"]
-        text = lambda role, messages=messages: "".join(m["content"] for m in messages if m["role"] == role)
-        answers = per_message[len(per_message) - len(messages) :]
         # Of each answer everything is learned but what opens and follows it: <|im_start|>assistant\n and the last \n.
         learned = sum(
-            n - tokens.GENERATION_PROMPT - 1 for n, m in zip(answers, messages, strict=True) if m["role"] == "assistant"
+            n - tokens.GENERATION_PROMPT - 1
+            for n, m in zip(per_message, messages, strict=True)
+            if m["role"] == "assistant"
         )
         total = sum(per_message)
         lines.append(
             {
                 "turns": sum(m["role"] == "assistant" for m in messages),
-                "system": text("system"),
-                "question_characters": len(text("user")),
-                "answer_characters": len(text("assistant")),
+                "system": said(row, "system"),
+                "question_characters": len(said(row, "user")),
+                "answer_characters": len(said(row, "assistant")),
                 "prompt_tokens": total - learned,
                 "trained_tokens": learned,
                 "tokens": total,
