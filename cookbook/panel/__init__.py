@@ -13,6 +13,7 @@ Here the parameters and what follows; task.py has name, base and data; field.py 
 """
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -124,11 +125,11 @@ class ParameterPanel:
         task, hp = self.task, f"hp = {self.to_code()}"
         if task.base_model.value in bases.CONSOLE_BASES:
             return f"{hp}\n# {say('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
-        upload = 'client.files.create(file=open({!r}, "rb"), purpose="fine-tune")'.format
-        lines = [hp, f"upload = {upload(str(task.training_file.value or 'train.jsonl'))}"]
+        upload = lambda path: f'client.files.create(file=open({_from_here(path)!r}, "rb"), purpose="fine-tune")'
+        lines = [hp, f"upload = {upload(task.training_file.value or 'train.jsonl')}"]
         extra = [f'    extra_body={{"validation_split": {task.validation}}},']
         if isinstance(task.validation, Path):
-            lines.append(f"held = {upload(str(task.validation))}")
+            lines.append(f"held = {upload(task.validation)}")
             extra = ["    validation_file=held.id,"]
         return "\n".join([
             *lines,
@@ -194,6 +195,7 @@ class ParameterPanel:
         )
         of = {name: control.widget for name, control in self.controls.items()}
         lora = [of.pop(name) for name in RANGES if name.startswith("lora_")]
+        price.add_class("cookbook-price-line")
         groups = [
             group("任务", "Task", self.task.widget),
             group("方案和它的结果", "Preset and what follows", self.preset, self._follows, price, self._price_note),
@@ -267,3 +269,11 @@ class ParameterPanel:
     def _validation_name(self) -> float | str:
         chosen = self.task.validation
         return chosen.name if isinstance(chosen, Path) else chosen
+
+
+def _from_here(path: str | Path) -> str:
+    """The path as one would write it in this folder."""
+    try:
+        return Path(os.path.relpath(path)).as_posix()
+    except ValueError:  # another drive, on Windows
+        return str(path)

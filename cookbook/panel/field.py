@@ -53,19 +53,20 @@ class Field:
         import ipywidgets as w
 
         self.name, self.rule, self.whole, self._refuse, self._changed = name, rule, whole, refuse, changed
-        self._logarithmic, self._following = logarithmic, False
+        self._logarithmic, self._step, self._following = logarithmic, step, False
         self._low = rule.low if low is None else low
         self._high = rule.high if high is None else high
-        self.slider = self._slider(step)
+        self.slider = self._slider()
         self.text = w.Text(continuous_update=False, placeholder=f"{rule.suggested:g}")
         self.message = w.HTML().add_class("cookbook-message")
         label = w.HTML(f"<b>{html.escape(rule.label)}</b><br><code>{name}</code>").add_class("cookbook-label")
-        track = w.VBox([self.slider, w.HTML(self._scale())]).add_class("cookbook-track")
+        track = w.VBox([self.slider, w.HTML(self._marks())]).add_class("cookbook-track")
         typed = w.VBox([self.text, *extra]).add_class("cookbook-typed")
         words = w.HTML(self._words()).add_class("cookbook-words")
         self.widget = w.VBox([w.HBox([label, track, typed, words]).add_class("cookbook-row"), self.message])
         self.widget.add_class(f"cookbook-{name}")
         self.value = value
+        self._follow()
         self.slider.observe(self._slid, "value")
         self.text.observe(self._typed, "value")
 
@@ -77,7 +78,6 @@ class Field:
     @value.setter
     def value(self, value) -> None:
         self.text.value = f"{value:.10g}" if isinstance(value, int | float) else str(value)
-        self._follow()
 
     @property
     def refusal(self) -> str | None:
@@ -91,41 +91,55 @@ class Field:
         mark = self.widget.add_class if refusal else self.widget.remove_class
         mark("cookbook-refused")
 
-    def _slider(self, step: float):
+    def _slider(self):
         import ipywidgets as w
 
         if self._logarithmic:
             low, high = math.log10(self._low), math.log10(self._high)
-            return w.FloatLogSlider(min=low, max=high, step=step, value=self._high, readout=False)
+            return w.FloatLogSlider(min=low, max=high, step=self._step, readout=False)
         kind = w.IntSlider if self.whole else w.FloatSlider
-        return kind(min=self._low, max=self._high, step=step, readout=False)
+        return kind(min=self._low, max=self._high, step=self._step, readout=False)
 
     def _slid(self, change) -> None:
-        if not self._following:
-            value = change["new"]
-            self.text.value = f"{value:.2g}" if self._logarithmic else f"{value:.10g}"
+        """Take what the reader chose with the slider. The browser also reports the value it was given, rounded to the
+        slider's step: that is no choice."""
+        if self._following:
+            return
+        value = change["new"]
+        if self.refusal is None:
+            moved = abs(self._scale(value) - self._scale(self._within(self.value)))
+            if moved <= 0.501 * self._step:
+                return
+        self._following = True
+        self.text.value = f"{value:.2g}" if self._logarithmic else f"{value:.10g}"
+        self._following = False
 
     def _typed(self, _) -> None:
-        self._follow()
+        if not self._following:
+            self._follow()
         self._changed()
 
     def _follow(self) -> None:
         if self.refusal is None:
             self._following = True
-            self.slider.value = min(max(self.value, self._low), self._high)
+            self.slider.value = self._within(self.value)
             self._following = False
 
-    def _place(self, value: float) -> float:
-        """Where a value stands on the slider, from 0 to 1."""
-        scale = math.log10 if self._logarithmic else float
-        return (scale(value) - scale(self._low)) / (scale(self._high) - scale(self._low))
+    def _within(self, value: float) -> float:
+        return min(max(value, self._low), self._high)
 
-    def _scale(self) -> str:
-        place = self._place(self.rule.suggested)
+    def _scale(self, value: float) -> float:
+        """Where a value stands on the slider, in the slider's own unit."""
+        return math.log10(value) if self._logarithmic else value
+
+    def _marks(self) -> str:
+        """What stands under the slider: its ends, and where the suggested value is."""
+        low, here, high = map(self._scale, (self._low, self.rule.suggested, self._high))
+        place = (here - low) / (high - low)
         mark = f'<span class="cookbook-mark" style="left:{place:.1%}">▲{self.rule.suggested:g}</span>'
-        low = f"<span>{self._low:g}</span>" if place > 0.2 else "<span></span>"
-        high = f"<span>{self._high:g}</span>" if place < 0.8 else ""
-        return f'<div class="cookbook-scale" title="▲ {say("建议值", "suggested")}">{low}{mark}{high}</div>'
+        left = f"<span>{self._low:g}</span>" if place > 0.2 else "<span></span>"
+        right = f"<span>{self._high:g}</span>" if place < 0.8 else ""
+        return f'<div class="cookbook-scale" title="▲ {say("建议值", "suggested")}">{left}{mark}{right}</div>'
 
     def _words(self) -> str:
         rule = self.rule

@@ -34,6 +34,7 @@ STYLE = """<style>
 .cookbook-line { margin: 2px 0; }
 .cookbook-note .cookbook-quiet { margin-left: 112px; }
 .cookbook-price { width: 90px; }
+.cookbook-price-line { align-items: center; gap: 8px; }
 .cookbook-line { width: 100%; max-width: 620px; }
 .cookbook-refusal { color: var(--jp-error-color1, #c62828); font-weight: 600; margin: 0 0 4px 112px; }
 .cookbook-warning { color: var(--jp-warn-color0, #b35900); margin: 0 0 4px 112px; }

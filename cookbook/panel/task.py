@@ -29,6 +29,7 @@ class TaskForm:
         self._client = client.with_options(timeout=5, max_retries=0) if client else None
         self._changed, self._speed, self._folder = changed, speed, Path(folder)
         self._told = lambda *_: self._changed()
+        self._chosen, self._read = (None, None), files.TrainingFile()
         labelled = {"style": {"description_width": "112px"}}
         self.task_name = w.Text(
             task_name, description=say("任务名称", "task name"), continuous_update=False, **labelled
@@ -151,7 +152,10 @@ class TaskForm:
         by_share = self.validation_kind.value == "share"
         self.validation_share.widget.layout.display = "" if by_share else "none"
         self.validation_file.layout.display = "none" if by_share else ""
-        self._read = files.read(self.training_file.value, None if by_share else self.validation_file.value)
+        chosen = self.training_file.value, None if by_share else self.validation_file.value
+        if chosen != self._chosen:
+            self._notes["training_file"].value = looks.quiet(say("正在检查、数 token……", "checking, counting tokens …"))
+            self._chosen, self._read = chosen, files.read(*chosen)
         self._notes["training_file"].value = looks.file_note(self._read)
         self._changed()
 
