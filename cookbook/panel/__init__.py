@@ -127,10 +127,12 @@ class ParameterPanel:
             return f"{hp}\n# {say('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
         upload = lambda path: f'client.files.create(file=open({_from_here(path)!r}, "rb"), purpose="fine-tune")'
         lines = [hp, f"upload = {upload(task.training_file.value or 'train.jsonl')}"]
-        extra = [f'    extra_body={{"validation_split": {task.validation}}},']
+        extra = []
         if isinstance(task.validation, Path):
             lines.append(f"held = {upload(task.validation)}")
             extra = ["    validation_file=held.id,"]
+        elif task.validation != params.VALIDATION.suggested:
+            extra = [f'    extra_body={{"validation_split": {task.validation}}},']
         return "\n".join([
             *lines,
             "job = client.fine_tuning.jobs.create(",
