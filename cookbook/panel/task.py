@@ -121,8 +121,10 @@ class TaskForm:
             offered.insert(0, wanted)
         if set(offered) & set(bases.CONSOLE_BASES):
             note += looks.quiet(say(
-                "SiliconCloud 微调指南列出的模型，2026 年 11 月；现在有哪些，以 cloud.siliconflow.cn/fine-tune 为准",
-                "as in SiliconCloud's fine-tuning guide, November 2026; the live list is on cloud.siliconflow.cn/fine-tune",
+                "SiliconCloud 微调指南列出的模型，2026 年 11 月；现在有哪些，以 cloud.siliconflow.cn/fine-tune 为准。"
+                "平台训练哪些层没有公布，“训练的权重”按每个线性层都训练来算",
+                "as in SiliconCloud's fine-tuning guide, November 2026; the live list is on cloud.siliconflow.cn/fine-tune. "
+                "Which layers are trained there is not documented: the weights trained assume every linear layer",
             ))  # fmt: skip
         self.base_model.options = offered
         self.base_model.value = wanted or (offered[0] if offered else None)
