@@ -13,13 +13,12 @@ Here the parameters and what follows; task.py has name, base and data; field.py 
 """
 
 import json
-import os
 from functools import partial
 from pathlib import Path
 
 from cookbook import bases, jobs, params
 from cookbook.errors import HyperparameterError, say
-from cookbook.panel import looks
+from cookbook.panel import files, looks
 from cookbook.panel.field import SMALLEST_RATE, Field, number
 from cookbook.panel.task import TaskForm
 from cookbook.params import PRESET_NAMES, PRESETS, RANGES, WHOLE, Hyperparameters, Plan
@@ -125,7 +124,7 @@ class ParameterPanel:
         task, hp = self.task, f"hp = {self.to_code()}"
         if task.base_model.value in bases.CONSOLE_BASES:
             return f"{hp}\n# {say('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
-        upload = lambda path: f'client.files.create(file=open({_from_here(path)!r}, "rb"), purpose="fine-tune")'
+        upload = lambda path: f'client.files.create(file=open({files.from_here(path)!r}, "rb"), purpose="fine-tune")'
         lines = [hp, f"upload = {upload(task.training_file.value or 'train.jsonl')}"]
         extra = []
         if isinstance(task.validation, Path):
@@ -271,11 +270,3 @@ class ParameterPanel:
     def _validation_name(self) -> float | str:
         chosen = self.task.validation
         return chosen.name if isinstance(chosen, Path) else chosen
-
-
-def _from_here(path: str | Path) -> str:
-    """The path as one would write it in this folder."""
-    try:
-        return Path(os.path.relpath(path)).as_posix()
-    except ValueError:  # another drive, on Windows
-        return str(path)

@@ -59,7 +59,7 @@ class Field:
         self.slider = self._slider()
         self.text = w.Text(continuous_update=False, placeholder=f"{rule.suggested:g}")
         self.message = w.HTML().add_class("cookbook-message")
-        label = w.HTML(f"<b>{html.escape(rule.label)}</b><br><code>{name}</code>").add_class("cookbook-label")
+        label = w.HTML(say(f"<b>{rule.label}</b><br><code>{name}</code>", f"<b>{name}</b>")).add_class("cookbook-label")
         track = w.VBox([self.slider, w.HTML(self._marks())]).add_class("cookbook-track")
         typed = w.VBox([self.text, *extra]).add_class("cookbook-typed")
         words = w.HTML(self._words()).add_class("cookbook-words")

@@ -1,6 +1,7 @@
 """Training files for the panel: which there are to choose from, what one holds, and where an upload is kept."""
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, field
 from itertools import count
@@ -39,6 +40,14 @@ def choices(folder: Path) -> dict[str, Path]:
     uploads = {f"uploads/{path.name}": path for path in sorted((home() / "uploads").glob("*.jsonl"))}
     own = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
     return own | uploads | shipped
+
+
+def from_here(path: str | Path) -> str:
+    """The path as one would write it in this folder."""
+    try:
+        return Path(os.path.relpath(path)).as_posix()
+    except ValueError:  # another drive, on Windows
+        return str(path)
 
 
 def keep(name: str, content: bytes) -> Path:

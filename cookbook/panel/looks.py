@@ -16,7 +16,7 @@ STYLE = """<style>
 .cookbook-group { border: 1px solid var(--jp-border-color2, #ccc); border-radius: 6px; padding: 4px 12px 8px; margin: 4px 0; overflow: visible; }
 .cookbook-group > .widget-html b { font-size: 14px; }
 .cookbook-quiet, .cookbook-limits { color: var(--jp-ui-font-color2, #777); font-size: 12px; }
-.cookbook-limits { white-space: nowrap; }
+.cookbook-limits { display: inline-block; max-width: 100%; }
 .cookbook-row { align-items: flex-start; padding: 3px 0; }
 .cookbook-label { flex: 0 0 112px; width: 112px; }
 .cookbook-label code { font-size: 12px; background: none; padding: 0; color: var(--jp-ui-font-color2, #777); }
@@ -32,6 +32,8 @@ STYLE = """<style>
 .cookbook-words { flex: 1 1 0; min-width: 0; }
 .cookbook-line .widget-label { flex: 0 0 112px; width: 112px; margin: 0; text-align: left; font-weight: bold; }
 .cookbook-line { margin: 2px 0; }
+.widget-hbox > .cookbook-line { flex: 0 1 620px; min-width: 0; }
+.cookbook-upload { flex: 0 0 auto; width: auto; padding: 0 10px; }
 .cookbook-note .cookbook-quiet { margin-left: 112px; }
 .cookbook-price { width: 90px; }
 .cookbook-price-line { align-items: center; gap: 8px; }
@@ -165,7 +167,7 @@ def file_note(chosen: TrainingFile) -> str:
     if report.ok:
         return quiet(report.verdict)
     errors = [p for p in report.problems if p.severity == "error"][:3]
-    return refusal(report.verdict, *(f"{place(p)}: {p.message} → {p.fix}" for p in errors))
+    return refusal(report.verdict.removeprefix("✘ "), *(f"{place(p)}: {p.message} → {p.fix}" for p in errors))
 
 
 def still(hp: Hyperparameters, found: list[tuple[str, str, str]], risks: list[tuple[str, str]]) -> str:

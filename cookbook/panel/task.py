@@ -134,7 +134,7 @@ class TaskForm:
         found = files.choices(self._folder)
         for chooser, wanted in ((self.training_file, training), (self.validation_file, validation)):
             wanted = None if wanted is None else Path(wanted)
-            more = {} if wanted is None or wanted in found.values() else {str(wanted): wanted}
+            more = {} if wanted is None or wanted in found.values() else {files.from_here(wanted): wanted}
             chooser.options = [(say("（不选）", "(none)"), None), *(more | found).items()]
             chooser.value = wanted
 
