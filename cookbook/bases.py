@@ -1,4 +1,4 @@
-"""What is known of a base model: how many weights it has, how many a LoRA adapter trains, how fast this machine trains it.
+"""What is known of a base model: its weights, how many of them a LoRA adapter trains, how fast this machine trains it.
 
     offered(client)            the bases that can be tuned there
     facts(base_model, client)  weights from the base's configuration; speed from the service's newest finished job
@@ -16,17 +16,16 @@ from pathlib import Path
 from cookbook.jobs import CONSOLE_BASES
 from cookbook.paths import DATA
 
-# The published config.json of each; 152,064 rows of vocabulary, embeddings not tied.
 _KEYS = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
 )  # fmt: skip
-_SHAPES = (
-    (3584, 18944, 28, 28, 4, 152064),
-    (5120, 13824, 48, 40, 8, 152064),
-    (5120, 27648, 64, 40, 8, 152064),
-    (8192, 29568, 80, 64, 8, 152064),
-)
-_PUBLISHED = {name: dict(zip(_KEYS, shape, strict=True)) for name, shape in zip(CONSOLE_BASES, _SHAPES, strict=True)}
+# From the published config.json of each; none ties its embeddings.
+_PUBLISHED = {
+    "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064),
+    "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064),
+    "Qwen/Qwen2.5-32B-Instruct": (5120, 27648, 64, 40, 8, 152064),
+    "Qwen/Qwen2.5-72B-Instruct": (8192, 29568, 80, 64, 8, 152064),
+}
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,7 @@ class Facts:
 
 
 def on_siliconcloud(client) -> bool:
+    """Whether the client's requests go to the platform, which has no public route for fine-tuning."""
     return client.base_url.host.endswith(("siliconflow.cn", "siliconflow.com"))
 
 
@@ -83,7 +83,7 @@ def from_config(config: dict, **more) -> Facts:
 
 def _configured(base_model: str) -> Facts:
     if base_model in _PUBLISHED:
-        return from_config(_PUBLISHED[base_model])
+        return from_config(dict(zip(_KEYS, _PUBLISHED[base_model], strict=True)))
     for path in (DATA / "models").glob("*/cookbook.json"):
         card = json.loads(path.read_text(encoding="utf-8"))
         if card["id"] == base_model:

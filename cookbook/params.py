@@ -207,78 +207,59 @@ def suggest_max_tokens(rows: Sequence[dict] | Sequence[int]) -> int:
 
 
 HIGH_RATE, FEW_STEPS, FEW_ROWS, MANY_EPOCHS = 0.01, 20, 100, 5
-"""From where on a choice is risky. Guide §4.1 advises 100 rows; no preset has more than 5 epochs."""
+"""From where on a choice is risky. Guide §4.1 advises 100 rows; no preset has more than 5 epochs; the other two are rules
+of thumb."""
 
 
 def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, str]]:
     """What is allowed but risky, as (parameter, reason with a remedy); without a plan, what `hp` alone shows."""
-    found = []
-    if hp.lora_rank > hp.lora_alpha:
-        found.append(
-            (
-                "lora_alpha",
-                f"lora_rank {hp.lora_rank} 大于 lora_alpha {hp.lora_alpha}：补丁只有 {hp.strength:.2g} 倍，容易学不动。三套方案都是 4 倍",
-                f"lora_rank {hp.lora_rank} is over lora_alpha {hp.lora_alpha}: the adapter counts {hp.strength:.2g} times and may "
-                "learn too little; in every preset it counts 4 times",
-            )
-        )
-    if hp.learning_rate >= HIGH_RATE:
-        found.append(
-            (
-                "learning_rate",
-                f"学习速率 {hp.learning_rate:g} 很大，loss 可能乱跳甚至发散。先用 0.0001",
-                f"a learning rate of {hp.learning_rate:g} is high: the loss may jump or diverge. Begin with 0.0001",
-            )
-        )
-    if plan:
-        found += _risks_with_rows(hp, plan)
-    return [(name, say(zh, en)) for name, zh, en in found]
+    risks = [
+        (
+            hp.lora_rank > hp.lora_alpha, "lora_alpha",
+            f"lora_rank {hp.lora_rank} 大于 lora_alpha {hp.lora_alpha}：补丁只有 {hp.strength:.2g} 倍，容易学不动。三套方案都是 4 倍",
+            f"lora_rank {hp.lora_rank} is over lora_alpha {hp.lora_alpha}: the adapter counts {hp.strength:.2g} times and may "
+            "learn too little; in every preset it counts 4 times",
+        ),
+        (
+            hp.learning_rate >= HIGH_RATE, "learning_rate",
+            f"学习速率 {hp.learning_rate:g} 很大，loss 可能乱跳甚至发散。先用 0.0001",
+            f"a learning rate of {hp.learning_rate:g} is high: the loss may jump or diverge. Begin with 0.0001",
+        ),
+    ]  # fmt: skip
+    risks += _risks_with_rows(hp, plan) if plan else []
+    return [(name, say(zh, en)) for risky, name, zh, en in risks if risky]
 
 
-def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> list[tuple[str, str, str]]:
-    found = []
-    if hp.n_epochs > MANY_EPOCHS and plan.train_rows < FEW_ROWS:
-        found.append(
-            (
-                "n_epochs",
-                f"{plan.train_rows} 条数据看 {hp.n_epochs} 轮，容易死记硬背。减少轮数，或补充数据",
-                f"{hp.n_epochs} epochs on {plan.train_rows} rows invite rote learning. Take fewer epochs or add rows",
-            )
-        )
-    if hp.batch_size > plan.train_rows:
-        found.append(
-            (
-                "batch_size",
-                f"批次 {hp.batch_size} 比训练数据还多（{plan.train_rows} 条），一轮只走一步。调小批次",
-                f"a batch of {hp.batch_size} is larger than the {plan.train_rows} training rows: one step an epoch. Make it smaller",
-            )
-        )
-    if plan.total_steps < FEW_STEPS:
-        found.append(
-            (
-                "batch_size",
-                f"一共只走 {plan.total_steps} 步，多半学不会。调小批次、增加轮数，或补充数据",
-                f"only {plan.total_steps} steps in all will hardly teach it. Smaller batches, more epochs or more rows",
-            )
-        )
-    if plan.cut_rows:
-        found.append(
-            (
-                "max_tokens",
-                f"{plan.cut_rows} 条数据比 {hp.max_tokens} 个 token 长，结尾学不到。最长的有 {plan.longest_row} 个",
-                f"{plan.cut_rows} rows are longer than {hp.max_tokens} tokens: their ends are not learned. The longest has "
-                f"{plan.longest_row}",
-            )
-        )
-    if not plan.validation_rows:
-        found.append(
-            (
-                "validation",
-                "没有留出验证数据，看不出有没有学过头。留 10%，或另给一个验证文件",
-                "no rows are held back, so overfitting will not show. Hold back 10 % or give a validation file",
-            )
-        )
-    return found
+def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> list[tuple[bool, str, str, str]]:
+    rows = plan.train_rows
+    return [
+        (
+            hp.n_epochs > MANY_EPOCHS and rows < FEW_ROWS, "n_epochs",
+            f"{rows} 条数据看 {hp.n_epochs} 轮，容易死记硬背。减少轮数，或补充数据",
+            f"{hp.n_epochs} epochs on {rows} rows invite rote learning. Take fewer epochs or add rows",
+        ),
+        (
+            hp.batch_size > rows, "batch_size",
+            f"批次 {hp.batch_size} 比训练数据还多（{rows} 条），一轮只走一步。调小批次",
+            f"a batch of {hp.batch_size} is larger than the {rows} training rows: one step an epoch. Make it smaller",
+        ),
+        (
+            plan.total_steps < FEW_STEPS, "batch_size",
+            f"一共只走 {plan.total_steps} 步，多半学不会。调小批次、增加轮数，或补充数据",
+            f"only {plan.total_steps} steps in all will hardly teach it. Smaller batches, more epochs or more rows",
+        ),
+        (
+            plan.cut_rows > 0, "max_tokens",
+            f"{plan.cut_rows} 条数据比 {hp.max_tokens} 个 token 长，结尾学不到。最长的有 {plan.longest_row} 个",
+            f"{plan.cut_rows} rows are longer than {hp.max_tokens} tokens: their ends are not learned. The longest has "
+            f"{plan.longest_row}",
+        ),
+        (
+            plan.validation_rows == 0, "validation",
+            "没有留出验证数据，看不出有没有学过头。留 10%，或另给一个验证文件",
+            "no rows are held back, so overfitting will not show. Hold back 10 % or give a validation file",
+        ),
+    ]  # fmt: skip
 
 
 def validation_rows(rows: int, share: float) -> int:

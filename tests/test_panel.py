@@ -69,6 +69,15 @@ def test_what_is_typed_is_kept_marked_and_refused_with_its_reason(name, typed, r
     assert "cookbook-refused" not in field.widget._dom_classes
 
 
+def test_a_refused_share_stops_the_plan_but_neither_the_parameters_nor_a_validation_file():
+    panel = ParameterPanel(rows_file=ROWS, validation=1)
+    assert "cookbook-refused" in panel.task.validation_share.widget._dom_classes and "标红" in panel._follows.value
+    assert panel.value == PRESETS["standard"] and panel.preset.value == "standard"
+    panel.task.validation_file.value = DATA / "customer_service" / "train.jsonl"
+    panel.task.validation_kind.value = "file"
+    assert panel.plan.validation_rows == 160 and "标红" not in panel._follows.value
+
+
 def test_a_refused_value_leaves_nothing_to_paste():
     panel = ParameterPanel(rows_file=ROWS)
     panel.controls["n_epochs"].value = 0

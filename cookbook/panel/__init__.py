@@ -9,6 +9,9 @@ While a control moves, the panel shows what follows; the tokens of a file are co
 clamped: a value out of range stays where it was typed, is marked with its reason, and `value` raises until it is mended.
 (Keeping the last good value instead would train something else than the reader sees.)
 
+Each control has a class to find it by: `cookbook-preset`, `cookbook-n_epochs`, `cookbook-training_file` … A field that
+refuses its value has `cookbook-refused`, and inside it the reason has `cookbook-refusal`.
+
 Here the parameters and what follows; task.py has name, base and data; field.py one number; looks.py the HTML.
 """
 
@@ -121,7 +124,7 @@ class ParameterPanel:
 
     def to_script(self) -> str:
         """The Python that uploads the file and starts the job, where a service trains by API."""
-        task, hp = self.task, f"hp = {self.to_code()}"
+        task, hp = self.task, f"hyperparameters = {self.value.to_dict()}"
         if task.base_model.value in bases.CONSOLE_BASES:
             return f"{hp}\n# {say('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
         upload = lambda path: f'client.files.create(file=open({files.from_here(path)!r}, "rb"), purpose="fine-tune")'
@@ -139,7 +142,7 @@ class ParameterPanel:
             "    training_file=upload.id,",
             *extra,
             f"    suffix={task.task_name.value!r},",
-            '    method={"type": "supervised", "supervised": {"hyperparameters": hp.to_dict()}},',
+            '    method={"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},',
             ")",
         ])  # fmt: skip
 
@@ -191,12 +194,10 @@ class ParameterPanel:
         self.price.add_class("cookbook-price")
         self.suggest.add_class("cookbook-suggest")
         self._follows.add_class("cookbook-follows")
-        price = w.HBox(
-            [w.HTML(looks.quiet(say("单价（每百万 token，选填）", "price per million tokens, optional"))), self.price]
-        )
+        asked = looks.quiet(say("单价（每百万 token，选填）", "price per million tokens, optional"))
+        price = w.HBox([w.HTML(asked), self.price]).add_class("cookbook-price-line")
         of = {name: control.widget for name, control in self.controls.items()}
         lora = [of.pop(name) for name in RANGES if name.startswith("lora_")]
-        price.add_class("cookbook-price-line")
         groups = [
             group("任务", "Task", self.task.widget),
             group("方案和它的结果", "Preset and what follows", self.preset, self._follows, price, self._price_note),
@@ -223,40 +224,36 @@ class ParameterPanel:
         if self._busy:
             return
         try:
-            hp, plan, risks = self.value, self.plan, self.warnings
+            risks, outcome = self.warnings, looks.cards(looks.follows(self.value, self.plan, self.task.facts))
+            pages = [looks.code(self.to_script()), looks.code(self.to_json()), self._sheet()]
         except HyperparameterError:
-            hp, plan, risks = None, None, []
+            outcome = looks.refusal(say("先改好标红的格子", "mend the marked field first"))
+            risks, pages = [], ["", "", ""]
         for name, control in self.controls.items():
             control.show([text for parameter, text in risks if parameter == name])
         self.task.show(risks)
-        self._busy = True
-        self.preset.value = next((key for key, preset in PRESETS.items() if preset == hp), CUSTOM)
-        self._busy = False
-        best = params.suggest_max_tokens(self.task.counts)
-        self.suggest.description = f"{say('用建议', 'take')} {best}"
+        self._follows.value = outcome
+        for page, text in zip(self._away.values(), pages, strict=True):
+            page.value = text
+        self._show_preset()
+        self.suggest.description = f"{say('用建议', 'take')} {params.suggest_max_tokens(self.task.counts)}"
         self.suggest.layout.display = "" if self.task.counts else "none"
         price_is_bad = self.price.value.strip() and self._price() is None
         bad_price = looks.refusal(say("单价应当是不小于 0 的数字", "the price must be a number, 0 or more"))
         self._price_note.value = bad_price if price_is_bad else ""
-        self._say_what_follows(hp, plan)
 
-    def _say_what_follows(self, hp: Hyperparameters | None, plan: Plan | None) -> None:
-        if hp is None or self.task.validation_share.refusal:
-            self._follows.value = looks.refusal(say("先改好标红的格子", "mend the marked field first"))
-            said = ["", "", ""]
-        else:
-            self._follows.value = looks.cards(looks.follows(hp, plan, self.task.facts))
-            said = [looks.code(self.to_script()), looks.code(self.to_json()), self._sheet()]
-        for page, text in zip(self._away.values(), said, strict=True):
-            page.value = text
+    def _show_preset(self) -> None:
+        shown = {name: control.value for name, control in self.controls.items()}
+        self._busy = True
+        self.preset.value = next((key for key, preset in PRESETS.items() if preset.to_dict() == shown), CUSTOM)
+        self._busy = False
 
     def _sheet(self) -> str:
         base, note = self.task.base_model.value, ""
         if base not in bases.CONSOLE_BASES:
             there = bases.CONSOLE_BASES[0]
-            note = looks.quiet(
-                say(f"{base} 只在本机，表单里换成了 {there}", f"{base} is here only; the form has {there}")
-            )
+            text = say(f"{base} 只在本机，表单里换成了 {there}", f"{base} is here only; the form has {there}")
+            note = looks.quiet(text)
         return note + self.console_sheet()._repr_html_()
 
     def _price(self) -> float | None:

@@ -4,7 +4,6 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 from cookbook import data, params
@@ -65,13 +64,12 @@ def keep(name: str, content: bytes) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:40].strip("_") or "upload"
     stem += "-" + hashlib.sha256(content).hexdigest()[:8]
-    for n in count(1):
-        path = folder / (f"{stem}.jsonl" if n == 1 else f"{stem}-{n}.jsonl")
-        try:
-            with path.open("xb") as file:
-                file.write(content)
+    path, again = folder / f"{stem}.jsonl", 1
+    while path.exists():
+        if path.read_bytes() == content:
             return path
-        except FileExistsError:
-            if path.read_bytes() == content:
-                return path
-    raise AssertionError  # count() does not end
+        again += 1
+        path = folder / f"{stem}-{again}.jsonl"
+    with path.open("xb") as file:
+        file.write(content)
+    return path

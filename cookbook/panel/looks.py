@@ -74,55 +74,41 @@ def quiet(text: str) -> str:
 
 def follows(hp: Hyperparameters, plan: Plan | None, facts: Facts) -> list[tuple[str, str, str]]:
     """What a choice leads to, as (what, how much, how it comes about)."""
-    unknown = say("未知", "unknown")
-    found = []
-    if plan:
-        found += [
-            (
-                say("步数", "steps"),
-                f"{plan.total_steps:,}",
-                say(
-                    f"{plan.train_rows} 条 ÷ {hp.batch_size} → 每轮 {plan.steps_per_epoch} 步 × {hp.n_epochs} 轮；验证 {plan.validation_rows} 条",
-                    f"{plan.train_rows} rows ÷ {hp.batch_size} → {plan.steps_per_epoch} an epoch × {hp.n_epochs}; {plan.validation_rows} rows to validate",
-                ),
-            ),
-            (
-                say("训练 token", "tokens trained on"),
-                f"{plan.tokens:,}",
-                say(f"最长的一条 {plan.longest_row} 个", f"the longest row has {plan.longest_row}"),
-            ),
-            (say("预计用时", "expected time"), duration(plan.seconds), _speed(facts)),
-        ]
-        if plan.cost is not None:
-            found.append(
-                (say("费用", "cost"), f"{plan.cost:.4g}", say("token × 单价 ÷ 百万", "tokens × price ÷ million"))
-            )
     trained, share = facts.trained(hp.lora_rank), facts.share(hp.lora_rank)
     weights = say("这个模型的结构未知，训练过一次就知道", "known after a first job on this base")
     if trained:
-        weights = say(
-            f"{amount(trained)} ÷ {amount(facts.parameters)}，与秩成正比",
-            f"{amount(trained)} of {amount(facts.parameters)}, in proportion to the rank",
-        )
+        of = f"{amount(trained)} ÷ {amount(facts.parameters)}"
+        weights = of + say("，与秩成正比", ", in proportion to the rank")
+    found = _from_rows(hp, plan, facts) if plan else []
     found += [
-        (say("训练的权重", "weights trained"), f"{share:.2%}" if share else unknown, weights),
-        (
-            say("补丁强度", "strength"),
-            f"× {hp.strength:.3g}",
-            say(f"alpha {hp.lora_alpha} ÷ rank {hp.lora_rank}", f"alpha {hp.lora_alpha} ÷ rank {hp.lora_rank}"),
-        ),
+        (say("训练的权重", "weights trained"), f"{share:.2%}" if share else say("未知", "unknown"), weights),
+        (say("补丁强度", "strength"), f"× {hp.strength:.3g}", f"alpha {hp.lora_alpha} ÷ rank {hp.lora_rank}"),
     ]
-    if facts.learning_rate_scale != 1:
-        found.append(
-            (
-                say("实际学习速率", "rate really used"),
-                f"{hp.learning_rate * facts.learning_rate_scale:.3g}",
-                say(
-                    f"这个小模型的倍数是 {facts.learning_rate_scale:g}",
-                    f"the tiny base takes {facts.learning_rate_scale:g} times as much",
-                ),
-            )
+    if (scale := facts.learning_rate_scale) != 1:
+        why = say(f"这个小模型的倍数是 {scale:g}", f"this base takes {scale:g} times as much")
+        found.append((say("实际学习速率", "rate really used"), f"{hp.learning_rate * scale:.3g}", why))
+    return found
+
+
+def _from_rows(hp: Hyperparameters, plan: Plan, facts: Facts) -> list[tuple[str, str, str]]:
+    rows, each, held = plan.train_rows, plan.steps_per_epoch, plan.validation_rows
+    steps = say(
+        f"{rows} 条 ÷ {hp.batch_size} → 每轮 {each} 步 × {hp.n_epochs} 轮；验证 {held} 条",
+        f"{rows} rows ÷ {hp.batch_size} → {each} an epoch × {hp.n_epochs}; {held} to validate",
+    )
+    longest = say(f"最长的一条 {plan.longest_row} 个", f"the longest row has {plan.longest_row}")
+    speed = say("在本机训练过一次才知道", "known after a first job on this machine")
+    if facts.tokens_per_second:
+        speed = say("上一次任务测得 {:,.0f} token/s", "the last job ran at {:,.0f} tokens/s").format(
+            facts.tokens_per_second
         )
+    found = [
+        (say("步数", "steps"), f"{plan.total_steps:,}", steps),
+        (say("训练读的 token", "tokens read in training"), f"{plan.tokens:,}", longest),
+        (say("预计用时", "expected time"), duration(plan.seconds), speed),
+    ]
+    if plan.cost is not None:
+        found.append((say("费用", "cost"), f"{plan.cost:.4g}", say("token × 单价 ÷ 百万", "tokens × price ÷ million")))
     return found
 
 
@@ -143,20 +129,10 @@ def duration(seconds: float | None) -> str:
     return say(f"{seconds / 3600:.1f} 小时", f"{seconds / 3600:.1f} h")
 
 
-def _speed(facts: Facts) -> str:
-    if facts.tokens_per_second is None:
-        return say("训练过一次才知道", "known after a first job here")
-    speed = f"{facts.tokens_per_second:,.0f} token/s"
-    return say(f"上一次任务测得 {speed}", f"the last job ran at {speed}")
-
-
 def cards(found: list[tuple[str, str, str]]) -> str:
     """`follows` for the panel."""
-    return (
-        '<div class="cookbook-facts">'
-        + "".join(f"<div>{what}<big>{much}</big><small>{how}</small></div>" for what, much, how in found)
-        + "</div>"
-    )
+    cells = "".join(f"<div>{what}<big>{much}</big><small>{how}</small></div>" for what, much, how in found)
+    return f'<div class="cookbook-facts">{cells}</div>'
 
 
 def file_note(chosen: TrainingFile) -> str:
