@@ -21,6 +21,7 @@ class Range:
     low: float
     high: float
     suggested: float
+    label: str
     zh: str
     en: str
     refused: float | None = None
@@ -30,21 +31,21 @@ class Range:
 RANGES: dict[str, Range] = {
     "learning_rate": Range(
         0, 0.1, 1e-4,
-        "学习速率：每一步走多远，太大会冲过头，太小学不动", "how far each step goes: too large overshoots, too small learns nothing",
+        "学习速率", "每一步走多远，太大会冲过头，太小学不动", "how far each step goes: too large overshoots, too small learns nothing",
         0, ("学习速率为 0，什么也学不到", "a learning rate of 0 learns nothing"),
     ),
-    "n_epochs": Range(1, 10, 3, "训练轮数：全部数据看几遍", "how many times the whole file is read"),
-    "batch_size": Range(1, 32, 8, "批次大小：看几条数据走一步", "rows per step"),
+    "n_epochs": Range(1, 10, 3, "训练轮数", "全部数据看几遍", "how many times the whole file is read"),
+    "batch_size": Range(1, 32, 8, "批次大小", "看几条数据走一步", "rows per step"),
     "max_tokens": Range(
         0, 4096, 4096,
-        "最大标记数：一条对话最多取多少 token，超出的部分学不到", "tokens taken of each conversation; the rest is not learned",
+        "最大标记数", "一条对话最多取多少 token，超出的部分学不到", "tokens taken of each conversation; the rest is not learned",
         0, ("最大标记数为 0，没有内容可学", "with max_tokens 0 there is nothing to learn"),
     ),
-    "lora_rank": Range(1, 64, 8, "矩阵秩：补丁的容量", "capacity of the adapter"),
-    "lora_alpha": Range(1, 128, 32, "缩放因子：补丁的音量，实际倍数是 alpha ÷ rank", "volume of the adapter: alpha ÷ rank"),
+    "lora_rank": Range(1, 64, 8, "矩阵秩", "补丁的容量：越大，训练的权重越多", "capacity of the adapter: a higher rank trains more weights"),
+    "lora_alpha": Range(1, 128, 32, "缩放因子", "补丁的音量，实际倍数是 alpha ÷ rank", "volume of the adapter: alpha ÷ rank"),
     "lora_dropout": Range(
         0, 1, 0.05,
-        "随机丢弃率：训练时随机关掉一部分，防止死记", "share switched off at random while training, against rote learning",
+        "随机丢弃率", "训练时随机关掉一部分，防止死记", "share switched off at random while training, against rote learning",
         1, ("丢弃率为 1，补丁全部被丢掉", "with a dropout of 1 the whole adapter is thrown away"),
     ),
 }  # fmt: skip
@@ -78,14 +79,26 @@ class Hyperparameters:
         """The Python that makes this object, to paste into a project."""
         return "Hyperparameters(" + ", ".join(f"{k}={v!r}" for k, v in self.to_dict().items()) + ")"
 
+    @property
+    def strength(self) -> float:
+        """What the adapter's output is multiplied by: alpha ÷ rank."""
+        return self.lora_alpha / self.lora_rank
+
 
 WHOLE = tuple(f.name for f in dataclasses.fields(Hyperparameters) if f.type is int)
 """The names of the parameters that are whole numbers."""
 
 
+VALIDATION = Range(
+    0, 0.99, 0.1,
+    "验证集比例", "从训练数据里留出多少，只用来检查，不用来学", "share of the rows held back: for checking, not for learning",
+)  # fmt: skip
+"""The share of guide §2.2."""
+
+
 def refusal(name: str, value: object) -> str | None:
     """Why `value` is not acceptable for the parameter `name`, in one sentence; None if it is."""
-    rule = RANGES[name]
+    rule = VALIDATION if name == "validation" else RANGES[name]
     whole = name in WHOLE
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
         kind = say("整数", "a whole number") if whole else say("数字", "a number")
@@ -112,7 +125,10 @@ PRESET_NAMES = {"standard": "标准方案", "quality": "效果优先", "fast": "
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job will do. Tokens are Qwen2.5 tokens with the chat template; seconds and cost may be unknown."""
+    """What a job will do. Tokens are Qwen2.5 tokens with the chat template; seconds and cost may be unknown.
+
+    `cut_rows` is the number of rows that are longer than `max_tokens`.
+    """
 
     train_rows: int
     validation_rows: int
@@ -121,6 +137,7 @@ class Plan:
     tokens: int
     learning_rate_used: float
     longest_row: int
+    cut_rows: int = 0
     seconds: float | None = None
     cost: float | None = None
 
@@ -134,11 +151,18 @@ class Plan:
         return self.to_frame().to_html()
 
 
+def token_counts(rows: Sequence[dict] | Sequence[int]) -> list[int]:
+    """Tokens of each row, to count once and plan often; counts are given back as they are."""
+    if all(isinstance(row, int) for row in rows):
+        return list(rows)
+    return [sum(per_message) for per_message in tokens.count_each(row["messages"] for row in rows)]
+
+
 def plan(
-    rows: Sequence[dict],
+    rows: Sequence[dict] | Sequence[int],
     hp: Hyperparameters,
     *,
-    validation: float = 0.1,
+    validation: float | Sequence = 0.1,
     learning_rate_scale: float = 1,
     tokens_per_second: float | None = None,
     price: float | None = None,
@@ -146,16 +170,19 @@ def plan(
     """Steps, tokens, seconds and cost of training `rows` with `hp`.
 
     Args:
-        validation: share of the rows held back (guide §2.2: 10 %).
+        rows: the rows, or their `token_counts`.
+        validation: share of the rows held back (guide §2.2: 10 %), or the rows of a validation file.
         learning_rate_scale: the base's own factor (the tiny base has one, see its model card).
         tokens_per_second: measured speed of the machine; without it `seconds` is None.
         price: per million trained tokens, in any currency; without it `cost` is None.
     """
-    lengths = [min(tokens.count(row["messages"]), hp.max_tokens) for row in rows]
-    held_back = validation_rows(len(rows), validation)
-    train_rows = len(rows) - held_back
+    counts = token_counts(rows)
+    share = isinstance(validation, int | float)
+    held_back = validation_rows(len(counts), validation) if share else len(validation)
+    train_rows = len(counts) - held_back if share else len(counts)
     steps = math.ceil(train_rows / hp.batch_size)
-    seen = round(sum(lengths) * train_rows / max(1, len(rows))) * hp.n_epochs
+    lengths = [min(n, hp.max_tokens) for n in counts]
+    seen = round(sum(lengths) * train_rows / max(1, len(counts))) * hp.n_epochs
     return Plan(
         train_rows=train_rows,
         validation_rows=held_back,
@@ -163,10 +190,76 @@ def plan(
         total_steps=steps * hp.n_epochs,
         tokens=seen,
         learning_rate_used=hp.learning_rate * learning_rate_scale,
-        longest_row=max(lengths, default=0),
+        longest_row=max(counts, default=0),
+        cut_rows=sum(n > hp.max_tokens for n in counts),
         seconds=seen / tokens_per_second if tokens_per_second else None,
         cost=seen * price / 1e6 if price is not None else None,
     )
+
+
+def suggest_max_tokens(rows: Sequence[dict] | Sequence[int]) -> int:
+    """The next multiple of 64 above the longest row, at most 4096 (guide §3: by the real length of the conversations).
+
+    Args:
+        rows: the rows, or their `token_counts`.
+    """
+    return min(64 * (max(token_counts(rows), default=0) // 64 + 1), int(RANGES["max_tokens"].high))
+
+
+HIGH_RATE, FEW_STEPS, FEW_ROWS, MANY_EPOCHS = 0.01, 20, 100, 5
+"""From where on a choice is risky. Guide §4.1 advises 100 rows; no preset has more than 5 epochs; the other two are rules
+of thumb."""
+
+
+def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, str]]:
+    """What is allowed but risky, as (parameter, reason with a remedy); without a plan, what `hp` alone shows."""
+    risks = [
+        (
+            hp.lora_rank > hp.lora_alpha, "lora_alpha",
+            f"lora_rank {hp.lora_rank} 大于 lora_alpha {hp.lora_alpha}：补丁只有 {hp.strength:.2g} 倍，容易学不动。三套方案都是 4 倍",
+            f"lora_rank {hp.lora_rank} is over lora_alpha {hp.lora_alpha}: the adapter counts {hp.strength:.2g} times and may "
+            "learn too little; in every preset it counts 4 times",
+        ),
+        (
+            hp.learning_rate >= HIGH_RATE, "learning_rate",
+            f"学习速率 {hp.learning_rate:g} 很大，loss 可能乱跳甚至发散。先用 0.0001",
+            f"a learning rate of {hp.learning_rate:g} is high: the loss may jump or diverge. Begin with 0.0001",
+        ),
+    ]  # fmt: skip
+    risks += _risks_with_rows(hp, plan) if plan else []
+    return [(name, say(zh, en)) for risky, name, zh, en in risks if risky]
+
+
+def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> list[tuple[bool, str, str, str]]:
+    rows = plan.train_rows
+    return [
+        (
+            hp.n_epochs > MANY_EPOCHS and rows < FEW_ROWS, "n_epochs",
+            f"{rows} 条数据看 {hp.n_epochs} 轮，容易死记硬背。减少轮数，或补充数据",
+            f"{hp.n_epochs} epochs on {rows} rows invite rote learning. Take fewer epochs or add rows",
+        ),
+        (
+            hp.batch_size > rows, "batch_size",
+            f"批次 {hp.batch_size} 比训练数据还多（{rows} 条），一轮只走一步。调小批次",
+            f"a batch of {hp.batch_size} is larger than the {rows} training rows: one step an epoch. Make it smaller",
+        ),
+        (
+            plan.total_steps < FEW_STEPS, "batch_size",
+            f"一共只走 {plan.total_steps} 步，多半学不会。调小批次、增加轮数，或补充数据",
+            f"only {plan.total_steps} steps in all will hardly teach it. Smaller batches, more epochs or more rows",
+        ),
+        (
+            plan.cut_rows > 0, "max_tokens",
+            f"{plan.cut_rows} 条数据比 {hp.max_tokens} 个 token 长，结尾学不到。最长的有 {plan.longest_row} 个",
+            f"{plan.cut_rows} rows are longer than {hp.max_tokens} tokens: their ends are not learned. The longest has "
+            f"{plan.longest_row}",
+        ),
+        (
+            plan.validation_rows == 0, "validation",
+            "没有留出验证数据，看不出有没有学过头。留 10%，或另给一个验证文件",
+            "no rows are held back, so overfitting will not show. Hold back 10 % or give a validation file",
+        ),
+    ]  # fmt: skip
 
 
 def validation_rows(rows: int, share: float) -> int:

@@ -71,3 +71,48 @@ def test_rows_over_max_tokens_count_as_cut(row):
 )
 def test_at_least_one_row_is_held_back_and_never_all(rows, share, held):
     assert params.validation_rows(rows, share) == held
+
+
+def test_a_plan_of_counts_is_the_plan_of_the_rows(row):
+    rows = [row(assistant="好" * n) for n in (1, 50, 400)]
+    assert plan(params.token_counts(rows), Hyperparameters()) == plan(rows, Hyperparameters())
+
+
+def test_a_validation_file_holds_no_row_of_the_training_file_back(row):
+    made = plan([row()] * 20, Hyperparameters(), validation=[row()] * 5)
+    assert (made.train_rows, made.validation_rows) == (20, 5)
+
+
+@pytest.mark.parametrize("longest, suggested", [(1, 64), (63, 64), (64, 128), (4000, 4032), (4090, 4096), (9000, 4096)])
+def test_max_tokens_is_suggested_above_the_longest_row(longest, suggested):
+    assert params.suggest_max_tokens([1, longest]) == suggested
+
+
+@pytest.mark.parametrize(
+    "hp, rows, name",
+    [
+        ({"lora_rank": 32, "lora_alpha": 16}, 400, "lora_alpha"),
+        ({"learning_rate": 0.01}, 400, "learning_rate"),
+        ({"n_epochs": 10}, 30, "n_epochs"),
+        ({"batch_size": 32, "n_epochs": 5}, 20, "batch_size"),
+        ({"n_epochs": 1}, 100, "batch_size"),
+        ({"max_tokens": 9}, 400, "max_tokens"),
+    ],
+)
+def test_a_risky_choice_is_warned_of_by_name(hp, rows, name):
+    hp = Hyperparameters(**hp)
+    assert name in dict(params.warnings(hp, plan([10] * rows, hp)))
+
+
+def test_few_rows_for_many_epochs_are_told_with_their_number():
+    hp = Hyperparameters(n_epochs=10)
+    assert "27 条数据看 10 轮" in dict(params.warnings(hp, plan([10] * 30, hp)))["n_epochs"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_on_the_advised_number_of_rows_is_not_warned_of(name):
+    assert params.warnings(PRESETS[name], plan([10] * 400, PRESETS[name])) == []
+
+
+def test_without_validation_there_is_a_warning():
+    assert "validation" in dict(params.warnings(Hyperparameters(), plan([10] * 400, Hyperparameters(), validation=0)))
