@@ -1,0 +1,137 @@
+"""Chat, side by side with `transformers serve`:  python tests/bench/chat.py [--repeats 3]
+
+The same weights (the tiny base, float32), the same requests over HTTP through the `openai` client, streamed, greedy, at
+most 40 tokens each: customer-service questions, whose answers are long enough. One client, then 16 at once; the three
+servers run side by side, idle but for the one whose turn it is, and take turns. Tokens are counted by `cookbook.tokens`
+in the text that came, so that all are counted alike.
+
+    tokens a second    of all clients together
+    first token        median over the requests, and the slowest
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from openai import OpenAI, OpenAIError
+
+from cookbook import connection, tokens
+from cookbook.paths import DATA
+
+BASE = DATA / "models" / "tiny-zh"
+SERVE = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu", "--dtype", "float32"]
+
+
+def questions(n: int) -> list[str]:
+    lines = (DATA / "customer_service" / "services.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["questions"][0] for line in lines][:n]
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def served(*options: str):
+    """A `transformers serve` process on the base's folder."""
+    port, log = free_port(), tempfile.TemporaryFile()
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
+    command = [*SERVE, "--port", str(port), *options, str(BASE)]
+    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0), str(BASE)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextlib.contextmanager
+def ours():
+    with tempfile.TemporaryDirectory() as home:
+        service = connection.connect(home=Path(home))
+        try:
+            yield OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0), service.base_model
+        finally:
+            connection.stop(Path(home))
+
+
+def ask(client: OpenAI, model: str, question: str) -> tuple[float, int]:
+    """(seconds to the first token, tokens)."""
+    started, first, text = time.perf_counter(), 0.0, ""
+    messages = [{"role": "system", "content": "你是客服助手"}, {"role": "user", "content": question}]
+    stream = client.chat.completions.create(model=model, messages=messages, max_tokens=40, temperature=0, stream=True)
+    for chunk in stream:
+        if chunk.choices and chunk.choices[0].delta.content:
+            first = first or time.perf_counter() - started
+            text += chunk.choices[0].delta.content
+    return first, tokens.count(text)
+
+
+def wait_until_it_answers(client: OpenAI, model: str) -> None:
+    deadline = time.monotonic() + 180
+    while True:
+        try:
+            ask(client, model, "你好")
+            return
+        except OpenAIError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+
+
+def measure(client: OpenAI, model: str, clients: int, requests: int) -> dict:
+    asked = (questions(40) * 2)[:requests]
+    with ThreadPoolExecutor(clients) as pool:
+        started = time.perf_counter()
+        found = list(pool.map(lambda q: ask(client, model, q), asked))
+        seconds = time.perf_counter() - started
+    return {"speed": sum(n for _, n in found) / seconds, "first": [first for first, _ in found]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        servers = {
+            "transformers serve": stack.enter_context(served()),
+            "transformers serve --continuous-batching": stack.enter_context(served("--continuous-batching")),
+            "ours": stack.enter_context(ours()),
+        }
+        for client, model in servers.values():
+            wait_until_it_answers(client, model)
+        for clients, requests in ((1, 6), (16, 48)):
+            found: dict[str, list[dict]] = {name: [] for name in servers}
+            for _ in range(args.repeats):
+                for name, (client, model) in servers.items():
+                    found[name].append(measure(client, model, clients, requests))
+            report(clients, found)
+
+
+def report(clients: int, found: dict[str, list[dict]]) -> None:
+    print(f"\n{clients} clients" if clients > 1 else "\none client")
+    print("| server | tokens a second | slowest to fastest | ours / it | first token | slowest |\n| --- | --- | --- | --- | --- | --- |")
+    middle = {name: statistics.median(run["speed"] for run in runs) for name, runs in found.items()}
+    for name, runs in found.items():
+        speeds = [run["speed"] for run in runs]
+        firsts = [first for run in runs for first in run["first"]]
+        print(
+            f"| {name} | {middle[name]:,.0f} | {min(speeds):,.0f}–{max(speeds):,.0f} | {middle['ours'] / middle[name]:.1f} "
+            f"| {statistics.median(firsts) * 1000:.0f} ms | {max(firsts) * 1000:.0f} ms |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

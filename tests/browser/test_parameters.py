@@ -1,0 +1,25 @@
+"""Notebook 02 in a real browser: the panel answers a reader's clicks and typing."""
+
+from playwright.sync_api import expect
+
+
+def run_all(page):
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+
+
+def test_a_preset_fills_the_fields_and_a_bad_value_is_refused_in_place(open_notebook):
+    page = open_notebook("02_choose_parameters.ipynb")
+    run_all(page)
+    panel = page.locator(".cookbook-panel").first
+    panel.wait_for(timeout=120_000)
+    panel.scroll_into_view_if_needed()
+    field = lambda name: panel.locator(f".cookbook-{name} input[type=text]").first
+    expect(field("lora_rank")).to_have_value("8")
+    panel.get_by_role("button", name="轻量快速").click()
+    expect(field("lora_rank")).to_have_value("4")
+    expect(field("n_epochs")).to_have_value("2")
+    field("n_epochs").fill("11")
+    field("n_epochs").press("Enter")
+    expect(panel.locator(".cookbook-refusal").first).to_contain_text("1–10")
+    expect(panel.get_by_role("button", name="自定义")).to_have_class("mod-active")
