@@ -109,7 +109,8 @@ def explain(error: BaseException) -> str:
     known = _REMEDIES.get(code) or _REMEDIES.get(status) if isinstance(code, int | None) else _REMEDIES.get(status)
     if known:
         return say(*known) + f" [{status}{f' / {code}' if code else ''}]"
-    names = {kind.__name__ for kind in type(error).__mro__}
+    # By name, so that neither `openai` nor the HTTP library need be loaded; the cause tells how a connection failed.
+    names = {kind.__name__ for e in (error, error.__cause__) for kind in type(e).__mro__}
     if "APITimeoutError" in names or "TimeoutException" in names:
         return say(
             "等了太久没有应答：检查网络，或减小 max_tokens 再试",

@@ -23,6 +23,7 @@ from cookbook.jobs.console import (
 )
 from cookbook.jobs.drawing import Curves, States, figure
 from cookbook.jobs.finding import find
+from cookbook.jobs.learning import Row, Token, as_trained
 from cookbook.jobs.viewing import ENDED, JobView, view
 from cookbook.jobs.watching import watch
 
@@ -38,9 +39,12 @@ __all__ = [
     "IdentifierError",
     "JobNotFound",
     "JobView",
+    "Row",
     "StartButton",
     "States",
+    "Token",
     "Verified",
+    "as_trained",
     "console_sheet",
     "explain",
     "figure",

@@ -138,9 +138,15 @@ class Verified:
     model: str
     parts: Identifier
     answer: str
+    remembered: bool
 
     def __repr__(self) -> str:
         told = say("可以调用，已记住", "can be called; remembered")
+        if not self.remembered:
+            told = say(
+                "可以调用；数据目录不能写，没有记住，用 COOKBOOK_HOME 换一个",
+                "can be called; not remembered, the data folder cannot be written: choose another with COOKBOOK_HOME",
+            )
         return f"✔ {self.parts.task} ({self.parts.base}): {told} · {self.answer}"
 
 
@@ -158,13 +164,14 @@ def verify(client, text: str, *, question: str = "你好") -> Verified:
         answer = client.chat.completions.create(model=model, messages=messages, max_tokens=16)
     except openai.APIError as error:
         raise IdentifierError(explain(error)) from error
-    _remember(client, model)
-    return Verified(model, parts, answer.choices[0].message.content or "")
+    kept = _remember(client, model)
+    return Verified(model, parts, answer.choices[0].message.content or "", kept)
 
 
 def remembered(client) -> str | None:
     """The identifier that was verified last at the platform `client` speaks to; None if there is none."""
-    return (_notes().get(str(client.base_url)) or {}).get("model")
+    note = _notes().get(str(client.base_url))
+    return note.get("model") if isinstance(note, dict) else None
 
 
 def _notes() -> dict:
@@ -175,13 +182,18 @@ def _notes() -> dict:
         return {}
 
 
-def _remember(client, model: str) -> None:
+def _remember(client, model: str) -> bool:
+    """Whether it could be written down."""
     path = home() / "identifiers.json"
     notes = _notes() | {str(client.base_url): {"model": model, "verified_at": int(time.time())}}
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(notes, ensure_ascii=False, indent=1), encoding="utf-8")
-    part.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(notes, ensure_ascii=False, indent=1), encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        return False
+    return True
 
 
 class IdentifierBox:

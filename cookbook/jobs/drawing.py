@@ -54,7 +54,7 @@ class Curves:
 
     def __init__(self, views: list[JobView]):
         self.views = views
-        self._figure = self._background = None
+        self._kept = None  # (figure, its picture without the curves)
 
     def _repr_png_(self) -> bytes:
         import numpy as np
@@ -71,18 +71,20 @@ class Curves:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
 
         frames = [view.to_frame() for view in self.views]
-        if self._figure is None or not _fits(self._figure, frames):
-            self._figure = _axes(self.views, frames, room=0.3)
-            self._figure.dpi = _DPI
-            canvas = FigureCanvasAgg(self._figure)
+        kept, self._kept = self._kept, None  # so that an interrupt leaves nothing half drawn
+        if kept is None or not _fits(kept[0], frames):
+            picture = _axes(self.views, frames, room=0.3)
+            picture.dpi = _DPI
+            canvas = FigureCanvasAgg(picture)
             canvas.draw()
-            self._background = canvas.copy_from_bbox(self._figure.bbox)
-        canvas = self._figure.canvas
-        canvas.restore_region(self._background)
-        for artist in _curves(self._figure, self.views, frames):
+            kept = picture, canvas.copy_from_bbox(picture.bbox)
+        picture, background = kept
+        picture.canvas.restore_region(background)
+        for artist in _curves(picture, self.views, frames):
             artist.axes.draw_artist(artist)
             artist.remove()
-        return canvas
+        self._kept = kept
+        return picture.canvas
 
     def __repr__(self) -> str:
         return f"<Figure of {', '.join(view.job.id for view in self.views)}>"

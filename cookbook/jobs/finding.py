@@ -57,13 +57,12 @@ def find(
 
 
 def _facts(job) -> dict:
-    given = job.hyperparameters if isinstance(job.hyperparameters, dict) else job.hyperparameters.to_dict()
     split = getattr(job, "validation_split", _DEFAULTS["validation_split"])
     return {
         "model": job.model,
         "seed": job.seed,
         "validation": None if job.validation_file else split,
-        "hyperparameters": given,
+        "hyperparameters": {name: getattr(job.hyperparameters, name, None) for name in Hyperparameters().to_dict()},
     }
 
 

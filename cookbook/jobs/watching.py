@@ -121,10 +121,14 @@ class _Notebook:
 
     def __init__(self):
         self._handles = {}
+        self._said = None
         self._curves, self._drawn, self._due = Curves([]), None, 0.0
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
-        self._put("states", States(views, note))
+        states = States(views, note)
+        if (said := states._repr_html_()) != self._said:
+            self._put("states", states)
+            self._said = said
         drawn = [(len(v.events), v.job.status) for v in views]
         if any(v.steps for v in views) and drawn != self._drawn and (last or time.monotonic() >= self._due):
             started = time.process_time()
@@ -144,15 +148,17 @@ class _Notebook:
 
 
 class _Terminal:
-    """New events as lines of text."""
+    """New events, and at the end how each job stands, as lines of text."""
 
     def __init__(self):
-        self._said = None
+        self._statuses = {}
+        self._note = ""
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
         for view in views:
-            if (view.new and not last) or self._said is None:
+            if (view.new and not last) or self._statuses.get(view.job.id) != view.job.status:
                 print(view)
-        if note and note != self._said:
+            self._statuses[view.job.id] = view.job.status
+        if note and note != self._note:
             print(note)
-        self._said = note
+        self._note = note
