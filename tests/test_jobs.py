@@ -106,6 +106,13 @@ def meanwhile(*actions, after=0.4):
     thread.join()
 
 
+def until(condition):
+    """Wait for what the other thread is about to do."""
+    deadline = time.monotonic() + 60
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def shown(monkeypatch):
     """What a notebook would show: the outputs of the cell, each a list of its frames."""
@@ -260,7 +267,7 @@ def test_a_paused_job_says_so(served, client, running):
 def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown):
     job = running()
     served.step(job, 1)
-    with meanwhile(_thread.interrupt_main):
+    with meanwhile(lambda: until(lambda: shown), _thread.interrupt_main):
         assert jobs.watch(client, job.id, every=0.1).status == "running"
     assert "任务仍在进行" in shown[0][-1][1]
     assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
@@ -271,10 +278,10 @@ def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown)
 def test_a_service_that_comes_back_is_waited_for(served, client, running, shown):
     job = running()
     served.step(job, 1)
-    with meanwhile(served.stop, served.start, lambda: served.finish(job)):
+    waiting = lambda: shown and "没有应答" in shown[0][-1][1]
+    with meanwhile(served.stop, lambda: until(waiting), served.start, lambda: served.finish(job)):
         assert jobs.watch(client, job.id, every=0.1).status == "succeeded"
-    told = [html for _, html in shown[0]]
-    assert any("没有应答" in html for html in told) and "没有应答" not in told[-1]
+    assert not waiting() and any("没有应答" in html for _, html in shown[0])
 
 
 def test_a_service_that_stays_away_ends_in_a_sentence(served, client, running, shown):
