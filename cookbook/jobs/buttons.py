@@ -3,7 +3,7 @@
     start = jobs.StartButton(client, **request); start       jobs.find(…) or client.fine_tuning.jobs.create(…)
     jobs.CancelButton(client, job.id)                        client.fine_tuning.jobs.cancel(…)
 
-Their CSS classes, `cookbook-start` and `cookbook-cancel`, are stable.
+Their CSS classes, `cookbook-start` and `cookbook-cancel`, are stable. A click is heard when the running cell has ended.
 """
 
 import html

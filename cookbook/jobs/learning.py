@@ -87,7 +87,9 @@ def _visible(text: str) -> str:
 
 def _html(token: Token) -> str:
     text = html.escape(_visible(token.text)) + "<br>" * token.text.count("\n")
-    if text.startswith("&lt;|") and token.text.endswith("|>"):
+    if token.text in tokens.SPECIAL_TOKENS:
         text = f"<b>{text}</b>"
     tag = "mark" if token.trained else "s" if token.cut else "span"
-    return f'<{tag} style="margin-right:2px" title="{token.id}">{text}</{tag}>'
+    colour = ";background:#fde7a3" if token.trained else ""
+    style = f"border-bottom:2px solid #bbb;margin-right:2px{colour}"
+    return f'<{tag} style="{style}" title="{token.id}">{text}</{tag}>'
