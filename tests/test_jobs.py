@@ -323,6 +323,22 @@ def test_in_a_terminal_new_events_are_lines(served, client, running, capsys):
     assert told.count("Step 2/10\n") == 1 and told.count("训练完成") == 1 and "succeeded" in told
 
 
+def test_in_a_terminal_a_wait_is_told_once(served, client, running, capsys):
+    job = running()
+    served.step(job, 1)
+    with meanwhile(served.stop):
+        jobs.watch(client, job.id, every=0.1, patience=1)
+    told = capsys.readouterr().out
+    assert told.count("没有应答") == 1 and told.count("Step 1/10\n") == 1 and "connect()" in told
+
+
+def test_one_job_asked_for_twice_is_drawn_once_and_given_twice(served, client, running, shown):
+    job = running()
+    served.finish(job)
+    assert [one.id for one in jobs.watch(client, [job.id, job.id])] == [job.id, job.id]
+    assert shown[0][-1][1].count(job.id) == 1
+
+
 def event(kind="metrics", **facts):
     return SimpleNamespace(id=str(time.monotonic_ns()), type=kind, message="", data=facts)
 

@@ -36,10 +36,11 @@ class States:
     @staticmethod
     def _line(view: JobView, colour: str) -> str:
         reason = f'<br><span style="color:#c0392b">✘ {html.escape(view.reason)}</span>' if view.reason else ""
-        facts = " · ".join(filter(None, [view.headline, view.left]))
+        facts = html.escape(" · ".join(filter(None, [view.headline, view.left])))
+        task = f"<b>{html.escape(view.name)}</b> " if view.name != view.job.id else ""
         return (
-            f'<div><span style="color:{colour};letter-spacing:-1px">{view.bar}</span> <b>{html.escape(view.name)}</b> '
-            f'<span style="color:{_GREY}">{html.escape(view.job.id)}</span> {html.escape(facts)}{reason}</div>'
+            f'<div><span style="color:{colour};letter-spacing:-1px">{view.bar}</span> {task}'
+            f'<span style="color:{_GREY}">{html.escape(view.job.id)}</span> {facts}{reason}</div>'
         )
 
     def __repr__(self) -> str:

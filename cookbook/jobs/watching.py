@@ -33,8 +33,8 @@ def watch(client, job_id, *, every: float = 1.0, patience: float = PATIENCE):
         ServiceError: the service did not answer at all.
     """
     client = client.with_options(timeout=_TIMEOUT, max_retries=0)
-    ids = [job_id] if isinstance(job_id, str) else list(dict.fromkeys(job_id))
-    views = {one: _first(client, one) for one in ids}
+    ids = [job_id] if isinstance(job_id, str) else list(job_id)
+    views = {one: _first(client, one) for one in dict.fromkeys(ids)}
     screen, note = _screen(), ""
     try:
         note = _follow(client, views, screen, max(every, 0.1), patience)
@@ -44,8 +44,8 @@ def watch(client, job_id, *, every: float = 1.0, patience: float = PATIENCE):
             "no longer watching; the jobs go on, run this cell again to see them",
         )
     screen.show(list(views.values()), note, last=True)
-    shown = [view.job for view in views.values()]
-    return shown[0] if isinstance(job_id, str) else shown
+    ended = [views[one].job for one in ids]
+    return ended[0] if isinstance(job_id, str) else ended
 
 
 def _first(client, job_id: str) -> JobView:
@@ -137,6 +137,8 @@ class _Notebook:
             # The first one loads matplotlib, and says nothing about the next.
             cost = time.process_time() - started if self._drawn else 0
             self._drawn, self._due = drawn, time.monotonic() + max(1.0, cost / _SHARE)
+        for view in views:
+            view.new = 0
 
     def _put(self, name: str, shown) -> None:
         from IPython.display import display
@@ -156,9 +158,9 @@ class _Terminal:
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
         for view in views:
-            if (view.new and not last) or self._statuses.get(view.job.id) != view.job.status:
+            if view.new or self._statuses.get(view.job.id) != view.job.status:
                 print(view)
-            self._statuses[view.job.id] = view.job.status
-        if note and note != self._note:
+            self._statuses[view.job.id], view.new = view.job.status, 0
+        if note and note != self._note and (last or not self._note):  # not every second of a wait
             print(note)
         self._note = note
