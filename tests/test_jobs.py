@@ -372,6 +372,7 @@ def test_a_curve_that_leaves_its_axes_gets_new_ones():
 def test_the_start_button_starts_once_however_often_it_is_pressed(client, upload):
     start = jobs.StartButton(client, **request(upload()))
     assert start.job is None and "cookbook-start" in start.button._dom_classes
+    assert start._repr_mimebundle_()["text/plain"] == "[ 开始微调 ]"
     for _ in range(3):
         start.button.click()
     assert [job.id for job in client.fine_tuning.jobs.list()] == [start.job.id]

@@ -46,7 +46,13 @@ class _Button:
         self.message.value = f'<span style="color:{colour};margin-left:1em">{html.escape(text)}</span>'
 
     def _repr_mimebundle_(self, **options):
-        return self.widget._repr_mimebundle_(**options)
+        return with_stand_in(self.widget, self.button.description, options)
+
+
+def with_stand_in(widget, label: str, options: dict) -> dict:
+    """What Jupyter is given to show the widget, and for pages without widgets a button that cannot be pressed."""
+    bundle = widget._repr_mimebundle_(**options)
+    return bundle | {"text/plain": f"[ {label} ]", "text/html": f"<button disabled>{html.escape(label)}</button>"}
 
 
 class StartButton(_Button):

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cookbook.errors import IdentifierError, explain, say
+from cookbook.jobs.buttons import with_stand_in
 from cookbook.params import Hyperparameters
 from cookbook.paths import home
 
@@ -221,7 +222,7 @@ class IdentifierBox:
         self.message.value = f'<span style="color:{colour}">{html.escape(told)}</span>'
 
     def _repr_mimebundle_(self, **options):
-        return self.widget._repr_mimebundle_(**options)
+        return with_stand_in(self.widget, self.button.description, options)
 
 
 def _told(model: str | None) -> str:

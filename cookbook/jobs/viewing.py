@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from cookbook.errors import JobNotFound, say
 
 ENDED = ("succeeded", "failed", "cancelled")
-_BAR = 20  # characters of a progress bar
+_BAR = 12  # characters of a progress bar
 _TOLD = 5  # events told at once as text, the newest
 _FIRST, _LATER = 1000, 20  # events a page: everything at first, afterwards what came meanwhile
 
@@ -60,9 +60,9 @@ class JobView:
         step, total = self.progress
         if step:
             parts.append(f"step {step}/{total}")
-            for name, form in (("train_loss", ".3f"), ("valid_loss", ".3f"), ("tokens_per_second", ",.0f")):
-                value = next((s[name] for s in reversed(self.steps) if s.get(name) is not None), None)
-                parts += [f"{name} {value:{form}}"] if value is not None else []
+            newest = {name: value for s in self.steps for name, value in s.items() if value is not None}
+            parts += [f"{name} {newest[name]:.3f}" for name in ("train_loss", "valid_loss") if name in newest]
+            parts += [f"{newest['tokens_per_second']:,.0f} tokens/s"] if "tokens_per_second" in newest else []
         return " · ".join(parts)
 
     @property
