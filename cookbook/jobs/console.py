@@ -57,8 +57,8 @@ class ConsoleSheet:
     def _row(self, name: str, value: str) -> str:
         left = 'style="text-align:left"'
         if name in self.files:
-            address = quote(os.path.relpath(self.files[name]).replace(os.sep, "/"))
             # As IPython's FileLink: relative to the folder of the notebook, where its kernel runs.
+            address = quote(os.path.relpath(self.files[name]).replace(os.sep, "/"))
             hint = say("下载后上传", "download, then upload")
             action = f'<a href="{address}" download target="_blank" title="{hint}">{say("文件", "file")}</a>'
         else:

@@ -50,8 +50,9 @@ class JobView:
     @property
     def progress(self) -> tuple[int, int]:
         """(steps done, steps in all), zeros before the first."""
-        last = max(self.steps, key=lambda s: s.get("step") or 0, default={})
-        return last.get("step") or 0, last.get("total_steps") or 0
+        steps = [s["step"] for s in self.steps if isinstance(s.get("step"), int)]
+        total = next((e.data["total_steps"] for e in reversed(self.events) if _told(e, "total_steps")), 0)
+        return max(steps, default=0), total
 
     @property
     def headline(self) -> str:
@@ -60,9 +61,13 @@ class JobView:
         step, total = self.progress
         if step:
             parts.append(f"step {step}/{total}")
-            newest = {name: value for s in self.steps for name, value in s.items() if value is not None}
-            parts += [f"{name} {newest[name]:.3f}" for name in ("train_loss", "valid_loss") if name in newest]
-            parts += [f"{newest['tokens_per_second']:,.0f} tokens/s"] if "tokens_per_second" in newest else []
+            for name, form in (
+                ("train_loss", "train_loss {:.3f}"),
+                ("valid_loss", "valid_loss {:.3f}"),
+                ("tokens_per_second", "{:,.0f} tokens/s"),
+            ):
+                newest = next((e.data[name] for e in reversed(self.events) if _told(e, name)), None)
+                parts += [form.format(newest)] if newest is not None else []
         return " · ".join(parts)
 
     @property
@@ -109,6 +114,10 @@ class JobView:
         display(States([self]))
         if self.steps:
             display(Curves([self]))
+
+
+def _told(event, name: str) -> bool:
+    return event.type == "metrics" and bool(event.data) and event.data.get(name) is not None
 
 
 def view(client, job_id: str) -> JobView:

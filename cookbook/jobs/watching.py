@@ -13,7 +13,7 @@ from cookbook.jobs.viewing import ENDED, JobView, refresh
 
 PATIENCE = 60.0
 """Seconds without an answer of the service after which watching ends."""
-_SHARE = 0.03  # of the time, for drawing; the rest of the twentieth is for asking
+_SHARE = 0.02  # of the time, for drawing; the rest of the twentieth is for asking and for the lines
 _TIMEOUT = 10.0  # seconds to wait for one answer
 
 
