@@ -17,7 +17,7 @@ TRAIN, VALID = "#2171b5", "#d94801"
 COLOURS = ("#2171b5", "#d94801", "#238b45", "#6a51a3", "#c51b8a", "#525252")
 _GREY, _DARK = "#8a8a8a", "#444444"
 _DPI = 100
-_SMOOTH = 3, 30  # span of the moving average in steps: a thirtieth of them all, within these bounds
+_SMOOTH = 6, 30  # span of the moving average in steps: a twentieth of them all, within these bounds
 
 
 @dataclass
@@ -218,7 +218,7 @@ def _curves(picture, views: list[JobView], frames) -> list:
         train, valid = (TRAIN, VALID) if alone else (colour, colour)
         raw = frame.train_loss
         drawn += loss.plot(raw.index, raw, color=train, alpha=0.4 if alone else 0.2, linewidth=1)
-        smooth = raw.ewm(span=min(max(_total([frame]) / 30, _SMOOTH[0]), _SMOOTH[1])).mean()
+        smooth = raw.ewm(span=min(max(_total([frame]) / 20, _SMOOTH[0]), _SMOOTH[1])).mean()
         drawn += loss.plot(smooth.index, smooth, color=train, linewidth=2)
         points = _start(view) + list(frame.valid_loss.dropna().items())
         if points:
