@@ -10,6 +10,7 @@ The only module of the package that knows the embedded service's process; it nev
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -39,8 +40,8 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
     """A connection to the embedded service ("local", started if need be) or to "siliconcloud".
 
     Raises:
-        KeyMissing: no SiliconCloud key in the environment.
-        ServiceError: the embedded service does not start.
+        KeyMissing: no SiliconCloud key in the environment, or something that cannot be one.
+        ServiceError: the embedded service does not start, or the address given for SiliconCloud is none.
         ValueError: an unknown service.
     """
     if service == "siliconcloud":
@@ -86,7 +87,7 @@ def stop(home: Path) -> bool:
 
 
 def _siliconcloud() -> Connection:
-    key = os.environ.get("SILICONFLOW_API_KEY") or os.environ.get("SILICONCLOUD_API_KEY")
+    key = (os.environ.get("SILICONFLOW_API_KEY") or os.environ.get("SILICONCLOUD_API_KEY") or "").strip()
     if not key:
         raise KeyMissing(
             say(
@@ -96,7 +97,22 @@ def _siliconcloud() -> Connection:
                 "variable SILICONFLOW_API_KEY (never write it into a notebook)",
             )
         )
-    base_url = os.environ.get("SILICONFLOW_BASE_URL", "https://api.siliconflow.cn/v1")
+    if not re.fullmatch(r"[!-~]+", key):  # never shown, not even in part
+        raise KeyMissing(
+            say(
+                "环境变量 SILICONFLOW_API_KEY 里不是 API key（有空格或英文以外的字符）：从 https://cloud.siliconflow.cn/account/ak 重新复制",
+                "SILICONFLOW_API_KEY holds no API key (there are spaces or characters beyond ASCII in it): copy it again from "
+                "https://cloud.siliconflow.cn/account/ak",
+            )
+        )
+    base_url = os.environ.get("SILICONFLOW_BASE_URL", "").strip() or "https://api.siliconflow.cn/v1"
+    if not re.match(r"https?://.", base_url):
+        raise ServiceError(
+            say(
+                f"环境变量 SILICONFLOW_BASE_URL = {base_url!r} 不是地址：应以 https:// 开头，以 /v1 结尾",
+                f"SILICONFLOW_BASE_URL = {base_url!r} is no address: it begins with https:// and ends in /v1",
+            )
+        )
     return Connection(base_url, key, "Qwen/Qwen2.5-7B-Instruct", trains_by_api=False)
 
 

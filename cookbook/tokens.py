@@ -94,5 +94,23 @@ def _count_batch(texts: list[str]) -> list[int]:
     return [n + more for n, more in zip(found, spaces, strict=True)]
 
 
+def encode(text: str) -> list[int]:
+    """The tokens of a text; special tokens that stand in it are read as such, as Qwen's tokenizer does."""
+    return encoding().encode(_normalized(text), allowed_special="all")
+
+
+def texts(ids: Iterable[int]) -> list[str]:
+    """The text of each token; one that ends within a character is shown by its bytes, `<0xE5>`."""
+    pieces = [encoding().decode_single_token_bytes(i) for i in ids]
+    return [_text(piece) for piece in pieces]
+
+
+def _text(piece: bytes) -> str:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return "".join(f"<0x{byte:02X}>" for byte in piece)
+
+
 GENERATION_PROMPT = 3
 """Tokens of ``<|im_start|>assistant\\n``, which a request adds after its last message."""

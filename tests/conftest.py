@@ -1,5 +1,6 @@
 import pytest
 from openai import OpenAI
+from siliconcloud import SiliconCloud
 
 from cookbook import connect
 
@@ -25,6 +26,15 @@ def service():
 def client(service):
     with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
         yield client
+
+
+@pytest.fixture
+def siliconcloud(monkeypatch):
+    """A server that behaves as SiliconCloud is documented to; `connect("siliconcloud")` leads to it."""
+    with SiliconCloud() as cloud:
+        monkeypatch.setenv("SILICONFLOW_BASE_URL", cloud.base_url)
+        monkeypatch.setenv("SILICONFLOW_API_KEY", cloud.api_key)
+        yield cloud
 
 
 @pytest.fixture(scope="session")

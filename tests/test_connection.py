@@ -34,3 +34,19 @@ def test_a_home_that_cannot_be_written_is_explained(tmp_path):
     blocked.write_text("")
     with pytest.raises(ServiceError, match="COOKBOOK_HOME"):
         connect(home=blocked / "home")
+
+
+def test_a_key_is_stripped_and_one_that_cannot_be_a_key_is_refused_without_showing_it(monkeypatch):
+    monkeypatch.setenv("SILICONFLOW_API_KEY", " sk-x\n")
+    assert connect("siliconcloud").api_key == "sk-x"
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "我的 key")
+    with pytest.raises(KeyMissing, match="重新复制") as caught:
+        connect("siliconcloud")
+    assert "我的" not in str(caught.value)
+
+
+def test_an_address_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setenv("SILICONFLOW_API_KEY", "k")
+    monkeypatch.setenv("SILICONFLOW_BASE_URL", "api.siliconflow.cn")
+    with pytest.raises(ServiceError, match="https://"):
+        connect("siliconcloud")

@@ -1,0 +1,57 @@
+"""Launch, follow and hand over fine-tuning jobs: guide §2.2–§2.4.
+
+find                a job that did, or does, the same already          finding.py
+StartButton, CancelButton                                              buttons.py
+watch               lines and a picture that follow running jobs       watching.py, drawing.py
+view                a job and its events as they stand                 viewing.py
+console_sheet, identifier, verify, remembered, IdentifierBox           console.py: SiliconCloud, which has no route for jobs
+"""
+
+from cookbook.errors import IdentifierError, JobNotFound, explain
+from cookbook.jobs.buttons import CancelButton, StartButton
+from cookbook.jobs.console import (
+    CONSOLE,
+    CONSOLE_BASES,
+    ConsoleSheet,
+    Identifier,
+    IdentifierBox,
+    Verified,
+    console_sheet,
+    identifier,
+    remembered,
+    verify,
+)
+from cookbook.jobs.drawing import Curves, States, figure
+from cookbook.jobs.finding import find
+from cookbook.jobs.learning import Row, Token, as_trained
+from cookbook.jobs.viewing import ENDED, JobView, view
+from cookbook.jobs.watching import watch
+
+__all__ = [
+    "CONSOLE",
+    "CONSOLE_BASES",
+    "CancelButton",
+    "ConsoleSheet",
+    "Curves",
+    "ENDED",
+    "Identifier",
+    "IdentifierBox",
+    "IdentifierError",
+    "JobNotFound",
+    "JobView",
+    "Row",
+    "StartButton",
+    "States",
+    "Token",
+    "Verified",
+    "as_trained",
+    "console_sheet",
+    "explain",
+    "figure",
+    "find",
+    "identifier",
+    "remembered",
+    "verify",
+    "view",
+    "watch",
+]

@@ -1,0 +1,177 @@
+"""A small HTTP server that behaves as SiliconCloud is documented to, for tests of what runs against that platform.
+
+    with SiliconCloud(answers={"地铁": "人贴着人，心却隔着屏幕。"}) as cloud:
+        cloud.next = [429, 503, "cut"]                  the next chat requests fail so, one after another
+        client = OpenAI(base_url=cloud.base_url, api_key=cloud.api_key)
+
+Its answers are canned: `answers` maps the last user message to a text. Marks in the comments: [A] is said in the
+platform's API reference (docs.siliconflow.cn, chat completions, models, errors), [B] was seen in public code that calls
+it. Not covered: files, batches, user info, rate limits that count by themselves.
+"""
+
+import json
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from cookbook import tokens
+from cookbook.jobs import CONSOLE_BASES
+
+TUNED = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:t3st0rg:zhishuo:abcdefghijklmnopqrst"
+
+# [A] Errors do not have OpenAI's shape: an object without `error`, or a bare JSON string.
+FAULTS: dict[int | str, tuple[int, object]] = {
+    "model": (400, {"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": None}),
+    "parameter": (400, {"code": 20015, "message": "The parameter is invalid. Please check again.", "data": None}),
+    401: (401, "Invalid token"),
+    403: (403, "Forbidden"),
+    "balance": (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
+    404: (404, "404 page not found"),
+    429: (429, {"message": "Request was rejected due to rate limiting. Details:TPM limit reached.", "data": None}),
+    503: (503, {"code": 50505, "message": "Model service overloaded. Please try again later.", "data": None}),
+    504: (504, "Gateway Timeout"),  # [A] that it is a string; its text is ours
+}
+CUT = "cut"  # the connection closes in the middle of the answer
+
+
+class SiliconCloud:
+    """The server, on a free port of this machine, while the `with` block lasts."""
+
+    def __init__(self, answers: dict[str, str] | None = None, *, tuned: tuple[str, ...] = (TUNED,)):
+        self.answers = answers or {}
+        self.tuned = tuned
+        self.api_key = "sk-invented-for-tests"
+        self.next: list[int | str] = []
+        self.requests: list[dict] = []  # the bodies of the chat requests, refused ones too
+        self.chunk_seconds = 0.0  # how long each chunk of a stream takes
+        self.finish_reason = "eos"  # [A] besides stop, length, tool_calls
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
+        self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
+
+    def __enter__(self):
+        threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, body: dict) -> tuple[list[int], str]:
+        """(the tokens of the canned answer, cut at `max_tokens`; the finish reason)."""
+        asked = body["messages"][-1]["content"]
+        ids = tokens.encoding().encode_ordinary(self.answers.get(asked, f"这是测试服务器对“{asked}”的固定回答。"))
+        limit = body.get("max_tokens") or 4096
+        return ids[:limit], "length" if len(ids) > limit else self.finish_reason
+
+
+class _Handler(BaseHTTPRequestHandler):
+    cloud: SiliconCloud
+    protocol_version = "HTTP/1.1"
+    timeout = 5  # a connection that is kept alive but not used any more
+
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        if not self._authorized():
+            return
+        if urlsplit(self.path).path != "/v1/models":
+            return self._fail(404)
+        # [B] `created` is 0, `owned_by` empty, and fine-tuned models are never in the list.
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": ""} for name in CONSOLE_BASES]
+        self._send(200, {"object": "list", "data": listed})
+
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+        if not self._authorized():
+            return
+        if self.path != "/v1/chat/completions":  # [A] there is no public route for fine-tuning
+            return self._fail(404)
+        body = json.loads(raw)
+        self.cloud.requests.append(body)
+        fault = self.cloud.next.pop(0) if self.cloud.next else None
+        if fault in FAULTS:
+            return self._fail(fault)
+        if body.get("model") not in (*CONSOLE_BASES, *self.cloud.tuned):  # [A] a wrong model is 400, not 404
+            return self._fail("model")
+        if not body.get("messages"):
+            return self._fail("parameter")
+        # [B] Parameters that are not in the schema (seed, stream_options, …) are accepted.
+        (self._stream if body.get("stream") else self._whole)(body, cut=fault == CUT)
+
+    def _authorized(self) -> bool:
+        ok = self.headers.get("authorization") == f"Bearer {self.cloud.api_key}"
+        if not ok:
+            self._fail(401)
+        return ok
+
+    def _fail(self, fault) -> None:
+        self._send(*FAULTS[fault])
+
+    def _send(self, status: int, body, *, cut: bool = False) -> None:
+        content = json.dumps(body, ensure_ascii=False).encode()
+        self._head(status, "application/json", {"content-length": str(len(content))})
+        self.wfile.write(content[: len(content) // 2] if cut else content)
+        self.close_connection = self.close_connection or cut
+
+    def _head(self, status: int, kind: str, more: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"content-type": kind, "x-siliconcloud-trace-id": f"ti_{uuid4().hex[:20]}", **more}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _whole(self, body: dict, *, cut: bool) -> None:
+        ids, reason = self.cloud.answer(body)
+        message = {"role": "assistant", "content": _text(ids)}
+        choice = {"index": 0, "message": message, "finish_reason": reason}
+        self._send(200, _head_of(body, "chat.completion") | {"choices": [choice], "usage": _usage(body, ids)}, cut=cut)
+
+    def _stream(self, body: dict, *, cut: bool) -> None:
+        self._head(200, "text/event-stream", {"transfer-encoding": "chunked"})
+        head = _head_of(body, "chat.completion.chunk")
+        chunks = list(_chunks(*self.cloud.answer(body)))
+        for i, (choices, ids) in enumerate(chunks):
+            if cut and i == len(chunks) // 2:
+                self.close_connection = True  # without the closing chunk: the client sees it
+                return
+            # [A] `usage` is in every chunk, cumulative from the first one, without `stream_options`.
+            self._event(json.dumps(head | {"choices": choices, "usage": _usage(body, ids)}, ensure_ascii=False))
+            time.sleep(self.cloud.chunk_seconds)
+        self._event("[DONE]")
+        self.wfile.write(b"0\r\n\r\n")
+
+    def _event(self, data: str) -> None:
+        content = f"data: {data}\n\n".encode()
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
+
+
+def _chunks(ids: list[int], reason: str):
+    """(choices, the tokens said so far) of each chunk of a stream."""
+    delta = lambda content, finish=None, **more: [
+        {"index": 0, "delta": {"content": content, **more}, "finish_reason": finish}
+    ]
+    yield delta("", role="assistant"), []
+    said = ""
+    for n in range(1, len(ids) + 1):
+        text = _text(ids[:n])
+        yield delta(text[len(said) :]), ids[:n]
+        said = text
+        if n == 1:
+            yield [], ids[:n]  # [A] a chunk may have no choices …
+            yield delta(None), ids[:n]  # [A] … and `content` may be null
+    yield delta("", reason), ids
+
+
+def _text(ids: list[int]) -> str:
+    return tokens.encoding().decode(ids, errors="ignore")  # a token may end within a character
+
+
+def _head_of(body: dict, kind: str) -> dict:
+    return {"id": uuid4().hex, "object": kind, "created": int(time.time()), "model": body["model"]}
+
+
+def _usage(body: dict, ids: list[int]) -> dict:
+    prompt = tokens.count(body["messages"]) + tokens.GENERATION_PROMPT
+    return {"prompt_tokens": prompt, "completion_tokens": len(ids), "total_tokens": prompt + len(ids)}
