@@ -7,10 +7,14 @@ Source of prompts and published outputs: the platform's fine-tuning guide, secti
 """
 
 import json
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 
+from cookbook.compare.measures import likeness, share
+from cookbook.errors import say
 from cookbook.paths import DATA
 
 _FOLDER = DATA / "zhishuoxinyu"
@@ -29,22 +33,51 @@ SHORT_PROMPT = _text("short_prompt.txt")
 GUIDE_WORDS = ("五道口", "新时代", "创新", "降维打击", "基金")
 """The words of the guide's table."""
 
-RULES: dict[str, Callable[[str, str], bool]] = {
-    "one_sentence": lambda word, output: len(re.findall("[。！？!?]", output)) == 1,
-    "ends_in_full_stop": lambda word, output: output.endswith("。") and not output.endswith("。。"),
-    "pauses_by_comma": lambda word, output: "，" in output and not re.search("[,、；;：:…—]", output),
-    "word_absent": lambda word, output: word not in output,
-    "no_quotes": lambda word, output: not re.search("[\"'“”‘’「」『』《》]", output),
-    "chinese_only": lambda word, output: not re.search(r"[A-Za-z0-9\ufffd]", output),
-    "length": lambda word, output: 12 <= len(output) <= 80,
+
+@dataclass(frozen=True)
+class Rule:
+    """One formal demand of the long prompt, as a test of (word, sentence)."""
+
+    zh: str
+    en: str
+    holds: Callable[[str, str], bool] = field(repr=False)
+
+
+rules: dict[str, Rule] = {
+    "one_sentence": Rule("一句话", "one sentence", lambda word, text: len(re.findall("[。！？!?]", text)) == 1),
+    "ends_in_full_stop": Rule("以一个“。”结尾", "ends in one 。", lambda word, text: bool(re.search("[^。]。$", text))),
+    "pauses_by_comma": Rule(
+        "用“，”停顿", "pauses by ，", lambda word, text: "，" in text and not re.search("[,、；;：:…—]", text)
+    ),
+    "word_absent": Rule("不含原词", "the word is not in it", lambda word, text: word not in text),
+    "no_quotes": Rule("没有引号", "no quotes", lambda word, text: not re.search("[\"'“”‘’「」『』《》]", text)),
+    "chinese_only": Rule(
+        "不混外文", "no foreign letters or digits", lambda word, text: not re.search(r"[A-Za-z0-9\ufffd]", text)
+    ),
+    "length": Rule("12–80 字", "12–80 characters", lambda word, text: 12 <= len(text) <= 80),
 }
-"""The formal rules of the long prompt, each a test of (word, output). `length` is ours: a sentence, not a paragraph."""
+"""The formal rules of the long prompt; the last two are ours: it speaks of neither foreign letters nor length."""
 
 
 def score(word: str, output: str) -> dict[str, bool]:
-    """Each rule apart: whether `output` keeps it. The word of the long prompt's JSON answers is taken out first."""
+    """Each rule apart: whether the sentence of `output` keeps it. JSON has a rule of its own, see `is_json`."""
     text = unwrap(output)
-    return {name: rule(word, text) for name, rule in RULES.items()}
+    return {name: rule.holds(word, text) for name, rule in rules.items()}
+
+
+def broken(word: str, output: str) -> str:
+    """The rules that `output` breaks, in words; empty if it keeps them all."""
+    return "、".join(say(rules[name].zh, rules[name].en) for name, kept in score(word, output).items() if not kept)
+
+
+def is_json(word: str, output: str) -> bool:
+    """What the long prompt alone asks for: JSON with the two fields, `prompt` holding the very word."""
+    try:
+        found = json.loads(output)
+    except ValueError:
+        return False
+    wanted = isinstance(found, dict) and set(found) == {"prompt", "output"}
+    return wanted and found["prompt"] == word and isinstance(found["output"], str)
 
 
 def unwrap(output: str) -> str:
@@ -62,11 +95,99 @@ def relevant(word: str, output: str, *, run: int = 6) -> bool:
 
     Only words of the lexicon can be judged; for others the answer is False.
     """
+    return any(piece in output for piece in _pieces(word, run))
+
+
+@cache
+def _pieces(word: str, run: int) -> frozenset[str]:
     entry = _lexicon().get(word, {})
     phrases = [entry.get(name, "") for name in ("image", "praise", "criticism")]
     # A shorter phrase counts when it stands there whole.
-    pieces = {phrase[i : i + run] for phrase in phrases if phrase for i in range(max(1, len(phrase) - run + 1))}
-    return any(piece in output for piece in pieces)
+    return frozenset(phrase[i : i + run] for phrase in phrases if phrase for i in range(max(1, len(phrase) - run + 1)))
+
+
+def foreign(word: str, output: str) -> bool:
+    """Whether it holds what the lexicon says of another word."""
+    return any(other != word and relevant(other, output) for other in _lexicon())
+
+
+def fluency(sentences: Iterable[str]) -> float:
+    """Share of the sentences' runs of four characters within a clause that stand in the lexicon or the tiny base's
+    training file. (Across a comma two phrases meet, which no corpus can foresee.) NaN where there is no such run.
+
+    Made for the tiny base, which can only say what it has read; a large model's good sentence has a low figure.
+    """
+    runs = [run for sentence in sentences for run in _runs(sentence)]
+    return sum(run in _known_runs() for run in runs) / len(runs) if runs else math.nan
+
+
+def _runs(text: str) -> list[str]:
+    return [part[i : i + 4] for part in re.split("[，。]", text) for i in range(len(part) - 3)]
+
+
+@cache
+def _known_runs() -> frozenset[str]:
+    known = [e[k] for e in _lexicon().values() for k in ("definition", "image", "praise", "criticism")]
+    return frozenset(run for text in [*known, *corpus("train_tiny.jsonl").values()] for run in _runs(text))
+
+
+def prompt_examples() -> list[str]:
+    """The sentences that the long prompt gives as examples."""
+    return list(dict.fromkeys(re.findall('"([^"]*。)"', LONG_PROMPT)))
+
+
+def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
+    """`answers` (column, input, answer …) with one column a measure, for each answer by itself.
+
+    Columns: `sentence` (taken out of JSON), `broken`; `form` (every rule kept), `json`, `relevant`, `foreign`, `fluent`,
+    `characters`; `uniform`, likeness to the other answers of its column; `likeness`, to `held_out`; `copied`, the whole
+    sentence stands in `trained`, and `from_prompt`, it stands among the long prompt's examples. A request that failed is
+    left out.
+
+    Args:
+        held_out: sentences of the style that no model was trained on.
+        trained: the sentences that it was trained on.
+    """
+    found = answers[answers["error"].isna()] if "error" in answers else answers
+    pairs = list(zip(found["input"], found["answer"], strict=True))
+    text = [unwrap(answer) for _, answer in pairs]
+    examples = prompt_examples()
+    found = found.assign(
+        sentence=text,
+        broken=[broken(word, answer) for word, answer in pairs],
+        form=[all(score(word, answer).values()) for word, answer in pairs],
+        json=[is_json(word, answer) for word, answer in pairs],
+        relevant=[relevant(word, t) for (word, _), t in zip(pairs, text, strict=True)],
+        foreign=[foreign(word, t) for (word, _), t in zip(pairs, text, strict=True)],
+        fluent=[fluency([t]) for t in text],
+        characters=list(map(len, text)),
+        likeness=likeness(text, held_out),
+        copied=[t in set(trained) for t in text],
+        from_prompt=[t in examples for t in text],
+    )
+    found["uniform"] = found.groupby("column", sort=False)["sentence"].transform(
+        lambda part: likeness(list(part), list(part))
+    )
+    return found
+
+
+def summary(measured):
+    """One column of `measure` a line: shares with 95 % Wilson intervals, lengths, means."""
+    import pandas as pd
+
+    lines = {}
+    for name, part in measured.groupby("column", sort=False):
+        shares = {key: share(part[key]) for key in ("form", "json", "relevant", "foreign", "copied", "from_prompt")}
+        low, middle, high = part.characters.quantile([0.25, 0.5, 0.75])
+        lines[name] = {"n": len(part)} | shares
+        lines[name] |= {"fluent": f"{fluency(part.sentence):.0%}", "distinct": share(~part.sentence.duplicated())}
+        lines[name] |= {"characters": f"{middle:.0f} ({low:.0f}–{high:.0f})"}
+        lines[name] |= {key: f"{part[key].mean():.2f}" for key in ("uniform", "likeness")}
+    return pd.DataFrame(lines)
+
+
+CRITERIA = "好的一句：说的确实是这个词，有比喻或转折，讽刺而不失文雅，读得通顺；句中不应出现这个词本身。"
+"""What the long prompt asks of a sentence beyond its form, for a judge."""
 
 
 @cache
@@ -78,6 +199,17 @@ def _lexicon() -> dict[str, dict]:
 def eval_words() -> list[str]:
     """The 60 words kept for evaluation, the guide's five first: in no row of either training file."""
     return _text("eval_words.txt").split("\n")
+
+
+def corpus(name: str) -> dict[str, str]:
+    """The words of a training file and their sentences."""
+    rows = map(json.loads, _text(name).split("\n"))
+    return {row["messages"][-2]["content"]: row["messages"][-1]["content"] for row in rows}
+
+
+def references() -> list[str]:
+    """The sentences written for evaluation words: of the kind of `train.jsonl`, in no training file."""
+    return [golden for word in eval_words() if (golden := _lexicon()[word]["golden"])]
 
 
 def published():
