@@ -148,11 +148,11 @@ def blind(answers, a: str, b: str, *, text: str = "answer", seed: int = 42) -> B
 
 def _pairs(answers, a: str, b: str, text: str) -> list[tuple[str, str, str]]:
     """(input, text of a, text of b) of every input that both answered."""
-    kept = answers[answers["column"].isin([a, b]) & answers["error"].isna()]
-    table = kept.pivot(index="input", columns="column", values=text).reindex(kept["input"].unique()).dropna()
-    if table.empty:
+    kept = answers[answers["error"].isna()]
+    sides = [dict(zip(part["input"], part[text], strict=True)) for part in (kept[kept["column"] == c] for c in (a, b))]
+    if not sides[0].keys() & sides[1].keys():
         raise ValueError(say(f"“{a}”与“{b}”没有共同的词可评", f"{a} and {b} have no input in common to judge"))
-    return [(word, row.a, row.b) for word, row in table.rename(columns={a: "a", b: "b"}).iterrows()]
+    return [(word, x, sides[1][word]) for word, x in sides[0].items() if word in sides[1]]
 
 
 JUDGE_PROMPT = """你是严格的中文编辑。给你一个词和两句话，判断哪一句更好。
@@ -168,7 +168,7 @@ def judge(client, model: str, answers, a: str, b: str, *, criteria: str, text: s
         settings: what `ask` takes (concurrency, retries …).
 
     Returns:
-        DataFrame with input, winner (a, b or "tie"; None where a verdict cannot be read), first and second (the verdicts
+        DataFrame with input, winner (a, b or "tie"; missing where a verdict cannot be read), first and second (the verdicts
         with `a` in the first and in the second place), consistent, error.
     """
     import pandas as pd
@@ -194,7 +194,7 @@ def judge(client, model: str, answers, a: str, b: str, *, criteria: str, text: s
                 "error": error,
             }
         )
-    return pd.DataFrame(rows).astype({"winner": object, "first": object, "second": object})
+    return pd.DataFrame(rows)
 
 
 def _question(word: str, first: str, second: str) -> str:
