@@ -4,7 +4,7 @@ import math
 import pandas as pd
 import pytest
 
-from cookbook import zhishuo
+from cookbook import compare, zhishuo
 
 GOOD = "一同下海捞金时，个个都是乘风破浪的水手，待到分金之际，方知彼此是劫财的海盗。"
 
@@ -104,7 +104,7 @@ def test_every_answer_is_measured_by_itself():
     assert (
         table.form.tolist() == [True, False, True, False] and table.broken["合伙人"] == "用“，”停顿、不含原词、12–80 字"
     )
-    assert table.likeness["会议"] < 0.2 < zhishuo.likeness(["名为修行，实为围炉。"], ["名为围炉，实为修行。"])[0]
+    assert table.likeness["会议"] < 0.2 < compare.likeness(["名为修行，实为围炉。"], ["名为围炉，实为修行。"])[0]
 
 
 def test_a_request_that_failed_is_not_measured():

@@ -11,6 +11,7 @@
 
 from cookbook.compare.asking import ask
 from cookbook.compare.costs import break_even, cost, prices, prompt_parts
+from cookbook.compare.drawing import timings
 from cookbook.compare.judging import agreement, blind, judge, tally
 from cookbook.compare.measures import Share, likeness, paired, share
 from cookbook.compare.table import SideBySide, side_by_side
@@ -31,4 +32,5 @@ __all__ = [
     "share",
     "side_by_side",
     "tally",
+    "timings",
 ]
