@@ -39,6 +39,12 @@ def test_a_wrong_model_is_not_asked_for_again(client, siliconcloud):
     assert frame.attempts.tolist() == [1] and len(siliconcloud.requests) == 1
 
 
+def test_a_column_without_a_model_is_refused_before_anything_is_asked(client, siliconcloud):
+    with pytest.raises(ValueError, match="列“b”的模型是 None"):
+        compare.ask(client, {"a": (BASE, None), "b": (None, None)}, ["地铁"])
+    assert not siliconcloud.requests
+
+
 def test_usage_is_taken_from_the_last_chunk_and_odd_chunks_are_skipped(client):
     first = compare.ask(client, {"a": (TUNED, "提示")}, ["地铁"]).iloc[0]
     assert (first.completion_tokens, first.finish_reason, first.model, first.system) == (10, "eos", TUNED, "提示")
@@ -56,7 +62,7 @@ def test_bursts_and_cut_streams_are_asked_anew_and_never_glued(client, siliconcl
 def test_a_service_that_stays_busy_is_given_up_with_its_reason(client, siliconcloud):
     siliconcloud.next = ["cut", 503, 503]
     row = compare.ask(client, {"a": (TUNED, None)}, ["地铁"], retries=2).iloc[0]
-    assert (row.answer, row.attempts, row.finish_reason) == ("", 3, None) and "overloaded" in row.error
+    assert (row.answer, row.attempts, row.finish_reason) == ("", 3, None) and "过载" in row.error
 
 
 def test_a_burst_while_many_are_asked_costs_no_answer(client, siliconcloud):

@@ -105,4 +105,4 @@ def test_a_judge_that_fails_leaves_its_reason(answers, siliconcloud):
     service = connect("siliconcloud")
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         found = compare.judge(client, "没有的模型", answers, "a", "b", criteria="")
-    assert found.winner.isna().all() and found.error.str.contains("Model does not exist").all()
+    assert found.winner.isna().all() and found.error.str.contains("没有这个模型").all()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from cookbook.errors import say
+from cookbook.errors import explain, say
 
 BUSY = (408, 409, 429, 500, 502, 503, 504)
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0  # seconds
@@ -46,8 +46,20 @@ def ask(
     Returns:
         DataFrame with column, input, answer, finish_reason, prompt_tokens, completion_tokens (from the last `usage`),
         first_token_seconds and seconds (of the last attempt, waits left out), attempts, error, model, system.
+
+    Raises:
+        ValueError: a column has no model.
     """
     import pandas as pd
+
+    for name, (model, _) in columns.items():
+        if not model or not isinstance(model, str):
+            raise ValueError(
+                say(
+                    f"列“{name}”的模型是 {model!r}，应当是模型的名字：训练完的 fine_tuned_model，或控制台给的标识符",
+                    f"the model of column {name} is {model!r}; give a name: a job's fine_tuned_model, or the console's identifier",
+                )
+            )
 
     settings = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     if seed is not None:
@@ -169,9 +181,9 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _explained(error: Exception) -> str:
-    if isinstance(error, _Cut):
-        return say(f"回答中途断开：{error}", f"the answer broke off: {error}")
-    return str(error)
+    return (
+        say(f"回答中途断开：{error}", f"the answer broke off: {error}") if isinstance(error, _Cut) else explain(error)
+    )
 
 
 def _shown(progress: bool | Callable[[int, int], None]) -> Callable[[int, int], None]:

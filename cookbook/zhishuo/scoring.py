@@ -41,7 +41,8 @@ def score(word: str, output: str) -> dict[str, bool]:
 
 def broken(word: str, output: str) -> str:
     """The rules that `output` breaks, in words; empty if it keeps them all."""
-    return "、".join(say(rules[name].zh, rules[name].en) for name, kept in score(word, output).items() if not kept)
+    names = [say(rules[name].zh, rules[name].en) for name, kept in score(word, output).items() if not kept]
+    return say("未做到：", "broken: ") + say("、", ", ").join(names) if names else ""
 
 
 def is_json(word: str, output: str) -> bool:
