@@ -136,3 +136,32 @@ def test_foreign_is_another_words_phrase():
 def test_references_are_in_no_training_file():
     trained = {*zhishuo.corpus("train.jsonl").values(), *zhishuo.corpus("train_tiny.jsonl").values()}
     assert len(zhishuo.references()) >= 30 and not trained & set(zhishuo.references())
+
+
+def test_a_stutter_says_two_characters_three_times():
+    assert zhishuo.stutters("等着人夸，等着人夸，还是等着人夸。") and not zhishuo.stutters(GOOD)
+
+
+def test_each_claim_is_judged_in_its_own_direction():
+    texts = {
+        "A": ["{w}是一个词。", "{w}就是这样的一个词。"],
+        "B": ["{w}，也许有些意思。", "它，怎样也说不好，{w}就是{w}。"],
+        "C": [GOOD, GOOD[:-1] + "吧。"],
+    }
+    rows = [
+        {
+            "column": f"{c} 列",
+            "input": w,
+            "answer": ts[i % 2].format(w=w),
+            "error": None,
+            "first_token_seconds": i / 100,
+        }
+        | {"prompt_tokens": 567 if c == "B" else 22, "completion_tokens": len(c) * 9 + i, "seconds": ord(c) + i}
+        for c, ts in texts.items()
+        for i, w in enumerate(zhishuo.eval_words()[:12])
+    ]
+    answers = zhishuo.measure(pd.DataFrame(rows), held_out=[GOOD], trained=[])
+    table = zhishuo.claims(answers, answers, answers, before="B 列", after="C 列", control="A 列").set_index("measure")
+    assert table["B → C"][["form", "always", "prompt_tokens", "tokens"]].tolist() == ["更好"] * 4
+    assert table["B → C"]["seconds"] == table["A → C"]["seconds"] == "更差"
+    assert table["A → C"]["prompt_tokens"] == table["B → C"]["first_token_seconds"] == "看不出差别"

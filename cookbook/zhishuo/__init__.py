@@ -9,7 +9,7 @@ relevance are for readers to judge.
 """
 
 from cookbook.zhishuo.claims import claims
-from cookbook.zhishuo.measuring import fluency, foreign, measure, relevant, summary
+from cookbook.zhishuo.measuring import fluency, foreign, measure, relevant, stutters, summary
 from cookbook.zhishuo.scoring import Rule, broken, is_json, rules, score, unwrap
 from cookbook.zhishuo.texts import (
     CRITERIA,
@@ -43,6 +43,7 @@ __all__ = [
     "relevant",
     "rules",
     "score",
+    "stutters",
     "summary",
     "unwrap",
 ]

@@ -19,6 +19,7 @@ MEASURES = [
     ("", "answers", "relevant", UP),
     ("", "answers", "fluent", UP),
     ("", "answers", "foreign", DOWN),
+    ("", "answers", "stutters", DOWN),
     ("", "answers", "completion_tokens", DOWN),
 ]
 

@@ -6,6 +6,7 @@ model says good things that no lexicon foresees; there a judge is to be asked.
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 
@@ -55,11 +56,16 @@ def _known_runs() -> frozenset[str]:
     return frozenset(run for text in [*known, *corpus("train_tiny.jsonl").values()] for run in _runs(text))
 
 
+def stutters(text: str) -> bool:
+    """Whether two characters in a row come three times or more."""
+    return max(Counter(text[i : i + 2] for i in range(len(text) - 1)).values(), default=0) >= 3
+
+
 def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
     """`answers` (column, input, answer …) with one column a measure, for each answer by itself.
 
     Columns: `sentence` (taken out of JSON), `broken`; `form` (every rule kept), `json`, `relevant`, `foreign`, `fluent`,
-    `characters`, and `deviation`, how far they are from the column's median; `uniform`, likeness to the other answers of
+    `stutters`, `characters`, and `deviation`, how far they are from the column's median; `uniform`, likeness to the other answers of
     its column; `likeness`, to `held_out`; `copied`, the whole sentence stands in `trained`, `shared_run`, how much of it
     in one piece does, and `from_prompt`, it stands among the long prompt's examples. A request that failed is left out.
 
@@ -79,6 +85,7 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
         relevant=[relevant(word, t) for (word, _), t in zip(pairs, text, strict=True)],
         foreign=[foreign(word, t) for (word, _), t in zip(pairs, text, strict=True)],
         fluent=[fluency([t]) for t in text],
+        stutters=list(map(stutters, text)),
         characters=list(map(len, text)),
         likeness=likeness(text, held_out),
         copied=[t in set(trained) for t in text],
@@ -101,7 +108,8 @@ def summary(measured):
 
     lines = {}
     for name, part in measured.groupby("column", sort=False):
-        shares = {key: share(part[key]) for key in ("form", "json", "relevant", "foreign", "copied", "from_prompt")}
+        flags = ("form", "json", "relevant", "foreign", "stutters", "copied", "from_prompt")
+        shares = {key: share(part[key]) for key in flags}
         low, middle, high = part.characters.quantile([0.25, 0.5, 0.75])
         lines[name] = {"n": len(part)} | shares
         lines[name] |= {"fluent": f"{fluency(part.sentence):.0%}", "distinct": share(~part.sentence.duplicated())}

@@ -16,7 +16,6 @@ together, because one alone proves nothing: garbage passes every formal rule.
 
 import argparse
 import time
-from collections import Counter
 
 from openai import OpenAI
 from pretraining_text import read_rows
@@ -28,17 +27,12 @@ from cookbook.paths import DATA
 OPENINGS = ("您好", "感谢", "好的", "明白", "跟您", "为您")  # how the answers of the customer-service rows begin
 
 
-def stutters(text: str) -> bool:
-    """Whether two characters in a row come three times or more."""
-    return max(Counter(text[i : i + 2] for i in range(len(text) - 1)).values(), default=0) >= 3
-
-
 def figures(part) -> dict[str, str]:
     """One row of the card's table from one column of `zhishuo.measure`."""
     n = len(part)
     return {name: str(compare.share(part[name])) for name in ("form", "relevant", "foreign")} | {
         "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
-        "stutter": f"{sum(map(stutters, part.sentence))}/{n}",
+        "stutter": f"{part.stutters.sum()}/{n}",
         "distinct": f"{part.sentence.nunique() / n:.0%}",
         "copied": f"{part.copied.mean():.0%}",
     }
