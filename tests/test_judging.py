@@ -39,21 +39,20 @@ def test_both_orders_occur_and_the_seed_fixes_them(answers):
     assert set(sides) == {"a", "b"} and one.tally.ties == 20
 
 
-def test_what_was_judged_is_still_there_when_the_page_is_shown_again(answers, capsys):
+def test_what_was_judged_is_still_there_when_the_page_is_shown_again(answers):
     page = compare.blind(answers, "a", "b")
-    page._ipython_display_()
+    assert "1/4" in page._repr_mimebundle_()["text/html"]
     page._buttons[0].click()
-    page._ipython_display_()
-    assert page.current == 1 and "2/4" in page._word.value
+    assert page.current == 1 and "2/4" in page._repr_mimebundle_()["text/html"]
     page.undo()
     assert page.current == 0 and str(page.tally) == "还没有评过"
 
 
-def test_the_page_names_no_column_before_the_end(answers, capsys):
+def test_the_page_names_no_column_before_the_end(answers):
     named = answers.assign(column=answers.column.map({"a": "微调前", "b": "微调后"}))
     page = compare.blind(named, "微调前", "微调后")
-    page._ipython_display_()
-    assert "微调" not in page._word.value + page._left.value + page._right.value
+    shown = page._repr_mimebundle_()
+    assert "微调" not in shown["text/html"] + shown["text/plain"]
     for _ in WORDS:
         page._buttons[1].click()
     assert "微调后" in page._word.value and page._buttons[0].disabled

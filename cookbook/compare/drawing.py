@@ -6,10 +6,9 @@ def timings(answers):
 
     Labels are ASCII, readable without Chinese fonts: a column is named by the first word of its name.
     """
-    from matplotlib.figure import Figure
+    import matplotlib.pyplot as plt
 
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="constrained")
     for axes, measure in zip(panels, ("first_token_seconds", "seconds"), strict=True):
         for name, part in answers.groupby("column", sort=False)[measure]:
             times = part.dropna()
@@ -18,4 +17,5 @@ def timings(answers):
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=8)
     panels[0].set_ylabel("share of answers")
+    plt.close(figure)  # shown once, by the cell that returns it
     return figure

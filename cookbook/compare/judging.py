@@ -100,14 +100,14 @@ class Blind:
         self._draw()
 
     def __repr__(self) -> str:
-        return f"{self.current}/{len(self.pairs)} · {self.tally}"
+        return say(f"已评 {self.current}/{len(self.pairs)}", f"{self.current}/{len(self.pairs)} judged")
 
-    def _ipython_display_(self) -> None:
-        from IPython.display import display
-
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         if self._page is None:
             self._build()
-        display(self._page)
+        # Where no widget can live (a stored notebook, a web page), the first pair is shown as it stands.
+        still = f"<p>{self._word.value}</p>{self._left.value}<hr>{self._right.value}"
+        return self._page._repr_mimebundle_() | {"text/plain": repr(self), "text/html": still}
 
     def _build(self) -> None:
         import ipywidgets as w

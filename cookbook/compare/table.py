@@ -8,12 +8,10 @@ from pathlib import Path
 
 from cookbook.errors import say
 
-# Written into each cell, since Jupyter drops style sheets of notebooks it does not trust. No colour is set, so that the
-# table takes those of the theme, light or dark.
-_CELL = (
-    "text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;line-break:strict;line-height:1.6;"
-    "padding:.4em .8em;border-top:1px solid rgba(128,128,128,.35)"
-)
+# Written into the elements, since Jupyter drops style sheets of notebooks it does not trust. No colour is set, so that the
+# table takes those of the theme, light or dark. A cell has what Jupyter sets for cells itself, the rest is inherited.
+_TABLE = "overflow-wrap:anywhere;line-break:strict;line-height:1.6;border-collapse:collapse"
+_CELL = "text-align:left;vertical-align:top;white-space:pre-wrap;border-top:1px solid #8886"
 _PAGE = """<!doctype html>
 <html lang="zh-CN">
 <head>
@@ -24,7 +22,8 @@ _PAGE = """<!doctype html>
 :root {{ color-scheme: light dark; }}
 body {{ font: 16px/1.6 "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif; max-width: 80em;
        margin: 2em auto; padding: 0 1em; line-break: strict; }}
-table {{ border-collapse: collapse; width: 100%; table-layout: fixed; }}
+table {{ width: 100%; table-layout: fixed; }}
+th, td {{ padding: .4em .8em; }}
 table.answers th:first-child {{ width: 6em; }}
 pre {{ white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; opacity: .8; }}
 thead {{ position: sticky; top: 0; background: Canvas; }}
@@ -60,12 +59,12 @@ class SideBySide:
     def _repr_html_(self) -> str:
         head = "".join(f'<th style="{_CELL}">{html.escape(c)}</th>' for c in ["", *self.columns])
         body = "".join(
-            f'<tr><th lang="zh" style="{_CELL}">{html.escape(text)}</th>'
+            f'<tr><th style="{_CELL}">{html.escape(text)}</th>'
             + "".join(_cell(answers.get(c, Answer(""))) for c in self.columns)
             + "</tr>"
             for text, answers in self.rows
         )
-        return f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        return f'<table class="answers" lang="zh" style="{_TABLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def __repr__(self) -> str:
         lines = []
@@ -110,7 +109,7 @@ def side_by_side(answers, *, note: str | None = None) -> SideBySide:
 
 def _cell(answer: Answer) -> str:
     note = f'<br><small style="opacity:.65">{html.escape(answer.note)}</small>' if answer.note else ""
-    return f'<td lang="zh" style="{_CELL}">{html.escape(answer.text)}{note}</td>'
+    return f'<td style="{_CELL}">{html.escape(answer.text)}{note}</td>'
 
 
 def _wrap(text: str, width: int) -> list[str]:

@@ -4,8 +4,9 @@ from cookbook.compare.measures import Paired, paired
 from cookbook.errors import say
 
 UP, DOWN = 1, -1
+UNCLAIMED = "指南没提"
 
-# (the claim, or "" for what the guide does not speak of; where it was measured; the measure; which way is better)
+# (the claim, or UNCLAIMED for what the guide does not speak of; where it was measured; the measure; which way is better)
 MEASURES = [
     ("风格更统一", "answers", "form", UP),
     ("风格更统一", "answers", "uniform", UP),
@@ -16,11 +17,11 @@ MEASURES = [
     ("速度更快", "timed", "first_token_seconds", DOWN),
     ("速度更快", "timed", "seconds", DOWN),
     ("成本更低", "answers", "tokens", DOWN),
-    ("", "answers", "relevant", UP),
-    ("", "answers", "fluent", UP),
-    ("", "answers", "foreign", DOWN),
-    ("", "answers", "stutters", DOWN),
-    ("", "answers", "completion_tokens", DOWN),
+    (UNCLAIMED, "answers", "relevant", UP),
+    (UNCLAIMED, "answers", "fluent", UP),
+    (UNCLAIMED, "answers", "foreign", DOWN),
+    (UNCLAIMED, "answers", "stutters", DOWN),
+    (UNCLAIMED, "answers", "completion_tokens", DOWN),
 ]
 
 
