@@ -102,6 +102,7 @@ def test_ten_thousand_calls_cost_what_their_tokens_cost():
         (1, 2, 5, 10_000, "10,000 次回本"),
         (1, 12, 5, None, "永远不回本"),
         (1, None, 5, None, "还没有填"),
+        (0, 0, 5, None, "免费"),
         (1, 2, None, None, "每 1 元"),
     ],
 )

@@ -70,33 +70,29 @@ class BreakEven:
         return math.ceil(self.training_cost / self.saved)
 
     def __str__(self) -> str:
-        lines = [
-            say(
-                f"每次调用从 {self.tokens_before:.0f} 个 token 降到 {self.tokens_after:.0f} 个：微调后的单价不到微调前的 "
-                f"{self.bearable:.1f} 倍，每次调用就更便宜",
-                f"{self.tokens_before:.0f} tokens a call become {self.tokens_after:.0f}: a call is cheaper while a tuned "
-                f"token costs less than {self.bearable:.1f} times as much",
-            )
-        ]
+        return say(
+            f"每次调用从 {self.tokens_before:.0f} 个 token 变成 {self.tokens_after:.0f} 个；{self._outcome()}。",
+            f"{self.tokens_before:.0f} tokens a call become {self.tokens_after:.0f}; {self._outcome()}.",
+        )
+
+    def _outcome(self) -> str:
+        if self.price_before == 0:
+            return say("微调前是免费的，微调后不可能更便宜", "the base is free, so tuning cannot be cheaper")
         if self.saved is None:
-            lines.append(say("微调后的单价还没有填，算不出回本", "the tuned price is not given: no break-even"))
-        elif self.saved <= 0:
-            lines.append(say("按这个单价，每次调用并不更便宜，永远不回本", "at this price no call is cheaper: never"))
-        elif self.calls is None:
-            lines.append(
-                say(
-                    f"每 1 元训练费，调用 {1 / self.saved:,.0f} 次回本",
-                    f"{1 / self.saved:,.0f} calls for each yuan of training",
-                )
+            return say(
+                f"微调后的单价不到微调前的 {self.bearable:.1f} 倍，每次调用就更便宜。单价还没有填，算不出何时回本",
+                f"a call is cheaper while a tuned token costs less than {self.bearable:.1f} times as much. The price is not "
+                "given, so neither is the break-even",
             )
-        else:
-            lines.append(
-                say(
-                    f"训练费 {self.training_cost:g} 元，调用 {self.calls:,} 次回本",
-                    f"training is paid for after {self.calls:,} calls",
-                )
-            )
-        return say("；", "; ").join(lines) + say("。", ".")
+        if self.saved <= 0:
+            return say("按这个单价，每次调用并不更便宜，永远不回本", "at this price no call is cheaper: it never pays")
+        if self.calls is None:
+            times = 1 / self.saved
+            return say(f"每 1 元训练费，调用 {times:,.0f} 次回本", f"{times:,.0f} calls for each yuan of training")
+        return say(
+            f"训练费 {self.training_cost:g} 元，调用 {self.calls:,} 次回本",
+            f"training is paid for after {self.calls:,} calls",
+        )
 
     __repr__ = __str__
 
