@@ -1,5 +1,6 @@
 """Asking many at once, and the table of the answers. Faults come from the server that behaves as SiliconCloud."""
 
+import sys
 import time
 
 import httpx
@@ -98,6 +99,15 @@ def test_progress_is_told_and_an_interrupt_keeps_what_is_there(client):
     frame = compare.ask(client, {"a": (TUNED, None)}, ["地铁"] * 8, concurrency=1, progress=interrupt)
     assert told == [(1, 8), (2, 8), (3, 8)] and len(frame) == 8
     assert (frame.answer != "").sum() >= 3 and frame.error.notna().sum() == (frame.answer == "").sum() >= 1
+
+
+def test_the_count_in_a_terminal_vanishes_and_a_file_gets_none(client, capsys, monkeypatch):
+    compare.ask(client, {"a": (TUNED, None)}, ["地铁"])
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    compare.ask(client, {"a": (TUNED, None)}, ["地铁", "加班"])
+    shown = capsys.readouterr().err
+    assert "1/2" in shown and shown.endswith("\r\033[K")
 
 
 @pytest.mark.parametrize("header, low, high", [("7", 7, 7.1), ("", 1, 2), ("soon", 1, 2), ("9999", 60, 60.1)])

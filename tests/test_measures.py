@@ -116,3 +116,10 @@ def test_prices_carry_their_date_and_source_and_no_tuned_price_is_invented():
     table = compare.prices()
     assert table.price["Qwen/Qwen2.5-7B-Instruct"] == 0 and table.price["Qwen/Qwen2.5-72B-Instruct"] == 4.13
     assert table[["unit", "date", "source"]].notna().all().all() and not [m for m in table.index if "ft:" in m]
+
+
+def test_times_are_drawn_as_distributions_with_ascii_labels():
+    rows = [{"column": f"{c} 列", "first_token_seconds": i / 10, "seconds": i} for c in "AB" for i in range(1, 6)]
+    panels = compare.timings(pd.DataFrame(rows)).axes
+    labels = [text.get_text() for axes in panels for text in axes.get_legend().get_texts()]
+    assert labels == ["A: median 0.30 s", "B: median 0.30 s", "A: median 3.00 s", "B: median 3.00 s"]

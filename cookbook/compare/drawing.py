@@ -8,7 +8,7 @@ def timings(answers):
     """
     import matplotlib.pyplot as plt
 
-    figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(1, 2, figsize=(8, 2.8), dpi=75, sharey=True, layout="constrained")
     for axes, measure in zip(panels, ("first_token_seconds", "seconds"), strict=True):
         for name, part in answers.groupby("column", sort=False)[measure]:
             times = part.dropna()

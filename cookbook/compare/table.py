@@ -59,7 +59,7 @@ class SideBySide:
     def _repr_html_(self) -> str:
         head = "".join(f'<th style="{_CELL}">{html.escape(c)}</th>' for c in ["", *self.columns])
         body = "".join(
-            f'<tr><th style="{_CELL}">{html.escape(text)}</th>'
+            f'<tr><th style="{_CELL};min-width:4.5em">{html.escape(text)}</th>'
             + "".join(_cell(answers.get(c, Answer(""))) for c in self.columns)
             + "</tr>"
             for text, answers in self.rows
