@@ -91,7 +91,7 @@ def test_the_judge_sees_each_pair_in_both_orders(verdicts, siliconcloud):
 def test_a_verdict_that_follows_the_place_is_a_tie_and_a_mumbled_one_is_none(verdicts):
     assert verdicts.winner.fillna("").tolist() == ["b", "tie", "tie", ""]
     assert verdicts.consistent.tolist() == [True, False, True, False]
-    assert str(compare.tally(verdicts.winner, "a", "b")).startswith("“b”胜 1，“a”胜 0，平 2")
+    assert str(compare.tally(verdicts.winner, "a", "b")).startswith("“b”胜 1，“a”胜 0，平 2，读不出 1；")
 
 
 def test_agreement_counts_only_what_both_judged(verdicts):

@@ -22,9 +22,8 @@ def notebook(siliconcloud, tmp_path, monkeypatch):
     """Notebook 04, executed there after `jobs.verify`, while the service is busy now and then."""
     monkeypatch.setenv("COOKBOOK_HOME", str(tmp_path))
     monkeypatch.setenv("COOKBOOK_SERVICE", "siliconcloud")
-    siliconcloud.answers |= {
-        word: f"看似人人称道，实则没人说得清，第{i}句。" for i, word in enumerate(zhishuo.eval_words())
-    }
+    sentences = {word: f"看似人人称道，实则没人说得清，第{i}句。" for i, word in enumerate(zhishuo.eval_words())}
+    siliconcloud.answers = Answers(sentences)
     service = connect("siliconcloud")
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         jobs.verify(client, TUNED)

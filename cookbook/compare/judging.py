@@ -21,13 +21,14 @@ TIE = "tie"
 
 @dataclass(frozen=True)
 class Tally:
-    """Judgements counted: how often `a` and `b` were found better, and ties."""
+    """Judgements counted: how often `a` and `b` were found better, ties, and verdicts that could not be read."""
 
     a: str
     b: str
     wins_a: int
     wins_b: int
     ties: int
+    unread: int = 0
 
     @property
     def share(self) -> Share:
@@ -40,22 +41,29 @@ class Tally:
         return mcnemar(self.wins_a, self.wins_b)
 
     def __str__(self) -> str:
-        if not self.wins_a + self.wins_b + self.ties:
+        if not self.wins_a + self.wins_b + self.ties + self.unread:
             return say("还没有评过", "nothing judged yet")
-        return say(
-            f"“{self.b}”胜 {self.wins_b}，“{self.a}”胜 {self.wins_a}，平 {self.ties}；分出胜负的里前者占 {self.share}，"
-            f"p = {self.p:.3f}",
-            f"{self.b} won {self.wins_b}, {self.a} won {self.wins_a}, ties {self.ties}; of those decided {self.b} "
-            f"has {self.share}, p = {self.p:.3f}",
+        text = say(
+            f"“{self.b}”胜 {self.wins_b}，“{self.a}”胜 {self.wins_a}，平 {self.ties}",
+            f"{self.b} won {self.wins_b}, {self.a} won {self.wins_a}, ties {self.ties}",
         )
+        if self.unread:
+            text += say(f"，读不出 {self.unread}", f", not readable {self.unread}")
+        if self.share.n:
+            text += say(
+                f"；分出胜负的里，“{self.b}”占 {self.share}，p = {self.p:.3f}",
+                f"; of those decided {self.b} has {self.share}, p = {self.p:.3f}",
+            )
+        return text
 
     __repr__ = __str__
 
 
 def tally(winners: Sequence[str | None], a: str, b: str) -> Tally:
-    """Count a list of winners (a column's name, "tie", or None where nothing was judged)."""
+    """Count a list of winners (a column's name, "tie", or anything else where a verdict could not be read)."""
     winners = list(winners)
-    return Tally(a, b, winners.count(a), winners.count(b), winners.count(TIE))
+    counts = [winners.count(name) for name in (a, b, TIE)]
+    return Tally(a, b, *counts, unread=len(winners) - sum(counts))
 
 
 class Blind:
