@@ -15,59 +15,27 @@ together, because one alone proves nothing: garbage passes every formal rule.
 """
 
 import argparse
-import math
-import re
 import time
-from collections import Counter
 
 from openai import OpenAI
 from pretraining_text import read_rows
 
-from cookbook import compare, connect, data, zhishuo
+from cookbook import compare, connect, zhishuo
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA
 
-RUN = 6
 OPENINGS = ("您好", "感谢", "好的", "明白", "跟您", "为您")  # how the answers of the customer-service rows begin
 
 
-def wilson(hits: int, n: int, z: float = 1.96) -> str:
-    """A share with its 95 % Wilson interval."""
-    p, d = hits / n, 1 + z * z / n
-    middle, half = (p + z * z / 2 / n) / d, z / d * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
-    return f"{p:.0%} ({max(0, middle - half):.0%}–{min(1, middle + half):.0%})"
-
-
-def four_characters(text: str) -> list[str]:
-    """Every run of four characters within a clause. Across a comma two phrases meet, which no corpus can foresee."""
-    return [part[i : i + 4] for part in re.split("[，。]", text) for i in range(len(part) - 3)]
-
-
-class Judge:
-    def __init__(self):
-        self.entries = read_rows(DATA / "lexicon/lexicon.jsonl")
-        rows = data.load(DATA / "zhishuoxinyu/train_tiny.jsonl")
-        self.answers = {row["messages"][2]["content"] for row in rows}
-        known = [t for e in self.entries for t in (e["definition"], e["image"], e["praise"], e["criticism"])]
-        self.runs = {run for t in [*known, *self.answers] for run in four_characters(t)}
-
-    def foreign(self, word: str, text: str) -> bool:
-        return any(e["word"] != word and zhishuo.relevant(e["word"], text) for e in self.entries)
-
-    def row(self, frame) -> dict[str, str]:
-        pairs = [(r.input, zhishuo.unwrap(r.answer)) for r in frame.itertuples()]
-        n = len(pairs)
-        runs = [run for _, t in pairs for run in four_characters(t)]
-        stutter = sum(max(Counter(t[i : i + 2] for i in range(len(t) - 1)).values(), default=0) >= 3 for _, t in pairs)
-        return {
-            "form": wilson(sum(all(zhishuo.score(w, t).values()) for w, t in pairs), n),
-            "relevant": wilson(sum(zhishuo.relevant(w, t, run=RUN) for w, t in pairs), n),
-            "foreign": wilson(sum(self.foreign(w, t) for w, t in pairs), n),
-            "fluent": f"{sum(r in self.runs for r in runs) / max(1, len(runs)):.0%}",
-            "stutter": f"{stutter}/{n}",
-            "distinct": f"{len({t for _, t in pairs}) / n:.0%}",
-            "copied": f"{sum(t in self.answers for _, t in pairs) / n:.0%}",
-        }
+def figures(part) -> dict[str, str]:
+    """One row of the card's table from one column of `zhishuo.measure`."""
+    n = len(part)
+    return {name: str(compare.share(part[name])) for name in ("form", "relevant", "foreign")} | {
+        "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
+        "stutter": f"{part.stutters.sum()}/{n}",
+        "distinct": f"{part.sentence.nunique() / n:.0%}",
+        "copied": f"{part.copied.mean():.0%}",
+    }
 
 
 def tune(client, base: str, path, hp: Hyperparameters):
@@ -98,15 +66,8 @@ def customer_service(client, base: str, tuned: str) -> str:
             steps = [questions[r.input]["steps"] for r in frame.itertuples()]
             right = [all(step in a for step in s) for s, a in zip(steps, frame.answer, strict=True)]
             manner = [a[:2] in OPENINGS and "\n1. " in a and "\n4. " in a and a.endswith("？") for a in frame.answer]
-            n = len(frame)
-            rows.append(
-                {
-                    "questions": name,
-                    "model": label,
-                    "right steps": wilson(sum(right), n),
-                    "manner": wilson(sum(manner), n),
-                }
-            )
+            shares = {"right steps": str(compare.share(right)), "manner": str(compare.share(manner))}
+            rows.append({"questions": name, "model": label} | shares)
     return table(rows)
 
 
@@ -114,7 +75,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--presets", nargs="*", default=["fast", "standard", "quality"], choices=list(PRESETS))
     args = parser.parse_args()
-    service, judge, words = connect(), Judge(), zhishuo.eval_words()
+    service, words = connect(), zhishuo.eval_words()
+    trained = list(zhishuo.corpus("train_tiny.jsonl").values())
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
     columns = {
         "base, short prompt": (service.base_model, zhishuo.SHORT_PROMPT),
@@ -129,9 +91,10 @@ def main() -> None:
     rows = []
     for temperature in (0.0, 0.7):
         frame = compare.ask(client, columns, words, temperature=temperature, max_tokens=160)
-        for name, part in frame.groupby("column", sort=False):
+        measured = zhishuo.measure(frame, held_out=zhishuo.references(), trained=trained)
+        for name, part in measured.groupby("column", sort=False):
             head = {"model": name, "T": temperature, "seconds": costs[name][0], "valid_loss": costs[name][1]}
-            rows.append(head | judge.row(part))
+            rows.append(head | figures(part))
         if temperature == 0:
             print(compare.side_by_side(frame[frame.input.isin(words[:20])]))
     print(table(rows))

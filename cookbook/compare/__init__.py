@@ -1,0 +1,36 @@
+"""Ask several models the same things, set the answers side by side, and say what the difference is worth.
+
+    columns = {"base": (base, LONG_PROMPT), "tuned": (tuned, SHORT_PROMPT)}
+    answers = compare.ask(client, columns, words)      a DataFrame, one answer a row
+    compare.side_by_side(answers)                      a table for people; .to_html(path) a page to hand on
+    compare.paired(measured, "form", "base", "tuned")  is the difference more than chance? in one sentence
+    compare.blind(answers, "base", "tuned")            which is better, judged without knowing which is which
+
+`measures` holds the statistics, `costs` the money, `judging` the clicks and the model that judges.
+"""
+
+from cookbook.compare.asking import ask
+from cookbook.compare.costs import break_even, cost, prices, prompt_parts
+from cookbook.compare.drawing import timings
+from cookbook.compare.judging import agreement, blind, judge, tally
+from cookbook.compare.measures import Share, likeness, paired, share
+from cookbook.compare.table import SideBySide, side_by_side
+
+__all__ = [
+    "Share",
+    "SideBySide",
+    "agreement",
+    "ask",
+    "blind",
+    "break_even",
+    "cost",
+    "judge",
+    "likeness",
+    "paired",
+    "prices",
+    "prompt_parts",
+    "share",
+    "side_by_side",
+    "tally",
+    "timings",
+]
