@@ -1,5 +1,4 @@
-"""A real JupyterLab on a copy of the notebooks, in a real browser. `SCREENSHOTS` names a folder for pictures, else they
-go to `runs/screenshots/`, which git ignores."""
+"""A real JupyterLab on a copy of the notebooks, in a real browser."""
 
 import json
 import os
@@ -41,6 +40,9 @@ def lab(tmp_path_factory):
     command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ServerApp.port=0", "--allow-root"]
     command += [f"--IdentityProvider.token={TOKEN}", f"--ServerApp.root_dir={folder}"]
     settings = {"JUPYTER_CONFIG_DIR": str(folder / ".config"), "JUPYTERLAB_SETTINGS_DIR": str(folder / ".settings")}
+    quiet = folder / ".settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True)
+    quiet.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     runtime = folder / ".runtime"
     settings["JUPYTER_RUNTIME_DIR"] = str(runtime)
     with (folder / "lab.log").open("wb") as log:
@@ -68,17 +70,25 @@ def _address(runtime: Path, process: subprocess.Popen, log: Path) -> str:
 
 
 @pytest.fixture
-def open_notebook(browser, lab, request):
-    """name -> the page with that notebook; a picture of it is kept at the end."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1000}, device_scale_factor=1.5)
+def open_notebook(browser, lab):
+    """name -> the page with that notebook, all cells run if asked for."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1800}, device_scale_factor=1.5)
 
-    def open_(name: str):
+    def open_(name: str, *, run: bool = False):
         page.goto(f"{lab}/lab/tree/{name}?token={TOKEN}&reset")
         page.get_by_text("| Idle").wait_for(timeout=90_000)  # the kernel is there
+        if run:
+            page.get_by_role("menuitem", name="Run", exact=True).click()
+            page.get_by_text("Run All Cells", exact=True).click()
         return page
 
     yield open_
-    picture = Path(os.environ.get("SCREENSHOTS", DATA.parent / "runs" / "screenshots")) / f"{request.node.name}.png"
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=picture)
     page.close()
+
+
+@pytest.fixture
+def picture():
+    """(what, name) -> a picture of it in `SCREENSHOTS`, or in runs/screenshots, which git ignores."""
+    folder = Path(os.environ.get("SCREENSHOTS", DATA.parent / "runs" / "screenshots"))
+    folder.mkdir(parents=True, exist_ok=True)
+    return lambda what, name: what.screenshot(path=folder / f"{name}.png")
