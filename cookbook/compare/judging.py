@@ -156,7 +156,7 @@ def blind(answers, a: str, b: str, *, text: str = "answer", seed: int = 42) -> B
 
 def _pairs(answers, a: str, b: str, text: str) -> list[tuple[str, str, str]]:
     """(input, text of a, text of b) of every input that both answered."""
-    kept = answers[answers["error"].isna()]
+    kept = answers[answers["error"].isna()] if "error" in answers else answers
     sides = [dict(zip(part["input"], part[text], strict=True)) for part in (kept[kept["column"] == c] for c in (a, b))]
     if not sides[0].keys() & sides[1].keys():
         raise ValueError(say(f"“{a}”与“{b}”没有共同的词可评", f"{a} and {b} have no input in common to judge"))
@@ -192,16 +192,8 @@ def judge(client, model: str, answers, a: str, b: str, *, criteria: str, text: s
         second = _verdict(two.answer, {"甲": b, "乙": a, "平": TIE})
         winner = None if first is None or second is None else first if first == second else TIE
         error = next((e for e in (one.error, two.error) if isinstance(e, str)), None)
-        rows.append(
-            {
-                "input": word,
-                "winner": winner,
-                "first": first,
-                "second": second,
-                "consistent": first == second,
-                "error": error,
-            }
-        )
+        verdict = {"winner": winner, "first": first, "second": second, "consistent": first == second}
+        rows.append({"input": word} | verdict | {"error": error})
     return pd.DataFrame(rows)
 
 
@@ -213,7 +205,7 @@ def _verdict(answer: str, names: dict[str, str]) -> str | None:
     """The winner that the model named, also where it wrote more than was asked for."""
     for found in re.findall(r"\{[^{}]*\}", answer):
         try:
-            return names.get(json.loads(found).get("winner"))
+            return names.get(str(json.loads(found).get("winner")))
         except ValueError:
             continue
     return None

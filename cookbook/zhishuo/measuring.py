@@ -76,7 +76,7 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
     found = answers[answers["error"].isna()] if "error" in answers else answers
     pairs = list(zip(found["input"], found["answer"], strict=True))
     text = [unwrap(answer) for _, answer in pairs]
-    examples = prompt_examples()
+    examples, known = prompt_examples(), set(trained)
     found = found.assign(
         sentence=text,
         broken=[broken(word, answer) for word, answer in pairs],
@@ -88,7 +88,7 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
         stutters=list(map(stutters, text)),
         characters=list(map(len, text)),
         likeness=likeness(text, held_out),
-        copied=[t in set(trained) for t in text],
+        copied=[t in known for t in text],
         shared_run=[longest_shared_run(t, trained) for t in text],
         from_prompt=[t in examples for t in text],
     )
