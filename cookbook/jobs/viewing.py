@@ -51,7 +51,7 @@ class JobView:
     def progress(self) -> tuple[int, int]:
         """(steps done, steps in all), zeros before the first."""
         steps = [s["step"] for s in self.steps if isinstance(s.get("step"), int)]
-        total = next((e.data["total_steps"] for e in reversed(self.events) if _told(e, "total_steps")), 0)
+        total = next((e.data["total_steps"] for e in reversed(self.events) if _has(e, "total_steps")), 0)
         return max(steps, default=0), total
 
     @property
@@ -66,7 +66,7 @@ class JobView:
                 ("valid_loss", "valid_loss {:.3f}"),
                 ("tokens_per_second", "{:,.0f} tokens/s"),
             ):
-                newest = next((e.data[name] for e in reversed(self.events) if _told(e, name)), None)
+                newest = next((e.data[name] for e in reversed(self.events) if _has(e, name)), None)
                 parts += [form.format(newest)] if newest is not None else []
         return " · ".join(parts)
 
@@ -116,7 +116,7 @@ class JobView:
             display(Curves([self]))
 
 
-def _told(event, name: str) -> bool:
+def _has(event, name: str) -> bool:
     return event.type == "metrics" and bool(event.data) and event.data.get(name) is not None
 
 
