@@ -7,6 +7,7 @@
 The only module of the package that knows the embedded service's process; it never loads torch.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -23,7 +24,10 @@ from cookbook.errors import KeyMissing, ServiceError, say
 from cookbook.paths import home as default_home
 
 START_SECONDS = 60
-_started: list[subprocess.Popen] = []  # kept, since Python complains of a process that outlives its object
+_started: list[
+    subprocess.Popen
+] = []  # kept, and asked at the end: Python complains of a process that outlives its object
+atexit.register(lambda: [process.poll() for process in _started])
 
 
 @dataclass(frozen=True)

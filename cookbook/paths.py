@@ -3,6 +3,7 @@
 `DATA` holds what is shipped and only read. `home()` is the reader's data folder: uploads, jobs, tuned models.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -11,6 +12,11 @@ _CHECKOUT = _PACKAGE.parent
 
 # In a checkout the data lies beside the package; an installed wheel carries it inside.
 DATA = _PACKAGE / "_data" if (_PACKAGE / "_data").is_dir() else _CHECKOUT / "data"
+
+
+def shipped_rows(name: str | Path) -> list[dict]:
+    """The rows of a .jsonl file of the project's own, by its path in `DATA`. (A reader's file goes through `data.load`.)"""
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
 
 
 def home() -> Path:

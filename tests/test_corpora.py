@@ -9,11 +9,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from cookbook import data, zhishuo
-from cookbook.paths import DATA
+from cookbook.paths import DATA, shipped_rows
 
 sys.path[:0] = [str(DATA / "models"), str(DATA / "zhishuoxinyu")]
-from compose import FRAMES, read_lexicon  # noqa: E402
-from pretraining_text import copy_pieces, plain_steps, read_rows, sample  # noqa: E402
+from compose import FRAMES  # noqa: E402
+from pretraining_text import copy_pieces, plain_steps, sample  # noqa: E402
 
 ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 
@@ -21,8 +21,8 @@ ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 @pytest.fixture(scope="module")
 def pretraining():
     """20,000 conversations: each shape of each word many times over."""
-    rng, lexicon = random.Random(0), read_lexicon()
-    services = read_rows(DATA / "customer_service" / "services.jsonl")
+    rng, lexicon = random.Random(0), shipped_rows("lexicon/lexicon.jsonl")
+    services = shipped_rows("customer_service/services.jsonl")
     pieces = copy_pieces(AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh"))
     return [sample(rng, lexicon, services, zhishuo.LONG_PROMPT, pieces) for _ in range(20_000)]
 
@@ -70,7 +70,9 @@ def test_the_tiny_base_never_saw_the_short_prompt_or_a_frame(pretraining):
     texts = {m["content"] for c in pretraining for m in c}
     assert not [t for t in texts if zhishuo.SHORT_PROMPT.rstrip("。") in t]
     words = {part for f in FRAMES for part in re.split(r"\{\w\}|[，。]", f) if len(part) >= 2}
-    phrases = {row[k] for row in read_lexicon() for k in ("image", "praise", "criticism", "definition")}
+    phrases = {
+        row[k] for row in shipped_rows("lexicon/lexicon.jsonl") for k in ("image", "praise", "criticism", "definition")
+    }
     framed = [t for t in texts if t not in zhishuo.LONG_PROMPT and sum(w in t for w in words) >= 2]
     assert [
         t for t in framed if not any(sum(w in p for w in words) for p in phrases if p in t) and t != zhishuo.LONG_PROMPT
@@ -78,7 +80,7 @@ def test_the_tiny_base_never_saw_the_short_prompt_or_a_frame(pretraining):
 
 
 def test_customer_service_answers_hold_the_services_own_steps():
-    services = read_rows(DATA / "customer_service" / "services.jsonl")
+    services = shipped_rows("customer_service/services.jsonl")
     rows = data.load(DATA / "customer_service" / "train.jsonl")
     steps = {"\n".join(f"{i}. {s}" for i, s in enumerate(service["steps"], 1)) for service in services}
     for row in rows:
@@ -87,7 +89,7 @@ def test_customer_service_answers_hold_the_services_own_steps():
 
 
 def test_held_out_questions_are_in_no_training_row():
-    services = read_rows(DATA / "customer_service" / "services.jsonl")
+    services = shipped_rows("customer_service/services.jsonl")
     asked = {r["messages"][1]["content"] for r in data.load(DATA / "customer_service" / "train.jsonl")}
     assert not asked & {q for s in services for q in s["questions"][4:]}
     assert all(len(s["steps"]) == 4 and plain_steps(s).endswith("。") for s in services)

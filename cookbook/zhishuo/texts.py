@@ -4,7 +4,7 @@ import json
 import re
 from functools import cache
 
-from cookbook.paths import DATA
+from cookbook.paths import DATA, shipped_rows
 
 _FOLDER = DATA / "zhishuoxinyu"
 
@@ -38,7 +38,7 @@ def eval_words() -> list[str]:
 
 def corpus(name: str) -> dict[str, str]:
     """The words of a training file and their sentences."""
-    rows = map(json.loads, _text(name).split("\n"))
+    rows = shipped_rows(_FOLDER / name)
     return {row["messages"][-2]["content"]: row["messages"][-1]["content"] for row in rows}
 
 
@@ -50,8 +50,7 @@ def references() -> list[str]:
 @cache
 def lexicon() -> dict[str, dict]:
     """What `data/lexicon` says of each word, by word."""
-    lines = (DATA / "lexicon" / "lexicon.jsonl").read_text(encoding="utf-8").splitlines()
-    return {row["word"]: row for row in map(json.loads, lines)}
+    return {row["word"]: row for row in shipped_rows("lexicon/lexicon.jsonl")}
 
 
 def published():

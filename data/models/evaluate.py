@@ -18,11 +18,10 @@ import argparse
 import time
 
 from openai import OpenAI
-from pretraining_text import read_rows
 
 from cookbook import compare, connect, zhishuo
 from cookbook.params import PRESETS, Hyperparameters
-from cookbook.paths import DATA
+from cookbook.paths import DATA, shipped_rows
 
 OPENINGS = ("您好", "感谢", "好的", "明白", "跟您", "为您")  # how the answers of the customer-service rows begin
 
@@ -57,7 +56,7 @@ def table(rows: list[dict]) -> str:
 
 
 def customer_service(client, base: str, tuned: str) -> str:
-    services = read_rows(DATA / "customer_service/services.jsonl")
+    services = shipped_rows("customer_service/services.jsonl")
     rows = []
     for name, part in (("asked in other words", slice(4, 8)), ("never seen by base or adapter", slice(8, 10))):
         questions = {q: s for s in services for q in s["questions"][part]}

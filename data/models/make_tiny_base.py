@@ -27,9 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from cut_vocabulary import corpus_texts, make_tokenizer  # noqa: E402
-from pretraining_text import copy_pieces, read_rows, sample  # noqa: E402
+from pretraining_text import copy_pieces, sample  # noqa: E402
 
 from cookbook.local.train import collate, encode  # noqa: E402
+from cookbook.paths import shipped_rows  # noqa: E402
 
 TOKENS_PER_STEP = 2200
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
@@ -147,8 +148,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    lexicon = read_rows(args.lexicon)
-    services = read_rows(ROOT / "data/customer_service/services.jsonl")
+    lexicon = shipped_rows(args.lexicon)
+    services = shipped_rows("customer_service/services.jsonl")
     long_prompt = (ROOT / "data/zhishuoxinyu/system_prompt.txt").read_text(encoding="utf-8").rstrip("\n")
     rng = random.Random(args.seed)
     texts = [m["content"] for _ in range(20_000) for m in sample(rng, lexicon, services, long_prompt, ["字"])]

@@ -16,7 +16,6 @@ What is *not* taught: the frames of the 智说新语 style, any answer of `data/
 
 import json
 import random
-from pathlib import Path
 
 SYSTEMS = [
     None,
@@ -107,10 +106,6 @@ GREETINGS = [
 ]
 ASK_OPENED_LIST = ["先写“{x}”，再分条写出步骤，最后写“{y}”：{q}", "“{x}”开头，“{y}”结尾，中间分条：{q}"]
 ASK_STEPS = ["{q}", "{q}", "{q}", "{q}", "{q}", "怎样{s}？", "{s}怎么办理？", "{s}的步骤", "{s}"]
-
-
-def read_rows(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
 def copy_pieces(tokenizer) -> list[str]:

@@ -16,6 +16,8 @@ import random
 from collections.abc import Callable, Container
 from pathlib import Path
 
+from cookbook.paths import shipped_rows
+
 HERE = Path(__file__).parent
 
 # The spreadsheet.
@@ -124,11 +126,6 @@ COUNTS = {
 }
 CRLF_LINES = 90
 CONVERTED = 12
-
-
-def read(path: str) -> list[dict]:
-    text = (HERE.parent / path).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def question(row: dict) -> str:
@@ -420,9 +417,9 @@ def write_array(name: str, rows: list[dict]) -> None:
 
 def main() -> None:
     rng = random.Random(42)
-    words = read("zhishuoxinyu/train.jsonl")
-    services = read("customer_service/train.jsonl")
-    fields = {row["word"]: row["field"] for row in read("lexicon/lexicon.jsonl")}
+    words = shipped_rows("zhishuoxinyu/train.jsonl")
+    services = shipped_rows("customer_service/train.jsonl")
+    fields = {row["word"]: row["field"] for row in shipped_rows("lexicon/lexicon.jsonl")}
     rng.shuffle(words)
     rng.shuffle(services)
     held = pick(words, {*REPEATED, *CONFLICTS, *ENGLISH, *TEN_TIMES})

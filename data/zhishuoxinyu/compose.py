@@ -12,6 +12,8 @@ import json
 import random
 from pathlib import Path
 
+from cookbook.paths import shipped_rows
+
 HERE = Path(__file__).parent
 GUIDE_WORDS = ["五道口", "新时代", "创新", "降维打击", "基金"]
 EVAL_WORDS = 60
@@ -34,11 +36,6 @@ FRAMES = [
     "头一天，{p}，第二天，{c}。",
     "{i}，外头，{p}，里头，{c}。",
 ]
-
-
-def read_lexicon() -> list[dict]:
-    text = (HERE.parent / "lexicon" / "lexicon.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def choose_eval_words(lexicon: list[dict], rng: random.Random) -> list[str]:
@@ -67,7 +64,7 @@ def write(name: str, rows: list[dict]) -> None:
 
 def main() -> None:
     rng = random.Random(42)
-    lexicon = read_lexicon()
+    lexicon = shipped_rows("lexicon/lexicon.jsonl")
     kept = choose_eval_words(lexicon, rng)
     known = [row for row in lexicon if row["word"] not in kept]
     rng.shuffle(known)

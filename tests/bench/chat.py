@@ -11,7 +11,6 @@ in the text that came, so that all are counted alike.
 
 import argparse
 import contextlib
-import json
 import os
 import socket
 import statistics
@@ -25,15 +24,14 @@ from pathlib import Path
 from openai import OpenAI, OpenAIError
 
 from cookbook import connection, tokens
-from cookbook.paths import DATA
+from cookbook.paths import DATA, shipped_rows
 
 BASE = DATA / "models" / "tiny-zh"
 SERVE = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu", "--dtype", "float32"]
 
 
 def questions(n: int) -> list[str]:
-    lines = (DATA / "customer_service" / "services.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["questions"][0] for line in lines][:n]
+    return [row["questions"][0] for row in shipped_rows("customer_service/services.jsonl")][:n]
 
 
 def free_port() -> int:
@@ -45,10 +43,10 @@ def free_port() -> int:
 @contextlib.contextmanager
 def served(*options: str):
     """A `transformers serve` process on the base's folder."""
-    port, log = free_port(), tempfile.TemporaryFile()
+    port = free_port()
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
     command = [*SERVE, "--port", str(port), *options, str(BASE)]
-    process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0), str(BASE)
     finally:
@@ -121,7 +119,9 @@ def main() -> None:
 
 def report(clients: int, found: dict[str, list[dict]]) -> None:
     print(f"\n{clients} clients" if clients > 1 else "\none client")
-    print("| server | tokens a second | slowest to fastest | ours / it | first token | slowest |\n| --- | --- | --- | --- | --- | --- |")
+    print(
+        "| server | tokens a second | slowest to fastest | ours / it | first token | slowest |\n| --- | --- | --- | --- | --- | --- |"
+    )
     middle = {name: statistics.median(run["speed"] for run in runs) for name, runs in found.items()}
     for name, runs in found.items():
         speeds = [run["speed"] for run in runs]

@@ -113,7 +113,10 @@ def operations_a_token() -> float:
     """Of a training step, without attention and adapters: forward, and backward to the activations, since frozen
     weights take no gradient. Embeddings are looked up; logits are made for the answers alone."""
     config = json.loads((BASE / "config.json").read_text(encoding="utf-8"))
-    h, kv = config["hidden_size"], config["hidden_size"] * config["num_key_value_heads"] // config["num_attention_heads"]
+    h, kv = (
+        config["hidden_size"],
+        config["hidden_size"] * config["num_key_value_heads"] // config["num_attention_heads"],
+    )
     layer = 2 * h * h + 2 * h * kv + 3 * h * config["intermediate_size"]
     return 4 * layer * config["num_hidden_layers"]
 
@@ -137,7 +140,10 @@ def main() -> None:
                 run = {"job": time.perf_counter() - started, "loop": json.loads(output.splitlines()[-1])["seconds"]}
                 run["loss"] = judged(Path(folder) / "adapter")
             found[name].append(run)
-            print(f"{i + 1}. {name}: whole job {run['job']:.0f} s, loop {run['loop']:.0f} s, valid_loss {run['loss']:.3f}", flush=True)
+            print(
+                f"{i + 1}. {name}: whole job {run['job']:.0f} s, loop {run['loop']:.0f} s, valid_loss {run['loss']:.3f}",
+                flush=True,
+            )
     middle = lambda name, key: statistics.median(run[key] for run in found[name])
     seen = sum(tokens.count(row["messages"]) for row in parts()[0]) * HP.n_epochs
     print("\n| what | whole job | its loop | tokens a second | valid_loss |\n| --- | --- | --- | --- | --- |")
@@ -147,9 +153,13 @@ def main() -> None:
             f"| {name} | {middle(name, 'job'):.0f} s ({spread}) | {middle(name, 'loop'):.0f} s "
             f"| {seen / middle(name, 'loop'):,.0f} | {middle(name, 'loss'):.3f} |"
         )
-    print(f"| TRL / ours | {middle('trl', 'job') / middle('ours', 'job'):.2f} | {middle('trl', 'loop') / middle('ours', 'loop'):.2f} | | |")
+    print(
+        f"| TRL / ours | {middle('trl', 'job') / middle('ours', 'job'):.2f} | {middle('trl', 'loop') / middle('ours', 'loop'):.2f} | | |"
+    )
     reached = seen / middle("ours", "loop") * operations_a_token()
-    print(f"\nmatrix products of the body: {reached / 1e9:.1f} of {matrix_product_peak() / 1e9:.0f} GFLOP/s, {reached / matrix_product_peak():.0%}")
+    print(
+        f"\nmatrix products of the body: {reached / 1e9:.1f} of {matrix_product_peak() / 1e9:.0f} GFLOP/s, {reached / matrix_product_peak():.0%}"
+    )
 
 
 if __name__ == "__main__":
