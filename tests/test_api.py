@@ -197,6 +197,11 @@ def test_an_unknown_model_is_refused_with_the_known_ones(client):
         client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "x"}])
 
 
-def test_an_unknown_route_says_so_in_openais_shape(client):
-    with pytest.raises(openai.NotFoundError, match="/v1/embeddings"):
+def test_a_route_of_openais_that_is_missing_here_is_refused_by_name(client):
+    with pytest.raises(openai.BadRequestError, match="/v1/embeddings"):
         client.embeddings.create(model="tiny", input="x", encoding_format="float")
+
+
+def test_an_address_without_v1_is_told_so(http):
+    answer = http.get("/models", headers={"authorization": "Bearer test"})
+    assert answer.status_code == 404 and "/v1" in answer.json()["error"]["message"]
