@@ -21,7 +21,8 @@ from cookbook.local.store import Store, new_id
 from cookbook.local.wire import ChatBody, Refusal, error_body, usage_of
 
 STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}
-ANSWER = {200: {"model": ChatCompletion, "content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+ANSWER = {200: {"model": ChatCompletion, "content": {"text/event-stream": {"schema": EVENT}}}}
 
 
 def router(store: Store, home: Path, bases: dict[str, Base], submit: Callable) -> APIRouter:
