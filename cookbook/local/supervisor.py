@@ -19,12 +19,13 @@ from pathlib import Path
 from filelock import Timeout
 
 from cookbook import data
-from cookbook.errors import say
+from cookbook.errors import DiskFull, say
 from cookbook.local.store import TERMINAL, Job, Store
 from cookbook.local.worker import NO_ROOM, lock_of
 
 CRASHES = 3
 TICK, RETRY, FULL_RETRY = 0.2, 5.0, 10.0  # seconds
+RESERVE = 256 * 1024  # bytes
 
 _log = logging.getLogger("cookbook")
 
@@ -55,7 +56,10 @@ class Supervisor:
         while not self._stop.wait(TICK):
             try:
                 self._tick()
-            except (sqlite3.Error, OSError):  # a full disk, a locked file: it may pass, and the queue must go on
+            except DiskFull as error:
+                _log.warning(error)
+                self._stop.wait(RETRY)
+            except (sqlite3.Error, OSError):  # a locked file, say: it may pass, and the queue must go on
                 _log.exception("the queue met an error and tries again")
                 self._stop.wait(RETRY)
 
@@ -116,6 +120,7 @@ class Supervisor:
             return True
 
     def _launch(self, job: Job) -> None:
+        self._keep_reserve()
         with (self._home / "worker.log").open("ab") as log:
             self._processes[job.id] = subprocess.Popen(
                 [sys.executable, "-m", "cookbook.local.worker", str(self._home), job.id],
@@ -151,9 +156,19 @@ class Supervisor:
             error = {"code": "worker_died", "message": text, "param": None}
             self._store.advance(job.id, "failed", text, error=error)
 
+    def _keep_reserve(self) -> None:
+        """A little room that is given up when the disk is full, so that the job can still say so."""
+        reserve = self._home / "reserve"
+        if not reserve.exists():
+            try:
+                reserve.write_bytes(bytes(RESERVE))
+            except OSError:
+                reserve.unlink(missing_ok=True)
+
     def _wait_for_room(self, job: Job) -> None:
         self._not_before = time.monotonic() + FULL_RETRY
         text = say("磁盘满了，任务等待；腾出空间后自动继续", "The disk is full: waiting, going on when there is room")
         _log.warning("%s: %s", job.id, text)
+        (self._home / "reserve").unlink(missing_ok=True)
         if self._store.events(job.id, limit=1)[0].message != text:
             self._store.add_event(job.id, text)
