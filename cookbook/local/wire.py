@@ -164,11 +164,16 @@ def error(status: int, message: str, *, code: str | None = None, param: str | No
     return JSONResponse(error_body(message, code=code, param=param, kind=kind), status)
 
 
-def page(items: list, limit: int) -> dict:
+def page(items: list, limit: int) -> JSONResponse:
     """The first `limit` of the items; that there are more tells that there is another page."""
     shown = items[:limit]
     ends = {"first_id": shown[0].id, "last_id": shown[-1].id} if shown else {}
-    return {"object": "list", "data": shown, "has_more": len(items) > limit, **ends}
+    return listed(shown, has_more=len(items) > limit, **ends)
+
+
+def listed(items: list, **facts) -> JSONResponse:
+    # Written here: FastAPI's encoder takes ten times as long over a hundred jobs.
+    return JSONResponse({"object": "list", "data": [item.model_dump(mode="json") for item in items], **facts})
 
 
 def usage_of(piece) -> dict:
@@ -199,7 +204,7 @@ def file_of(f: stored.File, warnings: str | None = None) -> FileObject:
 
 def job_of(job: stored.Job) -> FineTuningJob:
     method = {"type": "supervised", "supervised": {"hyperparameters": job.hyperparameters}}
-    return FineTuningJob.construct(
+    return FineTuningJob(
         id=job.id,
         object="fine_tuning.job",
         created_at=job.created_at,

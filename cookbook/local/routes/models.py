@@ -9,7 +9,7 @@ from openai.types import Model, ModelDeleted
 from cookbook.errors import say
 from cookbook.local.models import Base
 from cookbook.local.store import Store, TunedModel
-from cookbook.local.wire import ModelList, Refusal, model_of
+from cookbook.local.wire import ModelList, Refusal, listed, model_of
 
 
 def router(store: Store, home: Path, bases: dict[str, Base]) -> APIRouter:
@@ -18,7 +18,7 @@ def router(store: Store, home: Path, bases: dict[str, Base]) -> APIRouter:
     @api.get("/v1/models", response_model=None, responses={200: {"model": ModelList}})
     def list_models():
         tuned = [model_of(m.id, m.created_at) for m in store.models()]
-        return {"object": "list", "data": [model_of(base_id, 0) for base_id in bases] + tuned}
+        return listed([model_of(base_id, 0) for base_id in bases] + tuned)
 
     @api.get("/v1/models/{model_id:path}", response_model=None, responses={200: {"model": Model}})
     def get_model(model_id: str):
