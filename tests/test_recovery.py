@@ -145,6 +145,24 @@ def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row)
     assert store.job(done.id).status == "succeeded" and store.job(paused.id).status == "queued"
 
 
+@pytest.mark.parametrize("at_once, started", [(1, [[1], [2]]), (2, [[1, 2], [0]])])
+def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(tmp_path, monkeypatch, at_once, started):
+    store = Store(tmp_path / "service.db")
+    fields = dict(base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1)
+    queued = [store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}).id for i in range(4)]
+    for job_id, status in zip(queued, ["queued", "running", "running", "queued"], strict=True):
+        store.advance(job_id, status, status)
+    store.want(queued[3], "pause", "Paused")
+    supervisor = Supervisor(store, tmp_path, at_once)
+    monkeypatch.setattr(supervisor, "_launch", lambda job: supervisor._processes.update({job.id: None}))
+    for expected in started:
+        supervisor._start_next()
+        assert list(supervisor._processes) == [queued[i] for i in expected]
+        for job_id in list(supervisor._processes):
+            store.advance(job_id, "cancelled", "over")
+        supervisor._processes.clear()
+
+
 def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_path):
     store = Store(tmp_path / "service.db")
     fields = dict(base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1)

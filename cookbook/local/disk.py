@@ -28,6 +28,10 @@ def settle(part: Path, target: Path) -> None:
     if target.is_dir():
         shutil.rmtree(target)
     os.replace(part, target)
+    if os.name != "nt":  # the rename itself
+        folder = os.open(target.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
 
 
 def used(folder: Path) -> int:

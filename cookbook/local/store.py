@@ -158,9 +158,8 @@ class Store:
             db = self._local.db = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute(
-                "PRAGMA synchronous = FULL"
-            )  # what was answered outlives a power cut; a commit takes milliseconds
+            # What was answered outlives a power cut, at a few milliseconds a commit.
+            db.execute("PRAGMA synchronous = FULL")
         return db
 
     @contextmanager
