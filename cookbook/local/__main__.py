@@ -248,8 +248,8 @@ def main(argv: list[str] | None = None) -> int:
     # Threads that wait must sleep: with the default, spinning, a training process and the chat engine on two cores
     # slow each other down tenfold. Read when torch is loaded, here and in the workers, which inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)  # the others speak of their caches
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve(
