@@ -12,6 +12,7 @@ from cookbook.connection import stop
 from cookbook.paths import DATA
 
 TOLERANCE = 1e-6  # largest difference of a weight of the adapter, resumed against unbroken
+DISTURBED = ("意外结束", "磁盘满了")  # what a disturbed job says besides
 ROWS = (DATA / "zhishuoxinyu" / "train_tiny.jsonl").read_bytes().splitlines(keepends=True)[:32]
 
 
@@ -52,8 +53,11 @@ def assert_same(broken: SimpleNamespace, whole: SimpleNamespace) -> None:
     assert broken.view.job.status == "succeeded"
     assert [step for step, *_ in broken.losses] == list(range(1, len(whole.losses) + 1))
     assert broken.losses == whole.losses
-    messages = [e.message for e in broken.view.events]
-    assert len(messages) == len({e.id for e in broken.view.events}) and sum("Created" in m for m in messages) == 1
+    said, expected = (
+        [e.message for e in job.view.events if not any(word in e.message for word in DISTURBED)]
+        for job in (broken, whole)
+    )
+    assert len(said) == len(set(said)) == len(expected)
     for name, weights in whole.adapter.items():
         assert torch.allclose(broken.adapter[name], weights, rtol=0, atol=TOLERANCE), name
 
