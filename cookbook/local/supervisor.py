@@ -6,6 +6,7 @@ full waits, says so, and is tried again. Training processes outlive the service:
 for those that still run instead of starting a second.
 """
 
+import contextlib
 import logging
 import os
 import shutil
@@ -52,7 +53,8 @@ class Supervisor:
         return bool(self._processes) or any(job.wanted == "run" for job in self._store.unfinished())
 
     def _run(self) -> None:
-        self._sweep()
+        with contextlib.suppress(sqlite3.Error, OSError):  # what stays is swept at the next start
+            self._sweep()
         while not self._stop.wait(TICK):
             try:
                 self._tick()
