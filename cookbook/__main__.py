@@ -57,18 +57,20 @@ def _home(args) -> Path:
 
 
 def _status(args) -> int:
-    from openai import OpenAI
-
     from cookbook.connection import running
 
     facts = running(_home(args))
     if not facts:
         print(say("内嵌服务没有运行", "the embedded service is not running"))
         return 1
-    client = OpenAI(base_url=facts["base_url"], api_key=facts["api_key"])
+    from cookbook.local import status
+    from cookbook.local.store import Store
+
+    store = Store(_home(args) / "service.db")
     print(say("运行中", "running"), facts["base_url"], f"pid {facts['pid']}", facts["base_model"])
-    for job in client.fine_tuning.jobs.list(limit=20).data:
-        print(f"  {job.id}  {job.status:<10}  {job.model}  {job.fine_tuned_model or ''}")
+    print(status.headline(store, _home(args), facts["pid"]))
+    for line in status.jobs(store):
+        print(f"  {line}")
     return 0
 
 

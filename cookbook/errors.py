@@ -47,6 +47,10 @@ class ModelError(CookbookError, OSError):
     """A base model could not be loaded."""
 
 
+class DiskFull(CookbookError, OSError):
+    """There is no room on the disk for what must be written."""
+
+
 class IdentifierError(CookbookError, ValueError):
     """A text is no identifier of a fine-tuned model."""
 

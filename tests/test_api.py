@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from cookbook import data
+from cookbook.local import limits
 from cookbook.local.api import make_app
 from cookbook.local.models import Base
 from cookbook.local.store import Store
@@ -197,6 +198,47 @@ def test_an_unknown_model_is_refused_with_the_known_ones(client):
         client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "x"}])
 
 
-def test_an_unknown_route_says_so_in_openais_shape(client):
-    with pytest.raises(openai.NotFoundError, match="/v1/embeddings"):
+def test_a_route_of_openais_that_is_missing_here_is_refused_by_name(client):
+    with pytest.raises(openai.BadRequestError, match="/v1/embeddings"):
         client.embeddings.create(model="tiny", input="x", encoding_format="float")
+
+
+def test_an_address_without_v1_is_told_so(http):
+    answer = http.get("/models", headers={"authorization": "Bearer test"})
+    assert answer.status_code == 404 and "/v1" in answer.json()["error"]["message"]
+
+
+def test_text_in_parts_and_penalties_of_zero_which_some_clients_send_are_understood(client):
+    parts = [{"type": "text", "text": "你好"}, {"type": "text", "text": "吗"}]
+    answer = client.chat.completions.create(
+        model="tiny", messages=[{"role": "user", "content": parts}], frequency_penalty=0, presence_penalty=0.0
+    )
+    assert answer.choices[0].message.content == "你好吗"
+
+
+def test_a_stated_limit_answers_429_and_when_to_come_back(client, upload, monkeypatch):
+    monkeypatch.setattr(limits, "JOBS", 1)
+    monkeypatch.setattr(limits, "CHATS", 0)
+    job = create(client, upload)
+    for call in (
+        lambda: create(client, upload),
+        lambda: client.chat.completions.create(model="tiny", messages=[{"role": "user", "content": "x"}]),
+    ):
+        with pytest.raises(openai.RateLimitError, match="上限") as caught:
+            call()
+        assert int(caught.value.response.headers["retry-after"]) > 0
+    client.fine_tuning.jobs.cancel(job.id)
+    assert create(client, upload).id
+
+
+@pytest.mark.parametrize("after", ["ftevent-x", "ftevent-" + "9" * 400, "nothing"])
+def test_a_page_after_nothing_is_refused_rather_than_begun_anew(client, upload, after):
+    job = create(client, upload)
+    for call in (
+        lambda: client.fine_tuning.jobs.list_events(job.id, after=after),
+        lambda: client.fine_tuning.jobs.list(after=after),
+        lambda: client.files.list(after=after),
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            call()
+        assert caught.value.param == "after"

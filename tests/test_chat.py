@@ -103,3 +103,8 @@ def test_top_p_and_top_k_keep_the_likeliest():
     }
     assert draw(temperature=1.0, top_p=0.01) == {1}
     assert draw(temperature=1.0, top_p=1.0, top_k=2) == {1, 2}
+
+
+def test_the_coldest_temperature_there_is_disturbs_nobody(engine, small_base):
+    cold = [ask(engine, small_base, "基金", temperature=t)[1] for t in (5e-324, 1e-30)]
+    assert [text_of(q) for q in cold] == [text_of(ask(engine, small_base, "基金")[1])] * 2

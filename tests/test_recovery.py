@@ -1,13 +1,19 @@
 """What happens to a job when processes die, jobs are paused or cancelled, files are odd."""
 
+import subprocess
+import sys
 import time
 
+import openai
 import psutil
 import pytest
 
 from cookbook import connect, data, jobs
 from cookbook.connection import running, stop
-from cookbook.paths import DATA
+from cookbook.local.store import Store
+from cookbook.local.supervisor import Supervisor
+from cookbook.params import Hyperparameters
+from cookbook.paths import DATA, home
 
 
 @pytest.fixture
@@ -74,6 +80,101 @@ def test_a_cancelled_job_stops_and_leaves_no_model(client, service, upload):
     psutil.wait_procs(workers(job), timeout=20)
     assert workers(job) == [] and client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model is None
     assert {m.id for m in client.models.list()} == before
+
+
+def ended(job):
+    """Once its process is gone: the job, its events and what is left of it in the data folder."""
+    psutil.wait_procs(workers(job), timeout=20)
+    assert workers(job) == []
+    return list(home().glob(f"jobs/{job.id}")) + list(home().glob(f"models/{job.id}*"))
+
+
+def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_while_it_pauses(client, service, upload):
+    cancel, pause = client.fine_tuning.jobs.cancel, client.fine_tuning.jobs.pause
+    pausing = launch(client, service.base_model, upload)
+    validating = launch(client, service.base_model, upload)
+    assert cancel(validating.id).status == "cancelled"
+    waiting, paused = (launch(client, service.base_model, upload) for _ in range(2))
+    assert pause(paused.id).paused
+    wait_for_step(client, pausing, 2)
+    assert pause(pausing.id).paused
+    for job in (waiting, paused, pausing):
+        assert cancel(job.id).status == "cancelled"
+    for job in (pausing, validating, waiting, paused):
+        assert ended(job) == [] and client.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
+        with pytest.raises(openai.BadRequestError, match="cancelled"):
+            client.fine_tuning.jobs.resume(job.id)
+
+
+def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
+    job = launch(client, service.base_model, upload)
+    with pytest.raises(openai.ConflictError, match=job.id):
+        client.files.delete(upload.id)
+    client.fine_tuning.jobs.cancel(job.id)
+    assert client.files.delete(upload.id).deleted
+
+
+def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, service, upload):
+    job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
+    ask = lambda: client.chat.completions.create(
+        model=job.fine_tuned_model, messages=[{"role": "user", "content": "地铁"}], stream=True, max_tokens=60
+    )
+    stream = ask()
+    next(stream)
+    assert client.models.delete(job.fine_tuned_model).deleted
+    assert list(stream)[-1].choices[0].finish_reason
+    assert ended(job) == []
+    with pytest.raises(openai.NotFoundError):
+        ask()
+
+
+def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row):
+    serve = [sys.executable, "-m", "cookbook", "serve", "--idle", "0.5", "--home", str(tmp_path)]
+    store = Store(tmp_path / "service.db")
+    file = store.add_file("a.jsonl", "fine-tune", data.to_jsonl([row(user=f"第{i}个问题") for i in range(16)]))
+    fields = dict(
+        base="cookbook/tiny-zh", training_file=file.id, validation_file=None, validation_split=0.1, suffix=None
+    )
+    hyperparameters = Hyperparameters(n_epochs=1).to_dict()
+    done, paused = (
+        store.add_job(**fields, model=f"ft:{i}", seed=1, metadata=None, hyperparameters=hyperparameters) for i in "ab"
+    )
+    store.want(paused.id, "pause", "Paused")
+    served = subprocess.run(serve, capture_output=True, text=True, timeout=170)
+    assert served.returncode == 0 and "0.5 秒没有请求" in served.stderr
+    assert store.job(done.id).status == "succeeded" and store.job(paused.id).status == "queued"
+
+
+@pytest.mark.parametrize("at_once, started", [(1, [[1], [2]]), (2, [[1, 2], [0]])])
+def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(tmp_path, monkeypatch, at_once, started):
+    store = Store(tmp_path / "service.db")
+    fields = dict(base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1)
+    queued = [store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}).id for i in range(4)]
+    for job_id, status in zip(queued, ["queued", "running", "running", "queued"], strict=True):
+        store.advance(job_id, status, status)
+    store.want(queued[3], "pause", "Paused")
+    supervisor = Supervisor(store, tmp_path, at_once)
+    monkeypatch.setattr(supervisor, "_launch", lambda job: supervisor._processes.update({job.id: None}))
+    for expected in started:
+        supervisor._start_next()
+        assert list(supervisor._processes) == [queued[i] for i in expected]
+        for job_id in list(supervisor._processes):
+            store.advance(job_id, "cancelled", "over")
+        supervisor._processes.clear()
+
+
+def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_path):
+    store = Store(tmp_path / "service.db")
+    fields = dict(base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1)
+    over, alive = (store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}) for i in "ab")
+    store.add_checkpoint(over, 1, f"{over.id}-step_1", {}, "Checkpoint")
+    store.advance(over.id, "cancelled", "stop")
+    kept = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
+    swept = [f"models/{over.id}-step_2.part", f"jobs/{over.id}", "models/ftjob-unknown-step_3"]
+    for name in kept + swept:
+        (tmp_path / name).mkdir(parents=True)
+    Supervisor(store, tmp_path)._sweep()
+    assert [(tmp_path / name).exists() for name in kept + swept] == [True] * 3 + [False] * 3
 
 
 def test_a_job_whose_rows_are_cut_before_the_answer_fails_with_the_reason(client, service, upload):

@@ -13,6 +13,7 @@ from openai import OpenAI
 
 from cookbook import connect, jobs, zhishuo
 from cookbook.connection import running
+from cookbook.local.store import Store
 from cookbook.paths import DATA, home
 
 
@@ -133,6 +134,7 @@ def test_start_status_and_stop_from_the_command_line(tmp_path):
         time.sleep(0.2)
     status = subprocess.run([*command, "status", "--home", str(tmp_path)], capture_output=True, text=True)
     assert status.returncode == 0 and facts["base_url"] in status.stdout
+    assert all(word in status.stdout for word in ("训练中 0", "排队 0", "内存：服务", "磁盘：已用"))
     stop = subprocess.run([*command, "stop", "--home", str(tmp_path)], capture_output=True, text=True)
     assert stop.returncode == 0 and "已停止" in stop.stdout
     assert served.wait(20) == 0 and not (tmp_path / "service.json").exists()
@@ -150,3 +152,21 @@ def test_connecting_is_one_line_and_health_is_open(service):
     assert connect() == service
     with urllib.request.urlopen(service.base_url.replace("/v1", "/health")) as answer:
         assert json.load(answer)["status"] == "ok"
+
+
+def test_the_status_names_what_runs_and_who_waits(tmp_path):
+    from cookbook.local import status
+
+    store = Store(tmp_path / "service.db")
+    fields = dict(base="tiny", training_file="f", validation_file=None, validation_split=0.1, seed=1, metadata=None)
+    for name, state in (("one", "running"), ("two", "queued"), ("three", "queued"), ("four", "cancelled")):
+        job = store.add_job(**fields, model=f"ft:{name}", suffix=name, hyperparameters={})
+        store.advance(job.id, state, f"{name} is {state}")
+    store.want(job.id, "pause", "too late")
+    store.want(store.unfinished()[-1].id, "pause", "three is paused")
+    assert status.headline(store, tmp_path).startswith("训练中 1 · 排队 1 · 暂停 1 · 内存")
+    lines = status.jobs(store)
+    assert [line.split()[1:3] for line in lines] == [
+        ["running", "one"], ["queued", "two"], ["paused", "three"], ["cancelled", "four"],
+    ]  # fmt: skip
+    assert lines[2].endswith("three is paused")

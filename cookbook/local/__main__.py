@@ -1,6 +1,6 @@
 """The embedded service in the foreground: the one place where its parts are wired.
 
-    python -m cookbook serve [--host H] [--port P] [--home DIR] [--api-key K]
+    python -m cookbook serve [--host H] [--port P] [--home DIR] [--api-key K] [--jobs N] [--idle SECONDS]
 
 Binds first, then writes `service.json` (address and token, readable by its owner alone) into the data folder; a file
 lock allows one service a data folder. Ends after an idle hour, or with `python -m cookbook stop`.
@@ -15,6 +15,7 @@ import os
 import secrets
 import signal
 import socket
+import sqlite3
 import sys
 import threading
 import time
@@ -24,14 +25,14 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from cookbook.errors import ServiceError, say
-from cookbook.local import models
+from cookbook.local import disk, models, status
 from cookbook.local.api import make_app
 from cookbook.local.store import Store
 from cookbook.local.supervisor import Supervisor
 from cookbook.local.wire import ChatBody
 from cookbook.paths import home as default_home
 
-IDLE_SECONDS = 3600
+IDLE_SECONDS, LOG_SECONDS = 3600, 60
 log = logging.getLogger("cookbook")
 
 
@@ -96,8 +97,15 @@ class _Pending:
             self._answer.cancel()
 
 
-def serve(home: Path, host: str = "127.0.0.1", port: int = 0, api_key: str | None = None) -> None:
-    """Run until stopped.
+def serve(
+    home: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    api_key: str | None = None,
+    jobs: int = 1,
+    idle: float = IDLE_SECONDS,
+) -> None:
+    """Run until stopped. `jobs` train at the same time; `idle` seconds without a request or a job end it, 0 never.
 
     Raises:
         ServiceError: the port is taken, the folder cannot be written, another service has it, or `host` is open to
@@ -116,6 +124,7 @@ def serve(home: Path, host: str = "127.0.0.1", port: int = 0, api_key: str | Non
             )
         ) from None
     except OSError as error:
+        _refuse_full(error)
         raise ServiceError(
             say(
                 f"数据目录 {home} 不能写（{error.strerror}）：用 --home 或 COOKBOOK_HOME 换一个可写的目录",
@@ -123,14 +132,31 @@ def serve(home: Path, host: str = "127.0.0.1", port: int = 0, api_key: str | Non
             )
         ) from error
     with lock, _listen(host, port) as listener:
-        _run(home, listener, api_key or secrets.token_urlsafe(32))
+        try:
+            _run(home, listener, api_key or secrets.token_urlsafe(32), jobs, idle, loopback=_is_loopback(host))
+        except OSError as error:
+            _refuse_full(error)
+            raise
+
+
+def _refuse_full(error: OSError) -> None:
+    if disk.is_full(error):
+        text = say("磁盘满了，服务没有启动：先腾出空间", "the disk is full, the service did not start: make room first")
+        raise ServiceError(text) from error
+
+
+def _is_loopback(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
 
 
 def _check_host(host: str, api_key: str | None) -> None:
-    with contextlib.suppress(ValueError):
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    if host != "localhost" and not api_key:
+    if api_key and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+        raise ServiceError(
+            say("--api-key 只能用 ASCII 字母、数字和符号", "--api-key may hold ASCII letters, digits and signs only")
+        )
+    if not _is_loopback(host) and not api_key:
         raise ServiceError(
             say(
                 f"--host {host} 会让网络上的其他机器访问，请同时用 --api-key 设一个密钥",
@@ -141,7 +167,7 @@ def _check_host(host: str, api_key: str | None) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise ServiceError(
             say(
@@ -151,18 +177,22 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _run(home: Path, listener: socket.socket, api_key: str) -> None:
+def _run(home: Path, listener: socket.socket, api_key: str, jobs: int, idle: float, loopback: bool) -> None:
     store = Store(home / "service.db")
     bases = models.bases()
-    supervisor = Supervisor(store, home)
+    supervisor = Supervisor(store, home, jobs)
     chat = _Chat(bases[:1])
-    app = make_app(store, home=home, bases=bases, submit=chat.submit, api_key=api_key)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
+    app = make_app(store, home=home, bases=bases, submit=chat.submit, api_key=api_key, loopback=loopback)
+    # A stream that never ends must not keep a stopped service alive.
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5))
     address = home / "service.json"
     host, port = listener.getsockname()[:2]
-    url = f"http://{host}:{port}/v1"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # what clients on this machine call
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
     supervisor.start()
-    threading.Thread(target=_watch_idle, args=(server, app, supervisor), daemon=True).start()
+    threading.Thread(
+        target=_watch, args=(server, app.state.activity, supervisor, store, home, idle), daemon=True
+    ).start()
     _write_private(address, {"base_url": url, "api_key": api_key, "pid": os.getpid(), "base_model": bases[0].id})
     log.info(say("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home)
     try:
@@ -180,11 +210,21 @@ def _write_private(path: Path, facts: dict) -> None:
     os.replace(part, path)
 
 
-def _watch_idle(server: uvicorn.Server, app, supervisor: Supervisor) -> None:
+def _watch(server: uvicorn.Server, activity, supervisor: Supervisor, store: Store, home: Path, idle: float) -> None:
+    """End the service when nobody needs it; a line in the log each minute while jobs are under way."""
+    told = time.monotonic()
     while not server.should_exit:
-        time.sleep(5)
-        if time.monotonic() - app.state.last_request > IDLE_SECONDS and not supervisor.busy:
-            log.info(say("一小时没有请求，服务结束", "idle for an hour: the service ends"))
+        time.sleep(min(1.0, idle or 1.0))
+        try:
+            busy = supervisor.busy
+            if busy and time.monotonic() - told > LOG_SECONDS:
+                told = time.monotonic()
+                log.info(status.headline(store, home))
+        except (sqlite3.Error, OSError):  # it may pass
+            continue
+        if idle and activity.idle_seconds > idle and not busy:
+            text = say("%g 秒没有请求和任务，服务结束", "idle for %g seconds: the service ends")
+            log.info(text, idle)
             server.should_exit = True
 
 
@@ -194,15 +234,32 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port (default: a free one)")
     parser.add_argument("--home", type=Path, default=None, help="data folder (default: COOKBOOK_HOME or .cookbook)")
     parser.add_argument("--api-key", default=os.environ.get("COOKBOOK_API_KEY"), help="key (default: a random one)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        choices=range(1, 17),
+        metavar="N",
+        default=os.environ.get("COOKBOOK_JOBS", "1"),
+        help="jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
+    )
+    parser.add_argument("--idle", type=float, default=IDLE_SECONDS, help="end after so many idle seconds; 0: never")
     args = parser.parse_args(argv)
+    os.umask(0o077)  # what readers upload and train is for this user alone
     # Threads that wait must sleep: with the default, spinning, a training process and the chat engine on two cores
     # slow each other down tenfold. Read when torch is loaded, here and in the workers, which inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)  # the others speak of their caches
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        serve((args.home or default_home()).expanduser().resolve(), args.host, args.port, args.api_key)
+        serve(
+            (args.home or default_home()).expanduser().resolve(),
+            args.host,
+            args.port,
+            args.api_key,
+            args.jobs,
+            args.idle,
+        )
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1

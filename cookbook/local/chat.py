@@ -120,12 +120,9 @@ class Engine:
     def _batch_of(self, request: Request) -> "_Batch":
         key = (request.base.source, request.adapter)
         if key not in self._batches:
-            model, tokenizer = models.load(request.base)
-            if request.adapter:
-                from peft import PeftModel
-
-                model = PeftModel.from_pretrained(model, request.adapter).merge_and_unload()
-            self._batches[key] = _Batch(model, tokenizer)
+            adapter = request.adapter
+            loaded = models.load_tuned(request.base, adapter) if adapter else models.load(request.base)
+            self._batches[key] = _Batch(*loaded)
             idle = [k for k, b in self._batches.items() if not (b.running or b.waiting) and k != key]
             for old in idle[: max(0, len(self._batches) - MAX_MODELS)]:
                 del self._batches[old]
@@ -272,7 +269,9 @@ class _Batch:
 def _failure(answer: Answer, error: Exception) -> Piece:
     codes = {TooLong: "context_length_exceeded", ModelError: "model_unavailable"}
     code = codes.get(type(error), "engine_error")
-    text = str(error) if isinstance(error, CookbookError) else repr(error)
+    kind = type(error).__name__  # its text may name folders of this machine: that is for the log
+    text = say(f"内部错误（{kind}），详见 service.log", f"internal error ({kind}), see service.log")
+    text = str(error) if isinstance(error, CookbookError) else text
     return Piece("", len(answer.ids), len(answer.out), "stop", error=text, error_code=code)
 
 
@@ -284,7 +283,8 @@ def _held_back(text: str, stops: tuple[str, ...]) -> int:
 
 
 def _draw(logits: Tensor, request: Request, generator: torch.Generator) -> Tensor:
-    chances = torch.softmax(logits / request.temperature, -1)
+    # From the largest down, and not colder than float32 can divide by: a NaN would end the whole batch.
+    chances = torch.softmax((logits - logits.max()) / max(request.temperature, 1e-5), -1)
     chances, order = chances.sort(descending=True)
     if request.top_k:
         chances[request.top_k :] = 0

@@ -5,7 +5,7 @@ The tiny base lies in `data/models/`; any other Qwen2.5-style checkpoint comes b
 the tiny base needs fifty times as much to learn the same in the same number of steps. The scale is applied inside,
 and every plan and event shows the rate that is really used.
 
-Only `load` needs torch, and imports it itself.
+Only `load` and `load_tuned` need torch, and import it themselves.
 """
 
 import json
@@ -75,7 +75,8 @@ def load(base: Base):
     disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base.source)
+        # Code that comes with a model is never run, and weights are read from safetensors alone, never from pickle.
+        tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
         if not tokenizer.chat_template:
             raise ModelError(
                 say(
@@ -83,26 +84,48 @@ def load(base: Base):
                     f"the base model {base.id} has no chat template: choose an Instruct version",
                 )
             )
-        config = AutoConfig.from_pretrained(base.source)
+        config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
         with torch.device("meta"):
             parameters = AutoModelForCausalLM.from_config(config).num_parameters()
         dtype = torch.bfloat16 if parameters > SMALL and _computes_in_bfloat16(device) else torch.float32
         _check_memory(base, parameters * dtype.itemsize, device)
-        model = AutoModelForCausalLM.from_pretrained(base.source, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(
+            base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
+        )
     except ModelError:
         raise
     except (OSError, ValueError) as error:
+        reason = str(error).replace(base.source, base.id).strip().split("\n")[0][:200]
         raise ModelError(
             say(
-                f"读不到基础模型 {base.id}：{_first_line(error)}。检查 COOKBOOK_BASE_MODEL；连不上 hub 时设 HF_ENDPOINT 用镜像，"
+                f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；连不上 hub 时设 HF_ENDPOINT 用镜像，"
                 "或先下载再填本地文件夹",
-                f"cannot load the base model {base.id}: {_first_line(error)}. Check COOKBOOK_BASE_MODEL; if the hub is out of "
+                f"cannot load the base model {base.id}: {reason}. Check COOKBOOK_BASE_MODEL; if the hub is out of "
                 "reach, set HF_ENDPOINT to a mirror or give a local folder",
             )
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def load_tuned(base: Base, adapter: Path):
+    """The base with a PEFT adapter merged in, and its tokenizer.
+
+    Raises:
+        ModelError: the base cannot be loaded, or the adapter's weights are not there as safetensors.
+    """
+    from peft import PeftModel
+
+    if not (adapter / "adapter_model.safetensors").is_file():  # PEFT would take a pickle instead
+        raise ModelError(
+            say(
+                f"微调模型 {adapter.name} 的 adapter_model.safetensors 不在了：重新微调，或换一个检查点",
+                f"adapter_model.safetensors of the tuned model {adapter.name} is gone: tune again or use another checkpoint",
+            )
+        )
+    model, tokenizer = load(base)
+    return PeftModel.from_pretrained(model, adapter).merge_and_unload(), tokenizer
 
 
 def _computes_in_bfloat16(device: str) -> bool:
@@ -137,7 +160,3 @@ def _check_memory(base: Base, weights: int, device: str) -> None:
                 "smaller model or close other programs",
             )
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -16,7 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cookbook.errors import DiskFull, ServiceError, say
+
 TERMINAL = ("succeeded", "failed", "cancelled")
+UNFINISHED = ("validating_files", "queued", "running")
+NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+_FILE = "rowid, id, filename, purpose, bytes, created_at"
 _ORDER = ("validating_files", "queued", "running", TERMINAL)
 
 # One script a release; the number of scripts that ran is the database's user_version.
@@ -44,11 +49,16 @@ MIGRATIONS = [
         created_at INTEGER NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL, metrics TEXT NOT NULL
     );
     """,
+    """
+    CREATE INDEX jobs_by_status ON jobs (status, number);
+    CREATE INDEX models_of_job ON models (job, number);
+    """,
 ]
 
 
 @dataclass(frozen=True)
 class File:
+    number: int
     id: str
     filename: str
     purpose: str
@@ -118,11 +128,29 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._local = threading.local()
+        self._migrate()
+
+    def _migrate(self) -> None:
+        # Looked at first without writing: a service must start on a full disk, too.
+        if (version := self._version()) == len(MIGRATIONS):
+            return
+        if version > len(MIGRATIONS):
+            folder = self._path.parent
+            raise ServiceError(
+                say(
+                    f"数据目录 {folder} 是更新的版本写的（{version}，这里只懂 {len(MIGRATIONS)}）：升级 cookbook，或用 --home 换一个目录",
+                    f"the data folder {folder} was written by a newer release ({version}, this one knows "
+                    f"{len(MIGRATIONS)}): upgrade the cookbook, or choose another --home",
+                )
+            )
         with self._write() as db:
-            for script in MIGRATIONS[db.execute("PRAGMA user_version").fetchone()[0] :]:
+            for script in MIGRATIONS[self._version() :]:
                 for statement in filter(str.strip, script.split(";")):
                     db.execute(statement)
             db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        return self._rows("PRAGMA user_version")[0][0]
 
     def _db(self) -> sqlite3.Connection:
         db = getattr(self._local, "db", None)
@@ -130,19 +158,23 @@ class Store:
             db = self._local.db = sqlite3.connect(self._path, timeout=30, isolation_level=None)
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
+            # What was answered outlives a power cut, at a few milliseconds a commit.
+            db.execute("PRAGMA synchronous = FULL")
         return db
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
         db = self._db()
-        db.execute("BEGIN IMMEDIATE")
         try:
+            db.execute("BEGIN IMMEDIATE")
             yield db
-        except BaseException:
-            db.execute("ROLLBACK")
+            db.execute("COMMIT")
+        except BaseException as error:
+            if db.in_transaction:  # SQLite itself rolls back where the disk is full
+                db.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorname", "") in NO_ROOM:
+                raise DiskFull(say("磁盘满了", "the disk is full")) from error
             raise
-        db.execute("COMMIT")
 
     def _rows(self, sql: str, *values) -> list[sqlite3.Row]:
         return self._db().execute(sql, values).fetchall()
@@ -150,22 +182,22 @@ class Store:
     # Files
 
     def add_file(self, filename: str, purpose: str, content: bytes) -> File:
-        file = File(new_id("file-"), filename, purpose, len(content), int(time.time()))
+        file_id = new_id("file-")
         with self._write() as db:
             db.execute(
                 "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                (file.id, filename, purpose, file.bytes, file.created_at, content),
+                (file_id, filename, purpose, len(content), int(time.time()), content),
             )
-        return file
+        return self.file(file_id)
 
-    def files(self) -> list[File]:
-        """Newest first."""
-        columns = "id, filename, purpose, bytes, created_at"
-        return [File(*row) for row in self._rows(f"SELECT {columns} FROM files ORDER BY rowid DESC")]
+    def files_page(self, after: int | None, limit: int, *, newest_first: bool = True) -> list[File]:
+        """Those that follow the file number `after`."""
+        sign, order, start = ("<", "DESC", 1 << 62) if newest_first else (">", "ASC", 0)
+        sql = f"SELECT {_FILE} FROM files WHERE rowid {sign} ? ORDER BY rowid {order} LIMIT ?"
+        return [File(*row) for row in self._rows(sql, after or start, limit)]
 
     def file(self, file_id: str) -> File | None:
-        columns = "id, filename, purpose, bytes, created_at"
-        rows = self._rows(f"SELECT {columns} FROM files WHERE id = ?", file_id)
+        rows = self._rows(f"SELECT {_FILE} FROM files WHERE id = ?", file_id)
         return File(*rows[0]) if rows else None
 
     def file_content(self, file_id: str) -> bytes:
@@ -176,7 +208,7 @@ class Store:
         with self._write() as db:
             user = db.execute(
                 "SELECT id FROM jobs WHERE (training_file = ?1 OR validation_file = ?1)"
-                " AND status NOT IN ('succeeded', 'failed', 'cancelled')",
+                " AND status IN ('validating_files', 'queued', 'running')",
                 (file_id,),
             ).fetchone()
             if user:
@@ -208,6 +240,18 @@ class Store:
         where = f"WHERE status IN ({', '.join('?' * len(statuses))})" if statuses else ""
         return [_job(row) for row in self._rows(f"SELECT * FROM jobs {where} ORDER BY number", *statuses)]
 
+    def jobs_page(self, after: int | None, limit: int) -> list[Job]:
+        """Newest first, those older than the job number `after`."""
+        sql = "SELECT * FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
+        return [_job(row) for row in self._rows(sql, after or 1 << 62, limit)]
+
+    def unfinished(self) -> list[Job]:
+        return self.jobs(UNFINISHED)
+
+    def count_unfinished(self) -> int:
+        marks = ", ".join("?" * len(UNFINISHED))
+        return self._rows(f"SELECT count(*) FROM jobs WHERE status IN ({marks})", *UNFINISHED)[0][0]
+
     def job(self, job_id: str) -> Job | None:
         rows = self._rows("SELECT * FROM jobs WHERE id = ?", job_id)
         return _job(rows[0]) if rows else None
@@ -230,10 +274,11 @@ class Store:
         return True
 
     def want(self, job_id: str, wanted: str, message: str) -> None:
-        """Ask for `pause` or `run`; the job's worker, if there is one, reads it at its next step."""
+        """Ask for `pause` or `run`; the job's worker, if there is one, reads it at its next step. Said once."""
         with self._write() as db:
-            db.execute("UPDATE jobs SET wanted = ? WHERE id = ?", (wanted, job_id))
-            self._event(db, job_id, message)
+            sql = "UPDATE jobs SET wanted = ?1 WHERE id = ?2 AND wanted != ?1 AND finished_at IS NULL"
+            if db.execute(sql, (wanted, job_id)).rowcount:
+                self._event(db, job_id, message)
 
     def count_crash(self, job_id: str, message: str) -> int:
         """Note that a job's process died; the number of such deaths since its last progress."""

@@ -1,27 +1,32 @@
-"""The queue: one thread of the service that validates new jobs and keeps one training process busy.
+"""The queue: one thread of the service that validates new jobs and keeps training processes busy.
 
-Jobs run in the order they came. A job whose process died is started again from its last checkpoint; after three deaths
-without progress between them it fails with that reason. Training processes outlive the service: after a restart the
-supervisor waits for the one that still runs instead of starting a second.
+Jobs run in the order they came, one at a time unless told otherwise. A job whose process died is started again from its
+last checkpoint; after three deaths without progress between them it fails with that reason. A job that finds the disk
+full waits, says so, and is tried again. Training processes outlive the service: after a restart the supervisor waits
+for those that still run instead of starting a second.
 """
 
+import contextlib
 import logging
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from filelock import Timeout
 
 from cookbook import data
-from cookbook.errors import say
+from cookbook.errors import DiskFull, say
 from cookbook.local.store import TERMINAL, Job, Store
-from cookbook.local.worker import lock_of
+from cookbook.local.worker import NO_ROOM, lock_of
 
 CRASHES = 3
-TICK, RETRY = 0.2, 5.0  # seconds
+TICK, RETRY, FULL_RETRY = 0.2, 5.0, 10.0  # seconds
+RESERVE = 256 * 1024  # bytes
 
 _log = logging.getLogger("cookbook")
 
@@ -29,41 +34,53 @@ _log = logging.getLogger("cookbook")
 class Supervisor:
     """`start` it once; `busy` tells whether a job is under way or waiting."""
 
-    def __init__(self, store: Store, home: Path):
-        self._store, self._home = store, home
+    def __init__(self, store: Store, home: Path, at_once: int = 1):
+        self._store, self._home, self._at_once = store, home, at_once
         self._stop = threading.Event()
-        self._process: subprocess.Popen | None = None
-        self._job_id: str | None = None
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._not_before = 0.0  # where the disk was full: when to try again
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop looking; a training process goes on by itself."""
+        """Stop looking; training processes go on by themselves."""
         self._stop.set()
 
     @property
     def busy(self) -> bool:
-        return any(job.wanted == "run" for job in self._unfinished())
-
-    def _unfinished(self) -> list[Job]:
-        return self._store.jobs(("validating_files", "queued", "running"))
+        return bool(self._processes) or any(job.wanted == "run" for job in self._store.unfinished())
 
     def _run(self) -> None:
+        with contextlib.suppress(sqlite3.Error, OSError):  # what stays is swept at the next start
+            self._sweep()
         while not self._stop.wait(TICK):
             try:
                 self._tick()
-            except (sqlite3.Error, OSError):  # a full disk, a locked file: it may pass, and the queue must go on
+            except DiskFull as error:
+                _log.warning(error)
+                self._stop.wait(RETRY)
+            except (sqlite3.Error, OSError):  # a locked file, say: it may pass, and the queue must go on
                 _log.exception("the queue met an error and tries again")
                 self._stop.wait(RETRY)
+
+    def _sweep(self) -> None:
+        """Remove what ended jobs left behind where a process was killed between two steps of its end."""
+        known = {model.folder for model in self._store.models()}
+        for folder in [*(self._home / "models").glob("*"), *(self._home / "jobs").glob("ftjob-*/")]:
+            job = self._store.job(folder.name.split("-step_")[0])
+            if folder.name not in known and (job is None or job.status in TERMINAL):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _tick(self) -> None:
         for job in self._store.jobs(("validating_files",)):
             self._validate(job)
-        if self._process and self._process.poll() is not None:
-            self._ended(self._process.returncode)
-        if not self._process:
+        for job_id, process in list(self._processes.items()):
+            if process.poll() is not None:
+                del self._processes[job_id]
+                self._ended(job_id, process.returncode)
+        if time.monotonic() >= self._not_before:
             self._start_next()
 
     def _validate(self, job: Job) -> None:
@@ -78,7 +95,7 @@ class Supervisor:
             error = {"code": "invalid_training_file", "message": text, "param": param}
             self._store.advance(job.id, "failed", text, error=error)
             return
-        ahead = sum(other.number < job.number for other in self._unfinished())
+        ahead = sum(other.number < job.number for other in self._store.unfinished())
         place = (
             say(f"排队中，前面还有 {ahead} 个任务", f"Queued, {ahead} jobs ahead") if ahead else say("排队中", "Queued")
         )
@@ -88,31 +105,44 @@ class Supervisor:
         return data.check_bytes(self._store.file_content(file.id), file.filename)
 
     def _start_next(self) -> None:
-        waiting = [job for job in self._unfinished() if job.status != "validating_files" and job.wanted == "run"]
-        if not waiting:
-            return
+        unfinished = self._store.unfinished()
+        alive = set(self._processes) | {job.id for job in unfinished if job.status == "running" and self._lives(job)}
+        waiting = [j for j in unfinished if j.status != "validating_files" and j.wanted == "run" and j.id not in alive]
         # One that was interrupted goes first, then the oldest.
-        job = min(waiting, key=lambda job: (job.status != "running", job.number))
+        waiting.sort(key=lambda job: (job.status != "running", job.number))
+        for job in waiting[: max(0, self._at_once - len(alive))]:
+            self._launch(job)
+
+    def _lives(self, job: Job) -> bool:
+        """Whether a process trains this job: it may have outlived the service that started it."""
         try:
             with lock_of(self._home, job.id):
-                pass
-        except Timeout:  # its process outlived the service that started it
-            return
+                return False
+        except Timeout:
+            return True
+
+    def _launch(self, job: Job) -> None:
+        self._keep_reserve()
         with (self._home / "worker.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._processes[job.id] = subprocess.Popen(
                 [sys.executable, "-m", "cookbook.local.worker", str(self._home), job.id],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")},
                 start_new_session=os.name != "nt",
             )
-        self._job_id = job.id
+        _log.info(say("%s 开始训练", "%s is being trained"), job.id)
 
-    def _ended(self, code: int) -> None:
-        job = self._store.job(self._job_id)
-        self._process = self._job_id = None
+    def _ended(self, job_id: str, code: int) -> None:
+        job = self._store.job(job_id)
+        _log.info(
+            say("%s 的训练进程结束：%s，代码 %s", "the process of %s ended: %s, code %s"), job_id, job.status, code
+        )
         if job.status in TERMINAL or job.wanted != "run" or code == 0:
             return
+        if code == NO_ROOM:
+            return self._wait_for_room(job)
         crashes = self._store.count_crash(
             job.id,
             say(
@@ -127,3 +157,20 @@ class Supervisor:
             )
             error = {"code": "worker_died", "message": text, "param": None}
             self._store.advance(job.id, "failed", text, error=error)
+
+    def _keep_reserve(self) -> None:
+        """A little room that is given up when the disk is full, so that the job can still say so."""
+        reserve = self._home / "reserve"
+        if not reserve.exists():
+            try:
+                reserve.write_bytes(bytes(RESERVE))
+            except OSError:
+                reserve.unlink(missing_ok=True)
+
+    def _wait_for_room(self, job: Job) -> None:
+        self._not_before = time.monotonic() + FULL_RETRY
+        text = say("磁盘满了，任务等待；腾出空间后自动继续", "The disk is full: waiting, going on when there is room")
+        _log.warning("%s: %s", job.id, text)
+        (self._home / "reserve").unlink(missing_ok=True)
+        if self._store.events(job.id, limit=1)[0].message != text:
+            self._store.add_event(job.id, text)

@@ -12,7 +12,6 @@ an adapter. The rate warms up over the first 5 % of the steps and then falls lin
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cookbook.errors import DataError, Diverged, say
-from cookbook.local import models
+from cookbook.local import disk, models
 
 WARM_UP, FINAL_RATE = 0.05, 0.1
 SAVE_EVERY = 30.0  # seconds between two states to resume from, at most
@@ -310,8 +309,7 @@ def _save_adapter(model, tokenizer, base: models.Base, folder: Path) -> Path:
     # The base's public name, not its folder on this machine.
     settings = json.loads(config.read_text(encoding="utf-8")) | {"base_model_name_or_path": base.id}
     config.write_text(json.dumps(settings, indent=2, default=sorted) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    disk.settle(part, folder)
     return folder
 
 
@@ -322,7 +320,7 @@ def _save_state(model, optimizer, path: Path, step: int, seen: int, trained_toke
             tensors[f"optimizer.{i}.{name}"] = optimizer.state[p][name]
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"step": str(step), "seen": str(seen), "trained_tokens": str(trained_tokens)})
-    os.replace(part, path)
+    disk.settle(part, path)
 
 
 def _restore(model, optimizer, path: Path) -> tuple[int, int, int]:

@@ -3,10 +3,12 @@
     python -m cookbook.local.worker HOME JOB
 
 A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on from its last
-checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step.
+checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step. Where the disk is
+full it ends with the code `NO_ROOM`, and the supervisor starts it again later.
 """
 
 import contextlib
+import os
 import shutil
 import sys
 import warnings
@@ -17,8 +19,10 @@ from filelock import FileLock, Timeout
 
 from cookbook import data
 from cookbook.errors import DataError, Diverged, ModelError, say
-from cookbook.local import models
+from cookbook.local import disk, models
 from cookbook.local.store import TERMINAL, Job, Store
+
+NO_ROOM = 28  # ENOSPC's number, as a reminder
 
 
 def folder_of(home: Path, job_id: str) -> Path:
@@ -52,10 +56,14 @@ def run_job(store: Store, home: Path, job: Job, train) -> None:
         happenings = train(
             base, train_rows, valid_rows, job.hyperparameters, folder=folder_of(home, job.id), seed=job.seed
         )
-        with contextlib.closing(happenings):
-            for happening in happenings:
-                if not _write_down(store, home, job, base, happening):
-                    break
+        for happening in happenings:
+            try:
+                going_on = _write_down(store, home, job, base, happening)
+            except BaseException as error:
+                # Not closed but broken off: closing saves the state, and a state beyond the last event would lose one.
+                happenings.throw(error)
+            if not going_on:
+                happenings.close()
     except DataError as error:
         _fail(store, job, "invalid_training_file", "training_file", error)
     except Diverged as error:
@@ -109,18 +117,25 @@ def _keep(home: Path, job: Job, checkpoint) -> str:
     if not target.exists():
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(checkpoint.folder, part)
-        part.rename(target)
+        disk.settle(part, target)
     return name
 
 
 def main(home: Path, job_id: str) -> int:
-    store = Store(home / "service.db")
-    with contextlib.suppress(Timeout), lock_of(home, job_id):
-        job = store.job(job_id)
-        if job.status in ("queued", "running") and job.wanted == "run":
-            from cookbook.local.train import train
+    if hasattr(os, "nice"):
+        os.nice(5)  # answers come before training
+    try:
+        store = Store(home / "service.db")
+        with contextlib.suppress(Timeout), lock_of(home, job_id):
+            job = store.job(job_id)
+            if job.status in ("queued", "running") and job.wanted == "run":
+                from cookbook.local.train import train
 
-            run_job(store, home, job, train)
+                run_job(store, home, job, train)
+    except Exception as error:
+        if not disk.is_full(error):
+            raise
+        return NO_ROOM
     return 0
 
 

@@ -1,62 +1,61 @@
-"""Processes killed at random moments, services started at the same moment: nothing may be lost or doubled."""
+"""Processes killed or put to sleep at random moments, services started at the same moment: nothing lost or doubled.
 
+SOAK_KILLS=3 SOAK_RACES=3 pytest tests/soak/test_kills.py      fewer of them
+"""
+
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
 
 import psutil
 import pytest
-from openai import OpenAI
 
-from cookbook import connect, jobs
+from conftest import assert_same, train
 from cookbook.connection import running, stop
-from cookbook.paths import DATA
 
-KILLS, RACES = 6, 10
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("home")
-    yield folder
-    stop(folder)
+KILLS, RACES, SLEEPS = int(os.environ.get("SOAK_KILLS", 20)), int(os.environ.get("SOAK_RACES", 50)), 2
 
 
-def train(home, kill=lambda: None):
-    service = connect(home=home)
-    lines = (DATA / "zhishuoxinyu" / "train_tiny.jsonl").read_bytes().splitlines(keepends=True)
-    with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
-        upload = client.files.create(file=("small.jsonl", b"".join(lines[:48])), purpose="fine-tune")
-        job = client.fine_tuning.jobs.create(model=service.base_model, training_file=upload.id, suffix="soak")
-    kill()
-    service = connect(home=home)
-    with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
-        job = jobs.watch(client, job.id, every=0.5)
-        return job, jobs.view(client, job.id)
-
-
-@pytest.fixture(scope="module")
-def unbroken(home):
-    return train(home)[1]
+def processes(home) -> tuple[psutil.Process, list[psutil.Process]]:
+    """The service and its training processes."""
+    service = psutil.Process(running(home)["pid"])
+    named = [p for p in psutil.process_iter(["cmdline"]) if str(home) in (p.info["cmdline"] or [])]
+    return service, [p for p in named if "cookbook.local.worker" in p.info["cmdline"]]
 
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_job_survives_a_kill_at_a_random_moment(home, unbroken, number):
-    rng = random.Random(number)
+    begin, end = unbroken.view.events[0].created_at, unbroken.view.events[-1].created_at
+    delay = random.uniform(0, end - begin + 2)
+    print(f"kill {number} after {delay:.2f} s")
 
     def kill():
-        time.sleep(rng.uniform(0, 14))
-        service = psutil.Process(running(home)["pid"])
-        workers = [p for p in service.children() if "cookbook.local.worker" in p.cmdline()]
-        for process in [[service], workers, [service, *workers]][number % 3]:
+        time.sleep(delay)
+        service, workers = processes(home)
+        victims = [[service], workers, [service, *workers]][number % 3]
+        for process in victims:
             process.kill()
-        psutil.wait_procs([service, *workers], timeout=1)
+        psutil.wait_procs(victims, timeout=1)
 
-    job, view = train(home, kill)
-    assert job.status == "succeeded"
-    assert [(s["step"], s["train_loss"]) for s in view.steps] == [(s["step"], s["train_loss"]) for s in unbroken.steps]
-    assert view.events[-1].data["update_norm"] == pytest.approx(unbroken.events[-1].data["update_norm"], rel=1e-6)
+    assert_same(train(home, kill), unbroken)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
+@pytest.mark.parametrize("number", range(SLEEPS))
+def test_a_job_survives_the_sleep_of_the_machine(home, unbroken, number):
+    def sleep():
+        time.sleep(random.uniform(0, 8))
+        service, workers = processes(home)
+        for process in [service, *workers]:
+            process.suspend()
+        time.sleep(10)
+        for process in [service, *workers]:
+            process.resume()
+
+    assert_same(train(home, sleep), unbroken)
 
 
 @pytest.mark.parametrize("number", range(RACES))

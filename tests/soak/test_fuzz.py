@@ -1,0 +1,45 @@
+"""Thousands of generated requests against the running service: no error of the server, no undocumented answer."""
+
+from collections import Counter
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from openai import OpenAI
+from test_contract import UPLOAD, app, known_ids, send
+
+CASES = 5000
+
+sent = Counter()
+document = app.openapi()
+operations = sum(len(item) for item in document["paths"].values())
+schema = schemathesis.openapi.from_dict(document)
+
+
+@pytest.fixture(scope="module")
+def client(service):
+    with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
+        yield client
+        for job in client.fine_tuning.jobs.list(limit=1000):
+            if not job.finished_at:
+                client.fine_tuning.jobs.cancel(job.id)
+
+
+@pytest.fixture(scope="module")
+def known(client, service):
+    file = client.files.create(file=UPLOAD, purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(model=service.base_model, training_file=file.id)
+    return known_ids(service.base_model, file.id, job.id)
+
+
+@schema.parametrize()
+@settings(max_examples=CASES // (operations - 4), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+def test_thousands_of_requests_meet_no_error_of_the_server(case, known, service):
+    sent[case.method] += 1
+    key = {"authorization": f"Bearer {service.api_key}"}
+    send(case, known, base_url=service.base_url.removesuffix("/v1"), headers=key)
+
+
+def test_that_many_were_sent():
+    print(f"\n{sent.total()} requests: {dict(sent)}")
+    assert sent.total() >= CASES
