@@ -29,7 +29,14 @@ def outputs(notebook):
 
 
 def test_the_course_is_complete():
-    names = ["00_quickstart", "01_prepare_data", "02_choose_parameters", "03_launch_and_monitor", "04_zhishuoxinyu"]
+    names = [
+        "00_quickstart",
+        "01_prepare_data",
+        "02_choose_parameters",
+        "03_launch_and_monitor",
+        "04_zhishuoxinyu",
+        "05_compare_presets",
+    ]
     assert [p.stem for p in PATHS] == names
 
 
