@@ -1,13 +1,14 @@
 # make run    notebook 04 end to end in the terminal; leaves runs/<time>/04_zhishuoxinyu.html
 # make test   every test and every notebook
 # make lab    JupyterLab on the notebooks
+# beside them: browser (notebooks clicked through in chromium), soak (kills, load, fuzz), bench (against the peers)
 # The first of them sets up .venv; it needs python3 >= 3.11 and a package index, nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lab soak bench clean
+.PHONY: run test lab browser soak bench clean
 
 run: $(READY)
 	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
@@ -18,8 +19,11 @@ lab: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest tests --ignore=tests/soak
+	$(BIN)/python -m pytest tests --ignore=tests/soak --ignore=tests/browser
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
+
+browser: $(READY)
+	$(BIN)/python -m pytest -v tests/browser
 
 soak: $(READY)
 	$(BIN)/python -m pytest -v tests/soak
@@ -27,6 +31,9 @@ soak: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,bench]'
 	$(BIN)/python tests/bench/data_check.py
+	$(BIN)/python tests/bench/watch_redraw.py
+	$(BIN)/python tests/bench/training.py
+	$(BIN)/python tests/bench/chat.py
 
 clean:
 	rm -rf .venv runs

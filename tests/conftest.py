@@ -37,31 +37,29 @@ def siliconcloud(monkeypatch):
         yield cloud
 
 
+def write_base(folder, tokenizer, **sizes):
+    """A Qwen2 checkpoint with random weights, two small layers unless told otherwise; returns the folder."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    usual = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    usual |= {"num_key_value_heads": 2, "max_position_embeddings": 512, "tie_word_embeddings": True}
+    ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
+    torch.manual_seed(0)
+    config = Qwen2Config(vocab_size=len(tokenizer), **usual | ids | sizes)
+    Qwen2ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def small_base(tmp_path_factory):
     """A Qwen2 checkpoint of two layers with random weights, quick enough to train in a test."""
-    import torch
-    from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
+    from transformers import AutoTokenizer
 
     from cookbook.local.models import Base
     from cookbook.paths import DATA
 
-    folder = tmp_path_factory.mktemp("base") / "small"
     tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=None,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    folder = write_base(tmp_path_factory.mktemp("base") / "small", tokenizer)
     return Base("small", str(folder), learning_rate_scale=10)

@@ -10,6 +10,7 @@ Only `load` and `load_tuned` need torch, and import it themselves.
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,26 +75,35 @@ def load(base: Base):
 
     disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        # Code that comes with a model is never run, and weights are read from safetensors alone, never from pickle.
+    # Code that comes with a model is never run, and weights are read from safetensors alone, never from pickle.
+    with _reading(base):
         tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
-        if not tokenizer.chat_template:
-            raise ModelError(
-                say(
-                    f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
-                    f"the base model {base.id} has no chat template: choose an Instruct version",
-                )
-            )
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
-        with torch.device("meta"):
-            parameters = AutoModelForCausalLM.from_config(config).num_parameters()
-        dtype = torch.bfloat16 if parameters > SMALL and _computes_in_bfloat16(device) else torch.float32
-        _check_memory(base, parameters * dtype.itemsize, device)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            say(
+                f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
+                f"the base model {base.id} has no chat template: choose an Instruct version",
+            )
+        )
+    with torch.device("meta"):
+        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
+    dtype = torch.bfloat16 if parameters > SMALL and _computes_in_bfloat16(device) else torch.float32
+    _check_memory(base, parameters * dtype.itemsize, device)
+    with _reading(base):
         model = AutoModelForCausalLM.from_pretrained(
             base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
-    except ModelError:
-        raise
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device).eval(), tokenizer
+
+
+@contextmanager
+def _reading(base: Base):
+    """What stands in the way of reading a model, in one sentence with its remedy."""
+    try:
+        yield
     except (OSError, ValueError) as error:
         reason = str(error).replace(base.source, base.id).strip().split("\n")[0][:200]
         raise ModelError(
@@ -104,9 +114,6 @@ def load(base: Base):
                 "reach, set HF_ENDPOINT to a mirror or give a local folder",
             )
         ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model.to(device).eval(), tokenizer
 
 
 def load_tuned(base: Base, adapter: Path):
