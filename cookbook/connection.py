@@ -24,9 +24,8 @@ from cookbook.errors import KeyMissing, ServiceError, say
 from cookbook.paths import home as default_home
 
 START_SECONDS = 60
-_started: list[
-    subprocess.Popen
-] = []  # kept, and asked at the end: Python complains of a process that outlives its object
+# Kept, and asked at the end: Python complains of a process that outlives its object.
+_started: list[subprocess.Popen] = []
 atexit.register(lambda: [process.poll() for process in _started])
 
 
