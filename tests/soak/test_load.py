@@ -1,5 +1,6 @@
 """A room full of clients, and answers while a job trains. Figures are printed: pytest -s, SOAK_SECONDS=20 for less."""
 
+import contextlib
 import os
 import random
 import statistics
@@ -70,7 +71,7 @@ def test_a_room_full_of_clients_meets_no_error(home):
     print(f"\n{CLIENTS} clients, {SECONDS:g} s: {dict(count)}, memory {[round(m) for m in memory[::10]]} MB")
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         for job in client.fine_tuning.jobs.list(limit=100):
-            if not job.finished_at:
+            with contextlib.suppress(openai.BadRequestError):  # it has ended
                 client.fine_tuning.jobs.cancel(job.id)
     assert faults == [] and min(count[n] for n in ("upload", "create", "poll", "chat")) > 0
     assert settled[-1] < 1.25 * settled[0] + 30
