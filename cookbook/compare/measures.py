@@ -100,35 +100,26 @@ class Paired:
         return (self.means[1] > self.means[0]) - (self.means[1] < self.means[0]) if self.certain else 0
 
     def __str__(self) -> str:
-        return say(self._zh(), self._en())
+        (a, b), p = self.means, "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        if self.certain:
+            verdict = say(f"差别可信（{p}）", f"hardly chance ({p})")
+        else:
+            verdict = say(f"看不出差别（{p}）", f"no certain difference ({p})")
+        if self.kind == "mcnemar":
+            return say(
+                f"{self.measure}：“{self.a}”{a:.0%}，“{self.b}”{b:.0%}。{self.n} 个词里，只有后者做到的 {self.gained} 个，"
+                f"只有前者做到的 {self.lost} 个；{verdict}。",
+                f"{self.measure}: {self.a} {a:.0%}, {self.b} {b:.0%}; of {self.n} words {self.gained} only by the latter, "
+                f"{self.lost} only by the former: {verdict}.",
+            )
+        return say(
+            f"{self.measure}：“{self.a}”平均 {a:.2f}，“{self.b}”平均 {b:.2f}。逐词相减平均 {b - a:+.2f}，"
+            f"95% 区间 {self.low:+.2f} 到 {self.high:+.2f}；{verdict}。",
+            f"{self.measure}: {self.a} {a:.2f} on average, {self.b} {b:.2f}; difference by word {b - a:+.2f} "
+            f"({self.low:+.2f} to {self.high:+.2f}): {verdict}.",
+        )
 
     __repr__ = __str__
-
-    def _zh(self) -> str:
-        (a, b), p = self.means, "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        verdict = f"差别可信（{p}）" if self.certain else f"看不出差别（{p}）"
-        if self.kind == "mcnemar":
-            return (
-                f"{self.measure}：“{self.a}”{a:.0%}，“{self.b}”{b:.0%}。{self.n} 个词里，只有后者做到的 {self.gained} 个，"
-                f"只有前者做到的 {self.lost} 个；{verdict}。"
-            )
-        return (
-            f"{self.measure}：“{self.a}”平均 {a:.2f}，“{self.b}”平均 {b:.2f}。逐词相减平均 {b - a:+.2f}，"
-            f"95% 区间 {self.low:+.2f} 到 {self.high:+.2f}；{verdict}。"
-        )
-
-    def _en(self) -> str:
-        (a, b), p = self.means, "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        verdict = f"hardly chance ({p})" if self.certain else f"no certain difference ({p})"
-        if self.kind == "mcnemar":
-            return (
-                f"{self.measure}: {self.a} {a:.0%}, {self.b} {b:.0%}; of {self.n} words {self.gained} only by the latter, "
-                f"{self.lost} only by the former: {verdict}."
-            )
-        return (
-            f"{self.measure}: {self.a} {a:.2f} on average, {self.b} {b:.2f}; difference by word {b - a:+.2f} "
-            f"({self.low:+.2f} to {self.high:+.2f}): {verdict}."
-        )
 
 
 def paired(frame, measure: str, a: str, b: str) -> Paired:

@@ -54,8 +54,9 @@ class Index:
 
     def _alike(self, i: int, j: int) -> bool:
         (question, answer), (other, reply) = self._pieces(i), self._pieces(j)
-        both, others = (np.union1d(question, answer), np.union1d(other, reply))
-        return _alike(question, other, ALIKE_QUESTION) and _alike(both, others, ALIKE)
+        if not _share_enough(question, other, ALIKE_QUESTION):
+            return False
+        return _share_enough(np.union1d(question, answer), np.union1d(other, reply), ALIKE)
 
     def _pieces(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The hashes of the question and of the answer, sorted and without repeats."""
@@ -167,7 +168,7 @@ def _folded() -> np.ndarray:
     return table
 
 
-def _alike(a: np.ndarray, b: np.ndarray, wanted: float) -> bool:
+def _share_enough(a: np.ndarray, b: np.ndarray, wanted: float) -> bool:
     """Whether two sets, sorted and without repeats, share enough."""
     if min(len(a), len(b)) < FEW:
         return np.array_equal(a, b)

@@ -20,7 +20,8 @@ from cookbook.errors import DiskFull, ServiceError, say
 
 TERMINAL = ("succeeded", "failed", "cancelled")
 UNFINISHED = ("validating_files", "queued", "running")
-NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+_UNFINISHED = f"status IN {UNFINISHED}"  # as SQL
+_SQLITE_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 _FILE = "rowid, id, filename, purpose, bytes, created_at"
 _ORDER = ("validating_files", "queued", "running", TERMINAL)
 
@@ -172,7 +173,7 @@ class Store:
         except BaseException as error:
             if db.in_transaction:  # SQLite itself rolls back where the disk is full
                 db.execute("ROLLBACK")
-            if getattr(error, "sqlite_errorname", "") in NO_ROOM:
+            if getattr(error, "sqlite_errorname", "") in _SQLITE_FULL:
                 raise DiskFull(say("磁盘满了", "the disk is full")) from error
             raise
 
@@ -207,8 +208,7 @@ class Store:
         """Delete it; or, where an unfinished job needs it, leave it and return the job's id."""
         with self._write() as db:
             user = db.execute(
-                "SELECT id FROM jobs WHERE (training_file = ?1 OR validation_file = ?1)"
-                " AND status IN ('validating_files', 'queued', 'running')",
+                f"SELECT id FROM jobs WHERE (training_file = ?1 OR validation_file = ?1) AND {_UNFINISHED}",
                 (file_id,),
             ).fetchone()
             if user:
@@ -249,8 +249,7 @@ class Store:
         return self.jobs(UNFINISHED)
 
     def count_unfinished(self) -> int:
-        marks = ", ".join("?" * len(UNFINISHED))
-        return self._rows(f"SELECT count(*) FROM jobs WHERE status IN ({marks})", *UNFINISHED)[0][0]
+        return self._rows(f"SELECT count(*) FROM jobs WHERE {_UNFINISHED}")[0][0]
 
     def job(self, job_id: str) -> Job | None:
         rows = self._rows("SELECT * FROM jobs WHERE id = ?", job_id)
