@@ -1,6 +1,7 @@
 """`data.clean` and the readers of other shapes."""
 
 import json
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cookbook import data
+from cookbook.data import convert
 from cookbook.errors import DataError
 from cookbook.paths import DATA
 
@@ -147,6 +149,22 @@ def test_sharegpt_and_alpaca_become_rows():
     assert len(talks) == len(asked) == 12
     assert data.check(talks).ok and data.check(asked).ok
     assert {sum(m["role"] == "user" for m in r["messages"]) for r in talks} == {1, 2}
+
+
+def test_conversations_in_gbk_become_rows(tmp_path):
+    path = tmp_path / "gbk.json"
+    path.write_bytes((DATA / "raw" / "sharegpt.json").read_text(encoding="utf-8").encode("gb18030"))
+    assert data.from_sharegpt(path) == data.from_sharegpt(DATA / "raw" / "sharegpt.json")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx", "a.json", "a.jsonl"])
+def test_a_huge_export_is_refused_before_it_is_read(tmp_path, name):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(convert.MAX_SOURCE_BYTES + 1)
+    read = partial(data.from_table, user="问", assistant="答") if name[-3:] in ("csv", "lsx") else data.from_sharegpt
+    with pytest.raises(DataError, match="100 MB"):
+        read(path)
 
 
 @pytest.mark.parametrize("read", [data.from_sharegpt, data.from_alpaca])

@@ -329,6 +329,13 @@ def test_likeness_is_handed_on():
     assert groups([begins, ends, near_both]) == [[0, 1, 2]]
 
 
+def test_long_answers_that_are_alike_only_where_a_sketch_looks_are_not_the_same():
+    text, other = ("".join(chr(0x4E00 + i * k % 9973) for i in range(3000)) for k in (37, 1009))
+    frame = lambda inside: text[:64] + inside[64:1468] + text[1468:1532] + inside[1532:2936] + text[2936:]
+    assert groups([make_row(assistant=frame(text)), make_row(assistant=frame(other))]) == [[0], [1]]
+    assert groups([make_row(assistant=text), make_row(assistant=text[:700] + other[:300] + text[1000:])]) == [[0, 1]]
+
+
 def test_numbers_and_signs_are_not_punctuation(row):
     assert codes([row(user="12+3", assistant="15"), row(user="12-3", assistant="9")]) == []
 

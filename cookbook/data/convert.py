@@ -1,11 +1,18 @@
-"""Rows from other shapes, and rows as a file. What cannot be turned is refused by name, never guessed."""
+"""Rows from other shapes, and rows as a file. What cannot be turned is refused by name, never guessed.
 
+Text files may be UTF-8 or GBK. Of a file at most `MAX_SOURCE_BYTES` are read: an export may be larger than what may be
+uploaded, since most of it may not be kept.
+"""
+
+import io
 import json
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cookbook.errors import DataError, say
+
+MAX_SOURCE_BYTES = 100 * 1024 * 1024
 
 _SHAREGPT_ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 
@@ -146,7 +153,7 @@ def _turned(source, turn: Callable[[Mapping], dict], shape: str) -> list[dict]:
 
 def _read_entries(path: Path) -> list:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = _decoded(_within_limit(path))
         found = (
             json.loads(text)
             if text.lstrip().startswith("[")
@@ -161,13 +168,37 @@ def _read_table(path: Path):
     import pandas as pd
 
     try:
+        content = _within_limit(path)
         if path.suffix.lower() in (".xlsx", ".xlsm"):
-            return pd.read_excel(path, dtype=str, keep_default_na=False)
-        try:
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-        except UnicodeDecodeError:
-            return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="gb18030")
+            return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
+        return pd.read_csv(io.StringIO(_decoded(content)), dtype=str, keep_default_na=False)
     except Exception as error:  # readers of tables raise whatever their format's library raises
         raise DataError(
             say(f"读不了表格 {path.name}：{error}", f"cannot read the table {path.name}: {error}")
         ) from error
+
+
+def _within_limit(path: Path) -> bytes:
+    """
+    Raises:
+        ValueError: the file is larger than what is read.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_SOURCE_BYTES + 1)
+    if len(content) > MAX_SOURCE_BYTES:
+        limit = MAX_SOURCE_BYTES // 2**20
+        raise ValueError(
+            say(f"超过 {limit} MB，请先拆成几个文件", f"more than {limit} MB: split it into several files")
+        )
+    return content
+
+
+def _decoded(content: bytes) -> str:
+    """
+    Raises:
+        UnicodeDecodeError: it is neither UTF-8 nor GBK.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("gb18030")

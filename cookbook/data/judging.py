@@ -62,20 +62,22 @@ def overlap(report: Report, held: Report) -> None:
 def _repeats(report: Report, kept: Numbered) -> None:
     from cookbook.data.similar import Index  # numpy, which a service that only starts can do without
 
-    seen: dict[tuple, int] = {}
+    # The first answer to each question, and the others; a question asked once never has its answer hashed.
     answers: dict[tuple, tuple[int, str]] = {}
+    others: dict[tuple, dict[str, int]] = {}
     index = Index([row for _, row in kept])
     for i, (number, row) in enumerate(kept):
-        key = row_key(row)
-        first = seen.setdefault(key, number)
-        if first != number:
-            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
-            report.add(number, "duplicate-row", zh, en, excerpt=_ends(row))
-            continue
-        line, other = answers.setdefault(key[:-1], (number, key[-1][1]))
-        if other != key[-1][1]:
+        *question, (_, answer) = row_key(row)
+        asked = tuple(question)
+        line, other = answers.setdefault(asked, (number, answer))
+        if line != number:
+            first = line if answer == other else others.setdefault(asked, {}).setdefault(answer, number)
+            if first != number:
+                zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+                report.add(number, "duplicate-row", zh, en, excerpt=_ends(row))
+                continue
             zh, en = f"与第 {line} 行问题相同，回答不同", f"the same question as line {line}, another answer"
-            report.add(number, "conflict", zh, en, index=len(key) - 1, excerpt=_ends(row))
+            report.add(number, "conflict", zh, en, index=len(asked), excerpt=_ends(row))
         if alike := index.find(i):
             line = kept[alike[0]][0]
             zh, en = f"与第 {line} 行几乎相同", f"nearly the same as line {line}"

@@ -25,10 +25,10 @@ def parse(line: bytes) -> dict | None:
     if not turns or turns != ["user", "assistant"] * (len(turns) // 2):
         return None
     # Of a key given twice one value is left, so a line with more quotation marks than its row needs holds such a key.
-    inside = sum(m["content"].count('"') for m in messages)
-    if inside and b"\\u0022" in line:
+    more = line.count(b'"') - 2 - 8 * len(messages)
+    if more and (b"\\u0022" in line or more != sum(m["content"].count('"') for m in messages)):
         return None
-    return row if line.count(b'"') == 2 + 8 * len(messages) + inside else None
+    return row
 
 
 def has_text(content: str) -> bool:

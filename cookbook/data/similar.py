@@ -4,6 +4,7 @@ Each row's question and answer become a set of hashed three-character pieces, sp
 of it (one-permutation MinHash, Li, Owen and Zhang 2012: the smallest hash in each of `BINS` ranges) goes into a table
 in bands, and so does a sketch of the question alone, since many answers may share their boilerplate. Rows that share a
 band, and a good part of their sketches, are compared exactly, by the share of pieces they have in common (Jaccard).
+Sketches are made of a part of a long text, the comparison of all of it.
 
 numpy does the work, for all rows at once, because a 10 MB file has millions of pieces.
 """
@@ -20,7 +21,7 @@ PLACES = 4  # rows remembered a band: one that more rows share says little, and 
 ALIKE, ALIKE_QUESTION = 0.8, 0.6
 PROMISING = (12, 8)  # equal places of two sketches from which on sets are compared; alike ones share 19 and 14
 FEW = 8  # sets with fewer pieces must be equal: one character more or less may be all the difference
-LOOKED_AT = 160  # characters at the beginning, as many in the middle and at the end, of what a side says
+SKETCHED = 64  # characters at the beginning, as many in the middle and at the end, of what a side says
 BATCH = 200  # rows sketched at once
 
 _EMPTY = np.uint32(0xFFFFFFFF)
@@ -32,7 +33,10 @@ class Index:
     def __init__(self, rows: Sequence[dict]):
         self._rows = rows
         self._sketches = np.concatenate([_sketches(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH) or [0]])
-        self._keys = _shared(self._sketches)
+        shared = _shared(self._sketches)
+        self._keys = [[*both, *question] for both, question in shared]
+        # Alike rows share 19 of 24 places of what both sides say, so at least three bands of it.
+        self._both = [frozenset(both) for both, _ in shared]
         self._places: dict[int, list[int]] = {}
         self._sets: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -45,7 +49,9 @@ class Index:
 
     def find(self, i: int) -> list[int]:
         """The remembered rows that are nearly the same as row `i`, in order."""
-        near = sorted({j for key in self._keys[i] for j in self._places.get(key, ())})
+        both = self._both[i]
+        found = {j for key in self._keys[i] for j in self._places.get(key, ())}
+        near = sorted(j for j in found if not both.isdisjoint(self._both[j]))
         if not near:
             return near
         equal = np.count_nonzero(self._sketches[near] == self._sketches[i], axis=2)
@@ -61,7 +67,7 @@ class Index:
     def _pieces(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The hashes of the question and of the answer, sorted and without repeats."""
         if i not in self._sets:
-            hashes, sides = _hashes([self._rows[i]])
+            hashes, sides = _hashes(_sides([self._rows[i]]))
             self._sets[i] = np.unique(hashes[sides == 0]), np.unique(hashes[sides == 1])
         return self._sets[i]
 
@@ -105,7 +111,7 @@ def overlap(rows: Sequence[dict], others: Sequence[dict]) -> Iterator[tuple[int,
 
 def _sketches(rows: Sequence[dict]) -> np.ndarray:
     """[rows, 2, BINS] of what both sides say and of the question alone."""
-    hashes, sides = _hashes(rows)
+    hashes, sides = _hashes([_ends_and_middle(side) for side in _sides(rows)])
     smallest = np.full((2 * len(rows), BINS), _EMPTY)
     bins = (hashes >> np.uint32(16)) * np.uint32(BINS) >> np.uint32(16)
     np.minimum.at(smallest.reshape(-1), sides * BINS + bins, hashes)
@@ -118,21 +124,28 @@ def _sketches(rows: Sequence[dict]) -> np.ndarray:
     return sketches
 
 
-def _shared(sketches: np.ndarray) -> list[list[int]]:
-    """The bands of each sketch, as numbers that are equal where bands are; those that no other row has are left out."""
+def _shared(sketches: np.ndarray) -> list[tuple[list[int], list[int]]]:
+    """The bands of each row's two sketches, as numbers that are equal where bands are; those that no other row has are
+    left out."""
     bands = sketches.reshape(len(sketches), 2 * BINS // BAND, BAND).astype(np.uint64)
     keys = np.arange(bands.shape[1], dtype=np.uint64)
     for place in range(BAND):
         keys = (keys ^ bands[:, :, place]) * np.uint64(0x9E3779B97F4A7C15)
         keys ^= keys >> np.uint64(29)
     _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    which = which.reshape(keys.shape)
-    return [row[some].tolist() for row, some in zip(which, counts[which] > 1, strict=True)]
+    which = which.reshape(len(sketches), 2, BINS // BAND)
+    several = counts[which] > 1
+    return [tuple(row[i][some[i]].tolist() for i in (0, 1)) for row, some in zip(which, several, strict=True)]
 
 
-def _hashes(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
-    """(hash, side) of every piece; the sides count question, answer, question, answer, … from 0."""
-    sides = [_looked_at(said(row, role).replace("\0", " ")) for row in rows for role in ("user", "assistant")]
+def _sides(rows: Sequence[dict]) -> list[str]:
+    """What each row's two sides say: question, answer, question, answer, …"""
+    return [said(row, role) for row in rows for role in ("user", "assistant")]
+
+
+def _hashes(sides: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(hash, number of its side) of every piece."""
+    sides = [side.replace("\0", " ") for side in sides]
     text = "\0\0".join([*sides, ""])
     codes = _folded()[np.frombuffer(text.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)]
     codes = codes[codes != _DROPPED]
@@ -147,11 +160,11 @@ def _hashes(rows: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
     return mixed[inside], belongs[inside]
 
 
-def _looked_at(text: str) -> str:
-    if len(text) <= 3 * LOOKED_AT:
+def _ends_and_middle(text: str) -> str:
+    if len(text) <= 3 * SKETCHED:
         return text
-    middle = (len(text) - LOOKED_AT) // 2
-    return text[:LOOKED_AT] + text[middle : middle + LOOKED_AT] + text[-LOOKED_AT:]
+    middle = (len(text) - SKETCHED) // 2
+    return text[:SKETCHED] + text[middle : middle + SKETCHED] + text[-SKETCHED:]
 
 
 _DROPPED = 0xFFFF
