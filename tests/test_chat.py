@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from cookbook.local import models
-from cookbook.local.chat import Engine, Request, _draw, _held_back
+from cookbook.local.chat import Answer, Engine, Request, _draw, _held_back
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +96,25 @@ def test_half_a_character_is_held_back():
     assert _held_back("你好", ("。",)) == 0
 
 
+def drawn(logits, **options):
+    """The tokens of 50 draws, made together."""
+    seeded = [Answer(Request(None, None, [], **options), None) for _ in range(50)]
+    for i, answer in enumerate(seeded):
+        answer.generator = torch.Generator().manual_seed(i)
+    return _draw(logits.expand(50, -1), seeded).tolist()
+
+
 def test_top_p_and_top_k_keep_the_likeliest():
     logits = torch.tensor([0.0, 5.0, 4.0, -9.0])
-    draw = lambda **o: {
-        int(_draw(logits, Request(None, None, [], **o), torch.Generator().manual_seed(i))) for i in range(50)
-    }
-    assert draw(temperature=1.0, top_p=0.01) == {1}
-    assert draw(temperature=1.0, top_p=1.0, top_k=2) == {1, 2}
+    assert set(drawn(logits, temperature=1.0, top_p=0.01)) == {1}
+    assert set(drawn(logits, temperature=1.0, top_p=1.0, top_k=2)) == {1, 2}
+
+
+def test_draws_follow_the_chances_also_beyond_the_likely_tokens():
+    even = torch.zeros(1000)
+    assert len(set(drawn(even, temperature=1.0, top_p=1.0))) > 40
+    two = torch.tensor([0.0, 0.0, *[-50.0] * 998])
+    assert 10 < sum(drawn(two, temperature=1.0, top_p=0.9)) < 40
 
 
 def test_the_coldest_temperature_there_is_disturbs_nobody(engine, small_base):

@@ -26,6 +26,7 @@ from cookbook.local import models
 
 MAX_ROWS = 16  # requests of one model that share a forward pass
 MAX_MODELS = 8  # models kept in memory
+LIKELY = 64  # tokens among which nearly every draw falls
 log = logging.getLogger(__name__)
 
 
@@ -245,10 +246,11 @@ class _Batch:
     def _choose(self, answers: list[Answer], logits: Tensor) -> Tensor:
         """The next token of each row, (rows,): the likeliest, or drawn by the row's own temperature and generator."""
         tokens = logits.argmax(-1)
-        for i, answer in enumerate(answers):
-            if answer.request.temperature > 0:
-                tokens[i] = _draw(logits[i].float(), answer.request, answer.generator)
-            answer.out.append(int(tokens[i]))
+        drawn = [i for i, answer in enumerate(answers) if answer.request.temperature > 0]
+        if drawn:
+            tokens[drawn] = _draw(logits[drawn].float(), [answers[i] for i in drawn])
+        for answer, token in zip(answers, tokens.tolist(), strict=True):
+            answer.out.append(token)
         return tokens
 
     def _deliver(self, answer: Answer) -> bool:
@@ -282,15 +284,25 @@ def _held_back(text: str, stops: tuple[str, ...]) -> int:
     return max([unfinished, *begun])
 
 
-def _draw(logits: Tensor, request: Request, generator: torch.Generator) -> Tensor:
+def _draw(logits: Tensor, answers: list[Answer]) -> Tensor:
+    """One token a row of (rows, vocabulary), by each answer's temperature, top_k, top_p and generator."""
+    column = lambda values: torch.tensor(values, device=logits.device)[:, None]
+    requests = [a.request for a in answers]
     # From the largest down, and not colder than float32 can divide by: a NaN would end the whole batch.
-    chances = torch.softmax((logits - logits.max()) / max(request.temperature, 1e-5), -1)
-    chances, order = chances.sort(descending=True)
-    if request.top_k:
-        chances[request.top_k :] = 0
-    # Keep the smallest set whose mass reaches top_p; the likeliest token always stays.
-    chances[1:][chances.cumsum(-1)[:-1] >= request.top_p] = 0
-    return order[torch.multinomial(chances, 1, generator=generator)[0]]
+    logits = logits - logits.max(-1, keepdim=True).values
+    chances = torch.softmax(logits / column([max(r.temperature, 1e-5) for r in requests]), -1)
+    top_p = column([r.top_p for r in requests])
+    kept, order = chances.topk(min(LIKELY, chances.shape[1]))
+    if (kept.sum(-1, keepdim=True) < top_p).any():  # rarely: sorting all takes longer than the rest of this function
+        kept, order = chances.sort(descending=True)
+    # Keep the smallest set whose mass reaches top_p, and at most top_k; the likeliest token always stays.
+    rank = torch.arange(kept.shape[1], device=logits.device)
+    most = column([r.top_k or kept.shape[1] for r in requests])
+    kept = kept.where((rank == 0) | (rank < most) & (kept.cumsum(-1) - kept < top_p), 0)
+    below = kept.cumsum(-1)
+    point = torch.cat([torch.rand(1, generator=a.generator, device=logits.device) for a in answers])[:, None]
+    chosen = (below <= point * below[:, -1:]).sum(-1, keepdim=True)
+    return order.gather(-1, chosen)[:, 0]
 
 
 def _same_width(a: Tensor, b: Tensor, dim: int = 1) -> tuple[Tensor, Tensor]:

@@ -88,7 +88,7 @@ def load(base: Base):
         )
     with torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(config).num_parameters()
-    dtype = torch.bfloat16 if parameters > SMALL and _computes_in_bfloat16(device) else torch.float32
+    dtype = torch.bfloat16 if parameters > SMALL and computes_in_bfloat16(device) else torch.float32
     _check_memory(base, parameters * dtype.itemsize, device)
     with _reading(base):
         model = AutoModelForCausalLM.from_pretrained(
@@ -135,7 +135,8 @@ def load_tuned(base: Base, adapter: Path):
     return PeftModel.from_pretrained(model, adapter).merge_and_unload(), tokenizer
 
 
-def _computes_in_bfloat16(device: str) -> bool:
+def computes_in_bfloat16(device: str) -> bool:
+    """Whether matrix products in bfloat16 are faster here than in float32."""
     import torch
 
     if device == "cuda":
