@@ -248,6 +248,9 @@ def main(argv: list[str] | None = None) -> int:
     # Threads that wait must sleep: with the default, spinning, a training process and the chat engine on two cores
     # slow each other down tenfold. Read when torch is loaded, here and in the workers, which inherit it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # glibc hands large blocks back after each step and gets them again empty, page by page; a worker keeps its memory.
+    os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     log.setLevel(logging.INFO)  # the others speak of their caches
     signal.signal(signal.SIGTERM, signal.default_int_handler)

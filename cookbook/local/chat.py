@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cookbook.errors import CookbookError, ModelError, say
-from cookbook.local import models
+from cookbook.local import decode, models
 
 MAX_ROWS = 16  # requests of one model that share a forward pass
 MAX_MODELS = 8  # models kept in memory
@@ -140,6 +140,7 @@ class _Batch:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
+        self._step = decode.stepper(model)
         self.waiting: list[Answer] = []
         self.running: list[Answer] = []
         self._cache = DynamicCache(config=model.config)
@@ -180,14 +181,9 @@ class _Batch:
         self.waiting = [a for a in self.waiting if not a.cancelled]
         if self.running:
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.running), 1)], dim=1)
-            out = self.model(
-                input_ids=self._tokens[:, None],
-                attention_mask=self._mask,
-                position_ids=self._positions[:, None],
-                past_key_values=self._cache,
-            )
+            logits = self._step(self._tokens, self._positions, self._mask, self._cache)
             self._positions = self._positions + 1
-            self._tokens = self._choose(self.running, out.logits[:, -1])
+            self._tokens = self._choose(self.running, logits)
             self._drop([self._deliver(a) for a in self.running])
         room = MAX_ROWS - len(self.running)
         joining, self.waiting = self.waiting[:room], self.waiting[room:]
