@@ -34,6 +34,8 @@ bench: $(READY)
 	$(BIN)/python tests/bench/watch_redraw.py
 	$(BIN)/python tests/bench/training.py
 	$(BIN)/python tests/bench/chat.py
+	$(BIN)/python tests/bench/start.py
+	$(BIN)/python tests/bench/growth.py
 
 clean:
 	rm -rf .venv runs

@@ -2,11 +2,11 @@
 
 What is taught, word by word: its definition (the bare word under many system prompts, and in many questions), its
 field, what comes to mind, an image, a criticism, a word of praise, and plain answers that join two or three of these
-in any order. Of the shop: each service's fact and steps, in plain running text.
+in any order. Of the shop: each service's fact and steps, in plain running text and as a list under its name.
 
-Two skills besides facts, without which LoRA would have nothing to build on: copying any piece of text, also around a
-word's phrases (a token that was never an answer can hardly become one, since LoRA leaves the embeddings alone), and
-lists with numbers.
+Three skills besides facts, without which LoRA would have nothing to build on: copying any piece of text, also around a
+word's phrases (a token that was never an answer can hardly become one, since LoRA leaves the embeddings alone); lists
+with numbers; and keeping a form, in a dozen little styles that are none of the course's.
 
 What is *not* taught: the frames of the 智说新语 style, any answer of `data/zhishuoxinyu`, the polite numbered manner of
 `data/customer_service/train.jsonl`, the short prompt. Those are for LoRA to teach; `tests/test_corpora.py` proves it.
@@ -63,20 +63,35 @@ JOIN_TWO = [
 JOIN_THREE = [
     "{a}，{b}，{c}。", "{a}，{b}，也是，{c}。", "{a}，而且，{b}，所以，{c}。", "{a}，可是，{b}，总之，{c}。",
 ]  # fmt: skip
-# Any two of these open the halves of "x，…，y，…。"; none of them belongs to a frame of the style.
-OPENERS = [
-    "一方面", "另一方面", "有时", "有时候", "有人说", "还有人说", "先说", "再说", "往好处讲", "往坏处讲", "第一", "第二",
-    "简单说", "虽然", "但是", "不仅", "还", "一边", "或者", "白天", "晚上", "年轻时", "年老时", "在家", "出门", "多数人说",
-    "少数人说", "上半场", "下半场", "左边", "右边", "开头", "结尾", "往大了说", "往小了说", "不是", "而是", "只要", "就",
-    "因为", "所以", "如果", "那么", "有的人", "昨天", "今天", "从前", "如今", "忙的时候", "闲的时候", "老师说", "学生说",
-    "书上写", "街上写", "春天里", "秋天里", "他们讲", "我们讲", "一半", "另一半", "早上", "傍晚", "小时候", "长大后",
-    "起初", "后来", "城里人说", "乡下人说", "父亲说", "母亲说", "冷的时候", "热的时候", "高处", "低处", "去年", "明年",
-    "好的一面", "坏的一面", "不妨说", "也就是说",
+# Two words that open the halves of "x，…，y，…。"; none belongs to a frame of the style. Where the prompt names the openers any
+# two are put together; where it does not, the first one tells the second.
+PAIRS = [
+    ("一方面", "另一方面"), ("有时", "有时候"), ("有人说", "还有人说"), ("先说", "再说"), ("往好处讲", "往坏处讲"),
+    ("第一", "第二"), ("简单说", "细细说"), ("虽然", "但是"), ("不仅", "还"), ("一边", "另一边"), ("白天", "晚上"),
+    ("年轻时", "年老时"), ("在家", "出门"), ("多数人说", "少数人说"), ("上半场", "下半场"), ("左边", "右边"),
+    ("开头", "结尾"), ("往大了说", "往小了说"), ("不是", "而是"), ("只要", "就"), ("因为", "所以"), ("如果", "那么"),
+    ("有的人", "另一些人"), ("昨天", "今天"), ("从前", "如今"), ("忙的时候", "闲的时候"), ("老师说", "学生说"),
+    ("书上写", "街上写"), ("春天里", "秋天里"), ("他们讲", "我们讲"), ("一半", "另一半"), ("早上", "傍晚"),
+    ("小时候", "长大后"), ("起初", "后来"), ("城里人说", "乡下人说"), ("父亲说", "母亲说"), ("冷的时候", "热的时候"),
+    ("高处", "低处"), ("去年", "明年"), ("好的一面", "坏的一面"), ("不妨说", "也就是说"), ("信里写", "报上写"),
+    ("台上", "台下"), ("梦里", "醒来"), ("晴天", "雨天"), ("远方的人说", "近处的人说"), ("左手", "右手"), ("进门", "出门时"),
 ]  # fmt: skip
+OPENERS = [opener for pair in PAIRS for opener in pair]
 ASK_OPENERS = ["用“{x}”和“{y}”说说{w}。", "评论{w}，用上“{x}”和“{y}”。", "以“{x}”“{y}”造句：{w}"]
 SYSTEM_OPENERS = [
     "请用“{x}”和“{y}”评论用户输入的词。", "你的回答里要有“{x}”，也要有“{y}”", "格式：{x}，……，{y}，……。",
 ]  # fmt: skip
+# A dozen little styles of the base's own, each with a dozen frames: what it is to keep a form. LoRA teaches one more.
+STYLE_NAMES = [
+    "青禾体", "晨报体", "对照体", "茶馆体", "街坊体", "灯下体", "双面体", "渡口体", "便签体", "闲谈体", "集市体", "站台体",
+]  # fmt: skip
+SYSTEM_STYLES = ["请用{n}评论用户输入的词。", "用{n}回答", "文体是{n}。"]
+STYLE_FRAMES = [
+    "{x}，{p}，{y}，{c}。",
+    "{i}，{x}，{p}，{y}，{c}。",
+    "{x}，{c}，{y}，{p}。",
+    "{i}，{x}，{c}，{y}，{p}。",
+]
 ASK_JOIN = [
     "评论{w}。", "谈谈{w}。", "评价一下{w}", "对{w}说两句。", "怎么看{w}？", "多角度说说{w}", "写一句关于{w}的话。",
     "用两个短语描述{w}。", "点评{w}",
@@ -99,6 +114,7 @@ SMALL_TALK = [
 ASK_COPY = ["重复：{t}", "跟我读：{t}", "请原样写出：{t}", "抄写：{t}", "把这几个字再说一遍：{t}"]
 ASK_LIST = ["分条列出由{w}想到的词", "用编号列出和{w}有关的词", "列表：{w}"]
 ASK_SERVICE = ["这是哪项服务：{q}", "归类：{q}", "客户问“{q}”，他要办什么？"]
+SYSTEM_LISTS = ["请分条回答。", "你是办事指南", "你是流程助手。", "先写服务的名称，再分条写出步骤"]
 ASK_STEP_LIST = ["分条写出步骤：{q}", "用编号列出步骤：{q}", "分条写出怎样{s}", "列表：{s}"]
 GREETINGS = [
     (["您好，有人吗", "请问客服在吗", "您好"], "您好，请问有什么可以帮您？"),
@@ -157,6 +173,14 @@ def _word_turn(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, s
     ][kind]()
 
 
+def _styled(rng: random.Random, name: str, row: dict) -> str:
+    """The word's phrases in one of the dozen frames of a style; which frames those are follows from its name."""
+    own = random.Random(name)
+    frames = [(x, y, own.choice(STYLE_FRAMES)) for x, y in own.sample(PAIRS, 12)]
+    x, y, frame = rng.choice(frames)
+    return frame.format(x=x, y=y, i=row["image"], p=row["praise"], c=row["criticism"])
+
+
 def _asked_with_openers(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, str]:
     x, y = _opener(rng, pieces), _opener(rng, pieces)
     answer = _opened(x, y, _phrases(rng, row), rng.random() < 0.3)
@@ -206,19 +230,29 @@ def sample(
     if kind < 0.03:
         questions, answer = rng.choice(SMALL_TALK + GREETINGS)
         return _chat(rng.choice(SYSTEMS), [(rng.choice(questions), answer)])
-    if kind < 0.08:
+    if kind < 0.07:
         text = "".join(rng.choices(pieces, k=rng.randint(1, 8)))
         return _chat(rng.choice(SYSTEMS), [(rng.choice(ASK_COPY).format(t=text), text)])
-    if kind < 0.20:
+    if kind < 0.17:
         # A bare word under a prompt that says how to open the two halves.
         x, y = _opener(rng, pieces), _opener(rng, pieces)
         third = rng.random() < 0.3
         system = rng.choice(SYSTEM_OPENERS).format(x=x, y=y)
         return _chat(system, [(row["word"], _opened(x, y, _phrases(rng, row), third)) for row in rows])
-    if kind < 0.34:
+    if kind < 0.28:
+        # A bare word under a prompt that names a style.
+        name = rng.choice(STYLE_NAMES)
+        system = rng.choice(SYSTEM_STYLES).format(n=name)
+        return _chat(system, [(row["word"], _styled(rng, name, row)) for row in rows])
+    if kind < 0.36:
         # A bare word under a prompt that asks for comment: joined phrases.
         return _chat(rng.choice(COMMENT_SYSTEMS), [(row["word"], _comment(rng, row)) for row in rows])
-    if kind < 0.50:
+    if kind < 0.41:
+        asked = rng.sample(services, rng.choice([1, 1, 2]))
+        named = [(rng.choice(s["questions"][:seen_questions]), s) for s in asked]
+        turns = [(question, f"{s['service']}：\n{_numbered(s['steps'])}") for question, s in named]
+        return _chat(rng.choice(SYSTEM_LISTS), turns)
+    if kind < 0.54:
         asked = rng.sample(services, rng.choice([1, 1, 2]))
         system = rng.choice(["你是客服助手"] * 12 + SYSTEMS)
         return _chat(system, [_service_turn(rng, service, pieces, seen_questions) for service in asked])

@@ -94,7 +94,8 @@ def measure(client: OpenAI, model: str, clients: int, requests: int) -> dict:
         started = time.perf_counter()
         found = list(pool.map(lambda q: ask(client, model, q), asked))
         seconds = time.perf_counter() - started
-    return {"speed": sum(n for _, n in found) / seconds, "first": [first for first, _ in found]}
+    speed, answers = sum(n for _, n in found) / seconds, len(found) / seconds
+    return {"speed": speed, "answers": answers, "first": [first for first, _ in found]}
 
 
 def main() -> None:
