@@ -23,8 +23,6 @@ from cookbook import compare, connect, zhishuo
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA, shipped_rows
 
-OPENINGS = ("您好", "感谢", "好的", "明白", "跟您", "为您")  # how the answers of the customer-service rows begin
-
 
 def figures(part) -> dict[str, str]:
     """One row of the card's table from one column of `zhishuo.measure`."""
@@ -64,7 +62,9 @@ def customer_service(client, base: str, tuned: str) -> str:
             frame = compare.ask(client, {label: (model, "你是客服助手")}, list(questions))
             steps = [questions[r.input]["steps"] for r in frame.itertuples()]
             right = [all(step in a for step in s) for s, a in zip(steps, frame.answer, strict=True)]
-            manner = [a[:2] in OPENINGS and "\n1. " in a and "\n4. " in a and a.endswith("？") for a in frame.answer]
+            manner = [
+                a.startswith("您好，") and "\n1. " in a and "\n4. " in a and a.endswith("？") for a in frame.answer
+            ]
             shares = {"right steps": str(compare.share(right)), "manner": str(compare.share(manner))}
             rows.append({"questions": name, "model": label} | shares)
     return table(rows)
