@@ -22,7 +22,7 @@ from filelock import Timeout
 from cookbook import data
 from cookbook.errors import DiskFull, say
 from cookbook.local.store import TERMINAL, Job, Store
-from cookbook.local.worker import NO_ROOM, lock_of
+from cookbook.local.worker import NO_ROOM, folder_of, lock_of
 
 CRASHES = 3
 TICK, RETRY, FULL_RETRY = 0.2, 5.0, 10.0  # seconds
@@ -38,6 +38,7 @@ class Supervisor:
         self._store, self._home, self._at_once = store, home, at_once
         self._stop = threading.Event()
         self._processes: dict[str, subprocess.Popen] = {}
+        self._left: set[str] = set()  # jobs that no process of ours trains and that may still have a folder
         self._not_before = 0.0  # where the disk was full: when to try again
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -72,6 +73,8 @@ class Supervisor:
             job = self._store.job(folder.name.split("-step_")[0])
             if folder.name not in known and (job is None or job.status in TERMINAL):
                 shutil.rmtree(folder, ignore_errors=True)
+            elif folder.parent.name == "jobs":
+                self._left.add(folder.name)
 
     def _tick(self) -> None:
         for job in self._store.jobs(("validating_files",)):
@@ -80,8 +83,16 @@ class Supervisor:
             if process.poll() is not None:
                 del self._processes[job_id]
                 self._ended(job_id, process.returncode)
+        self._tidy()
         if time.monotonic() >= self._not_before:
             self._start_next()
+
+    def _tidy(self) -> None:
+        """A job's process removes its folder at the job's end; where it was gone before (paused, then cancelled): here."""
+        for job in filter(None, map(self._store.job, self._left - self._processes.keys())):
+            if job.status in TERMINAL and not self._lives(job):
+                shutil.rmtree(folder_of(self._home, job.id), ignore_errors=True)
+                self._left.discard(job.id)
 
     def _validate(self, job: Job) -> None:
         for param in ("training_file", "validation_file"):
@@ -136,6 +147,7 @@ class Supervisor:
 
     def _ended(self, job_id: str, code: int) -> None:
         job = self._store.job(job_id)
+        self._left.add(job_id)
         _log.info(
             say("%s 的训练进程结束：%s，代码 %s", "the process of %s ended: %s, code %s"), job_id, job.status, code
         )

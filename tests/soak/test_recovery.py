@@ -83,10 +83,15 @@ def test_a_cancelled_job_stops_and_leaves_no_model(client, service, upload):
 
 
 def ended(job):
-    """Once its process is gone: the job, its events and what is left of it in the data folder."""
+    """Once its process is gone and the service had a moment to tidy up: what is left of it in the data folder."""
     psutil.wait_procs(workers(job), timeout=20)
     assert workers(job) == []
-    return list(home().glob(f"jobs/{job.id}")) + list(home().glob(f"models/{job.id}*"))
+    left = lambda: list(home().glob(f"jobs/{job.id}")) + list(home().glob(f"models/{job.id}*"))
+    for _ in range(50):
+        if not left():
+            break
+        time.sleep(0.1)
+    return left()
 
 
 def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_while_it_pauses(client, service, upload):
@@ -104,6 +109,16 @@ def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_wh
         assert ended(job) == [] and client.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
         with pytest.raises(openai.BadRequestError, match="cancelled"):
             client.fine_tuning.jobs.resume(job.id)
+
+
+def test_a_job_cancelled_long_after_its_process_paused_leaves_no_folder(client, service, upload):
+    job = launch(client, service.base_model, upload)
+    wait_for_step(client, job, 2)
+    client.fine_tuning.jobs.pause(job.id)
+    psutil.wait_procs(workers(job), timeout=20)
+    assert (home() / "jobs" / job.id).is_dir()  # its state: resume would go on from there
+    client.fine_tuning.jobs.cancel(job.id)
+    assert ended(job) == []
 
 
 def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
