@@ -4,7 +4,8 @@
 
 The loop is written out rather than taken from `transformers.Trainer` for two reasons: it must go on from any step after
 a crash or a pause with the same result (order, dropout and optimizer all follow from seed and step, and the state file
-is plain safetensors, never pickle), and on a tiny model the trainer's fixed cost a step is as large as the step.
+is plain safetensors, never pickle), and on a tiny model the trainer's fixed cost a step is as large as the step. For the
+same reason the LoRA layers themselves train by `lora.py`.
 
 Loss is taken on the assistant's tokens alone, their closing `<|im_end|>` included. Every linear layer of the body gets
 an adapter. The rate warms up over the first 5 % of the steps and then falls linearly to a tenth.
@@ -26,11 +27,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cookbook.errors import DataError, Diverged, say
-from cookbook.local import disk, models
+from cookbook.local import disk, lora, models
 
 WARM_UP, FINAL_RATE = 0.05, 0.1
 SAVE_EVERY = 30.0  # seconds between two states to resume from, at most
 STATE = "state.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW remembers of each weight
 
 
 @dataclass(frozen=True)
@@ -208,12 +210,13 @@ def train(
             task_type="CAUSAL_LM",
         ),
     )
+    lora.quicken(model)
     model.train()
     adapter = [p for p in model.parameters() if p.requires_grad]
     rate = hp["learning_rate"] * base.learning_rate_scale
     per_epoch = math.ceil(len(train_set) / hp["batch_size"])
     total = per_epoch * hp["n_epochs"]
-    optimizer = torch.optim.AdamW(adapter, lr=rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(adapter, lr=rate, weight_decay=0.0, fused=True)
 
     folder.mkdir(parents=True, exist_ok=True)
     done, seen, trained_tokens = _restore(model, optimizer, folder / STATE)
@@ -316,7 +319,7 @@ def _save_adapter(model, tokenizer, base: models.Base, folder: Path) -> Path:
 def _save_state(model, optimizer, path: Path, step: int, seen: int, trained_tokens: int) -> None:
     tensors = {f"adapter.{name}": value.contiguous() for name, value in get_peft_model_state_dict(model).items()}
     for i, p in enumerate(optimizer.param_groups[0]["params"]):
-        for name in ("exp_avg", "exp_avg_sq", "step"):
+        for name in MOMENTS:
             tensors[f"optimizer.{i}.{name}"] = optimizer.state[p][name]
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata={"step": str(step), "seen": str(seen), "trained_tokens": str(trained_tokens)})
@@ -330,8 +333,7 @@ def _restore(model, optimizer, path: Path) -> tuple[int, int, int]:
     tensors = load_file(path)
     set_peft_model_state_dict(model, {k[8:]: v for k, v in tensors.items() if k.startswith("adapter.")})
     for i, p in enumerate(optimizer.param_groups[0]["params"]):
-        moments = {name: tensors[f"optimizer.{i}.{name}"].to(p.device) for name in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[p] = moments | {"step": tensors[f"optimizer.{i}.step"]}
+        optimizer.state[p] = {name: tensors[f"optimizer.{i}.{name}"].to(p.device) for name in MOMENTS}
     with safe_open(path, "pt") as file:
         facts = file.metadata()
     return int(facts["step"]), int(facts["seen"]), int(facts["trained_tokens"])
