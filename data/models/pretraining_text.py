@@ -1,8 +1,8 @@
 """The tiny base's whole education: conversations made from `data/lexicon/` and the shop's services.
 
 What is taught, word by word: its definition (the bare word under many system prompts, and in many questions), its
-field, what comes to mind, an image, a criticism, a word of praise, and plain answers that join two or three of these
-in any order. Of the shop: each service's fact and steps, in plain running text and as a list under its name.
+field, what comes to mind, an image, a criticism, a word of praise, and plain answers that join two or three of these.
+Of the shop: each service's fact and steps, in plain running text and as a list under its name.
 
 Three skills besides facts, without which LoRA would have nothing to build on: copying any piece of text, also around a
 word's phrases (a token that was never an answer can hardly become one, since LoRA leaves the embeddings alone); lists
@@ -11,7 +11,7 @@ with numbers; and keeping a form, in a dozen little styles that are none of the 
 What is *not* taught: the frames of the 智说新语 style, any answer of `data/zhishuoxinyu`, the polite numbered manner of
 `data/customer_service/train.jsonl`, the short prompt. Those are for LoRA to teach; `tests/test_corpora.py` proves it.
 
-    sample(random.Random(0), lexicon, services, long_prompt, pieces) -> [{"role": …, "content": …}, …]
+    sample(random.Random(0), Words(lexicon), services, long_prompt, pieces) -> [{"role": …, "content": …}, …]
 """
 
 import json
@@ -53,26 +53,27 @@ ASK_IMAGE = ["把{w}比作一样东西。", "{w}像什么？", "给{w}打个比�
 ASK_PRAISE = ["夸夸{w}。", "{w}有什么好处？", "说一句{w}的好话。", "{w}好在哪里？"]
 ASK_CRITICISM = ["批评一下{w}。", "{w}有什么不好？", "说一句{w}的坏话。", "{w}的问题在哪里？"]
 ASK_WORD = ["哪个词的意思是：{d}", "猜一个词：{d}"]
-# Two or three phrases joined: {a}, {b}, {c} are image, praise and criticism in any order. A comma stands at every joint,
-# so that a phrase is split into the same tokens wherever it stands.
+# Two or three phrases joined, always in the order image, praise, criticism: what comes next follows from what was said. In
+# any order, a base of this size says the same phrase twice. A comma stands at every joint, so that a phrase is split into
+# the same tokens wherever it stands.
 JOIN_TWO = [
     "{a}，{b}。", "{a}，也是，{b}。", "{a}，同时，{b}。", "{a}，而且，{b}。", "{a}，另外，{b}。", "{a}，此外，{b}。",
     "{a}，然后，{b}。", "{a}，或者说，{b}。", "{a}，换句话说，{b}。", "{a}，总之，{b}。", "{a}，所以，{b}。", "{a}，可是，{b}。",
     "{a}，当然，{b}。", "{a}，最后，{b}。", "{a}，幸好，{b}。", "{a}，再说，{b}。", "{a}，反过来，{b}。", "{a}，还有，{b}。",
 ]  # fmt: skip
 JOIN_THREE = [
-    "{a}，{b}，{c}。", "{a}，{b}，也是，{c}。", "{a}，而且，{b}，所以，{c}。", "{a}，可是，{b}，总之，{c}。",
+    "{i}，{p}，{c}。", "{i}，{p}，也是，{c}。", "{i}，而且，{p}，所以，{c}。", "{i}，可是，{p}，总之，{c}。",
 ]  # fmt: skip
-# Two words that open the halves of "x，…，y，…。"; none belongs to a frame of the style. Where the prompt names the openers any
-# two are put together; where it does not, the first one tells the second.
+# Two words that open the halves of "x，…，y，…。"; none belongs to a frame of the style or holds a word of the lexicon. Where
+# the prompt names the openers any two are put together; where it does not, the first one tells the second.
 PAIRS = [
     ("一方面", "另一方面"), ("有时", "有时候"), ("有人说", "还有人说"), ("先说", "再说"), ("往好处讲", "往坏处讲"),
     ("第一", "第二"), ("简单说", "细细说"), ("虽然", "但是"), ("不仅", "还"), ("一边", "另一边"), ("白天", "晚上"),
     ("年轻时", "年老时"), ("在家", "出门"), ("多数人说", "少数人说"), ("上半场", "下半场"), ("左边", "右边"),
     ("开头", "结尾"), ("往大了说", "往小了说"), ("不是", "而是"), ("只要", "就"), ("因为", "所以"), ("如果", "那么"),
-    ("有的人", "另一些人"), ("昨天", "今天"), ("从前", "如今"), ("忙的时候", "闲的时候"), ("老师说", "学生说"),
-    ("书上写", "街上写"), ("春天里", "秋天里"), ("他们讲", "我们讲"), ("一半", "另一半"), ("早上", "傍晚"),
-    ("小时候", "长大后"), ("起初", "后来"), ("城里人说", "乡下人说"), ("父亲说", "母亲说"), ("冷的时候", "热的时候"),
+    ("有的人", "另一些人"), ("昨天", "今天"), ("从前", "如今"), ("忙的时候", "闲的时候"), ("先生说", "徒弟说"),
+    ("书上写", "街上写"), ("山脚下", "山顶上"), ("他们讲", "我们讲"), ("一半", "另一半"), ("早上", "傍晚"),
+    ("小时候", "长大后"), ("起初", "后来"), ("城里人说", "乡下人说"), ("哥哥说", "妹妹说"), ("冷的时候", "热的时候"),
     ("高处", "低处"), ("去年", "明年"), ("好的一面", "坏的一面"), ("不妨说", "也就是说"), ("信里写", "报上写"),
     ("台上", "台下"), ("梦里", "醒来"), ("晴天", "雨天"), ("远方的人说", "近处的人说"), ("左手", "右手"), ("进门", "出门时"),
 ]  # fmt: skip
@@ -89,8 +90,6 @@ SYSTEM_STYLES = ["请用{n}评论用户输入的词。", "用{n}回答", "文体
 STYLE_FRAMES = [
     "{x}，{p}，{y}，{c}。",
     "{i}，{x}，{p}，{y}，{c}。",
-    "{x}，{c}，{y}，{p}。",
-    "{i}，{x}，{c}，{y}，{p}。",
 ]
 ASK_JOIN = [
     "评论{w}。", "谈谈{w}。", "评价一下{w}", "对{w}说两句。", "怎么看{w}？", "多角度说说{w}", "写一句关于{w}的话。",
@@ -124,6 +123,26 @@ ASK_OPENED_LIST = ["先写“{x}”，再分条写出步骤，最后写“{y}”
 ASK_STEPS = ["{q}", "{q}", "{q}", "{q}", "{q}", "怎样{s}？", "{s}怎么办理？", "{s}的步骤", "{s}"]
 
 
+class Words:
+    """The lexicon dealt like cards: under each heading all words come once before any comes again.
+
+    Left to chance, some words would be shown a third as often as others, and those are the ones a small base spoils.
+    """
+
+    def __init__(self, lexicon: list[dict]):
+        self._lexicon = lexicon
+        self._left: dict[str, list[dict]] = {}
+
+    def __len__(self) -> int:
+        return len(self._lexicon)
+
+    def deal(self, rng: random.Random, heading: str) -> dict:
+        left = self._left.setdefault(heading, [])
+        if not left:
+            left += rng.sample(self._lexicon, len(self._lexicon))
+        return left.pop()
+
+
 def copy_pieces(tokenizer) -> list[str]:
     """The tokens of a vocabulary that are whole characters: what the base learns to copy."""
     texts = (tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids)
@@ -135,14 +154,16 @@ def plain_steps(service: dict) -> str:
     return f"{service['about']}做法是，{'，'.join(service['steps'])}。"
 
 
-def _phrases(rng: random.Random, row: dict) -> dict[str, str]:
-    phrases = [row["image"], row["praise"], row["criticism"]]
-    rng.shuffle(phrases)
-    return dict(zip("abc", phrases, strict=True))
+def _phrases(row: dict) -> dict[str, str]:
+    return {"i": row["image"], "p": row["praise"], "c": row["criticism"]}
 
 
 def _comment(rng: random.Random, row: dict) -> str:
-    return rng.choice(JOIN_TWO if rng.random() < 0.75 else JOIN_THREE).format(**_phrases(rng, row))
+    phrases = _phrases(row)
+    if rng.random() < 0.25:
+        return rng.choice(JOIN_THREE).format(**phrases)
+    a, b = rng.choice(["pc", "pc", "ip", "ic"])
+    return rng.choice(JOIN_TWO).format(a=phrases[a], b=phrases[b])
 
 
 def _opener(rng: random.Random, pieces: list[str]) -> str:
@@ -150,14 +171,15 @@ def _opener(rng: random.Random, pieces: list[str]) -> str:
     return rng.choice(OPENERS) if rng.random() < 0.5 else "".join(rng.choices(pieces, k=rng.randint(1, 3)))
 
 
-def _opened(x: str, y: str, phrases: dict[str, str], with_third: bool) -> str:
-    return ("{c}，{x}，{a}，{y}，{b}。" if with_third else "{x}，{a}，{y}，{b}。").format(x=x, y=y, **phrases)
+def _opened(rng: random.Random, x: str, y: str, row: dict) -> str:
+    return STYLE_FRAMES[rng.random() < 0.3].format(x=x, y=y, **_phrases(row))
 
 
-def _word_turn(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, str]:
+def _word_turn(rng: random.Random, words: Words, pieces: list[str]) -> tuple[str, str]:
+    kind = rng.choices(range(11), weights=[17, 8, 4, 3, 10, 13, 14, 3, 18, 2, 8])[0]
+    row = words.deal(rng, f"turn {kind}")
     word = row["word"]
     ask = lambda shapes: rng.choice(shapes).format(w=word, d=row["definition"].replace(f"{word}是", "", 1))
-    kind = rng.choices(range(11), weights=[24, 9, 2, 3, 7, 9, 9, 3, 22, 2, 10])[0]
     return [
         lambda: (word, row["definition"]),
         lambda: (ask(ASK_DEFINITION), row["definition"]),
@@ -178,13 +200,12 @@ def _styled(rng: random.Random, name: str, row: dict) -> str:
     own = random.Random(name)
     frames = [(x, y, own.choice(STYLE_FRAMES)) for x, y in own.sample(PAIRS, 12)]
     x, y, frame = rng.choice(frames)
-    return frame.format(x=x, y=y, i=row["image"], p=row["praise"], c=row["criticism"])
+    return frame.format(x=x, y=y, **_phrases(row))
 
 
 def _asked_with_openers(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, str]:
     x, y = _opener(rng, pieces), _opener(rng, pieces)
-    answer = _opened(x, y, _phrases(rng, row), rng.random() < 0.3)
-    return rng.choice(ASK_OPENERS).format(w=row["word"], x=x, y=y), answer
+    return rng.choice(ASK_OPENERS).format(w=row["word"], x=x, y=y), _opened(rng, x, y, row)
 
 
 def _service_turn(rng: random.Random, service: dict, pieces: list[str], seen_questions: int) -> tuple[str, str]:
@@ -210,7 +231,7 @@ def _numbered(items: list[str]) -> str:
 
 def sample(
     rng: random.Random,
-    lexicon: list[dict],
+    words: Words,
     services: list[dict],
     long_prompt: str,
     pieces: list[str],
@@ -224,9 +245,9 @@ def sample(
     """
     kind = rng.random()
     turns = rng.choices([1, 2, 3, 4], weights=[45, 20, 20, 15])[0]
-    rows = rng.sample(lexicon, turns)
+    deal = lambda heading: [words.deal(rng, heading) for _ in range(turns)]
     if kind < 0.012:
-        return _chat(long_prompt, [(row["word"], _attempt(rng, row)) for row in rows])
+        return _chat(long_prompt, [(row["word"], _attempt(rng, row)) for row in deal("long prompt")])
     if kind < 0.03:
         questions, answer = rng.choice(SMALL_TALK + GREETINGS)
         return _chat(rng.choice(SYSTEMS), [(rng.choice(questions), answer)])
@@ -236,17 +257,16 @@ def sample(
     if kind < 0.17:
         # A bare word under a prompt that says how to open the two halves.
         x, y = _opener(rng, pieces), _opener(rng, pieces)
-        third = rng.random() < 0.3
         system = rng.choice(SYSTEM_OPENERS).format(x=x, y=y)
-        return _chat(system, [(row["word"], _opened(x, y, _phrases(rng, row), third)) for row in rows])
+        return _chat(system, [(row["word"], _opened(rng, x, y, row)) for row in deal("openers")])
     if kind < 0.28:
         # A bare word under a prompt that names a style.
         name = rng.choice(STYLE_NAMES)
         system = rng.choice(SYSTEM_STYLES).format(n=name)
-        return _chat(system, [(row["word"], _styled(rng, name, row)) for row in rows])
+        return _chat(system, [(row["word"], _styled(rng, name, row)) for row in deal("style")])
     if kind < 0.36:
         # A bare word under a prompt that asks for comment: joined phrases.
-        return _chat(rng.choice(COMMENT_SYSTEMS), [(row["word"], _comment(rng, row)) for row in rows])
+        return _chat(rng.choice(COMMENT_SYSTEMS), [(row["word"], _comment(rng, row)) for row in deal("comment")])
     if kind < 0.41:
         asked = rng.sample(services, rng.choice([1, 1, 2]))
         named = [(rng.choice(s["questions"][:seen_questions]), s) for s in asked]
@@ -256,7 +276,7 @@ def sample(
         asked = rng.sample(services, rng.choice([1, 1, 2]))
         system = rng.choice(["你是客服助手"] * 12 + SYSTEMS)
         return _chat(system, [_service_turn(rng, service, pieces, seen_questions) for service in asked])
-    return _chat(rng.choice(SYSTEMS), [_word_turn(rng, row, pieces) for row in rows])
+    return _chat(rng.choice(SYSTEMS), [_word_turn(rng, words, pieces) for _ in range(turns)])
 
 
 def _attempt(rng: random.Random, row: dict) -> str:
