@@ -23,8 +23,12 @@ from cookbook import compare, connect, zhishuo
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA, shipped_rows
 
-
-ASKED = {"definition": "{w}是什么？", "image": "{w}像什么？", "praise": "{w}有什么好处？", "criticism": "{w}有什么不好？"}
+ASKED = {
+    "definition": "{w}是什么？",
+    "image": "{w}像什么？",
+    "praise": "{w}有什么好处？",
+    "criticism": "{w}有什么不好？",
+}
 
 
 def knowledge(client, base: str) -> str:
