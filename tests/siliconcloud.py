@@ -10,6 +10,7 @@ it. Not covered: files, batches, user info, rate limits that count by themselves
 """
 
 import json
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,7 +48,7 @@ class SiliconCloud:
         self.requests: list[dict] = []  # the bodies of the chat requests, refused ones too
         self.chunk_seconds = 0.0  # how long each chunk of a stream takes
         self.finish_reason = "eos"  # [A] besides stop, length, tool_calls
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
+        self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
         self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
 
     def __enter__(self):
@@ -64,6 +65,12 @@ class SiliconCloud:
         ids = tokens.encoding().encode_ordinary(self.answers.get(asked, f"这是测试服务器对“{asked}”的固定回答。"))
         limit = body.get("max_tokens") or 4096
         return ids[:limit], "length" if len(ids) > limit else self.finish_reason
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):  # a client may hang up; that is no error to print
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
