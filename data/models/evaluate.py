@@ -1,6 +1,6 @@
 """Measure the tiny base before and after tuning: the tables of its model card.
 
-    python data/models/evaluate.py                 the three presets, greedy and at temperature 0.7; about eight minutes
+    python data/models/evaluate.py                 the three presets, greedy and at temperature 0.7; about ten minutes
     python data/models/evaluate.py --presets standard
 
 Asks the base about every word of the lexicon, trains on the embedded service through the official client and asks the 60

@@ -64,8 +64,8 @@ JOIN_TWO = [
 JOIN_THREE = [
     "{i}，{p}，{c}。", "{i}，{p}，也是，{c}。", "{i}，而且，{p}，所以，{c}。", "{i}，可是，{p}，总之，{c}。",
 ]  # fmt: skip
-# Two words that open the halves of "x，…，y，…。"; none belongs to a frame of the style. Where
-# the prompt names the openers any two are put together; where it does not, the first one tells the second.
+# Two words that open the halves of "x，…，y，…。"; none belongs to a frame of the style. Where the prompt names the openers any
+# two are put together; where it does not, the first one tells the second.
 PAIRS = [
     ("一方面", "另一方面"), ("有时", "有时候"), ("有人说", "还有人说"), ("先说", "再说"), ("往好处讲", "往坏处讲"),
     ("第一", "第二"), ("简单说", "细细说"), ("虽然", "但是"), ("不仅", "还"), ("一边", "另一边"), ("白天", "晚上"),

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from cookbook import data, tokens
+from cookbook import data
 from cookbook.params import PRESETS
 from cookbook.paths import DATA
 
@@ -147,23 +147,20 @@ def main() -> None:
                 flush=True,
             )
     middle = lambda name, key: statistics.median(run[key] for run in found[name])
-    rows = parts()[0]
-    seen = sum(tokens.count(row["messages"]) for row in rows) * HP.n_epochs
-    answered = sum(tokens.count(row["messages"][-1]["content"]) + 1 for row in rows) * HP.n_epochs
+    ends = lambda name, key: [pick(run[key] for run in found[name]) for pick in (min, max)]
+    seen, learned = data.statistics(parts()[0])[["tokens", "trained_tokens"]].sum() * HP.n_epochs
     print("\n| what | whole job | its loop | tokens a second | valid_loss |\n| --- | --- | --- | --- | --- |")
     for name in found:
-        spread = lambda key, form: (
-            f"{min(r[key] for r in found[name]):{form}}–{max(r[key] for r in found[name]):{form}}"
-        )
+        (fast, slow), (low, high) = ends(name, "job"), ends(name, "loss")
         print(
-            f"| {name} | {middle(name, 'job'):.0f} s ({spread('job', '.0f')}) | {middle(name, 'loop'):.0f} s "
-            f"| {seen / middle(name, 'loop'):,.0f} | {middle(name, 'loss'):.3f} ({spread('loss', '.3f')}) |"
+            f"| {name} | {middle(name, 'job'):.0f} s ({fast:.0f}–{slow:.0f}) | {middle(name, 'loop'):.0f} s "
+            f"| {seen / middle(name, 'loop'):,.0f} | {middle(name, 'loss'):.3f} ({low:.3f}–{high:.3f}) |"
         )
     print(
         f"| TRL / ours | {middle('trl', 'job') / middle('ours', 'job'):.2f} | {middle('trl', 'loop') / middle('ours', 'loop'):.2f} | | |"
     )
     in_body, in_head = operations()
-    reached = (seen * in_body + answered * in_head) / middle("ours", "loop")
+    reached = (seen * in_body + learned * in_head) / middle("ours", "loop")
     peak = matrix_product_peak()
     print(f"\nmatrix products: {reached / 1e9:.1f} of {peak / 1e9:.0f} GFLOP/s, {reached / peak:.0%}")
 
