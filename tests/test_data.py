@@ -8,6 +8,7 @@ from transformers import AutoTokenizer
 
 from conftest import make_row
 from cookbook import data, tokens
+from cookbook.data import secrets
 from cookbook.data.similar import groups
 from cookbook.errors import DataError
 from cookbook.local.train import encode_all
@@ -216,6 +217,11 @@ def test_secrets_are_found_in_broken_rows_and_masked_in_every_excerpt(row):
     assert report.counts["warning", "secret"] == 2
     same = [row(assistant="我的号码是13800138001，请打。"), row(assistant="别打。")]
     assert "13800138001" not in str(report) + report._repr_html_() + data.check(same[::-1])._repr_html_()
+
+
+@given(st.text(), st.from_regex(secrets._PATTERN), st.text())
+def test_no_text_with_a_secret_is_passed_over_at_the_first_glance(before, found, after):
+    assert secrets._worth_a_look(before + found + after)
 
 
 @pytest.mark.parametrize("text", ["订单号 2138000000001", "999999199003071235", "价格@ 3", "sk-short"])

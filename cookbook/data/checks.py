@@ -7,14 +7,18 @@ Here: bytes -> lines -> one row -> its messages. What the rows say together is j
 """
 
 import codecs
+import errno
 import io
 import json
 import math
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from cookbook.data import judging, plain
 from cookbook.data.report import Report, around, place, visible
@@ -50,25 +54,30 @@ def check(
     return report
 
 
-def check_bytes(content: bytes, name: str, *, max_tokens: int | None = 4096, size: int | None = None) -> Report:
-    """The same for a file's content; `name` is what the reader called the file, `size` its bytes if more than given."""
+def check_bytes(content: bytes, name: str, *, max_tokens: int | None = 4096) -> Report:
+    """The same for a file's content; `name` is what the reader called the file."""
+    return _check_file(io.BytesIO(content), len(content), name, max_tokens)
+
+
+def _check_file(file: BinaryIO, size: int, name: str, max_tokens: int | None) -> Report:
     report = Report(visible(name))
     if not name.endswith(".jsonl"):
         zh, en = f"文件名 {name} 不以 .jsonl 结尾", f"the name {name} does not end in .jsonl"
         report.add(None, "file-suffix", zh, en)
-    size = max(len(content), size or 0)
     if size > MAX_BYTES:
         found = f"{size / 2**20:.2f} MB"
         report.add(None, "file-size", f"文件 {found}，上限 10 MB", f"the file has {found}, the limit is 10 MB")
         return report
-    if content.startswith(codecs.BOM_UTF8):
-        content = content[3:]
+    head = file.read(1000)
+    bom = head.startswith(codecs.BOM_UTF8)
+    if bom:
         report.add(1, "bom", "文件以 BOM 开头", "the file begins with a byte-order mark")
-    if _is_utf16(content):
+    if _is_utf16(head[3:] if bom else head):
         report.add(1, "encoding", "文件像是 UTF-16 编码，不是 UTF-8", "the file looks like UTF-16, not UTF-8")
         return report
+    file.seek(3 if bom else 0)
     kept = []
-    for number, found in _read(report, content):
+    for number, found in _read(report, file):
         if isinstance(found, str):
             found = _looked_at_closely(report, number, found)
         else:
@@ -103,22 +112,34 @@ def load(source: str | Path | Sequence[dict], *, max_tokens: int | None = 4096) 
     return report.rows
 
 
-def read_bytes(path: Path) -> tuple[bytes, int]:
-    """(at most `MAX_BYTES` + 1 bytes of the file, its size).
+@contextmanager
+def open_bounded(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """(the file, its size in bytes). Of what has no size before it is read, a pipe, at most `MAX_BYTES` + 1 are there.
 
     Raises:
-        OSError: it is no file, or may not be read.
+        OSError: it is no file, may not be read, or no file can have that name.
     """
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-        return content, max(len(content), os.fstat(file.fileno()).st_size)
+    try:
+        file = path.open("rb")
+    except ValueError as error:  # a NUL in the path
+        raise OSError(errno.EINVAL, str(error)) from error
+    with file:
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode) and found.st_size:
+            yield file, found.st_size
+        else:
+            content = file.read(MAX_BYTES + 1)
+            yield io.BytesIO(content), len(content)
 
 
-def lines_of(content: bytes) -> Iterator[bytes]:
+def lines_of(file: BinaryIO) -> Iterator[bytes]:
     """Lines, whatever ends them: JSON text holds no bare line end, so each of \\n, \\r\\n and \\r ends one."""
-    if b"\r" in content:
-        content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return (line.rstrip(b"\n") for line in io.BytesIO(content))
+    for line in file:
+        line = line.removesuffix(b"\n")
+        if b"\r" in line:
+            yield from line.removesuffix(b"\r").split(b"\r")
+        else:
+            yield line
 
 
 def _check_source(source: str | Path | Sequence[dict], max_tokens: int | None) -> Report:
@@ -132,13 +153,13 @@ def _check_source(source: str | Path | Sequence[dict], max_tokens: int | None) -
         return _judged(report, kept, max_tokens)
     path = Path(source)
     try:
-        content, size = read_bytes(path)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        with open_bounded(path) as (file, size):
+            return _check_file(file, size, path.name, max_tokens)
+    except OSError as error:
         report = Report(visible(path.name), readable=False)
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = error.strerror or str(error)
         report.add(None, "file-unreadable", f"读不了 {path.name}：{reason}", f"cannot read {path.name}: {reason}")
         return report
-    return check_bytes(content, path.name, max_tokens=max_tokens, size=size)
 
 
 def _judged(report: Report, kept: list[tuple[int, dict]], max_tokens: int | None) -> Report:
@@ -160,18 +181,18 @@ def count_rows(report: Report, rows: int) -> None:
         )
 
 
-def _is_utf16(content: bytes) -> bool:
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+def _is_utf16(head: bytes) -> bool:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
-    even, odd = content[0:1000:2], content[1:1000:2]  # JSON is mostly ASCII: every second byte is 0, the others are not
-    return len(odd) > 1 and (even.count(0) == 0) != (odd.count(0) == 0) and 3 * content[:1000].count(0) > len(odd)
+    even, odd = head[::2], head[1::2]  # JSON is mostly ASCII: every second byte is 0, the others are not
+    return len(odd) > 1 and (even.count(0) == 0) != (odd.count(0) == 0) and 3 * head.count(0) > len(odd)
 
 
-def _read(report: Report, content: bytes) -> Iterator[tuple[int, dict | str]]:
+def _read(report: Report, file: BinaryIO) -> Iterator[tuple[int, dict | str]]:
     """(number, row) of every usual line, (number, text) of every other that can be read. What is not UTF-8 is reported;
     GBK is read all the same, so that its other problems are found too."""
     gbk = []
-    for number, line in enumerate(lines_of(content), 1):
+    for number, line in enumerate(lines_of(file), 1):
         try:
             yield number, plain.parse(line) or line.decode("utf-8")
             continue

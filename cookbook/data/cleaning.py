@@ -1,6 +1,7 @@
 """Mend what is safe to mend, and say what was done, line by line. Content is never guessed, files are never changed."""
 
 import codecs
+import io
 import os
 import sys
 from collections import Counter
@@ -162,8 +163,8 @@ def clean(
 def _parsed(path: Path, encoding: str, changes: list[Change], left: Report) -> Iterator[tuple[int, dict]]:
     """(line, JSON object) of every line that is one; the others are reported in `left`."""
     try:
-        content, size = checks.read_bytes(path)
-        text = content.decode(encoding) if size <= checks.MAX_BYTES else None
+        with checks.open_bounded(path) as (file, size):
+            text = file.read().decode(encoding) if size <= checks.MAX_BYTES else None
     except (OSError, LookupError, ValueError) as error:
         raise DataError(
             say(
@@ -185,7 +186,7 @@ def _parsed(path: Path, encoding: str, changes: list[Change], left: Report) -> I
     ends = content.count(b"\r\n") or content.count(b"\r")
     if ends:
         done("line-ends", n=ends)
-    for number, line in enumerate(checks.lines_of(content), 1):
+    for number, line in enumerate(checks.lines_of(io.BytesIO(content)), 1):
         text = line.decode("utf-8", "surrogatepass")
         if not text.strip():
             done("blank-line", number)

@@ -103,9 +103,9 @@ def _system_prompts(report: Report, kept: Numbered) -> None:
 
 def _repeated_input(report: Report, number: int, messages: list[dict]) -> None:
     for i, (ask, reply) in enumerate(zip(messages, messages[1:], strict=False)):
-        word = ask["content"].strip()
-        at = reply["content"].find(word) if ask["role"] == "user" and 1 < len(word) <= 6 else -1
-        if at >= 0:
+        if ask["role"] != "user" or not 1 < len(word := ask["content"].strip()) <= 6:
+            continue
+        if (at := reply["content"].find(word)) >= 0:
             zh, en = f"回答里出现了输入的词“{word}”", f"the answer contains the input {word!r}"
             excerpt = partial(around, reply["content"], at, at + len(word))
             report.add(number, "answer-repeats-input", zh, en, index=i + 1, excerpt=excerpt)

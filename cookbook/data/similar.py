@@ -135,7 +135,10 @@ def _shared(sketches: np.ndarray) -> list[tuple[list[int], list[int]]]:
     _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
     which = which.reshape(len(sketches), 2, BINS // BAND)
     several = counts[which] > 1
-    return [tuple(row[i][some[i]].tolist() for i in (0, 1)) for row, some in zip(which, several, strict=True)]
+    shared = [([], [])] * len(sketches)
+    for i in np.flatnonzero(several.any(axis=(1, 2))):  # few, as a rule
+        shared[i] = tuple(row[some].tolist() for row, some in zip(which[i], several[i], strict=True))
+    return shared
 
 
 def _sides(rows: Sequence[dict]) -> list[str]:
