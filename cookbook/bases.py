@@ -84,19 +84,18 @@ def from_config(config: dict, **more) -> Facts:
 def _configured(base_model: str) -> Facts:
     if base_model in _PUBLISHED:
         return from_config(dict(zip(_KEYS, _PUBLISHED[base_model], strict=True)))
-    for path in (DATA / "models").glob("*/cookbook.json"):
-        card = json.loads(path.read_text(encoding="utf-8"))
-        if card["id"] == base_model:
-            return from_config(_config(path.parent), learning_rate_scale=card["learning_rate_scale"])
     chosen = Path(os.environ.get("COOKBOOK_BASE_MODEL", "")).expanduser()
-    if chosen.name == base_model and (chosen / "config.json").is_file():
-        config = _config(chosen)
-        return from_config(config) if config.get("model_type") == "qwen2" else Facts()
-    return Facts()
+    folders = {_read(card)["id"]: card.parent for card in DATA.glob("models/*/cookbook.json")} | {chosen.name: chosen}
+    if base_model not in folders:
+        return Facts()
+    config, card = (_read(folders[base_model] / name) for name in ("config.json", "cookbook.json"))
+    if config.get("model_type") != "qwen2":
+        return Facts()
+    return from_config(config, learning_rate_scale=card.get("learning_rate_scale", 1.0))
 
 
-def _config(folder: Path) -> dict:
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _measured(client, job, known: Facts) -> Facts:

@@ -1,3 +1,4 @@
+import shutil
 import time
 
 import pytest
@@ -30,12 +31,19 @@ def test_weights_are_counted_as_peft_counts_them():
         tuned = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
     trained = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
     assert (known.parameters, known.trained(16)) == (parameters, trained)
-    assert known.learning_rate_scale == 50 and known.tokens_per_second is None
+    assert known.learning_rate_scale == 40 and known.tokens_per_second is None
 
 
 def test_a_base_by_folder_is_read_from_its_configuration(monkeypatch, small_base):
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", small_base.source)
     assert bases.facts("small").share(8) > bases.facts("small").share(4) > 0
+    assert bases.facts("small").learning_rate_scale == 1
+
+
+def test_a_rebuilt_base_brings_its_own_learning_rate_scale(monkeypatch, tmp_path):
+    copy = shutil.copytree(DATA / "models" / "tiny-zh", tmp_path / "mine")
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(copy))
+    assert bases.facts("mine") == bases.facts(TINY)
 
 
 def test_nothing_is_made_up_for_a_base_that_is_not_known():

@@ -2,7 +2,7 @@
 
 The tiny base lies in `data/models/`; any other Qwen2.5-style checkpoint comes by folder or hub name through
 `COOKBOOK_BASE_MODEL`. A base may carry a learning-rate scale: the guide's 0.0001 is meant for billions of parameters,
-the tiny base needs fifty times as much to learn the same in the same number of steps. The scale is applied inside,
+the tiny base needs forty times as much to learn the same in the same number of steps. The scale is applied inside,
 and every plan and event shows the rate that is really used.
 
 Only `load` and `load_tuned` need torch, and import it themselves.
@@ -31,12 +31,11 @@ class Base:
 
 def bases() -> list[Base]:
     """The base to use first, then the others."""
-    found = [_tiny(folder) for folder in sorted((DATA / "models").glob("*/cookbook.json"))]
+    found = []
     if chosen := os.environ.get("COOKBOOK_BASE_MODEL"):
         folder = Path(chosen).expanduser()
-        name = folder.name if folder.is_dir() else chosen
-        found.insert(0, Base(name, str(folder.resolve()) if folder.is_dir() else chosen))
-    return found
+        found.append(_in_folder(folder.resolve(), name=folder.name) if folder.is_dir() else Base(chosen, chosen))
+    return found + [_in_folder(card.parent) for card in sorted((DATA / "models").glob("*/cookbook.json"))]
 
 
 def find(base_id: str) -> Base:
@@ -56,9 +55,11 @@ def find(base_id: str) -> Base:
     )
 
 
-def _tiny(card: Path) -> Base:
-    facts = json.loads(card.read_text(encoding="utf-8"))
-    return Base(facts["id"], str(card.parent), facts["learning_rate_scale"])
+def _in_folder(folder: Path, name: str | None = None) -> Base:
+    """With what its cookbook.json says, as `data/models/make_tiny_base.py` writes one."""
+    card = folder / "cookbook.json"
+    facts = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    return Base(name or facts["id"], str(folder), facts.get("learning_rate_scale", 1.0))
 
 
 def load(base: Base):
