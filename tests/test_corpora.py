@@ -13,7 +13,7 @@ from cookbook.paths import DATA, shipped_rows
 
 sys.path[:0] = [str(DATA / "models"), str(DATA / "zhishuoxinyu")]
 from compose import FRAMES  # noqa: E402
-from pretraining_text import copy_pieces, plain_steps, sample  # noqa: E402
+from pretraining_text import Words, copy_pieces, plain_steps, sample  # noqa: E402
 
 ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 
@@ -21,10 +21,10 @@ ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 @pytest.fixture(scope="module")
 def pretraining():
     """20,000 conversations: each shape of each word many times over."""
-    rng, lexicon = random.Random(0), shipped_rows("lexicon/lexicon.jsonl")
+    rng, words = random.Random(0), Words(shipped_rows("lexicon/lexicon.jsonl"))
     services = shipped_rows("customer_service/services.jsonl")
     pieces = copy_pieces(AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh"))
-    return [sample(rng, lexicon, services, zhishuo.LONG_PROMPT, pieces) for _ in range(20_000)]
+    return [sample(rng, words, services, zhishuo.LONG_PROMPT, pieces) for _ in range(20_000)]
 
 
 def pairs(name):
