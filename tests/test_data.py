@@ -221,7 +221,7 @@ def test_secrets_are_found_in_broken_rows_and_masked_in_every_excerpt(row):
 
 @given(st.text(), st.from_regex(secrets._PATTERN), st.text())
 def test_no_text_with_a_secret_is_passed_over_at_the_first_glance(before, found, after):
-    assert secrets._worth_a_look(before + found + after)
+    assert secrets.may_hold_secrets(before + found + after)
 
 
 @pytest.mark.parametrize("text", ["订单号 2138000000001", "999999199003071235", "价格@ 3", "sk-short"])

@@ -27,6 +27,7 @@ from cookbook.errors import DataError, say
 MAX_BYTES = 10 * 1024 * 1024
 MAX_ROWS = 1000
 ADVISED_ROWS = 100
+BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
 ROLES = ("system", "user", "assistant")
 
 
@@ -120,7 +121,7 @@ def open_bounded(path: Path) -> Iterator[tuple[BinaryIO, int]]:
         OSError: it is no file, may not be read, or no file can have that name.
     """
     try:
-        file = path.open("rb")
+        file = path.open("rb", buffering=BUFFER)
     except ValueError as error:  # a NUL in the path
         raise OSError(errno.EINVAL, str(error)) from error
     with file:

@@ -11,12 +11,13 @@ from functools import partial
 from cookbook import tokens
 from cookbook.data.report import Report, around
 from cookbook.data.rows import row_key
-from cookbook.data.secrets import find_secrets
+from cookbook.data.secrets import find_secrets, may_hold_secrets
 
 Numbered = list[tuple[int, dict]]
 
 UNIFORM = 0.95  # a habit that this share of the answers keeps is the file's habit
 FEW = 20  # with fewer answers there is no habit to speak of
+TOGETHER = 50  # rows looked over for secrets at once
 
 
 def judge(report: Report, kept: Numbered, max_tokens: int | None) -> None:
@@ -28,13 +29,22 @@ def judge(report: Report, kept: Numbered, max_tokens: int | None) -> None:
     for number, row in kept:
         _repeated_input(report, number, row["messages"])
         for i, message in enumerate(row["messages"]):
-            secrets(report, number, i, message["content"])
             if message["role"] == "assistant":
                 answers.append((number, i, message["content"].strip()))
+    _secrets(report, kept)
     if len(answers) >= FEW:
         _style(report, answers)
     if max_tokens is not None:
         lengths(report, kept, max_tokens)
+
+
+def _secrets(report: Report, kept: Numbered) -> None:
+    for start in range(0, len(kept), TOGETHER):
+        some = kept[start : start + TOGETHER]
+        if may_hold_secrets("\0".join([m["content"] for _, row in some for m in row["messages"]])):
+            for number, row in some:
+                for i, message in enumerate(row["messages"]):
+                    secrets(report, number, i, message["content"])
 
 
 def secrets(report: Report, number: int, index: int | None, text: str) -> None:

@@ -28,7 +28,7 @@ _WEIGHTS = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
 
 def find_secrets(text: str) -> Iterator[tuple[tuple[str, str], int, int]]:
     """((kind in Chinese, in English), start, end) of each, in order."""
-    if not _worth_a_look(text):
+    if not may_hold_secrets(text):
         return
     for match in _PATTERN.finditer(text):
         kind, (start, end) = match.lastgroup, match.span()
@@ -46,7 +46,7 @@ def find_secrets(text: str) -> Iterator[tuple[tuple[str, str], int, int]]:
         yield KINDS[kind], start, end
 
 
-def _worth_a_look(text: str) -> bool:
+def may_hold_secrets(text: str) -> bool:
     """Whether the text's ASCII characters, of which every match is made, hold what every match holds. Most texts do not,
     and a Chinese one has few of them to look at."""
     few = text.encode("ascii", "ignore")

@@ -33,16 +33,15 @@ class Index:
     def __init__(self, rows: Sequence[dict]):
         self._rows = rows
         self._sketches = np.concatenate([_sketches(rows[i : i + BATCH]) for i in range(0, len(rows), BATCH) or [0]])
-        shared = _shared(self._sketches)
-        self._keys = [[*both, *question] for both, question in shared]
-        # Alike rows share 19 of 24 places of what both sides say, so at least three bands of it.
-        self._both = [frozenset(both) for both, _ in shared]
+        self._both, self._question = _shared(self._sketches)
         self._places: dict[int, list[int]] = {}
         self._sets: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def add(self, i: int) -> None:
         """Remember row `i`."""
-        for key in self._keys[i]:
+        if not self._both[i]:  # nothing is near to it
+            return
+        for key in (*self._both[i], *self._question[i]):
             places = self._places.setdefault(key, [])
             places.append(i)
             del places[:-PLACES]
@@ -50,8 +49,12 @@ class Index:
     def find(self, i: int) -> list[int]:
         """The remembered rows that are nearly the same as row `i`, in order."""
         both = self._both[i]
-        found = {j for key in self._keys[i] for j in self._places.get(key, ())}
-        near = sorted(j for j in found if not both.isdisjoint(self._both[j]))
+        if not both:
+            return []
+        found = {j for key in both for j in self._places.get(key, ())}
+        # A band that many rows share remembers but the last of them; the question may lead to the others.
+        asked = {j for key in self._question[i] for j in self._places.get(key, ())} - found
+        near = sorted(found | {j for j in asked if not both.isdisjoint(self._both[j])})
         if not near:
             return near
         equal = np.count_nonzero(self._sketches[near] == self._sketches[i], axis=2)
@@ -124,9 +127,10 @@ def _sketches(rows: Sequence[dict]) -> np.ndarray:
     return sketches
 
 
-def _shared(sketches: np.ndarray) -> list[tuple[list[int], list[int]]]:
-    """The bands of each row's two sketches, as numbers that are equal where bands are; those that no other row has are
-    left out."""
+def _shared(sketches: np.ndarray) -> tuple[list[frozenset[int]], list[list[int]]]:
+    """The bands of what both sides of a row say, and of its question, as numbers that are equal where bands are. Those that
+    no other row has are left out; so is the question where nothing is left of both: alike rows share 19 of 24 places of
+    what both say, so at least three bands of it."""
     bands = sketches.reshape(len(sketches), 2 * BINS // BAND, BAND).astype(np.uint64)
     keys = np.arange(bands.shape[1], dtype=np.uint64)
     for place in range(BAND):
@@ -135,10 +139,10 @@ def _shared(sketches: np.ndarray) -> list[tuple[list[int], list[int]]]:
     _, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
     which = which.reshape(len(sketches), 2, BINS // BAND)
     several = counts[which] > 1
-    shared = [([], [])] * len(sketches)
-    for i in np.flatnonzero(several.any(axis=(1, 2))):  # few, as a rule
-        shared[i] = tuple(row[some].tolist() for row, some in zip(which[i], several[i], strict=True))
-    return shared
+    both, question = [frozenset()] * len(sketches), [[]] * len(sketches)
+    for i in np.flatnonzero(several[:, 0].any(axis=1)):  # few, as a rule
+        both[i], question[i] = frozenset(which[i, 0, several[i, 0]].tolist()), which[i, 1, several[i, 1]].tolist()
+    return both, question
 
 
 def _sides(rows: Sequence[dict]) -> list[str]:
