@@ -1,7 +1,7 @@
-"""Chat, side by side with `transformers serve`:  python tests/bench/chat.py [--repeats 3]
+"""Chat, side by side with `transformers serve` and llama.cpp:  python tests/bench/chat.py [--repeats 3]
 
 The same weights (the tiny base, float32), the same requests over HTTP through the `openai` client, streamed, greedy, at
-most 40 tokens each: customer-service questions, whose answers are long enough. One client, then 16 at once; the three
+most 40 tokens each: customer-service questions, whose answers are long enough. One client, then 16 at once; the four
 servers run side by side, idle but for the one whose turn it is, and take turns. Tokens are counted by `cookbook.tokens`
 in the text that came, so that all are counted alike.
 
@@ -28,6 +28,7 @@ from cookbook.paths import DATA, shipped_rows
 
 BASE = DATA / "models" / "tiny-zh"
 SERVE = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu", "--dtype", "float32"]
+LLAMA_CPP = [sys.executable, str(Path(__file__).with_name("llama_cpp.py"))]
 
 
 def questions(n: int) -> list[str]:
@@ -40,12 +41,20 @@ def free_port() -> int:
         return s.getsockname()[1]
 
 
-@contextlib.contextmanager
-def served(*options: str):
-    """A `transformers serve` process on the base's folder."""
+def transformers_serve(*options: str):
     port = free_port()
+    return running([*SERVE, "--port", str(port), *options, str(BASE)], port)
+
+
+def llama_cpp():
+    port = free_port()
+    return running([*LLAMA_CPP, str(BASE), str(port)], port)
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int):
+    """(client, model) of a server with the base, in a process of its own."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    command = [*SERVE, "--port", str(port), *options, str(BASE)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0), str(BASE)
@@ -104,8 +113,9 @@ def main() -> None:
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:
         servers = {
-            "transformers serve": stack.enter_context(served()),
-            "transformers serve --continuous-batching": stack.enter_context(served("--continuous-batching")),
+            "transformers serve": stack.enter_context(transformers_serve()),
+            "transformers serve --continuous-batching": stack.enter_context(transformers_serve("--continuous-batching")),
+            "llama.cpp": stack.enter_context(llama_cpp()),
             "ours": stack.enter_context(ours()),
         }
         for client, model in servers.values():
