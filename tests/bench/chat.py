@@ -114,7 +114,9 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         servers = {
             "transformers serve": stack.enter_context(transformers_serve()),
-            "transformers serve --continuous-batching": stack.enter_context(transformers_serve("--continuous-batching")),
+            "transformers serve --continuous-batching": stack.enter_context(
+                transformers_serve("--continuous-batching")
+            ),
             "llama.cpp": stack.enter_context(llama_cpp()),
             "ours": stack.enter_context(ours()),
         }
