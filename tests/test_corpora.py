@@ -1,7 +1,6 @@
 """Every corpus keeps its own rules, and the tiny base was not taught what LoRA is to teach."""
 
 import random
-import re
 import sys
 from collections import Counter
 
@@ -10,9 +9,9 @@ from transformers import AutoTokenizer
 
 from cookbook import data, zhishuo
 from cookbook.paths import DATA, shipped_rows
+from cookbook.zhishuo import frames
 
-sys.path[:0] = [str(DATA / "models"), str(DATA / "zhishuoxinyu")]
-from compose import FRAMES  # noqa: E402
+sys.path[:0] = [str(DATA / "models")]
 from pretraining_text import Words, copy_pieces, plain_steps, sample  # noqa: E402
 
 ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
@@ -51,12 +50,11 @@ def test_no_evaluation_word_is_in_a_training_row(name):
     assert not {w for w, _ in pairs(name)} & set(words)
 
 
-def test_no_frame_makes_up_more_than_a_tenth():
-    counts = Counter(
-        next(i for i, f in enumerate(FRAMES) if re.fullmatch(re.sub(r"\{\w\}", ".+", f), a))
-        for _, a in pairs("train_tiny.jsonl")
-    )
-    assert max(counts.values()) <= len(pairs("train_tiny.jsonl")) / 10
+def test_every_row_keeps_the_frame_of_its_image_and_no_frame_makes_up_more_than_a_tenth():
+    sentences = [a for _, a in pairs("train_tiny.jsonl")]
+    assert all(map(zhishuo.framed, sentences))
+    counts = Counter(frames.turn(sentence) for sentence in sentences)
+    assert len(counts) == 14 and max(counts.values()) <= len(sentences) / 10
 
 
 def test_the_tiny_base_never_saw_an_answer_of_the_corpora(pretraining):
@@ -69,7 +67,7 @@ def test_the_tiny_base_never_saw_an_answer_of_the_corpora(pretraining):
 def test_the_tiny_base_never_saw_the_short_prompt_or_a_frame(pretraining):
     texts = {m["content"] for c in pretraining for m in c}
     assert not [t for t in texts if zhishuo.SHORT_PROMPT.rstrip("。") in t]
-    words = {part for f in FRAMES for part in re.split(r"\{\w\}|[，。]", f) if len(part) >= 2}
+    words = {opener for turn in [*frames.TURNS.values(), frames.OTHERWISE] for opener in turn}
     phrases = {
         row[k] for row in shipped_rows("lexicon/lexicon.jsonl") for k in ("image", "praise", "criticism", "definition")
     }

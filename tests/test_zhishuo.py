@@ -122,6 +122,24 @@ def test_a_column_that_says_one_thing_is_uniform_and_not_distinct():
     assert str(zhishuo.summary(table.reset_index())["same"]["distinct"]).startswith("50%")
 
 
+@pytest.mark.parametrize(
+    "sentence, kept",
+    [
+        ("一位绑在腕上的管家，人前，替人守着时辰，人后，催得人停不下来。", True),
+        ("一位绑在腕上的管家，人前，替人守着时辰，有始有终，人后，催得人停不下来，还要人谢。", True),
+        ("一位绑在腕上的管家，远远看，替人守着时辰，凑近了，催得人停不下来。", False),  # of another measure word
+        ("一位绑在腕上的管家，人前，替人守着时辰，凑近了，催得人停不下来。", False),
+        ("一盏不肯熄灭的台灯，名义上，照亮夜路，其实呢，照着加班。", True),  # a measure word without a frame of its own
+        ("一盏不肯熄灭的台灯，人前，照亮夜路，人后，照着加班。", False),
+        ("人前，替人守着时辰，人后，催得人停不下来。", False),
+        ("一位(绑在腕上的管家，人前", False),
+        ("", False),
+    ],
+)
+def test_a_sentence_is_framed_when_it_turns_as_its_image_asks(sentence, kept):
+    assert zhishuo.framed(sentence) is kept
+
+
 def test_fluency_is_the_share_of_runs_that_were_read_before():
     known = "看上去，十年寒窗换一日满街花香，走近了，题名那天便把本事用尽了。"
     assert zhishuo.fluency([known]) == 1 and zhishuo.fluency(["它把它说，却把它却把。"]) == 0

@@ -9,6 +9,7 @@ relevance are for readers to judge.
 """
 
 from cookbook.zhishuo.claims import claims
+from cookbook.zhishuo.frames import framed
 from cookbook.zhishuo.measuring import fluency, foreign, measure, relevant, stutters, summary
 from cookbook.zhishuo.scoring import Rule, broken, is_json, rules, score, unwrap
 from cookbook.zhishuo.texts import (
@@ -35,6 +36,7 @@ __all__ = [
     "eval_words",
     "fluency",
     "foreign",
+    "framed",
     "is_json",
     "measure",
     "prompt_examples",

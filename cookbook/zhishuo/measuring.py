@@ -1,7 +1,7 @@
 """What can be counted of answers beyond their form, and how a whole column did.
 
-`relevant`, `foreign` and `fluency` compare with the lexicon that the tiny base was taught: made for it alone. A large
-model says good things that no lexicon foresees; there a judge is to be asked.
+`relevant`, `foreign` and `fluency` compare with the lexicon that the tiny base was taught, `framed` with the frames of its
+training file: made for it alone. A large model says good things that no lexicon foresees; there a judge is to be asked.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from cookbook.compare.measures import likeness, longest_shared_run, share
+from cookbook.zhishuo.frames import framed
 from cookbook.zhishuo.scoring import broken, is_json, score, unwrap
 from cookbook.zhishuo.texts import corpus, lexicon, prompt_examples
 
@@ -65,7 +66,7 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
     """`answers` (column, input, answer …) with one column a measure, for each answer by itself.
 
     Columns: `sentence` (taken out of JSON), `broken`; `form` (every rule kept), `json`, `relevant`, `foreign`, `fluent`,
-    `stutters`, `characters`, and `deviation`, how far they are from the column's median; `uniform`, likeness to the other answers of
+    `stutters`, `framed` (the frame that its image asks for), `characters`, and `deviation`, how far they are from the column's median; `uniform`, likeness to the other answers of
     its column; `likeness`, to `held_out`; `copied`, the whole sentence stands in `trained`, `shared_run`, how much of it
     in one piece does, and `from_prompt`, it stands among the long prompt's examples. A request that failed is left out.
 
@@ -86,6 +87,7 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
         foreign=[foreign(word, t) for (word, _), t in zip(pairs, text, strict=True)],
         fluent=[fluency([t]) for t in text],
         stutters=list(map(stutters, text)),
+        framed=list(map(framed, text)),
         characters=list(map(len, text)),
         likeness=likeness(text, held_out),
         copied=[t in known for t in text],
@@ -108,7 +110,7 @@ def summary(measured):
 
     lines = {}
     for name, part in measured.groupby("column", sort=False):
-        flags = ("form", "json", "relevant", "foreign", "stutters", "copied", "from_prompt")
+        flags = ("form", "json", "relevant", "framed", "foreign", "stutters", "copied", "from_prompt")
         shares = {key: share(part[key]) for key in flags}
         low, middle, high = part.characters.quantile([0.25, 0.5, 0.75])
         lines[name] = {"n": len(part)} | shares

@@ -9,7 +9,8 @@ in no training row. All figures together, because one alone proves nothing: garb
 
     form      every rule of the long prompt is kept
     relevant  six characters in a row, or a whole phrase, of what the lexicon says of this very word
-    foreign   the same of another word
+    framed    the frame is whole, and the one that the measure word of the image asks for
+    foreign   the same as `relevant`, of another word
     fluent    share of the answers' four-character runs that stand in the lexicon or the training file
     distinct  share of different answers; copied: whole answers of the training file
 """
@@ -25,6 +26,7 @@ from cookbook.paths import DATA, shipped_rows
 
 ASKED = {
     "definition": "{w}是什么？",
+    "field": "{w}属于哪个领域？",
     "image": "{w}像什么？",
     "praise": "{w}有什么好处？",
     "criticism": "{w}有什么不好？",
@@ -35,7 +37,8 @@ def knowledge(client, base: str) -> str:
     """What the base says, greedily, of every word of the lexicon: how often is it exactly what stands there."""
     lexicon, rows = shipped_rows("lexicon/lexicon.jsonl"), []
     for part, shape in ASKED.items():
-        entries = {shape.format(w=row["word"]): row[part].rstrip("。") + "。" for row in lexicon}
+        said = lambda row: f"{row['word']}属于{row['field']}" if part == "field" else row[part].rstrip("。")
+        entries = {shape.format(w=row["word"]): said(row) + "。" for row in lexicon}
         frame = compare.ask(client, {part: (base, "你是智能助手")}, list(entries), max_tokens=64)
         right = [answer == entries[question] for question, answer in zip(frame.input, frame.answer, strict=True)]
         rows.append({"asked for": part, "in these words": shape, "word for word": compare.share(right)})
@@ -45,7 +48,7 @@ def knowledge(client, base: str) -> str:
 def figures(part) -> dict[str, str]:
     """One row of the card's table from one column of `zhishuo.measure`."""
     n = len(part)
-    return {name: str(compare.share(part[name])) for name in ("form", "relevant", "foreign")} | {
+    return {name: str(compare.share(part[name])) for name in ("form", "relevant", "framed", "foreign")} | {
         "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
         "stutter": f"{part.stutters.sum()}/{n}",
         "distinct": f"{part.sentence.nunique() / n:.0%}",
