@@ -13,6 +13,11 @@ def test_importing_the_package_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
 
 
+def test_the_service_starts_without_what_takes_long_to_load():
+    code = "import sys, cookbook.local.__main__; print([m for m in ('torch', 'transformers', 'openai', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("part", ["data", "params", "jobs", "compare", "zhishuo", "tokens", "panel"])
 def test_no_part_but_connection_knows_the_embedded_service(part):
     code = f"import sys, cookbook.{part}; print([m for m in sys.modules if m.startswith('cookbook.local') or m == 'torch'])"

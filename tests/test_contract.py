@@ -181,13 +181,14 @@ def try_methods(home: Path) -> dict[str, tuple[str, str]]:
     app, store = make(home)
     found = {}
     with TestClient(app) as http:
-        plain = openai.OpenAI(base_url="http://testserver/v1", api_key="test", max_retries=0, http_client=http)
+        options = {"base_url": "http://testserver/v1", "api_key": "test", "max_retries": 0}
+        options["_strict_response_validation"] = True  # what does not fit the client's own types is an error
+        plain = openai.OpenAI(http_client=http, **options)
         for method in methods():
             sync = outcome(lambda: read(plain, method, arguments(fresh_ids(store))[method]))
 
             async def once(method=method):
                 over = AsyncClient(transport=ASGITransport(app=app))
-                options = {"base_url": "http://testserver/v1", "api_key": "test", "max_retries": 0}
                 async with openai.AsyncOpenAI(http_client=over, **options) as client:
                     await walk(client, method, arguments(fresh_ids(store))[method])
 

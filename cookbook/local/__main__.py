@@ -39,20 +39,18 @@ log = logging.getLogger("cookbook")
 class _Chat:
     """The chat engine behind a door: torch is loaded in the background while the service already answers."""
 
-    def __init__(self, warm: list[models.Base]):
+    def __init__(self):
         self._ready = threading.Event()
-        self._warm = warm
-        threading.Thread(target=self._load, name="chat-loader", daemon=True).start()
 
-    def _load(self) -> None:
+    def load(self, warm: models.Base) -> None:
+        """Get torch, and have `warm` ready before anybody asks for it."""
         from cookbook.local import chat
 
         self._module, self._engine = chat, chat.Engine()
         self._engine.start()
         self._ready.set()
-        for base in self._warm:
-            hello = [{"role": "user", "content": "你好"}]
-            self._engine.submit(chat.Request(base, None, hello, max_tokens=1), lambda piece: None)
+        hello = [{"role": "user", "content": "你好"}]
+        self._engine.submit(chat.Request(warm, None, hello, max_tokens=1), lambda piece: None)
 
     def submit(self, base, adapter, body: ChatBody, on_piece) -> "_Pending":
         pending = _Pending()
@@ -181,7 +179,7 @@ def _run(home: Path, listener: socket.socket, api_key: str, jobs: int, idle: flo
     store = Store(home / "service.db")
     bases = models.bases()
     supervisor = Supervisor(store, home, jobs)
-    chat = _Chat(bases[:1])
+    chat = _Chat()
     app = make_app(store, home=home, bases=bases, submit=chat.submit, api_key=api_key, loopback=loopback)
     # A stream that never ends must not keep a stopped service alive.
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5))
@@ -195,6 +193,7 @@ def _run(home: Path, listener: socket.socket, api_key: str, jobs: int, idle: flo
     ).start()
     _write_private(address, {"base_url": url, "api_key": api_key, "pid": os.getpid(), "base_model": bases[0].id})
     log.info(say("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home)
+    threading.Thread(target=chat.load, args=bases[:1], name="chat-loader", daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:

@@ -1,8 +1,8 @@
 """The HTTP face of the embedded service: OpenAI's routes for files, fine-tuning, models and chat.
 
-Contract: the unmodified `openai` client (docs/api.md has the table of its methods). Answers are built with that
-package's own types; errors are `{"error": {"message", "type", "param", "code"}}`; what is not supported is refused by
-name with 400. Every route but `/health` wants the bearer token. `/openapi.json` describes every answer there is.
+Contract: the unmodified `openai` client (docs/api.md has the table of its methods), whose own types every answer fits;
+errors are `{"error": {"message", "type", "param", "code"}}`; what is not supported is refused by name with 400. Every
+route but `/health` wants the bearer token. `/openapi.json` describes every answer there is.
 
     make_app(store, home=…, bases=…, submit=…, api_key=…)
 """
@@ -17,11 +17,12 @@ from starlette.exceptions import HTTPException
 from cookbook import __version__
 from cookbook.errors import say
 from cookbook.local import disk
+from cookbook.local.answers import Health
 from cookbook.local.guard import Activity, Guard
 from cookbook.local.models import Base
 from cookbook.local.routes import chat, files, jobs, models
 from cookbook.local.store import Store
-from cookbook.local.wire import ErrorAnswer, Health, Refusal, error, refused
+from cookbook.local.wire import ErrorAnswer, Refusal, error, refused
 
 MEANING = {
     400: "Refused: the request is not valid, or asks for what this service does not do; `param` names the part",

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from cookbook.errors import say
 from cookbook.local import limits
+from cookbook.local.answers import ChatCompletion, Choice, usage_of
 from cookbook.local.models import Base
 from cookbook.local.routes.models import tuned_model
 from cookbook.local.store import Store, new_id
-from cookbook.local.wire import ChatBody, Refusal, error_body, usage_of
+from cookbook.local.wire import ChatBody, Refusal, error_body
 
 STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}
 EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
@@ -94,9 +94,8 @@ class _Answer:
             piece = await self.next(request)
             text += piece.text
         self.end()
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": piece.finish_reason, "logprobs": None}
-        return ChatCompletion(**self._head, object="chat.completion", choices=[choice], usage=usage_of(piece))
+        choice = Choice(message={"content": text}, finish_reason=piece.finish_reason)
+        return ChatCompletion(**self._head, choices=[choice], usage=usage_of(piece))
 
     async def stream(self, piece) -> AsyncIterator[str]:
         role = {"role": "assistant"}
@@ -104,17 +103,19 @@ class _Answer:
             while True:
                 delta = {**role, "content": piece.text}
                 choice = {"index": 0, "delta": delta, "finish_reason": piece.finish_reason, "logprobs": None}
-                chunk = ChatCompletionChunk(
-                    **self._head, object="chat.completion.chunk", choices=[choice], usage=usage_of(piece)
-                )
-                yield f"data: {chunk.model_dump_json(exclude_unset=True)}\n\n"
+                chunk = {"object": "chat.completion.chunk", "choices": [choice], "usage": usage_of(piece)}
+                yield _event(self._head | chunk)
                 if piece.finish_reason:
                     break
                 role = {}
                 piece = await self._pieces.get()
                 if piece.error:
-                    yield f"data: {json.dumps(error_body(piece.error, code=piece.error_code), ensure_ascii=False)}\n\n"
+                    yield _event(error_body(piece.error, code=piece.error_code))
                     break
             yield "data: [DONE]\n\n"
         finally:
             self.end()
+
+
+def _event(body: dict) -> str:
+    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"

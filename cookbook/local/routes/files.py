@@ -5,14 +5,14 @@ from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from openai.types import FileDeleted, FileObject
 from starlette.datastructures import UploadFile
 
 from cookbook import data
 from cookbook.errors import say
 from cookbook.local import limits
+from cookbook.local.answers import Deleted, FileList, FileObject, file_of, page
 from cookbook.local.store import File, Store
-from cookbook.local.wire import FileList, Limit, Refusal, file_of, page, plain
+from cookbook.local.wire import Limit, Refusal, plain
 
 FORM = {
     "type": "object",
@@ -64,7 +64,7 @@ def router(store: Store) -> APIRouter:
         stored_file(store, file_id)
         return Response(store.file_content(file_id), media_type="application/jsonl")
 
-    @api.delete("/v1/files/{file_id}", response_model=None, responses={200: {"model": FileDeleted}})
+    @api.delete("/v1/files/{file_id}", response_model=None, responses={200: {"model": Deleted}})
     def delete_file(file_id: str):
         stored_file(store, file_id)
         if job := store.delete_file(file_id):
@@ -72,7 +72,7 @@ def router(store: Store) -> APIRouter:
                 f"任务 {job} 正在用这个文件，等它结束或取消它", f"job {job} uses this file: wait for it or cancel it"
             )
             raise Refusal(409, text, code="file_in_use", param="file_id")
-        return FileDeleted(id=file_id, object="file", deleted=True)
+        return Deleted(id=file_id, object="file")
 
     return api
 

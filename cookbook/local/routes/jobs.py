@@ -3,25 +3,23 @@
 import re
 
 from fastapi import APIRouter
-from openai.types.fine_tuning import FineTuningJob
 
 from cookbook.errors import HyperparameterError, say
 from cookbook.local import limits
 from cookbook.local import store as stored
-from cookbook.local.models import Base
-from cookbook.local.routes.files import stored_file
-from cookbook.local.wire import (
+from cookbook.local.answers import (
     CheckpointList,
     EventList,
-    JobBody,
+    FineTuningJob,
     JobList,
-    Limit,
-    Refusal,
     checkpoint_of,
     event_of,
     job_of,
     page,
 )
+from cookbook.local.models import Base
+from cookbook.local.routes.files import stored_file
+from cookbook.local.wire import JobBody, Limit, Refusal
 from cookbook.params import WHOLE, Hyperparameters
 
 JOBS = "/v1/fine_tuning/jobs"

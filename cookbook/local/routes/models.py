@@ -4,12 +4,12 @@ import shutil
 from pathlib import Path
 
 from fastapi import APIRouter
-from openai.types import Model, ModelDeleted
 
 from cookbook.errors import say
+from cookbook.local.answers import Deleted, Model, ModelList, listed
 from cookbook.local.models import Base
 from cookbook.local.store import Store, TunedModel
-from cookbook.local.wire import ModelList, Refusal, listed, model_of
+from cookbook.local.wire import Refusal
 
 
 def router(store: Store, home: Path, bases: dict[str, Base]) -> APIRouter:
@@ -17,16 +17,16 @@ def router(store: Store, home: Path, bases: dict[str, Base]) -> APIRouter:
 
     @api.get("/v1/models", response_model=None, responses={200: {"model": ModelList}})
     def list_models():
-        tuned = [model_of(m.id, m.created_at) for m in store.models()]
-        return listed([model_of(base_id, 0) for base_id in bases] + tuned)
+        tuned = [Model(id=m.id, created=m.created_at) for m in store.models()]
+        return listed([Model(id=base_id, created=0) for base_id in bases] + tuned)
 
     @api.get("/v1/models/{model_id:path}", response_model=None, responses={200: {"model": Model}})
     def get_model(model_id: str):
         if model_id in bases:
-            return model_of(model_id, 0)
-        return model_of(model_id, tuned_model(store, bases, model_id).created_at)
+            return Model(id=model_id, created=0)
+        return Model(id=model_id, created=tuned_model(store, bases, model_id).created_at)
 
-    @api.delete("/v1/models/{model_id:path}", response_model=None, responses={200: {"model": ModelDeleted}})
+    @api.delete("/v1/models/{model_id:path}", response_model=None, responses={200: {"model": Deleted}})
     def delete_model(model_id: str):
         if model_id in bases:
             raise Refusal(403, say("基础模型不能删除", "a base model cannot be deleted"), param="model")
@@ -34,7 +34,7 @@ def router(store: Store, home: Path, bases: dict[str, Base]) -> APIRouter:
         # Answers under way go on: they have the model in memory.
         store.delete_model(model_id)
         shutil.rmtree(home / "models" / folder, ignore_errors=True)
-        return ModelDeleted(id=model_id, object="model", deleted=True)
+        return Deleted(id=model_id, object="model")
 
     return api
 
