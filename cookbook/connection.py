@@ -15,8 +15,6 @@ import re
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +58,8 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
 
 def running(home: Path) -> dict | None:
     """The address file of the service that runs on this data folder, if one answers."""
+    import urllib.request  # half of what this package would take to import
+
     try:
         facts = json.loads((home / "service.json").read_text(encoding="utf-8"))
         root = facts["base_url"].removesuffix("/v1")
