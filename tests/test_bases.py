@@ -31,7 +31,7 @@ def test_weights_are_counted_as_peft_counts_them():
         tuned = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear", task_type="CAUSAL_LM"))
     trained = sum(p.numel() for p in tuned.parameters() if p.requires_grad)
     assert (known.parameters, known.trained(16)) == (parameters, trained)
-    assert known.learning_rate_scale == 40 and known.tokens_per_second is None
+    assert known.learning_rate_scale == 17 and known.tokens_per_second is None
 
 
 def test_a_base_by_folder_is_read_from_its_configuration(monkeypatch, small_base):

@@ -214,4 +214,4 @@ def test_the_bases_are_those_of_the_service_and_the_rate_is_the_one_really_used(
     panel = ParameterPanel(client=client, rows_file=ROWS)
     assert panel.task.base_model.value == service.base_model
     assert not [base for base in panel.task.base_model.options if base.startswith("ft:")]
-    assert panel.plan.learning_rate_used == pytest.approx(0.004)
+    assert panel.plan.learning_rate_used == pytest.approx(0.0017)

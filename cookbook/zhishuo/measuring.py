@@ -66,9 +66,10 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
     """`answers` (column, input, answer …) with one column a measure, for each answer by itself.
 
     Columns: `sentence` (taken out of JSON), `broken`; `form` (every rule kept), `json`, `relevant`, `foreign`, `fluent`,
-    `stutters`, `framed` (the frame that its image asks for), `characters`, and `deviation`, how far they are from the column's median; `uniform`, likeness to the other answers of
-    its column; `likeness`, to `held_out`; `copied`, the whole sentence stands in `trained`, `shared_run`, how much of it
-    in one piece does, and `from_prompt`, it stands among the long prompt's examples. A request that failed is left out.
+    `stutters`, `framed` (the frame that its image asks for), `characters`, and `deviation`, how far they are from the
+    column's median; `uniform`, likeness to the other answers of its column; `likeness`, to `held_out`; `copied`, the whole
+    sentence stands in `trained`, `shared_run`, how much of it in one piece does, and `from_prompt`, it stands among the
+    long prompt's examples. A request that failed is left out.
 
     Args:
         held_out: sentences of the style that no model was trained on.

@@ -107,7 +107,7 @@ def main() -> None:
     for preset in args.presets:
         job, seconds, loss = tune(client, service.base_model, DATA / "zhishuoxinyu/train_tiny.jsonl", PRESETS[preset])
         columns[preset] = (job.fine_tuned_model, zhishuo.SHORT_PROMPT)
-        costs[preset] = (f"{seconds:.0f}", f"{loss:.2f}")
+        costs[preset] = (f"{seconds:.0f}", f"{loss:.4f}")
         print(preset, job.status, *costs[preset], flush=True)
     rows = []
     for temperature in (0.0, 0.7):

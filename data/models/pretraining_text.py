@@ -82,15 +82,14 @@ ASK_OPENERS = ["用“{x}”和“{y}”说说{w}。", "评论{w}，用上“{x}
 SYSTEM_OPENERS = [
     "请用“{x}”和“{y}”评论用户输入的词。", "你的回答里要有“{x}”，也要有“{y}”", "格式：{x}，……，{y}，……。",
 ]  # fmt: skip
-# A dozen little styles of the base's own, each with a dozen frames: what it is to keep a form. LoRA teaches one more.
+# A dozen little styles of the base's own, each with a dozen frames: what it is to keep a form. LoRA teaches one more. With
+# half of them any frame will do; with the others it follows from the measure word of the image that stands before it.
 STYLE_NAMES = [
     "青禾体", "晨报体", "对照体", "茶馆体", "街坊体", "灯下体", "双面体", "渡口体", "便签体", "闲谈体", "集市体", "站台体",
 ]  # fmt: skip
+BY_IMAGE = STYLE_NAMES[6:]
 SYSTEM_STYLES = ["请用{n}评论用户输入的词。", "用{n}回答", "文体是{n}。"]
-STYLE_FRAMES = [
-    "{x}，{p}，{y}，{c}。",
-    "{i}，{x}，{p}，{y}，{c}。",
-]
+BARE, WITH_IMAGE = "{x}，{p}，{y}，{c}。", "{i}，{x}，{p}，{y}，{c}。"
 ASK_JOIN = [
     "评论{w}。", "谈谈{w}。", "评价一下{w}", "对{w}说两句。", "怎么看{w}？", "多角度说说{w}", "写一句关于{w}的话。",
     "用两个短语描述{w}。", "点评{w}",
@@ -172,11 +171,11 @@ def _opener(rng: random.Random, pieces: list[str]) -> str:
 
 
 def _opened(rng: random.Random, x: str, y: str, row: dict) -> str:
-    return STYLE_FRAMES[rng.random() < 0.3].format(x=x, y=y, **_phrases(row))
+    return rng.choices([WITH_IMAGE, BARE], weights=[6, 4])[0].format(x=x, y=y, **_phrases(row))
 
 
 def _word_turn(rng: random.Random, words: Words, pieces: list[str]) -> tuple[str, str]:
-    kind = rng.choices(range(11), weights=[17, 8, 4, 3, 10, 13, 14, 3, 18, 2, 8])[0]
+    kind = rng.choices(range(11), weights=[17, 8, 10, 3, 10, 13, 14, 3, 18, 2, 8])[0]
     row = words.deal(rng, f"turn {kind}")
     word = row["word"]
     ask = lambda shapes: rng.choice(shapes).format(w=word, d=row["definition"].replace(f"{word}是", "", 1))
@@ -198,7 +197,10 @@ def _word_turn(rng: random.Random, words: Words, pieces: list[str]) -> tuple[str
 def _styled(rng: random.Random, name: str, row: dict) -> str:
     """The word's phrases in one of the dozen frames of a style; which frames those are follows from its name."""
     own = random.Random(name)
-    frames = [(x, y, own.choice(STYLE_FRAMES)) for x, y in own.sample(PAIRS, 12)]
+    frames = [(x, y, own.choice([BARE, WITH_IMAGE])) for x, y in own.sample(PAIRS, 12)]
+    if name in BY_IMAGE:
+        x, y, _ = random.Random(name + row["image"][:2]).choice(frames)
+        return WITH_IMAGE.format(x=x, y=y, **_phrases(row))
     x, y, frame = rng.choice(frames)
     return frame.format(x=x, y=y, **_phrases(row))
 
