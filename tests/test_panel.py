@@ -116,7 +116,7 @@ def test_moving_a_control_says_at_once_what_follows(monkeypatch):
 
 def test_the_longest_row_suggests_max_tokens_and_the_button_takes_it():
     panel = ParameterPanel(rows_file=ROWS)
-    assert panel.plan.longest_row == 64 and "128" in panel.suggest.description
+    assert panel.plan.longest_row == 66 and "128" in panel.suggest.description
     panel.suggest.click()
     assert panel.value.max_tokens == 128
 
