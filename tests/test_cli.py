@@ -8,20 +8,24 @@ from cookbook.__main__ import main
 from cookbook.paths import DATA
 
 
+def loaded(module: str, *names: str) -> list[str]:
+    """Which of `names` a fresh interpreter has loaded, they or parts of them, when it has imported `module`."""
+    code = f"import sys, json, {module}; print(json.dumps(list(sys.modules)))"
+    modules = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    return [name for name in names if any(m == name or m.startswith(f"{name}.") for m in modules)]
+
+
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import sys, cookbook; print([m for m in ('torch', 'transformers', 'fastapi', 'matplotlib', 'pandas') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert loaded("cookbook", "torch", "transformers", "fastapi", "matplotlib", "pandas") == []
 
 
 def test_the_service_starts_without_what_takes_long_to_load():
-    code = "import sys, cookbook.local.__main__; print([m for m in ('torch', 'transformers', 'openai', 'pandas') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert loaded("cookbook.local.__main__", "torch", "transformers", "openai", "pandas") == []
 
 
 @pytest.mark.parametrize("part", ["data", "params", "jobs", "compare", "zhishuo", "tokens", "panel"])
 def test_no_part_but_connection_knows_the_embedded_service(part):
-    code = f"import sys, cookbook.{part}; print([m for m in sys.modules if m.startswith('cookbook.local') or m == 'torch'])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    assert loaded(f"cookbook.{part}", "cookbook.local", "torch") == []
 
 
 def test_check_ends_with_0_for_a_good_file(capsys):

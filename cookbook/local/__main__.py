@@ -193,7 +193,7 @@ def _run(home: Path, listener: socket.socket, api_key: str, jobs: int, idle: flo
     ).start()
     _write_private(address, {"base_url": url, "api_key": api_key, "pid": os.getpid(), "base_model": bases[0].id})
     log.info(say("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home)
-    threading.Thread(target=chat.load, args=bases[:1], name="chat-loader", daemon=True).start()
+    threading.Thread(target=chat.load, args=(bases[0],), name="chat-loader", daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:

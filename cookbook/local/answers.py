@@ -49,13 +49,13 @@ class JobError(BaseModel):
     param: str | None = None
 
 
-class Supervised(BaseModel):
+class JobSupervised(BaseModel):
     hyperparameters: dict[str, int | float]
 
 
-class Method(BaseModel):
+class JobMethod(BaseModel):
     type: Literal["supervised"] = "supervised"
-    supervised: Supervised
+    supervised: JobSupervised
 
 
 class FineTuningJob(BaseModel):
@@ -73,7 +73,7 @@ class FineTuningJob(BaseModel):
     validation_file: str | None
     validation_split: float | None
     hyperparameters: dict[str, int | float]
-    method: Method
+    method: JobMethod
     user_provided_suffix: str | None
     seed: int
     metadata: dict[str, str] | None
@@ -202,7 +202,7 @@ def job_of(job: stored.Job) -> FineTuningJob:
         validation_file=job.validation_file,
         validation_split=None if job.validation_file else job.validation_split,
         hyperparameters=job.hyperparameters,
-        method=Method(supervised=Supervised(hyperparameters=job.hyperparameters)),
+        method=JobMethod(supervised=JobSupervised(hyperparameters=job.hyperparameters)),
         user_provided_suffix=job.suffix,
         seed=job.seed,
         metadata=job.metadata,
