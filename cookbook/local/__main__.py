@@ -180,7 +180,15 @@ def _run(home: Path, listener: socket.socket, api_key: str, jobs: int, idle: flo
     bases = models.bases()
     supervisor = Supervisor(store, home, jobs)
     chat = _Chat()
-    app = make_app(store, home=home, bases=bases, submit=chat.submit, api_key=api_key, loopback=loopback)
+    app = make_app(
+        store,
+        home=home,
+        bases=bases,
+        submit=chat.submit,
+        on_upload=supervisor.expect,
+        api_key=api_key,
+        loopback=loopback,
+    )
     # A stream that never ends must not keep a stopped service alive.
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=5))
     address = home / "service.json"

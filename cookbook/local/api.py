@@ -4,7 +4,7 @@ Contract: the unmodified `openai` client (docs/api.md has the table of its metho
 errors are `{"error": {"message", "type", "param", "code"}}`; what is not supported is refused by name with 400. Every
 route but `/health` wants the bearer token. `/openapi.json` describes every answer there is.
 
-    make_app(store, home=…, bases=…, submit=…, api_key=…)
+    make_app(store, home=…, bases=…, submit=…, on_upload=…, api_key=…)
 """
 
 from collections.abc import Callable
@@ -45,10 +45,12 @@ def make_app(
     home: Path,
     bases: list[Base],
     submit: Callable,
+    on_upload: Callable[[], None] = lambda: None,
     api_key: str,
     loopback: bool = False,
 ) -> FastAPI:
-    """The application. `submit` starts a chat answer and returns it; `loopback`: it is for this machine alone."""
+    """The application. `submit` starts a chat answer and returns it; `on_upload` is called when a training file was kept;
+    `loopback`: it is for this machine alone."""
     app = FastAPI(
         title="siliconcloud-cookbook",
         version=__version__,
@@ -65,7 +67,7 @@ def make_app(
         return {"status": "ok", "version": __version__}
 
     by_id = {base.id: base for base in bases}
-    app.include_router(files.router(store))
+    app.include_router(files.router(store, on_upload))
     app.include_router(jobs.router(store, by_id))
     app.include_router(models.router(store, home, by_id))
     app.include_router(chat.router(store, home, by_id, submit))

@@ -3,7 +3,8 @@
 Jobs run in the order they came, one at a time unless told otherwise. A job whose process died is started again from its
 last checkpoint; after three deaths without progress between them it fails with that reason. A job that finds the disk
 full waits, says so, and is tried again. Training processes outlive the service: after a restart the supervisor waits
-for those that still run instead of starting a second.
+for those that still run instead of starting a second. While training is going on, and from an upload on, one process
+more gets ready for the job that will follow.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ from cookbook.local.worker import NO_ROOM, folder_of, lock_of
 CRASHES = 3
 TICK, RETRY, FULL_RETRY = 0.2, 5.0, 10.0  # seconds
 RESERVE = 256 * 1024  # bytes
+SPARE_SECONDS = 600.0  # how long a process waits for a job before it gives its memory back
 
 _log = logging.getLogger("cookbook")
 
@@ -40,6 +42,9 @@ class Supervisor:
         self._processes: dict[str, subprocess.Popen] = {}
         self._left: set[str] = set()  # jobs that no process of ours trains and that may still have a folder
         self._not_before = 0.0  # where the disk was full: when to try again
+        self._spare: subprocess.Popen | None = None  # has torch, waits for a job
+        self._expected = threading.Event()
+        self._spare_until = 0.0
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self) -> None:
@@ -48,6 +53,10 @@ class Supervisor:
     def stop(self) -> None:
         """Stop looking; training processes go on by themselves."""
         self._stop.set()
+
+    def expect(self) -> None:
+        """A job is likely to come, say because a file was uploaded: get a process ready. From any thread."""
+        self._expected.set()
 
     @property
     def busy(self) -> bool:
@@ -84,6 +93,7 @@ class Supervisor:
                 del self._processes[job_id]
                 self._ended(job_id, process.returncode)
         self._tidy()
+        self._keep_spare()
         if time.monotonic() >= self._not_before:
             self._start_next()
 
@@ -134,16 +144,37 @@ class Supervisor:
 
     def _launch(self, job: Job) -> None:
         self._keep_reserve()
+        process, self._spare = self._spare or self._new_process(), None
+        self._processes[job.id] = process
+        with contextlib.suppress(OSError), process.stdin:  # where it has just died: seen by its code
+            process.stdin.write(f"{job.id}\n".encode())
+        _log.info(say("%s 开始训练", "%s is being trained"), job.id)
+        self.expect()  # people seldom train once
+
+    def _new_process(self) -> subprocess.Popen:
         with (self._home / "worker.log").open("ab") as log:
-            self._processes[job.id] = subprocess.Popen(
-                [sys.executable, "-m", "cookbook.local.worker", str(self._home), job.id],
-                stdin=subprocess.DEVNULL,
+            return subprocess.Popen(
+                [sys.executable, "-m", "cookbook.local.worker", str(self._home)],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env={name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")},
                 start_new_session=os.name != "nt",
             )
-        _log.info(say("%s 开始训练", "%s is being trained"), job.id)
+
+    def _keep_spare(self) -> None:
+        """Start a process ahead where a job is expected; let it go where none came for long."""
+        now = time.monotonic()
+        if self._spare and self._spare.poll() is not None:
+            self._spare = None
+        if self._expected.is_set():
+            self._expected.clear()
+            self._spare_until = now + SPARE_SECONDS
+            self._spare = self._spare or self._new_process()
+        elif self._spare and now > self._spare_until and not self._processes:
+            self._spare.stdin.close()  # it ends by itself
+            self._spare.wait()
+            self._spare = None
 
     def _ended(self, job_id: str, code: int) -> None:
         job = self._store.job(job_id)

@@ -1,8 +1,9 @@
 """One training process: reads a job from the store, trains it, writes what happens back.
 
-    python -m cookbook.local.worker HOME JOB
+    python -m cookbook.local.worker HOME        then the job's id, a line on standard input
 
-A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on from its last
+It gets torch before it reads the id, which takes seconds, so one that is started ahead begins at once; without an id it
+just ends. A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on from its last
 checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step. Where the disk is
 full it ends with the code `NO_ROOM`, and the supervisor starts it again later.
 """
@@ -121,16 +122,19 @@ def _keep(home: Path, job: Job, checkpoint) -> str:
     return name
 
 
-def main(home: Path, job_id: str) -> int:
+def main(home: Path) -> int:
     if hasattr(os, "nice"):
         os.nice(5)  # answers come before training
+    from cookbook.local.train import train
+
+    job_id = sys.stdin.readline().strip()
+    if not job_id:  # the service ended, or did not need this one after all
+        return 0
     try:
         store = Store(home / "service.db")
         with contextlib.suppress(Timeout), lock_of(home, job_id):
             job = store.job(job_id)
             if job.status in ("queued", "running") and job.wanted == "run":
-                from cookbook.local.train import train
-
                 run_job(store, home, job, train)
     except Exception as error:
         if not disk.is_full(error):
@@ -140,4 +144,4 @@ def main(home: Path, job_id: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(Path(sys.argv[1])))

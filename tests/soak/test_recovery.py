@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import openai
 import psutil
@@ -36,8 +37,21 @@ def wait_for_step(client, job, step):
     pytest.fail(f"step {step} never came")
 
 
+def processes():
+    """The training processes of this data folder: those that train, and the one that waits for a job."""
+    named = {"cookbook.local.worker", str(home())}
+    return [p for p in psutil.process_iter(["cmdline"]) if named <= set(p.info["cmdline"] or [])]
+
+
 def workers(job):
-    return [p for p in psutil.process_iter(["cmdline"]) if job.id in (p.info["cmdline"] or [])]
+    return [p for p in processes() if f"{job.id}.lock" in locks(p)]
+
+
+def locks(process):
+    try:
+        return [Path(file.path).name for file in process.open_files() if file.path.endswith(".lock")]
+    except psutil.Error:  # it has just ended
+        return []
 
 
 def steps_of(client, job):
@@ -56,6 +70,31 @@ def test_a_killed_worker_goes_on_and_ends_like_an_unbroken_one(client, service, 
     ends = [jobs.view(client, j.id).events[-1].data["update_norm"] for j in (whole, broken)]
     assert ends[0] == pytest.approx(ends[1], rel=1e-6)
     assert any("意外结束" in e.message for e in jobs.view(client, broken.id).events)
+
+
+def test_the_process_that_waits_for_a_job_takes_it_and_another_gets_ready(client, service, upload):
+    waiting = wait_for_spare()
+    job = launch(client, service.base_model, upload)
+    wait_for_step(client, job, 1)
+    assert workers(job) == [waiting] and wait_for_spare() != waiting
+    client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_job_trains_though_the_process_that_waited_for_it_is_dead(client, service, upload):
+    dead = wait_for_spare()
+    dead.kill()
+    dead.wait()
+    job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
+    assert job.status == "succeeded" and not [e for e in jobs.view(client, job.id).events if "意外结束" in e.message]
+
+
+def wait_for_spare():
+    for _ in range(300):
+        spare = [p for p in processes() if not locks(p)]
+        if len(spare) == 1:  # another may have just ended its job
+            return spare[0]
+        time.sleep(0.1)
+    pytest.fail("no process got ready")
 
 
 def test_a_paused_job_stands_still_and_goes_on_from_there(client, service, upload):

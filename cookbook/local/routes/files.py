@@ -1,6 +1,7 @@
 """/v1/files: training files, checked as they come. A file's name is a label: it never reaches the file system."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 from fastapi import APIRouter, Request
@@ -27,7 +28,7 @@ BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"s
 CONTENT = {"content": {"application/jsonl": {"schema": {"type": "string", "format": "binary"}}}}
 
 
-def router(store: Store) -> APIRouter:
+def router(store: Store, on_upload: Callable[[], None]) -> APIRouter:
     api = APIRouter()
     checking = asyncio.Semaphore(limits.UPLOADS)
 
@@ -42,6 +43,7 @@ def router(store: Store) -> APIRouter:
                     code = next(p.code for p in report.problems if p.severity == "error")
                     raise Refusal(400, str(report), code=code, param="file")
                 kept = await asyncio.to_thread(store.add_file, name, form["purpose"], content)
+        on_upload()
         return file_of(kept, warnings=str(report) if report.problems else None)
 
     @api.get("/v1/files", response_model=None, responses={200: {"model": FileList}})
