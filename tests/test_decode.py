@@ -5,6 +5,7 @@ import torch
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from cookbook.local import decode
+from cookbook.local.adapters import Adapters
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 SIZES |= {"num_key_value_heads": 2, "vocab_size": 50, "attn_implementation": "sdpa"}
@@ -22,7 +23,7 @@ def test_a_step_gives_the_logits_of_the_whole_text(name):
     model = MODELS[name]().eval()
     for bias in (p for n, p in model.named_parameters() if "bias" in n):
         torch.nn.init.normal_(bias)
-    step = decode.stepper(model)
+    step = decode.stepper(model, Adapters(model))
     ids, mask = torch.randint(50, (3, 9)), torch.ones(3, 9, dtype=torch.long)
     mask[1, :4] = 0
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -38,6 +39,6 @@ def test_a_step_gives_the_logits_of_the_whole_text(name):
 @torch.inference_mode()
 def test_joined_projections_take_no_memory_of_their_own():
     model = MODELS["qwen2"]().eval()
-    decode.stepper(model)
+    decode.stepper(model, Adapters(model))
     first = model.model.layers[0].self_attn
     assert first.k_proj.weight.data_ptr() - first.q_proj.weight.data_ptr() == 4 * first.q_proj.weight.numel()

@@ -19,6 +19,7 @@ from cookbook import connect, data
 from cookbook.connection import running, stop
 from cookbook.errors import ModelError
 from cookbook.local import limits, models
+from cookbook.local.adapters import Adapters
 from cookbook.local.api import make_app
 from cookbook.local.models import Base
 from cookbook.local.store import Store
@@ -138,12 +139,13 @@ def test_a_pickle_in_an_adapter_is_never_opened(small_base, adapter, tmp_path, b
     folder, mark = tmp_path / "adapter", tmp_path / "mark"
     shutil.copytree(adapter, folder)
     (folder / "adapter_model.bin").write_bytes(pickle.dumps(Planted(mark)))
+    adapters = Adapters(models.load(small_base)[0])
     if beside:
-        models.load_tuned(small_base, folder)
+        adapters.load(folder)
     else:
         (folder / "adapter_model.safetensors").unlink()
         with pytest.raises(ModelError, match="safetensors"):
-            models.load_tuned(small_base, folder)
+            adapters.load(folder)
     assert not mark.exists()
 
 

@@ -1,9 +1,9 @@
 """Answers of base and tuned models: many requests at once, each with its own sampling and seed. Knows torch alone.
 
-Requests for one model share every forward pass: new ones are prefilled and join the running batch between two tokens,
+Requests for one base share every forward pass: new ones are prefilled and join the running batch between two tokens,
 finished ones leave it. Written here rather than taken from transformers' continuous batching because that takes the
 seed, top_p and top_k of the whole engine, not of a request, and serves one set of weights; a lesson needs the same seed
-in every column and several models side by side. Tuned models are the base with the adapter merged in.
+in every column and several models side by side. Models tuned from one base are adapters beside it and share its batch.
 
     engine = Engine(); engine.start()
     answer = engine.submit(Request(...), on_piece=print); answer.cancel()
@@ -23,9 +23,11 @@ from transformers import DynamicCache
 
 from cookbook.errors import CookbookError, ModelError, say
 from cookbook.local import decode, models
+from cookbook.local.adapters import Adapter, Adapters
 
-MAX_ROWS = 16  # requests of one model that share a forward pass
-MAX_MODELS = 8  # models kept in memory
+MAX_ROWS = 16  # requests that share a forward pass
+MAX_ADAPTERS = 16  # kept in memory
+ALONE = 2**32  # multiplications of a pass, up to which waking more cores takes a small model longer than it saves
 LIKELY = 64  # tokens among which nearly every draw falls
 log = logging.getLogger(__name__)
 
@@ -63,6 +65,7 @@ class Answer:
 
     request: Request
     on_piece: Callable[[Piece], None]
+    adapter: Adapter | None = None
     ids: list[int] = field(default_factory=list)
     out: list[int] = field(default_factory=list)
     sent: int = 0
@@ -79,11 +82,11 @@ class TooLong(CookbookError, ValueError):
 
 
 class Engine:
-    """One thread that owns all models. Models are loaded at their first request and kept, the least used dropped."""
+    """One thread that owns all models. Each is loaded at its first request; bases are kept, and the last adapters."""
 
     def __init__(self):
         self._new: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._batches: OrderedDict[tuple, _Batch] = OrderedDict()
+        self._batches: dict[str, _Batch] = {}
         self._thread = threading.Thread(target=self._run, name="chat", daemon=True)
 
     def start(self) -> None:
@@ -112,27 +115,20 @@ class Engine:
             answer = self._new.get()
             wait = False
             try:
-                self._batch_of(answer.request).admit(answer)
+                self._batch_of(answer.request.base).admit(answer)
             except Exception as error:
                 if not isinstance(error, CookbookError):
                     log.exception("a request could not start")
                 answer.on_piece(_failure(answer, error))
 
-    def _batch_of(self, request: Request) -> "_Batch":
-        key = (request.base.source, request.adapter)
-        if key not in self._batches:
-            adapter = request.adapter
-            loaded = models.load_tuned(request.base, adapter) if adapter else models.load(request.base)
-            self._batches[key] = _Batch(*loaded)
-            idle = [k for k, b in self._batches.items() if not (b.running or b.waiting) and k != key]
-            for old in idle[: max(0, len(self._batches) - MAX_MODELS)]:
-                del self._batches[old]
-        self._batches.move_to_end(key)
-        return self._batches[key]
+    def _batch_of(self, base: models.Base) -> "_Batch":
+        if base.source not in self._batches:
+            self._batches[base.source] = _Batch(*models.load(base))
+        return self._batches[base.source]
 
 
 class _Batch:
-    """The requests of one model that are being answered.
+    """The requests of one base and its adapters that are being answered.
 
     `_cache` holds keys and values of shape (rows, heads, width, size), `_mask` is (rows, width) and 0 where a row's
     left padding is; `_positions` and `_tokens` are (rows,): where each row's next token goes, and which it is.
@@ -140,7 +136,10 @@ class _Batch:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
-        self._step = decode.stepper(model)
+        self._size, self._cores = model.num_parameters(), torch.get_num_threads()
+        self._adapters = Adapters(model)
+        self._loaded: OrderedDict[Path, Adapter] = OrderedDict()
+        self._step = decode.stepper(model, self._adapters)
         self.waiting: list[Answer] = []
         self.running: list[Answer] = []
         self._cache = DynamicCache(config=model.config)
@@ -154,8 +153,10 @@ class _Batch:
 
         Raises:
             TooLong: if no room is left for an answer.
+            ModelError: if the adapter cannot be read.
         """
         request = answer.request
+        answer.adapter = self._adapter(request.adapter) if request.adapter else None
         prompt = self.tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
         answer.ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         room = self._context - len(answer.ids)
@@ -174,6 +175,14 @@ class _Batch:
             answer.generator.manual_seed(request.seed)
         self.waiting.append(answer)
 
+    def _adapter(self, folder: Path) -> Adapter:
+        if folder not in self._loaded:
+            self._loaded[folder] = self._adapters.load(folder)
+            if len(self._loaded) > MAX_ADAPTERS:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(folder)
+        return self._loaded[folder]
+
     @torch.inference_mode()
     def advance(self) -> None:
         """One token for every running request; room is given to those that wait."""
@@ -181,6 +190,7 @@ class _Batch:
         self.waiting = [a for a in self.waiting if not a.cancelled]
         if self.running:
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.running), 1)], dim=1)
+            self._prepare(self.running, tokens=len(self.running))
             logits = self._step(self._tokens, self._positions, self._mask, self._cache)
             self._positions = self._positions + 1
             self._tokens = self._choose(self.running, logits)
@@ -205,6 +215,7 @@ class _Batch:
         )
         mask = torch.tensor([[0] * (width - len(a.ids)) + [1] * len(a.ids) for a in joining], device=device)
         cache = DynamicCache(config=self.model.config)
+        self._prepare(joining, tokens=ids.numel())
         out = self.model(
             input_ids=ids,
             attention_mask=mask,
@@ -226,6 +237,12 @@ class _Batch:
             self._cache, self._mask, self._positions, self._tokens = cache, mask, positions, tokens
         self.running += joining
         self._drop([False] * (len(self.running) - len(joining)) + [self._deliver(a) for a in joining])
+
+    def _prepare(self, rows: list[Answer], tokens: int) -> None:
+        """Choose adapters and cores for a pass of so many tokens."""
+        self._adapters.use([a.adapter for a in rows])
+        alone = self._size < models.SMALL and tokens * self._size < ALONE
+        torch.set_num_threads(1 if alone else self._cores)
 
     def _drop(self, gone: list[bool]) -> None:
         """Take rows out of the batch, and the columns that only they used."""

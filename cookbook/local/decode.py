@@ -1,6 +1,6 @@
 """One token further for every row of a batch, in a tenth of the calls that the general model makes. Knows torch alone.
 
-    step = decode.stepper(model)
+    step = decode.stepper(model, adapters)
     logits = step(tokens, positions, mask, cache)
 
 A small model's token is mostly the price of calling: modules, masks, arguments. Here the Qwen2 layer is written out for
@@ -15,15 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Cache
 
+from cookbook.local.adapters import Adapters
+
 Step = Callable[[Tensor, Tensor, Tensor, Cache], Tensor]
 
 
-def stepper(model) -> Step:
+def stepper(model, adapters: Adapters) -> Step:
     """A function of tokens and positions, both (rows,), mask (rows, width) with the new token in it, and a cache of
-    width - 1, which grows by one; it gives the logits, (rows, vocabulary)."""
+    width - 1, which grows by one; it gives the logits, (rows, vocabulary), with the adapters in use."""
     config = model.config
     if config.model_type == "qwen2" and "sliding_attention" not in config.layer_types:
-        return _Qwen2Step(model)
+        return _Qwen2Step(model, adapters)
 
     def step(tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache) -> Tensor:
         out = model(
@@ -35,15 +37,15 @@ def stepper(model) -> Step:
 
 
 class _Qwen2Step:
-    def __init__(self, model):
-        self._model, config = model, model.config
+    def __init__(self, model, adapters: Adapters):
+        self._model, self._adapters, config = model, adapters, model.config
         self._heads, self._pairs = config.num_attention_heads, config.num_key_value_heads
         self._eps = config.rms_norm_eps
-        # Projections of the same input become one product; the model keeps its own as views of it.
+        names = {module: name for name, module in model.named_modules()}
         self._projections = [
             (
-                _joined(attention.q_proj, attention.k_proj, attention.v_proj),
-                _joined(layer.mlp.gate_proj, layer.mlp.up_proj),
+                self._joined(names, attention.q_proj, attention.k_proj, attention.v_proj),
+                self._joined(names, layer.mlp.gate_proj, layer.mlp.up_proj),
             )
             for layer in model.model.layers
             for attention in [layer.self_attn]
@@ -56,7 +58,7 @@ class _Qwen2Step:
         cos, sin = body.rotary_emb(x, positions[:, None])  # (rows, 1, head width)
         seen = None if rows == 1 else mask[:, None, None].bool()
         for layer, kept, (qkv, gate_up) in zip(body.layers, cache.layers, self._projections, strict=True):
-            joined = F.linear(self._norm(x, layer.input_layernorm), *qkv).view(rows, heads + 2 * pairs, -1)
+            joined = qkv(self._norm(x, layer.input_layernorm)).view(rows, heads + 2 * pairs, -1)
             turned, values = joined[:, : heads + pairs], joined[:, heads + pairs :, None]
             first, second = turned.chunk(2, -1)
             turned = turned * cos + torch.cat([-second, first], -1) * sin
@@ -66,19 +68,19 @@ class _Qwen2Step:
             queries = turned[:, :heads].view(rows, pairs, heads // pairs, -1)
             attended = F.scaled_dot_product_attention(queries, kept.keys, kept.values, attn_mask=seen)
             x = x + layer.self_attn.o_proj(attended.reshape(rows, -1))
-            gate, up = F.linear(self._norm(x, layer.post_attention_layernorm), *gate_up).chunk(2, -1)
+            gate, up = gate_up(self._norm(x, layer.post_attention_layernorm)).chunk(2, -1)
             x = x + layer.mlp.down_proj(F.silu(gate) * up)
         return self._model.lm_head(self._norm(x, body.norm))
 
     def _norm(self, x: Tensor, norm) -> Tensor:
         return F.rms_norm(x, x.shape[-1:], norm.weight, self._eps)
 
-
-def _joined(*linears) -> tuple[Tensor, Tensor | None]:
-    """(weight, bias) of one linear layer that does what all of them do."""
-    weight = torch.cat([linear.weight.data for linear in linears])
-    bias = torch.cat([linear.bias.data for linear in linears]) if linears[0].bias is not None else None
-    at = 0
-    for linear in linears:
-        linear.weight.data = weight[at : (at := at + len(linear.weight))]
-    return weight, bias
+    def _joined(self, names: dict, *linears) -> Callable[[Tensor], Tensor]:
+        """What several projections make of the same input, in one product. They keep their weights as views of it."""
+        weight = torch.cat([linear.weight.data for linear in linears])
+        bias = torch.cat([linear.bias.data for linear in linears]) if linears[0].bias is not None else None
+        at = 0
+        for linear in linears:
+            linear.weight.data = weight[at : (at := at + len(linear.weight))]
+        adds, called = self._adapters.add, [names[linear] for linear in linears]
+        return lambda x: adds(F.linear(x, weight, bias), x, *called)

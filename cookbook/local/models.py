@@ -2,10 +2,10 @@
 
 The tiny base lies in `data/models/`; any other Qwen2.5-style checkpoint comes by folder or hub name through
 `COOKBOOK_BASE_MODEL`. A base may carry a learning-rate scale: the guide's 0.0001 is meant for billions of parameters,
-the tiny base needs forty times as much to learn the same in the same number of steps. The scale is applied inside,
+the tiny base needs seventeen times as much to learn the same in the same number of steps. The scale is applied inside,
 and every plan and event shows the rate that is really used.
 
-Only `load` and `load_tuned` need torch, and import it themselves.
+Only `load` needs torch, and imports it itself.
 """
 
 import json
@@ -115,25 +115,6 @@ def _reading(base: Base):
                 "reach, set HF_ENDPOINT to a mirror or give a local folder",
             )
         ) from error
-
-
-def load_tuned(base: Base, adapter: Path):
-    """The base with a PEFT adapter merged in, and its tokenizer.
-
-    Raises:
-        ModelError: the base cannot be loaded, or the adapter's weights are not there as safetensors.
-    """
-    from peft import PeftModel
-
-    if not (adapter / "adapter_model.safetensors").is_file():  # PEFT would take a pickle instead
-        raise ModelError(
-            say(
-                f"微调模型 {adapter.name} 的 adapter_model.safetensors 不在了：重新微调，或换一个检查点",
-                f"adapter_model.safetensors of the tuned model {adapter.name} is gone: tune again or use another checkpoint",
-            )
-        )
-    model, tokenizer = load(base)
-    return PeftModel.from_pretrained(model, adapter).merge_and_unload(), tokenizer
 
 
 def computes_in_bfloat16(device: str) -> bool:
