@@ -27,7 +27,7 @@ from cookbook.local.adapters import Adapter, Adapters
 
 MAX_ROWS = 16  # requests that share a forward pass
 MAX_ADAPTERS = 16  # kept in memory
-ALONE = 2**32  # multiplications of a pass, up to which waking more cores takes a small model longer than it saves
+ALONE = 2**29  # multiplications of a pass, up to which waking more cores takes a small model longer than it saves
 LIKELY = 64  # tokens among which nearly every draw falls
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ def stepper(model, adapters: Adapters) -> Step:
     """A function of tokens and positions, both (rows,), mask (rows, width) with the new token in it, and a cache of
     width - 1, which grows by one; it gives the logits, (rows, vocabulary), with the adapters in use."""
     config = model.config
-    if config.model_type == "qwen2" and "sliding_attention" not in config.layer_types:
+    plain = config.model_type == "qwen2" and "sliding_attention" not in config.layer_types
+    if plain and model.model.rotary_emb.rope_type == "default":
         return _Qwen2Step(model, adapters)
 
     def step(tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache) -> Tensor:
@@ -40,12 +41,19 @@ class _Qwen2Step:
     def __init__(self, model, adapters: Adapters):
         self._model, self._adapters, config = model, adapters, model.config
         self._heads, self._pairs = config.num_attention_heads, config.num_key_value_heads
-        self._eps = config.rms_norm_eps
+        self._eps, width = config.rms_norm_eps, config.hidden_size
+        self._mean = torch.full((width, 1), 1 / width, device=model.device)
+        places = torch.arange(config.max_position_embeddings, device=model.device)
+        with torch.no_grad():
+            tables = model.model.rotary_emb(model.lm_head.weight, places[None])
+        self._cos, self._sin = (table[0, :, None] for table in tables)  # (places, 1, head width)
         names = {module: name for name, module in model.named_modules()}
         self._projections = [
             (
                 self._joined(names, attention.q_proj, attention.k_proj, attention.v_proj),
+                self._joined(names, attention.o_proj),
                 self._joined(names, layer.mlp.gate_proj, layer.mlp.up_proj),
+                self._joined(names, layer.mlp.down_proj),
             )
             for layer in model.model.layers
             for attention in [layer.self_attn]
@@ -55,9 +63,9 @@ class _Qwen2Step:
         body = self._model.model
         rows, heads, pairs = len(tokens), self._heads, self._pairs
         x = body.embed_tokens(tokens)
-        cos, sin = body.rotary_emb(x, positions[:, None])  # (rows, 1, head width)
+        cos, sin = self._cos[positions], self._sin[positions]  # (rows, 1, head width)
         seen = None if rows == 1 else mask[:, None, None].bool()
-        for layer, kept, (qkv, gate_up) in zip(body.layers, cache.layers, self._projections, strict=True):
+        for layer, kept, (qkv, out, gate_up, down) in zip(body.layers, cache.layers, self._projections, strict=True):
             joined = qkv(self._norm(x, layer.input_layernorm)).view(rows, heads + 2 * pairs, -1)
             turned, values = joined[:, : heads + pairs], joined[:, heads + pairs :, None]
             first, second = turned.chunk(2, -1)
@@ -67,16 +75,19 @@ class _Qwen2Step:
             # The query heads that share a pair of keys and values stand where other queries would.
             queries = turned[:, :heads].view(rows, pairs, heads // pairs, -1)
             attended = F.scaled_dot_product_attention(queries, kept.keys, kept.values, attn_mask=seen)
-            x = x + layer.self_attn.o_proj(attended.reshape(rows, -1))
+            x = x + out(attended.reshape(rows, -1))
             gate, up = gate_up(self._norm(x, layer.post_attention_layernorm)).chunk(2, -1)
-            x = x + layer.mlp.down_proj(F.silu(gate) * up)
+            x = x + down(F.silu(gate) * up)
         return self._model.lm_head(self._norm(x, body.norm))
 
     def _norm(self, x: Tensor, norm) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], norm.weight, self._eps)
+        if x.dtype != torch.float32:
+            return F.rms_norm(x, x.shape[-1:], norm.weight, self._eps)
+        # The same in half the time: a mean that is a product is quicker than one that is a sum.
+        return x * torch.mm(x * x, self._mean).add_(self._eps).rsqrt_() * norm.weight
 
     def _joined(self, names: dict, *linears) -> Callable[[Tensor], Tensor]:
-        """What several projections make of the same input, in one product. They keep their weights as views of it."""
+        """What projections make of the same input, in one product. They keep their weights as views of it."""
         weight = torch.cat([linear.weight.data for linear in linears])
         bias = torch.cat([linear.bias.data for linear in linears]) if linears[0].bias is not None else None
         at = 0

@@ -4,11 +4,11 @@
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
@@ -97,7 +97,7 @@ class _Answer:
         choice = Choice(message={"content": text}, finish_reason=piece.finish_reason)
         return ChatCompletion(**self._head, choices=[choice], usage=usage_of(piece))
 
-    async def stream(self, piece) -> AsyncIterator[str]:
+    async def stream(self, piece) -> AsyncIterator[bytes]:
         role = {"role": "assistant"}
         try:
             while True:
@@ -112,10 +112,10 @@ class _Answer:
                 if piece.error:
                     yield _event(error_body(piece.error, code=piece.error_code))
                     break
-            yield "data: [DONE]\n\n"
+            yield b"data: [DONE]\n\n"
         finally:
             self.end()
 
 
-def _event(body: dict) -> str:
-    return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+def _event(body: dict) -> bytes:
+    return b"data: " + orjson.dumps(body) + b"\n\n"
