@@ -185,20 +185,20 @@ class _Batch:
 
     @torch.inference_mode()
     def advance(self) -> None:
-        """One token for every running request; room is given to those that wait."""
+        """The first token of those that wait, where there is room; else one more for every running request."""
         self._drop([a.cancelled for a in self.running])
         self.waiting = [a for a in self.waiting if not a.cancelled]
-        if self.running:
+        room = MAX_ROWS - len(self.running)
+        joining, self.waiting = self.waiting[:room], self.waiting[room:]
+        if joining:
+            self._join(joining)
+        elif self.running:
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.running), 1)], dim=1)
             self._prepare(self.running, tokens=len(self.running))
             logits = self._step(self._tokens, self._positions, self._mask, self._cache)
             self._positions = self._positions + 1
             self._tokens = self._choose(self.running, logits)
             self._drop([self._deliver(a) for a in self.running])
-        room = MAX_ROWS - len(self.running)
-        joining, self.waiting = self.waiting[:room], self.waiting[room:]
-        if joining:
-            self._join(joining)
 
     def fail(self, error: Exception) -> None:
         """End every request of this batch with the error."""

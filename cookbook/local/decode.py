@@ -48,25 +48,25 @@ class _Qwen2Step:
             tables = model.model.rotary_emb(model.lm_head.weight, places[None])
         self._cos, self._sin = (table[0, :, None] for table in tables)  # (places, 1, head width)
         names = {module: name for name, module in model.named_modules()}
-        self._projections = [
+        self._layers = [
             (
-                self._joined(names, attention.q_proj, attention.k_proj, attention.v_proj),
-                self._joined(names, attention.o_proj),
+                layer.input_layernorm.weight,
+                self._joined(names, layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj),
+                self._joined(names, layer.self_attn.o_proj),
+                layer.post_attention_layernorm.weight,
                 self._joined(names, layer.mlp.gate_proj, layer.mlp.up_proj),
                 self._joined(names, layer.mlp.down_proj),
             )
             for layer in model.model.layers
-            for attention in [layer.self_attn]
         ]
 
     def __call__(self, tokens: Tensor, positions: Tensor, mask: Tensor, cache: Cache) -> Tensor:
-        body = self._model.model
         rows, heads, pairs = len(tokens), self._heads, self._pairs
-        x = body.embed_tokens(tokens)
+        x = self._model.model.embed_tokens(tokens)
         cos, sin = self._cos[positions], self._sin[positions]  # (rows, 1, head width)
         seen = None if rows == 1 else mask[:, None, None].bool()
-        for layer, kept, (qkv, out, gate_up, down) in zip(body.layers, cache.layers, self._projections, strict=True):
-            joined = qkv(self._norm(x, layer.input_layernorm)).view(rows, heads + 2 * pairs, -1)
+        for kept, (before, qkv, out, after, gate_up, down) in zip(cache.layers, self._layers, strict=True):
+            joined = qkv(self._norm(x, before)).view(rows, heads + 2 * pairs, -1)
             turned, values = joined[:, : heads + pairs], joined[:, heads + pairs :, None]
             first, second = turned.chunk(2, -1)
             turned = turned * cos + torch.cat([-second, first], -1) * sin
@@ -76,15 +76,15 @@ class _Qwen2Step:
             queries = turned[:, :heads].view(rows, pairs, heads // pairs, -1)
             attended = F.scaled_dot_product_attention(queries, kept.keys, kept.values, attn_mask=seen)
             x = x + out(attended.reshape(rows, -1))
-            gate, up = gate_up(self._norm(x, layer.post_attention_layernorm)).chunk(2, -1)
+            gate, up = gate_up(self._norm(x, after)).chunk(2, -1)
             x = x + down(F.silu(gate) * up)
-        return self._model.lm_head(self._norm(x, body.norm))
+        return self._model.lm_head(self._norm(x, self._model.model.norm.weight))
 
-    def _norm(self, x: Tensor, norm) -> Tensor:
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
         if x.dtype != torch.float32:
-            return F.rms_norm(x, x.shape[-1:], norm.weight, self._eps)
+            return F.rms_norm(x, x.shape[-1:], weight, self._eps)
         # The same in half the time: a mean that is a product is quicker than one that is a sum.
-        return x * torch.mm(x * x, self._mean).add_(self._eps).rsqrt_() * norm.weight
+        return x * torch.mm(x * x, self._mean).add_(self._eps).rsqrt_() * weight
 
     def _joined(self, names: dict, *linears) -> Callable[[Tensor], Tensor]:
         """What projections make of the same input, in one product. They keep their weights as views of it."""
