@@ -1,4 +1,4 @@
-"""How time grows with the work:  python tests/bench/growth.py     about four minutes
+"""How time grows with the work:  python tests/bench/growth.py     about two minutes
 
 Training with the rows and with the epochs, chat with the clients, the service's lists with the jobs in its store. Each
 step's time is divided by its work and by the first step's: 1 is linear, less is better. The picture is `growth.png`.
@@ -40,9 +40,9 @@ def training(rows: int, epochs: int) -> float:
 
 def chatting(clients: list[int]) -> list[float]:
     """Seconds of three answers for each client."""
-    with ours() as (client, model):
-        wait_until_it_answers(client, model)
-        runs = [[3 * n / measure(client, model, n, 3 * n)["answers"] for n in clients] for _ in range(3)]
+    with ours() as server:
+        wait_until_it_answers(server)
+        runs = [[3 * n / measure(server, n, 3 * n)["answers"] for n in clients] for _ in range(3)]
     return [statistics.median(found) for found in zip(*runs, strict=True)]
 
 
