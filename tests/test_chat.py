@@ -84,6 +84,15 @@ def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
     assert text_of(ask(engine, small_base, "你好")[1])
 
 
+def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(engine, small_base, monkeypatch):
+    assert text_of(ask(engine, small_base, "你好")[1])
+    model = engine._batches[small_base.source].model
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "forward", lambda **_: 1 / 0)
+        assert "ZeroDivisionError" in read(ask(engine, small_base, "你好")[1])[-1].error
+    assert text_of(ask(engine, small_base, "你好")[1])
+
+
 def test_a_cancelled_answer_leaves_the_batch(engine, small_base):
     answer, _ = ask(engine, small_base, "你好", max_tokens=400)
     answer.cancel()

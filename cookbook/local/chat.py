@@ -28,6 +28,7 @@ from cookbook.local.adapters import Adapter, Adapters
 MAX_ROWS = 16  # requests that share a forward pass
 MAX_ADAPTERS = 16  # kept in memory
 ALONE = 2**29  # multiplications of a pass, up to which waking more cores takes a small model longer than it saves
+CORES = torch.get_num_threads()
 LIKELY = 64  # tokens among which nearly every draw falls
 log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class _Batch:
 
     def __init__(self, model, tokenizer):
         self.model, self.tokenizer = model, tokenizer
-        self._size, self._cores = model.num_parameters(), torch.get_num_threads()
+        self._size = model.num_parameters()
         self._adapters = Adapters(model)
         self._loaded: OrderedDict[Path, Adapter] = OrderedDict()
         self._step = decode.stepper(model, self._adapters)
@@ -188,9 +189,7 @@ class _Batch:
         """The first token of those that wait, where there is room; else one more for every running request."""
         self._drop([a.cancelled for a in self.running])
         self.waiting = [a for a in self.waiting if not a.cancelled]
-        room = MAX_ROWS - len(self.running)
-        joining, self.waiting = self.waiting[:room], self.waiting[room:]
-        if joining:
+        if joining := self.waiting[: MAX_ROWS - len(self.running)]:
             self._join(joining)
         elif self.running:
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(self.running), 1)], dim=1)
@@ -235,14 +234,14 @@ class _Batch:
             self._tokens = torch.cat([self._tokens, tokens])
         else:
             self._cache, self._mask, self._positions, self._tokens = cache, mask, positions, tokens
-        self.running += joining
+        self.running, self.waiting = self.running + joining, self.waiting[len(joining) :]
         self._drop([False] * (len(self.running) - len(joining)) + [self._deliver(a) for a in joining])
 
     def _prepare(self, rows: list[Answer], tokens: int) -> None:
         """Choose adapters and cores for a pass of so many tokens."""
         self._adapters.use([a.adapter for a in rows])
         alone = self._size < models.SMALL and tokens * self._size < ALONE
-        torch.set_num_threads(1 if alone else self._cores)
+        torch.set_num_threads(1 if alone else CORES)
 
     def _drop(self, gone: list[bool]) -> None:
         """Take rows out of the batch, and the columns that only they used."""
