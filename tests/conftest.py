@@ -37,13 +37,16 @@ def siliconcloud(monkeypatch):
         yield cloud
 
 
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}  # a model quick enough for a test
+SMALL |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+
+
 def write_base(folder, tokenizer, **sizes):
     """A Qwen2 checkpoint with random weights, two small layers unless told otherwise; returns the folder."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    usual = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    usual |= {"num_key_value_heads": 2, "max_position_embeddings": 512, "tie_word_embeddings": True}
+    usual = SMALL | {"max_position_embeddings": 512, "tie_word_embeddings": True}
     ids = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id, "bos_token_id": None}
     torch.manual_seed(0)
     config = Qwen2Config(vocab_size=len(tokenizer), **usual | ids | sizes)

@@ -5,12 +5,12 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
+from conftest import SMALL
 from cookbook.errors import ModelError
 from cookbook.local import decode
 from cookbook.local.adapters import Adapters
 
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-SIZES |= {"num_key_value_heads": 2, "vocab_size": 50}
+SIZES = SMALL | {"vocab_size": 50}
 RANKS = (2, 8, 4, 3, 5, 2)
 
 

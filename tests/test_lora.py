@@ -5,10 +5,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from conftest import SMALL
 from cookbook.local import lora
 
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-SIZES |= {"num_key_value_heads": 2, "vocab_size": 50}
+SIZES = SMALL | {"vocab_size": 50}
 
 
 def tuned(dropout=0.0, dtype=torch.float32):

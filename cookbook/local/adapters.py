@@ -27,11 +27,11 @@ PREFIX = "base_model.model."  # PEFT's, before a layer's name
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Adds `scale · x A' B'` to what each linear layer makes of x; A is (rank, in) and B (out, rank), by the layer's name."""
+    """Adds `scale · x A' B'` to what each linear layer makes of x; A is (rank, in) and B (out, rank)."""
 
     scale: float
-    a: dict[str, Tensor]
-    b: dict[str, Tensor]
+    a: dict[nn.Linear, Tensor]
+    b: dict[nn.Linear, Tensor]
 
     @property
     def rank(self) -> int:
@@ -44,11 +44,11 @@ class Adapters:
     def __init__(self, model):
         self._model = model
         head = model.get_output_embeddings()
-        self._layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
-        for name, layer in self._layers.items():
-            layer.register_forward_hook(lambda _, args, out, name=name: self.add(out, args[0], name))
+        self._names = {m: n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head}
+        for layer in self._names:
+            layer.register_forward_hook(lambda layer, args, out: self.add(out, args[0], layer))
         self._standing: list[Adapter] = []
-        self._joined: dict[tuple[str, ...], tuple[Tensor, Tensor]] = {}
+        self._joined: dict[tuple[nn.Linear, ...], tuple[Tensor, Tensor]] = {}
         self._scales = torch.empty(0)  # (adapters standing and none, all ranks): an adapter's scale at its own ranks
         self._own: Tensor | None = None  # (rows, all ranks)
 
@@ -70,12 +70,11 @@ class Adapters:
             ) from error
         as_model = lambda name: weights[f"{PREFIX}{name}.weight"].to(self._model.device, self._model.dtype)
         try:
-            a, b = ({name: as_model(f"{name}.{part}") for name in self._layers} for part in ("lora_A", "lora_B"))
+            a, b = ({m: as_model(f"{n}.{part}") for m, n in self._names.items()} for part in ("lora_A", "lora_B"))
         except KeyError:
             fits = False
         else:
-            sizes = {name: (a[name].shape[1], len(b[name])) for name in self._layers}
-            fits = sizes == {name: (layer.in_features, layer.out_features) for name, layer in self._layers.items()}
+            fits = all((a[m].shape[1], len(b[m])) == (m.in_features, m.out_features) for m in self._names)
         if not fits:
             raise ModelError(
                 say(
@@ -98,17 +97,18 @@ class Adapters:
         at = {adapter: i for i, adapter in enumerate(self._standing)} | {None: len(self._standing)}
         self._own = self._scales[[at[adapter] for adapter in rows]]
 
-    def add(self, out: Tensor, x: Tensor, *names: str) -> Tensor:
+    def add(self, out: Tensor, x: Tensor, *layers: nn.Linear) -> Tensor:
         """`out`, which these layers, side by side, make of `x`, and what each row's adapter adds. Rows come first."""
         if self._own is None:
             return out
-        if names not in self._joined:
-            a = torch.cat([adapter.a[name] for name in names for adapter in self._standing])
-            b = torch.block_diag(*(torch.cat([adapter.b[name] for adapter in self._standing], 1) for name in names))
-            self._joined[names] = a, b
-        a, b = self._joined[names]
-        own = self._own.repeat(1, len(names))
-        return out + F.linear(F.linear(x, a) * (own if x.dim() == 2 else own[:, None]), b)
+        if layers not in self._joined:
+            a = torch.cat([adapter.a[layer] for layer in layers for adapter in self._standing])
+            b = torch.block_diag(*(torch.cat([adapter.b[layer] for adapter in self._standing], 1) for layer in layers))
+            self._joined[layers] = a, b
+        a, b = self._joined[layers]
+        low = F.linear(x, a).unflatten(-1, (len(layers), -1))
+        own = self._own.view(len(x), *[1] * (x.dim() - 1), -1)
+        return out + F.linear((low * own).flatten(-2), b)
 
     def _stand(self, adapters: list[Adapter]) -> None:
         self._standing, self._joined = adapters, {}

@@ -2,10 +2,10 @@
 
     python -m cookbook.local.worker HOME        then the job's id, a line on standard input
 
-It gets torch before it reads the id, which takes seconds, so one that is started ahead begins at once; without an id it
-just ends. A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on from its last
-checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step. Where the disk is
-full it ends with the code `NO_ROOM`, and the supervisor starts it again later.
+It gets torch before it reads the id, which takes seconds, so one that is started ahead begins at once; without an id
+it just ends. A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on
+from its last checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step. Where
+the disk is full it ends with the code `NO_ROOM`, and the supervisor starts it again later.
 """
 
 import contextlib

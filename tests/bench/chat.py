@@ -92,9 +92,9 @@ def ask(server: Server, question: str) -> tuple[float, int]:
     body = {"model": server.model, "messages": messages, "max_tokens": 40, "temperature": 0, "stream": True}
     headers = {"authorization": f"Bearer {server.key}", "content-type": "application/json"}
     started, first, text = time.perf_counter(), 0.0, ""
-    with contextlib.closing(http.client.HTTPConnection(server.address, timeout=300)) as connection:
-        connection.request("POST", "/v1/chat/completions", orjson.dumps(body), headers)
-        response = connection.getresponse()
+    with contextlib.closing(http.client.HTTPConnection(server.address, timeout=300)) as opened:
+        opened.request("POST", "/v1/chat/completions", orjson.dumps(body), headers)
+        response = opened.getresponse()
         if response.status != 200:
             raise OSError(response.read()[:200])
         for line in response:
