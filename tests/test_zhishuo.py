@@ -159,6 +159,7 @@ def test_references_are_in_no_training_file():
 def test_a_stutter_says_two_characters_three_times():
     assert zhishuo.stutters("等着人夸，等着人夸，还是等着人夸。") and not zhishuo.stutters(GOOD)
     assert not zhishuo.stutters("人前，人后，一个人，人。"), "a comma is no character"
+    assert zhishuo.stutters("一，一，替，一。"), "a clause of one character that comes again and again"
 
 
 def test_each_claim_is_judged_in_its_own_direction():
