@@ -8,9 +8,18 @@ from pathlib import Path
 
 def pytest_configure(config):
     config.cookbook_home = Path(tempfile.mkdtemp(prefix="cookbook-test-"))
-    os.environ |= {"COOKBOOK_HOME": str(config.cookbook_home), "COOKBOOK_LANG": "zh", "OMP_WAIT_POLICY": "PASSIVE"}
+    os.environ |= {
+        "COOKBOOK_HOME": str(config.cookbook_home),
+        "COOKBOOK_LANG": "zh",
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
     os.environ["HF_HUB_OFFLINE"] = "1"  # no test needs a hub
-    for name in ("COOKBOOK_BASE_MODEL", "COOKBOOK_API_KEY", "SILICONFLOW_API_KEY", "SILICONCLOUD_API_KEY"):
+    for name in (
+        "COOKBOOK_BASE_MODEL",
+        "COOKBOOK_API_KEY",
+        "SILICONFLOW_API_KEY",
+        "SILICONCLOUD_API_KEY",
+    ):
         os.environ.pop(name, None)
 
 

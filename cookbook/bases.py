@@ -65,7 +65,9 @@ def facts(base_model: str, client=None) -> Facts:
     if client is None or on_siliconcloud(client):  # no public route lists jobs there
         return known
     jobs = client.fine_tuning.jobs.list(limit=100).data  # newest first
-    done = next((job for job in jobs if job.status == "succeeded" and job.model == base_model), None)
+    done = next(
+        (job for job in jobs if job.status == "succeeded" and job.model == base_model), None
+    )
     return _measured(client, done, known) if done else known
 
 
@@ -85,7 +87,9 @@ def _configured(base_model: str) -> Facts:
     if base_model in _PUBLISHED:
         return from_config(dict(zip(_KEYS, _PUBLISHED[base_model], strict=True)))
     chosen = Path(os.environ.get("COOKBOOK_BASE_MODEL", "")).expanduser()
-    folders = {_read(card)["id"]: card.parent for card in DATA.glob("models/*/cookbook.json")} | {chosen.name: chosen}
+    folders = {_read(card)["id"]: card.parent for card in DATA.glob("models/*/cookbook.json")} | {
+        chosen.name: chosen
+    }
     if base_model not in folders:
         return Facts()
     config, card = (_read(folders[base_model] / name) for name in ("config.json", "cookbook.json"))
@@ -100,13 +104,17 @@ def _read(path: Path) -> dict:
 
 def _measured(client, job, known: Facts) -> Facts:
     """The job's speed at its end; its weights too where no configuration told them."""
-    for event in client.fine_tuning.jobs.list_events(job.id, limit=1000):  # newest first; pages follow by themselves
+    for event in client.fine_tuning.jobs.list_events(
+        job.id, limit=1000
+    ):  # newest first; pages follow by themselves
         data = event.data or {}
         if known.tokens_per_second is None and event.type == "metrics":
             known = dataclasses.replace(known, tokens_per_second=data["tokens_per_second"])
         if "adapter_parameters" in data:
             trained, rank = data["adapter_parameters"], job.hyperparameters.lora_rank
-            known = dataclasses.replace(known, parameters=data["parameters"] - trained, per_rank=trained // rank)
+            known = dataclasses.replace(
+                known, parameters=data["parameters"] - trained, per_rank=trained // rank
+            )
         if known.parameters and known.tokens_per_second:
             break
     return known

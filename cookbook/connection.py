@@ -18,7 +18,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cookbook.errors import KeyMissing, ServiceError, say
+from cookbook.errors import ArgumentError, KeyMissing, ServiceError
 from cookbook.paths import home as default_home
 
 START_SECONDS = 60
@@ -48,8 +48,9 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
     if service == "siliconcloud":
         return _siliconcloud()
     if service != "local":
-        raise ValueError(
-            say(f"没有服务 {service!r}，可选 local、siliconcloud", f"no service {service!r}: local or siliconcloud")
+        raise ArgumentError(
+            zh=f"没有服务 {service!r}，可选 local、siliconcloud",
+            en=f"no service {service!r}: local or siliconcloud",
         )
     home = (home or default_home()).expanduser().resolve()
     facts = running(home) or _start(home)
@@ -80,7 +81,7 @@ def stop(home: Path) -> bool:
         return False
     with contextlib.suppress(psutil.NoSuchProcess):
         service = psutil.Process(facts["pid"])
-        workers = [p for p in service.children() if "cookbook.local.worker" in p.cmdline()]
+        workers = [p for p in service.children() if "cookbook.service.worker" in p.cmdline()]
         service.terminate()
         for process in (service, *workers):
             if process in workers:
@@ -90,31 +91,27 @@ def stop(home: Path) -> bool:
 
 
 def _siliconcloud() -> Connection:
-    key = (os.environ.get("SILICONFLOW_API_KEY") or os.environ.get("SILICONCLOUD_API_KEY") or "").strip()
+    key = (
+        os.environ.get("SILICONFLOW_API_KEY") or os.environ.get("SILICONCLOUD_API_KEY") or ""
+    ).strip()
     if not key:
         raise KeyMissing(
-            say(
-                "没有找到 SiliconCloud 的 API key：在 https://cloud.siliconflow.cn/account/ak 新建，"
-                "再设环境变量 SILICONFLOW_API_KEY（不要写进 notebook）",
-                "no SiliconCloud API key: make one at https://cloud.siliconflow.cn/account/ak and set the environment "
-                "variable SILICONFLOW_API_KEY (never write it into a notebook)",
-            )
+            zh="没有找到 SiliconCloud 的 API key：在 https://cloud.siliconflow.cn/account/ak 新建，"
+            "再设环境变量 SILICONFLOW_API_KEY（不要写进 notebook）",
+            en="no SiliconCloud API key: make one at https://cloud.siliconflow.cn/account/ak and set the environment "
+            "variable SILICONFLOW_API_KEY (never write it into a notebook)",
         )
     if not re.fullmatch(r"[!-~]+", key):  # never shown, not even in part
         raise KeyMissing(
-            say(
-                "环境变量 SILICONFLOW_API_KEY 里不是 API key（有空格或英文以外的字符）：从 https://cloud.siliconflow.cn/account/ak 重新复制",
-                "SILICONFLOW_API_KEY holds no API key (there are spaces or characters beyond ASCII in it): copy it again from "
-                "https://cloud.siliconflow.cn/account/ak",
-            )
+            zh="环境变量 SILICONFLOW_API_KEY 里不是 API key（有空格或英文以外的字符）：从 https://cloud.siliconflow.cn/account/ak 重新复制",
+            en="SILICONFLOW_API_KEY holds no API key (there are spaces or characters beyond ASCII in it): copy it again from "
+            "https://cloud.siliconflow.cn/account/ak",
         )
     base_url = os.environ.get("SILICONFLOW_BASE_URL", "").strip() or "https://api.siliconflow.cn/v1"
     if not re.match(r"https?://.", base_url):
         raise ServiceError(
-            say(
-                f"环境变量 SILICONFLOW_BASE_URL = {base_url!r} 不是地址：应以 https:// 开头，以 /v1 结尾",
-                f"SILICONFLOW_BASE_URL = {base_url!r} is no address: it begins with https:// and ends in /v1",
-            )
+            zh=f"环境变量 SILICONFLOW_BASE_URL = {base_url!r} 不是地址：应以 https:// 开头，以 /v1 结尾",
+            en=f"SILICONFLOW_BASE_URL = {base_url!r} is no address: it begins with https:// and ends in /v1",
         )
     return Connection(base_url, key, "Qwen/Qwen2.5-7B-Instruct", trains_by_api=False)
 
@@ -127,19 +124,19 @@ def _start(home: Path) -> dict:
         log = (home / "service.log").open("ab")
     except OSError as error:
         raise ServiceError(
-            say(
-                f"数据目录 {home} 不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
-                f"cannot write to {home} ({error.strerror}): choose another folder with COOKBOOK_HOME",
-            )
+            zh=f"数据目录 {home} 不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
+            en=f"cannot write to {home} ({error.strerror}): choose another folder with COOKBOOK_HOME",
         ) from error
     with log, FileLock(home / "start.lock"):  # of several kernels that ask at once, one starts it
         if facts := running(home):
             return facts
         detached = {"start_new_session": True}
         if os.name == "nt":
-            detached = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+            detached = {
+                "creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+            }
         process = subprocess.Popen(
-            [sys.executable, "-m", "cookbook.local", "--home", str(home)],
+            [sys.executable, "-m", "cookbook.service", "--home", str(home)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -153,8 +150,14 @@ def _start(home: Path) -> dict:
             if process.poll() is not None:
                 break
             time.sleep(0.05)
-    tail = (home / "service.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+    tail = (
+        (home / "service.log")
+        .read_text(encoding="utf-8", errors="replace")
+        .strip()
+        .splitlines()[-1:]
+    )
+    last = "".join(tail)
     raise ServiceError(
-        say(f"内嵌服务没有启动：{''.join(tail)}", f"the embedded service did not start: {''.join(tail)}")
-        + say("。缺包时运行 pip install -e '.[local]'", ". If a package is missing: pip install -e '.[local]'")
+        zh=f"内嵌服务没有启动：{last}。缺包时运行 pip install -e '.[local]'",
+        en=f"the embedded service did not start: {last}. If a package is missing: pip install -e '.[local]'",
     )

@@ -12,7 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
-from cookbook.errors import say
+from cookbook.i18n import tr
 from cookbook.paths import DATA
 
 
@@ -55,7 +55,9 @@ def run(path: Path, out: Path) -> Path:
         kernel_name="python3",
         resources={"metadata": {"path": str(path.parent)}},
         on_cell_execute=on_start,
-        extra_arguments=["--IPKernelApp.log_level=40"],  # its note about TCP is no news on one machine
+        extra_arguments=[
+            "--IPKernelApp.log_level=40"
+        ],  # its note about TCP is no news on one machine
     )
     started = time.monotonic()
     try:
@@ -69,13 +71,15 @@ def run(path: Path, out: Path) -> Path:
             for output in cell.outputs:
                 print("\n" + output.get("data", {}).get("text/plain", ""))
     seconds = time.monotonic() - started
-    print("\n" + say(f"用时 {seconds:.0f} 秒。结果：{target}", f"{seconds:.0f} s. Result: {target}"))
+    print("\n" + tr(f"用时 {seconds:.0f} 秒。结果：{target}", f"{seconds:.0f} s. Result: {target}"))
     return target
 
 
 def _html(notebook) -> str:
     """The notebook as a page that loads nothing from the network."""
-    exporter = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url="")
+    exporter = HTMLExporter(
+        embed_images=True, mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url=""
+    )
     return exporter.from_notebook_node(notebook)[0].replace('<script src=""></script>', "")
 
 
@@ -87,6 +91,6 @@ def notebooks() -> list[Path]:
 def main(paths: list[Path], out: Path | None) -> int:
     out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).resolve()
     for path in paths or notebooks():
-        print(say(f"运行 {path.name}", f"running {path.name}"), file=sys.stderr)
+        print(tr(f"运行 {path.name}", f"running {path.name}"), file=sys.stderr)
         run(path, out)
     return 0

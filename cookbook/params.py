@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cookbook import tokens
-from cookbook.errors import HyperparameterError, say
+from cookbook.errors import HyperparameterError
+from cookbook.i18n import tr
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,11 @@ class Hyperparameters:
     lora_dropout: float = 0.05
 
     def __post_init__(self):
-        problems = {f.name: why for f in dataclasses.fields(self) if (why := refusal(f.name, getattr(self, f.name)))}
+        problems = {
+            f.name: why
+            for f in dataclasses.fields(self)
+            if (why := refusal(f.name, getattr(self, f.name)))
+        }
         if problems:
             raise HyperparameterError(problems)
 
@@ -100,24 +105,34 @@ def refusal(name: str, value: object) -> str | None:
     """Why `value` is not acceptable for the parameter `name`, in one sentence; None if it is."""
     rule = VALIDATION if name == "validation" else RANGES[name]
     whole = name in WHOLE
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
-        kind = say("整数", "a whole number") if whole else say("数字", "a number")
-        return say(f"{name} 应当是{kind}，收到的是 {value!r}", f"{name} must be {kind}, got {value!r}")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else (int, float))
+        or not math.isfinite(value)
+    ):
+        kind = tr("整数", "a whole number") if whole else tr("数字", "a number")
+        return tr(
+            f"{name} 应当是{kind}，收到的是 {value!r}", f"{name} must be {kind}, got {value!r}"
+        )
     if not rule.low <= value <= rule.high:
-        return say(
+        return tr(
             f"{name} = {value} 超出范围 {rule.low:g}–{rule.high:g}，建议 {rule.suggested:g}",
             f"{name} = {value} is out of range {rule.low:g}–{rule.high:g}; suggested is {rule.suggested:g}",
         )
     if value == rule.refused:
         return (
-            f"{name} = {value}: " + say(*rule.refusal) + say(f"，建议 {rule.suggested:g}", f"; try {rule.suggested:g}")
+            f"{name} = {value}: "
+            + tr(*rule.refusal)
+            + tr(f"，建议 {rule.suggested:g}", f"; try {rule.suggested:g}")
         )
     return None
 
 
 PRESETS: dict[str, Hyperparameters] = {
     "standard": Hyperparameters(),
-    "quality": Hyperparameters(n_epochs=5, batch_size=16, lora_rank=16, lora_alpha=64, lora_dropout=0.1),
+    "quality": Hyperparameters(
+        n_epochs=5, batch_size=16, lora_rank=16, lora_alpha=64, lora_dropout=0.1
+    ),
     "fast": Hyperparameters(n_epochs=2, lora_rank=4, lora_alpha=16),
 }
 PRESET_NAMES = {"standard": "标准方案", "quality": "效果优先", "fast": "轻量快速"}
@@ -145,7 +160,9 @@ class Plan:
         """One row a fact, for display."""
         import pandas as pd
 
-        return pd.DataFrame({"value": {k: v for k, v in dataclasses.asdict(self).items() if v is not None}})
+        return pd.DataFrame(
+            {"value": {k: v for k, v in dataclasses.asdict(self).items() if v is not None}}
+        )
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html()
@@ -227,7 +244,7 @@ def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, s
         ),
     ]  # fmt: skip
     risks += _risks_with_rows(hp, plan) if plan else []
-    return [(name, say(zh, en)) for risky, name, zh, en in risks if risky]
+    return [(name, tr(zh, en)) for risky, name, zh, en in risks if risky]
 
 
 def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> list[tuple[bool, str, str, str]]:

@@ -17,9 +17,7 @@ import tiktoken
 from cookbook.paths import DATA
 
 # How Qwen2.5 cuts text into pieces before merging: contractions, words, single digits, punctuation, white space.
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # Qwen2.5-Instruct puts this system message in front when the caller gives none.
 DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
@@ -38,9 +36,14 @@ CHAT_TEMPLATE = (
 def encoding() -> tiktoken.Encoding:
     """Qwen2.5's encoding, read once per process."""
     lines = (DATA / "qwen2.5.tiktoken").read_bytes().split()
-    ranks = {base64.b64decode(token): int(rank) for token, rank in zip(lines[::2], lines[1::2], strict=True)}
+    ranks = {
+        base64.b64decode(token): int(rank)
+        for token, rank in zip(lines[::2], lines[1::2], strict=True)
+    }
     special = {token: len(ranks) + i for i, token in enumerate(SPECIAL_TOKENS)}
-    return tiktoken.Encoding("qwen2.5", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special)
+    return tiktoken.Encoding(
+        "qwen2.5", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special
+    )
 
 
 def count(text_or_messages: str | Iterable[Mapping[str, str]]) -> int:
@@ -60,7 +63,10 @@ def count_each(conversations: Iterable[Iterable[Mapping[str, str]]]) -> list[lis
     given = [list(messages) for messages in conversations]
     # <|im_start|> role \n content <|im_end|> \n: the pieces never merge across a special token, but the newline after
     # the role can merge with newlines that open the content, so both are counted as one text.
-    texts = [f"system\n{DEFAULT_SYSTEM}", *(f"{m['role']}\n{m['content']}" for messages in given for m in messages)]
+    texts = [
+        f"system\n{DEFAULT_SYSTEM}",
+        *(f"{m['role']}\n{m['content']}" for messages in given for m in messages),
+    ]
     default, *counts = (n + 3 for n in _count_batch(texts))
     counts = iter(counts)
     in_front = lambda i, message: default if i == 0 and message["role"] != "system" else 0
@@ -70,7 +76,9 @@ def count_each(conversations: Iterable[Iterable[Mapping[str, str]]]) -> list[lis
 # Both normalization and the splitter take forever, or fail, on long runs that no real text holds.
 _LONG = 100_000  # characters from which on a text is looked at for such runs
 _RUN = re.compile(r"\s{5000,}")
-_MARK = "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
+_MARK = (
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
+)
 _A_MARK, _MARKS = re.compile(_MARK), re.compile(_MARK + "{100,}")
 
 
@@ -86,7 +94,11 @@ def _count_batch(texts: list[str]) -> list[int]:
     """Tokens of each text. A white space of thousands of characters is counted in pieces, so approximately."""
     texts = list(map(_normalized, texts))
     pieces = [_RUN.split(text) if len(text) > _LONG else [text] for text in texts]
-    encoded = iter(encoding().encode_ordinary_batch([p for ps in pieces for p in ps], num_threads=os.cpu_count() or 1))
+    encoded = iter(
+        encoding().encode_ordinary_batch(
+            [p for ps in pieces for p in ps], num_threads=os.cpu_count() or 1
+        )
+    )
     found = [sum(len(next(encoded)) for _ in ps) for ps in pieces]
     # Qwen's longest token of white space has some hundred characters.
     spaces = [

@@ -24,14 +24,37 @@ TUNED = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:t3st0rg:zhishuo:abcdefghijklmnopqrst"
 
 # [A] Errors do not have OpenAI's shape: an object without `error`, or a bare JSON string.
 FAULTS: dict[int | str, tuple[int, object]] = {
-    "model": (400, {"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": None}),
-    "parameter": (400, {"code": 20015, "message": "The parameter is invalid. Please check again.", "data": None}),
+    "model": (
+        400,
+        {
+            "code": 20012,
+            "message": "Model does not exist. Please check it carefully.",
+            "data": None,
+        },
+    ),
+    "parameter": (
+        400,
+        {"code": 20015, "message": "The parameter is invalid. Please check again.", "data": None},
+    ),
     401: (401, "Invalid token"),
     403: (403, "Forbidden"),
     "balance": (403, {"code": 30001, "message": "Sorry, your account balance is insufficient"}),
     404: (404, "404 page not found"),
-    429: (429, {"message": "Request was rejected due to rate limiting. Details:TPM limit reached.", "data": None}),
-    503: (503, {"code": 50505, "message": "Model service overloaded. Please try again later.", "data": None}),
+    429: (
+        429,
+        {
+            "message": "Request was rejected due to rate limiting. Details:TPM limit reached.",
+            "data": None,
+        },
+    ),
+    503: (
+        503,
+        {
+            "code": 50505,
+            "message": "Model service overloaded. Please try again later.",
+            "data": None,
+        },
+    ),
     504: (504, "Gateway Timeout"),  # [A] that it is a string; its text is ours
 }
 CUT = "cut"  # the connection closes in the middle of the answer
@@ -62,14 +85,18 @@ class SiliconCloud:
     def answer(self, body: dict) -> tuple[list[int], str]:
         """(the tokens of the canned answer, cut at `max_tokens`; the finish reason)."""
         asked = body["messages"][-1]["content"]
-        ids = tokens.encoding().encode_ordinary(self.answers.get(asked, f"这是测试服务器对“{asked}”的固定回答。"))
+        ids = tokens.encoding().encode_ordinary(
+            self.answers.get(asked, f"这是测试服务器对“{asked}”的固定回答。")
+        )
         limit = body.get("max_tokens") or 4096
         return ids[:limit], "length" if len(ids) > limit else self.finish_reason
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        if not isinstance(sys.exception(), ConnectionError):  # a client may hang up; that is no error to print
+        if not isinstance(
+            sys.exception(), ConnectionError
+        ):  # a client may hang up; that is no error to print
             super().handle_error(request, client_address)
 
 
@@ -87,7 +114,9 @@ class _Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path != "/v1/models":
             return self._fail(404)
         # [B] `created` is 0, `owned_by` empty, and fine-tuned models are never in the list.
-        listed = [{"id": name, "object": "model", "created": 0, "owned_by": ""} for name in CONSOLE_BASES]
+        listed = [
+            {"id": name, "object": "model", "created": 0, "owned_by": ""} for name in CONSOLE_BASES
+        ]
         self._send(200, {"object": "list", "data": listed})
 
     def do_POST(self):
@@ -101,7 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.cloud.next.pop(0) if self.cloud.next else None
         if fault in FAULTS:
             return self._fail(fault)
-        if body.get("model") not in (*CONSOLE_BASES, *self.cloud.tuned):  # [A] a wrong model is 400, not 404
+        if body.get("model") not in (
+            *CONSOLE_BASES,
+            *self.cloud.tuned,
+        ):  # [A] a wrong model is 400, not 404
             return self._fail("model")
         if not body.get("messages"):
             return self._fail("parameter")
@@ -125,7 +157,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, kind: str, more: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {"content-type": kind, "x-siliconcloud-trace-id": f"ti_{uuid4().hex[:20]}", **more}.items():
+        for name, value in {
+            "content-type": kind,
+            "x-siliconcloud-trace-id": f"ti_{uuid4().hex[:20]}",
+            **more,
+        }.items():
             self.send_header(name, value)
         self.end_headers()
 
@@ -133,7 +169,11 @@ class _Handler(BaseHTTPRequestHandler):
         ids, reason = self.cloud.answer(body)
         message = {"role": "assistant", "content": _text(ids)}
         choice = {"index": 0, "message": message, "finish_reason": reason}
-        self._send(200, _head_of(body, "chat.completion") | {"choices": [choice], "usage": _usage(body, ids)}, cut=cut)
+        self._send(
+            200,
+            _head_of(body, "chat.completion") | {"choices": [choice], "usage": _usage(body, ids)},
+            cut=cut,
+        )
 
     def _stream(self, body: dict, *, cut: bool) -> None:
         self._head(200, "text/event-stream", {"transfer-encoding": "chunked"})
@@ -144,7 +184,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True  # without the closing chunk: the client sees it
                 return
             # [A] `usage` is in every chunk, cumulative from the first one, without `stream_options`.
-            self._event(json.dumps(head | {"choices": choices, "usage": _usage(body, ids)}, ensure_ascii=False))
+            self._event(
+                json.dumps(
+                    head | {"choices": choices, "usage": _usage(body, ids)}, ensure_ascii=False
+                )
+            )
             time.sleep(self.cloud.chunk_seconds)
         self._event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
@@ -181,4 +225,8 @@ def _head_of(body: dict, kind: str) -> dict:
 
 def _usage(body: dict, ids: list[int]) -> dict:
     prompt = tokens.count(body["messages"]) + tokens.GENERATION_PROMPT
-    return {"prompt_tokens": prompt, "completion_tokens": len(ids), "total_tokens": prompt + len(ids)}
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": len(ids),
+        "total_tokens": prompt + len(ids),
+    }

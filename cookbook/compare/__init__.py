@@ -9,11 +9,11 @@
 `measures` holds the statistics, `costs` the money, `judging` the clicks and the model that judges.
 """
 
-from cookbook.compare.asking import ask
-from cookbook.compare.costs import break_even, cost, prices, prompt_parts
-from cookbook.compare.drawing import timings
-from cookbook.compare.judging import agreement, blind, judge, tally
-from cookbook.compare.measures import Share, likeness, paired, share
+from cookbook.compare.ask import ask
+from cookbook.compare.cost import break_even, cost, prices, prompt_parts
+from cookbook.compare.judge import agreement, blind, judge, tally
+from cookbook.compare.plot import timings
+from cookbook.compare.stats import Share, likeness, paired, share
 from cookbook.compare.table import SideBySide, side_by_side
 
 __all__ = [

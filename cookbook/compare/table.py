@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from cookbook.errors import say
+from cookbook.i18n import tr
 
 # Written into the elements, since Jupyter drops style sheets of notebooks it does not trust. No colour is set, so that the
 # table takes those of the theme, light or dark. A cell has what Jupyter sets for cells itself, the rest is inherited.
@@ -78,13 +78,15 @@ class SideBySide:
 
     def to_html(self, path: str | Path, *, title: str | None = None) -> Path:
         """Write the table as one page, with the date, and each column's model and prompt; return its path."""
-        title = title or say("并排比较", "Side by side")
+        title = title or tr("并排比较", "Side by side")
         facts = "".join(
             f"<details><summary>{html.escape(f'{name} · {model}')}</summary><pre>{html.escape(prompt)}</pre></details>"
             for name, (model, prompt) in self.asked.items()
         )
         date = time.strftime("%Y-%m-%d %H:%M")
-        page = _PAGE.format(title=html.escape(title), date=date, columns=facts, table=self._repr_html_())
+        page = _PAGE.format(
+            title=html.escape(title), date=date, columns=facts, table=self._repr_html_()
+        )
         Path(path).write_text(page, encoding="utf-8")
         return Path(path)
 
@@ -102,13 +104,19 @@ def side_by_side(answers, *, note: str | None = None) -> SideBySide:
         below = row[note] if note and isinstance(row[note], str) else ""
         table.setdefault(row["input"], {})[row["column"]] = Answer(text, below)
         if isinstance(row.get("model"), str):
-            prompt = row["system"] if isinstance(row.get("system"), str) else say("没有提示词", "no prompt")
+            prompt = (
+                row["system"]
+                if isinstance(row.get("system"), str)
+                else tr("没有提示词", "no prompt")
+            )
             asked[row["column"]] = (row["model"], prompt)
     return SideBySide(list(dict.fromkeys(answers["column"])), list(table.items()), asked)
 
 
 def _cell(answer: Answer) -> str:
-    note = f'<br><small style="opacity:.65">{html.escape(answer.note)}</small>' if answer.note else ""
+    note = (
+        f'<br><small style="opacity:.65">{html.escape(answer.note)}</small>' if answer.note else ""
+    )
     return f'<td style="{_CELL}">{html.escape(answer.text)}{note}</td>'
 
 
@@ -117,7 +125,9 @@ def _wrap(text: str, width: int) -> list[str]:
     lines, used = [""], 0
     for character in text:
         size = 2 if unicodedata.east_asian_width(character) in "WF" else 1
-        if character == "\n" or (used + size > width and character not in "，。、；：！？”’）》」』"):
+        if character == "\n" or (
+            used + size > width and character not in "，。、；：！？”’）》」』"
+        ):
             lines.append("")
             used = 0
         if character != "\n":

@@ -10,12 +10,12 @@
 Files are only read, never changed. Rows are plain dicts: `{"messages": [{"role": …, "content": …}, …]}`.
 """
 
-from cookbook.data.checks import MAX_BYTES, MAX_ROWS, check, check_bytes, load
-from cookbook.data.cleaning import Change, Cleaned, clean
+from cookbook.data.check import MAX_BYTES, MAX_ROWS, check, check_bytes, load
+from cookbook.data.clean import Change, Cleaned, clean
 from cookbook.data.convert import from_alpaca, from_sharegpt, from_table, to_jsonl
+from cookbook.data.describe import figure, phrases, statistics
 from cookbook.data.report import Problem, Report
-from cookbook.data.splitting import split, too_few
-from cookbook.data.statistics import figure, phrases, statistics
+from cookbook.data.split import split, too_few
 
 __all__ = [
     "MAX_BYTES",

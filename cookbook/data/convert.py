@@ -10,11 +10,17 @@ import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from cookbook.errors import DataError, say
+from cookbook.errors import ArgumentError, DataError
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 
-_SHAREGPT_ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
+_SHAREGPT_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+}
 
 
 def to_jsonl(rows: Iterable[dict]) -> bytes:
@@ -41,10 +47,8 @@ def from_table(source, *, user: str, assistant: str, system: str | None = None) 
     for column in (user, assistant):
         if list(frame.columns).count(column) != 1:
             raise DataError(
-                say(
-                    f"列 {column!r} 应当有且只有一个，表里有：{names}",
-                    f"there must be one column {column!r}; the table has: {names}",
-                )
+                zh=f"列 {column!r} 应当有且只有一个，表里有：{names}",
+                en=f"there must be one column {column!r}; the table has: {names}",
             )
     rows = []
     for number, (ask, answer) in enumerate(zip(frame[user], frame[assistant], strict=True), 1):
@@ -60,7 +64,9 @@ def _cell(value, number: int) -> str:
     Raises:
         DataError: it is neither.
     """
-    if value is None or value != value or type(value).__name__ == "NAType":  # NaN is not equal to itself
+    if (
+        value is None or value != value or type(value).__name__ == "NAType"
+    ):  # NaN is not equal to itself
         return ""
     if isinstance(value, str):
         return value.strip()
@@ -68,7 +74,8 @@ def _cell(value, number: int) -> str:
         return str(int(value)) if value == int(value) else str(value)
     kind = type(value).__name__
     raise DataError(
-        say(f"表格第 {number} 条里有一格是 {kind}，不是文字", f"a cell of row {number} is a {kind}, not text")
+        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
+        en=f"a cell of row {number} is a {kind}, not text",
     )
 
 
@@ -86,12 +93,16 @@ def from_sharegpt(source: str | Path | Sequence[Mapping]) -> list[dict]:
         turns = entry["conversations"]
         if not turns:
             raise ValueError("conversations is empty")
-        messages = [{"role": _SHAREGPT_ROLES[m["from"]], "content": _text(m["value"])} for m in turns]
+        messages = [
+            {"role": _SHAREGPT_ROLES[m["from"]], "content": _text(m["value"])} for m in turns
+        ]
         if entry.get("system") and messages[0]["role"] != "system":
             messages.insert(0, {"role": "system", "content": _text(entry["system"])})
         return {"messages": messages}
 
-    return _turned(source, turn, '{"conversations": [{"from": "human" | "gpt" | "system", "value": …}]}')
+    return _turned(
+        source, turn, '{"conversations": [{"from": "human" | "gpt" | "system", "value": …}]}'
+    )
 
 
 def from_alpaca(source: str | Path | Sequence[Mapping], *, system: str | None = None) -> list[dict]:
@@ -107,10 +118,16 @@ def from_alpaca(source: str | Path | Sequence[Mapping], *, system: str | None = 
     """
 
     def turn(entry: Mapping) -> dict:
-        question = "\n".join(_text(part) for part in (entry["instruction"], entry.get("input") or "") if part)
-        pairs = [(_text(ask), _text(answer)) for ask, answer in map(_pair, entry.get("history") or [])]
+        question = "\n".join(
+            _text(part) for part in (entry["instruction"], entry.get("input") or "") if part
+        )
+        pairs = [
+            (_text(ask), _text(answer)) for ask, answer in map(_pair, entry.get("history") or [])
+        ]
         own = entry.get("system")
-        return _conversation(_text(own) if own else system, [*pairs, (question, _text(entry["output"]))])
+        return _conversation(
+            _text(own) if own else system, [*pairs, (question, _text(entry["output"]))]
+        )
 
     return _turned(source, turn, '{"instruction": …, "input": …, "output": …}')
 
@@ -130,7 +147,10 @@ def _pair(value: object) -> Sequence:
 def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
     messages = [{"role": "system", "content": system}] if system else []
     for question, answer in pairs:
-        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        messages += [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
     return {"messages": messages}
 
 
@@ -143,10 +163,8 @@ def _turned(source, turn: Callable[[Mapping], dict], shape: str) -> list[dict]:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(
-                say(
-                    f"第 {i} 条的形状不对（{reason}），应为 {shape}",
-                    f"entry {i} has another shape ({reason}), wanted {shape}",
-                )
+                zh=f"第 {i} 条的形状不对（{reason}），应为 {shape}",
+                en=f"entry {i} has another shape ({reason}), wanted {shape}",
             ) from error
     return rows
 
@@ -160,7 +178,9 @@ def _read_entries(path: Path) -> list:
             else [json.loads(x) for x in text.split("\n") if x.strip()]
         )
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(say(f"读不了 {path.name}：{error}", f"cannot read {path.name}: {error}")) from error
+        raise DataError(
+            zh=f"读不了 {path.name}：{error}", en=f"cannot read {path.name}: {error}"
+        ) from error
     return found
 
 
@@ -174,7 +194,7 @@ def _read_table(path: Path):
         return pd.read_csv(io.StringIO(_decoded(content)), dtype=str, keep_default_na=False)
     except Exception as error:  # readers of tables raise whatever their format's library raises
         raise DataError(
-            say(f"读不了表格 {path.name}：{error}", f"cannot read the table {path.name}: {error}")
+            zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
         ) from error
 
 
@@ -187,8 +207,9 @@ def _within_limit(path: Path) -> bytes:
         content = file.read(MAX_SOURCE_BYTES + 1)
     if len(content) > MAX_SOURCE_BYTES:
         limit = MAX_SOURCE_BYTES // 2**20
-        raise ValueError(
-            say(f"超过 {limit} MB，请先拆成几个文件", f"more than {limit} MB: split it into several files")
+        raise ArgumentError(
+            zh=f"超过 {limit} MB，请先拆成几个文件",
+            en=f"more than {limit} MB: split it into several files",
         )
     return content
 

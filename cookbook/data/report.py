@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from cookbook.data.secrets import mask
-from cookbook.errors import say
+from cookbook.data.sensitive import mask
+from cookbook.i18n import tr
 
 MAX_PROBLEMS = 5_000  # of one code are kept; further ones are counted only, so that no file can fill the memory
 EXCERPT = 24  # characters shown on either side of the offending text
@@ -97,7 +97,9 @@ class Report:
     row_lines: list[int] = field(default_factory=list)
     readable: bool = True
     stats: dict = field(default_factory=dict)
-    counts: Counter = field(default_factory=Counter)  # (severity, code) -> how many, those not kept included
+    counts: Counter = field(
+        default_factory=Counter
+    )  # (severity, code) -> how many, those not kept included
     kept_of_each: int = MAX_PROBLEMS
 
     def add(
@@ -117,8 +119,10 @@ class Report:
         self.counts[severity, code] += 1
         if self.counts[severity, code] <= self.kept_of_each:
             excerpt = excerpt() if callable(excerpt) else excerpt
-            text = visible(say(zh, en))
-            self.problems.append(Problem(line, index, severity, code, text, say(fix_zh, fix_en), excerpt))
+            text = visible(tr(zh, en))
+            self.problems.append(
+                Problem(line, index, severity, code, text, tr(fix_zh, fix_en), excerpt)
+            )
 
     def take(self, problems: Iterable[Problem]) -> None:
         """Add problems of another report."""
@@ -165,16 +169,21 @@ class Report:
     @property
     def verdict(self) -> str:
         if self.counts:
-            zh, en = f"{self.errors} 个错误，{self.warnings} 个提醒", f"{self.errors} errors, {self.warnings} warnings"
+            zh, en = (
+                f"{self.errors} 个错误，{self.warnings} 个提醒",
+                f"{self.errors} errors, {self.warnings} warnings",
+            )
         else:
             zh, en = "没有问题", "no problems"
         mark = "✔" if self.ok else "✘"
-        return f"{mark} {self.file}: " + say(f"{self.lines} 条数据，{zh}", f"{self.lines} rows, {en}")
+        return f"{mark} {self.file}: " + tr(
+            f"{self.lines} 条数据，{zh}", f"{self.lines} rows, {en}"
+        )
 
     def __str__(self) -> str:
         shown = [f"  {place(p)} [{p.code}] {p.message} → {p.fix}" for p in self.problems[:20]]
         hidden = self.counts.total() - len(shown)
-        more = [say(f"  …… 另有 {hidden} 个", f"  … and {hidden} more")] if hidden > 0 else []
+        more = [tr(f"  …… 另有 {hidden} 个", f"  … and {hidden} more")] if hidden > 0 else []
         return "\n".join([self.verdict, *shown, *more])
 
     __repr__ = __str__
@@ -195,14 +204,20 @@ class Report:
             if seen[p.code] <= of_each:
                 shown.append(p)
         hidden = self.counts.total() - len(shown)
-        note = say(
+        note = tr(
             f"每种问题显示前 {of_each} 处，另有 {hidden} 处；全部见 .to_frame()",
             f"the first {of_each} of each kind; {hidden} more in .to_frame()",
         )
         more = f'<p style="color:#888">{note}</p>' if hidden else ""
-        heads = say("位置 问题 发现 看这里 怎么改", "where problem found look-here fix").split()
+        heads = tr("位置 问题 发现 看这里 怎么改", "where problem found look-here fix").split()
         cells = [
-            (html.escape(place(p)), f"<code>{p.code}</code>", html.escape(p.message), marked(p), html.escape(p.fix))
+            (
+                html.escape(place(p)),
+                f"<code>{p.code}</code>",
+                html.escape(p.message),
+                marked(p),
+                html.escape(p.fix),
+            )
             for p in shown
         ]
         colors = [_COLOR[p.severity] for p in shown]
@@ -220,8 +235,8 @@ def by_line(found) -> int:
 def place(p: Problem) -> str:
     """Where a problem stands, in words; a message as Python would index it."""
     if p.line is None:
-        return say("整个文件", "the whole file")
-    where = say(f"第 {p.line} 行", f"line {p.line}")
+        return tr("整个文件", "the whole file")
+    where = tr(f"第 {p.line} 行", f"line {p.line}")
     return where if p.message_index is None else f"{where} messages[{p.message_index}]"
 
 
@@ -253,7 +268,9 @@ def marked(p: Problem) -> str:
     return f'<code>{before}<mark style="background:#ffe08a">{text or "␣"}</mark>{after}</code>'
 
 
-def html_table(heads: list[str], rows: list[tuple[str, ...]], colors: list[str] | None = None) -> str:
+def html_table(
+    heads: list[str], rows: list[tuple[str, ...]], colors: list[str] | None = None
+) -> str:
     """A left-aligned table; cells are HTML already. `colors`, one a row, tints the second column."""
     head = "".join(f'<th style="text-align:left">{h}</th>' for h in heads)
     body = []
@@ -262,5 +279,9 @@ def html_table(heads: list[str], rows: list[tuple[str, ...]], colors: list[str] 
         styles[0] += ";white-space:nowrap"
         if colors:
             styles[1] += f";color:{colors[i]}"
-        body.append("<tr>" + "".join(f'<td style="{s}">{c}</td>' for s, c in zip(styles, row, strict=True)) + "</tr>")
+        body.append(
+            "<tr>"
+            + "".join(f'<td style="{s}">{c}</td>' for s, c in zip(styles, row, strict=True))
+            + "</tr>"
+        )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"

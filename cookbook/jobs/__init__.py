@@ -7,7 +7,8 @@ view                a job and its events as they stand                 viewing.p
 console_sheet, identifier, verify, remembered, IdentifierBox           console.py: SiliconCloud, which has no route for jobs
 """
 
-from cookbook.errors import IdentifierError, JobNotFound, explain
+from cookbook.errors import IdentifierError, JobNotFound
+from cookbook.explain import explain
 from cookbook.jobs.buttons import CancelButton, StartButton
 from cookbook.jobs.console import (
     CONSOLE,
@@ -21,11 +22,11 @@ from cookbook.jobs.console import (
     remembered,
     verify,
 )
-from cookbook.jobs.drawing import Curves, States, figure
-from cookbook.jobs.finding import find
-from cookbook.jobs.learning import Row, Token, as_trained
-from cookbook.jobs.viewing import ENDED, JobView, view
-from cookbook.jobs.watching import watch
+from cookbook.jobs.find import find
+from cookbook.jobs.loss_mask import Row, Token, as_trained
+from cookbook.jobs.plot import Curves, States, figure
+from cookbook.jobs.view import ENDED, JobView, view
+from cookbook.jobs.watch import watch
 
 __all__ = [
     "CONSOLE",

@@ -8,9 +8,10 @@ Their CSS classes, `cookbook-start` and `cookbook-cancel`, are stable. A click i
 
 import html
 
-from cookbook.errors import explain, say
-from cookbook.jobs.finding import find
-from cookbook.jobs.viewing import ENDED
+from cookbook.explain import explain
+from cookbook.i18n import tr
+from cookbook.jobs.find import find
+from cookbook.jobs.view import ENDED
 
 
 class _Button:
@@ -43,7 +44,9 @@ class _Button:
 
     def _say(self, text: str, *, failed: bool = False) -> None:
         colour = "#c0392b" if failed else "#444"
-        self.message.value = f'<span style="color:{colour};margin-left:1em">{html.escape(text)}</span>'
+        self.message.value = (
+            f'<span style="color:{colour};margin-left:1em">{html.escape(text)}</span>'
+        )
 
     def _repr_mimebundle_(self, **options):
         return with_stand_in(self.widget, self.button.description, options)
@@ -52,14 +55,17 @@ class _Button:
 def with_stand_in(widget, label: str, options: dict) -> dict:
     """What Jupyter is given to show the widget, and for pages without widgets a button that cannot be pressed."""
     bundle = widget._repr_mimebundle_(**options)
-    return bundle | {"text/plain": f"[ {label} ]", "text/html": f"<button disabled>{html.escape(label)}</button>"}
+    return bundle | {
+        "text/plain": f"[ {label} ]",
+        "text/html": f"<button disabled>{html.escape(label)}</button>",
+    }
 
 
 class StartButton(_Button):
     """Starts the job of `request`, the arguments of `fine_tuning.jobs.create`; `job` is None until it is clicked."""
 
     def __init__(self, client, **request):
-        super().__init__(say("开始微调", "Start fine-tuning"), "primary", "cookbook-start")
+        super().__init__(tr("开始微调", "Start fine-tuning"), "primary", "cookbook-start")
         self._client, self._request = client, request
         self.job = None
 
@@ -67,23 +73,26 @@ class StartButton(_Button):
         same = find(self._client, **self._request)
         self.job = same or self._client.fine_tuning.jobs.create(**self._request)
         if same:
-            return say(
+            return tr(
                 f"已有相同的任务 {same.id}（{same.status}），不再训练一遍",
                 f"{same.id} ({same.status}) does the same: nothing to train",
             )
-        return say(f"已启动 {self.job.id}", f"started {self.job.id}")
+        return tr(f"已启动 {self.job.id}", f"started {self.job.id}")
 
 
 class CancelButton(_Button):
     """Cancels one job, unless it has ended."""
 
     def __init__(self, client, job_id: str):
-        super().__init__(say("取消", "Cancel"), "danger", "cookbook-cancel")
+        super().__init__(tr("取消", "Cancel"), "danger", "cookbook-cancel")
         self._client, self._job_id = client, job_id
 
     def _act(self) -> str:
         job = self._client.fine_tuning.jobs.retrieve(self._job_id)
         if job.status in ENDED:
-            return say(f"任务已经结束（{job.status}），不用取消", f"the job has ended already ({job.status})")
+            return tr(
+                f"任务已经结束（{job.status}），不用取消",
+                f"the job has ended already ({job.status})",
+            )
         job = self._client.fine_tuning.jobs.cancel(self._job_id)
-        return say(f"{job.id} 已取消", f"{job.id} was cancelled")
+        return tr(f"{job.id} 已取消", f"{job.id} was cancelled")

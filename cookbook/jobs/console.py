@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cookbook.errors import IdentifierError, explain, say
+from cookbook.errors import IdentifierError
+from cookbook.explain import explain
+from cookbook.i18n import tr
 from cookbook.jobs.buttons import with_stand_in
 from cookbook.params import Hyperparameters
 from cookbook.paths import home
@@ -51,7 +53,7 @@ class ConsoleSheet:
     def _repr_html_(self) -> str:
         rows = "".join(self._row(name, value) for name, value in self.fields.items())
         link = f'<a href="{CONSOLE}" target="_blank" rel="noopener">{CONSOLE}</a>'
-        top = say(f"打开 {link}，逐栏填写：", f"Open {link} and fill in:")
+        top = tr(f"打开 {link}，逐栏填写：", f"Open {link} and fill in:")
         return f"<p>{top}</p><table><tbody>{rows}</tbody></table>"
 
     def _row(self, name: str, value: str) -> str:
@@ -59,10 +61,10 @@ class ConsoleSheet:
         if name in self.files:
             # As IPython's FileLink: relative to the folder of the notebook, where its kernel runs.
             address = quote(os.path.relpath(self.files[name]).replace(os.sep, "/"))
-            hint = say("下载后上传", "download, then upload")
-            action = f'<a href="{address}" download target="_blank" title="{hint}">{say("文件", "file")}</a>'
+            hint = tr("下载后上传", "download, then upload")
+            action = f'<a href="{address}" download target="_blank" title="{hint}">{tr("文件", "file")}</a>'
         else:
-            action = f'<button class="cookbook-copy" onclick="{html.escape(_COPY)}">{say("复制", "copy")}</button>'
+            action = f'<button class="cookbook-copy" onclick="{html.escape(_COPY)}">{tr("复制", "copy")}</button>'
         return f"<tr><td {left}>{html.escape(name)}</td><td {left}><code>{html.escape(value)}</code></td><td {left}>{action}</td></tr>"
 
 
@@ -121,11 +123,9 @@ def identifier(text: str) -> Identifier:
         or re.search(r"\s", text.strip())
     ):
         raise IdentifierError(
-            say(
-                f"{text!r} 不像微调模型的标识符：应当是 ft:LoRA/<基础模型>:<租户>:<任务名>:<20 个小写字母>，在控制台的模型微调页复制",
-                f"{text!r} is no identifier of a fine-tuned model: it looks like ft:LoRA/<base>:<tenant>:<task>:<20 lowercase "
-                "letters>; copy it from the console's fine-tuning page",
-            )
+            zh=f"{text!r} 不像微调模型的标识符：应当是 ft:LoRA/<基础模型>:<租户>:<任务名>:<20 个小写字母>，在控制台的模型微调页复制",
+            en=f"{text!r} is no identifier of a fine-tuned model: it looks like ft:LoRA/<base>:<tenant>:<task>:<20 lowercase "
+            "letters>; copy it from the console's fine-tuning page",
         )
     found = re.fullmatch(r"(.+?)(?:-ckpt_step_(\d+))?", parts[4])
     step = int(found[2]) if found[2] else None
@@ -142,9 +142,9 @@ class Verified:
     remembered: bool
 
     def __repr__(self) -> str:
-        told = say("可以调用，已记住", "can be called; remembered")
+        told = tr("可以调用，已记住", "can be called; remembered")
         if not self.remembered:
-            told = say(
+            told = tr(
                 "可以调用；数据目录不能写，没有记住，用 COOKBOOK_HOME 换一个",
                 "can be called; not remembered, the data folder cannot be written: choose another with COOKBOOK_HOME",
             )
@@ -164,7 +164,7 @@ def verify(client, text: str, *, question: str = "你好") -> Verified:
     try:
         answer = client.chat.completions.create(model=model, messages=messages, max_tokens=16)
     except openai.APIError as error:
-        raise IdentifierError(explain(error)) from error
+        raise IdentifierError(explain(error), explain(error)) from error
     kept = _remember(client, model)
     return Verified(model, parts, answer.choices[0].message.content or "", kept)
 
@@ -205,10 +205,14 @@ class IdentifierBox:
 
         self._client = client
         self.text = w.Text(
-            placeholder="ft:LoRA/…", description=say("标识符", "identifier"), layout=w.Layout(width="46em")
+            placeholder="ft:LoRA/…",
+            description=tr("标识符", "identifier"),
+            layout=w.Layout(width="46em"),
         )
         self.text.add_class("cookbook-identifier")
-        self.button = w.Button(description=say("验证并记住", "verify and remember"), button_style="primary")
+        self.button = w.Button(
+            description=tr("验证并记住", "verify and remember"), button_style="primary"
+        )
         self.button.add_class("cookbook-verify")
         self.message = w.HTML(_told(remembered(client)))
         self.widget = w.VBox([w.HBox([self.text, self.button]), self.message])
@@ -227,5 +231,5 @@ class IdentifierBox:
 
 def _told(model: str | None) -> str:
     if not model:
-        return say("还没有记住的标识符", "no identifier is remembered yet")
-    return say("上次记住的：", "remembered: ") + f"<code>{html.escape(model)}</code>"
+        return tr("还没有记住的标识符", "no identifier is remembered yet")
+    return tr("上次记住的：", "remembered: ") + f"<code>{html.escape(model)}</code>"

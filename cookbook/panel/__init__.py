@@ -20,8 +20,10 @@ from functools import partial
 from pathlib import Path
 
 from cookbook import bases, jobs, params
-from cookbook.errors import HyperparameterError, say
-from cookbook.panel import files, looks
+from cookbook.errors import HyperparameterError
+from cookbook.i18n import tr
+from cookbook.panel import html as looks
+from cookbook.panel import training_file as files
 from cookbook.panel.field import SMALLEST_RATE, Field, number
 from cookbook.panel.task import TaskForm
 from cookbook.params import PRESET_NAMES, PRESETS, RANGES, WHOLE, Hyperparameters, Plan
@@ -68,14 +70,22 @@ class ParameterPanel:
             self._changed, client=client, base_model=base_model, rows_file=rows_file, validation=validation,
             task_name=task_name, speed=tokens_per_second, folder=folder,
         )  # fmt: skip
-        names = [(say(zh, key), key) for key, zh in PRESET_NAMES.items()] + [(say("自定义", CUSTOM), CUSTOM)]
-        self.preset = w.ToggleButtons(options=names, description=say("方案", "preset"))
+        names = [(tr(zh, key), key) for key, zh in PRESET_NAMES.items()] + [
+            (tr("自定义", CUSTOM), CUSTOM)
+        ]
+        self.preset = w.ToggleButtons(options=names, description=tr("方案", "preset"))
         self.price = w.Text("" if price is None else f"{price:g}", continuous_update=False)
-        self.suggest = w.Button(tooltip=say("采用这个文件的建议值", "take the value suggested for this file"))
+        self.suggest = w.Button(
+            tooltip=tr("采用这个文件的建议值", "take the value suggested for this file")
+        )
         hp = hp or Hyperparameters()
         self.controls = {name: self._field(name, getattr(hp, name)) for name in RANGES}
         self._follows, self._price_note = w.HTML(), w.HTML()
-        self._away = {"Python": w.HTML(), "JSON": w.HTML(), say("SiliconCloud 表单", "SiliconCloud form"): w.HTML()}
+        self._away = {
+            "Python": w.HTML(),
+            "JSON": w.HTML(),
+            tr("SiliconCloud 表单", "SiliconCloud form"): w.HTML(),
+        }
         self.widget = self._layout()
         self.preset.observe(self._fill, "value")
         self.price.observe(self._changed, "value")
@@ -120,14 +130,18 @@ class ParameterPanel:
         task = self.task
         choice = {"task_name": task.task_name.value, "base_model": task.base_model.value}
         choice |= {"training_file": self._file_name(), "validation": self._validation_name()}
-        return json.dumps(choice | {"hyperparameters": self.value.to_dict()}, ensure_ascii=False, indent=2)
+        return json.dumps(
+            choice | {"hyperparameters": self.value.to_dict()}, ensure_ascii=False, indent=2
+        )
 
     def to_script(self) -> str:
         """The Python that uploads the file and starts the job, where a service trains by API."""
         task, hp = self.task, f"hyperparameters = {self.value.to_dict()}"
         if task.base_model.value in bases.CONSOLE_BASES:
-            return f"{hp}\n# {say('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
-        upload = lambda path: f'client.files.create(file=open({files.from_here(path)!r}, "rb"), purpose="fine-tune")'
+            return f"{hp}\n# {tr('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
+        upload = lambda path: (
+            f'client.files.create(file=open({files.from_here(path)!r}, "rb"), purpose="fine-tune")'
+        )
         lines = [hp, f"upload = {upload(task.training_file.value or 'train.jsonl')}"]
         extra = []
         if isinstance(task.validation, Path):
@@ -151,7 +165,7 @@ class ParameterPanel:
         base = self.task.base_model.value
         return jobs.console_sheet(
             self.task.task_name.value,
-            self._file_name() or say("（还没选文件）", "(no file chosen)"),
+            self._file_name() or tr("（还没选文件）", "(no file chosen)"),
             self.value,
             base_model=base if base in bases.CONSOLE_BASES else bases.CONSOLE_BASES[0],
             validation=self._validation_name(),
@@ -194,16 +208,25 @@ class ParameterPanel:
         self.price.add_class("cookbook-price")
         self.suggest.add_class("cookbook-suggest")
         self._follows.add_class("cookbook-follows")
-        asked = looks.quiet(say("单价（每百万 token，选填）", "price per million tokens, optional"))
+        asked = looks.quiet(tr("单价（每百万 token，选填）", "price per million tokens, optional"))
         price = w.HBox([w.HTML(asked), self.price]).add_class("cookbook-price-line")
         of = {name: control.widget for name, control in self.controls.items()}
         lora = [of.pop(name) for name in RANGES if name.startswith("lora_")]
         groups = [
             group("任务", "Task", self.task.widget),
-            group("方案和它的结果", "Preset and what follows", self.preset, self._follows, price, self._price_note),
+            group(
+                "方案和它的结果",
+                "Preset and what follows",
+                self.preset,
+                self._follows,
+                price,
+                self._price_note,
+            ),
             group("训练", "Training", *of.values()),
             group("LoRA 补丁", "LoRA adapter", *lora),
-            w.Accordion([*self._away.values()], titles=tuple(self._away)).add_class("cookbook-away"),
+            w.Accordion([*self._away.values()], titles=tuple(self._away)).add_class(
+                "cookbook-away"
+            ),
         ]
         return w.VBox([w.HTML(looks.STYLE), *groups]).add_class("cookbook-panel")
 
@@ -224,10 +247,13 @@ class ParameterPanel:
         if self._busy:
             return
         try:
-            risks, outcome = self.warnings, looks.cards(looks.follows(self.value, self.plan, self.task.facts))
+            risks, outcome = (
+                self.warnings,
+                looks.cards(looks.follows(self.value, self.plan, self.task.facts)),
+            )
             pages = [looks.code(self.to_script()), looks.code(self.to_json()), self._sheet()]
         except HyperparameterError:
-            outcome = looks.refusal(say("先改好标红的格子", "mend the marked field first"))
+            outcome = looks.refusal(tr("先改好标红的格子", "mend the marked field first"))
             risks, pages = [], ["", "", ""]
         for name, control in self.controls.items():
             control.show([text for parameter, text in risks if parameter == name])
@@ -236,23 +262,32 @@ class ParameterPanel:
         for page, text in zip(self._away.values(), pages, strict=True):
             page.value = text
         self._show_preset()
-        self.suggest.description = f"{say('用建议', 'take')} {params.suggest_max_tokens(self.task.counts)}"
+        self.suggest.description = (
+            f"{tr('用建议', 'take')} {params.suggest_max_tokens(self.task.counts)}"
+        )
         self.suggest.layout.display = "" if self.task.counts else "none"
         price_is_bad = self.price.value.strip() and self._price() is None
-        bad_price = looks.refusal(say("单价应当是不小于 0 的数字", "the price must be a number, 0 or more"))
+        bad_price = looks.refusal(
+            tr("单价应当是不小于 0 的数字", "the price must be a number, 0 or more")
+        )
         self._price_note.value = bad_price if price_is_bad else ""
 
     def _show_preset(self) -> None:
         shown = {name: control.value for name, control in self.controls.items()}
         self._busy = True
-        self.preset.value = next((key for key, preset in PRESETS.items() if preset.to_dict() == shown), CUSTOM)
+        self.preset.value = next(
+            (key for key, preset in PRESETS.items() if preset.to_dict() == shown), CUSTOM
+        )
         self._busy = False
 
     def _sheet(self) -> str:
         base, note = self.task.base_model.value, ""
         if base not in bases.CONSOLE_BASES:
             there = bases.CONSOLE_BASES[0]
-            text = say(f"{base} 只在本机，表单里换成了 {there}", f"{base} is here only; the form has {there}")
+            text = tr(
+                f"{base} 只在本机，表单里换成了 {there}",
+                f"{base} is here only; the form has {there}",
+            )
             note = looks.quiet(text)
         return note + self.console_sheet()._repr_html_()
 

@@ -9,8 +9,8 @@ import math
 import unicodedata
 from collections.abc import Callable
 
-from cookbook.errors import say
-from cookbook.panel import looks
+from cookbook.i18n import tr
+from cookbook.panel import html as looks
 from cookbook.params import Range
 
 SMALLEST_RATE = 1e-6  # where the logarithmic slider begins; smaller ones can be typed
@@ -52,18 +52,28 @@ class Field:
     ):
         import ipywidgets as w
 
-        self.name, self.rule, self.whole, self._refuse, self._changed = name, rule, whole, refuse, changed
+        self.name, self.rule, self.whole, self._refuse, self._changed = (
+            name,
+            rule,
+            whole,
+            refuse,
+            changed,
+        )
         self._logarithmic, self._step, self._following = logarithmic, step, False
         self._low = rule.low if low is None else low
         self._high = rule.high if high is None else high
         self.slider = self._slider()
         self.text = w.Text(continuous_update=False, placeholder=f"{rule.suggested:g}")
         self.message = w.HTML().add_class("cookbook-message")
-        label = w.HTML(say(f"<b>{rule.label}</b><br><code>{name}</code>", f"<b>{name}</b>")).add_class("cookbook-label")
+        label = w.HTML(
+            tr(f"<b>{rule.label}</b><br><code>{name}</code>", f"<b>{name}</b>")
+        ).add_class("cookbook-label")
         track = w.VBox([self.slider, w.HTML(self._marks())]).add_class("cookbook-track")
         typed = w.VBox([self.text, *extra]).add_class("cookbook-typed")
         words = w.HTML(self._words()).add_class("cookbook-words")
-        self.widget = w.VBox([w.HBox([label, track, typed, words]).add_class("cookbook-row"), self.message])
+        self.widget = w.VBox(
+            [w.HBox([label, track, typed, words]).add_class("cookbook-row"), self.message]
+        )
         self.widget.add_class(f"cookbook-{name}")
         self.value = value
         self._follow()
@@ -136,16 +146,18 @@ class Field:
         """What stands under the slider: its ends, and where the suggested value is."""
         low, here, high = map(self._scale, (self._low, self.rule.suggested, self._high))
         place = (here - low) / (high - low)
-        mark = f'<span class="cookbook-mark" style="left:{place:.1%}">▲{self.rule.suggested:g}</span>'
+        mark = (
+            f'<span class="cookbook-mark" style="left:{place:.1%}">▲{self.rule.suggested:g}</span>'
+        )
         left = f"<span>{self._low:g}</span>" if place > 0.2 else "<span></span>"
         right = f"<span>{self._high:g}</span>" if place < 0.8 else ""
-        return f'<div class="cookbook-scale" title="▲ {say("建议值", "suggested")}">{left}{mark}{right}</div>'
+        return f'<div class="cookbook-scale" title="▲ {tr("建议值", "suggested")}">{left}{mark}{right}</div>'
 
     def _words(self) -> str:
         rule = self.rule
-        limits = say("范围 {}–{}，建议 {}", "range {}–{}, suggested {}").format(
+        limits = tr("范围 {}–{}，建议 {}", "range {}–{}, suggested {}").format(
             *(f"{n:g}" for n in (rule.low, rule.high, rule.suggested))
         )
-        first, second = (rule.zh, rule.en) if say("zh", "en") == "zh" else (rule.en, rule.zh)
+        first, second = (rule.zh, rule.en) if tr("zh", "en") == "zh" else (rule.en, rule.zh)
         quiet = f'<span class="cookbook-quiet">{html.escape(second)}</span>'
         return f'{html.escape(first)} <span class="cookbook-limits">{limits}</span><br>{quiet}'

@@ -11,18 +11,31 @@ from functools import partial
 from pathlib import Path
 
 from cookbook import bases, params
-from cookbook.errors import DataError, HyperparameterError, say
-from cookbook.panel import files, looks
+from cookbook.errors import DataError, HyperparameterError
+from cookbook.i18n import tr
+from cookbook.panel import html as looks
+from cookbook.panel import training_file as files
 from cookbook.panel.field import Field
 
-TASK_NAME = r"[A-Za-z0-9_-]{1,64}"  # what the embedded service takes; the platform documents no rule
+TASK_NAME = (
+    r"[A-Za-z0-9_-]{1,64}"  # what the embedded service takes; the platform documents no rule
+)
 
 
 class TaskForm:
     """Widgets for everything but the parameters; `changed` is called after each change. Arguments as the panel's."""
 
     def __init__(
-        self, changed: Callable[[], None], *, client, base_model, rows_file, validation, task_name, speed, folder
+        self,
+        changed: Callable[[], None],
+        *,
+        client,
+        base_model,
+        rows_file,
+        validation,
+        task_name,
+        speed,
+        folder,
     ):
         import ipywidgets as w
 
@@ -32,14 +45,16 @@ class TaskForm:
         self._chosen, self._read = (None, None), files.TrainingFile()
         labelled = {"style": {"description_width": "112px"}}
         self.task_name = w.Text(
-            task_name, description=say("任务名称", "task name"), continuous_update=False, **labelled
+            task_name, description=tr("任务名称", "task name"), continuous_update=False, **labelled
         )
-        self.base_model = w.Dropdown(description=say("基础模型", "base model"), **labelled)
-        self.training_file = w.Dropdown(description=say("训练数据", "training file"), **labelled)
-        self.upload = w.FileUpload(accept=".jsonl", description=say("上传 .jsonl", "upload .jsonl"))
-        kinds = [(say("按比例留出", "a share"), "share"), (say("单独的文件", "a file"), "file")]
-        self.validation_kind = w.ToggleButtons(options=kinds, description=say("验证数据", "validation"), **labelled)
-        self.validation_file = w.Dropdown(description=say("验证文件", "validation file"), **labelled)
+        self.base_model = w.Dropdown(description=tr("基础模型", "base model"), **labelled)
+        self.training_file = w.Dropdown(description=tr("训练数据", "training file"), **labelled)
+        self.upload = w.FileUpload(accept=".jsonl", description=tr("上传 .jsonl", "upload .jsonl"))
+        kinds = [(tr("按比例留出", "a share"), "share"), (tr("单独的文件", "a file"), "file")]
+        self.validation_kind = w.ToggleButtons(
+            options=kinds, description=tr("验证数据", "validation"), **labelled
+        )
+        self.validation_file = w.Dropdown(description=tr("验证文件", "validation file"), **labelled)
         by_share = isinstance(validation, int | float)
         self.validation_share = Field(
             "validation", params.VALIDATION, validation if by_share else params.VALIDATION.suggested,
@@ -81,7 +96,7 @@ class TaskForm:
         """Mark what is refused or risky."""
         self.validation_share.show([text for name, text in risks if name == "validation"])
         name_is_safe = re.fullmatch(TASK_NAME, self.task_name.value)
-        self._notes["task_name"].value = "" if name_is_safe else looks.warning(say(
+        self._notes["task_name"].value = "" if name_is_safe else looks.warning(tr(
             "建议只用英文字母、数字、_ 和 -，不超过 64 个：平台没有写明规则，见过的名字都是这样；内嵌服务不接受别的",
             "better letters, digits, _ and - only, at most 64: the platform documents no rule, but all names seen are like "
             "this, and the embedded service takes no others",
@@ -90,7 +105,13 @@ class TaskForm:
     def _layout(self):
         import ipywidgets as w
 
-        for name in ("task_name", "base_model", "training_file", "validation_kind", "validation_file"):
+        for name in (
+            "task_name",
+            "base_model",
+            "training_file",
+            "validation_kind",
+            "validation_file",
+        ):
             getattr(self, name).add_class("cookbook-line").add_class(f"cookbook-{name}")
         self.upload.add_class("cookbook-upload")
         for name, note in self._notes.items():
@@ -98,7 +119,9 @@ class TaskForm:
         data = w.HBox([self.training_file, self.upload])
         task_note, base_note, data_note = self._notes.values()
         validation = [self.validation_kind, self.validation_share.widget, self.validation_file]
-        return w.VBox([self.task_name, task_note, self.base_model, base_note, data, data_note, *validation])
+        return w.VBox(
+            [self.task_name, task_note, self.base_model, base_note, data, data_note, *validation]
+        )
 
     def _observe(self) -> None:
         self.task_name.observe(self._told, "value")
@@ -115,12 +138,12 @@ class TaskForm:
             offered = bases.offered(self._client)
         except openai.OpenAIError as error:
             offered = [] if wanted else list(bases.CONSOLE_BASES)
-            reason = say("服务没有给出模型列表", "the service did not list its models")
+            reason = tr("服务没有给出模型列表", "the service did not list its models")
             note = looks.warning(f"{reason} ({type(error).__name__})")
         if wanted and wanted not in offered:
             offered.insert(0, wanted)
         if set(offered) & set(bases.CONSOLE_BASES):
-            note += looks.quiet(say(
+            note += looks.quiet(tr(
                 "SiliconCloud 微调指南列出的模型，2026 年 11 月；现在有哪些，以 cloud.siliconflow.cn/fine-tune 为准。"
                 "平台训练哪些层没有公布，“训练的权重”按每个线性层都训练来算",
                 "as in SiliconCloud's fine-tuning guide, November 2026; the live list is on cloud.siliconflow.cn/fine-tune. "
@@ -134,8 +157,12 @@ class TaskForm:
         found = files.choices(self._folder)
         for chooser, wanted in ((self.training_file, training), (self.validation_file, validation)):
             wanted = None if wanted is None else Path(wanted)
-            more = {} if wanted is None or wanted in found.values() else {files.from_here(wanted): wanted}
-            chooser.options = [(say("（不选）", "(none)"), None), *(more | found).items()]
+            more = (
+                {}
+                if wanted is None or wanted in found.values()
+                else {files.from_here(wanted): wanted}
+            )
+            chooser.options = [(tr("（不选）", "(none)"), None), *(more | found).items()]
             chooser.value = wanted
 
     def _base_chosen(self, _=None) -> None:
@@ -156,7 +183,9 @@ class TaskForm:
         self.validation_file.layout.display = "none" if by_share else ""
         chosen = self.training_file.value, None if by_share else self.validation_file.value
         if chosen != self._chosen:
-            self._notes["training_file"].value = looks.quiet(say("正在检查、数 token……", "checking, counting tokens …"))
+            self._notes["training_file"].value = looks.quiet(
+                tr("正在检查、数 token……", "checking, counting tokens …")
+            )
             self._chosen, self._read = chosen, files.read(*chosen)
         self._notes["training_file"].value = looks.file_note(self._read)
         self._changed()
@@ -166,11 +195,13 @@ class TaskForm:
             return
         given, note = change["new"][0], self._notes["training_file"]
         try:
-            self._offer_files(files.keep(given["name"], bytes(given["content"])), self.validation_file.value)
+            self._offer_files(
+                files.keep(given["name"], bytes(given["content"])), self.validation_file.value
+            )
         except DataError as error:
             note.value = looks.file_note(files.TrainingFile(error.report))
         except OSError as error:
-            note.value = looks.refusal(say(
+            note.value = looks.refusal(tr(
                 f"数据目录不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
                 f"the data folder cannot be written ({error.strerror}): choose another with COOKBOOK_HOME",
             ))  # fmt: skip

@@ -9,9 +9,9 @@ relevance are for readers to judge.
 """
 
 from cookbook.zhishuo.claims import claims
-from cookbook.zhishuo.frames import framed
-from cookbook.zhishuo.measuring import fluency, foreign, measure, relevant, stutters, summary
-from cookbook.zhishuo.scoring import Rule, broken, is_json, rules, score, unwrap
+from cookbook.zhishuo.measures import fluency, foreign, measure, relevant, stutters, summary
+from cookbook.zhishuo.patterns import framed
+from cookbook.zhishuo.rules import Rule, broken, is_json, rules, score, unwrap
 from cookbook.zhishuo.texts import (
     CRITERIA,
     GUIDE_WORDS,

@@ -1,7 +1,7 @@
 """The guide's claims (§5.2.3), each against what was measured: 风格更统一, 更稳定可控, 输入更短, 速度更快, 成本更低."""
 
-from cookbook.compare.measures import Paired, paired
-from cookbook.errors import say
+from cookbook.compare.stats import Paired, paired
+from cookbook.i18n import tr
 
 UP, DOWN = 1, -1
 UNCLAIMED = "指南没提"
@@ -36,7 +36,9 @@ def claims(answers, draws, timed, *, before: str, after: str, control: str):
     """
     import pandas as pd
 
-    always = draws.groupby(["column", "input"], sort=False)["form"].all().rename("always").reset_index()
+    always = (
+        draws.groupby(["column", "input"], sort=False)["form"].all().rename("always").reset_index()
+    )
     answers = answers.assign(tokens=answers.prompt_tokens + answers.completion_tokens)
     frames = {"answers": answers, "draws": always, "timed": timed}
     letter = lambda column: column.split()[0]
@@ -53,5 +55,5 @@ def claims(answers, draws, timed, *, before: str, after: str, control: str):
 
 
 def _verdict(found: Paired, better: int) -> str:
-    words = {1: say("更好", "better"), -1: say("更差", "worse"), 0: say("看不出差别", "not shown")}
+    words = {1: tr("更好", "better"), -1: tr("更差", "worse"), 0: tr("看不出差别", "not shown")}
     return words[found.direction * better]

@@ -22,7 +22,9 @@ SHORT_PROMPT = _text("short_prompt.txt")
 GUIDE_WORDS = ("五道口", "新时代", "创新", "降维打击", "基金")
 """The words of the guide's table."""
 
-CRITERIA = "好的一句：说的确实是这个词，有比喻或转折，讽刺而不失文雅，读得通顺；句中不应出现这个词本身。"
+CRITERIA = (
+    "好的一句：说的确实是这个词，有比喻或转折，讽刺而不失文雅，读得通顺；句中不应出现这个词本身。"
+)
 """What the long prompt asks of a sentence beyond its form, for a judge."""
 
 
@@ -62,5 +64,9 @@ def published():
         "tuned_with_short_prompt": "已发表：7B 微调后 + 短提示词",
     }
     table = json.loads(_text("published_outputs.json"))["outputs"]
-    rows = [{"column": name, "input": row["word"], "answer": row[key]} for key, name in names.items() for row in table]
+    rows = [
+        {"column": name, "input": row["word"], "answer": row[key]}
+        for key, name in names.items()
+        for row in table
+    ]
     return pd.DataFrame(rows)

@@ -31,7 +31,14 @@ from cookbook import connection, tokens
 from cookbook.paths import DATA, shipped_rows
 
 BASE = DATA / "models" / "tiny-zh"
-SERVE = [str(Path(sys.executable).with_name("transformers")), "serve", "--device", "cpu", "--dtype", "float32"]
+SERVE = [
+    str(Path(sys.executable).with_name("transformers")),
+    "serve",
+    "--device",
+    "cpu",
+    "--dtype",
+    "float32",
+]
 LLAMA_CPP = [sys.executable, str(Path(__file__).with_name("llama_cpp.py"))]
 
 
@@ -68,7 +75,9 @@ def llama_cpp():
 def running(command: list[str], port: int):
     """A server with the base, in a process of its own."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
+    )
     try:
         yield Server(f"127.0.0.1:{port}", str(BASE))
     finally:
@@ -88,8 +97,17 @@ def ours():
 
 def ask(server: Server, question: str) -> tuple[float, int]:
     """(seconds to the first token, tokens)."""
-    messages = [{"role": "system", "content": "你是客服助手"}, {"role": "user", "content": question}]
-    body = {"model": server.model, "messages": messages, "max_tokens": 40, "temperature": 0, "stream": True}
+    messages = [
+        {"role": "system", "content": "你是客服助手"},
+        {"role": "user", "content": question},
+    ]
+    body = {
+        "model": server.model,
+        "messages": messages,
+        "max_tokens": 40,
+        "temperature": 0,
+        "stream": True,
+    }
     headers = {"authorization": f"Bearer {server.key}", "content-type": "application/json"}
     started, first, text = time.perf_counter(), 0.0, ""
     with contextlib.closing(http.client.HTTPConnection(server.address, timeout=300)) as opened:
@@ -129,7 +147,9 @@ def measure(server: Server, clients: int, requests: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
     with contextlib.ExitStack() as stack:

@@ -27,7 +27,13 @@ REPEATS = 7
 
 def sentences() -> list[str]:
     names = ("zhishuoxinyu/train.jsonl", "customer_service/train.jsonl")
-    return [m["content"] for n in names for r in data.load(DATA / n) for m in r["messages"] if m["role"] == "assistant"]
+    return [
+        m["content"]
+        for n in names
+        for r in data.load(DATA / n)
+        for m in r["messages"]
+        if m["role"] == "assistant"
+    ]
 
 
 def make_rows(n: int, size: int, rng: random.Random, pool: list[str]) -> list[dict]:
@@ -55,8 +61,18 @@ def make_short_rows(n: int, rng: random.Random, pool: list[str]) -> list[dict]:
             at = rng.randrange(len(answer))
             answer = answer[:at] + rng.choice(rng.choice(pool)) + answer[at + 1 :]
         else:
-            question, answer = "，".join(rng.choices(pool, k=2)) + "？", "，".join(rng.choices(pool, k=3)) + "。"
-        rows.append({"messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]})
+            question, answer = (
+                "，".join(rng.choices(pool, k=2)) + "？",
+                "，".join(rng.choices(pool, k=3)) + "。",
+            )
+        rows.append(
+            {
+                "messages": [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": answer},
+                ]
+            }
+        )
     return rows
 
 
@@ -93,25 +109,36 @@ def main() -> None:
             for name, call in calls.items():
                 times[name].append(timed(call))
         base = statistics.median(times["Together check_file"])
-        print(f"{path.stat().st_size / 2**20:.1f} MB, 1,000 rows, {REPEATS} interleaved repetitions")
-        print("| what | median | fastest to slowest | ratio to Together |\n| --- | --- | --- | --- |")
+        print(
+            f"{path.stat().st_size / 2**20:.1f} MB, 1,000 rows, {REPEATS} interleaved repetitions"
+        )
+        print(
+            "| what | median | fastest to slowest | ratio to Together |\n| --- | --- | --- | --- |"
+        )
         for name, found in times.items():
             middle = statistics.median(found)
-            print(f"| {name} | {middle:.2f} s | {min(found):.2f}–{max(found):.2f} s | {middle / base:.2f} |")
+            print(
+                f"| {name} | {middle:.2f} s | {min(found):.2f}–{max(found):.2f} s | {middle / base:.2f} |"
+            )
         print(f"\npeak memory above the import: {peak_megabytes(path):.0f} MB\n")
     lexicon = shipped_rows("lexicon/lexicon.jsonl")
-    phrases = [row[part] for row in lexicon for part in ("definition", "image", "praise", "criticism")]
+    phrases = [
+        row[part] for row in lexicon for part in ("definition", "image", "praise", "criticism")
+    ]
     kinds = {
         "all sorts": lambda n: make_short_rows(n, rng, phrases),
         "of 1,200 sentences": lambda n: make_rows(n, 0, rng, pool),
     }
-    print("| rows | how many | seconds without tokens | a row, ratio to 1,000 |\n| --- | --- | --- | --- |")
+    print(
+        "| rows | how many | seconds without tokens | a row, ratio to 1,000 |\n| --- | --- | --- | --- |"
+    )
     for kind, make in kinds.items():
         first = None
         for n in (1000, 10_000, 100_000):
             rows = json.loads(json.dumps(make(n)))
             took = min(
-                timed(lambda rows=rows: data.check(rows, max_tokens=None)) for _ in range(1 if n > 10_000 else 3)
+                timed(lambda rows=rows: data.check(rows, max_tokens=None))
+                for _ in range(1 if n > 10_000 else 3)
             )
             first = first or took / n
             print(f"| {kind} | {n:,} | {took:.2f} | {took / n / first:.2f} |")

@@ -20,10 +20,10 @@ from chat import measure, ours, wait_until_it_answers
 from test_size import filled
 
 from cookbook import data
-from cookbook.local import models
-from cookbook.local.train import Started, train
 from cookbook.params import PRESETS
 from cookbook.paths import DATA
+from cookbook.service.engine import load as models
+from cookbook.service.engine.train import Started, train
 
 
 def training(rows: int, epochs: int) -> float:
@@ -32,7 +32,9 @@ def training(rows: int, epochs: int) -> float:
     hp = PRESETS["standard"].to_dict() | {"n_epochs": epochs}
     started = 0.0
     with tempfile.TemporaryDirectory() as folder:
-        for event in train(models.find("cookbook/tiny-zh"), (found * 2)[:rows], [], hp, folder=Path(folder) / "job"):
+        for event in train(
+            models.find("cookbook/tiny-zh"), (found * 2)[:rows], [], hp, folder=Path(folder) / "job"
+        ):
             if isinstance(event, Started):
                 started = time.perf_counter()
         return time.perf_counter() - started
@@ -72,7 +74,9 @@ def main() -> None:
     for axis, (name, times) in zip(axes, found.items(), strict=True):
         amounts, seconds = list(times), list(times.values())
         for amount, took in times.items():
-            print(f"| {name} | {amount:,} | {took:.2f} | {took / amount / (seconds[0] / amounts[0]):.2f} |")
+            print(
+                f"| {name} | {amount:,} | {took:.2f} | {took / amount / (seconds[0] / amounts[0]):.2f} |"
+            )
         axis.loglog(amounts, seconds, "o-")
         axis.loglog(amounts, [seconds[0] * a / amounts[0] for a in amounts], "k:", label="linear")
         axis.set(xlabel=name, ylabel="seconds")

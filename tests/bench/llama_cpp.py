@@ -23,7 +23,10 @@ def write_gguf(folder: Path, path: Path) -> None:
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
     names = {number: name for name, number in tokenizer["model"]["vocab"].items()} | special
-    kinds = [gguf.TokenType.CONTROL if i in special else gguf.TokenType.NORMAL for i in range(config["vocab_size"])]
+    kinds = [
+        gguf.TokenType.CONTROL if i in special else gguf.TokenType.NORMAL
+        for i in range(config["vocab_size"])
+    ]
     writer = gguf.GGUFWriter(path, "qwen2")
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -43,7 +46,9 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
     tensors = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config["num_hidden_layers"])
     for name, tensor in load_file(folder / "model.safetensors").items():
-        writer.add_tensor(tensors.get_name(name, try_suffixes=(".weight", ".bias")), tensor.float().numpy())
+        writer.add_tensor(
+            tensors.get_name(name, try_suffixes=(".weight", ".bias")), tensor.float().numpy()
+        )
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

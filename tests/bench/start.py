@@ -41,11 +41,18 @@ first_token()
 print(imported, listed, answered, time.perf_counter() - started)
 stop(home)
 """
-NAMES = ["import cookbook", "connect() to /v1/models", "connect() to first token", "first token, base loaded"]
+NAMES = [
+    "import cookbook",
+    "connect() to /v1/models",
+    "connect() to first token",
+    "first token, base loaded",
+]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=5)
     runs = []
     for _ in range(parser.parse_args().repeats):
@@ -54,7 +61,9 @@ def main() -> None:
             runs.append([float(x) for x in subprocess.check_output(command).split()])
     print("| what | median | fastest to slowest |\n| --- | --- | --- |")
     for name, found in zip(NAMES, zip(*runs, strict=True), strict=True):
-        print(f"| {name} | {statistics.median(found):.2f} s | {min(found):.2f}–{max(found):.2f} s |")
+        print(
+            f"| {name} | {statistics.median(found):.2f} s | {min(found):.2f}–{max(found):.2f} s |"
+        )
 
 
 if __name__ == "__main__":

@@ -32,11 +32,13 @@ def parts() -> tuple[list[dict], list[dict]]:
 
 def ours(out: Path, seed: int) -> float:
     """Seconds of the loop."""
-    from cookbook.local import models
-    from cookbook.local.train import Finished, Started, train
+    from cookbook.service.engine import load as models
+    from cookbook.service.engine.train import Finished, Started, train
 
     started = finished = 0.0
-    for event in train(models.find("cookbook/tiny-zh"), *parts(), HP.to_dict(), folder=out, seed=seed):
+    for event in train(
+        models.find("cookbook/tiny-zh"), *parts(), HP.to_dict(), folder=out, seed=seed
+    ):
         if isinstance(event, Started):
             started = time.perf_counter()
         if isinstance(event, Finished):
@@ -51,8 +53,8 @@ def trl(out: Path, seed: int) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from cookbook.local import models
-    from cookbook.local.train import FINAL_RATE, WARM_UP
+    from cookbook.service.engine import load as models
+    from cookbook.service.engine.train import FINAL_RATE, WARM_UP
 
     shaped = lambda rows: Dataset.from_list(
         [{"prompt": r["messages"][:-1], "completion": r["messages"][-1:]} for r in rows]
@@ -89,12 +91,17 @@ def judged(adapter: Path) -> float:
     """Mean validation loss a trained token, by our function for both."""
     from peft import PeftModel
 
-    from cookbook.local import models
-    from cookbook.local.train import encode_all, evaluate
+    from cookbook.service.engine import load as models
+    from cookbook.service.engine.train import encode_all, evaluate
 
     model, tokenizer = models.load(models.find("cookbook/tiny-zh"))
     tuned = PeftModel.from_pretrained(model, adapter)
-    return evaluate(tuned, encode_all(tokenizer, parts()[1], HP.max_tokens), tokenizer.pad_token_id, model.device)
+    return evaluate(
+        tuned,
+        encode_all(tokenizer, parts()[1], HP.max_tokens),
+        tokenizer.pad_token_id,
+        model.device,
+    )
 
 
 def matrix_product_peak() -> float:
@@ -123,23 +130,40 @@ def operations() -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", choices=["ours", "trl"], help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print("\n" + json.dumps({"seconds": {"ours": ours, "trl": trl}[args.one](args.out, args.seed)}))
+        print(
+            "\n"
+            + json.dumps({"seconds": {"ours": ours, "trl": trl}[args.one](args.out, args.seed)})
+        )
         return
     found: dict[str, list[dict]] = {"trl": [], "ours": []}
     for i in range(args.repeats):
         for name in found:
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
-                command = [sys.executable, __file__, "--one", name, "--out", folder, "--seed", str(42 + i)]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--one",
+                    name,
+                    "--out",
+                    folder,
+                    "--seed",
+                    str(42 + i),
+                ]
                 output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                run = {"job": time.perf_counter() - started, "loop": json.loads(output.splitlines()[-1])["seconds"]}
+                run = {
+                    "job": time.perf_counter() - started,
+                    "loop": json.loads(output.splitlines()[-1])["seconds"],
+                }
                 run["loss"] = judged(Path(folder) / "adapter")
             found[name].append(run)
             print(
@@ -149,7 +173,9 @@ def main() -> None:
     middle = lambda name, key: statistics.median(run[key] for run in found[name])
     ends = lambda name, key: [pick(run[key] for run in found[name]) for pick in (min, max)]
     seen, learned = data.statistics(parts()[0])[["tokens", "trained_tokens"]].sum() * HP.n_epochs
-    print("\n| what | whole job | its loop | tokens a second | valid_loss |\n| --- | --- | --- | --- | --- |")
+    print(
+        "\n| what | whole job | its loop | tokens a second | valid_loss |\n| --- | --- | --- | --- | --- |"
+    )
     for name in found:
         (fast, slow), (low, high) = ends(name, "job"), ends(name, "loss")
         print(
@@ -162,7 +188,9 @@ def main() -> None:
     in_body, in_head = operations()
     reached = (seen * in_body + learned * in_head) / middle("ours", "loop")
     peak = matrix_product_peak()
-    print(f"\nmatrix products: {reached / 1e9:.1f} of {peak / 1e9:.0f} GFLOP/s, {reached / peak:.0%}")
+    print(
+        f"\nmatrix products: {reached / 1e9:.1f} of {peak / 1e9:.0f} GFLOP/s, {reached / peak:.0%}"
+    )
 
 
 if __name__ == "__main__":

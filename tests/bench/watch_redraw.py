@@ -15,8 +15,8 @@ import nbformat
 import uvicorn
 from nbclient import NotebookClient
 
-from cookbook.local.api import make_app
-from cookbook.local.store import Store
+from cookbook.service.app import make_app
+from cookbook.service.store import Store
 
 STEPS, DONE, PER_SECOND = 4000, 2000, 10
 WARM_UP = 10  # seconds: loading matplotlib and the first 2,000 events are paid once
@@ -55,8 +55,16 @@ def step(n: int) -> dict:
 def main(seconds: int = 60) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "service.db")
-        settings = {"validation_file": None, "validation_split": 0.1, "suffix": "bench", "seed": 42, "metadata": None}
-        job = store.add_job(base="tiny", model="ft:bench", training_file="file-x", hyperparameters={}, **settings)
+        settings = {
+            "validation_file": None,
+            "validation_split": 0.1,
+            "suffix": "bench",
+            "seed": 42,
+            "metadata": None,
+        }
+        job = store.add_job(
+            base="tiny", model="ft:bench", training_file="file-x", hyperparameters={}, **settings
+        )
         store.advance(job.id, "running", "started")
         for n in range(1, DONE + 1):
             store.add_metrics(job.id, step(n), f"Step {n}")
@@ -73,7 +81,9 @@ def main(seconds: int = 60) -> None:
                 time.sleep(1 / PER_SECOND)
 
         threading.Thread(target=go_on, daemon=True).start()
-        code = CELL.format(warm_up=WARM_UP, seconds=seconds, base_url=f"http://127.0.0.1:{port}/v1", job=job.id)
+        code = CELL.format(
+            warm_up=WARM_UP, seconds=seconds, base_url=f"http://127.0.0.1:{port}/v1", job=job.id
+        )
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
         NotebookClient(notebook, timeout=WARM_UP + seconds + 60).execute()
         print(notebook.cells[0].outputs[-1]["text"], end="")

@@ -9,7 +9,9 @@ MINUTES = 60_000
 
 def run_until(page, index: int, first: int = 0) -> None:
     """Run the cells from `first` to `index`, counted from 0."""
-    page.locator(".jp-Notebook .jp-Cell").nth(first).locator(".jp-InputPrompt, .jp-MarkdownOutput").first.click()
+    page.locator(".jp-Notebook .jp-Cell").nth(first).locator(
+        ".jp-InputPrompt, .jp-MarkdownOutput"
+    ).first.click()
     for _ in range(first, index + 1):
         page.keyboard.press("Shift+Enter")
 

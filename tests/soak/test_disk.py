@@ -10,8 +10,8 @@ from pathlib import Path
 
 import openai
 import pytest
+from support import ROWS, assert_same, launch, result
 
-from conftest import ROWS, assert_same, launch, result
 from cookbook import jobs
 
 SIZE = 48 * 2**20
@@ -39,9 +39,14 @@ def in_namespace(folder: Path, *command: str) -> list[str]:
 def small(tmp_path_factory):
     """(client, base model, the data folder as seen from here)"""
     folder = tmp_path_factory.mktemp("small")
-    if not shutil.which("unshare") or subprocess.run(in_namespace(folder, "true"), capture_output=True).returncode:
-        pytest.skip("this machine does not let a user mount a filesystem of their own (unshare --user --mount)")
-    serve = [sys.executable, "-m", "cookbook.local", "--home", str(folder / "home")]
+    if (
+        not shutil.which("unshare")
+        or subprocess.run(in_namespace(folder, "true"), capture_output=True).returncode
+    ):
+        pytest.skip(
+            "this machine does not let a user mount a filesystem of their own (unshare --user --mount)"
+        )
+    serve = [sys.executable, "-m", "cookbook.service", "--home", str(folder / "home")]
     with (tmp_path_factory.mktemp("log") / "log").open("wb") as log:
         service = subprocess.Popen(in_namespace(folder, *serve), stderr=log)
         seen = Path(f"/proc/{service.pid}/root{folder}/home")
@@ -49,7 +54,9 @@ def small(tmp_path_factory):
             assert service.poll() is None
             time.sleep(0.1)
         facts = json.loads((seen / "service.json").read_text())
-        with openai.OpenAI(base_url=facts["base_url"], api_key=facts["api_key"], max_retries=0) as client:
+        with openai.OpenAI(
+            base_url=facts["base_url"], api_key=facts["api_key"], max_retries=0
+        ) as client:
             yield client, facts["base_model"], seen
         service.terminate()
         service.wait(20)
@@ -103,9 +110,9 @@ def test_a_job_that_finds_no_room_waits_says_so_and_goes_on(small, whole, left):
         log = home / "worker.log"
         deadline = time.monotonic() + 120
         while not [e for e in jobs.view(client, job.id).events if "磁盘满了" in e.message]:
-            assert time.monotonic() < deadline, [e.message for e in jobs.view(client, job.id).events] + [
-                log.read_text()
-            ]
+            assert time.monotonic() < deadline, [
+                e.message for e in jobs.view(client, job.id).events
+            ] + [log.read_text()]
             time.sleep(0.5)
         assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
         assert not list(home.glob(f"models/{job.id}-step_12"))

@@ -33,7 +33,12 @@ def known(client, service):
 
 
 @schema.parametrize()
-@settings(max_examples=CASES // (operations - 4), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(
+    max_examples=CASES // (operations - 4),
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+)
 def test_thousands_of_requests_meet_no_error_of_the_server(case, known, service):
     sent[case.method] += 1
     key = {"authorization": f"Bearer {service.api_key}"}

@@ -12,18 +12,22 @@ import time
 
 import psutil
 import pytest
+from support import assert_same, train_disturbed
 
-from conftest import assert_same, train
 from cookbook.connection import running, stop
 
-KILLS, RACES, SLEEPS = int(os.environ.get("SOAK_KILLS", 20)), int(os.environ.get("SOAK_RACES", 50)), 2
+KILLS, RACES, SLEEPS = (
+    int(os.environ.get("SOAK_KILLS", 20)),
+    int(os.environ.get("SOAK_RACES", 50)),
+    2,
+)
 
 
 def processes(home) -> tuple[psutil.Process, list[psutil.Process]]:
     """The service and its training processes."""
     service = psutil.Process(running(home)["pid"])
     named = [p for p in psutil.process_iter(["cmdline"]) if str(home) in (p.info["cmdline"] or [])]
-    return service, [p for p in named if "cookbook.local.worker" in p.info["cmdline"]]
+    return service, [p for p in named if "cookbook.service.worker" in p.info["cmdline"]]
 
 
 @pytest.mark.parametrize("number", range(KILLS))
@@ -40,7 +44,7 @@ def test_a_job_survives_a_kill_at_a_random_moment(home, unbroken, number):
             process.kill()
         psutil.wait_procs(victims, timeout=1)
 
-    assert_same(train(home, kill), unbroken)
+    assert_same(train_disturbed(home, kill), unbroken)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped here")
@@ -55,15 +59,16 @@ def test_a_job_survives_the_sleep_of_the_machine(home, unbroken, number):
         for process in [service, *workers]:
             process.resume()
 
-    assert_same(train(home, sleep), unbroken)
+    assert_same(train_disturbed(home, sleep), unbroken)
 
 
 @pytest.mark.parametrize("number", range(RACES))
 def test_two_kernels_that_start_at_once_share_one_service(tmp_path, number):
-    code = (
-        f"from pathlib import Path; from cookbook import connect; print(connect(home=Path({str(tmp_path)!r})).base_url)"
-    )
-    kernels = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    code = f"from pathlib import Path; from cookbook import connect; print(connect(home=Path({str(tmp_path)!r})).base_url)"
+    kernels = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     urls = {kernel.communicate(timeout=120)[0] for kernel in kernels}
     assert len(urls) == 1 and urls != {""}
     stop(tmp_path)

@@ -11,8 +11,8 @@ from collections import Counter
 import openai
 import psutil
 from openai import OpenAI
+from support import ROWS, launch
 
-from conftest import ROWS, launch
 from cookbook import connect
 from cookbook.connection import running
 
@@ -26,7 +26,9 @@ def upload(client, model, mine):
 
 
 def create(client, model, mine):
-    mine["job"] = client.fine_tuning.jobs.create(model=model, training_file=mine["file"], method=SHORT).id
+    mine["job"] = client.fine_tuning.jobs.create(
+        model=model, training_file=mine["file"], method=SHORT
+    ).id
 
 
 def poll(client, model, mine):
@@ -35,13 +37,17 @@ def poll(client, model, mine):
 
 
 def chat(client, model, mine):
-    chunks = list(client.chat.completions.create(model=model, messages=MESSAGES, stream=True, max_tokens=20))
+    chunks = list(
+        client.chat.completions.create(model=model, messages=MESSAGES, stream=True, max_tokens=20)
+    )
     assert chunks[-1].choices[0].finish_reason, "a stream was lost"
 
 
 def visit(service, until: float, count: Counter, faults: list) -> None:
     """One client: its own file and job, then polling and chatting until the time is over."""
-    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0, timeout=300) as client:
+    with OpenAI(
+        base_url=service.base_url, api_key=service.api_key, max_retries=0, timeout=300
+    ) as client:
         mine, todo = {}, [upload, create]
         while time.monotonic() < until:
             act = todo[0] if todo else random.choice([poll, chat, chat, upload])
@@ -61,14 +67,18 @@ def test_a_room_full_of_clients_meets_no_error(home):
     process = psutil.Process(running(home)["pid"])
     count, faults, memory = Counter(), [], []
     until = time.monotonic() + SECONDS
-    room = [threading.Thread(target=visit, args=(service, until, count, faults)) for _ in range(CLIENTS)]
+    room = [
+        threading.Thread(target=visit, args=(service, until, count, faults)) for _ in range(CLIENTS)
+    ]
     for client in room:
         client.start()
     while any(client.is_alive() for client in room):
         time.sleep(1)
         memory.append(process.memory_info().rss / 2**20)
     settled = memory[len(memory) // 2 :]
-    print(f"\n{CLIENTS} clients, {SECONDS:g} s: {dict(count)}, memory {[round(m) for m in memory[::10]]} MB")
+    print(
+        f"\n{CLIENTS} clients, {SECONDS:g} s: {dict(count)}, memory {[round(m) for m in memory[::10]]} MB"
+    )
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         for job in client.fine_tuning.jobs.list(limit=100):
             with contextlib.suppress(openai.BadRequestError):  # it has ended
@@ -80,7 +90,9 @@ def test_a_room_full_of_clients_meets_no_error(home):
 def first_token(client, model) -> float:
     """Seconds until the first piece of a stream."""
     start = time.monotonic()
-    with client.chat.completions.create(model=model, messages=MESSAGES, stream=True, max_tokens=8) as stream:
+    with client.chat.completions.create(
+        model=model, messages=MESSAGES, stream=True, max_tokens=8
+    ) as stream:
         next(iter(stream))
         return time.monotonic() - start
 
@@ -91,7 +103,9 @@ def test_answers_stay_quick_while_a_job_trains(home):
         first_token(client, service.base_model)
         idle = statistics.median(first_token(client, service.base_model) for _ in range(30))
         job = launch(client, service.base_model)
-        while not any(e.type == "metrics" for e in client.fine_tuning.jobs.list_events(job.id).data):
+        while not any(
+            e.type == "metrics" for e in client.fine_tuning.jobs.list_events(job.id).data
+        ):
             time.sleep(0.05)
         busy = []
         while client.fine_tuning.jobs.retrieve(job.id).status == "running":

@@ -11,10 +11,10 @@ import pytest
 
 from cookbook import connect, data, jobs
 from cookbook.connection import running, stop
-from cookbook.local.store import Store
-from cookbook.local.supervisor import Supervisor
 from cookbook.params import Hyperparameters
 from cookbook.paths import DATA, home
+from cookbook.service.store import Store
+from cookbook.service.supervisor import Supervisor
 
 
 @pytest.fixture
@@ -24,8 +24,13 @@ def upload(client):
 
 
 def launch(client, model, upload, **hyperparameters):
-    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3} | hyperparameters}}
-    return client.fine_tuning.jobs.create(model=model, training_file=upload.id, suffix="recover", method=method)
+    method = {
+        "type": "supervised",
+        "supervised": {"hyperparameters": {"n_epochs": 3} | hyperparameters},
+    }
+    return client.fine_tuning.jobs.create(
+        model=model, training_file=upload.id, suffix="recover", method=method
+    )
 
 
 def wait_for_step(client, job, step):
@@ -39,7 +44,7 @@ def wait_for_step(client, job, step):
 
 def processes():
     """The training processes of this data folder: those that train, and the one that waits for a job."""
-    named = {"cookbook.local.worker", str(home())}
+    named = {"cookbook.service.worker", str(home())}
     return [p for p in psutil.process_iter(["cmdline"]) if named <= set(p.info["cmdline"] or [])]
 
 
@@ -49,7 +54,9 @@ def workers(job):
 
 def locks(process):
     try:
-        return [Path(file.path).name for file in process.open_files() if file.path.endswith(".lock")]
+        return [
+            Path(file.path).name for file in process.open_files() if file.path.endswith(".lock")
+        ]
     except psutil.Error:  # it has just ended
         return []
 
@@ -85,7 +92,9 @@ def test_a_job_trains_though_the_process_that_waited_for_it_is_dead(client, serv
     dead.kill()
     dead.wait()
     job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
-    assert job.status == "succeeded" and not [e for e in jobs.view(client, job.id).events if "意外结束" in e.message]
+    assert job.status == "succeeded" and not [
+        e for e in jobs.view(client, job.id).events if "意外结束" in e.message
+    ]
 
 
 def wait_for_spare():
@@ -133,7 +142,9 @@ def ended(job):
     return left()
 
 
-def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_while_it_pauses(client, service, upload):
+def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_while_it_pauses(
+    client, service, upload
+):
     cancel, pause = client.fine_tuning.jobs.cancel, client.fine_tuning.jobs.pause
     pausing = launch(client, service.base_model, upload)
     validating = launch(client, service.base_model, upload)
@@ -171,7 +182,10 @@ def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
 def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, service, upload):
     job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
     ask = lambda: client.chat.completions.create(
-        model=job.fine_tuned_model, messages=[{"role": "user", "content": "地铁"}], stream=True, max_tokens=60
+        model=job.fine_tuned_model,
+        messages=[{"role": "user", "content": "地铁"}],
+        stream=True,
+        max_tokens=60,
     )
     stream = ask()
     next(stream)
@@ -185,13 +199,22 @@ def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, se
 def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row):
     serve = [sys.executable, "-m", "cookbook", "serve", "--idle", "0.5", "--home", str(tmp_path)]
     store = Store(tmp_path / "service.db")
-    file = store.add_file("a.jsonl", "fine-tune", data.to_jsonl([row(user=f"第{i}个问题") for i in range(16)]))
+    file = store.add_file(
+        "a.jsonl", "fine-tune", data.to_jsonl([row(user=f"第{i}个问题") for i in range(16)])
+    )
     fields = dict(
-        base="cookbook/tiny-zh", training_file=file.id, validation_file=None, validation_split=0.1, suffix=None
+        base="cookbook/tiny-zh",
+        training_file=file.id,
+        validation_file=None,
+        validation_split=0.1,
+        suffix=None,
     )
     hyperparameters = Hyperparameters(n_epochs=1).to_dict()
     done, paused = (
-        store.add_job(**fields, model=f"ft:{i}", seed=1, metadata=None, hyperparameters=hyperparameters) for i in "ab"
+        store.add_job(
+            **fields, model=f"ft:{i}", seed=1, metadata=None, hyperparameters=hyperparameters
+        )
+        for i in "ab"
     )
     store.want(paused.id, "pause", "Paused")
     served = subprocess.run(serve, capture_output=True, text=True, timeout=170)
@@ -200,15 +223,24 @@ def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row)
 
 
 @pytest.mark.parametrize("at_once, started", [(1, [[1], [2]]), (2, [[1, 2], [0]])])
-def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(tmp_path, monkeypatch, at_once, started):
+def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(
+    tmp_path, monkeypatch, at_once, started
+):
     store = Store(tmp_path / "service.db")
-    fields = dict(base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1)
-    queued = [store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}).id for i in range(4)]
+    fields = dict(
+        base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1
+    )
+    queued = [
+        store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}).id
+        for i in range(4)
+    ]
     for job_id, status in zip(queued, ["queued", "running", "running", "queued"], strict=True):
         store.advance(job_id, status, status)
     store.want(queued[3], "pause", "Paused")
     supervisor = Supervisor(store, tmp_path, at_once)
-    monkeypatch.setattr(supervisor, "_launch", lambda job: supervisor._processes.update({job.id: None}))
+    monkeypatch.setattr(
+        supervisor, "_launch", lambda job: supervisor._processes.update({job.id: None})
+    )
     for expected in started:
         supervisor._start_next()
         assert list(supervisor._processes) == [queued[i] for i in expected]
@@ -219,8 +251,12 @@ def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(t
 
 def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_path):
     store = Store(tmp_path / "service.db")
-    fields = dict(base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1)
-    over, alive = (store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}) for i in "ab")
+    fields = dict(
+        base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1
+    )
+    over, alive = (
+        store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}) for i in "ab"
+    )
     store.add_checkpoint(over, 1, f"{over.id}-step_1", {}, "Checkpoint")
     store.advance(over.id, "cancelled", "stop")
     kept = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
@@ -233,7 +269,11 @@ def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_
 
 def test_a_job_whose_rows_are_cut_before_the_answer_fails_with_the_reason(client, service, upload):
     job = jobs.watch(client, launch(client, service.base_model, upload, max_tokens=8).id, every=0.3)
-    assert job.status == "failed" and "max_tokens" in job.error.message and job.error.code == "invalid_training_file"
+    assert (
+        job.status == "failed"
+        and "max_tokens" in job.error.message
+        and job.error.code == "invalid_training_file"
+    )
 
 
 def test_jobs_wait_in_line_and_say_so(client, service, upload):

@@ -5,9 +5,9 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
-from cookbook.local.api import make_app
-from cookbook.local.models import Base
-from cookbook.local.store import Store
+from cookbook.service.app import make_app
+from cookbook.service.engine.load import Base
+from cookbook.service.store import Store
 
 SMALL, LARGE = 200, 10_000  # jobs, each with a hundred events
 FILL = """

@@ -1,0 +1,8 @@
+"""Choose the language of what the reader sees: `COOKBOOK_LANG=zh` (the default) or `en`."""
+
+import os
+
+
+def tr(zh: str, en: str) -> str:
+    """Return the text in the reader's language."""
+    return en if os.environ.get("COOKBOOK_LANG", "zh").lower().startswith("en") else zh

@@ -1,0 +1,88 @@
+"""What every notebook promises its reader, checked without running it (nbval runs them)."""
+
+import re
+import statistics
+
+import nbformat
+import pytest
+
+from cookbook.paths import DATA
+
+PATHS = sorted((DATA.parent / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(params=PATHS, ids=lambda p: p.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def code(notebook):
+    return [c for c in notebook.cells if c.cell_type == "code"]
+
+
+def prose(notebook):
+    return [c.source for c in notebook.cells if c.cell_type == "markdown"]
+
+
+def outputs(notebook):
+    return [o for c in code(notebook) for o in c.outputs]
+
+
+def test_the_course_is_complete():
+    names = [
+        "00_quickstart",
+        "01_prepare_data",
+        "02_choose_parameters",
+        "03_launch_and_monitor",
+        "04_zhishuoxinyu",
+        "05_compare_presets",
+    ]
+    assert [p.stem for p in PATHS] == names
+
+
+def test_it_is_of_a_size_for_one_sitting(notebook):
+    assert 20 <= len(notebook.cells) <= 45
+    lengths = [len(c.source.splitlines()) for c in code(notebook)]
+    assert statistics.median(lengths) <= 4 and max(lengths) <= 25
+
+
+def test_every_heading_has_an_english_line(notebook):
+    for text in prose(notebook):
+        for heading, below in re.findall(r"^(#+ .+)\n(.*)", text, flags=re.M):
+            assert re.fullmatch(r"\*[A-Za-z0-9 ,:.'-]+\*", below), heading
+
+
+def test_it_opens_with_what_is_learned_and_ends_with_where_to_go(notebook):
+    first, last = prose(notebook)[0], prose(notebook)[-1]
+    assert all(word in first for word in ("你会学到", "用时", "费用", "需要"))
+    assert "接下来" in last
+
+
+def test_every_cell_ran_in_order_and_stored_its_output(notebook):
+    assert [c.execution_count for c in code(notebook)] == list(range(1, len(code(notebook)) + 1))
+
+
+def test_outputs_are_small_and_free_of_noise(notebook):
+    stored = nbformat.writes(notebook)
+    assert len(stored.encode()) < 300_000 and "widgets" not in notebook.metadata
+    for output in outputs(notebook):
+        assert output.output_type != "error"
+        assert output.get("name") != "stderr"
+
+
+def test_there_are_no_keys_paths_or_addresses_of_a_machine(notebook):
+    text = nbformat.writes(notebook)
+    assert not re.search(
+        r"sk-[A-Za-z0-9]{16,}|/home/|/root/|/tmp/|/Users/|[A-Z]:\\\\|127\.0\.0\.1|Warning", text
+    )
+
+
+def test_no_id_is_typed_by_hand(notebook):
+    for cell in code(notebook):
+        assert not re.search(r"(file|ftjob|ftevent|ftckpt)-[a-z]{20}|ft:LoRA", cell.source)
+
+
+def test_it_defines_no_functions_and_imports_in_one_cell(notebook):
+    sources = [c.source for c in code(notebook)]
+    assert not [s for s in sources if re.search(r"^\s*def ", s, flags=re.M)]
+    assert sum(bool(re.search(r"^(import|from) ", s, flags=re.M)) for s in sources) == 1

@@ -1,0 +1,73 @@
+"""Adapters side by side say what PEFT says of each alone."""
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from support import SMALL
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from cookbook.errors import ModelError
+from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.fast import decode
+
+SIZES = SMALL | {"vocab_size": 50}
+RANKS = (2, 8, 4, 3, 5, 2)
+
+
+def base(kind="qwen2", **sizes):
+    torch.manual_seed(0)
+    if kind == "llama":
+        return LlamaForCausalLM(LlamaConfig(**SIZES | sizes)).eval()
+    return Qwen2ForCausalLM(Qwen2Config(**SIZES | sizes)).eval()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """PEFT's own folders, for either kind of model."""
+    found = {}
+    for kind in ("qwen2", "llama"):
+        for i, rank in enumerate(RANKS):
+            config = LoraConfig(
+                r=rank, lora_alpha=3 + i, target_modules="all-linear", task_type="CAUSAL_LM"
+            )
+            model = get_peft_model(base(kind), config)
+            for name, p in model.named_parameters():
+                if "lora_B" in name:  # it begins at zero, where all are alike
+                    torch.nn.init.normal_(p, std=0.3)
+            found[kind, i] = tmp_path_factory.mktemp("adapters") / f"{kind}{i}"
+            model.save_pretrained(found[kind, i])
+    return found
+
+
+def alone(kind, folder, ids):
+    """The logits after each row, as PEFT has them."""
+    model = PeftModel.from_pretrained(base(kind), folder) if folder else base(kind)
+    return model(input_ids=ids).logits[:, -1]
+
+
+@pytest.mark.parametrize("kind", ["qwen2", "llama"])
+@torch.inference_mode()
+def test_each_row_has_its_own_adapter_in_the_prompt_and_in_each_token(folders, kind):
+    model = base(kind)
+    adapters = Adapters(model)
+    step = decode.stepper(model, adapters)
+    loaded = {i: adapters.load(folders[kind, i]) for i in range(len(RANKS))} | {None: None}
+    # More than stay side by side, in changing company, the base alone among them.
+    for company in ([0, None, 1, 0], [None, None], [2, 1], [5, 4, 3, 2, 1, 0], [3]):
+        ids = torch.randint(50, (len(company), 7))
+        mask = torch.ones_like(ids)
+        cache = DynamicCache(config=model.config)
+        adapters.use([loaded[i] for i in company])
+        prompt = model(input_ids=ids[:, :6], past_key_values=cache).logits[:, -1]
+        token = step(ids[:, 6], torch.full((len(company),), 6), mask, cache)
+        for row, i in enumerate(company):
+            folder = None if i is None else folders[kind, i]
+            for found, length in ((prompt, 6), (token, 7)):
+                want = alone(kind, folder, ids[row : row + 1, :length])[0]
+                torch.testing.assert_close(found[row], want, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("sizes", [{"hidden_size": 16}, {"num_hidden_layers": 3}])
+def test_an_adapter_of_another_base_is_refused(folders, sizes):
+    with pytest.raises(ModelError, match="COOKBOOK_BASE_MODEL"):
+        Adapters(base(**sizes)).load(folders["qwen2", 0])

@@ -1,0 +1,56 @@
+"""The written-out step of a Qwen2 model says what the model says."""
+
+import pytest
+import torch
+from support import SMALL
+from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.fast import decode
+
+SIZES = SMALL | {"vocab_size": 50, "attn_implementation": "sdpa"}
+MODELS = {
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
+    "tied": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES, tie_word_embeddings=True)),
+    "another": lambda: LlamaForCausalLM(LlamaConfig(**SIZES)),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.inference_mode()
+def test_a_step_gives_the_logits_of_the_whole_text(name):
+    torch.manual_seed(0)
+    model = MODELS[name]().eval()
+    for bias in (p for n, p in model.named_parameters() if "bias" in n):
+        torch.nn.init.normal_(bias)
+    step = decode.stepper(model, Adapters(model))
+    ids, mask = torch.randint(50, (3, 9)), torch.ones(3, 9, dtype=torch.long)
+    mask[1, :4] = 0
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    model(
+        input_ids=ids[:, :6],
+        attention_mask=mask[:, :6],
+        position_ids=positions[:, :6],
+        past_key_values=cache,
+    )
+    for at in range(6, 9):
+        found = step(ids[:, at], positions[:, at], mask[:, : at + 1], cache)
+        whole = model(
+            input_ids=ids[:, : at + 1],
+            attention_mask=mask[:, : at + 1],
+            position_ids=positions[:, : at + 1],
+        )
+        torch.testing.assert_close(found, whole.logits[:, -1], atol=1e-4, rtol=1e-4)
+    assert cache.get_seq_length() == 9
+
+
+@torch.inference_mode()
+def test_joined_projections_take_no_memory_of_their_own():
+    model = MODELS["qwen2"]().eval()
+    decode.stepper(model, Adapters(model))
+    first = model.model.layers[0].self_attn
+    assert (
+        first.k_proj.weight.data_ptr() - first.q_proj.weight.data_ptr()
+        == 4 * first.q_proj.weight.numel()
+    )

@@ -1,0 +1,143 @@
+import queue
+
+import pytest
+import torch
+
+from cookbook.service.engine import load as models
+from cookbook.service.engine.generate import Answer, Engine, Request, _draw, _held_back
+
+
+@pytest.fixture(scope="module")
+def engine():
+    engine = Engine()
+    engine.start()
+    return engine
+
+
+def ask(engine, base, text, **options):
+    """Start a request; its pieces arrive in the queue."""
+    pieces = queue.Queue()
+    options = {"temperature": 0, "max_tokens": 12} | options
+    answer = engine.submit(
+        Request(base, None, [{"role": "user", "content": text}], **options), pieces.put
+    )
+    return answer, pieces
+
+
+def read(pieces):
+    got = []
+    while not got or not (got[-1].finish_reason or got[-1].error):
+        got.append(pieces.get(timeout=30))
+    return got
+
+
+def text_of(pieces):
+    return "".join(p.text for p in read(pieces))
+
+
+def test_the_answer_is_what_the_model_generates_alone(engine, small_base):
+    model, tokenizer = models.load(small_base)
+    messages = [{"role": "user", "content": "你好"}]
+    ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")[
+        "input_ids"
+    ]
+    out = model.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
+    assert text_of(ask(engine, small_base, "你好")[1]) == tokenizer.decode(
+        out, skip_special_tokens=True
+    )
+
+
+def test_requests_that_share_a_batch_do_not_touch_each_other(engine, small_base):
+    texts = ["你好", "怎样修改收货地址，我刚刚搬了家？", "基金", "加班" * 20]
+    alone = [text_of(ask(engine, small_base, t)[1]) for t in texts]
+    together = [ask(engine, small_base, t)[1] for t in texts]
+    assert [text_of(q) for q in together] == alone
+
+
+def test_more_requests_than_rows_are_all_answered(engine, small_base):
+    waiting = [ask(engine, small_base, f"第{i}个", max_tokens=1 + i % 7)[1] for i in range(40)]
+    assert all(read(q)[-1].finish_reason in ("length", "stop") for q in waiting)
+
+
+def test_the_same_seed_draws_the_same_answer_in_any_company(engine, small_base):
+    draw = lambda: ask(engine, small_base, "基金", temperature=1.0, top_p=1.0, seed=7)[1]
+    first = text_of(draw())
+    crowd = [ask(engine, small_base, f"{i}", temperature=1.0)[1] for i in range(5)]
+    again = draw()
+    assert text_of(again) == first
+    assert all(read(q) for q in crowd)
+
+
+def test_tokens_are_counted_and_the_limit_is_kept(engine, small_base):
+    last = read(ask(engine, small_base, "你好", max_tokens=3)[1])[-1]
+    assert (last.completion_tokens, last.finish_reason) == (3, "length") and last.prompt_tokens > 5
+
+
+def test_a_stop_text_ends_the_answer_and_is_not_sent(engine, small_base):
+    whole = text_of(ask(engine, small_base, "你好")[1])
+    stop = whole[3:5]
+    pieces = read(ask(engine, small_base, "你好", stop=(stop,))[1])
+    assert (
+        "".join(p.text for p in pieces) == whole[: whole.find(stop)]
+        and pieces[-1].finish_reason == "stop"
+    )
+
+
+def test_a_prompt_that_fills_the_context_is_refused(engine, small_base):
+    piece = read(ask(engine, small_base, "很长" * 600)[1])[-1]
+    assert "512" in piece.error
+
+
+def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
+    assert (
+        "nowhere"
+        in read(ask(engine, models.Base("nowhere", "/nowhere/at/all"), "你好")[1])[-1].error
+    )
+    assert text_of(ask(engine, small_base, "你好")[1])
+
+
+def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(engine, small_base, monkeypatch):
+    assert text_of(ask(engine, small_base, "你好")[1])
+    model = engine._batches[small_base.source].model
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "forward", lambda **_: 1 / 0)
+        assert "ZeroDivisionError" in read(ask(engine, small_base, "你好")[1])[-1].error
+    assert text_of(ask(engine, small_base, "你好")[1])
+
+
+def test_a_cancelled_answer_leaves_the_batch(engine, small_base):
+    answer, _ = ask(engine, small_base, "你好", max_tokens=400)
+    answer.cancel()
+    assert text_of(ask(engine, small_base, "你好")[1])
+
+
+def test_half_a_character_is_held_back():
+    assert _held_back("你\ufffd", ()) == 1
+    assert _held_back("你好\n问", ("\n问：",)) == 2
+    assert _held_back("你好", ("。",)) == 0
+
+
+def drawn(logits, **options):
+    """The tokens of 50 draws, made together."""
+    seeded = [Answer(Request(None, None, [], **options), None) for _ in range(50)]
+    for i, answer in enumerate(seeded):
+        answer.generator = torch.Generator().manual_seed(i)
+    return _draw(logits.expand(50, -1), seeded).tolist()
+
+
+def test_top_p_and_top_k_keep_the_likeliest():
+    logits = torch.tensor([0.0, 5.0, 4.0, -9.0])
+    assert set(drawn(logits, temperature=1.0, top_p=0.01)) == {1}
+    assert set(drawn(logits, temperature=1.0, top_p=1.0, top_k=2)) == {1, 2}
+
+
+def test_draws_follow_the_chances_also_beyond_the_likely_tokens():
+    even = torch.zeros(1000)
+    assert len(set(drawn(even, temperature=1.0, top_p=1.0))) > 40
+    two = torch.tensor([0.0, 0.0, *[-50.0] * 998])
+    assert 10 < sum(drawn(two, temperature=1.0, top_p=0.9)) < 40
+
+
+def test_the_coldest_temperature_there_is_disturbs_nobody(engine, small_base):
+    cold = [ask(engine, small_base, "基金", temperature=t)[1] for t in (5e-324, 1e-30)]
+    assert [text_of(q) for q in cold] == [text_of(ask(engine, small_base, "基金")[1])] * 2

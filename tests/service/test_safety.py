@@ -1,0 +1,284 @@
+"""What a careless or hostile client, file or folder cannot do to the reader's machine."""
+
+import asyncio
+import json
+import os
+import pickle
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from cookbook import connect, data
+from cookbook.connection import running, stop
+from cookbook.errors import ModelError
+from cookbook.params import Hyperparameters
+from cookbook.service import limits
+from cookbook.service.app import make_app
+from cookbook.service.engine import load as models
+from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.load import Base
+from cookbook.service.engine.train import train
+from cookbook.service.store import Store
+
+KEY = {"authorization": "Bearer test"}
+
+
+@pytest.fixture
+def app(tmp_path):
+    bases = [Base("tiny", str(tmp_path / "nowhere"))]
+    return make_app(
+        Store(tmp_path / "a.db"),
+        home=tmp_path,
+        bases=bases,
+        submit=None,
+        api_key="test",
+        loopback=True,
+    )
+
+
+@pytest.fixture
+def http(app):
+    with TestClient(app, base_url="http://127.0.0.1:9", headers=KEY) as http:
+        yield http
+
+
+PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+
+
+async def pour(app, path: str, headers: list) -> tuple[int, int]:
+    """Send an endless body; (status, bytes that were taken)."""
+    taken, answer = 0, {}
+
+    async def receive():
+        nonlocal taken
+        body = b" " * 65536 if taken else PART
+        taken += len(body)
+        return {"type": "http.request", "body": body, "more_body": True}
+
+    async def send(message):
+        answer.update(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "headers": headers,
+        "query_string": b"",
+        "root_path": "",
+    }
+    await app(
+        scope | {"scheme": "http", "server": ("127.0.0.1", 9), "http_version": "1.1"}, receive, send
+    )
+    return answer["status"], taken
+
+
+HEAD = [(b"host", b"127.0.0.1"), (b"authorization", b"Bearer test")]
+
+
+@pytest.mark.parametrize(
+    "path, kind, limit",
+    [
+        ("/v1/files", b"multipart/form-data; boundary=x", limits.UPLOAD_BYTES),
+        ("/v1/chat/completions", b"application/json", limits.BODY_BYTES),
+        ("/v1/fine_tuning/jobs", b"application/json", limits.BODY_BYTES),
+    ],
+)
+def test_a_body_without_a_length_is_cut_off_at_the_limit(app, path, kind, limit):
+    status, taken = asyncio.run(pour(app, path, [*HEAD, (b"content-type", kind)]))
+    assert status == 413 and taken <= limit + 2 * 65536
+
+
+@pytest.mark.parametrize("headers", [HEAD[:1], [HEAD[0], (b"authorization", b"test")]])
+def test_nothing_is_read_from_a_stranger(app, headers):
+    assert asyncio.run(pour(app, "/v1/files", headers)) == (401, 0)
+
+
+def test_a_declared_length_is_refused_unread(app):
+    assert asyncio.run(pour(app, "/v1/files", [*HEAD, (b"content-length", b"99999999")])) == (
+        413,
+        0,
+    )
+    assert asyncio.run(pour(app, "/v1/files", [*HEAD, (b"content-length", b"many")])) == (400, 0)
+
+
+@pytest.mark.parametrize("host, status", [("evil.example", 421), ("127.0.0.1.evil.example:80", 421), ("localhost:1", 200), ("[::1]:1", 200), ("", 421)])  # fmt: skip
+def test_a_web_page_cannot_reach_the_service_under_a_name_of_its_own(http, host, status):
+    assert http.get("/v1/models", headers={"host": host}).status_code == status
+    assert http.get("/health", headers={"host": host}).status_code == status
+
+
+@pytest.mark.parametrize("name", ["../../evil.jsonl", "/etc/evil.jsonl", "a\x00.jsonl", "C:\\evil.jsonl", "x" * 1000 + ".jsonl"])  # fmt: skip
+def test_a_file_name_never_reaches_the_file_system(http, tmp_path, row, name):
+    before = set(tmp_path.parent.rglob("*"))
+    content = data.to_jsonl([row(user=f"问题{i}") for i in range(10)])
+    assert (
+        http.post(
+            "/v1/files", files={"file": (name, content)}, data={"purpose": "fine-tune"}
+        ).status_code
+        == 200
+    )
+    assert {p for p in set(tmp_path.parent.rglob("*")) - before if "a.db" not in p.name} == set()
+
+
+def test_no_answer_names_a_folder_of_this_machine(http, tmp_path):
+    answers = [
+        http.get(path).text
+        for path in ("/v1/models", "/v1/files", "/v1/files/x", "/v1/models/x", "/openapi.json")
+    ]
+    with pytest.raises(ModelError) as caught:
+        models.load(Base("tiny", str(tmp_path / "nowhere")))
+    for text in [*answers, str(caught.value)]:
+        assert str(tmp_path) not in text and str(Path.home()) + "/" not in text
+
+
+class Planted:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+def test_the_planted_pickle_would_act(tmp_path):
+    pickle.loads(pickle.dumps(Planted(tmp_path / "mark")))
+    assert (tmp_path / "mark").exists()
+
+
+@pytest.fixture(scope="module")
+def adapter(small_base, tmp_path_factory):
+    hp = Hyperparameters(n_epochs=1, lora_rank=2).to_dict()
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": "你好"},
+                {"role": "assistant", "content": "您好"},
+            ]
+        }
+    ]
+    return list(train(small_base, rows, [], hp, folder=tmp_path_factory.mktemp("job")))[-1].folder
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_pickle_in_an_adapter_is_never_opened(small_base, adapter, tmp_path, beside):
+    folder, mark = tmp_path / "adapter", tmp_path / "mark"
+    shutil.copytree(adapter, folder)
+    (folder / "adapter_model.bin").write_bytes(pickle.dumps(Planted(mark)))
+    adapters = Adapters(models.load(small_base)[0])
+    if beside:
+        adapters.load(folder)
+    else:
+        (folder / "adapter_model.safetensors").unlink()
+        with pytest.raises(ModelError, match="safetensors"):
+            adapters.load(folder)
+    assert not mark.exists()
+
+
+def test_a_base_whose_weights_are_a_pickle_is_refused(small_base, tmp_path):
+    folder = tmp_path / "base"
+    shutil.copytree(small_base.source, folder)
+    (folder / "model.safetensors").unlink()
+    torch.save(models.load(small_base)[0].state_dict(), folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="safetensors"):
+        models.load(Base("pickled", str(folder)))
+
+
+def test_a_state_to_resume_from_is_no_pickle(small_base, row, tmp_path):
+    mark = tmp_path / "mark"
+    (tmp_path / "state.safetensors").write_bytes(pickle.dumps(Planted(mark)))
+    with pytest.raises(Exception, match="(?i)header|deserializ"):
+        list(train(small_base, [row()], [], Hyperparameters(n_epochs=1).to_dict(), folder=tmp_path))
+    assert not mark.exists()
+
+
+def test_code_that_comes_with_a_base_is_never_run(small_base, tmp_path):
+    folder, mark = tmp_path / "base", tmp_path / "mark"
+    shutil.copytree(small_base.source, folder)
+    (folder / "modeling_evil.py").write_text(f"import os; os.mkdir({str(mark)!r})")
+    config = json.loads((folder / "config.json").read_text())
+    auto = {"AutoConfig": "modeling_evil.Config", "AutoModelForCausalLM": "modeling_evil.Model"}
+    (folder / "config.json").write_text(
+        json.dumps(config | {"model_type": "evil", "auto_map": auto})
+    )
+    with pytest.raises(ModelError):
+        models.load(Base("evil", str(folder)))
+    assert not mark.exists()
+
+
+@pytest.fixture
+def keyed(tmp_path):
+    """A service of its own with the planted key."""
+    key, home = "planted-key-7f3a91c2", tmp_path / "home"
+    env = os.environ | {"COOKBOOK_API_KEY": key, "SILICONFLOW_API_KEY": "sk-planted-5d0be8"}
+    log = (tmp_path / "log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cookbook.service", "--home", str(home)], stderr=log, env=env
+    )
+    while not running(home):
+        assert process.poll() is None
+        time.sleep(0.1)
+    yield key, home, connect(home=home)
+    stop(home)
+    process.wait(20)
+    log.close()
+
+
+def test_a_key_is_written_nowhere_but_in_the_address_file(keyed, tmp_path, row):
+    from openai import APIStatusError, OpenAI
+
+    key, home, service = keyed
+    wrong = "sk-wrong-e41d77a0"
+    with OpenAI(base_url=service.base_url, api_key=key, max_retries=0) as client:
+        upload = client.files.create(
+            file=("a.jsonl", data.to_jsonl([row(user=f"问{i}") for i in range(10)])),
+            purpose="fine-tune",
+        )
+        job = client.fine_tuning.jobs.create(model=service.base_model, training_file=upload.id)
+        for call in (
+            lambda: client.with_options(api_key=wrong).models.list(),
+            lambda: client.models.list(extra_query={"api_key": wrong}).data[0].nothing,
+            lambda: client.fine_tuning.jobs.create(
+                model="x", training_file="y", extra_body={"api_key": wrong}
+            ),
+            lambda: client.chat.completions.create(
+                model=wrong, messages=[{"role": "user", "content": "x"}]
+            ),
+        ):
+            with pytest.raises((APIStatusError, AttributeError)):
+                call()
+        while client.fine_tuning.jobs.retrieve(job.id).status != "succeeded":
+            time.sleep(0.2)
+        told = "".join(e.model_dump_json() for e in client.fine_tuning.jobs.list_events(job.id))
+    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for secret in (key, wrong, "sk-planted-5d0be8"):
+        assert secret not in told + repr(service)
+        found = [path.name for path, content in written.items() if secret.encode() in content]
+        assert found == (["service.json"] if secret == key else [])
+    if os.name != "nt":
+        assert all(path.stat().st_mode & 0o077 == 0 for path in written if home in path.parents)
+
+
+def test_an_endless_upload_is_cut_off_over_a_real_connection(service):
+    port = int(service.base_url.split(":")[2].split("/")[0])
+    head = (
+        f"POST /v1/files HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {service.api_key}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(head.encode() + f"{len(PART):x}\r\n".encode() + PART + b"\r\n")
+        sent = 0
+        try:
+            while sent < 40 * 2**20:
+                connection.sendall(b"10000\r\n" + b" " * 65536 + b"\r\n")
+                sent += 65536
+        except OSError:  # cut off
+            pass
+    assert sent < 40 * 2**20

@@ -1,0 +1,138 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+
+from cookbook.errors import DataError, Diverged
+from cookbook.params import Hyperparameters
+from cookbook.service.engine import load as models
+from cookbook.service.engine.train import Checkpoint, Finished, Started, Step, encode, train
+
+
+@pytest.fixture
+def rows(row):
+    return [row(user=f"第{i}个问题", assistant=f"答案是{i}，请收好。") for i in range(10)]
+
+
+def hp(**values):
+    return (
+        Hyperparameters(n_epochs=2, batch_size=4) if not values else Hyperparameters(**values)
+    ).to_dict()
+
+
+@pytest.fixture(scope="session")
+def tokenizer(small_base):
+    return models.load(small_base)[1]
+
+
+def by_kind(happenings, kind):
+    return [h for h in happenings if isinstance(h, kind)]
+
+
+def test_only_the_assistants_tokens_are_trained(tokenizer):
+    messages = [
+        {"role": r, "content": c}
+        for r, c in (
+            ("system", "甲"),
+            ("user", "问"),
+            ("assistant", "答一"),
+            ("user", "再问"),
+            ("assistant", "答二"),
+        )
+    ]
+    example = encode(tokenizer, messages, 4096)
+    assert (
+        tokenizer.decode([i for i, t in zip(example.ids, example.trained, strict=True) if t])
+        == "答一<|im_end|>答二<|im_end|>"
+    )
+    assert example.ids == tokenizer.apply_chat_template(messages)["input_ids"]
+
+
+def test_a_long_row_is_cut_at_max_tokens(tokenizer, row):
+    assert len(encode(tokenizer, row()["messages"], 20).ids) == 20
+
+
+def test_rows_with_no_trained_token_are_named(small_base, rows, tmp_path):
+    with pytest.raises(DataError, match="1, 2, 3"):
+        list(train(small_base, rows, [], hp(max_tokens=8), folder=tmp_path))
+
+
+def test_a_job_tells_everything_that_happened(small_base, rows, tmp_path):
+    told = list(train(small_base, rows[:8], rows[8:], hp(), folder=tmp_path))
+    started, finished = told[0], told[-1]
+    assert isinstance(started, Started) and isinstance(finished, Finished)
+    assert (started.total_steps, started.train_rows, started.valid_rows) == (4, 8, 2)
+    assert started.valid_loss > 0 and 0 < started.trained_share < 1
+    assert started.learning_rate_used == pytest.approx(0.001)
+    assert [s.step for s in by_kind(told, Step)] == [1, 2, 3, 4]
+    assert [s.valid_loss is not None for s in by_kind(told, Step)] == [False, True, False, True]
+    assert [c.step for c in by_kind(told, Checkpoint)] == [2]
+    assert finished.update_norm > 0 and finished.logits_difference > 0
+
+
+def test_training_lowers_the_loss(small_base, rows, tmp_path):
+    told = list(
+        train(
+            small_base,
+            rows,
+            rows[:2],
+            hp(learning_rate=1e-3, n_epochs=10, batch_size=2),
+            folder=tmp_path,
+        )
+    )
+    assert told[-1].valid_loss < told[0].valid_loss - 0.3
+
+
+def test_the_adapter_is_a_standard_peft_folder_without_pickle(small_base, rows, tmp_path):
+    finished = list(train(small_base, rows, [], hp(), folder=tmp_path))[-1]
+    model, tokenizer = models.load(small_base)
+    ids = torch.tensor([tokenizer("你好")["input_ids"]])
+    plain = model(ids).logits
+    tuned = PeftModel.from_pretrained(model, finished.folder)
+    assert not torch.equal(plain, tuned(ids).logits)
+    assert (
+        json.loads((finished.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == "small"
+    )
+    assert not [
+        p for p in tmp_path.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth", ".part")
+    ]
+
+
+def test_the_same_seed_gives_the_same_losses(small_base, rows, tmp_path):
+    a, b, c = (
+        [
+            s.train_loss
+            for s in by_kind(
+                train(small_base, rows, [], hp(), folder=tmp_path / str(i), seed=seed), Step
+            )
+        ]
+        for i, seed in enumerate((1, 1, 2))
+    )
+    assert a == b != c
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 5])
+def test_a_job_that_was_stopped_ends_with_the_same_adapter(small_base, rows, tmp_path, stop_at):
+    values = hp(n_epochs=2, batch_size=4, lora_dropout=0.3)
+    whole = list(train(small_base, rows, [], values, folder=tmp_path / "whole"))
+    first = train(small_base, rows, [], values, folder=tmp_path / "broken")
+    seen = []
+    for happening in first:
+        if isinstance(happening, Step):
+            seen.append(happening)
+            if happening.step == stop_at:
+                break
+    first.close()
+    rest = list(train(small_base, rows, [], values, folder=tmp_path / "broken"))
+    steps = lambda told: [(s.step, s.train_loss, s.tokens) for s in by_kind(told, Step)]
+    assert steps(seen) + steps(rest) == steps(whole)
+    assert rest[-1].update_norm == whole[-1].update_norm
+
+
+def test_a_rate_that_ruins_the_weights_ends_with_its_reason(small_base, rows, tmp_path):
+    base = dataclasses.replace(small_base, learning_rate_scale=1e36)
+    with pytest.raises(Diverged, match="学习速率 0.1 太大"):
+        list(train(base, rows, [], hp(learning_rate=0.1, n_epochs=10), folder=tmp_path / "job"))

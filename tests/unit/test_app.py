@@ -1,0 +1,291 @@
+"""The HTTP face with the official client over the in-process app: no process, no torch."""
+
+import threading
+from types import SimpleNamespace
+
+import openai
+import pytest
+from fastapi.testclient import TestClient
+from openai import OpenAI
+
+from cookbook import data
+from cookbook.service import limits
+from cookbook.service.app import make_app
+from cookbook.service.engine.load import Base
+from cookbook.service.store import Store
+
+
+def speak(base, adapter, body, on_piece):
+    """A chat engine of a few lines: says the last message back, character by character."""
+
+    def run():
+        text = body.messages[-1].content
+        for i, character in enumerate(text, 1):
+            on_piece(
+                SimpleNamespace(
+                    text=character,
+                    prompt_tokens=7,
+                    completion_tokens=i,
+                    finish_reason=None,
+                    error=None,
+                )
+            )
+        on_piece(
+            SimpleNamespace(
+                text="",
+                prompt_tokens=7,
+                completion_tokens=len(text),
+                finish_reason="stop",
+                error=None,
+            )
+        )
+
+    threading.Thread(target=run).start()
+    return SimpleNamespace(cancel=lambda: None)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "service.db")
+
+
+@pytest.fixture
+def http(store, tmp_path):
+    app = make_app(
+        store, home=tmp_path, bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
+    )
+    with TestClient(app, raise_server_exceptions=True) as http:
+        yield http
+
+
+@pytest.fixture
+def client(http):
+    return OpenAI(base_url="http://testserver/v1", api_key="test", max_retries=0, http_client=http)
+
+
+@pytest.fixture
+def upload(client, row):
+    content = data.to_jsonl([row(user=f"问题{i}") for i in range(10)])
+    return client.files.create(file=("a.jsonl", content), purpose="fine-tune")
+
+
+def create(client, upload, **options):
+    return client.fine_tuning.jobs.create(model="tiny", training_file=upload.id, **options)
+
+
+def test_health_needs_no_key_and_everything_else_does(http):
+    assert http.get("/health").json()["status"] == "ok"
+    assert http.get("/v1/models").status_code == 401
+    assert (
+        http.get("/v1/models", headers={"authorization": "Bearer wrong"}).json()["error"]["code"]
+        == "invalid_api_key"
+    )
+
+
+def test_files_walk_through_their_life(client, upload):
+    assert client.files.retrieve(upload.id) == upload.model_copy(update={"status_details": None})
+    assert [f.id for f in client.files.list()] == [upload.id]
+    assert client.files.content(upload.id).text.count("\n") == 10
+    assert client.files.delete(upload.id).deleted
+    with pytest.raises(openai.NotFoundError, match="没有文件"):
+        client.files.retrieve(upload.id)
+
+
+def test_warnings_come_back_with_the_upload(upload):
+    assert "[row-count-low]" in upload.status_details
+    assert upload.status == "processed"
+
+
+@pytest.mark.parametrize(
+    "name, content, code",
+    [
+        ("a.txt", b"{}", "file-suffix"),
+        ("a.jsonl", b"{", "json"),
+        ("a.jsonl", b"", "file-empty"),
+        ("a.jsonl", b"\xff", "encoding"),
+    ],
+)
+def test_a_bad_file_is_refused_with_the_checkers_code(client, name, content, code):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.files.create(file=(name, content), purpose="fine-tune")
+    assert caught.value.code == code
+    assert client.files.list().data == []
+
+
+def test_an_upload_over_the_limit_is_refused_before_it_is_read(client):
+    with pytest.raises(openai.APIStatusError) as caught:
+        client.files.create(
+            file=("a.jsonl", b" " * (data.MAX_BYTES + 100_000)), purpose="fine-tune"
+        )
+    assert caught.value.status_code == 413
+
+
+def test_another_purpose_is_refused_by_name(client):
+    with pytest.raises(openai.BadRequestError, match="fine-tune"):
+        client.files.create(file=("a.jsonl", b"{}"), purpose="batch")
+
+
+def test_a_job_walks_through_its_life(client, upload, store):
+    job = create(client, upload, suffix="t", seed=1, metadata={"a": "b"})
+    assert (job.status, job.seed, job.metadata, job.fine_tuned_model) == (
+        "validating_files",
+        1,
+        {"a": "b"},
+        None,
+    )
+    assert client.fine_tuning.jobs.retrieve(job.id).id == job.id
+    assert [j.id for j in client.fine_tuning.jobs.list()] == [job.id]
+    assert client.fine_tuning.jobs.list_events(job.id).data[0].message == "Created fine-tuning job"
+    assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
+    assert client.fine_tuning.jobs.pause(job.id).paused
+    assert not client.fine_tuning.jobs.resume(job.id).paused
+    assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
+    with pytest.raises(openai.BadRequestError, match="已经结束"):
+        client.fine_tuning.jobs.cancel(job.id)
+
+
+def test_a_finished_job_gives_its_model_and_checkpoints(client, upload, store):
+    job = store.job(create(client, upload, suffix="t").id)
+    store.advance(job.id, "running", "go")
+    store.add_checkpoint(job, 2, "a", {"train_loss": 2.0, "valid_loss": 2.5}, "Checkpoint")
+    store.finish(job, 4, "b", {"train_loss": 1.0, "valid_loss": None}, 99, {}, "done")
+    done = client.fine_tuning.jobs.retrieve(job.id)
+    assert done.status == "succeeded" and done.trained_tokens == 99
+    assert (
+        done.fine_tuned_model.startswith("ft:LoRA/tiny:local:t:")
+        and len(done.fine_tuned_model.split(":")[4]) == 20
+    )
+    names = [
+        c.fine_tuned_model_checkpoint for c in client.fine_tuning.jobs.checkpoints.list(job.id)
+    ]
+    assert names == [done.fine_tuned_model, f"{done.fine_tuned_model}-ckpt_step_2"]
+    assert {m.id for m in client.models.list()} == {"tiny", *names}
+    assert (
+        client.models.delete(names[1]).deleted and client.models.retrieve(names[0]).id == names[0]
+    )
+
+
+def test_every_event_is_paged_through(client, upload, store):
+    job = create(client, upload)
+    for i in range(44):
+        store.add_event(job.id, str(i))
+    page = client.fine_tuning.jobs.list_events(job.id)
+    assert len(page.data) == 20 and page.has_more
+    assert len(list(page)) == 45
+    assert len({e.id for e in page}) == 45
+
+
+HYPERPARAMETERS = [
+    ("n_epochs", 11), ("learning_rate", 0), ("learning_rate", "fast"), ("lora_rank", 65), ("lora_dropout", 1), ("max_tokens", 0),
+    ("batch_size", 2.5), ("warmup", 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name, value", HYPERPARAMETERS)
+def test_a_bad_hyperparameter_is_refused_by_name_and_no_job_is_left(client, upload, name, value):
+    with pytest.raises(openai.BadRequestError, match=name) as caught:
+        create(
+            client,
+            upload,
+            method={"type": "supervised", "supervised": {"hyperparameters": {name: value}}},
+        )
+    assert caught.value.param == f"hyperparameters.{name}"
+    assert client.fine_tuning.jobs.list().data == []
+
+
+def test_hyperparameters_in_the_older_place_and_auto_are_understood(client, upload):
+    job = create(client, upload, hyperparameters={"n_epochs": 2.0, "batch_size": "auto"})
+    assert (job.hyperparameters.n_epochs, job.hyperparameters.batch_size) == (2, 8)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"model": "nobody"},
+        {"training_file": "file-no"},
+        {"suffix": "a b"},
+        {"integrations": []},
+        {"seed": -1},
+    ],
+)
+def test_a_bad_request_for_a_job_says_which_part(client, upload, options):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.fine_tuning.jobs.create(**{"model": "tiny", "training_file": upload.id} | options)
+    assert caught.value.param == next(iter(options))
+
+
+def test_chat_answers_whole_and_streamed_with_usage_in_every_chunk(client):
+    messages = [{"role": "user", "content": "你好吗"}]
+    whole = client.chat.completions.create(model="tiny", messages=messages)
+    assert whole.choices[0].message.content == "你好吗" and whole.usage.total_tokens == 10
+    chunks = list(client.chat.completions.create(model="tiny", messages=messages, stream=True))
+    assert "".join(c.choices[0].delta.content for c in chunks) == "你好吗"
+    assert [c.usage.completion_tokens for c in chunks] == [1, 2, 3, 3]
+    assert [c.choices[0].finish_reason for c in chunks] == [None, None, None, "stop"]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("tools", []), ("n", 2), ("response_format", {"type": "json_object"}), ("temperature", 3)],
+)
+def test_what_chat_does_not_support_is_refused_by_name(client, name, value):
+    with pytest.raises(openai.BadRequestError, match=name):
+        client.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": "x"}], **{name: value}
+        )
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(client):
+    with pytest.raises(openai.NotFoundError, match="tiny"):
+        client.chat.completions.create(model="gpt", messages=[{"role": "user", "content": "x"}])
+
+
+def test_a_route_of_openais_that_is_missing_here_is_refused_by_name(client):
+    with pytest.raises(openai.BadRequestError, match="/v1/embeddings"):
+        client.embeddings.create(model="tiny", input="x", encoding_format="float")
+
+
+def test_an_address_without_v1_is_told_so(http):
+    answer = http.get("/models", headers={"authorization": "Bearer test"})
+    assert answer.status_code == 404 and "/v1" in answer.json()["error"]["message"]
+
+
+def test_text_in_parts_and_penalties_of_zero_which_some_clients_send_are_understood(client):
+    parts = [{"type": "text", "text": "你好"}, {"type": "text", "text": "吗"}]
+    answer = client.chat.completions.create(
+        model="tiny",
+        messages=[{"role": "user", "content": parts}],
+        frequency_penalty=0,
+        presence_penalty=0.0,
+    )
+    assert answer.choices[0].message.content == "你好吗"
+
+
+def test_a_stated_limit_answers_429_and_when_to_come_back(client, upload, monkeypatch):
+    monkeypatch.setattr(limits, "JOBS", 1)
+    monkeypatch.setattr(limits, "CHATS", 0)
+    job = create(client, upload)
+    for call in (
+        lambda: create(client, upload),
+        lambda: client.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": "x"}]
+        ),
+    ):
+        with pytest.raises(openai.RateLimitError, match="上限") as caught:
+            call()
+        assert int(caught.value.response.headers["retry-after"]) > 0
+    client.fine_tuning.jobs.cancel(job.id)
+    assert create(client, upload).id
+
+
+@pytest.mark.parametrize("after", ["ftevent-x", "ftevent-" + "9" * 400, "nothing"])
+def test_a_page_after_nothing_is_refused_rather_than_begun_anew(client, upload, after):
+    job = create(client, upload)
+    for call in (
+        lambda: client.fine_tuning.jobs.list_events(job.id, after=after),
+        lambda: client.fine_tuning.jobs.list(after=after),
+        lambda: client.files.list(after=after),
+    ):
+        with pytest.raises(openai.BadRequestError) as caught:
+            call()
+        assert caught.value.param == "after"

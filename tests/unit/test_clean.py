@@ -1,0 +1,202 @@
+"""`data.clean` and the readers of other shapes."""
+
+import json
+from functools import partial
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cookbook import data
+from cookbook.data import convert
+from cookbook.errors import DataError
+from cookbook.paths import DATA
+
+EXPORT = DATA / "raw" / "export.jsonl"
+
+
+def done(cleaned):
+    return {change.code for change in cleaned.changes}
+
+
+def test_the_messy_export_comes_out_clean_and_stays_as_it_was():
+    before = EXPORT.read_bytes()
+    cleaned = data.clean(EXPORT)
+    assert EXPORT.read_bytes() == before
+    assert done(cleaned) == {
+        "bom",
+        "line-ends",
+        "blank-line",
+        "extra-key",
+        "system-position",
+        "trailing-user",
+        "duplicate-row",
+    }
+    report = data.check(cleaned.rows)
+    assert report.ok and not {"extra-key", "blank-line", "duplicate-row"} & {
+        p.code for p in report.problems
+    }
+    # What only a person can mend is left out and named: other roles, missing, empty or odd content, broken JSON …
+    assert {p.code for p in cleaned.left.problems if p.severity == "error"} == {
+        "role-unknown", "content-missing", "content-empty", "content-type", "alternation", "json", "duplicate-key",
+        "no-assistant",
+    }  # fmt: skip
+
+
+def test_what_cannot_be_trained_on_is_left_and_a_late_system_message_stays(row):
+    late = (
+        row()["messages"][1:] + [{"role": "system", "content": "改说英语"}] + row()["messages"][1:]
+    )
+    cleaned = data.clean([row(user="你" * 5000), {"messages": late}, row()])
+    assert cleaned.rows == [row()] and cleaned.changes == []
+    assert {(p.line, p.code) for p in cleaned.left.problems} == {
+        (1, "too-long"),
+        (2, "system-position"),
+    }
+
+
+def test_a_file_with_the_line_ends_of_an_old_mac_is_read(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data.to_jsonl([row(), row(user="第二个问题")]).replace(b"\n", b"\r"))
+    assert len(data.clean(path).rows) == 2 and data.check(path).lines == 2
+
+
+def test_every_line_is_kept_or_accounted_for():
+    cleaned = data.clean(EXPORT)
+    lines = EXPORT.read_bytes().decode("utf-8-sig").splitlines()
+    gone = {c.line for c in cleaned.changes if c.code in ("blank-line", "duplicate-row", "dropped")}
+    left = {p.line for p in cleaned.left.problems if p.severity == "error"}
+    assert len(cleaned.rows) + len(gone) + len(left) == len(lines)
+
+
+def test_roles_are_renamed_and_rows_dropped_only_when_asked():
+    asked = data.clean(
+        EXPORT,
+        roles={"human": "user", "bot": "assistant"},
+        drop=["secret", "near-duplicate", "conflict"],
+    )
+    assert "role-unknown" not in {p.code for p in asked.left.problems}
+    assert not {"secret", "near-duplicate", "conflict"} & {
+        p.code for p in data.check(asked.rows).problems
+    }
+    assert {"role", "dropped"} <= done(asked)
+    with pytest.raises(DataError, match="near-duplicat"):
+        data.clean(EXPORT, drop=["near-duplicat"])
+
+
+MESSAGE = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["system", "user", "assistant", "bot"]),
+        "content": st.sampled_from(["好", " 好\u3000", "", 3]),
+    },
+    optional={"name": st.none()},
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {"messages": st.lists(MESSAGE, max_size=5)}, optional={"id": st.integers()}
+    ),
+    max_size=6,
+)
+
+
+@settings(deadline=None)
+@given(ROWS)
+def test_cleaning_twice_changes_nothing_more(rows):
+    copy = json.loads(json.dumps(rows))
+    once = data.clean(rows)
+    assert rows == copy, "the rows that were given are not touched"
+    twice = data.clean(once.rows)
+    assert twice.rows == once.rows and twice.changes == [] and twice.left.problems == []
+    assert str(once) and once._repr_html_() and once.to_frame() is not None
+
+
+def test_the_original_is_never_overwritten(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data.to_jsonl([row(), row()]))
+    cleaned = data.clean(path)
+    with pytest.raises(DataError, match="原始文件"):
+        cleaned.write(path)
+    assert data.load(cleaned.write(tmp_path / "b" / "clean.jsonl")) == [row()]
+
+
+def test_another_encoding_must_be_named(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(data.to_jsonl([row()]).decode().encode("gb18030"))
+    with pytest.raises(DataError, match="encoding="):
+        data.clean(path)
+    cleaned = data.clean(path, encoding="gb18030")
+    assert cleaned.rows == [row()] and done(cleaned) == {"encoding"}
+
+
+def test_a_spreadsheet_in_gbk_becomes_rows():
+    rows = data.from_table(
+        DATA / "raw" / "export.csv", user="词语", assistant="金句", system="你是智说新语生成器。"
+    )
+    assert len(rows) == 215  # 220 less 5 without a sentence
+    assert all(m["content"] == m["content"].strip() for r in rows for m in r["messages"])
+    assert data.check(rows).ok
+
+
+def test_a_table_from_excel_or_memory_becomes_rows(tmp_path):
+    frame = pd.DataFrame(
+        {"问": ["你好", None, " 再见 "], "答": ["您好。", "没有问题的回答。", "再见。"]}
+    )
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    rows = data.from_table(tmp_path / "a.xlsx", user="问", assistant="答")
+    assert rows == data.from_table(frame, user="问", assistant="答")
+    assert [r["messages"][0]["content"] for r in rows] == ["你好", "再见"]
+    with pytest.raises(DataError, match="问、答"):
+        data.from_table(frame, user="问题", assistant="答")
+    odd = pd.DataFrame({"问": ["NA", 5.0, [1]], "答": ["None", 7, "答"]})
+    assert data.from_table(odd[:2], user="问", assistant="答")[1]["messages"][0]["content"] == "5"
+    with pytest.raises(DataError, match="第 3 条"):
+        data.from_table(odd, user="问", assistant="答")
+    with pytest.raises(DataError, match="只有一个"):
+        data.from_table(pd.concat([frame, frame], axis=1), user="问", assistant="答")
+    for content in (b"", b"PK\x03\x04", b"\xff\xff"):
+        path = tmp_path / "broken.xlsx"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="broken"):
+            data.from_table(path, user="问", assistant="答")
+
+
+def test_sharegpt_and_alpaca_become_rows():
+    talks = data.from_sharegpt(DATA / "raw" / "sharegpt.json")
+    asked = data.from_alpaca(DATA / "raw" / "alpaca.json", system="你是客服助手")
+    assert len(talks) == len(asked) == 12
+    assert data.check(talks).ok and data.check(asked).ok
+    assert {sum(m["role"] == "user" for m in r["messages"]) for r in talks} == {1, 2}
+
+
+def test_conversations_in_gbk_become_rows(tmp_path):
+    path = tmp_path / "gbk.json"
+    path.write_bytes((DATA / "raw" / "sharegpt.json").read_text(encoding="utf-8").encode("gb18030"))
+    assert data.from_sharegpt(path) == data.from_sharegpt(DATA / "raw" / "sharegpt.json")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx", "a.json", "a.jsonl"])
+def test_a_huge_export_is_refused_before_it_is_read(tmp_path, name):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(convert.MAX_SOURCE_BYTES + 1)
+    read = (
+        partial(data.from_table, user="问", assistant="答")
+        if name[-3:] in ("csv", "lsx")
+        else data.from_sharegpt
+    )
+    with pytest.raises(DataError, match="100 MB"):
+        read(path)
+
+
+@pytest.mark.parametrize("read", [data.from_sharegpt, data.from_alpaca])
+@pytest.mark.parametrize(
+    "entry",
+    [{}, [], "text", {"conversations": [{"from": "tool", "value": "x"}]}, {"instruction": 3}],
+)
+def test_an_entry_of_another_shape_is_named_by_its_number(read, entry):
+    good = [
+        {"conversations": [{"from": "human", "value": "问"}], "instruction": "问", "output": "答"}
+    ]
+    with pytest.raises(DataError, match="第 2 条"):
+        read([*good, entry])

@@ -1,0 +1,255 @@
+"""The contract: the service keeps what its OpenAPI document says, and answers every method of the official client.
+
+python tests/test_contract.py        writes the table of docs/api.md anew
+"""
+
+import asyncio
+import inspect
+import re
+import tempfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import openai
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from cookbook.paths import DATA
+from cookbook.service.app import make_app
+from cookbook.service.engine.load import Base
+from cookbook.service.store import Store
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+FEW = settings(
+    max_examples=10,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    database=None,
+)
+RESOURCES = ["files", "models", "fine_tuning.jobs", "fine_tuning.jobs.checkpoints", "chat.completions", "chat.completions.messages"]  # fmt: skip
+ROW = (
+    '{"messages": [{"role": "user", "content": "问%d"}, {"role": "assistant", "content": "答"}]}\n'
+)
+UPLOAD = ("a.jsonl", "".join(ROW % i for i in range(10)).encode())
+DOCS = DATA.parent / "docs" / "api.md"
+
+
+def speak(base, adapter, body, on_piece):
+    """A chat engine of one word."""
+    piece = SimpleNamespace(
+        text="好", prompt_tokens=1, completion_tokens=1, finish_reason="stop", error=None
+    )
+    threading.Thread(target=on_piece, args=(piece,)).start()
+    return SimpleNamespace(cancel=lambda: None)
+
+
+def make(home: Path):
+    store = Store(home / "service.db")
+    return make_app(
+        store, home=home, bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
+    ), store
+
+
+app, store = make(Path(tempfile.mkdtemp(prefix="cookbook-contract-")))
+schema = schemathesis.openapi.from_asgi(
+    "/openapi.json", app, headers={"authorization": "Bearer test"}
+)
+
+
+def send(case, known: dict, **where) -> None:
+    """Send one case, every other one with ids that exist, and check the answer against the document."""
+    lucky = len(str(case.body) + str(case.path_parameters)) % 2
+    for part in (case.path_parameters, case.body):
+        if lucky and isinstance(part, dict):
+            part.update({name: value for name, value in known.items() if name in part})
+    case.call_and_validate(
+        checks=CHECKS, headers={"authorization": "Bearer test"} | where.pop("headers", {}), **where
+    )
+
+
+def known_ids(model: str, file_id: str, job_id: str) -> dict:
+    return {
+        "model": model,
+        "model_id": model,
+        "file_id": file_id,
+        "training_file": file_id,
+        "job_id": job_id,
+    }
+
+
+@pytest.fixture
+def known():
+    file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
+    job = store.add_job(
+        base="tiny", model="ft:x", training_file=file.id, validation_file=None, validation_split=0.1,
+        suffix=None, seed=1, metadata=None, hyperparameters={"n_epochs": 1},
+    )  # fmt: skip
+    yield known_ids("tiny", file.id, job.id)
+    for job in store.unfinished():
+        store.advance(job.id, "cancelled", "over")
+
+
+@schema.parametrize()
+@FEW
+def test_every_answer_is_one_that_the_openapi_document_knows(case, known):
+    send(case, known)
+
+
+def test_the_openapi_document_wants_the_token_everywhere_but_for_health():
+    document = app.openapi()
+    assert document["security"] == [{"token": []}]
+    operations = [op for item in document["paths"].values() for op in item.values()]
+    assert [op["operationId"] for op in operations if op.get("security") == []] == [
+        "health_health_get"
+    ]
+    assert all("422" not in op["responses"] and "400" in op["responses"] for op in operations)
+
+
+# Every method of the official client
+
+
+def resource(client, path: str):
+    for name in path.split("."):
+        client = getattr(client, name)
+    return client
+
+
+def methods() -> list[str]:
+    """All public methods of the resources, as the installed package has them."""
+    client = openai.OpenAI(api_key="x")
+    return [
+        f"{path}.{name}"
+        for path in RESOURCES
+        for name, value in inspect.getmembers(type(resource(client, path)), inspect.isfunction)
+        if not name.startswith("_")
+    ]
+
+
+def arguments(ids: dict) -> dict[str, dict]:
+    """What each method is called with; an id that is missing here fails the test."""
+    file, job, messages = ids["file_id"], ids["job_id"], [{"role": "user", "content": "你好"}]
+    chat = {"model": "tiny", "messages": messages}
+    found = {
+        f"files.{name}": {"file_id": file}
+        for name in ("retrieve", "content", "retrieve_content", "delete")
+    }
+    found |= {f"fine_tuning.jobs.{n}": {"fine_tuning_job_id": job} for n in ("cancel", "pause", "resume", "retrieve", "list_events", "checkpoints.list")}  # fmt: skip
+    found |= {
+        f"chat.completions.{n}": {"completion_id": "chatcmpl-x"}
+        for n in ("delete", "retrieve", "messages.list")
+    }
+    found |= {f"chat.completions.{n}": chat for n in ("create", "parse", "stream")}
+    return found | {
+        "files.create": {"file": UPLOAD, "purpose": "fine-tune"},
+        "files.list": {},
+        "files.wait_for_processing": {"id": file, "poll_interval": 0},
+        "models.list": {},
+        "models.retrieve": {"model": "tiny"},
+        "models.delete": {"model": ids["model"]},
+        "fine_tuning.jobs.create": {"model": "tiny", "training_file": file},
+        "fine_tuning.jobs.list": {},
+        "chat.completions.list": {},
+        "chat.completions.update": {"completion_id": "chatcmpl-x", "metadata": {}},
+    }
+
+
+def fresh_ids(store: Store) -> dict:
+    """A file, a job that is under way and a tuned model, for a method to act on."""
+    file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
+    job = store.add_job(
+        base="tiny", model=f"ft:{file.id}", training_file="file-x", validation_file=None, validation_split=0.1,
+        suffix=None, seed=1, metadata=None, hyperparameters={"n_epochs": 1},
+    )  # fmt: skip
+    store.add_checkpoint(job, 1, "nowhere", {}, "Checkpoint")
+    return {"file_id": file.id, "job_id": job.id, "model": store.models(job.id)[0].id}
+
+
+def outcome(call) -> str:
+    """ "yes", or how the service refused; whatever else happens is an error of the test."""
+    try:
+        call()
+        return "yes"
+    except openai.BadRequestError as error:
+        assert error.code and re.search(r"(GET|POST|DELETE) /v1/", error.message), error
+        return f"no: 400 `{error.code}`"
+
+
+async def walk(client, method: str, given: dict) -> None:
+    """Call it on the asynchronous client and read the answer to its end."""
+    answer = resource(client, method)(**given)
+    if method.endswith(".stream"):
+        async with answer as stream:
+            await stream.until_done()
+    elif method.endswith(("list", "list_events")):
+        _ = [item async for item in answer]
+    else:
+        await answer
+
+
+def read(client, method: str, given: dict) -> None:
+    answer = resource(client, method)(**given)
+    if method.endswith(".stream"):
+        with answer as stream:
+            stream.until_done()
+    elif method.endswith(("list", "list_events")):
+        list(answer)
+
+
+def try_methods(home: Path) -> dict[str, tuple[str, str]]:
+    """Each method with its outcome, (sync, async)."""
+    from fastapi.testclient import TestClient
+    from httpx2 import ASGITransport, AsyncClient
+
+    app, store = make(home)
+    found = {}
+    with TestClient(app) as http:
+        options = {"base_url": "http://testserver/v1", "api_key": "test", "max_retries": 0}
+        options["_strict_response_validation"] = (
+            True  # what does not fit the client's own types is an error
+        )
+        plain = openai.OpenAI(http_client=http, **options)
+        for method in methods():
+            sync = outcome(lambda: read(plain, method, arguments(fresh_ids(store))[method]))
+
+            async def once(method=method):
+                over = AsyncClient(transport=ASGITransport(app=app))
+                async with openai.AsyncOpenAI(http_client=over, **options) as client:
+                    await walk(client, method, arguments(fresh_ids(store))[method])
+
+            found[method] = (sync, outcome(lambda: asyncio.run(once())))
+    return found
+
+
+def table(found: dict[str, tuple[str, str]]) -> str:
+    lines = [f"| `client.{method}` | {sync} | {other} |" for method, (sync, other) in found.items()]
+    return "\n".join(["| method | `OpenAI` | `AsyncOpenAI` |", "| --- | --- | --- |", *lines])
+
+
+@pytest.mark.filterwarnings("ignore:The ..content:DeprecationWarning")
+def test_every_method_of_the_client_works_or_is_refused_by_name_as_the_docs_say(tmp_path):
+    assert table(try_methods(tmp_path)) in DOCS.read_text(encoding="utf-8"), (
+        "python tests/test_contract.py writes it"
+    )
+
+
+if __name__ == "__main__":
+    text = DOCS.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory() as folder:
+        new = table(try_methods(Path(folder)))
+    DOCS.write_text(
+        re.sub(r"\| method \|.*?(?=\n\n)", lambda _: new, text, flags=re.DOTALL), encoding="utf-8"
+    )

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cookbook.data import check as checks
+from cookbook.data.fast import lines as plain
+from cookbook.data.report import Report
+
+TEXT = st.text(alphabet='答a"\\ \n\u3000:{,', max_size=6)
+ROLES = st.sampled_from(["system", "user", "assistant", "bot"])
+MESSAGE = st.fixed_dictionaries({"role": ROLES, "content": TEXT})
+WORDS = st.sampled_from(
+    ['"role":1,', '"r\\u006fle":"user",', '"content":"",', '"messages":[],', '"x":0,', " ", '\\"']
+)
+
+
+@st.composite
+def lines(draw):
+    """Lines near the usual shape, however they are written, with something put in somewhere."""
+    messages = draw(st.lists(MESSAGE, max_size=3))
+    if draw(st.booleans()):
+        messages = [{"role": r, "content": draw(TEXT)} for r in ("system", "user", "assistant")]
+    separators = draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]))
+    line = json.dumps(
+        {"messages": messages}, ensure_ascii=draw(st.booleans()), separators=separators
+    )
+    if draw(st.booleans()):
+        line = line.replace('\\"', "\\u0022")
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.sampled_from([i + 1 for i, c in enumerate(line) if c in "{,"]))
+        line = line[:at] + draw(WORDS) + line[at:]
+    return line
+
+
+@given(lines())
+def test_what_is_taken_quickly_has_no_problem_when_looked_at_closely(line):
+    row = plain.parse(line.encode())
+    if row is not None:
+        report = Report("a.jsonl")
+        assert checks.parse_line(report, 1, line) == row
+        assert checks.check_row(report, 1, row) and not report.problems
+
+
+@pytest.mark.parametrize("style", [{}, {"ensure_ascii": False}, {"separators": (",", ":")}])
+def test_usual_lines_are_taken_quickly_however_they_are_written(row, style):
+    given = row(user='写成 "JSON"\n给我', assistant="C:\\目录 🙂")
+    assert plain.parse(json.dumps(given, **style).encode()) == given
+
+
+@pytest.mark.parametrize(
+    "twice", ['"role": "user", "role": "user"', '"role": 1, "r\\u006fle": "user"']
+)
+def test_a_key_given_twice_is_never_taken_quickly(row, twice):
+    line = json.dumps(row(), ensure_ascii=False).replace('"role": "user"', twice)
+    assert plain.parse(line.encode()) is None

@@ -1,0 +1,246 @@
+import json
+from datetime import datetime
+
+import pytest
+from openai import OpenAI
+
+from cookbook.data import to_jsonl
+from cookbook.errors import HyperparameterError
+from cookbook.jobs import CONSOLE_BASES
+from cookbook.panel import ParameterPanel
+from cookbook.panel import training_file as files
+from cookbook.params import PRESETS, Hyperparameters
+from cookbook.paths import DATA, home
+
+ROWS = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
+
+
+def upload(panel, name, content):
+    given = {
+        "name": name,
+        "type": "",
+        "size": len(content),
+        "content": memoryview(content),
+        "last_modified": datetime.now(),
+    }
+    panel.task.upload.value = (given,)
+
+
+def test_the_panel_begins_with_the_standard_preset_and_the_bases_of_the_platform():
+    panel = ParameterPanel()
+    assert panel.value == PRESETS["standard"] and panel.plan is None
+    assert panel.task.base_model.options == CONSOLE_BASES
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_choosing_a_preset_fills_every_field(name):
+    panel = ParameterPanel(Hyperparameters(n_epochs=7))
+    panel.preset.value = name
+    assert panel.value == PRESETS[name]
+
+
+def test_changing_a_field_turns_the_preset_to_custom_and_back():
+    panel = ParameterPanel()
+    panel.controls["n_epochs"].value = 4
+    assert panel.preset.value == "custom"
+    panel.controls["n_epochs"].value = 3
+    assert panel.preset.value == "standard"
+
+
+@pytest.mark.parametrize(
+    "name, typed, reason",
+    [
+        ("learning_rate", "0", "什么也学不到"),
+        ("n_epochs", "99", "超出范围 1–10"),
+        ("lora_rank", "8.5", "整数"),
+        ("batch_size", "<b>", "&lt;b&gt;"),
+        ("lora_dropout", "", "数字"),
+    ],
+)
+def test_what_is_typed_is_kept_marked_and_refused_with_its_reason(name, typed, reason):
+    panel = ParameterPanel()
+    field = panel.controls[name]
+    field.text.value = typed
+    assert field.text.value == typed and reason in field.message.value
+    assert "cookbook-refused" in field.widget._dom_classes
+    with pytest.raises(HyperparameterError, match=name):
+        _ = panel.value
+    field.text.value = f"{field.rule.suggested:g}"
+    assert panel.value == PRESETS["standard"] and field.message.value == ""
+    assert "cookbook-refused" not in field.widget._dom_classes
+
+
+def test_a_refused_share_stops_the_plan_but_neither_the_parameters_nor_a_validation_file():
+    panel = ParameterPanel(rows_file=ROWS, validation=1)
+    assert (
+        "cookbook-refused" in panel.task.validation_share.widget._dom_classes
+        and "标红" in panel._follows.value
+    )
+    assert panel.value == PRESETS["standard"] and panel.preset.value == "standard"
+    panel.task.validation_file.value = DATA / "customer_service" / "train.jsonl"
+    panel.task.validation_kind.value = "file"
+    assert panel.plan.validation_rows == 160 and "标红" not in panel._follows.value
+
+
+def test_a_refused_value_leaves_nothing_to_paste():
+    panel = ParameterPanel(rows_file=ROWS)
+    panel.controls["n_epochs"].value = 0
+    assert [page.value for page in panel._away.values()] == ["", "", ""]
+    assert "标红" in panel._follows.value and "n_epochs" in panel._repr_mimebundle_()["text/html"]
+
+
+def test_a_slider_and_its_text_show_the_same():
+    panel = ParameterPanel()
+    rate = panel.controls["learning_rate"]
+    rate.slider.value = 10**-3.5
+    assert panel.value.learning_rate == 0.00032
+    rate.text.value = "３e-5"  # a full-width digit, as an input method may give it
+    assert panel.value.learning_rate == rate.slider.value == 3e-5
+
+
+def test_a_browser_that_rounds_a_typed_value_to_the_step_of_the_slider_changes_nothing():
+    panel = ParameterPanel()
+    for name, typed, rounded in (("max_tokens", "100", 128), ("learning_rate", "3e-5", 10**-4.5)):
+        panel.controls[name].text.value = typed
+        panel.controls[name].slider.value = rounded
+        assert panel.controls[name].value == float(typed)
+
+
+def test_moving_a_control_says_at_once_what_follows(monkeypatch):
+    panel = ParameterPanel(rows_file=ROWS, price=2.0, tokens_per_second=1000)
+    assert (
+        "162" in panel._follows.value
+        and "0.27%" in panel._follows.value
+        and "× 4" in panel._follows.value
+    )
+    monkeypatch.delattr("cookbook.tokens.count_each")  # nothing is counted again
+    panel.controls["lora_rank"].slider.value = 16
+    panel.controls["batch_size"].slider.value = 16
+    plan = panel.plan
+    assert f"{plan.total_steps}" in panel._follows.value and plan.total_steps == 81
+    assert "0.53%" in panel._follows.value and "× 2<" in panel._follows.value
+    assert plan.cost == pytest.approx(plan.tokens * 2e-6) and plan.seconds == pytest.approx(
+        plan.tokens / 1000
+    )
+
+
+def test_the_longest_row_suggests_max_tokens_and_the_button_takes_it():
+    panel = ParameterPanel(rows_file=ROWS)
+    assert panel.plan.longest_row == 66 and "128" in panel.suggest.description
+    panel.suggest.click()
+    assert panel.value.max_tokens == 128
+
+
+def test_a_risk_is_said_at_its_field_and_does_not_refuse():
+    panel = ParameterPanel(rows_file=ROWS)
+    panel.controls["max_tokens"].value = 20
+    assert "480 条" in panel.controls["max_tokens"].message.value
+    assert panel.value.max_tokens == 20 and panel.warnings[0][0] == "max_tokens"
+
+
+def test_code_json_and_the_form_carry_the_same_values():
+    hp = Hyperparameters(learning_rate=3e-5, n_epochs=4)
+    panel = ParameterPanel(
+        hp, rows_file=ROWS, task_name="t-1", base_model=CONSOLE_BASES[1], validation=0.2
+    )
+    assert eval(panel.to_code(), {"Hyperparameters": Hyperparameters}) == hp
+    chosen = json.loads(panel.to_json())
+    assert chosen["hyperparameters"] == hp.to_dict() and chosen["validation"] == 0.2
+    assert list(panel.console_sheet().fields.values())[:6] == [
+        "t-1",
+        CONSOLE_BASES[1],
+        ROWS.name,
+        "20%",
+        "3e-05",
+        "4",
+    ]
+
+
+def test_the_script_is_python_that_names_the_validation_file():
+    panel = ParameterPanel(
+        rows_file=ROWS,
+        base_model="cookbook/tiny-zh",
+        validation=DATA / "customer_service" / "train.jsonl",
+    )
+    script = panel.to_script()
+    compile(script, "script", "exec")
+    assert "validation_file=held.id" in script and "extra_body" not in script
+    assert panel.plan.train_rows == 480 and panel.plan.validation_rows == 160
+
+
+@pytest.mark.parametrize(
+    "name, warned", [("my-task_1", False), ("我的任务", True), ("", True), ("a" * 65, True)]
+)
+def test_an_odd_task_name_is_warned_of_and_kept(name, warned):
+    panel = ParameterPanel(task_name=name)
+    assert bool(panel.task._notes["task_name"].value) == warned
+    assert json.loads(panel.to_json())["task_name"] == name
+
+
+def test_a_file_with_errors_or_none_at_all_says_so_in_place(tmp_path):
+    (tmp_path / "bad.jsonl").write_bytes(to_jsonl([{"messages": []}]))
+    for path, said in (
+        (tmp_path / "bad.jsonl", "messages"),
+        (tmp_path / "gone.jsonl", "gone.jsonl"),
+    ):
+        panel = ParameterPanel(rows_file=path)
+        assert panel.plan is None and said in panel.task._notes["training_file"].value
+
+
+def test_files_of_the_folder_can_be_chosen(tmp_path, row):
+    (tmp_path / "mine.jsonl").write_bytes(to_jsonl([row(), row(user="另一个")]))
+    panel = ParameterPanel(folder=tmp_path)
+    panel.task.training_file.value = dict(panel.task.training_file.options)["mine.jsonl"]
+    assert panel.plan.train_rows == 1 and panel.task.counts[0] > 10
+
+
+def test_an_upload_is_kept_under_a_safe_name_and_chosen(row):
+    panel = ParameterPanel()
+    upload(panel, "../我的 <data>.jsonl", to_jsonl([row(), row(user="另一个")]))
+    kept = panel.task.training_file.value
+    assert kept.parent == home() / "uploads" and kept.name.startswith("data-")
+    assert panel.plan.train_rows == 1 and panel.task.upload.value == ()
+
+
+def test_an_upload_never_overwrites(row):
+    first, again, other = to_jsonl([row()]), to_jsonl([row()]), to_jsonl([row(user="另一个")])
+    path = files.keep("a.jsonl", first)
+    assert files.keep("a.jsonl", again) == path != files.keep("a.jsonl", other)
+    path.write_bytes(b"edited by its owner")
+    assert files.keep("a.jsonl", first) != path and path.read_bytes() == b"edited by its owner"
+
+
+def test_an_upload_with_errors_is_not_kept_and_says_why(row):
+    panel = ParameterPanel()
+    before = list((home() / "uploads").glob("*"))
+    upload(panel, "data.txt", to_jsonl([row()]))
+    assert (
+        ".jsonl" in panel.task._notes["training_file"].value
+        and list((home() / "uploads").glob("*")) == before
+    )
+
+
+def test_a_dead_service_leaves_a_panel_that_works():
+    panel = ParameterPanel(client=OpenAI(base_url="http://127.0.0.1:9/v1", api_key="x"))
+    assert "APIConnectionError" in panel.task._notes["base_model"].value
+    assert panel.value == PRESETS["standard"]
+
+
+def test_the_still_copy_beside_the_widgets_names_every_parameter():
+    bundle = ParameterPanel(rows_file=ROWS)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert all(name in bundle["text/html"] for name in (*Hyperparameters().to_dict(), "162"))
+
+
+def test_the_panel_speaks_english_too(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    panel = ParameterPanel(rows_file=ROWS)
+    panel.controls["n_epochs"].value = 99
+    assert "out of range" in panel.controls["n_epochs"].message.value
+
+
+def test_the_bases_are_those_of_the_service_and_the_rate_is_the_one_really_used(client, service):
+    panel = ParameterPanel(client=client, rows_file=ROWS)
+    assert panel.task.base_model.value == service.base_model
+    assert not [base for base in panel.task.base_model.options if base.startswith("ft:")]
+    assert panel.plan.learning_rate_used == pytest.approx(0.0017)

@@ -1,0 +1,132 @@
+import pytest
+
+from cookbook import params
+from cookbook.errors import HyperparameterError
+from cookbook.params import PRESETS, RANGES, WHOLE, Hyperparameters, plan
+
+
+def test_the_presets_are_those_of_the_guide():
+    values = {name: tuple(preset.to_dict().values()) for name, preset in PRESETS.items()}
+    assert values == {
+        "standard": (0.0001, 3, 8, 4096, 8, 32, 0.05),
+        "quality": (0.0001, 5, 16, 4096, 16, 64, 0.1),
+        "fast": (0.0001, 2, 8, 4096, 4, 16, 0.05),
+    }
+
+
+@pytest.mark.parametrize("name", RANGES)
+def test_a_range_is_accepted_to_its_ends_and_not_beyond(name):
+    rule = RANGES[name]
+    cast = int if name in WHOLE else float
+    for value in (rule.low, rule.high):
+        if value != rule.refused:
+            assert getattr(Hyperparameters(**{name: cast(value)}), name) == value
+    for value in (rule.low - 1, rule.high + 1):
+        with pytest.raises(HyperparameterError, match=name):
+            Hyperparameters(**{name: cast(value)})
+
+
+@pytest.mark.parametrize(
+    "name, value", [("learning_rate", 0), ("max_tokens", 0), ("lora_dropout", 1.0)]
+)
+def test_a_value_that_learns_nothing_is_refused_with_that_reason(name, value):
+    with pytest.raises(HyperparameterError, match="建议"):
+        Hyperparameters(**{name: value})
+
+
+@pytest.mark.parametrize("value", [True, "3", 2.5, float("nan"), None])
+def test_a_value_of_the_wrong_kind_is_refused(value):
+    with pytest.raises(HyperparameterError):
+        Hyperparameters(n_epochs=value)
+
+
+def test_all_bad_values_are_named_at_once():
+    with pytest.raises(HyperparameterError) as caught:
+        Hyperparameters(learning_rate=1, n_epochs=0, lora_rank=65)
+    assert set(caught.value.problems) == {"learning_rate", "n_epochs", "lora_rank"}
+
+
+def test_to_code_makes_the_same_object():
+    hp = Hyperparameters(learning_rate=3e-5, lora_dropout=0.2)
+    assert eval(hp.to_code(), {"Hyperparameters": Hyperparameters}) == hp
+
+
+def test_a_plan_counts_steps_as_the_trainer_does(row):
+    made = plan([row() for _ in range(101)], Hyperparameters(batch_size=8, n_epochs=3))
+    assert (made.train_rows, made.validation_rows, made.steps_per_epoch, made.total_steps) == (
+        91,
+        10,
+        12,
+        36,
+    )
+
+
+def test_a_plan_says_the_rate_really_used_and_the_cost(row):
+    made = plan(
+        [row()] * 10, Hyperparameters(), learning_rate_scale=30, price=2.0, tokens_per_second=100
+    )
+    assert made.learning_rate_used == pytest.approx(0.003)
+    assert made.cost == pytest.approx(made.tokens * 2e-6)
+    assert made.seconds == pytest.approx(made.tokens / 100)
+
+
+def test_rows_over_max_tokens_count_as_cut(row):
+    short, whole = plan([row()], Hyperparameters(max_tokens=5)), plan([row()], Hyperparameters())
+    assert short.tokens == 5 * 3 < whole.tokens
+
+
+@pytest.mark.parametrize(
+    "rows, share, held",
+    [(0, 0.1, 0), (1, 0.1, 0), (2, 0.1, 1), (2, 0.99, 1), (100, 0, 0), (430, 0.1, 43)],
+)
+def test_at_least_one_row_is_held_back_and_never_all(rows, share, held):
+    assert params.validation_rows(rows, share) == held
+
+
+def test_a_plan_of_counts_is_the_plan_of_the_rows(row):
+    rows = [row(assistant="好" * n) for n in (1, 50, 400)]
+    assert plan(params.token_counts(rows), Hyperparameters()) == plan(rows, Hyperparameters())
+
+
+def test_a_validation_file_holds_no_row_of_the_training_file_back(row):
+    made = plan([row()] * 20, Hyperparameters(), validation=[row()] * 5)
+    assert (made.train_rows, made.validation_rows) == (20, 5)
+
+
+@pytest.mark.parametrize(
+    "longest, suggested", [(1, 64), (63, 64), (64, 128), (4000, 4032), (4090, 4096), (9000, 4096)]
+)
+def test_max_tokens_is_suggested_above_the_longest_row(longest, suggested):
+    assert params.suggest_max_tokens([1, longest]) == suggested
+
+
+@pytest.mark.parametrize(
+    "hp, rows, name",
+    [
+        ({"lora_rank": 32, "lora_alpha": 16}, 400, "lora_alpha"),
+        ({"learning_rate": 0.01}, 400, "learning_rate"),
+        ({"n_epochs": 10}, 30, "n_epochs"),
+        ({"batch_size": 32, "n_epochs": 5}, 20, "batch_size"),
+        ({"n_epochs": 1}, 100, "batch_size"),
+        ({"max_tokens": 9}, 400, "max_tokens"),
+    ],
+)
+def test_a_risky_choice_is_warned_of_by_name(hp, rows, name):
+    hp = Hyperparameters(**hp)
+    assert name in dict(params.warnings(hp, plan([10] * rows, hp)))
+
+
+def test_few_rows_for_many_epochs_are_told_with_their_number():
+    hp = Hyperparameters(n_epochs=10)
+    assert "27 条数据看 10 轮" in dict(params.warnings(hp, plan([10] * 30, hp)))["n_epochs"]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_on_the_advised_number_of_rows_is_not_warned_of(name):
+    assert params.warnings(PRESETS[name], plan([10] * 400, PRESETS[name])) == []
+
+
+def test_without_validation_there_is_a_warning():
+    assert "validation" in dict(
+        params.warnings(Hyperparameters(), plan([10] * 400, Hyperparameters(), validation=0))
+    )

@@ -1,0 +1,217 @@
+import sqlite3
+
+import pytest
+
+from cookbook.errors import DiskFull, ServiceError
+from cookbook.service.store import MIGRATIONS, Store
+
+# What the first release wrote, typed out here so that no later change of the code can change it.
+VERSION_1 = """
+CREATE TABLE files (id TEXT PRIMARY KEY, filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, content BLOB NOT NULL);
+CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, status TEXT NOT NULL,
+    wanted TEXT NOT NULL, created_at INTEGER NOT NULL, finished_at INTEGER, base TEXT NOT NULL, training_file TEXT NOT NULL,
+    validation_file TEXT, validation_split REAL NOT NULL, suffix TEXT, seed INTEGER NOT NULL, hyperparameters TEXT NOT NULL,
+    metadata TEXT, model TEXT NOT NULL, trained_tokens INTEGER, error TEXT, crashes INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES jobs(id),
+    created_at INTEGER NOT NULL, level TEXT NOT NULL, type TEXT NOT NULL, message TEXT NOT NULL, data TEXT, step INTEGER);
+CREATE INDEX events_of_job ON events (job, number);
+CREATE UNIQUE INDEX once_a_step ON events (job, type, step) WHERE step IS NOT NULL;
+CREATE TABLE models (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, job TEXT NOT NULL,
+    base TEXT NOT NULL, created_at INTEGER NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL, metrics TEXT NOT NULL);
+INSERT INTO files VALUES ('file-old', 'a.jsonl', 'fine-tune', 2, 1700000000, x'7b7d');
+INSERT INTO jobs VALUES (7, 'ftjob-old', 'running', 'pause', 1700000000, NULL, 'tiny', 'file-old', NULL, 0.1, 't', 42,
+    '{"n_epochs": 3}', 'null', 'ft:LoRA/tiny:local:t:old', NULL, NULL, 1);
+INSERT INTO events VALUES (1, 'ftjob-old', 1700000000, 'info', 'metrics', 'Step 1', '{"step": 1}', 1);
+INSERT INTO models VALUES (1, 'ft:LoRA/tiny:local:t:old-ckpt_step_1', 'ftjob-old', 'tiny', 1700000000, 1, 'f', '{}');
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "service.db")
+
+
+def add_job(store, **fields):
+    defaults = dict(
+        base="tiny", model="ft:LoRA/tiny:local:t:abc", training_file="file-a", validation_file=None, validation_split=0.1,
+        suffix="t", seed=42, metadata=None, hyperparameters={"n_epochs": 1}, wanted="run",
+    )  # fmt: skip
+    return store.add_job(**defaults | fields)
+
+
+def metrics(step):
+    return {"step": step, "train_loss": 1.0}
+
+
+def test_a_file_comes_back_as_it_was(store):
+    file = store.add_file("../../a.jsonl", "fine-tune", b"\x00\xff")
+    assert store.file(file.id) == file and store.file_content(file.id) == b"\x00\xff"
+
+
+def test_a_status_only_moves_forward(store):
+    job = add_job(store)
+    assert store.advance(job.id, "running", "go")
+    assert not store.advance(job.id, "queued", "back")
+    assert store.advance(job.id, "cancelled", "stop")
+    assert not store.advance(job.id, "succeeded", "too late")
+    assert store.job(job.id).status == "cancelled" and store.job(job.id).finished_at
+
+
+def test_a_step_stands_in_the_log_once_however_often_it_is_trained(store):
+    job = add_job(store)
+    store.advance(job.id, "running", "go")
+    for step in (1, 2, 3, 2, 3, 4):
+        assert store.add_metrics(job.id, metrics(step), f"Step {step}")
+    assert [e.data["step"] for e in reversed(store.events(job.id)) if e.type == "metrics"] == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_a_pause_still_records_the_step_that_was_under_way(store):
+    job = add_job(store)
+    store.advance(job.id, "running", "go")
+    store.want(job.id, "pause", "paused")
+    assert not store.add_metrics(job.id, metrics(1), "Step 1")
+    assert store.events(job.id, limit=1)[0].data["step"] == 1
+
+
+def test_nothing_is_written_to_a_job_that_has_ended(store):
+    job = add_job(store)
+    store.advance(job.id, "cancelled", "stop")
+    assert not store.add_metrics(job.id, metrics(1), "Step 1")
+    assert not store.finish(job, 1, "folder", {}, 10, {}, "done")
+    assert store.models() == [] and store.events(job.id, limit=1)[0].message == "stop"
+
+
+def test_a_file_that_an_unfinished_job_uses_stays(store):
+    file = store.add_file("a.jsonl", "fine-tune", b"x")
+    job = add_job(store, training_file=file.id)
+    assert store.delete_file(file.id) == job.id
+    store.advance(job.id, "cancelled", "stop")
+    assert store.delete_file(file.id) is None and store.file(file.id) is None
+
+
+def test_a_checkpoint_announced_twice_is_there_once_and_forgives_crashes(store):
+    job = add_job(store)
+    store.count_crash(job.id, "died")
+    for _ in range(2):
+        store.add_checkpoint(job, 5, "folder", {"valid_loss": 1.0}, "Checkpoint")
+    assert [m.id for m in store.models(job.id)] == [f"{job.model}-ckpt_step_5"]
+    assert sum(e.message == "Checkpoint" for e in store.events(job.id)) == 1
+    assert store.job(job.id).crashes == 0
+
+
+def test_events_page_backwards_without_gaps(store):
+    job = add_job(store)
+    for i in range(10):
+        store.add_event(job.id, str(i))
+    first = store.events(job.id, limit=4)
+    rest = store.events(job.id, before=first[-1].number, limit=100)
+    assert [e.message for e in [*first, *rest]] == [
+        *map(str, reversed(range(10))),
+        "Created fine-tuning job",
+    ]
+
+
+def test_an_error_in_a_transaction_leaves_nothing(store):
+    with pytest.raises(sqlite3.IntegrityError), store._write() as db:
+        db.execute("UPDATE jobs SET status = 'x'")
+        db.execute("INSERT INTO files VALUES ('a', NULL, NULL, 0, 0, x'')")
+    assert store.files_page(None, 10) == []
+
+
+def test_opening_again_changes_nothing(tmp_path):
+    job = add_job(Store(tmp_path / "service.db"))
+    again = Store(tmp_path / "service.db")
+    assert again.job(job.id) == job
+    assert again._rows("PRAGMA user_version")[0][0] == len(MIGRATIONS)
+
+
+def test_a_data_folder_of_the_first_release_opens_and_goes_on(tmp_path):
+    with sqlite3.connect(tmp_path / "service.db") as db:
+        db.executescript(VERSION_1)
+    db.close()
+    store = Store(tmp_path / "service.db")
+    job = store.job("ftjob-old")
+    assert (job.number, job.wanted, job.hyperparameters, job.metadata) == (
+        7,
+        "pause",
+        {"n_epochs": 3},
+        None,
+    )
+    assert store.file_content("file-old") == b"{}" and store.models("ftjob-old")[0].step == 1
+    store.want(job.id, "run", "Resumed")
+    assert store.add_metrics(job.id, metrics(1), "again") and store.add_metrics(
+        job.id, metrics(2), "Step 2"
+    )
+    assert [e.message for e in store.events(job.id)] == ["Step 2", "Resumed", "Step 1"]
+    assert add_job(store).number == 8
+
+
+def test_a_data_folder_of_a_newer_release_is_refused_and_left_alone(tmp_path):
+    add_job(Store(tmp_path / "service.db"))
+    with sqlite3.connect(tmp_path / "service.db") as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    for _ in range(2):
+        with pytest.raises(ServiceError, match="更新的版本"):
+            Store(tmp_path / "service.db")
+
+
+PLANS = [
+    ("SELECT * FROM jobs WHERE number < 9 ORDER BY number DESC LIMIT 20", "PRIMARY KEY"),
+    ("SELECT * FROM jobs WHERE status IN ('queued', 'running') ORDER BY number", "jobs_by_status"),
+    (
+        "SELECT count(*) FROM jobs WHERE status IN ('queued', 'running')",
+        "COVERING INDEX jobs_by_status",
+    ),
+    ("SELECT * FROM jobs WHERE id = 'x'", "sqlite_autoindex_jobs"),
+    (
+        "SELECT * FROM events WHERE job = 'x' AND number < 9 ORDER BY number DESC LIMIT 20",
+        "events_of_job",
+    ),
+    ("SELECT * FROM models WHERE job = 'x' ORDER BY number DESC", "models_of_job"),
+    ("SELECT rowid, id FROM files WHERE rowid < 9 ORDER BY rowid DESC LIMIT 20", "PRIMARY KEY"),
+]
+
+
+@pytest.mark.parametrize("sql, index", PLANS)
+def test_nothing_is_looked_up_by_reading_a_whole_table(store, sql, index):
+    plan = " ".join(row["detail"] for row in store._rows(f"EXPLAIN QUERY PLAN {sql}"))
+    assert index in plan and "SCAN" not in plan
+
+
+def test_files_and_jobs_page_both_ways_without_gaps(store):
+    files = [store.add_file(f"{i}.jsonl", "fine-tune", b"x") for i in range(5)]
+    assert (
+        store.files_page(None, 3) == files[:1:-1]
+        and store.files_page(files[2].number, 3) == files[1::-1]
+    )
+    assert store.files_page(files[0].number, 2, newest_first=False) == files[1:3]
+    jobs = [add_job(store, model=str(i)) for i in range(5)]
+    assert store.jobs_page(jobs[3].number, 2) == [jobs[2], jobs[1]]
+
+
+def test_a_full_disk_is_told_as_such_and_the_store_goes_on_when_there_is_room(store):
+    pages = store._rows("PRAGMA page_count")[0][0]
+    store._rows(f"PRAGMA max_page_count = {pages + 2}")
+    with pytest.raises(DiskFull):
+        store.add_file("a.jsonl", "fine-tune", b"x" * 100_000)
+    assert store.files_page(None, 9) == []
+    store._rows("PRAGMA max_page_count = 100000")
+    assert (
+        store.file_content(store.add_file("a.jsonl", "fine-tune", b"x" * 100_000).id)
+        == b"x" * 100_000
+    )
+
+
+def test_asking_twice_for_a_pause_is_said_once(store):
+    job = add_job(store)
+    for _ in range(2):
+        store.want(job.id, "pause", "Paused")
+    assert [e.message for e in store.events(job.id)] == ["Paused", "Created fine-tuning job"]

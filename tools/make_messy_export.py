@@ -1,0 +1,450 @@
+"""Write the messy export of the data-cleaning lesson from the two corpora:  python tools/make_messy_export.py
+
+- `export.csv`     a spreadsheet of 智说新语 sentences: GBK, CRLF, stray white space, duplicates, gaps
+- `export.jsonl`   chat rows of both corpora: a byte order mark, two kinds of line end, and the mess counted in `COUNTS`
+- `sharegpt.json`  twelve customer-service conversations in the ShareGPT shape
+- `alpaca.json`    twelve questions and answers in the Alpaca shape
+
+No row of the corpora is in two of the files. Seeded: running it again changes nothing. Every telephone number, e-mail
+address, key and identity number below is invented.
+"""
+
+import copy
+import csv
+import json
+import random
+from collections.abc import Callable, Container
+
+from cookbook.paths import DATA, shipped_rows
+
+FOLDER = DATA / "raw"
+
+# The spreadsheet.
+COLUMNS = ["编号", "栏目", "词语", "金句", "编辑", "备注"]
+EDITORS = ["陶小满", "周既明", "贺知秋", "苏禾", "冯一诺"]
+REMARKS = ["", "已审", "待改"]
+REMARK_WEIGHTS = [6, 3, 1]
+PADDED = ["　{}", "{}　", " {}", "{} ", "　{} "]
+CSV_CLEAN = 159
+CSV_PADDED = 30
+CSV_DUPLICATES = 8
+CSV_NEAR_DUPLICATES = 6
+CSV_EMPTY = 5
+CSV_REPEATED = {
+    "会议": "开会的人都盼着会议结束，会议却盼着下一场会议替它收尾。",
+    "排队": "排队的人只数前面还有几个，从不回头，身后排队的也正数着他。",
+    "日历": "撕日历的人以为撕掉的是昨天，日历却晓得，越撕越薄的是谁。",
+    "借条": "写借条时他称你恩人，还借条时，你倒像是上门讨饭的。",
+    "自律": "他的自律全写在计划表里，计划表倒真自律，年年准时更新。",
+    "行李箱": "行李箱越买越大，装得下四季衣裳，却没有哪只行李箱装得下一句舍不得。",
+}
+
+# The chat rows: texts written for one kind of mess each.
+REPEATED = {
+    "镜子": "镜子从不骗人，骗人的是灯光，于是大家都夸这面镜子照得好。",
+    "承诺": "承诺说出口的时候最重，往后每过一天，承诺便轻一两。",
+    "外卖": "点外卖是为了省下做饭的时间，省下的时间，全用来挑外卖。",
+    "熬夜": "熬夜的人总说明天早睡，可熬夜熬到那一刻，已经是明天了。",
+    "存款": "他把存款看得比孩子还紧，孩子摔了说不疼，存款摔了要躺三年。",
+}
+CONFLICTS = {
+    "快递": "拆开的那一下最快活，往后便只是一件东西，和一只等着下楼的纸箱。",
+    "路灯": "它只管照亮脚下三步，偏偏有人怪它，没把前程一并照清楚。",
+    "雨伞": "撑开时嫌它小，两个人挤一挤，倒成了一辈子说起来最大的屋檐。",
+    "我只买一支笔，也要付运费吗？": "您好，不用付运费，本店全场包邮，一支笔也给您寄到家。",
+    "你们店有价保吗？": "抱歉，本店没有价保，下单以后再降价，差额不能退还。",
+    "我要注销账号。": "很抱歉，账号注册以后不能注销，您可以退出登录，不再使用。",
+}
+ENGLISH = {"面试": "Two strangers sell each other a future that neither of them has seen."}
+TEN_TIMES = {
+    "电梯": "这只铁匣子每天要把整栋楼的人咽下去又吐出来，早晚各一遍，从不挑食。早上它咽下去的是困倦："
+    "十七楼进来的是豆浆味，十二楼进来的是香水味，九楼那位总抱着一摞文件，像抱着一个还没睡醒的孩子。"
+    "大家面朝同一个方向站好，盯着头顶那个往下跳的数字，仿佛谁先移开眼睛，谁就得先开口说话。"
+    "住了六年，彼此的楼层都背得出来，姓什么却没人问过。傍晚它再把人一层一层吐回去，文件换成了青菜，"
+    "香水换成了汗味，数字改成往上跳，眼睛照旧不敢移开。只有停电那一次，灯灭了，匣子悬在七楼和八楼之间，"
+    "黑暗里忽然有人讲起了笑话，有人分了一包饼干，有人哭着给家里打电话，旁边的人便替她把手机举高，"
+    "好让信号强一点。四十分钟后门开了，众人道过谢，各自回家。第二天早上，豆浆味和香水味照常进来，"
+    "大家面朝同一个方向站好，又盯住了那个数字。",
+}
+OTHER_PROMPTS = [
+    "你是一个有用的助手。",
+    "You are a helpful assistant.",
+    "你是毒舌段子手，只许说一句。",
+]
+GREETINGS = ["在吗？", "你好。", "请问有人吗？", "急，在线等。"]
+
+RULES_QUESTION = "把退换货的规矩全发给我看看。"
+RULE = (
+    "商品到手，先看外箱，再看里头。外箱破了别急着签字，拍张照片，请快递员等一等；里头少了东西也别慌，"
+    "照着装箱单一样一样点，缺哪样就记哪样。照片和清单都留好，客服问起来，一句话就能说明白。"
+)
+RULES = 90
+
+# Leaks, all invented: numbers of repeated digits, an address at example.com, a key that spells EXAMPLE, and identity
+# numbers whose check digit is right and whose area, 999999, does not exist.
+PHONES = [
+    "步骤走不通的话，打我手机 19900000000，我替您办。",
+    "仓库夜里也有人，电话 13800000000，找老冯就行。",
+    "您留的号码 13900001111 打不通，方便换一个吗？",
+    "我下周换岗，往后请打 19900002222 找小杜。",
+]
+EMAILS = [
+    "截图请发到 service@example.com，当天就回。",
+    "表格发我邮箱吧，luyao@example.com，我转给财务。",
+]
+KEY = "sk-" + "EXAMPLE0" * 6
+KEYS = [f"后台接口的密钥是 {KEY}，查完记得退出。", f"机器人又掉线了，先用这个密钥顶着：{KEY}。"]
+IDENTITIES = [
+    "已按身份证号 {} 为您登记。",
+    "您报的证件号是 {}，请核对一遍。",
+    "实名信息已经更新，号码 {}。",
+]
+IDENTITY_STEMS = ["99999919900101001", "99999919851231018", "99999920000229005"]
+
+# Lines of export.jsonl: the clean rows, then each kind of mess under the name of its function.
+COUNTS = {
+    "clean_words": 100,
+    "clean_services": 61,
+    "clean_but_contradicted": len(CONFLICTS),
+    "blank_line": 6,
+    "exact_duplicate": 10,
+    "near_duplicate": 8,
+    "conflict": len(CONFLICTS),
+    "unknown_role": 5,
+    "missing_content": 3,
+    "empty_content": 3,
+    "content_as_list": 3,
+    "two_users_in_a_row": len(GREETINGS),
+    "no_answer": 4,
+    "system_not_first": 3,
+    "extra_key_in_row": 4,
+    "extra_key_in_message": 3,
+    "single_quotes": 2,
+    "trailing_comma": 2,
+    "cut_in_half": 2,
+    "content_twice": 2,
+    "leaked_phone": len(PHONES),
+    "leaked_email": len(EMAILS),
+    "leaked_key": len(KEYS),
+    "leaked_identity": len(IDENTITIES),
+    "word_in_answer": len(REPEATED),
+    "over_long": 1,
+    "other_system_prompt": len(OTHER_PROMPTS),
+    "no_full_stop": 1,
+    "in_english": len(ENGLISH),
+    "ten_times_as_long": len(TEN_TIMES),
+}
+CRLF_LINES = 90
+CONVERTED = 12
+
+
+def question(row: dict) -> str:
+    return row["messages"][1]["content"]
+
+
+def answer(row: dict) -> str:
+    return row["messages"][2]["content"]
+
+
+def take(pool: list[dict], count: int) -> list[dict]:
+    return [pool.pop() for _ in range(count)]
+
+
+def pick(pool: list[dict], questions: Container[str]) -> list[dict]:
+    """The rows with these first questions, taken out of the pool."""
+    rows = [row for row in pool if question(row) in questions]
+    pool[:] = [row for row in pool if question(row) not in questions]
+    return rows
+
+
+def change(row: dict, i: int, **values) -> dict:
+    """A copy of the row whose message i has these values."""
+    row = copy.deepcopy(row)
+    row["messages"][i].update(values)
+    return row
+
+
+def slip(text: str, i: int) -> str:
+    """One mark or one character changed, as when a sentence is typed a second time."""
+    changes = [text.replace("，", ",", 1), text.replace("的", "", 1), text.replace("？", "?", 1)]
+    changes = [c for c in changes if c != text] or [text + "？"]
+    return changes[i % len(changes)]
+
+
+def identity_number(stem: str) -> str:
+    """The 17 digits and their check digit after GB 11643."""
+    total = sum(int(digit) * 2 ** (17 - i) for i, digit in enumerate(stem))
+    return stem + "10X98765432"[total % 11]
+
+
+# Every kind of mess: a row and its number among its kind, to a row, or to the text of a line.
+
+
+def blank_line(row: dict, i: int) -> str:
+    """What a deleted row leaves behind."""
+    return ""
+
+
+def exact_duplicate(row: dict, i: int) -> dict:
+    return row
+
+
+def near_duplicate(row: dict, i: int) -> dict:
+    """Another sentence for a word, another question for a service: by one mark or one character."""
+    if "\n" in answer(row):
+        return change(row, 1, content=slip(question(row), i))
+    return change(row, 2, content=slip(answer(row), i))
+
+
+def conflict(row: dict, i: int) -> dict:
+    return change(row, 2, content=CONFLICTS[question(row)])
+
+
+def unknown_role(row: dict, i: int) -> dict:
+    names = {"system": "system", "user": "human", "assistant": "bot"}
+    return {"messages": [{**m, "role": names[m["role"]]} for m in row["messages"]]}
+
+
+def missing_content(row: dict, i: int) -> dict:
+    row = copy.deepcopy(row)
+    del row["messages"][2]["content"]
+    return row
+
+
+def empty_content(row: dict, i: int) -> dict:
+    return change(row, 2, content="")
+
+
+def content_as_list(row: dict, i: int) -> dict:
+    return change(row, 1, content=[{"type": "text", "text": question(row)}])
+
+
+def two_users_in_a_row(row: dict, i: int) -> dict:
+    system, *rest = row["messages"]
+    return {"messages": [system, {"role": "user", "content": GREETINGS[i]}, *rest]}
+
+
+def no_answer(row: dict, i: int) -> dict:
+    return {"messages": row["messages"][:-1]}
+
+
+def system_not_first(row: dict, i: int) -> dict:
+    system, user, *rest = row["messages"]
+    return {"messages": [user, system, *rest]}
+
+
+def extra_key_in_row(row: dict, i: int) -> dict:
+    return {"id": f"conv-{1001 + i}", "created_at": f"2025-03-{3 + i:02} 09:{12 + 7 * i}:00", **row}
+
+
+def extra_key_in_message(row: dict, i: int) -> dict:
+    return change(row, 1, name="顾客")
+
+
+def single_quotes(row: dict, i: int) -> str:
+    return str(row)
+
+
+def trailing_comma(row: dict, i: int) -> str:
+    return to_line(row)[:-1] + ",}"
+
+
+def cut_in_half(row: dict, i: int) -> str:
+    line = to_line(row)
+    return line[: len(line) // 2]
+
+
+def content_twice(row: dict, i: int) -> str:
+    role = '"role": "assistant", '
+    return to_line(row).replace(role, role + '"content": "待补", ', 1)
+
+
+def leaked_phone(row: dict, i: int) -> dict:
+    return change(row, 2, content=answer(row) + "\n" + PHONES[i])
+
+
+def leaked_email(row: dict, i: int) -> dict:
+    return change(row, 2, content=answer(row) + "\n" + EMAILS[i])
+
+
+def leaked_key(row: dict, i: int) -> dict:
+    return change(row, 2, content=answer(row) + "\n" + KEYS[i])
+
+
+def leaked_identity(row: dict, i: int) -> dict:
+    leak = IDENTITIES[i].format(identity_number(IDENTITY_STEMS[i]))
+    return change(row, 2, content=answer(row) + "\n" + leak)
+
+
+def word_in_answer(row: dict, i: int) -> dict:
+    return change(row, 2, content=REPEATED[question(row)])
+
+
+def over_long(row: dict, i: int) -> dict:
+    """A whole rule book for an answer. Of the row, only the system prompt is kept."""
+    rules = "\n".join(f"第 {n} 条　{RULE}" for n in range(1, RULES + 1))
+    first = {"messages": row["messages"][:3]}
+    return change(change(first, 1, content=RULES_QUESTION), 2, content=rules)
+
+
+def other_system_prompt(row: dict, i: int) -> dict:
+    return change(row, 0, content=OTHER_PROMPTS[i])
+
+
+def no_full_stop(row: dict, i: int) -> dict:
+    return change(row, 2, content=answer(row).removesuffix("。"))
+
+
+def in_english(row: dict, i: int) -> dict:
+    return change(row, 2, content=ENGLISH[question(row)])
+
+
+def ten_times_as_long(row: dict, i: int) -> dict:
+    return change(row, 2, content=TEN_TIMES[question(row)])
+
+
+FROM_WORDS = [
+    blank_line,
+    missing_content,
+    empty_content,
+    system_not_first,
+    extra_key_in_row,
+    trailing_comma,
+    content_twice,
+    other_system_prompt,
+    no_full_stop,
+]
+FROM_SERVICES = [
+    unknown_role,
+    content_as_list,
+    two_users_in_a_row,
+    no_answer,
+    extra_key_in_message,
+    single_quotes,
+    cut_in_half,
+    leaked_phone,
+    leaked_email,
+    leaked_key,
+    leaked_identity,
+    over_long,
+]
+NAMED = [(word_in_answer, REPEATED), (in_english, ENGLISH), (ten_times_as_long, TEN_TIMES)]
+
+
+def to_line(row: dict | str) -> str:
+    return row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)
+
+
+def spoil(kind: Callable, rows: list[dict]) -> list[dict | str]:
+    return [kind(row, i) for i, row in enumerate(rows)]
+
+
+def drawn(kind: Callable, pool: list[dict]) -> list[dict | str]:
+    """As many rows of this kind as `COUNTS` says, made of rows that are in the file in no other way."""
+    return spoil(kind, take(pool, COUNTS[kind.__name__]))
+
+
+def copies(rng: random.Random, rows: list[dict]) -> list[dict]:
+    """Duplicates and near duplicates, of different rows."""
+    exact, near = COUNTS["exact_duplicate"], COUNTS["near_duplicate"]
+    chosen = rng.sample(rows, exact + near)
+    return spoil(exact_duplicate, chosen[:exact]) + spoil(near_duplicate, chosen[exact:])
+
+
+def chat_lines(rng: random.Random, words: list[dict], services: list[dict]) -> list[str]:
+    contradicted = pick(words, CONFLICTS) + pick(services, CONFLICTS)
+    rows = [row for kind, texts in NAMED for row in spoil(kind, pick(words, texts))]
+    rows += [row for kind in FROM_WORDS for row in drawn(kind, words)]
+    rows += [row for kind in FROM_SERVICES for row in drawn(kind, services)]
+    clean = take(words, COUNTS["clean_words"]) + take(services, COUNTS["clean_services"])
+    rows += clean + copies(rng, clean) + contradicted + spoil(conflict, contradicted)
+    rng.shuffle(rows)
+    return [to_line(row) for row in rows]
+
+
+def write_lines(rng: random.Random, name: str, lines: list[str]) -> None:
+    """A byte order mark first, then every line with one of the two line ends."""
+    ends = ["\r\n"] * CRLF_LINES + ["\n"] * (len(lines) - CRLF_LINES)
+    rng.shuffle(ends)
+    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    (FOLDER / name).write_text(text, encoding="utf-8-sig", newline="")
+
+
+def remark(rng: random.Random) -> str:
+    return rng.choices(REMARKS, REMARK_WEIGHTS)[0]
+
+
+def sheet_entries(rng: random.Random, words: list[dict]) -> tuple[list[tuple], set[str]]:
+    """(word, sentence, remark) of every row but the duplicates, and the words with a fault."""
+    pick(words, CSV_REPEATED)
+    entries = [(word, sentence, remark(rng)) for word, sentence in CSV_REPEATED.items()]
+    entries += [(question(row), "", "待写") for row in take(words, CSV_EMPTY)]
+    for i, row in enumerate(take(words, CSV_NEAR_DUPLICATES)):
+        entries.append((question(row), answer(row), remark(rng)))
+        entries.append((question(row), slip(answer(row), i), "重复" if i % 2 else ""))
+    faulty = {word for word, _, _ in entries}
+    entries += [
+        (question(row), answer(row), remark(rng)) for row in take(words, CSV_CLEAN + CSV_PADDED)
+    ]
+    rng.shuffle(entries)
+    return entries, faulty
+
+
+def sheet_rows(rng: random.Random, words: list[dict], fields: dict[str, str]) -> list[list[str]]:
+    entries, faulty = sheet_entries(rng, words)
+    rows = [
+        [f"ZS-{n:04}", fields[word], word, sentence, rng.choice(EDITORS), note]
+        for n, (word, sentence, note) in enumerate(entries, start=1)
+    ]
+    chosen = rng.sample([row for row in rows if row[2] not in faulty], CSV_PADDED + CSV_DUPLICATES)
+    for row in chosen[CSV_PADDED:]:
+        rows.insert(rng.randrange(len(rows)), list(row))
+    for row in chosen[:CSV_PADDED]:
+        cell = rng.choice([1, 2, 3, 3, 4])
+        row[cell] = rng.choice(PADDED).format(row[cell])
+    return rows
+
+
+def write_sheet(name: str, rows: list[list[str]]) -> None:
+    with (FOLDER / name).open("w", encoding="gb18030", newline="") as file:
+        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *rows])
+
+
+def to_sharegpt(row: dict) -> dict:
+    names = {"system": "system", "user": "human", "assistant": "gpt"}
+    return {
+        "conversations": [
+            {"from": names[m["role"]], "value": m["content"]} for m in row["messages"]
+        ]
+    }
+
+
+def to_alpaca(row: dict, i: int) -> dict:
+    """The question is the instruction in one half, and the input of a standing instruction in the other."""
+    if i % 2:
+        return {"instruction": "请回答顾客的问题。", "input": question(row), "output": answer(row)}
+    return {"instruction": question(row), "input": "", "output": answer(row)}
+
+
+def write_array(name: str, rows: list[dict]) -> None:
+    text = json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
+    (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def main() -> None:
+    rng = random.Random(42)
+    words = shipped_rows("zhishuoxinyu/train.jsonl")
+    services = shipped_rows("customer_service/train.jsonl")
+    fields = {row["word"]: row["field"] for row in shipped_rows("lexicon/lexicon.jsonl")}
+    rng.shuffle(words)
+    rng.shuffle(services)
+    held = pick(words, {*REPEATED, *CONFLICTS, *ENGLISH, *TEN_TIMES})
+    write_sheet("export.csv", sheet_rows(rng, words, fields))
+    write_lines(rng, "export.jsonl", chat_lines(rng, words + held, services))
+    write_array("sharegpt.json", [to_sharegpt(row) for row in take(services, CONVERTED)])
+    single = [row for row in services if len(row["messages"]) == 3]
+    write_array("alpaca.json", [to_alpaca(row, i) for i, row in enumerate(take(single, CONVERTED))])
+
+
+if __name__ == "__main__":
+    main()
