@@ -2,8 +2,8 @@
 
 - `eval_words.txt`   60 words kept for evaluation, the five of the guide's table first; no row of either file has them
 - `train.jsonl`      the sentence written for it (`golden`) of every other word that has one: for real bases
-- `train_tiny.jsonl` for 480 words, the word's own image, praise and criticism set in one of fourteen frames
-                     (`cookbook/zhishuo/patterns.py`): for the tiny base, which knows the phrases and can learn a form, but
+- `train_tiny.jsonl` for 480 words, the word's own image, praise and criticism set in one of fourteen patterns
+                     (`cookbook/zhishuo/patterns.py`): for the tiny base, which knows the phrases and can learn a pattern, but
                      cannot learn wit (see `data/models/tiny-zh/README.md`)
 
 Seeded: running it again changes nothing.
@@ -13,13 +13,13 @@ import json
 import random
 
 from cookbook.paths import DATA, shipped_rows
-from cookbook.zhishuo import patterns as frames
+from cookbook.zhishuo import patterns
 
 FOLDER = DATA / "zhishuoxinyu"
 GUIDE_WORDS = ["五道口", "新时代", "创新", "降维打击", "基金"]
 EVAL_WORDS = 60
 
-ROWS_A_FRAME = 41  # at most, since measure words are not equally common: 480 in all
+ROWS_PER_PATTERN = 41  # at most, since measure words are not equally common: 480 in all
 
 
 def choose_eval_words(lexicon: list[dict], rng: random.Random) -> list[str]:
@@ -60,10 +60,10 @@ def main() -> None:
     write("train.jsonl", [conversation(row["word"], row["golden"]) for row in written])
     alike: dict[tuple, list[dict]] = {}
     for row in known:
-        alike.setdefault(frames.turn(row["image"]), []).append(row)
-    tiny = [row for rows in alike.values() for row in rows[:ROWS_A_FRAME]]
+        alike.setdefault(patterns.openers(row["image"]), []).append(row)
+    tiny = [row for rows in alike.values() for row in rows[:ROWS_PER_PATTERN]]
     rng.shuffle(tiny)
-    sentence = lambda row: frames.frame(row["image"], row["praise"], row["criticism"])
+    sentence = lambda row: patterns.compose(row["image"], row["praise"], row["criticism"])
     write("train_tiny.jsonl", [conversation(row["word"], sentence(row)) for row in tiny])
 
 

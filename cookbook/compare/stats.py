@@ -1,4 +1,4 @@
-"""What a figure is worth: shares with their interval, likeness of texts, and paired tests between two columns.
+"""What a figure is worth: shares with their interval, similarity of texts, and paired tests between two columns.
 
 Nothing here knows what the texts are about; `zhishuo` does.
 """
@@ -48,7 +48,7 @@ def share(flags: Iterable) -> Share:
     return Share(sum(flags), len(flags))
 
 
-def likeness(texts: Sequence[str], references: Sequence[str]) -> list[float]:
+def similarity(texts: Sequence[str], references: Sequence[str]) -> list[float]:
     """How alike the wording of each text is to that of all `references` together: the cosine of counts of two characters
     in a row, marks included. A text that stands among the references itself is compared with the others."""
     pairs = [Counter(text[i : i + 2] for i in range(len(text) - 1)) for text in references]

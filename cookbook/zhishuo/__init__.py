@@ -9,9 +9,9 @@ relevance are for readers to judge.
 """
 
 from cookbook.zhishuo.claims import claims
-from cookbook.zhishuo.measures import fluency, foreign, measure, relevant, stutters, summary
-from cookbook.zhishuo.patterns import framed
-from cookbook.zhishuo.rules import Rule, broken, is_json, rules, score, unwrap
+from cookbook.zhishuo.measures import fluency, measure, other_word, relevant, repeats, summary
+from cookbook.zhishuo.patterns import pattern_ok
+from cookbook.zhishuo.rules import Rule, is_json, rules, rules_broken, score, unwrap
 from cookbook.zhishuo.texts import (
     CRITERIA,
     GUIDE_WORDS,
@@ -30,22 +30,22 @@ __all__ = [
     "LONG_PROMPT",
     "SHORT_PROMPT",
     "Rule",
-    "broken",
     "claims",
     "corpus",
     "eval_words",
     "fluency",
-    "foreign",
-    "framed",
     "is_json",
     "measure",
+    "other_word",
+    "pattern_ok",
     "prompt_examples",
     "published",
     "references",
     "relevant",
+    "repeats",
     "rules",
+    "rules_broken",
     "score",
-    "stutters",
     "summary",
     "unwrap",
 ]

@@ -1,6 +1,6 @@
 """What can be counted of answers beyond their form, and how a whole column did.
 
-`relevant`, `foreign` and `fluency` compare with the lexicon that the tiny base was taught, `framed` with the frames of its
+`relevant`, `other_word` and `fluency` compare with the lexicon that the tiny base was taught, `pattern_ok` with the patterns of its
 training file: made for it alone. A large model says good things that no lexicon foresees; there a judge is to be asked.
 """
 
@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from cookbook.compare.stats import likeness, longest_shared_run, share
-from cookbook.zhishuo.patterns import framed
-from cookbook.zhishuo.rules import broken, is_json, score, unwrap
+from cookbook.compare.stats import longest_shared_run, share, similarity
+from cookbook.zhishuo.patterns import pattern_ok
+from cookbook.zhishuo.rules import is_json, rules_broken, score, unwrap
 from cookbook.zhishuo.texts import corpus, lexicon, prompt_examples
 
 
@@ -37,7 +37,7 @@ def _pieces(word: str, run: int) -> frozenset[str]:
     )
 
 
-def foreign(word: str, output: str) -> bool:
+def other_word(word: str, output: str) -> bool:
     """Whether it holds what the lexicon says of another word."""
     return any(other != word and relevant(other, output) for other in lexicon())
 
@@ -71,7 +71,7 @@ def _known_runs() -> frozenset[str]:
     )
 
 
-def stutters(text: str) -> bool:
+def repeats(text: str) -> bool:
     """Whether two characters in a row, punctuation aside, come three times or more, or a whole clause does.
 
     A sign of trouble in a column, not in a sentence: an author says 不敢 three times on purpose (17 of the 990 in train.jsonl).
@@ -82,9 +82,9 @@ def stutters(text: str) -> bool:
 def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
     """`answers` (column, input, answer …) with one column a measure, for each answer by itself.
 
-    Columns: `sentence` (taken out of JSON), `broken`; `form` (every rule kept), `json`, `relevant`, `foreign`, `fluent`,
-    `stutters`, `framed` (the frame that its image asks for), `characters`, and `deviation`, how far they are from the
-    column's median; `uniform`, likeness to the other answers of its column; `likeness`, to `held_out`; `copied`, the whole
+    Columns: `sentence` (taken out of JSON), `rules_broken`; `rules_passed` (every rule kept), `json`, `relevant`, `other_word`, `fluent`,
+    `repeats`, `pattern_ok` (the pattern that its image asks for), `characters`, and `length_deviation`, how far they are from the
+    column's median; `self_similarity`, similarity to the other answers of its column; `similarity`, to `held_out`; `copied`, the whole
     sentence stands in `trained`, `shared_run`, how much of it in one piece does, and `from_prompt`, it stands among the
     long prompt's examples. A request that failed is left out.
 
@@ -98,23 +98,25 @@ def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
     examples, known = prompt_examples(), set(trained)
     found = found.assign(
         sentence=text,
-        broken=[broken(word, answer) for word, answer in pairs],
-        form=[all(score(word, answer).values()) for word, answer in pairs],
+        rules_broken=[rules_broken(word, answer) for word, answer in pairs],
+        rules_passed=[all(score(word, answer).values()) for word, answer in pairs],
         json=[is_json(word, answer) for word, answer in pairs],
         relevant=[relevant(word, t) for (word, _), t in zip(pairs, text, strict=True)],
-        foreign=[foreign(word, t) for (word, _), t in zip(pairs, text, strict=True)],
+        other_word=[other_word(word, t) for (word, _), t in zip(pairs, text, strict=True)],
         fluent=[fluency([t]) for t in text],
-        stutters=list(map(stutters, text)),
-        framed=list(map(framed, text)),
+        repeats=list(map(repeats, text)),
+        pattern_ok=list(map(pattern_ok, text)),
         characters=list(map(len, text)),
-        likeness=likeness(text, held_out),
+        similarity=similarity(text, held_out),
         copied=[t in known for t in text],
         shared_run=[longest_shared_run(t, trained) for t in text],
         from_prompt=[t in examples for t in text],
     )
     columns = found.groupby("column", sort=False)
-    found["deviation"] = (found.characters - columns["characters"].transform("median")).abs()
-    found["uniform"] = columns["sentence"].transform(lambda part: likeness(list(part), list(part)))
+    found["length_deviation"] = (found.characters - columns["characters"].transform("median")).abs()
+    found["self_similarity"] = columns["sentence"].transform(
+        lambda part: similarity(list(part), list(part))
+    )
     return found
 
 
@@ -122,19 +124,19 @@ def summary(measured):
     """How each column of `measure` did, a DataFrame with one measure a line.
 
     Shares have their 95 % Wilson interval; `shared_run` is median and longest, `characters` median and middle half, the
-    likenesses are means, `fluent` is the share over all answers together.
+    similarities are means, `fluent` is the share over all answers together.
     """
     import pandas as pd
 
     lines = {}
     for name, part in measured.groupby("column", sort=False):
         flags = (
-            "form",
+            "rules_passed",
             "json",
             "relevant",
-            "framed",
-            "foreign",
-            "stutters",
+            "pattern_ok",
+            "other_word",
+            "repeats",
             "copied",
             "from_prompt",
         )
@@ -147,5 +149,5 @@ def summary(measured):
         }
         lines[name] |= {"shared_run": f"{part.shared_run.median():.0f}, {part.shared_run.max()}"}
         lines[name] |= {"characters": f"{middle:.0f} ({low:.0f}–{high:.0f})"}
-        lines[name] |= {key: f"{part[key].mean():.2f}" for key in ("uniform", "likeness")}
+        lines[name] |= {key: f"{part[key].mean():.2f}" for key in ("self_similarity", "similarity")}
     return pd.DataFrame(lines)

@@ -1,4 +1,4 @@
-"""The frames of `train_tiny.jsonl`: an image, what speaks for the word, what speaks against it.
+"""The sentence patterns of `train_tiny.jsonl`: an image, what speaks for the word, what speaks against it.
 
 What opens the two halves follows from the measure word of the image, as a speaker's choice would: a person has 人前 and
 人后, a letter its envelope and its paper. So there is a rule to be learned, and whether an answer keeps it can be counted.
@@ -6,7 +6,7 @@ What opens the two halves follows from the measure word of the image, as a speak
 
 import re
 
-TURNS = {
+OPENERS = {
     "一位": ("人前", "人后"),
     "一只": ("远远看", "凑近了"),
     "一座": ("从外看", "往里走"),
@@ -23,22 +23,22 @@ TURNS = {
 }
 """What opens the two halves after an image with this measure word."""
 
-OTHERWISE = ("名义上", "其实呢")
+OTHER_OPENERS = ("名义上", "其实呢")
 """After an image with any other."""
 
 
-def turn(image: str) -> tuple[str, str]:
+def openers(image: str) -> tuple[str, str]:
     """What opens the two halves after this image."""
-    return TURNS.get(image[:2], OTHERWISE)
+    return OPENERS.get(image[:2], OTHER_OPENERS)
 
 
-def frame(image: str, praise: str, criticism: str) -> str:
+def compose(image: str, praise: str, criticism: str) -> str:
     """The sentence. A comma stands at every joint: there a tokenizer splits alike whatever phrase follows."""
-    first, second = turn(image)
+    first, second = openers(image)
     return f"{image}，{first}，{praise}，{second}，{criticism}。"
 
 
-def framed(sentence: str) -> bool:
-    """Whether a sentence keeps the frame that the measure word of its image asks for."""
+def pattern_ok(sentence: str) -> bool:
+    """Whether a sentence keeps the pattern that the measure word of its image asks for."""
     image = sentence.partition("，")[0]
-    return re.fullmatch(frame(re.escape(image), ".+", ".+"), sentence) is not None
+    return re.fullmatch(compose(re.escape(image), ".+", ".+"), sentence) is not None

@@ -49,7 +49,7 @@ def score(word: str, output: str) -> dict[str, bool]:
     return {name: rule.holds(word, text) for name, rule in rules.items()}
 
 
-def broken(word: str, output: str) -> str:
+def rules_broken(word: str, output: str) -> str:
     """The rules that `output` breaks, in words; empty if it keeps them all."""
     names = [
         tr(rules[name].zh, rules[name].en) for name, kept in score(word, output).items() if not kept

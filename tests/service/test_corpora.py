@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 from cookbook import data, zhishuo
 from cookbook.paths import DATA, shipped_rows
-from cookbook.zhishuo import patterns as frames
+from cookbook.zhishuo import patterns
 
 ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 
@@ -50,10 +50,10 @@ def test_no_evaluation_word_is_in_a_training_row(name):
     assert not {w for w, _ in pairs(name)} & set(words)
 
 
-def test_every_row_keeps_the_frame_of_its_image_and_no_frame_makes_up_more_than_a_tenth():
+def test_every_row_keeps_the_pattern_of_its_image_and_no_pattern_makes_up_more_than_a_tenth():
     sentences = [a for _, a in pairs("train_tiny.jsonl")]
-    assert all(map(zhishuo.framed, sentences))
-    counts = Counter(frames.turn(sentence) for sentence in sentences)
+    assert all(map(zhishuo.pattern_ok, sentences))
+    counts = Counter(patterns.openers(sentence) for sentence in sentences)
     assert len(counts) == 14 and max(counts.values()) <= len(sentences) / 10
 
 
@@ -64,19 +64,23 @@ def test_the_tiny_base_never_saw_an_answer_of_the_corpora(pretraining):
     assert not answers & {m["content"] for c in pretraining for m in c}
 
 
-def test_the_tiny_base_never_saw_the_short_prompt_or_a_frame(pretraining):
+def test_the_tiny_base_never_saw_the_short_prompt_or_a_pattern(pretraining):
     texts = {m["content"] for c in pretraining for m in c}
     assert not [t for t in texts if zhishuo.SHORT_PROMPT.rstrip("。") in t]
-    words = {opener for turn in [*frames.TURNS.values(), frames.OTHERWISE] for opener in turn}
+    words = {
+        opener for pair in [*patterns.OPENERS.values(), patterns.OTHER_OPENERS] for opener in pair
+    }
     phrases = {
         row[k]
         for row in shipped_rows("lexicon/lexicon.jsonl")
         for k in ("image", "praise", "criticism", "definition")
     }
-    framed = [t for t in texts if t not in zhishuo.LONG_PROMPT and sum(w in t for w in words) >= 2]
+    patterned = [
+        t for t in texts if t not in zhishuo.LONG_PROMPT and sum(w in t for w in words) >= 2
+    ]
     assert [
         t
-        for t in framed
+        for t in patterned
         if not any(sum(w in p for w in words) for p in phrases if p in t)
         and t != zhishuo.LONG_PROMPT
     ] == []

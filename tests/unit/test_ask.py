@@ -1,5 +1,6 @@
 """Asking many at once, and the table of the answers. Faults come from the server that behaves as SiliconCloud."""
 
+import importlib
 import sys
 import time
 
@@ -10,8 +11,9 @@ from openai import OpenAI
 from siliconcloud import TUNED
 
 from cookbook import compare, connect
-from cookbook.compare import ask as asking
 from cookbook.compare.table import _wrap
+
+asking = importlib.import_module("cookbook.compare.ask")  # the attribute is the function
 
 BASE = "Qwen/Qwen2.5-7B-Instruct"
 
@@ -157,7 +159,9 @@ def test_a_failed_answer_shows_its_error_and_a_note_stands_below():
     assert "⚠ 太忙" in html
     assert (
         "含原词"
-        in compare.side_by_side(frame_of({"a": "句"}, broken="含原词"), note="broken")._repr_html_()
+        in compare.side_by_side(
+            frame_of({"a": "句"}, rules_broken="含原词"), note="rules_broken"
+        )._repr_html_()
     )
 
 

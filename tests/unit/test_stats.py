@@ -1,4 +1,4 @@
-"""Shares, likeness, paired tests, costs."""
+"""Shares, similarity, paired tests, costs."""
 
 import math
 
@@ -41,7 +41,10 @@ def test_mcnemar_is_exact(gained, lost, p):
 
 def test_flags_are_compared_pair_by_pair():
     found = compare.paired(
-        columns("form", a=[False] * 8 + [True] * 2, b=[True] * 9 + [False]), "form", "a", "b"
+        columns("rules_passed", a=[False] * 8 + [True] * 2, b=[True] * 9 + [False]),
+        "rules_passed",
+        "a",
+        "b",
     )
     assert (found.kind, found.gained, found.lost, found.n, found.direction) == (
         "mcnemar",
@@ -54,7 +57,9 @@ def test_flags_are_compared_pair_by_pair():
 
 
 def test_no_difference_is_said_so():
-    found = compare.paired(columns("form", a=[True, False], b=[False, True]), "form", "a", "b")
+    found = compare.paired(
+        columns("rules_passed", a=[True, False], b=[False, True]), "rules_passed", "a", "b"
+    )
     assert found.direction == 0 and "看不出差别" in str(found)
 
 
@@ -74,32 +79,32 @@ def test_numbers_are_compared_by_a_bootstrap_of_the_difference():
 
 
 def test_only_words_that_both_columns_have_are_compared():
-    frame = pd.concat([columns("form", a=[True, True]), columns("form", b=[False])])
-    assert compare.paired(frame, "form", "a", "b").n == 1
+    frame = pd.concat([columns("rules_passed", a=[True, True]), columns("rules_passed", b=[False])])
+    assert compare.paired(frame, "rules_passed", "a", "b").n == 1
     with pytest.raises(ValueError, match="没有共同的词"):
-        compare.paired(frame, "form", "a", "c")
+        compare.paired(frame, "rules_passed", "a", "c")
 
 
 def test_a_word_asked_several_times_counts_once():
     frame = pd.concat(
         [
-            columns("form", a=[True, False], b=[True, True]),
-            columns("form", a=[False, False], b=[True, True]),
+            columns("rules_passed", a=[True, False], b=[True, True]),
+            columns("rules_passed", a=[False, False], b=[True, True]),
         ]
     )
-    found = compare.paired(frame, "form", "a", "b")
+    found = compare.paired(frame, "rules_passed", "a", "b")
     assert found.n == 2 and found.means == (0.25, 1.0)
 
 
-def test_likeness_sees_the_style_and_not_the_text_itself():
+def test_similarity_sees_the_style_and_not_the_text_itself():
     style = ["看上去，花团锦簇，走近了，一地鸡毛。", "看上去，风平浪静，走近了，暗流汹涌。"]
     new, plain = "看上去，人人都笑，走近了，没人开心。", "猫是一种动物。"
-    inside, outside = compare.likeness([new, plain], style)
+    inside, outside = compare.similarity([new, plain], style)
     assert 0.4 < inside <= 1 and outside < 0.2
-    assert compare.likeness(style[:1], style)[0] < 0.8 and compare.likeness(
+    assert compare.similarity(style[:1], style)[0] < 0.8 and compare.similarity(
         ["甲乙"], ["甲乙", "甲乙"]
     ) == [1]
-    assert compare.likeness([""], style) == [0]
+    assert compare.similarity([""], style) == [0]
 
 
 def test_the_longest_shared_run_is_found_and_never_across_two_sources():

@@ -47,7 +47,7 @@ def test_one_published_base_output_is_the_prompts_own_example():
 
 def test_one_published_tuned_output_contains_its_word_and_breaks_nothing_else():
     tuned = zhishuo.published().iloc[5:]
-    found = {r.input: zhishuo.broken(r.input, r.answer) for r in tuned.itertuples()}
+    found = {r.input: zhishuo.rules_broken(r.input, r.answer) for r in tuned.itertuples()}
     assert found == dict.fromkeys(zhishuo.GUIDE_WORDS, "") | {"新时代": "未做到：不含原词"}
 
 
@@ -115,13 +115,13 @@ def test_every_answer_is_measured_by_itself():
     assert table.from_prompt.tolist() == [True, False, True, False]
     assert table.copied.tolist() == [False, True, False, False]
     assert (
-        table.form.tolist() == [True, False, True, False]
-        and table.broken["合伙人"] == "未做到：用“，”停顿、不含原词、12–80 字"
+        table.rules_passed.tolist() == [True, False, True, False]
+        and table.rules_broken["合伙人"] == "未做到：用“，”停顿、不含原词、12–80 字"
     )
     assert (
-        table.likeness["会议"]
+        table.similarity["会议"]
         < 0.2
-        < compare.likeness(["名为修行，实为围炉。"], ["名为围炉，实为修行。"])[0]
+        < compare.similarity(["名为修行，实为围炉。"], ["名为围炉，实为修行。"])[0]
     )
 
 
@@ -135,13 +135,13 @@ def test_a_request_that_failed_is_not_measured():
     assert zhishuo.measure(frame, held_out=[], trained=[]).input.tolist() == ["甲"]
 
 
-def test_a_column_that_says_one_thing_is_uniform_and_not_distinct():
+def test_a_column_that_says_one_thing_is_similar_to_itself_and_not_distinct():
     table = measured(
         same=dict.fromkeys(["加班", "会议"], GOOD),
         other={"加班": GOOD, "会议": "名为围炉，实为修行。"},
     )
-    assert table[table.column == "same"].uniform.tolist() == pytest.approx([1, 1])
-    assert table[table.column == "other"].uniform.max() < 0.3
+    assert table[table.column == "same"].self_similarity.tolist() == pytest.approx([1, 1])
+    assert table[table.column == "other"].self_similarity.max() < 0.3
     assert str(zhishuo.summary(table.reset_index())["same"]["distinct"]).startswith("50%")
 
 
@@ -161,15 +161,15 @@ def test_a_column_that_says_one_thing_is_uniform_and_not_distinct():
         (
             "一盏不肯熄灭的台灯，名义上，照亮夜路，其实呢，照着加班。",
             True,
-        ),  # a measure word without a frame of its own
+        ),  # a measure word without a pattern of its own
         ("一盏不肯熄灭的台灯，人前，照亮夜路，人后，照着加班。", False),
         ("人前，替人守着时辰，人后，催得人停不下来。", False),
         ("一位(绑在腕上的管家，人前", False),
         ("", False),
     ],
 )
-def test_a_sentence_is_framed_when_it_turns_as_its_image_asks(sentence, kept):
-    assert zhishuo.framed(sentence) is kept
+def test_a_sentence_keeps_the_pattern_when_it_opens_its_halves_as_its_image_asks(sentence, kept):
+    assert zhishuo.pattern_ok(sentence) is kept
 
 
 def test_fluency_is_the_share_of_runs_that_were_read_before():
@@ -178,9 +178,9 @@ def test_fluency_is_the_share_of_runs_that_were_read_before():
     assert math.isnan(zhishuo.fluency(["短，句。"]))
 
 
-def test_foreign_is_another_words_phrase():
+def test_other_word_is_another_words_phrase():
     sentence = "看似关键时刻多走一步，实则用健康去填补管理的窟窿。"
-    assert zhishuo.foreign("会议", sentence) and not zhishuo.foreign("加班", sentence)
+    assert zhishuo.other_word("会议", sentence) and not zhishuo.other_word("加班", sentence)
 
 
 def test_references_are_in_no_training_file():
@@ -191,10 +191,10 @@ def test_references_are_in_no_training_file():
     assert len(zhishuo.references()) >= 30 and not trained & set(zhishuo.references())
 
 
-def test_a_stutter_says_two_characters_three_times():
-    assert zhishuo.stutters("等着人夸，等着人夸，还是等着人夸。") and not zhishuo.stutters(GOOD)
-    assert not zhishuo.stutters("人前，人后，一个人，人。"), "a comma is no character"
-    assert zhishuo.stutters("一，一，替，一。"), (
+def test_a_repeat_says_two_characters_three_times():
+    assert zhishuo.repeats("等着人夸，等着人夸，还是等着人夸。") and not zhishuo.repeats(GOOD)
+    assert not zhishuo.repeats("人前，人后，一个人，人。"), "a comma is no character"
+    assert zhishuo.repeats("一，一，替，一。"), (
         "a clause of one character that comes again and again"
     )
 
@@ -225,6 +225,9 @@ def test_each_claim_is_judged_in_its_own_direction():
     table = zhishuo.claims(
         answers, answers, answers, before="B 列", after="C 列", control="A 列"
     ).set_index("measure")
-    assert table["B → C"][["form", "always", "prompt_tokens", "tokens"]].tolist() == ["更好"] * 4
+    assert (
+        table["B → C"][["rules_passed", "always", "prompt_tokens", "tokens"]].tolist()
+        == ["更好"] * 4
+    )
     assert table["B → C"]["seconds"] == table["A → C"]["seconds"] == "更差"
     assert table["A → C"]["prompt_tokens"] == table["B → C"]["first_token_seconds"] == "看不出差别"

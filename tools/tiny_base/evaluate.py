@@ -1,18 +1,18 @@
 """Measure the tiny base before and after tuning: the tables of its model card.
 
-    python data/models/evaluate.py                 the three presets, greedy and at temperature 0.7; about ten minutes
-    python data/models/evaluate.py --presets standard
+    python tools/tiny_base/evaluate.py                 the three presets, greedy and at temperature 0.7; about ten minutes
+    python tools/tiny_base/evaluate.py --presets standard
 
 Asks the base about every word of the lexicon, trains on the embedded service through the official client and asks the 60
 evaluation words, then tunes on the customer-service rows with the values of notebook 00 and asks the questions that are
 in no training row. All figures together, because one alone proves nothing: garbage passes every formal rule.
 
-    form      every rule of the long prompt is kept
-    relevant  six characters in a row, or a whole phrase, of what the lexicon says of this very word
-    framed    the frame is whole, and the one that the measure word of the image asks for
-    foreign   the same as `relevant`, of another word
-    fluent    share of the answers' four-character runs that stand in the lexicon or the training file
-    distinct  share of different answers; copied: whole answers of the training file
+    rules_passed  every rule of the long prompt is kept
+    relevant      six characters in a row, or a whole phrase, of what the lexicon says of this very word
+    pattern_ok    the pattern is whole, and the one that the measure word of the image asks for
+    other_word    the same as `relevant`, of another word
+    fluent        share of the answers' four-character runs that stand in the lexicon or the training file
+    distinct      share of different answers; copied: whole answers of the training file
 """
 
 import argparse
@@ -41,10 +41,10 @@ def knowledge(client, base: str) -> str:
             f"{row['word']}属于{row['field']}" if part == "field" else row[part].rstrip("。")
         )
         entries = {shape.format(w=row["word"]): said(row) + "。" for row in lexicon}
-        frame = compare.ask(client, {part: (base, "你是智能助手")}, list(entries), max_tokens=64)
+        answers = compare.ask(client, {part: (base, "你是智能助手")}, list(entries), max_tokens=64)
         right = [
             answer == entries[question]
-            for question, answer in zip(frame.input, frame.answer, strict=True)
+            for question, answer in zip(answers.input, answers.answer, strict=True)
         ]
         rows.append(
             {"asked for": part, "in these words": shape, "word for word": compare.share(right)}
@@ -56,10 +56,11 @@ def figures(part) -> dict[str, str]:
     """One row of the card's table from one column of `zhishuo.measure`."""
     n = len(part)
     return {
-        name: str(compare.share(part[name])) for name in ("form", "relevant", "framed", "foreign")
+        name: str(compare.share(part[name]))
+        for name in ("rules_passed", "relevant", "pattern_ok", "other_word")
     } | {
         "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
-        "stutter": f"{part.stutters.sum()}/{n}",
+        "repeats": f"{part.repeats.sum()}/{n}",
         "distinct": f"{part.sentence.nunique() / n:.0%}",
         "copied": f"{part.copied.mean():.0%}",
     }
@@ -94,12 +95,14 @@ def customer_service(client, base: str, tuned: str) -> str:
     ):
         questions = {q: s for s in services for q in s["questions"][part]}
         for label, model in (("base", base), ("tuned", tuned)):
-            frame = compare.ask(client, {label: (model, "你是客服助手")}, list(questions))
-            steps = [questions[r.input]["steps"] for r in frame.itertuples()]
-            right = [all(step in a for step in s) for s, a in zip(steps, frame.answer, strict=True)]
+            answers = compare.ask(client, {label: (model, "你是客服助手")}, list(questions))
+            steps = [questions[r.input]["steps"] for r in answers.itertuples()]
+            right = [
+                all(step in a for step in s) for s, a in zip(steps, answers.answer, strict=True)
+            ]
             manner = [
                 a.startswith("您好，") and "\n1. " in a and "\n4. " in a and a.endswith("？")
-                for a in frame.answer
+                for a in answers.answer
             ]
             shares = {
                 "right steps": str(compare.share(right)),
@@ -135,8 +138,8 @@ def main() -> None:
         print(preset, job.status, *costs[preset], flush=True)
     rows = []
     for temperature in (0.0, 0.7):
-        frame = compare.ask(client, columns, words, temperature=temperature, max_tokens=160)
-        measured = zhishuo.measure(frame, held_out=zhishuo.references(), trained=trained)
+        answers = compare.ask(client, columns, words, temperature=temperature, max_tokens=160)
+        measured = zhishuo.measure(answers, held_out=zhishuo.references(), trained=trained)
         for name, part in measured.groupby("column", sort=False):
             head = {
                 "model": name,
@@ -146,7 +149,7 @@ def main() -> None:
             }
             rows.append(head | figures(part))
         if temperature == 0:
-            print(compare.side_by_side(frame[frame.input.isin(words[:20])]))
+            print(compare.side_by_side(answers[answers.input.isin(words[:20])]))
     print(table(rows))
     job, seconds, loss = tune(
         client,
