@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cookbook import tokens
+from cookbook import bases, tokens
+from cookbook.bases import Base
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 
@@ -85,7 +86,7 @@ class Hyperparameters:
         return "Hyperparameters(" + ", ".join(f"{k}={v!r}" for k, v in self.to_dict().items()) + ")"
 
     @property
-    def strength(self) -> float:
+    def scaling(self) -> float:
         """What the adapter's output is multiplied by: alpha ÷ rank."""
         return self.lora_alpha / self.lora_rank
 
@@ -172,7 +173,7 @@ def token_counts(rows: Sequence[dict] | Sequence[int]) -> list[int]:
     """Tokens of each row, to count once and plan often; counts are given back as they are."""
     if all(isinstance(row, int) for row in rows):
         return list(rows)
-    return [sum(per_message) for per_message in tokens.count_each(row["messages"] for row in rows)]
+    return [c.total for c in tokens.count_conversations(row["messages"] for row in rows)]
 
 
 def plan(
@@ -180,7 +181,7 @@ def plan(
     hp: Hyperparameters,
     *,
     validation: float | Sequence = 0.1,
-    learning_rate_scale: float = 1,
+    base: str | Base | None = None,
     tokens_per_second: float | None = None,
     price: float | None = None,
 ) -> Plan:
@@ -189,11 +190,15 @@ def plan(
     Args:
         rows: the rows, or their `token_counts`.
         validation: share of the rows held back (guide §2.2: 10 %), or the rows of a validation file.
-        learning_rate_scale: the base's own factor (the tiny base has one, see its model card).
-        tokens_per_second: measured speed of the machine; without it `seconds` is None.
+        base: the base model, by name or card: its learning-rate scale is applied, and its measured speed is used.
+        tokens_per_second: the speed to expect, in place of the measured one; with neither, `seconds` is None.
         price: per million trained tokens, in any currency; without it `cost` is None.
     """
     counts = token_counts(rows)
+    known = bases.card(base) if isinstance(base, str) else base
+    scale = known.learning_rate_scale if known else 1.0
+    if tokens_per_second is None and known:
+        tokens_per_second = known.tokens_per_second
     share = isinstance(validation, int | float)
     held_back = validation_rows(len(counts), validation) if share else len(validation)
     train_rows = len(counts) - held_back if share else len(counts)
@@ -206,7 +211,7 @@ def plan(
         steps_per_epoch=steps,
         total_steps=steps * hp.n_epochs,
         tokens=seen,
-        learning_rate_used=hp.learning_rate * learning_rate_scale,
+        learning_rate_used=hp.learning_rate * scale,
         longest_row=max(counts, default=0),
         cut_rows=sum(n > hp.max_tokens for n in counts),
         seconds=seen / tokens_per_second if tokens_per_second else None,
@@ -233,8 +238,8 @@ def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, s
     risks = [
         (
             hp.lora_rank > hp.lora_alpha, "lora_alpha",
-            f"lora_rank {hp.lora_rank} 大于 lora_alpha {hp.lora_alpha}：补丁只有 {hp.strength:.2g} 倍，容易学不动。三套方案都是 4 倍",
-            f"lora_rank {hp.lora_rank} is over lora_alpha {hp.lora_alpha}: the adapter counts {hp.strength:.2g} times and may "
+            f"lora_rank {hp.lora_rank} 大于 lora_alpha {hp.lora_alpha}：补丁只有 {hp.scaling:.2g} 倍，容易学不动。三套方案都是 4 倍",
+            f"lora_rank {hp.lora_rank} is over lora_alpha {hp.lora_alpha}: the adapter counts {hp.scaling:.2g} times and may "
             "learn too little; in every preset it counts 4 times",
         ),
         (

@@ -19,7 +19,7 @@ import json
 from functools import partial
 from pathlib import Path
 
-from cookbook import bases, jobs, params
+from cookbook import jobs, params, siliconcloud
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 from cookbook.panel import html as looks
@@ -111,8 +111,7 @@ class ParameterPanel:
             self.task.counts,
             self.value,
             validation=self.task.held,
-            learning_rate_scale=self.task.facts.learning_rate_scale,
-            tokens_per_second=self.task.facts.tokens_per_second,
+            base=self.task.facts,
             price=self._price(),
         )
 
@@ -137,7 +136,7 @@ class ParameterPanel:
     def to_script(self) -> str:
         """The Python that uploads the file and starts the job, where a service trains by API."""
         task, hp = self.task, f"hyperparameters = {self.value.to_dict()}"
-        if task.base_model.value in bases.CONSOLE_BASES:
+        if task.base_model.value in siliconcloud.BASES:
             return f"{hp}\n# {tr('SiliconCloud 在控制台里训练，填下面的表单', 'SiliconCloud trains in its console: see the form')}"
         upload = lambda path: (
             f'client.files.create(file=open({files.from_here(path)!r}, "rb"), purpose="fine-tune")'
@@ -167,7 +166,7 @@ class ParameterPanel:
             self.task.task_name.value,
             self._file_name() or tr("（还没选文件）", "(no file chosen)"),
             self.value,
-            base_model=base if base in bases.CONSOLE_BASES else bases.CONSOLE_BASES[0],
+            base_model=base if base in siliconcloud.BASES else siliconcloud.BASES[0],
             validation=self._validation_name(),
         )
 
@@ -282,8 +281,8 @@ class ParameterPanel:
 
     def _sheet(self) -> str:
         base, note = self.task.base_model.value, ""
-        if base not in bases.CONSOLE_BASES:
-            there = bases.CONSOLE_BASES[0]
+        if base not in siliconcloud.BASES:
+            there = siliconcloud.BASES[0]
             text = tr(
                 f"{base} 只在本机，表单里换成了 {there}",
                 f"{base} is here only; the form has {there}",

@@ -3,7 +3,7 @@ fallbacks are taken. All text of the reader is escaped."""
 
 import html
 
-from cookbook.bases import Facts
+from cookbook.bases import Base
 from cookbook.data.report import html_table, place
 from cookbook.i18n import tr
 from cookbook.panel.training_file import TrainingFile
@@ -72,9 +72,9 @@ def quiet(text: str) -> str:
     return f'<div class="cookbook-quiet">{html.escape(text)}</div>'
 
 
-def follows(hp: Hyperparameters, plan: Plan | None, facts: Facts) -> list[tuple[str, str, str]]:
+def follows(hp: Hyperparameters, plan: Plan | None, facts: Base) -> list[tuple[str, str, str]]:
     """What a choice leads to, as (what, how much, how it comes about)."""
-    trained, share = facts.trained(hp.lora_rank), facts.share(hp.lora_rank)
+    trained, share = facts.adapter_parameters(hp.lora_rank), facts.adapter_share(hp.lora_rank)
     weights = tr("这个模型的结构未知，训练过一次就知道", "known after a first job on this base")
     if trained:
         of = f"{amount(trained)} ÷ {amount(facts.parameters)}"
@@ -88,7 +88,7 @@ def follows(hp: Hyperparameters, plan: Plan | None, facts: Facts) -> list[tuple[
         ),
         (
             tr("补丁强度", "strength"),
-            f"× {hp.strength:.3g}",
+            f"× {hp.scaling:.3g}",
             f"alpha {hp.lora_alpha} ÷ rank {hp.lora_rank}",
         ),
     ]
@@ -100,7 +100,7 @@ def follows(hp: Hyperparameters, plan: Plan | None, facts: Facts) -> list[tuple[
     return found
 
 
-def _from_rows(hp: Hyperparameters, plan: Plan, facts: Facts) -> list[tuple[str, str, str]]:
+def _from_rows(hp: Hyperparameters, plan: Plan, facts: Base) -> list[tuple[str, str, str]]:
     rows, each, held = plan.train_rows, plan.steps_per_epoch, plan.validation_rows
     steps = tr(
         f"{rows} 条 ÷ {hp.batch_size} → 每轮 {each} 步 × {hp.n_epochs} 轮；验证 {held} 条",

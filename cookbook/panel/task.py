@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from cookbook import bases, params
+from cookbook import bases, params, siliconcloud
 from cookbook.errors import DataError, HyperparameterError
 from cookbook.i18n import tr
 from cookbook.panel import html as looks
@@ -137,12 +137,12 @@ class TaskForm:
         try:
             offered = bases.offered(self._client)
         except openai.OpenAIError as error:
-            offered = [] if wanted else list(bases.CONSOLE_BASES)
+            offered = [] if wanted else list(siliconcloud.BASES)
             reason = tr("服务没有给出模型列表", "the service did not list its models")
             note = looks.warning(f"{reason} ({type(error).__name__})")
         if wanted and wanted not in offered:
             offered.insert(0, wanted)
-        if set(offered) & set(bases.CONSOLE_BASES):
+        if set(offered) & set(siliconcloud.BASES):
             note += looks.quiet(tr(
                 "SiliconCloud 微调指南列出的模型，2026 年 11 月；现在有哪些，以 cloud.siliconflow.cn/fine-tune 为准。"
                 "平台训练哪些层没有公布，“训练的权重”按每个线性层都训练来算",
@@ -170,9 +170,9 @@ class TaskForm:
 
         base = self.base_model.value
         try:
-            self.facts = bases.facts(base, self._client)
+            self.facts = bases.card(base, self._client)
         except openai.OpenAIError:
-            self.facts = bases.facts(base)
+            self.facts = bases.card(base)
         if self._speed:
             self.facts = dataclasses.replace(self.facts, tokens_per_second=self._speed)
         self._changed()

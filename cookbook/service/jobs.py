@@ -4,12 +4,12 @@ import re
 
 from fastapi import APIRouter
 
+from cookbook.bases import Base
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 from cookbook.params import WHOLE, Hyperparameters
 from cookbook.service import limits
 from cookbook.service import store as stored
-from cookbook.service.engine.load import Base
 from cookbook.service.files import stored_file
 from cookbook.service.requests import ApiError, JobBody, Limit
 from cookbook.service.responses import (

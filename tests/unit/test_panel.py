@@ -6,11 +6,11 @@ from openai import OpenAI
 
 from cookbook.data import to_jsonl
 from cookbook.errors import HyperparameterError
-from cookbook.jobs import CONSOLE_BASES
 from cookbook.panel import ParameterPanel
 from cookbook.panel import training_file as files
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA, home
+from cookbook.siliconcloud import BASES
 
 ROWS = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
 
@@ -29,7 +29,7 @@ def upload(panel, name, content):
 def test_the_panel_begins_with_the_standard_preset_and_the_bases_of_the_platform():
     panel = ParameterPanel()
     assert panel.value == PRESETS["standard"] and panel.plan is None
-    assert panel.task.base_model.options == CONSOLE_BASES
+    assert panel.task.base_model.options == BASES
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -140,15 +140,13 @@ def test_a_risk_is_said_at_its_field_and_does_not_refuse():
 
 def test_code_json_and_the_form_carry_the_same_values():
     hp = Hyperparameters(learning_rate=3e-5, n_epochs=4)
-    panel = ParameterPanel(
-        hp, rows_file=ROWS, task_name="t-1", base_model=CONSOLE_BASES[1], validation=0.2
-    )
+    panel = ParameterPanel(hp, rows_file=ROWS, task_name="t-1", base_model=BASES[1], validation=0.2)
     assert eval(panel.to_code(), {"Hyperparameters": Hyperparameters}) == hp
     chosen = json.loads(panel.to_json())
     assert chosen["hyperparameters"] == hp.to_dict() and chosen["validation"] == 0.2
     assert list(panel.console_sheet().fields.values())[:6] == [
         "t-1",
-        CONSOLE_BASES[1],
+        BASES[1],
         ROWS.name,
         "20%",
         "3e-05",
