@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 # Training rows: {"messages": [{"role": …, "content": …}, …]}
 Rows = Sequence[dict[str, Any]]
 
+# A parameter, and why its value is risky, with a remedy.
+Risk = tuple[str, str]
+
 # The seed of a job that names none.
 DEFAULT_SEED = 42
 
@@ -347,7 +350,8 @@ def validation_rows(rows: int, share: float) -> int:
     """
     if share <= 0 or rows <= 1:
         return 0
-    return min(max(1, round(rows * share)), rows - 1)
+    rounded = round(rows * share)
+    return min(max(1, rounded), rows - 1)
 
 
 def suggest_max_tokens(rows: Rows | Sequence[int]) -> int:
@@ -359,7 +363,8 @@ def suggest_max_tokens(rows: Rows | Sequence[int]) -> int:
         rows: the rows, or their `token_counts`.
     """
     longest = max(token_counts(rows), default=0)
-    return min(64 * (longest // 64 + 1), int(RANGES["max_tokens"].high))
+    above = 64 * (longest // 64 + 1)
+    return min(above, int(RANGES["max_tokens"].high))
 
 
 # From these values on a choice is risky. Guide §4.1 advises 100 rows; no preset has more than
@@ -370,7 +375,7 @@ FEW_ROWS = 100
 MANY_EPOCHS = 5
 
 
-def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, str]]:
+def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[Risk]:
     """Return what is allowed but risky, as (parameter, reason with a remedy).
 
     Without a plan only what `hp` alone shows is found.
@@ -381,9 +386,10 @@ def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, s
     return risks
 
 
-def _risks_of_values(hp: Hyperparameters) -> Iterator[tuple[str, str]]:
-    rank, alpha, times = hp.lora_rank, hp.lora_alpha, f"{hp.scaling:.2g}"
+def _risks_of_values(hp: Hyperparameters) -> Iterator[Risk]:
+    rank, alpha = hp.lora_rank, hp.lora_alpha
     if rank > alpha:
+        times = f"{hp.scaling:.2g}"
         reason = tr(
             f"lora_rank {rank} 大于 lora_alpha {alpha}："
             f"适配器只有 {times} 倍，容易学不动。三套方案都是 4 倍",
@@ -400,7 +406,7 @@ def _risks_of_values(hp: Hyperparameters) -> Iterator[tuple[str, str]]:
         yield "learning_rate", reason
 
 
-def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> Iterator[tuple[str, str]]:
+def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> Iterator[Risk]:
     rows, steps = plan.train_rows, plan.total_steps
     if hp.n_epochs > MANY_EPOCHS and rows < FEW_ROWS:
         reason = tr(
