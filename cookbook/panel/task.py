@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 LABEL_WIDTH = "112px"  # as in panel.css
-SERVICE_TIMEOUT = 5  # seconds; the panel is shown after at most two requests
+SERVICE_TIMEOUT = 5  # seconds to wait for each answer
 
-# The slider ends here, where a share begins to take more than it gives; more can be typed.
+# The slider offers up to half of the rows; more can be typed.
 SHARE_SCALE = Scale(low=0, high=0.5, step=0.01)
 
 
