@@ -1,10 +1,15 @@
-"""What is known of a base model: its weights, how many of them a LoRA adapter trains, how fast this machine trains it.
+"""One card for each base model: where its weights are, its sizes, its learning-rate scale, the corpus that suits it.
 
-    offered(client)            the bases that can be tuned there
-    facts(base_model, client)  weights from the base's configuration; speed from the service's newest finished job
+    installed()            the bases that the embedded service can tune here, the preferred one first
+    find(base_id)          one of them
+    card(base_id, client)  what is known of any base, with the speed that the service measured
+    offered(client)        the names that can be tuned there
 
-An adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded service puts one beside every
-linear layer of the body (`local/train.py`); which layers SiliconCloud trains is not documented.
+The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with `COOKBOOK_BASE_MODEL`, by folder
+or hub name. Read by helpers and service alike; loading the weights is the engine's work.
+
+A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded service puts one beside
+every linear layer of the body; which layers SiliconCloud trains is not documented.
 """
 
 import dataclasses
@@ -12,14 +17,24 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cookbook.jobs import CONSOLE_BASES
+from cookbook import siliconcloud
+from cookbook.errors import ModelError
 from cookbook.paths import DATA
 
-_KEYS = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
-)  # fmt: skip
-# From the published config.json of each; none ties its embeddings.
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+)
+# From the published config.json of each, in the order of `_SIZES`; none ties its embeddings.
 _PUBLISHED = {
     "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064),
     "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064),
@@ -29,91 +44,141 @@ _PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class Facts:
-    """`parameters` of the base, `per_rank` weights trained for each unit of rank; None where it is not known."""
+class Base:
+    """A base model's card.
 
-    parameters: int | None = None
-    per_rank: int | None = None
+    Attributes:
+        id: its public name, as the API lists it.
+        source: the folder or hub name that its weights are loaded from.
+        learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is meant for billions
+            of parameters; the tiny base needs more to learn the same in the same number of steps.
+        corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern, not wit.
+        parameters: weights of the base; None where they are not known.
+        parameters_per_rank: weights that an adapter trains for each unit of its rank; None where not known.
+        tokens_per_second: training speed that a service measured; None before the first job.
+    """
+
+    id: str
+    source: str
     learning_rate_scale: float = 1.0
+    corpus: str = "train.jsonl"
+    parameters: int | None = None
+    parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
 
-    def trained(self, rank: int) -> int | None:
-        """Weights that an adapter of this rank trains."""
-        return self.per_rank and self.per_rank * rank
+    def adapter_parameters(self, rank: int) -> int | None:
+        """Return how many weights an adapter of this rank trains."""
+        return None if self.parameters_per_rank is None else self.parameters_per_rank * rank
 
-    def share(self, rank: int) -> float | None:
-        """The same as a share of the base's weights."""
-        return self.parameters and self.trained(rank) / self.parameters
-
-
-def on_siliconcloud(client) -> bool:
-    """Whether the client's requests go to the platform, which has no public route for fine-tuning."""
-    return client.base_url.host.endswith(("siliconflow.cn", "siliconflow.com"))
+    def adapter_share(self, rank: int) -> float | None:
+        """Return the same as a share of the base's weights."""
+        trained = self.adapter_parameters(rank)
+        return None if trained is None or not self.parameters else trained / self.parameters
 
 
-def offered(client=None) -> list[str]:
-    """The bases that can be tuned: what the service lists, tuned models left out. SiliconCloud lists every model it has
-    but not which can be tuned, so there, and without a client, they are those of its guide (`jobs.CONSOLE_BASES`)."""
-    if client is None or on_siliconcloud(client):
-        return list(CONSOLE_BASES)
+def installed() -> list[Base]:
+    """Return the bases that this machine can tune: the one of `COOKBOOK_BASE_MODEL` first, then the shipped ones."""
+    cards = sorted((DATA / "models").glob("*/cookbook.json"))
+    shipped = [_in_folder(path.parent) for path in cards]
+    chosen = os.environ.get("COOKBOOK_BASE_MODEL")
+    if not chosen:
+        return shipped
+    folder = Path(chosen).expanduser()
+    first = (
+        _in_folder(folder.resolve(), name=folder.name) if folder.is_dir() else _published(chosen)
+    )
+    return [first, *shipped]
+
+
+def find(base_id: str) -> Base:
+    """Return the installed base of that name.
+
+    Raises:
+        ModelError: there is none, since `COOKBOOK_BASE_MODEL` has changed.
+    """
+    for base in installed():
+        if base.id == base_id:
+            return base
+    raise ModelError(
+        zh=f"基础模型 {base_id} 不在了：把 COOKBOOK_BASE_MODEL 设回原来的值，再重启服务",
+        en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was and restart the service",
+    )
+
+
+def offered(client: "OpenAI | None" = None) -> list[str]:
+    """Return the names that can be tuned: what the service lists, tuned models left out.
+
+    SiliconCloud lists every model that it has but not which can be tuned, so there, and without a client, the names
+    are those of its guide (`siliconcloud.BASES`).
+    """
+    if client is None or siliconcloud.is_siliconcloud(client):
+        return list(siliconcloud.BASES)
     return [model.id for model in client.models.list() if not model.id.startswith("ft:")]
 
 
-def facts(base_model: str, client=None) -> Facts:
-    """What its configuration says, and what the newest finished job on this base measured."""
-    known = _configured(base_model)
-    if client is None or on_siliconcloud(client):  # no public route lists jobs there
+def card(base_id: str, client: "OpenAI | None" = None) -> Base:
+    """Return what is known of a base: its configuration, and what the newest finished job on it measured.
+
+    Nothing is made up: of an unknown base only its name is known.
+    """
+    here = next((base for base in installed() if base.id == base_id), None)
+    known = here or _published(base_id)
+    if client is None or siliconcloud.is_siliconcloud(client):  # no public route lists jobs there
         return known
-    jobs = client.fine_tuning.jobs.list(limit=100).data  # newest first
-    done = next(
-        (job for job in jobs if job.status == "succeeded" and job.model == base_model), None
-    )
-    return _measured(client, done, known) if done else known
+    for job in client.fine_tuning.jobs.list(limit=100).data:  # newest first
+        if job.status == "succeeded" and job.model == base_id:
+            return _measured(client, job, known)
+    return known
 
 
-def from_config(config: dict, **more) -> Facts:
-    """Weights of a model of Qwen2's architecture, from its config.json."""
-    width, inner, layers, heads, kv_heads, vocabulary = (config[key] for key in _KEYS)
-    narrow = width // heads * kv_heads
-    linear = [(width, width), (width, narrow), (width, narrow), (width, width)]  # q, k, v, o
-    linear += [(width, inner), (width, inner), (inner, width)]  # gate, up, down
-    biases_and_norms = width + 2 * narrow + 2 * width
-    body = layers * (sum(a * b for a, b in linear) + biases_and_norms) + width
+def sizes(config: dict[str, Any]) -> dict[str, int]:
+    """Return `parameters` and `parameters_per_rank` of a model of Qwen2's architecture, from its config.json."""
+    width, inner, layers, heads, kv_heads, vocabulary = (config[name] for name in _SIZES)
+    kv_width = width // heads * kv_heads
+    attention = [(width, width), (width, kv_width), (width, kv_width), (width, width)]  # q, k, v, o
+    mlp = [(width, inner), (width, inner), (inner, width)]  # gate, up, down
+    linear = attention + mlp
+    weights = sum(n_in * n_out for n_in, n_out in linear)
+    biases = width + 2 * kv_width  # of q, k and v
+    norms = 2 * width
     embeddings = vocabulary * width * (1 if config.get("tie_word_embeddings") else 2)
-    return Facts(body + embeddings, layers * sum(a + b for a, b in linear), **more)
-
-
-def _configured(base_model: str) -> Facts:
-    if base_model in _PUBLISHED:
-        return from_config(dict(zip(_KEYS, _PUBLISHED[base_model], strict=True)))
-    chosen = Path(os.environ.get("COOKBOOK_BASE_MODEL", "")).expanduser()
-    folders = {_read(card)["id"]: card.parent for card in DATA.glob("models/*/cookbook.json")} | {
-        chosen.name: chosen
+    return {
+        "parameters": layers * (weights + biases + norms) + width + embeddings,
+        "parameters_per_rank": layers * sum(n_in + n_out for n_in, n_out in linear),
     }
-    if base_model not in folders:
-        return Facts()
-    config, card = (_read(folders[base_model] / name) for name in ("config.json", "cookbook.json"))
-    if config.get("model_type") != "qwen2":
-        return Facts()
-    return from_config(config, learning_rate_scale=card.get("learning_rate_scale", 1.0))
 
 
-def _read(path: Path) -> dict:
+def _published(base_id: str) -> Base:
+    if base_id not in _PUBLISHED:
+        return Base(base_id, source=base_id)
+    config = dict(zip(_SIZES, _PUBLISHED[base_id], strict=True))
+    return Base(base_id, source=base_id, **sizes(config))
+
+
+def _in_folder(folder: Path, name: str | None = None) -> Base:
+    """Return the card of a checkpoint; its cookbook.json is written by `tools/tiny_base/make_tiny_base.py`."""
+    own = _read(folder / "cookbook.json")
+    config = _read(folder / "config.json")
+    known = sizes(config) if config.get("model_type") == "qwen2" else {}
+    scale, corpus = own.get("learning_rate_scale", 1.0), own.get("corpus", "train.jsonl")
+    return Base(name or own["id"], str(folder), scale, corpus, **known)
+
+
+def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _measured(client, job, known: Facts) -> Facts:
-    """The job's speed at its end; its weights too where no configuration told them."""
-    for event in client.fine_tuning.jobs.list_events(
-        job.id, limit=1000
-    ):  # newest first; pages follow by themselves
-        data = event.data or {}
+def _measured(client: "OpenAI", job: Any, known: Base) -> Base:
+    """Add the job's speed at its end, and its weights where no configuration told them."""
+    # Newest first; further pages come by themselves.
+    for event in client.fine_tuning.jobs.list_events(job.id, limit=1000):
+        data: dict[str, Any] = event.data or {}  # type: ignore[assignment]
         if known.tokens_per_second is None and event.type == "metrics":
             known = dataclasses.replace(known, tokens_per_second=data["tokens_per_second"])
-        if "adapter_parameters" in data:
+        if known.parameters is None and "adapter_parameters" in data:
             trained, rank = data["adapter_parameters"], job.hyperparameters.lora_rank
             known = dataclasses.replace(
-                known, parameters=data["parameters"] - trained, per_rank=trained // rank
+                known, parameters=data["parameters"], parameters_per_rank=trained // rank
             )
         if known.parameters and known.tokens_per_second:
             break

@@ -1,130 +1,161 @@
 """Count tokens as Qwen2.5 does, offline.
 
-The vocabulary is Qwen's own rank file (`data/qwen2.5.tiktoken`, 151,643 byte-level tokens); `tiktoken` does the work.
-A text is counted alone; a list of messages is counted as the chat template lays it out, special tokens included, which
-is what `usage.prompt_tokens` reports. Tool calls and images are not covered.
+The vocabulary is Qwen's own rank file (`data/qwen2.5.tiktoken`, 151,643 byte-level tokens); `tiktoken` does the
+work. A text is counted alone. Messages are counted as `chatml` lays them out, special tokens included, which is
+what `usage.prompt_tokens` reports. Tool calls and images are not covered.
 """
 
 import base64
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import tiktoken
 
+from cookbook import chatml
+from cookbook.chatml import Message
 from cookbook.paths import DATA
 
 # How Qwen2.5 cuts text into pieces before merging: contractions, words, single digits, punctuation, white space.
-PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-# Qwen2.5-Instruct puts this system message in front when the caller gives none.
-DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
-CHAT_TEMPLATE = (
-    "{%- if messages[0]['role'] != 'system' -%}{{ '<|im_start|>system\n"
-    + DEFAULT_SYSTEM
-    + "<|im_end|>\n' }}{%- endif -%}"
-    "{%- for message in messages -%}"
-    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
-    "{%- endfor -%}"
-    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
+PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
 
 @cache
 def encoding() -> tiktoken.Encoding:
-    """Qwen2.5's encoding, read once per process."""
-    lines = (DATA / "qwen2.5.tiktoken").read_bytes().split()
-    ranks = {
-        base64.b64decode(token): int(rank)
-        for token, rank in zip(lines[::2], lines[1::2], strict=True)
-    }
-    special = {token: len(ranks) + i for i, token in enumerate(SPECIAL_TOKENS)}
+    """Return Qwen2.5's encoding, read once for each process."""
+    words = (DATA / "qwen2.5.tiktoken").read_bytes().split()
+    ranks = {}
+    for token, rank in zip(words[::2], words[1::2], strict=True):
+        ranks[base64.b64decode(token)] = int(rank)
+    # The special tokens follow the ordinary ones.
+    special = {token: len(ranks) + i for i, token in enumerate(chatml.SPECIAL_TOKENS)}
     return tiktoken.Encoding(
         "qwen2.5", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special
     )
 
 
-def count(text_or_messages: str | Iterable[Mapping[str, str]]) -> int:
-    """Number of Qwen2.5 tokens of a text, or of messages laid out with the chat template.
+def count(text_or_messages: str | Iterable[Message]) -> int:
+    """Return the number of Qwen2.5 tokens of a text, or of messages laid out with the chat template.
 
-    A special token that stands in the text (``<|im_end|>``) counts as ordinary text. For messages the count holds
-    everything up to the last ``<|im_end|>\\n``; a request adds the 3 tokens that open the answer (`GENERATION_PROMPT`).
+    A special token that appears in the text (``<|im_end|>``) counts as ordinary text. For messages everything up
+    to the last ``<|im_end|>\\n`` counts; `count_request` adds the tokens that open the answer.
     """
     if isinstance(text_or_messages, str):
-        return _count_batch([text_or_messages])[0]
-    return sum(count_each([text_or_messages])[0])
+        return _count_texts([text_or_messages])[0]
+    return count_conversations([text_or_messages])[0].total
 
 
-def count_each(conversations: Iterable[Iterable[Mapping[str, str]]]) -> list[list[int]]:
-    """Tokens of each message of each conversation; the first counts the default system message, where that is put in
-    front of it, as its own."""
+def count_request(messages: Iterable[Message]) -> int:
+    """Return the tokens of a request, which is what `usage.prompt_tokens` reports for it."""
+    return count(messages) + chatml.HEAD_TOKENS
+
+
+@dataclass(frozen=True)
+class ConversationTokens:
+    """The tokens of one conversation, laid out with the chat template.
+
+    `messages` has one number for each message; the first includes the default system message where that is put
+    in front. `trained` counts the tokens that are trained on. `before_answer` counts what comes before the first
+    of them, None where there is no answer.
+    """
+
+    messages: list[int]
+    total: int
+    trained: int
+    before_answer: int | None
+
+
+def count_conversations(conversations: Iterable[Iterable[Message]]) -> list[ConversationTokens]:
+    """Return the tokens of each conversation; many are counted faster together than one by one."""
     given = [list(messages) for messages in conversations]
-    # <|im_start|> role \n content <|im_end|> \n: the pieces never merge across a special token, but the newline after
-    # the role can merge with newlines that open the content, so both are counted as one text.
-    texts = [
-        f"system\n{DEFAULT_SYSTEM}",
-        *(f"{m['role']}\n{m['content']}" for messages in given for m in messages),
-    ]
-    default, *counts = (n + 3 for n in _count_batch(texts))
-    counts = iter(counts)
-    in_front = lambda i, message: default if i == 0 and message["role"] != "system" else 0
-    return [[next(counts) + in_front(i, m) for i, m in enumerate(messages)] for messages in given]
+    # A turn is counted as one text: the newline after the role can merge with newlines that open the content.
+    # Nothing merges across a special token, so the turns can be counted apart.
+    turns = [chatml.turn(message) for messages in given for message in messages]
+    default_system = chatml.turn({"role": "system", "content": chatml.DEFAULT_SYSTEM})
+    in_front, *counts = [n + chatml.TURN_TOKENS for n in _count_texts([default_system, *turns])]
+    result = []
+    at = 0
+    for messages in given:
+        own = counts[at : at + len(messages)]
+        at += len(messages)
+        if messages and messages[0]["role"] != "system":
+            own[0] += in_front
+        result.append(_conversation([message["role"] for message in messages], own))
+    return result
 
 
-# Both normalization and the splitter take forever, or fail, on long runs that no real text holds.
-_LONG = 100_000  # characters from which on a text is looked at for such runs
-_RUN = re.compile(r"\s{5000,}")
-_MARK = (
-    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
-)
-_A_MARK, _MARKS = re.compile(_MARK), re.compile(_MARK + "{100,}")
-
-
-def _normalized(text: str) -> str:
-    """NFC, as Qwen's tokenizer has it; a text with a hundred combining marks in a row is left as it is."""
-    # A run of a hundred covers one of every hundred characters, so most texts need no look at the others.
-    if text.isascii() or _A_MARK.search(text[::100]) and _MARKS.search(text):
-        return text
-    return unicodedata.normalize("NFC", text)
-
-
-def _count_batch(texts: list[str]) -> list[int]:
-    """Tokens of each text. A white space of thousands of characters is counted in pieces, so approximately."""
-    texts = list(map(_normalized, texts))
-    pieces = [_RUN.split(text) if len(text) > _LONG else [text] for text in texts]
-    encoded = iter(
-        encoding().encode_ordinary_batch(
-            [p for ps in pieces for p in ps], num_threads=os.cpu_count() or 1
-        )
-    )
-    found = [sum(len(next(encoded)) for _ in ps) for ps in pieces]
-    # Qwen's longest token of white space has some hundred characters.
-    spaces = [
-        sum(len(run) for run in _RUN.findall(t)) // 100 if len(ps) > 1 else 0
-        for t, ps in zip(texts, pieces, strict=True)
-    ]
-    return [n + more for n, more in zip(found, spaces, strict=True)]
+def _conversation(roles: Sequence[str], counts: list[int]) -> ConversationTokens:
+    trained = 0
+    for role, n in zip(roles, counts, strict=True):
+        if role == "assistant":
+            trained += n - chatml.HEAD_TOKENS - chatml.TAIL_TOKENS
+    before = None
+    if "assistant" in roles:
+        before = sum(counts[: roles.index("assistant")]) + chatml.HEAD_TOKENS
+    return ConversationTokens(counts, sum(counts), trained, before)
 
 
 def encode(text: str) -> list[int]:
-    """The tokens of a text; special tokens that stand in it are read as such, as Qwen's tokenizer does."""
+    """Return the tokens of a text; special tokens in it are read as such, as Qwen's tokenizer does."""
     return encoding().encode(_normalized(text), allowed_special="all")
 
 
 def texts(ids: Iterable[int]) -> list[str]:
-    """The text of each token; one that ends within a character is shown by its bytes, `<0xE5>`."""
-    pieces = [encoding().decode_single_token_bytes(i) for i in ids]
-    return [_text(piece) for piece in pieces]
+    """Return the text of each token; one that ends within a character is shown by its bytes, `<0xE5>`."""
+    return [_text(encoding().decode_single_token_bytes(i)) for i in ids]
 
 
-def _text(piece: bytes) -> str:
+def _text(token: bytes) -> str:
     try:
-        return piece.decode()
+        return token.decode()
     except UnicodeDecodeError:
-        return "".join(f"<0x{byte:02X}>" for byte in piece)
+        return "".join(f"<0x{byte:02X}>" for byte in token)
 
 
-GENERATION_PROMPT = 3
-"""Tokens of ``<|im_start|>assistant\\n``, which a request adds after its last message."""
+# Both normalization and tiktoken take forever, or fail, on long runs that no real text contains.
+_LONG_TEXT = 100_000  # characters; shorter texts are not searched for runs of white space
+_WHITE_SPACE = re.compile(r"\s{5000,}")
+_MARK = (
+    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
+)
+_ONE_MARK = re.compile(_MARK)
+_MANY_MARKS = re.compile(_MARK + "{100,}")
+_CHARACTERS_A_TOKEN = 100  # of Qwen's longest tokens of white space
+
+
+def _normalized(text: str) -> str:
+    """Return the text in NFC, as Qwen's tokenizer has it; a text with a run of combining marks stays as it is."""
+    if text.isascii():
+        return text
+    # A run of a hundred marks covers one of every hundred characters, so most texts need no closer look.
+    if _ONE_MARK.search(text[::100]) and _MANY_MARKS.search(text):
+        return text
+    return unicodedata.normalize("NFC", text)
+
+
+def _count_texts(texts: list[str]) -> list[int]:
+    """Return the tokens of each text; white space of thousands of characters is estimated."""
+    normalized = [_normalized(text) for text in texts]
+    long_ones = {}
+    for i, text in enumerate(normalized):
+        if len(text) > _LONG_TEXT:
+            long_ones[i] = text
+            normalized[i] = ""
+    threads = os.cpu_count() or 1
+    encoded = encoding().encode_ordinary_batch(normalized, num_threads=threads)
+    counts = [len(ids) for ids in encoded]
+    for i, text in long_ones.items():
+        counts[i] = _count_long_text(text)
+    return counts
+
+
+def _count_long_text(text: str) -> int:
+    words = sum(len(encoding().encode_ordinary(part)) for part in _WHITE_SPACE.split(text))
+    spaces = sum(len(run) for run in _WHITE_SPACE.findall(text))
+    return words + spaces // _CHARACTERS_A_TOKEN

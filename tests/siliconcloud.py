@@ -17,8 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from cookbook import tokens
-from cookbook.jobs import CONSOLE_BASES
+from cookbook import chatml, tokens
+from cookbook.siliconcloud import BASES
 
 TUNED = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:t3st0rg:zhishuo:abcdefghijklmnopqrst"
 
@@ -114,9 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         if urlsplit(self.path).path != "/v1/models":
             return self._fail(404)
         # [B] `created` is 0, `owned_by` empty, and fine-tuned models are never in the list.
-        listed = [
-            {"id": name, "object": "model", "created": 0, "owned_by": ""} for name in CONSOLE_BASES
-        ]
+        listed = [{"id": name, "object": "model", "created": 0, "owned_by": ""} for name in BASES]
         self._send(200, {"object": "list", "data": listed})
 
     def do_POST(self):
@@ -131,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in FAULTS:
             return self._fail(fault)
         if body.get("model") not in (
-            *CONSOLE_BASES,
+            *BASES,
             *self.cloud.tuned,
         ):  # [A] a wrong model is 400, not 404
             return self._fail("model")
@@ -224,7 +222,7 @@ def _head_of(body: dict, kind: str) -> dict:
 
 
 def _usage(body: dict, ids: list[int]) -> dict:
-    prompt = tokens.count(body["messages"]) + tokens.GENERATION_PROMPT
+    prompt = tokens.count(body["messages"]) + chatml.HEAD_TOKENS
     return {
         "prompt_tokens": prompt,
         "completion_tokens": len(ids),

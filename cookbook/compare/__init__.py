@@ -10,11 +10,12 @@
 """
 
 from cookbook.compare.ask import ask
-from cookbook.compare.cost import break_even, cost, prices, prompt_parts
+from cookbook.compare.cost import break_even, cost, prompt_parts
 from cookbook.compare.judge import agreement, blind, judge, tally
 from cookbook.compare.plot import timings
 from cookbook.compare.stats import Share, paired, share, similarity
 from cookbook.compare.table import SideBySide, side_by_side
+from cookbook.siliconcloud import prices
 
 __all__ = [
     "Share",

@@ -9,20 +9,12 @@ from dataclasses import dataclass
 
 from cookbook import tokens
 from cookbook.i18n import tr
-from cookbook.paths import DATA
-
-
-def prices():
-    """The base models' prices in yuan per million tokens, with date and source (`data/prices.csv`)."""
-    import pandas as pd
-
-    return pd.read_csv(DATA / "prices.csv", index_col="model")
 
 
 def prompt_parts(system: str, user: str) -> dict[str, int]:
     """Where the tokens of a request come from; `total` is what `usage.prompt_tokens` reports."""
-    total = tokens.count([{"role": "system", "content": system}, {"role": "user", "content": user}])
-    total += tokens.GENERATION_PROMPT
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    total = tokens.count_request(messages)
     parts = {"system": tokens.count(system), "user": tokens.count(user)}
     return parts | {"template": total - sum(parts.values()), "total": total}
 

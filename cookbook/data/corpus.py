@@ -211,14 +211,13 @@ def _style(report: Report, answers: list[tuple[int, int, str]]) -> None:
 
 def lengths(report: Report, kept: Numbered, max_tokens: int) -> None:
     """Rows over `max_tokens`, and an error for those of which nothing would be learned."""
-    per_message = tokens.count_each([row["messages"] for _, row in kept])
-    totals = [sum(counts) for counts in per_message]
-    for (number, row), counts, total in zip(kept, per_message, totals, strict=True):
+    counted = tokens.count_conversations(row["messages"] for _, row in kept)
+    totals = [tokens_of_row.total for tokens_of_row in counted]
+    for (number, _), row_tokens in zip(kept, counted, strict=True):
+        total, before = row_tokens.total, row_tokens.before_answer
         if total <= max_tokens:
             continue
-        roles = [m["role"] for m in row["messages"]]
-        before = sum(counts[: roles.index("assistant")]) + tokens.GENERATION_PROMPT
-        if before >= max_tokens:
+        if before is not None and before >= max_tokens:
             zh = f"回答之前已有 {before} 个 token，max_tokens = {max_tokens}，这一行一个 token 也学不到"
             en = f"{before} tokens come before the answer and max_tokens is {max_tokens}: nothing of this row is learned"
             report.add(number, "too-long", zh, en, severity="error")

@@ -18,17 +18,11 @@ def statistics(rows: Sequence[dict]):
     """
     import pandas as pd
 
-    counts = tokens.count_each([row["messages"] for row in rows])
+    counted = tokens.count_conversations(row["messages"] for row in rows)
     lines = []
-    for row, per_message in zip(rows, counts, strict=True):
+    for row, row_tokens in zip(rows, counted, strict=True):
         messages = row["messages"]
-        # Of each answer everything is learned but what opens and follows it: <|im_start|>assistant\n and the last \n.
-        learned = sum(
-            n - tokens.GENERATION_PROMPT - 1
-            for n, m in zip(per_message, messages, strict=True)
-            if m["role"] == "assistant"
-        )
-        total = sum(per_message)
+        total, learned = row_tokens.total, row_tokens.trained
         lines.append(
             {
                 "turns": sum(m["role"] == "assistant" for m in messages),

@@ -11,14 +11,10 @@ from cookbook.errors import IdentifierError, JobNotFound
 from cookbook.explain import explain
 from cookbook.jobs.buttons import CancelButton, StartButton
 from cookbook.jobs.console import (
-    CONSOLE,
-    CONSOLE_BASES,
     ConsoleSheet,
-    Identifier,
     IdentifierBox,
     Verified,
     console_sheet,
-    identifier,
     remembered,
     verify,
 )
@@ -27,10 +23,9 @@ from cookbook.jobs.loss_mask import Row, Token, as_trained
 from cookbook.jobs.plot import Curves, States, figure
 from cookbook.jobs.view import ENDED, JobView, view
 from cookbook.jobs.watch import watch
+from cookbook.siliconcloud import Identifier, identifier
 
 __all__ = [
-    "CONSOLE",
-    "CONSOLE_BASES",
     "CancelButton",
     "ConsoleSheet",
     "Curves",

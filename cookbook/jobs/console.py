@@ -12,7 +12,6 @@ import dataclasses
 import html
 import json
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,7 @@ from cookbook.i18n import tr
 from cookbook.jobs.buttons import with_stand_in
 from cookbook.params import Hyperparameters
 from cookbook.paths import home
-
-CONSOLE = "https://cloud.siliconflow.cn/fine-tune"
-CONSOLE_BASES = tuple(f"Qwen/Qwen2.5-{size}-Instruct" for size in ("7B", "14B", "32B", "72B"))
-"""Base models of the platform's fine-tuning guide, as of November 2026; the live list is on the console."""
+from cookbook.siliconcloud import BASES, CONSOLE, Identifier, identifier
 
 # Selects the value beside the button and copies it. The older command works without HTTPS too, unlike the clipboard API.
 _COPY = (
@@ -73,7 +69,7 @@ def console_sheet(
     training_file: str | Path,
     hp: Hyperparameters,
     *,
-    base_model: str = CONSOLE_BASES[0],
+    base_model: str = BASES[0],
     validation: float | str | Path = 0.1,
 ) -> ConsoleSheet:
     """What to type into SiliconCloud's form: task, base, data, validation, the seven parameters.
@@ -95,41 +91,6 @@ def console_sheet(
     values = dataclasses.asdict(hp)
     fields |= {label: f"{values[name]:.10g}" for name, label in labels.items()}
     return ConsoleSheet(fields, {name: path for name, path in files.items() if path.is_file()})
-
-
-@dataclass(frozen=True)
-class Identifier:
-    """The parts of a fine-tuned model's name; `step` is the checkpoint's, None for the finished model."""
-
-    base: str
-    tenant: str
-    task: str
-    suffix: str
-    step: int | None
-
-
-def identifier(text: str) -> Identifier:
-    """Take a name such as ``ft:LoRA/<base>:<tenant>:<task>:<20 letters>[-ckpt_step_<N>]`` apart.
-
-    Raises:
-        IdentifierError: saying which part is missing.
-    """
-    parts = text.strip().split(":", 4)
-    if (
-        len(parts) != 5
-        or parts[0] != "ft"
-        or not parts[1].startswith("LoRA/")
-        or not all(parts)
-        or re.search(r"\s", text.strip())
-    ):
-        raise IdentifierError(
-            zh=f"{text!r} 不像微调模型的标识符：应当是 ft:LoRA/<基础模型>:<租户>:<任务名>:<20 个小写字母>，在控制台的模型微调页复制",
-            en=f"{text!r} is no identifier of a fine-tuned model: it looks like ft:LoRA/<base>:<tenant>:<task>:<20 lowercase "
-            "letters>; copy it from the console's fine-tuning page",
-        )
-    found = re.fullmatch(r"(.+?)(?:-ckpt_step_(\d+))?", parts[4])
-    step = int(found[2]) if found[2] else None
-    return Identifier(parts[1].removeprefix("LoRA/"), parts[2], parts[3], found[1], step)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ test compares every token. What SiliconCloud trains on is not documented; this i
 import html
 from dataclasses import dataclass
 
-from cookbook import tokens
+from cookbook import chatml, tokens
 from cookbook.i18n import tr
 
 
@@ -66,7 +66,7 @@ def as_trained(row: dict, *, max_tokens: int = 4096) -> Row:
         : max(answers, default=-1) + 1
     ]  # what follows the last answer is not read
     if messages and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": tokens.DEFAULT_SYSTEM}, *messages]
+        messages = [{"role": "system", "content": chatml.DEFAULT_SYSTEM}, *messages]
     laid_out: list[tuple[int, bool]] = []
     add = lambda text, trained=False: laid_out.extend((i, trained) for i in tokens.encode(text))
     for message in messages:
@@ -92,7 +92,7 @@ def _visible(text: str) -> str:
 
 def _html(token: Token) -> str:
     text = html.escape(_visible(token.text)) + "<br>" * token.text.count("\n")
-    if token.text in tokens.SPECIAL_TOKENS:
+    if token.text in chatml.SPECIAL_TOKENS:
         text = f"<b>{text}</b>"
     tag = "mark" if token.trained else "s" if token.cut else "span"
     colour = ";background:#fde7a3" if token.trained else ""

@@ -24,12 +24,13 @@ from pathlib import Path
 import uvicorn
 from filelock import FileLock, Timeout
 
+from cookbook import disk
+from cookbook.bases import Base, installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import home as default_home
-from cookbook.service import disk, status
+from cookbook.service import status
 from cookbook.service.app import make_app
-from cookbook.service.engine import load as models
 from cookbook.service.requests import ChatBody
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
@@ -44,7 +45,7 @@ class _Chat:
     def __init__(self):
         self._ready = threading.Event()
 
-    def load(self, warm: models.Base) -> None:
+    def load(self, warm: Base) -> None:
         """Get torch, and have `warm` ready before anybody asks for it."""
         from cookbook.service.engine import generate as chat
 
@@ -186,7 +187,7 @@ def _run(
     home: Path, listener: socket.socket, api_key: str, jobs: int, idle: float, loopback: bool
 ) -> None:
     store = Store(home / "service.db")
-    bases = models.bases()
+    bases = installed()
     supervisor = Supervisor(store, home, jobs)
     chat = _Chat()
     app = make_app(

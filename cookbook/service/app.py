@@ -14,10 +14,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from cookbook import __version__
+from cookbook import __version__, disk
+from cookbook.bases import Base
 from cookbook.i18n import tr
-from cookbook.service import chat, disk, files, jobs, models
-from cookbook.service.engine.load import Base
+from cookbook.service import chat, files, jobs, models
 from cookbook.service.middleware import Activity, Guard
 from cookbook.service.requests import ApiError, ErrorAnswer, error, refused
 from cookbook.service.responses import Health

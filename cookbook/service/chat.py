@@ -12,9 +12,9 @@ import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
+from cookbook.bases import Base
 from cookbook.i18n import tr
 from cookbook.service import limits
-from cookbook.service.engine.load import Base
 from cookbook.service.models import tuned_model
 from cookbook.service.requests import ApiError, ChatBody, error_body
 from cookbook.service.responses import ChatCompletion, Choice, usage_of

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
+from cookbook.bases import Base
 from cookbook.i18n import tr
-from cookbook.service.engine.load import Base
 from cookbook.service.requests import ApiError
 from cookbook.service.responses import Deleted, Model, ModelList, listed
 from cookbook.service.store import Store, TunedModel

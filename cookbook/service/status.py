@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
+from cookbook import disk
 from cookbook.i18n import tr
-from cookbook.service import disk
 from cookbook.service.store import Job, Store
 
 

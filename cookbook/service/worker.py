@@ -18,11 +18,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cookbook import data
+from cookbook import data, disk
+from cookbook.bases import Base, find
 from cookbook.errors import DataError, Diverged, ModelError
 from cookbook.i18n import tr
-from cookbook.service import disk
-from cookbook.service.engine import load as models
 from cookbook.service.store import TERMINAL, Job, Store
 
 NO_ROOM = 28  # ENOSPC's number, as a reminder
@@ -56,7 +55,7 @@ def run_job(store: Store, home: Path, job: Job, train) -> None:
     """Train one job to its end; `train` is `cookbook.service.engine.train.train` or, in tests, a short stand-in."""
     store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
     try:
-        base = models.find(job.base)
+        base = find(job.base)
         train_rows, valid_rows = rows_of(store, job)
         if job.validation_split and not valid_rows:
             store.add_event(job.id, data.too_few(len(train_rows)))
@@ -91,7 +90,7 @@ def _fail(store: Store, job: Job, code: str, param: str, error: Exception) -> No
     store.advance(job.id, "failed", text, error={"code": code, "message": text, "param": param})
 
 
-def _write_down(store: Store, home: Path, job: Job, base: models.Base, happening) -> bool:
+def _write_down(store: Store, home: Path, job: Job, base: Base, happening) -> bool:
     """Put what happened into the store; whether to go on."""
     facts = {k: v for k, v in asdict(happening).items() if k != "folder"}
     match type(happening).__name__:

@@ -20,9 +20,9 @@ from chat import measure, ours, wait_until_it_answers
 from test_size import filled
 
 from cookbook import data
+from cookbook.bases import find
 from cookbook.params import PRESETS
 from cookbook.paths import DATA
-from cookbook.service.engine import load as models
 from cookbook.service.engine.train import Started, train
 
 
@@ -33,7 +33,7 @@ def training(rows: int, epochs: int) -> float:
     started = 0.0
     with tempfile.TemporaryDirectory() as folder:
         for event in train(
-            models.find("cookbook/tiny-zh"), (found * 2)[:rows], [], hp, folder=Path(folder) / "job"
+            find("cookbook/tiny-zh"), (found * 2)[:rows], [], hp, folder=Path(folder) / "job"
         ):
             if isinstance(event, Started):
                 started = time.perf_counter()

@@ -32,13 +32,11 @@ def parts() -> tuple[list[dict], list[dict]]:
 
 def ours(out: Path, seed: int) -> float:
     """Seconds of the loop."""
-    from cookbook.service.engine import load as models
+    from cookbook.bases import find
     from cookbook.service.engine.train import Finished, Started, train
 
     started = finished = 0.0
-    for event in train(
-        models.find("cookbook/tiny-zh"), *parts(), HP.to_dict(), folder=out, seed=seed
-    ):
+    for event in train(find("cookbook/tiny-zh"), *parts(), HP.to_dict(), folder=out, seed=seed):
         if isinstance(event, Started):
             started = time.perf_counter()
         if isinstance(event, Finished):
@@ -53,7 +51,7 @@ def trl(out: Path, seed: int) -> float:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    from cookbook.service.engine import load as models
+    from cookbook.bases import find
     from cookbook.service.engine.train import FINAL_RATE, WARM_UP
 
     shaped = lambda rows: Dataset.from_list(
@@ -73,7 +71,7 @@ def trl(out: Path, seed: int) -> float:
         ),
         args=SFTConfig(
             output_dir=str(out / "trl"), per_device_train_batch_size=HP.batch_size, num_train_epochs=HP.n_epochs,
-            learning_rate=HP.learning_rate * models.find("cookbook/tiny-zh").learning_rate_scale, weight_decay=0.0, max_grad_norm=1.0,
+            learning_rate=HP.learning_rate * find("cookbook/tiny-zh").learning_rate_scale, weight_decay=0.0, max_grad_norm=1.0,
             lr_scheduler_type="warmup_stable_decay", warmup_steps=warm_up,
             lr_scheduler_kwargs={"num_decay_steps": steps - warm_up, "min_lr_ratio": FINAL_RATE, "decay_type": "linear"},
             max_length=HP.max_tokens, bf16=False, use_cpu=True, gradient_checkpointing=False, seed=seed,
@@ -91,10 +89,11 @@ def judged(adapter: Path) -> float:
     """Mean validation loss a trained token, by our function for both."""
     from peft import PeftModel
 
-    from cookbook.service.engine import load as models
+    from cookbook.bases import find
+    from cookbook.service.engine.load import load
     from cookbook.service.engine.train import encode_all, evaluate
 
-    model, tokenizer = models.load(models.find("cookbook/tiny-zh"))
+    model, tokenizer = load(find("cookbook/tiny-zh"))
     tuned = PeftModel.from_pretrained(model, adapter)
     return evaluate(
         tuned,

@@ -24,8 +24,8 @@ def small_base(tmp_path_factory):
     """A Qwen2 checkpoint of two layers with random weights, quick enough to train in a test."""
     from transformers import AutoTokenizer
 
+    from cookbook.bases import Base
     from cookbook.paths import DATA
-    from cookbook.service.engine.load import Base
 
     tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
     folder = write_base(tmp_path_factory.mktemp("base") / "small", tokenizer)

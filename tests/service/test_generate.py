@@ -3,8 +3,9 @@ import queue
 import pytest
 import torch
 
-from cookbook.service.engine import load as models
+from cookbook.bases import Base
 from cookbook.service.engine.generate import Answer, Engine, Request, _draw, _held_back
+from cookbook.service.engine.load import load
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def text_of(pieces):
 
 
 def test_the_answer_is_what_the_model_generates_alone(engine, small_base):
-    model, tokenizer = models.load(small_base)
+    model, tokenizer = load(small_base)
     messages = [{"role": "user", "content": "你好"}]
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")[
         "input_ids"
@@ -89,10 +90,7 @@ def test_a_prompt_that_fills_the_context_is_refused(engine, small_base):
 
 
 def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
-    assert (
-        "nowhere"
-        in read(ask(engine, models.Base("nowhere", "/nowhere/at/all"), "你好")[1])[-1].error
-    )
+    assert "nowhere" in read(ask(engine, Base("nowhere", "/nowhere/at/all"), "你好")[1])[-1].error
     assert text_of(ask(engine, small_base, "你好")[1])
 
 

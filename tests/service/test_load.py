@@ -9,10 +9,11 @@ from support import write_base
 from tiny_base.cut_vocabulary import make_tokenizer
 
 from cookbook import tokens
+from cookbook.bases import Base, installed
 from cookbook.errors import ModelError
 from cookbook.params import Hyperparameters
-from cookbook.service.engine import load as models
 from cookbook.service.engine.generate import Engine, Request
+from cookbook.service.engine.load import load
 from cookbook.service.engine.train import Finished, train
 
 
@@ -32,19 +33,19 @@ def full_base(tmp_path_factory):
 
 def test_a_folder_becomes_the_first_base_and_the_tiny_one_stays(full_base, monkeypatch):
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(full_base))
-    assert [b.id for b in models.bases()] == ["Full-Vocabulary-Instruct", "cookbook/tiny-zh"]
-    assert models.bases()[0].learning_rate_scale == 1
+    assert [b.id for b in installed()] == ["Full-Vocabulary-Instruct", "cookbook/tiny-zh"]
+    assert installed()[0].learning_rate_scale == 1
 
 
 def test_it_has_qwens_whole_vocabulary(full_base):
-    _, tokenizer = models.load(models.Base("full", str(full_base)))
+    _, tokenizer = load(Base("full", str(full_base)))
     assert len(tokenizer) == 151_646
     text = "降维打击，鑫淼 🙂 Ωmega 12345"
     assert len(tokenizer(text)["input_ids"]) == tokens.count(text)
 
 
 def test_it_is_tuned_and_the_adapter_answers(full_base, row, tmp_path):
-    base = models.Base("full", str(full_base))
+    base = Base("full", str(full_base))
     hp = Hyperparameters(n_epochs=1, batch_size=2, lora_rank=2, lora_alpha=4).to_dict()
     *_, done = train(
         base, [row(user=f"问题{i}") for i in range(4)], [row()], hp, folder=tmp_path / "job"
@@ -60,7 +61,7 @@ def test_it_is_tuned_and_the_adapter_answers(full_base, row, tmp_path):
 
 def test_where_the_hub_cannot_be_reached_the_remedies_are_named():
     with pytest.raises(ModelError, match="HF_ENDPOINT") as caught:
-        models.load(models.Base("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B-Instruct"))
+        load(Base("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B-Instruct"))
     assert "本地文件夹" in str(caught.value)
 
 
@@ -69,19 +70,19 @@ def test_what_does_not_fit_into_memory_is_refused_before_loading(full_base, monk
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ModelError, match=r"约需 0\.\d GB，现在空闲 0\.2 GB"):
-        models.load(models.Base("full", str(full_base)))
+        load(Base("full", str(full_base)))
 
 
 def test_a_base_without_a_chat_template_is_refused(small_base, tmp_path):
-    model, tokenizer = models.load(small_base)
+    model, tokenizer = load(small_base)
     tokenizer.chat_template = None
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
     with pytest.raises(ModelError, match="chat template"):
-        models.load(models.Base("x", str(tmp_path)))
+        load(Base("x", str(tmp_path)))
 
 
 def test_a_base_that_is_not_there_is_explained(tmp_path):
     with pytest.raises(ModelError, match="HF_ENDPOINT"):
-        models.load(models.Base("x", str(tmp_path / "nowhere")))
+        load(Base("x", str(tmp_path / "nowhere")))

@@ -16,14 +16,14 @@ import torch
 from fastapi.testclient import TestClient
 
 from cookbook import connect, data
+from cookbook.bases import Base
 from cookbook.connection import running, stop
 from cookbook.errors import ModelError
 from cookbook.params import Hyperparameters
 from cookbook.service import limits
 from cookbook.service.app import make_app
-from cookbook.service.engine import load as models
 from cookbook.service.engine.adapters import Adapters
-from cookbook.service.engine.load import Base
+from cookbook.service.engine.load import load
 from cookbook.service.engine.train import train
 from cookbook.service.store import Store
 
@@ -133,7 +133,7 @@ def test_no_answer_names_a_folder_of_this_machine(http, tmp_path):
         for path in ("/v1/models", "/v1/files", "/v1/files/x", "/v1/models/x", "/openapi.json")
     ]
     with pytest.raises(ModelError) as caught:
-        models.load(Base("tiny", str(tmp_path / "nowhere")))
+        load(Base("tiny", str(tmp_path / "nowhere")))
     for text in [*answers, str(caught.value)]:
         assert str(tmp_path) not in text and str(Path.home()) + "/" not in text
 
@@ -172,7 +172,7 @@ def test_a_pickle_in_an_adapter_is_never_opened(small_base, adapter, tmp_path, b
     folder, mark = tmp_path / "adapter", tmp_path / "mark"
     shutil.copytree(adapter, folder)
     (folder / "adapter_model.bin").write_bytes(pickle.dumps(Planted(mark)))
-    adapters = Adapters(models.load(small_base)[0])
+    adapters = Adapters(load(small_base)[0])
     if beside:
         adapters.load(folder)
     else:
@@ -186,9 +186,9 @@ def test_a_base_whose_weights_are_a_pickle_is_refused(small_base, tmp_path):
     folder = tmp_path / "base"
     shutil.copytree(small_base.source, folder)
     (folder / "model.safetensors").unlink()
-    torch.save(models.load(small_base)[0].state_dict(), folder / "pytorch_model.bin")
+    torch.save(load(small_base)[0].state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="safetensors"):
-        models.load(Base("pickled", str(folder)))
+        load(Base("pickled", str(folder)))
 
 
 def test_a_state_to_resume_from_is_no_pickle(small_base, row, tmp_path):
@@ -209,7 +209,7 @@ def test_code_that_comes_with_a_base_is_never_run(small_base, tmp_path):
         json.dumps(config | {"model_type": "evil", "auto_map": auto})
     )
     with pytest.raises(ModelError):
-        models.load(Base("evil", str(folder)))
+        load(Base("evil", str(folder)))
     assert not mark.exists()
 
 

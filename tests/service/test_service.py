@@ -83,11 +83,12 @@ def test_a_stream_says_what_the_whole_answer_says(client, service):
 def test_the_finished_adapter_is_a_standard_peft_folder(tuned):
     from peft import PeftModel
 
-    from cookbook.service.engine import load as models
+    from cookbook.bases import installed
+    from cookbook.service.engine.load import load
 
     folders = sorted((home() / "models").glob(f"{tuned.id}-step_*"))
     assert len(folders) == 2
-    PeftModel.from_pretrained(models.load(models.bases()[0])[0], folders[-1])
+    PeftModel.from_pretrained(load(installed()[0])[0], folders[-1])
 
 
 def test_a_second_kernel_attaches_to_the_same_service(service):

@@ -7,7 +7,7 @@ from peft import PeftModel
 
 from cookbook.errors import DataError, Diverged
 from cookbook.params import Hyperparameters
-from cookbook.service.engine import load as models
+from cookbook.service.engine.load import load
 from cookbook.service.engine.train import Checkpoint, Finished, Started, Step, encode, train
 
 
@@ -24,7 +24,7 @@ def hp(**values):
 
 @pytest.fixture(scope="session")
 def tokenizer(small_base):
-    return models.load(small_base)[1]
+    return load(small_base)[1]
 
 
 def by_kind(happenings, kind):
@@ -87,7 +87,7 @@ def test_training_lowers_the_loss(small_base, rows, tmp_path):
 
 def test_the_adapter_is_a_standard_peft_folder_without_pickle(small_base, rows, tmp_path):
     finished = list(train(small_base, rows, [], hp(), folder=tmp_path))[-1]
-    model, tokenizer = models.load(small_base)
+    model, tokenizer = load(small_base)
     ids = torch.tensor([tokenizer("你好")["input_ids"]])
     plain = model(ids).logits
     tuned = PeftModel.from_pretrained(model, finished.folder)

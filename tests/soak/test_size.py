@@ -5,8 +5,8 @@ import time
 import pytest
 from fastapi.testclient import TestClient
 
+from cookbook.bases import Base
 from cookbook.service.app import make_app
-from cookbook.service.engine.load import Base
 from cookbook.service.store import Store
 
 SMALL, LARGE = 200, 10_000  # jobs, each with a hundred events

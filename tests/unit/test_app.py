@@ -9,9 +9,9 @@ from fastapi.testclient import TestClient
 from openai import OpenAI
 
 from cookbook import data
+from cookbook.bases import Base
 from cookbook.service import limits
 from cookbook.service.app import make_app
-from cookbook.service.engine.load import Base
 from cookbook.service.store import Store
 
 

@@ -22,9 +22,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from cookbook.bases import Base
 from cookbook.paths import DATA
 from cookbook.service.app import make_app
-from cookbook.service.engine.load import Base
 from cookbook.service.store import Store
 
 CHECKS = [

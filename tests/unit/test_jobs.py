@@ -13,10 +13,10 @@ import uvicorn
 from openai import OpenAI
 
 from cookbook import data, jobs
+from cookbook.bases import Base
 from cookbook.errors import JobNotFound, ServiceError
 from cookbook.jobs import watch as watching
 from cookbook.service.app import make_app
-from cookbook.service.engine.load import Base
 from cookbook.service.store import Store
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from cookbook import jobs, tokens
+from cookbook import chatml, jobs, tokens
 from cookbook.paths import DATA
 
 TURNS = [
@@ -21,7 +21,7 @@ class Qwen:
         import jinja2
 
         template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(
-            tokens.CHAT_TEMPLATE
+            chatml.TEMPLATE
         )
         return template.render(messages=messages, add_generation_prompt=add_generation_prompt)
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from cookbook import tokens, zhishuo
+from cookbook import chatml, tokens, zhishuo
 from cookbook.paths import DATA
 
 CORPORA = [
@@ -48,6 +48,6 @@ def test_the_tiny_base_can_write_any_text(tiny):
 
 def test_without_a_system_message_qwens_own_is_put_in_front_and_counted(tiny):
     user = {"role": "user", "content": "你好"}
-    default = {"role": "system", "content": tokens.DEFAULT_SYSTEM}
+    default = {"role": "system", "content": chatml.DEFAULT_SYSTEM}
     assert tokens.count([user]) == tokens.count([default, user])
     assert tiny.apply_chat_template([user]) == tiny.apply_chat_template([default, user])

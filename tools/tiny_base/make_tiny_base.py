@@ -37,6 +37,8 @@ ANSWERS = 128  # and a batch's answers together to a multiple of those
 MUON_RATE, ADAM_RATE = 0.008, 3e-3
 POOL = 1000  # rows drawn together and sorted by length, so that the rows of one batch are of about one length
 
+CARD = {"id": "cookbook/tiny-zh", "learning_rate_scale": 17, "corpus": "train_tiny.jsonl"}
+
 
 def make_model(vocabulary: int) -> Qwen2ForCausalLM:
     """5.7 M parameters at 9,958 tokens."""
@@ -209,7 +211,7 @@ def main() -> None:
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
     (args.out / "cookbook.json").write_text(
-        json.dumps({"id": "cookbook/tiny-zh", "learning_rate_scale": 17}, indent=2) + "\n",
+        json.dumps(CARD, indent=2) + "\n",
         encoding="utf-8",
     )
 

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from cookbook.bases import Base
 from cookbook.errors import CookbookError, ModelError
 from cookbook.i18n import tr
-from cookbook.service.engine import load as models
 from cookbook.service.engine.adapters import Adapter, Adapters
 from cookbook.service.engine.fast import decode
+from cookbook.service.engine.load import SMALL, load
 
 MAX_ROWS = 16  # requests that share a forward pass
 MAX_ADAPTERS = 16  # kept in memory
@@ -53,7 +54,7 @@ class Piece:
 class Request:
     """One chat request. `adapter` is a PEFT folder or None for the base itself; temperature 0 is greedy."""
 
-    base: models.Base
+    base: Base
     adapter: Path | None
     messages: list[dict]
     max_tokens: int | None = None
@@ -126,9 +127,9 @@ class Engine:
                     log.exception("a request could not start")
                 answer.on_piece(_failure(answer, error))
 
-    def _batch_of(self, base: models.Base) -> "_Batch":
+    def _batch_of(self, base: Base) -> "_Batch":
         if base.source not in self._batches:
-            self._batches[base.source] = _Batch(*models.load(base))
+            self._batches[base.source] = _Batch(*load(base))
         return self._batches[base.source]
 
 
@@ -251,7 +252,7 @@ class _Batch:
     def _prepare(self, rows: list[Answer], tokens: int) -> None:
         """Choose adapters and cores for a pass of so many tokens."""
         self._adapters.use([a.adapter for a in rows])
-        alone = self._size < models.SMALL and tokens * self._size < ALONE
+        alone = self._size < SMALL and tokens * self._size < ALONE
         torch.set_num_threads(1 if alone else CORES)
 
     def _drop(self, gone: list[bool]) -> None:

@@ -1,69 +1,14 @@
-"""The base models of the embedded service: which there are, and how one is loaded.
+"""Load a base model: weights, tokenizer, and a clear sentence where that is not possible.
 
-The tiny base lies in `data/models/`; any other Qwen2.5-style checkpoint comes by folder or hub name through
-`COOKBOOK_BASE_MODEL`. A base may carry a learning-rate scale: the guide's 0.0001 is meant for billions of parameters,
-the tiny base needs seventeen times as much to learn the same in the same number of steps. The scale is applied inside,
-and every plan and event shows the rate that is really used.
-
-Only `load` needs torch, and imports it itself.
+Which bases there are is known by `cookbook/bases.py`. Only `load` needs torch, and imports it itself.
 """
 
-import json
-import os
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
+from cookbook.bases import Base
 from cookbook.errors import ModelError
-from cookbook.paths import DATA
 
 SMALL = 100_000_000  # parameters; below, float32 costs little and gives the same figures on every machine
-
-
-@dataclass(frozen=True)
-class Base:
-    """A base model: its public name, where its weights are (a folder or a hub name), its learning-rate scale."""
-
-    id: str
-    source: str
-    learning_rate_scale: float = 1.0
-
-
-def bases() -> list[Base]:
-    """The base to use first, then the others."""
-    found = []
-    if chosen := os.environ.get("COOKBOOK_BASE_MODEL"):
-        folder = Path(chosen).expanduser()
-        found.append(
-            _in_folder(folder.resolve(), name=folder.name)
-            if folder.is_dir()
-            else Base(chosen, chosen)
-        )
-    return found + [
-        _in_folder(card.parent) for card in sorted((DATA / "models").glob("*/cookbook.json"))
-    ]
-
-
-def find(base_id: str) -> Base:
-    """The base of that name.
-
-    Raises:
-        ModelError: if it is gone, since `COOKBOOK_BASE_MODEL` changed.
-    """
-    for base in bases():
-        if base.id == base_id:
-            return base
-    raise ModelError(
-        zh=f"基础模型 {base_id} 不在了：把 COOKBOOK_BASE_MODEL 设回原来的值，再重启服务",
-        en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was and restart the service",
-    )
-
-
-def _in_folder(folder: Path, name: str | None = None) -> Base:
-    """With what its cookbook.json says, as `data/models/make_tiny_base.py` writes one."""
-    card = folder / "cookbook.json"
-    facts = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
-    return Base(name or facts["id"], str(folder), facts.get("learning_rate_scale", 1.0))
 
 
 def load(base: Base):

@@ -26,10 +26,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from cookbook import disk
+from cookbook.bases import Base
 from cookbook.errors import DataError, Diverged
-from cookbook.service import disk
-from cookbook.service.engine import load as models
 from cookbook.service.engine.fast import lora
+from cookbook.service.engine.load import load
 
 WARM_UP, FINAL_RATE = 0.05, 0.1
 SAVE_EVERY = 30.0  # seconds between two states to resume from, at most
@@ -187,7 +188,7 @@ def evaluate(
 
 
 def train(
-    base: models.Base,
+    base: Base,
     train_rows: list[dict],
     valid_rows: list[dict],
     hp: dict,
@@ -204,7 +205,7 @@ def train(
     Raises:
         ModelError, DataError, Diverged.
     """
-    model, tokenizer = models.load(base)
+    model, tokenizer = load(base)
     device = model.device
     pad = tokenizer.pad_token_id
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
@@ -239,7 +240,7 @@ def train(
             valid_rows=len(valid_set),
             trained_share=trained_share,
             adapter_parameters=sum(p.numel() for p in adapter),
-            parameters=sum(p.numel() for p in model.parameters()),
+            parameters=sum(p.numel() for p in model.parameters() if not p.requires_grad),
             learning_rate_used=rate,
             valid_loss=evaluate(model, valid_set, pad, device),
         )
@@ -317,7 +318,7 @@ def _schedule(step: int, total: int) -> float:
     return 1 - (1 - FINAL_RATE) * (step - warm_up) / max(1, total - warm_up)
 
 
-def _save_adapter(model, tokenizer, base: models.Base, folder: Path) -> Path:
+def _save_adapter(model, tokenizer, base: Base, folder: Path) -> Path:
     """A PEFT folder, written beside and moved into place, so that it is whole or absent."""
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)

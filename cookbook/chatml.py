@@ -1,0 +1,95 @@
+"""Lay out a conversation as Qwen2.5's chat template does, and mark what is trained on.
+
+    pieces([{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}])
+    -> [Piece("<|im_start|>system\\n…<|im_end|>\\n<|im_start|>user\\n问<|im_end|>\\n<|im_start|>assistant\\n", False),
+        Piece("答<|im_end|>", True), Piece("\\n", False)]
+
+The only place that knows the template and the loss mask: token counts, the view of a training row, training
+itself, statistics and costs are made from it. Of an assistant's turn the answer and its closing mark are trained
+on; everything else is only read. What SiliconCloud trains on is not documented.
+
+Not covered: tool calls and images.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Message = Mapping[str, str]
+
+START, END = "<|im_start|>", "<|im_end|>"
+SPECIAL_TOKENS = ("<|endoftext|>", START, END)
+
+DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+"""The system message that Qwen2.5-Instruct's template puts in front when the caller gives none."""
+
+TEMPLATE = (
+    "{%- if messages[0]['role'] != 'system' -%}"
+    "{{ '<|im_start|>system\n" + DEFAULT_SYSTEM + "<|im_end|>\n' }}"
+    "{%- endif -%}"
+    "{%- for message in messages -%}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\n' }}{%- endif -%}"
+)
+"""The same template in Jinja2, as a tokenizer carries it."""
+
+TURN_TOKENS = 3
+"""Tokens around a turn's text: `<|im_start|>`, `<|im_end|>` and the newline after it."""
+
+HEAD_TOKENS = 3
+"""Tokens of `<|im_start|>assistant\\n`, which open an answer; a request ends in them."""
+
+TAIL_TOKENS = 1
+"""The newline after an answer's `<|im_end|>`, which is not trained on."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of the laid-out text that is trained on as a whole, or not at all."""
+
+    text: str
+    trained: bool
+
+
+def with_system(messages: Sequence[Message]) -> list[Message]:
+    """Return the messages with the default system message in front, where there is none."""
+    if messages and messages[0]["role"] != "system":
+        return [{"role": "system", "content": DEFAULT_SYSTEM}, *messages]
+    return list(messages)
+
+
+def turn(message: Message) -> str:
+    """Return what the template writes between `<|im_start|>` and `<|im_end|>`."""
+    return f"{message['role']}\n{message['content']}"
+
+
+def render(messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
+    """Return the whole text of a conversation, or of a request with its opened answer."""
+    text = "".join(f"{START}{turn(message)}{END}\n" for message in with_system(messages))
+    return f"{text}{START}assistant\n" if add_generation_prompt else text
+
+
+def pieces(
+    messages: Sequence[Message],
+    render: Callable[[Sequence[Message], bool], str] = render,
+) -> list[Piece]:
+    """Return the conversation up to its last answer, cut where training begins and ends.
+
+    Args:
+        render: the template of another base, called as `render(messages, add_generation_prompt)`. What it
+            writes for the first messages must not change when more follow, as in every ChatML template.
+    """
+    result = []
+    done = ""
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        prompt = render(messages[:i], True)
+        whole = render(messages[: i + 1], False)
+        answer = whole[len(prompt) :]
+        trained = answer.rstrip("\n")
+        result.append(Piece(prompt[len(done) :], trained=False))
+        result.append(Piece(trained, trained=True))
+        result.append(Piece(answer[len(trained) :], trained=False))
+        done = whole
+    return result

@@ -1,0 +1,73 @@
+"""Write to the disk so that a file is there whole or not at all, and recognize a full disk.
+
+Whatever a reader would miss (address, identifiers, adapters, states to resume from) is written beside its
+place, flushed, and then moved there: a power cut leaves the old or the new, never half of one.
+"""
+
+import errno
+import os
+import re
+import shutil
+from pathlib import Path
+
+from cookbook.errors import DiskFull
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+"""Error numbers that mean "no room": disk full, file too big for it, quota used up."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether this error means that there is no room."""
+    if isinstance(error, DiskFull):
+        return True
+    if isinstance(error, OSError) and error.errno in FULL:
+        return True
+    # safetensors reports the number in its text alone.
+    number = re.search(r"os error (\d+)", str(error))
+    return number is not None and int(number[1]) in FULL
+
+
+def write(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Write a file whole, replacing an older one; `private` leaves it readable for its owner alone.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    mode = 0o600 if private else 0o666  # what the umask leaves of it
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)
+    settle(part, path)
+
+
+def settle(part: Path, target: Path) -> None:
+    """Move a finished file or folder into place, its bytes on the disk first.
+
+    Raises:
+        OSError: a file cannot be flushed or moved.
+    """
+    for path in [part, *part.rglob("*")] if part.is_dir() else [part]:
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+    if target.is_dir():
+        shutil.rmtree(target)
+    os.replace(part, target)
+    if os.name != "nt":
+        # The rename itself must reach the disk, too.
+        folder = os.open(target.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
+def used(folder: Path) -> int:
+    """Return the bytes in all files below `folder`; files that vanish meanwhile count nothing."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,12 @@
+"""The switch for code that exists for speed alone.
+
+Such code sits in a `fast/` folder behind a plain path that gives the same results. `COOKBOOK_FAST=0` takes
+the plain path everywhere: to compare the two, or to see whether a fault is in the fast one.
+"""
+
+import os
+
+
+def enabled() -> bool:
+    """Return whether the fast paths are in use."""
+    return os.environ.get("COOKBOOK_FAST", "1") != "0"

@@ -1,0 +1,3 @@
+"""The words for a job's state, as OpenAI's API has them."""
+
+TERMINAL = ("succeeded", "failed", "cancelled")

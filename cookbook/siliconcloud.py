@@ -1,0 +1,176 @@
+"""What is known of SiliconCloud: addresses, key, console form, model identifiers, error codes, prices.
+
+When the platform changes, this file changes. Everything here is documented by the platform or marked as seen by
+others; nothing is guessed. There is no public route for fine-tuning jobs: they are created in the web console.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cookbook.errors import IdentifierError, KeyMissing, ServiceError
+from cookbook.paths import DATA
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from openai import OpenAI
+
+CONSOLE = "https://cloud.siliconflow.cn/fine-tune"
+KEYS_PAGE = "https://cloud.siliconflow.cn/account/ak"
+DEFAULT_ADDRESS = "https://api.siliconflow.cn/v1"
+
+BASES = tuple(f"Qwen/Qwen2.5-{size}-Instruct" for size in ("7B", "14B", "32B", "72B"))
+"""Base models of the platform's fine-tuning guide, as of November 2026; the live list is on the console."""
+
+FORM_LABELS = {
+    "learning_rate": "Learning Rate",
+    "n_epochs": "Number of Epochs",
+    "batch_size": "Batch Size",
+    "max_tokens": "Max Tokens",
+    "lora_rank": "LoRA Rank",
+    "lora_alpha": "LoRA Alpha",
+    "lora_dropout": "LoRA Dropout",
+}
+"""What the console's form calls each hyperparameter, in the form's order."""
+
+
+def is_siliconcloud(client: "OpenAI") -> bool:
+    """Return whether the client's requests go to the platform."""
+    return client.base_url.host.endswith(("siliconflow.cn", "siliconflow.com"))
+
+
+def key() -> str:
+    """Return the API key: `SILICONFLOW_API_KEY`, or the older `SILICONCLOUD_API_KEY`.
+
+    Raises:
+        KeyMissing: there is none, or it cannot be a key. The text never shows any of it.
+    """
+    names = ("SILICONFLOW_API_KEY", "SILICONCLOUD_API_KEY")
+    given = next((os.environ[name] for name in names if os.environ.get(name)), "").strip()
+    if not given:
+        raise KeyMissing(
+            zh=f"没有找到 SiliconCloud 的 API key：在 {KEYS_PAGE} 新建，"
+            "再设环境变量 SILICONFLOW_API_KEY（不要写进 notebook）",
+            en=f"no SiliconCloud API key: create one at {KEYS_PAGE} and set the environment variable "
+            "SILICONFLOW_API_KEY (never write it into a notebook)",
+        )
+    if not re.fullmatch(r"[!-~]+", given):
+        raise KeyMissing(
+            zh="环境变量 SILICONFLOW_API_KEY 里不是 API key（有空格或英文以外的字符）："
+            f"从 {KEYS_PAGE} 重新复制",
+            en="SILICONFLOW_API_KEY is not an API key (it contains spaces or characters beyond ASCII): "
+            f"copy it again from {KEYS_PAGE}",
+        )
+    return given
+
+
+def address() -> str:
+    """Return the API's base URL: `SILICONFLOW_BASE_URL`, or the platform's own.
+
+    Raises:
+        ServiceError: the variable does not hold a URL.
+    """
+    given = os.environ.get("SILICONFLOW_BASE_URL", "").strip() or DEFAULT_ADDRESS
+    if not re.match(r"https?://.", given):
+        raise ServiceError(
+            zh=f"环境变量 SILICONFLOW_BASE_URL = {given!r} 不是地址：应以 https:// 开头，以 /v1 结尾",
+            en=f"SILICONFLOW_BASE_URL = {given!r} is not a URL: it must begin with https:// and end in /v1",
+        )
+    return given
+
+
+@dataclass(frozen=True)
+class Identifier:
+    """The parts of a fine-tuned model's name; `step` is the checkpoint's, None for the finished model."""
+
+    base: str
+    tenant: str
+    task: str
+    suffix: str
+    step: int | None
+
+
+def identifier(text: str) -> Identifier:
+    """Split a name such as ``ft:LoRA/<base>:<tenant>:<task>:<20 letters>[-ckpt_step_<N>]`` into its parts.
+
+    Raises:
+        IdentifierError: the text does not have this form.
+    """
+    name = text.strip()
+    fields = name.split(":", 4)
+    complete = len(fields) == 5 and all(fields)
+    if (
+        not complete
+        or fields[0] != "ft"
+        or not fields[1].startswith("LoRA/")
+        or re.search(r"\s", name)
+    ):
+        raise IdentifierError(
+            zh=f"{text!r} 不像微调模型的标识符：应当是 ft:LoRA/<基础模型>:<租户>:<任务名>:<20 个小写字母>，"
+            "在控制台的模型微调页复制",
+            en=f"{text!r} is not the identifier of a fine-tuned model, which looks like "
+            "ft:LoRA/<base>:<tenant>:<task>:<20 lowercase letters>; copy it from the console's fine-tuning page",
+        )
+    ending = re.fullmatch(r"(?P<suffix>.+?)(?:-ckpt_step_(?P<step>\d+))?", fields[4], flags=re.S)
+    assert ending is not None  # every text that is not empty matches
+    step = ending["step"]
+    base = fields[1].removeprefix("LoRA/")
+    return Identifier(base, fields[2], fields[3], ending["suffix"], int(step) if step else None)
+
+
+def prices() -> "pd.DataFrame":
+    """Return the base models' prices in yuan per million tokens, with date and source (`data/prices.csv`).
+
+    The price of training and of fine-tuned models is shown in the console only.
+    """
+    import pandas as pd
+
+    return pd.read_csv(DATA / "prices.csv", index_col="model")
+
+
+# What SiliconCloud's API reference says it answers, by its own code or else by HTTP status: (zh, en).
+REMEDIES: dict[int, tuple[str, str]] = {
+    20012: (
+        "平台没有这个模型：微调模型的标识符从控制台的模型微调页重新复制，"
+        "基础模型的名字用 client.models.list() 核对",
+        "the platform has no such model: copy a fine-tuned model's identifier again from the console's "
+        "fine-tuning page, check the name of a base with client.models.list()",
+    ),
+    20015: (
+        "有参数不合规则：核对 messages、max_tokens、temperature 等的取值，或先去掉可选的参数再试",
+        "a parameter is not valid: check messages, max_tokens, temperature and so on, or leave the "
+        "optional ones out",
+    ),
+    30001: (
+        "账户余额不足：在控制台充值后再试",
+        "the account's balance is too low: top it up in the console",
+    ),
+    401: (
+        "API key 不对：核对环境变量 SILICONFLOW_API_KEY；key 和地址要属于同一个站点（.cn 或 .com）",
+        "wrong API key: check SILICONFLOW_API_KEY; the key and the address must belong to the same site "
+        "(.cn or .com)",
+    ),
+    403: (
+        "没有权限：多半是没有实名认证，或余额不足，在控制台的账户页查看",
+        "forbidden: most often the account is not verified by real name, or its balance is too low; "
+        "see the console",
+    ),
+    404: (
+        "平台没有这个地址：base_url 应以 /v1 结尾；微调任务没有公开接口，只能在控制台创建",
+        "no such address: base_url must end in /v1; fine-tuning jobs have no public route, they are "
+        "created in the console",
+    ),
+    429: (
+        "请求太密，被限流（失败的请求也计数）：等一分钟，减少同时发出的请求再试",
+        "rate limited (failed requests count too): wait a minute and send fewer requests at once",
+    ),
+    503: (
+        "模型服务过载：过一会儿再试，或换一个模型",
+        "the model is overloaded: try again later, or use another model",
+    ),
+    504: (
+        "平台超时没有答完：改用 stream=True，或减小 max_tokens 再试",
+        "the platform timed out: use stream=True or a smaller max_tokens",
+    ),
+}
