@@ -1,42 +1,61 @@
-"""Tokens and money: what a prompt costs, what a call costs, when a tuning job has paid for itself.
+"""Count tokens and money: what a call costs, and when fine-tuning has paid for itself.
 
-The platform shows the price of training and of fine-tuned models only in its console: those are the reader's to give.
+The platform shows the price of training and of fine-tuned models only in its console, so the reader
+passes those. The base models' prices are in `cookbook.siliconcloud`.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cookbook import tokens
 from cookbook.i18n import tr
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+PER_MILLION = 1e6  # prices are yuan per million tokens
+
 
 def prompt_parts(system: str, user: str) -> dict[str, int]:
-    """Where the tokens of a request come from; `total` is what `usage.prompt_tokens` reports."""
+    """Return where a request's tokens come from; `total` is what `usage.prompt_tokens` reports.
+
+    `template` counts what the chat template adds: role names, special tokens, the opened answer.
+    """
     messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
     total = tokens.count_request(messages)
     parts = {"system": tokens.count(system), "user": tokens.count(user)}
-    return parts | {"template": total - sum(parts.values()), "total": total}
+    template = total - sum(parts.values())
+    return parts | {"template": template, "total": total}
 
 
-def cost(answers, price: Mapping[str, float | None], *, calls: int = 10_000):
-    """Mean tokens of a call, and the cost of `calls` such calls, of each column; a DataFrame.
+def cost(
+    answers: "pd.DataFrame", price: Mapping[str, float | None], *, calls: int = 10_000
+) -> "pd.DataFrame":
+    """Return the mean tokens of a call and the cost of `calls` such calls in yuan, by column.
 
     Args:
-        price: yuan per million tokens for each column, input and output alike; None where it is not known.
+        answers: what `ask` returned.
+        price: yuan per million tokens of each column, input and output alike; None or missing where
+            unknown.
     """
     table = answers.groupby("column", sort=False)[["prompt_tokens", "completion_tokens"]].mean()
-    table["tokens"] = table.sum(axis=1)
-    table["price"] = [
-        math.nan if (p := price.get(name)) is None else float(p) for name in table.index
-    ]
-    table[f"cost_of_{calls}_calls"] = table.tokens * table.price * calls / 1e6
+    # One sum, since the platform charges the same for input and output of these models.
+    table["tokens"] = table["prompt_tokens"] + table["completion_tokens"]
+    # NaN, not 0: an unknown price must not look like a free model.
+    prices = [price.get(str(name)) for name in table.index]
+    table["price"] = [math.nan if known is None else float(known) for known in prices]
+    table[f"cost_of_{calls}_calls"] = table["tokens"] * table["price"] * calls / PER_MILLION
     return table
 
 
 @dataclass(frozen=True)
 class BreakEven:
-    """When tuning has paid for itself. Tokens are those of one call; prices are yuan per million tokens."""
+    """When fine-tuning has paid for itself.
+
+    Tokens are those of one call, prices are yuan per million tokens, `training_cost` is yuan.
+    """
 
     tokens_before: float
     tokens_after: float
@@ -45,63 +64,72 @@ class BreakEven:
     training_cost: float | None
 
     @property
-    def bearable(self) -> float:
-        """How many times dearer a token may become before a call does."""
+    def break_even_ratio(self) -> float:
+        """How many times the price of a token may rise before a call costs more."""
         return self.tokens_before / self.tokens_after
 
     @property
     def saved(self) -> float | None:
-        """Yuan saved by each call; below 0 it costs more. None while the price is unknown."""
+        """Yuan saved by each call; below 0 a call costs more. None while the price is unknown."""
         if self.price_after is None:
             return None
-        return (self.tokens_before * self.price_before - self.tokens_after * self.price_after) / 1e6
+        cost_before = self.tokens_before * self.price_before
+        cost_after = self.tokens_after * self.price_after
+        return (cost_before - cost_after) / PER_MILLION
 
     @property
     def calls(self) -> int | None:
-        """Calls until the training is paid for; None if it never is, or a figure is missing."""
+        """Calls until the training is paid for; None if never, or where a figure is missing."""
+        # Paid for once the sum saved reaches the cost of the training.
         if self.saved is None or self.training_cost is None or self.saved <= 0:
             return None
         return math.ceil(self.training_cost / self.saved)
 
     def __str__(self) -> str:
+        before, after = self.tokens_before, self.tokens_after
+        outcome = self._outcome()
         return tr(
-            f"每次调用从 {self.tokens_before:.0f} 个 token 变成 {self.tokens_after:.0f} 个；{self._outcome()}。",
-            f"{self.tokens_before:.0f} tokens a call become {self.tokens_after:.0f}; {self._outcome()}.",
+            f"每次调用从 {before:.0f} 个 token 变成 {after:.0f} 个；{outcome}。",
+            f"A call takes {after:.0f} tokens instead of {before:.0f}; {outcome}.",
         )
 
+    __repr__ = __str__
+
     def _outcome(self) -> str:
+        # Asked first: no ratio of prices means anything where one of them is 0.
         if self.price_before == 0:
             return tr(
                 "微调前是免费的，微调后不可能更便宜",
-                "the base is free, so tuning cannot be cheaper",
+                "the base is free, so fine-tuning cannot be cheaper",
             )
         if self.saved is None:
+            ratio = self.break_even_ratio
             return tr(
-                f"微调后的单价不到微调前的 {self.bearable:.1f} 倍，每次调用就更便宜。单价还没有填，算不出何时回本",
-                f"a call is cheaper while a tuned token costs less than {self.bearable:.1f} times as much. The price is not "
-                "given, so neither is the break-even",
+                f"微调后的单价不到微调前的 {ratio:.1f} 倍，每次调用就更便宜。"
+                "单价还没有填，算不出何时回本",
+                f"a call is cheaper while a token costs less than {ratio:.1f} times as much as "
+                "before. The price is not given, so the break-even point is unknown",
             )
         if self.saved <= 0:
             return tr(
                 "按这个单价，每次调用并不更便宜，永远不回本",
-                "at this price no call is cheaper: it never pays",
+                "at this price a call is not cheaper: it never pays",
             )
+        # Still true without the cost of the training, which only the console shows.
         if self.calls is None:
-            times = 1 / self.saved
+            calls = 1 / self.saved
             return tr(
-                f"每 1 元训练费，调用 {times:,.0f} 次回本",
-                f"{times:,.0f} calls for each yuan of training",
+                f"每 1 元训练费，调用 {calls:,.0f} 次回本",
+                f"each yuan of training is paid for after {calls:,.0f} calls",
             )
         return tr(
             f"训练费 {self.training_cost:g} 元，调用 {self.calls:,} 次回本",
             f"training is paid for after {self.calls:,} calls",
         )
 
-    __repr__ = __str__
-
 
 def break_even(
-    answers,
+    answers: "pd.DataFrame",
     before: str,
     after: str,
     *,
@@ -109,8 +137,20 @@ def break_even(
     price_after: float | None,
     training_cost: float | None = None,
 ) -> BreakEven:
-    """When replacing column `before` by column `after` has paid for itself."""
-    used = (answers.prompt_tokens + answers.completion_tokens).groupby(answers["column"]).mean()
+    """Return when replacing column `before` by column `after` has paid for itself.
+
+    Args:
+        answers: what `ask` returned.
+        price_before: yuan per million tokens of column `before`, input and output alike.
+        price_after: the same of column `after`; None where it is not known.
+        training_cost: yuan; None where it is not known.
+    """
+    total = answers["prompt_tokens"] + answers["completion_tokens"]
+    per_call = total.groupby(answers["column"]).mean()
     return BreakEven(
-        float(used[before]), float(used[after]), price_before, price_after, training_cost
+        tokens_before=float(per_call[before]),
+        tokens_after=float(per_call[after]),
+        price_before=price_before,
+        price_after=price_after,
+        training_cost=training_cost,
     )

@@ -1,28 +1,41 @@
-"""Which of two answers is better, judged without knowing which is which: by the reader's clicks, and by a model.
+"""Judge which of two answers is better, blind: by the reader's clicks, and by a model.
 
-Where a rule can decide, count (see `zhishuo.rules`); wit is for readers. A model as judge favours the first place and
-the longer answer (Zheng et al. 2023), so it sees each pair twice, the places swapped; where it then changes its mind,
-that is a tie.
+Where a rule can decide, count (see `zhishuo.rules`); wit is for readers. A model as judge favours
+the first place and the longer answer (Zheng et al. 2023, "Judging LLM-as-a-Judge"). So it sees each
+pair twice with the places swapped; where it then changes its mind, the pair is a tie. Its taste is
+not checked here: compare it with yours, by `agreement`.
 """
 
-import html
 import json
 import random
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from cookbook.compare.ask import ask
+from cookbook.compare.ask import answered, ask
 from cookbook.compare.stats import Share, mcnemar
 from cookbook.errors import ArgumentError
+from cookbook.html import template, widget_bundle
 from cookbook.i18n import tr
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from openai import OpenAI
+
 TIE = "tie"
+Pair = tuple[str, str, str]  # input, text of a, text of b
+
+HEAD = "<b>{{ head }}</b>"
+ANSWER = '<div lang="zh" style="line-height:1.6;white-space:pre-wrap">{{ text }}</div>'
+STILL = "<p>{{ head | safe }}</p>{{ left | safe }}<hr>{{ right | safe }}"
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Judgements counted: how often `a` and `b` were found better, ties, and verdicts that could not be read."""
+    """How often `a` and `b` were better, the ties, and the verdicts that could not be read."""
 
     a: str
     b: str
@@ -33,188 +46,256 @@ class Tally:
 
     @property
     def share(self) -> Share:
-        """Of the decided pairs, how many `b` won."""
+        """How many of the decided pairs `b` won."""
         return Share(self.wins_b, self.wins_a + self.wins_b)
 
     @property
     def p(self) -> float:
-        """Sign test, two-sided."""
-        return mcnemar(self.wins_a, self.wins_b)
+        """The two-sided p of the sign test, which is McNemar's on the decided pairs."""
+        return mcnemar(self.wins_b, self.wins_a)
 
     def __str__(self) -> str:
-        if not self.wins_a + self.wins_b + self.ties + self.unread:
+        decided = self.share.n
+        if decided + self.ties + self.unread == 0:
             return tr("还没有评过", "nothing judged yet")
         text = tr(
             f"“{self.b}”胜 {self.wins_b}，“{self.a}”胜 {self.wins_a}，平 {self.ties}",
             f"{self.b} won {self.wins_b}, {self.a} won {self.wins_a}, ties {self.ties}",
         )
         if self.unread:
-            text += tr(f"，读不出 {self.unread}", f", not readable {self.unread}")
-        if self.share.n:
+            text += tr(f"，读不出 {self.unread}", f", unreadable {self.unread}")
+        if decided:
             text += tr(
                 f"；分出胜负的里，“{self.b}”占 {self.share}，p = {self.p:.3f}",
-                f"; of those decided {self.b} has {self.share}, p = {self.p:.3f}",
+                f"; of those decided, {self.b} won {self.share}, p = {self.p:.3f}",
             )
         return text
 
     __repr__ = __str__
 
 
-def tally(winners: Sequence[str | None], a: str, b: str) -> Tally:
-    """Count a list of winners (a column's name, "tie", or anything else where a verdict could not be read)."""
-    winners = list(winners)
-    counts = [winners.count(name) for name in (a, b, TIE)]
-    return Tally(a, b, *counts, unread=len(winners) - sum(counts))
+def tally(winners: Iterable[str | None], a: str, b: str) -> Tally:
+    """Count winners: a column's name, "tie", or anything else where a verdict could not be read."""
+    given = list(winners)
+    counts = Counter(given)
+    read = counts[a] + counts[b] + counts[TIE]
+    return Tally(
+        a=a,
+        b=b,
+        wins_a=counts[a],
+        wins_b=counts[b],
+        ties=counts[TIE],
+        unread=len(given) - read,
+    )
 
 
 class Blind:
-    """A page that shows a word and two answers in random order; the better one is clicked. Show it again, in any cell,
-    and it goes on where it was. `choose` does what a click does."""
+    """A page that shows a word and two answers in random order; the reader clicks the better one.
 
-    def __init__(self, pairs: list[tuple[str, str, str]], a: str, b: str, seed: int):
-        self.pairs, self.a, self.b = pairs, a, b
+    Shown again, in any cell, it continues where it was. `choose` does what a click does. `winners`
+    maps each judged input to a column's name or "tie".
+    """
+
+    def __init__(self, pairs: list[Pair], a: str, b: str, seed: int):
+        # Seeded, so that a page that is run again shows the same pairs in the same places.
         rng = random.Random(seed)
+        self.a = a
+        self.b = b
+        self.pairs = pairs
         rng.shuffle(self.pairs)
         self._swapped = [rng.random() < 0.5 for _ in pairs]
-        self.winners: dict[str, str] = {}  # input: a, b or TIE
-        self._page = None
+        self.winners: dict[str, str] = {}
+        self._page: Any = None  # the widget, built when it is first shown
 
     @property
     def tally(self) -> Tally:
+        """The judgements so far."""
         return tally(self.winners.values(), self.a, self.b)
 
     @property
     def current(self) -> int:
-        """The number of the pair that is shown; the number of all pairs at the end."""
+        """The index of the pair that is shown; the number of pairs once all are judged."""
         return len(self.winners)
 
-    def shown(self) -> tuple[str, str, str]:
-        """The word, what stands on the left, what stands on the right."""
-        text, a, b = self.pairs[self.current]
-        return (text, b, a) if self._swapped[self.current] else (text, a, b)
+    def shown(self) -> Pair:
+        """Return the word, the left answer and the right answer."""
+        word, a, b = self.pairs[self.current]
+        if self._swapped[self.current]:
+            return word, b, a
+        return word, a, b
 
     def choose(self, place: str) -> None:
         """Judge the pair that is shown: "left", "right" or "tie"."""
         if self.current < len(self.pairs):
+            # The reader chooses a place; which column was there is known only here.
             names = {"left": self.a, "right": self.b, TIE: TIE}
             if self._swapped[self.current]:
                 names |= {"left": self.b, "right": self.a}
-            self.winners[self.pairs[self.current][0]] = names[place]
+            word = self.pairs[self.current][0]
+            self.winners[word] = names[place]
         self._draw()
 
     def undo(self) -> None:
         """Take the last judgement back."""
+        # Pairs are judged in order, so the last one added is the last one judged.
         if self.winners:
             self.winners.popitem()
         self._draw()
 
     def __repr__(self) -> str:
-        return tr(
-            f"已评 {self.current}/{len(self.pairs)}", f"{self.current}/{len(self.pairs)} judged"
-        )
+        count = f"{self.current}/{len(self.pairs)}"
+        return tr(f"已评 {count}", f"{count} judged")
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         if self._page is None:
             self._build()
-        # Where no widget can live (a stored notebook, a web page), the first pair is shown as it stands.
-        still = f"<p>{self._word.value}</p>{self._left.value}<hr>{self._right.value}"
-        return self._page._repr_mimebundle_() | {"text/plain": repr(self), "text/html": still}
+        # Where widgets do not work (a stored notebook, a web page), the current pair is shown.
+        still = template(STILL).render(
+            head=self._word.value, left=self._left.value, right=self._right.value
+        )
+        return widget_bundle(self._page, options, text=repr(self), html=still)
 
     def _build(self) -> None:
-        import ipywidgets as w
+        import ipywidgets as widgets
 
-        half = w.Layout(width="48%", padding="0 1em 0 0")
-        self._word, self._left, self._right = w.HTML(), w.HTML(layout=half), w.HTML(layout=half)
-        names = {
+        # Built when first shown: `choose` and `winners` need no widget.
+        half = widgets.Layout(width="48%", padding="0 1em 0 0")
+        self._word = widgets.HTML()
+        self._left = widgets.HTML(layout=half)
+        self._right = widgets.HTML(layout=half)
+        labels = {
             "left": tr("左边好", "left"),
             TIE: tr("不分上下", "tie"),
             "right": tr("右边好", "right"),
         }
-        self._buttons = [w.Button(description=text) for text in names.values()]
-        for place, button in zip(names, self._buttons, strict=True):
-            button.on_click(lambda _, place=place: self.choose(place))
-        undo = w.Button(description=tr("退回一个", "back"))
+        self._buttons = []
+        for place, label in labels.items():
+            button = widgets.Button(description=label)
+            button.on_click(partial(self._clicked, place))
+            self._buttons.append(button)
+        undo = widgets.Button(description=tr("退回一个", "back"))
         undo.on_click(lambda _: self.undo())
-        self._page = w.VBox(
-            [self._word, w.HBox([self._left, self._right]), w.HBox([*self._buttons, undo])]
-        )
+        answers = widgets.HBox([self._left, self._right])
+        buttons = widgets.HBox([*self._buttons, undo])
+        self._page = widgets.VBox([self._word, answers, buttons])
         self._draw()
+
+    def _clicked(self, place: str, button: Any) -> None:
+        self.choose(place)
 
     def _draw(self) -> None:
         if self._page is None:
             return
         over = self.current == len(self.pairs)
-        text, left, right = ("", "", "") if over else self.shown()
-        # Which column leads is told only at the end, so that it sways nobody.
-        head = str(self.tally) if over else f"{self.current + 1}/{len(self.pairs)} · 【{text}】"
-        self._word.value = f"<b>{html.escape(head)}</b>"
-        for box, answer in ((self._left, left), (self._right, right)):
-            box.value = f'<div lang="zh" style="line-height:1.6;white-space:pre-wrap">{html.escape(answer)}</div>'
+        if over:
+            # Only now, so that nobody is swayed by the column that leads.
+            head, left, right = str(self.tally), "", ""
+        else:
+            word, left, right = self.shown()
+            number = self.current + 1
+            head = f"{number}/{len(self.pairs)} · 【{word}】"
+        self._word.value = template(HEAD).render(head=head)
+        self._left.value = template(ANSWER).render(text=left)
+        self._right.value = template(ANSWER).render(text=right)
         for button in self._buttons:
             button.disabled = over
 
 
-def blind(answers, a: str, b: str, *, text: str = "answer", seed: int = 42) -> Blind:
-    """A page to judge columns `a` and `b` blind.
+def blind(
+    answers: "pd.DataFrame", a: str, b: str, *, text: str = "answer", seed: int = 42
+) -> Blind:
+    """Return a page on which to judge columns `a` and `b` blind.
 
     Args:
-        text: the column of the DataFrame to show; a form that gives the column away (JSON) should be taken off first.
+        answers: what `ask` returned. Requests that failed are left out.
+        text: the column of the DataFrame to show. Where the format of the answers gives their
+            column away (JSON), use a column without it.
+        seed: of the order of the pairs and the places.
+
+    Raises:
+        ArgumentError: the two have no input in common.
     """
     return Blind(_pairs(answers, a, b, text), a, b, seed)
 
 
-def _pairs(answers, a: str, b: str, text: str) -> list[tuple[str, str, str]]:
-    """(input, text of a, text of b) of every input that both answered."""
-    kept = answers[answers["error"].isna()] if "error" in answers else answers
-    sides = [
-        dict(zip(part["input"], part[text], strict=True))
-        for part in (kept[kept["column"] == c] for c in (a, b))
-    ]
-    if not sides[0].keys() & sides[1].keys():
+def _pairs(answers: "pd.DataFrame", a: str, b: str, text: str) -> list[Pair]:
+    """Return every input that both columns answered, with the two texts."""
+    of_a = _texts(answers, a, text)
+    of_b = _texts(answers, b, text)
+    pairs = [(word, of_a[word], of_b[word]) for word in of_a if word in of_b]
+    if not pairs:
         raise ArgumentError(
-            zh=f"“{a}”与“{b}”没有共同的词可评", en=f"{a} and {b} have no input in common to judge"
+            zh=f"“{a}”与“{b}”没有共同的词可评",
+            en=f"{a} and {b} have no input in common to judge",
         )
-    return [(word, x, sides[1][word]) for word, x in sides[0].items() if word in sides[1]]
+    return pairs
 
 
-JUDGE_PROMPT = """你是严格的中文编辑。给你一个词和两句话，判断哪一句更好。
+def _texts(answers: "pd.DataFrame", column: str, text: str) -> dict[str, str]:
+    rows = answered(answers)
+    rows = rows[rows["column"] == column]
+    return dict(zip(rows["input"], rows[text], strict=True))
+
+
+JUDGE_PROMPT = """\
+你是严格的中文编辑。给你一个词和两句话，判断哪一句更好。
 {criteria}
-不要因为先后次序或长短偏向哪一句；难分高下就判平。只输出 JSON：{{"winner": "甲"}}、{{"winner": "乙"}} 或 {{"winner": "平"}}。"""
+不要因为先后次序或长短偏向哪一句；难分高下就判平。\
+只输出 JSON：{{"winner": "甲"}}、{{"winner": "乙"}} 或 {{"winner": "平"}}。"""
 
 
 def judge(
-    client, model: str, answers, a: str, b: str, *, criteria: str, text: str = "answer", **settings
-):
+    client: "OpenAI",
+    model: str,
+    answers: "pd.DataFrame",
+    a: str,
+    b: str,
+    *,
+    criteria: str,
+    text: str = "answer",
+    **settings: Any,
+) -> "pd.DataFrame":
     """Let a model judge columns `a` and `b`, each pair twice with the places swapped.
 
     Args:
+        model: the judge, best not one of the judged.
         criteria: what makes an answer good, in a sentence or two.
-        settings: what `ask` takes (concurrency, retries …).
+        text: the column of the DataFrame to judge, see `blind`.
+        settings: passed on to `ask` (concurrency, retries …).
 
     Returns:
-        DataFrame with input, winner (a, b or "tie"; missing where a verdict cannot be read), first and second (the verdicts
-        with `a` in the first and in the second place), consistent, error.
+        DataFrame with input, winner (a, b or "tie"; missing where a verdict cannot be read), first
+        and second (the verdicts with `a` in the first and in the second place), consistent, error.
+
+    Raises:
+        ArgumentError: the two have no input in common, or `model` is no name.
     """
     import pandas as pd
 
     pairs = _pairs(answers, a, b, text)
-    questions = [_question(word, *sides) for word, x, y in pairs for sides in ((x, y), (y, x))]
+    questions = []
+    for word, of_a, of_b in pairs:
+        questions.append(_question(word, of_a, of_b))
+        questions.append(_question(word, of_b, of_a))
+    # Asked as one more column, so retries, interrupts and errors are those of `ask`.
     column = {"judge": (model, JUDGE_PROMPT.format(criteria=criteria))}
-    said = ask(client, column, questions, **settings)
+    replies = ask(client, column, questions, **settings).to_dict("records")
+
     rows = []
-    for i, (word, _, _) in enumerate(pairs):
-        one, two = said.iloc[2 * i], said.iloc[2 * i + 1]
-        first = _verdict(one.answer, {"甲": a, "乙": b, "平": TIE})
-        second = _verdict(two.answer, {"甲": b, "乙": a, "平": TIE})
-        winner = None if first is None or second is None else first if first == second else TIE
-        error = next((e for e in (one.error, two.error) if isinstance(e, str)), None)
-        verdict = {
-            "winner": winner,
+    # The replies come in the order of the questions, so two belong to each pair.
+    a_first, b_first = replies[::2], replies[1::2]
+    for (word, _, _), one, two in zip(pairs, a_first, b_first, strict=True):
+        first = _verdict(one["answer"], {"甲": a, "乙": b, "平": TIE})
+        second = _verdict(two["answer"], {"甲": b, "乙": a, "平": TIE})
+        row = {
+            "input": word,
+            "winner": _winner(first, second),
             "first": first,
             "second": second,
             "consistent": first == second,
+            "error": _first_text(one["error"], two["error"]),
         }
-        rows.append({"input": word} | verdict | {"error": error})
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -222,26 +303,44 @@ def _question(word: str, first: str, second: str) -> str:
     return f"词：{word}\n甲：{first}\n乙：{second}"
 
 
-def _verdict(answer: str, names: dict[str, str]) -> str | None:
-    """The winner that the model named, also where it wrote more than was asked for."""
-    for found in re.findall(r"\{[^{}]*\}", answer):
+def _verdict(answer: str, names: Mapping[str, str]) -> str | None:
+    """Return the winner that the model named, also where it wrote more than it was asked for."""
+    # Models wrap the JSON in code fences or add a sentence, whatever the prompt says.
+    for candidate in re.findall(r"\{[^{}]*\}", answer):
         try:
-            return names.get(str(json.loads(found).get("winner")))
+            verdict = json.loads(candidate)
         except ValueError:
             continue
+        return names.get(str(verdict.get("winner")))
     return None
 
 
-def agreement(winners: dict[str, str], verdicts) -> Share:
-    """Of the pairs that both judged, how often the model's winner is the reader's.
+def _winner(first: str | None, second: str | None) -> str | None:
+    # One order alone would count the preference for a place as a preference for an answer.
+    if first is None or second is None:
+        return None
+    return first if first == second else TIE
+
+
+def _first_text(*values: object) -> str | None:
+    """Return the first value that is a string."""
+    # What is missing in a DataFrame may be None or NaN.
+    for value in values:
+        if isinstance(value, str):
+            return value
+    return None
+
+
+def agreement(winners: Mapping[str, str], verdicts: "pd.DataFrame") -> Share:
+    """Return how often the model's winner is the reader's, of the pairs that both judged.
 
     Args:
         winners: `Blind.winners`.
         verdicts: what `judge` returned.
     """
-    both = [
-        (winners[r.input], r.winner)
-        for r in verdicts.itertuples()
-        if r.input in winners and isinstance(r.winner, str)
-    ]
-    return Share(sum(mine == its for mine, its in both), len(both))
+    both = same = 0
+    for word, winner in zip(verdicts["input"], verdicts["winner"], strict=True):
+        if word in winners and isinstance(winner, str):
+            both += 1
+            same += winners[word] == winner
+    return Share(same, both)

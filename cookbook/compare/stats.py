@@ -1,86 +1,122 @@
-"""What a figure is worth: shares with their interval, similarity of texts, and paired tests between two columns.
+"""Say what a figure is worth: shares with their interval, similarity of texts, paired tests.
 
-Nothing here knows what the texts are about; `zhishuo` does.
+The interval, the exact test and the bootstrap are SciPy's. Importing this module does not load it:
+the first figure that needs it does, which takes about half a second. Nothing here knows what the
+texts are about; `zhishuo` does.
 """
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
 
-RESAMPLES = 2000
+if TYPE_CHECKING:
+    import pandas as pd
+
+RESAMPLES = 2000  # of the bootstrap: enough for two digits of an interval, and for p < 0.001
+CERTAIN = 0.05  # the p below which a difference is called certain
 
 
 @dataclass(frozen=True, order=True)
 class Share:
-    """`hits` of `n`, with the 95 % interval of Wilson (1927), which holds for few cases and near 0 and 1 too."""
+    """`hits` of `n` cases, shown with a 95 % interval."""
 
     hits: int
     n: int
 
     @property
     def value(self) -> float:
+        """The share itself, from 0 to 1; NaN where there is no case."""
         return self.hits / self.n if self.n else math.nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        if not self.n:
+        """The 95 % score interval of Wilson (1927): valid for few cases and near 0 and 1 too."""
+        # Nothing was seen, so nothing is excluded.
+        if self.n == 0:
             return 0.0, 1.0
-        p, n, z = self.value, self.n, 1.96
-        middle, half = p + z * z / 2 / n, z * math.sqrt(p * (1 - p) / n + z * z / 4 / n / n)
-        return max(0.0, (middle - half) / (1 + z * z / n)), min(
-            1.0, (middle + half) / (1 + z * z / n)
-        )
+        from scipy.stats import binomtest
+
+        interval = binomtest(self.hits, self.n).proportion_ci(method="wilson")
+        return float(interval.low), float(interval.high)
 
     def __str__(self) -> str:
+        if self.n == 0:
+            return "–"
         low, high = self.interval
-        return f"{self.value:.0%} ({low:.0%}–{high:.0%})" if self.n else "–"
+        return f"{self.value:.0%} ({low:.0%}–{high:.0%})"
 
     __repr__ = __str__
 
 
-def share(flags: Iterable) -> Share:
-    """How many of `flags` are true."""
-    flags = [bool(flag) for flag in flags]
-    return Share(sum(flags), len(flags))
+def share(flags: Iterable[object]) -> Share:
+    """Return how many of `flags` are true."""
+    values = [bool(flag) for flag in flags]
+    return Share(sum(values), len(values))
 
 
 def similarity(texts: Sequence[str], references: Sequence[str]) -> list[float]:
-    """How alike the wording of each text is to that of all `references` together: the cosine of counts of two characters
-    in a row, marks included. A text that stands among the references itself is compared with the others."""
-    pairs = [Counter(text[i : i + 2] for i in range(len(text) - 1)) for text in references]
-    total, own = sum(pairs, Counter()), dict(zip(references, pairs, strict=True))
-    return [
-        _cosine(
-            c := Counter(t[i : i + 2] for i in range(len(t) - 1)), total - c if t in own else total
-        )
-        for t in texts
-    ]
+    """Return how similar each text's wording is to that of all `references`, from 0 to 1.
+
+    It is the cosine of the counts of two characters in a row, punctuation included. A text that is
+    itself one of the references is compared with the others only.
+    """
+    together: Counter[str] = Counter()
+    for reference in references:
+        together.update(_character_pairs(reference))
+    known = set(references)
+    result = []
+    for text in texts:
+        # Otherwise every reference would be found similar to itself.
+        pairs = _character_pairs(text)
+        others = together - pairs if text in known else together
+        result.append(_cosine(pairs, others))
+    return result
 
 
-def _cosine(a: Counter, b: Counter) -> float:
-    sizes = math.sqrt(sum(n * n for n in a.values()) * sum(n * n for n in b.values()))
-    return sum(n * b[pair] for pair, n in a.items()) / sizes if sizes else 0.0
+def _character_pairs(text: str) -> Counter[str]:
+    return Counter(map("".join, pairwise(text)))
+
+
+def _cosine(a: Counter[str], b: Counter[str]) -> float:
+    product = 0
+    for pair, n in a.items():
+        product += n * b[pair]
+    # Whole numbers up to the root, so that equal texts are similar by exactly 1.
+    squares_a = sum(n * n for n in a.values())
+    squares_b = sum(n * n for n in b.values())
+    # A text of fewer than two characters has no pair and is similar to nothing.
+    if squares_a == 0 or squares_b == 0:
+        return 0.0
+    return product / math.sqrt(squares_a * squares_b)
 
 
 def longest_shared_run(text: str, sources: Sequence[str]) -> int:
-    """Characters of the longest piece of `text` that stands in one of `sources`."""
-    longest, joined = 0, "\0".join(sources)
+    """Return the characters of the longest piece of `text` that is also in one of `sources`."""
+    # No text contains \0, so no piece reaches across two sources.
+    joined = "\0".join(sources)
+    longest = 0
     for start in range(len(text)):
-        while start + longest < len(text) and text[start : start + longest + 1] in joined:
+        # Only a piece longer than the longest so far matters.
+        end = start + longest + 1
+        while end <= len(text) and text[start:end] in joined:
             longest += 1
+            end += 1
     return longest
 
 
 @dataclass(frozen=True)
 class Paired:
-    """The difference of two columns over the same inputs, b minus a.
+    """The difference of two columns over the same inputs, `b` minus `a`.
 
-    `kind` tells how `p` was found: "mcnemar" (exact, for yes and no) or "bootstrap" (of the mean difference; `low` and
-    `high` are its 95 % interval). `gained` and `lost` count the inputs where b is higher, and where a is.
+    `kind` names the test that gave `p`: "mcnemar" (exact, for yes and no) or "bootstrap" (of the
+    mean difference; `low` and `high` are its 95 % interval, NaN for McNemar). `gained` and `lost`
+    count the inputs for which `b` is higher, and lower.
     """
 
     measure: str
@@ -97,83 +133,161 @@ class Paired:
 
     @property
     def certain(self) -> bool:
-        """Whether chance alone would hardly do this (p < 0.05)."""
-        return self.p < 0.05
+        """Whether chance alone is an unlikely explanation (p < 0.05)."""
+        return self.p < CERTAIN
 
     @property
     def direction(self) -> int:
-        """1 where b is higher, -1 where it is lower, 0 where the difference is not certain."""
-        return (
-            (self.means[1] > self.means[0]) - (self.means[1] < self.means[0]) if self.certain else 0
-        )
+        """1 where `b` is higher, -1 where it is lower, 0 where the difference is not certain."""
+        a, b = self.means
+        if not self.certain or a == b:
+            return 0
+        return 1 if b > a else -1
 
     def __str__(self) -> str:
-        (a, b), p = self.means, "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
-        if self.certain:
-            verdict = tr(f"差别可信（{p}）", f"hardly chance ({p})")
-        else:
-            verdict = tr(f"看不出差别（{p}）", f"no certain difference ({p})")
         if self.kind == "mcnemar":
-            return tr(
-                f"{self.measure}：“{self.a}”{a:.0%}，“{self.b}”{b:.0%}。{self.n} 个词里，只有后者做到的 {self.gained} 个，"
-                f"只有前者做到的 {self.lost} 个；{verdict}。",
-                f"{self.measure}: {self.a} {a:.0%}, {self.b} {b:.0%}; of {self.n} words {self.gained} only by the latter, "
-                f"{self.lost} only by the former: {verdict}.",
-            )
-        return tr(
-            f"{self.measure}：“{self.a}”平均 {a:.2f}，“{self.b}”平均 {b:.2f}。逐词相减平均 {b - a:+.2f}，"
-            f"95% 区间 {self.low:+.2f} 到 {self.high:+.2f}；{verdict}。",
-            f"{self.measure}: {self.a} {a:.2f} on average, {self.b} {b:.2f}; difference by word {b - a:+.2f} "
-            f"({self.low:+.2f} to {self.high:+.2f}): {verdict}.",
-        )
+            return self._flags_sentence()
+        return self._numbers_sentence()
 
     __repr__ = __str__
 
+    def _flags_sentence(self) -> str:
+        a, b = self.means
+        zh = (
+            f"{self.measure}：“{self.a}”{a:.0%}，"
+            f"“{self.b}”{b:.0%}。"
+            f"{self.n} 个词里，只有后者做到的 {self.gained} 个，"
+            f"只有前者做到的 {self.lost} 个；"
+        )
+        en = (
+            f"{self.measure}: {self.a} {a:.0%}, "
+            f"{self.b} {b:.0%}; "
+            f"of {self.n} words, {self.gained} only in the latter, "
+            f"{self.lost} only in the former: "
+        )
+        return tr(zh, en) + self._verdict()
 
-def paired(frame, measure: str, a: str, b: str) -> Paired:
-    """Whether columns `a` and `b` differ in `measure` over the inputs that both have.
+    def _numbers_sentence(self) -> str:
+        a, b = self.means
+        zh = (
+            f"{self.measure}：“{self.a}”平均 {a:.2f}，"
+            f"“{self.b}”平均 {b:.2f}。"
+            f"逐词相减平均 {b - a:+.2f}，"
+            f"95% 区间 {self.low:+.2f} 到 {self.high:+.2f}；"
+        )
+        en = (
+            f"{self.measure}: mean of {self.a} {a:.2f}, "
+            f"of {self.b} {b:.2f}; "
+            f"mean difference by word {b - a:+.2f} "
+            f"({self.low:+.2f} to {self.high:+.2f}): "
+        )
+        return tr(zh, en) + self._verdict()
 
-    Yes and no: McNemar's exact test. Numbers: percentile bootstrap of the mean difference, 2,000 resamples, seeded.
+    def _verdict(self) -> str:
+        p = "p < 0.001" if self.p < 0.001 else f"p = {self.p:.3f}"
+        if self.certain:
+            return tr(f"差别可信（{p}）。", f"unlikely to be chance ({p}).")
+        return tr(f"看不出差别（{p}）。", f"no certain difference ({p}).")
+
+
+def paired(frame: "pd.DataFrame", measure: str, a: str, b: str) -> Paired:
+    """Return whether columns `a` and `b` differ in `measure` over the inputs that both have.
+
+    Yes and no: McNemar's exact test. Numbers: `mean_difference`.
+
+    Args:
+        frame: one answer a row, with `column`, `input` and the measure.
+        measure: a column of `frame`, of flags or of numbers. Rows without a value are left out.
 
     Raises:
-        ValueError: the two have no input in common.
+        ArgumentError: the two have no input in common.
     """
     import pandas as pd
 
-    known = frame.assign(**{measure: pd.to_numeric(frame[measure])})
-    # Where a word was asked several times, its mean counts once.
-    sides = [
-        known[known["column"] == name].groupby("input", sort=False)[measure].mean()
-        for name in (a, b)
-    ]
-    both = pd.concat(sides, axis=1, keys=["a", "b"], join="inner").dropna()
+    # Paired, because words differ more from each other than models do on the same word.
+    sides = {"a": _mean_by_input(frame, measure, a), "b": _mean_by_input(frame, measure, b)}
+    both = pd.concat(sides, axis=1, join="inner").dropna()
     if both.empty:
         raise ArgumentError(
             zh=f"“{a}”与“{b}”没有共同的词可比 {measure}",
-            en=f"{a} and {b} have no input in common to compare {measure} on",
+            en=f"{a} and {b} have no input in common on which to compare {measure}",
         )
-    difference = both.b - both.a
-    gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
-    if set(both.to_numpy().ravel()) <= {0, 1}:
-        p, (low, high), kind = mcnemar(gained, lost), (math.nan, math.nan), "mcnemar"
+    difference = both["b"] - both["a"]
+    gained = int((difference > 0).sum())
+    lost = int((difference < 0).sum())
+    # Flags whose words were asked several times are shares, so they are compared as numbers.
+    if both.isin([0, 1]).all(axis=None):
+        kind = "mcnemar"
+        p = mcnemar(gained, lost)
+        low = high = math.nan
     else:
-        (p, low, high), kind = _bootstrap(difference.to_numpy()), "bootstrap"
-    means = (float(both.a.mean()), float(both.b.mean()))
-    return Paired(measure, a, b, len(both), means, gained, lost, p, kind, low, high)
+        kind = "bootstrap"
+        p, low, high = mean_difference(difference.to_list())
+    return Paired(
+        measure=measure,
+        a=a,
+        b=b,
+        n=len(both),
+        means=(float(both["a"].mean()), float(both["b"].mean())),
+        gained=gained,
+        lost=lost,
+        p=p,
+        kind=kind,
+        low=low,
+        high=high,
+    )
+
+
+def _mean_by_input(frame: "pd.DataFrame", measure: str, column: str) -> "pd.Series":
+    """Return one value for each input of a column."""
+    import pandas as pd
+
+    # Several answers to one word are not independent cases, so their mean counts once.
+    rows = frame[frame["column"] == column]
+    values = pd.to_numeric(rows[measure])
+    return values.groupby(rows["input"], sort=False).mean()
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of McNemar's exact test: as likely as heads and tails."""
-    n, k = gained + lost, min(gained, lost)
-    return min(1.0, 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n)
+    """Return the two-sided p of McNemar's exact test (1947).
+
+    The question: if a gain and a loss were equally likely, how often would the two counts be at
+    least as uneven?
+    """
+    # No word on which the two differ: nothing to test.
+    if gained + lost == 0:
+        return 1.0
+    from scipy.stats import binomtest
+
+    return float(binomtest(gained, gained + lost, p=0.5).pvalue)
 
 
-def _bootstrap(difference) -> tuple[float, float, float]:
-    """(two-sided p, lower and upper end of the 95 % interval) of the mean."""
+def mean_difference(differences: Sequence[float]) -> tuple[float, float, float]:
+    """Return the two-sided p of a mean of 0, and the two ends of the mean's 95 % interval.
+
+    Percentile bootstrap (Efron and Tibshirani 1993), 2,000 resamples, seeded, so the same
+    differences always give the same figures. p is twice the share of resampled means on the rarer
+    side of 0; both shares count the observed case too, so that p is never 0 (Davison and Hinkley
+    1997, section 4.2). One difference shows nothing: p is 1 then and the interval has no ends.
+    """
+    if len(differences) < 2:
+        return 1.0, -math.inf, math.inf
     import numpy as np
+    from scipy.stats import bootstrap
 
-    rng = np.random.default_rng(0)
-    means = rng.choice(difference, (RESAMPLES, len(difference))).mean(axis=1)
-    p = 2 * min((means <= 0).sum() + 1, (means >= 0).sum() + 1) / (RESAMPLES + 1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return min(1.0, float(p)), float(low), float(high)
+    result = bootstrap(
+        (differences,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=0.95,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    # SciPy has no test for this; the same resampled means give the interval and p.
+    means = result.bootstrap_distribution
+    at_most_zero = int((means <= 0).sum())
+    at_least_zero = int((means >= 0).sum())
+    rarer_side = min(at_most_zero, at_least_zero)
+    p = 2 * (rarer_side + 1) / (RESAMPLES + 1)
+    interval = result.confidence_interval
+    return min(1.0, p), float(interval.low), float(interval.high)

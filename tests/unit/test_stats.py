@@ -1,6 +1,8 @@
 """Shares, similarity, paired tests, costs."""
 
 import math
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -78,6 +80,24 @@ def test_numbers_are_compared_by_a_bootstrap_of_the_difference():
     assert same.low < 0 < same.high and same.direction == 0
 
 
+def test_one_word_shows_nothing_of_a_difference_in_numbers():
+    found = compare.paired(columns("characters", a=[10.0], b=[14.0]), "characters", "a", "b")
+    assert (found.p, found.direction, found.means) == (1, 0, (10, 14))
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+def test_the_same_numbers_always_give_the_same_figures():
+    frame = columns("characters", a=[10.0, 12, 9, 30], b=[11.0, 12, 14, 28])
+    first = compare.paired(frame, "characters", "a", "b")
+    assert first == compare.paired(frame, "characters", "a", "b") and 0 < first.p < 1
+
+
+def test_scipy_is_loaded_with_the_first_figure_and_not_before():
+    code = "import sys; from cookbook import compare; assert 'scipy' not in sys.modules; "
+    code += "str(compare.share([1, 0])); assert 'scipy' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_only_words_that_both_columns_have_are_compared():
     frame = pd.concat([columns("rules_passed", a=[True, True]), columns("rules_passed", b=[False])])
     assert compare.paired(frame, "rules_passed", "a", "b").n == 1
@@ -149,7 +169,7 @@ def test_tuning_pays_when_it_saves_and_never_when_it_does_not(before, after, tra
     found = compare.break_even(
         CALLS, "long", "short", price_before=before, price_after=after, training_cost=training
     )
-    assert found.bearable == 12 and found.calls == calls
+    assert found.break_even_ratio == 12 and found.calls == calls
     assert said in str(found)
 
 
