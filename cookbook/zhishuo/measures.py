@@ -1,7 +1,8 @@
-"""What can be counted of answers beyond their form, and how a whole column did.
+"""Measure what can be counted of answers beyond the rules, and how a whole column did.
 
-`relevant`, `other_word` and `fluency` compare with the lexicon that the tiny base was taught, `pattern_ok` with the patterns of its
-training file: made for it alone. A large model says good things that no lexicon foresees; there a judge is to be asked.
+`relevant`, `other_word` and `fluency` compare with the lexicon that the tiny base was taught, and
+`pattern_ok` with the patterns of its training file: they suit that base alone. A large model says
+good things that no lexicon foresees; let readers or a model judge those (`compare.blind`, `judge`).
 """
 
 import math
@@ -9,145 +10,209 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
+from cookbook.compare.ask import answered
 from cookbook.compare.stats import longest_shared_run, share, similarity
 from cookbook.zhishuo.patterns import pattern_ok
-from cookbook.zhishuo.rules import is_json, rules_broken, score, unwrap
+from cookbook.zhishuo.rules import is_json, rules_broken, unwrap
 from cookbook.zhishuo.texts import corpus, lexicon, prompt_examples
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def relevant(word: str, output: str, *, run: int = 6) -> bool:
-    """Whether `output` holds at least `run` characters in a row of what the lexicon says of this very word.
+RELEVANT_RUN = 6  # characters in a row that show what a sentence is about
+FLUENT_RUN = 4  # characters in a row that were read before, or were not
+REPEATS = 3  # times that the same piece makes a sentence repetitive
+PHRASES = ("image", "praise", "criticism")  # fields of the lexicon that a sentence may use
 
-    Only words of the lexicon can be judged; for others the answer is False.
+
+def relevant(word: str, output: str) -> bool:
+    """Return whether `output` has six characters in a row of what the lexicon says of this word.
+
+    A shorter phrase counts where the whole of it is there. Only words of the lexicon can be judged;
+    for others the result is False.
     """
-    return any(piece in output for piece in _pieces(word, run))
+    return any(piece in output for piece in _pieces(word))
 
 
+# Cached: `other_word` asks for all words of the lexicon with every answer.
 @cache
-def _pieces(word: str, run: int) -> frozenset[str]:
+def _pieces(word: str) -> frozenset[str]:
+    """Return the pieces of the word's phrases, one of which a relevant sentence has."""
     entry = lexicon().get(word, {})
-    phrases = [entry.get(name, "") for name in ("image", "praise", "criticism")]
-    # A shorter phrase counts when it stands there whole.
-    return frozenset(
-        phrase[i : i + run]
-        for phrase in phrases
-        if phrase
-        for i in range(max(1, len(phrase) - run + 1))
-    )
+    pieces: set[str] = set()
+    for name in PHRASES:
+        phrase = entry.get(name, "")
+        if 0 < len(phrase) < RELEVANT_RUN:
+            pieces.add(phrase)
+        pieces.update(_runs_within(phrase, RELEVANT_RUN))
+    return frozenset(pieces)
 
 
 def other_word(word: str, output: str) -> bool:
-    """Whether it holds what the lexicon says of another word."""
+    """Return whether `output` has what the lexicon says of another word."""
     return any(other != word and relevant(other, output) for other in lexicon())
 
 
 def fluency(sentences: Iterable[str]) -> float:
-    """Share of the sentences' runs of four characters within a clause that stand in the lexicon or the tiny base's
-    training file. (Across a comma two phrases meet, which no corpus can foresee.) NaN where there is no such run.
+    """Return the share of the sentences' runs of four characters that the tiny base has read.
 
-    Made for the tiny base, which can only say what it has read; a large model's good sentence has a low figure.
+    That is: in the lexicon or in its training file. Runs are taken within clauses, since two
+    phrases meet at a comma, which no corpus can foresee. NaN where no clause has four characters.
+
+    Made for the tiny base, which can only say what it has read: a good sentence of a large model
+    has a low figure.
     """
-    runs = [run for sentence in sentences for run in _runs(sentence)]
-    return sum(run in _known_runs() for run in runs) / len(runs) if runs else math.nan
+    # Over all sentences together, so a long one counts for more than a short one.
+    known = _known_runs()
+    total = found = 0
+    for sentence in sentences:
+        for run in _runs(sentence, FLUENT_RUN):
+            total += 1
+            found += run in known
+    return found / total if total else math.nan
 
 
-def _runs(text: str, length: int = 4) -> list[str]:
-    """Every `length` characters in a row within a clause."""
-    return [part[i : i + length] for part in _clauses(text) for i in range(len(part) - length + 1)]
+@cache
+def _known_runs() -> frozenset[str]:
+    """Return every run of the lexicon and of the tiny base's training file."""
+    texts = list(corpus("train_tiny.jsonl").values())
+    for entry in lexicon().values():
+        texts += [entry[name] for name in ("definition", *PHRASES)]
+    known: set[str] = set()
+    for text in texts:
+        known.update(_runs(text, FLUENT_RUN))
+    return frozenset(known)
 
 
 def _clauses(text: str) -> list[str]:
     return re.findall(r"\w+", text)
 
 
-@cache
-def _known_runs() -> frozenset[str]:
-    known = [
-        e[k] for e in lexicon().values() for k in ("definition", "image", "praise", "criticism")
-    ]
-    return frozenset(
-        run for text in [*known, *corpus("train_tiny.jsonl").values()] for run in _runs(text)
-    )
+def _runs(text: str, length: int) -> list[str]:
+    """Return every `length` characters in a row within a clause."""
+    runs = []
+    for clause in _clauses(text):
+        runs += _runs_within(clause, length)
+    return runs
+
+
+def _runs_within(text: str, length: int) -> list[str]:
+    starts = range(len(text) - length + 1)
+    return [text[start : start + length] for start in starts]
 
 
 def repeats(text: str) -> bool:
-    """Whether two characters in a row, punctuation aside, come three times or more, or a whole clause does.
+    """Return whether two characters in a row, or a whole clause, come three times or more.
 
-    A sign of trouble in a column, not in a sentence: an author says 不敢 three times on purpose (17 of the 990 in train.jsonl).
+    A sign of trouble in a column, not in a sentence: an author says 不敢 three times on purpose (17
+    of the 990 sentences in train.jsonl do so).
     """
-    return max((Counter(_runs(text, 2)) | Counter(_clauses(text))).values(), default=0) >= 3
+    # Of a clause of two characters, which is also a run, the higher count is taken, not the sum.
+    counts = Counter(_runs(text, 2)) | Counter(_clauses(text))
+    return max(counts.values(), default=0) >= REPEATS
 
 
-def measure(answers, *, held_out: Sequence[str], trained: Sequence[str]):
-    """`answers` (column, input, answer …) with one column a measure, for each answer by itself.
+def measure(
+    answers: "pd.DataFrame", *, held_out: Sequence[str], trained: Sequence[str]
+) -> "pd.DataFrame":
+    """Return `answers` with a column for each measure. Requests that failed are left out.
 
-    Columns: `sentence` (taken out of JSON), `rules_broken`; `rules_passed` (every rule kept), `json`, `relevant`, `other_word`, `fluent`,
-    `repeats`, `pattern_ok` (the pattern that its image asks for), `characters`, and `length_deviation`, how far they are from the
-    column's median; `self_similarity`, similarity to the other answers of its column; `similarity`, to `held_out`; `copied`, the whole
-    sentence stands in `trained`, `shared_run`, how much of it in one piece does, and `from_prompt`, it stands among the
-    long prompt's examples. A request that failed is left out.
+    Of the answer alone:
+        sentence: the text, taken out of JSON.
+        rules_broken: the rules it breaks, in words. rules_passed: none is broken.
+        json: it is the JSON of the long prompt.
+        characters: its length.
+        relevant, other_word, repeats, pattern_ok: see the functions. fluent: see `fluency`.
+
+    Compared with other sentences:
+        length_deviation: characters away from the median of its column. self_similarity:
+        `compare.similarity` to the other answers of its column. similarity: the same to `held_out`.
+        copied: the whole sentence is in `trained`. shared_run: the longest piece that is,
+        characters. from_prompt: it is one of the long prompt's examples.
 
     Args:
+        answers: what `ask` returned, or any DataFrame with `column`, `input` and `answer`.
         held_out: sentences of the style that no model was trained on.
-        trained: the sentences that it was trained on.
+        trained: the sentences that the model was trained on.
     """
-    found = answers[answers["error"].isna()] if "error" in answers else answers
-    pairs = list(zip(found["input"], found["answer"], strict=True))
-    text = [unwrap(answer) for _, answer in pairs]
-    examples, known = prompt_examples(), set(trained)
-    found = found.assign(
-        sentence=text,
-        rules_broken=[rules_broken(word, answer) for word, answer in pairs],
-        rules_passed=[all(score(word, answer).values()) for word, answer in pairs],
-        json=[is_json(word, answer) for word, answer in pairs],
-        relevant=[relevant(word, t) for (word, _), t in zip(pairs, text, strict=True)],
-        other_word=[other_word(word, t) for (word, _), t in zip(pairs, text, strict=True)],
-        fluent=[fluency([t]) for t in text],
-        repeats=list(map(repeats, text)),
-        pattern_ok=list(map(pattern_ok, text)),
-        characters=list(map(len, text)),
-        similarity=similarity(text, held_out),
-        copied=[t in known for t in text],
-        shared_run=[longest_shared_run(t, trained) for t in text],
-        from_prompt=[t in examples for t in text],
+    # An answer that never came says nothing about a model.
+    measured = answered(answers)
+    words = measured["input"].tolist()
+    outputs = measured["answer"].tolist()
+    sentences = [unwrap(output) for output in outputs]
+    broken = list(map(rules_broken, words, outputs))
+    # A prompt's example given back is a copy too, though nothing was trained.
+    examples = prompt_examples()
+    known = set(trained)
+    measured = measured.assign(
+        sentence=sentences,
+        rules_broken=broken,
+        rules_passed=[not names for names in broken],
+        json=list(map(is_json, words, outputs)),
+        relevant=list(map(relevant, words, sentences)),
+        other_word=list(map(other_word, words, sentences)),
+        fluent=[fluency([sentence]) for sentence in sentences],
+        repeats=list(map(repeats, sentences)),
+        pattern_ok=list(map(pattern_ok, sentences)),
+        characters=list(map(len, sentences)),
+        similarity=similarity(sentences, held_out),
+        copied=[sentence in known for sentence in sentences],
+        shared_run=[longest_shared_run(sentence, trained) for sentence in sentences],
+        from_prompt=[sentence in examples for sentence in sentences],
     )
-    columns = found.groupby("column", sort=False)
-    found["length_deviation"] = (found.characters - columns["characters"].transform("median")).abs()
-    found["self_similarity"] = columns["sentence"].transform(
-        lambda part: similarity(list(part), list(part))
-    )
-    return found
+    # These two need all answers of a column.
+    columns = measured.groupby("column", sort=False)
+    median = columns["characters"].transform("median")
+    measured["length_deviation"] = (measured["characters"] - median).abs()
+    measured["self_similarity"] = columns["sentence"].transform(_self_similarity)
+    return measured
 
 
-def summary(measured):
-    """How each column of `measure` did, a DataFrame with one measure a line.
+def _self_similarity(sentences: "pd.Series[str]") -> list[float]:
+    texts = sentences.tolist()
+    return similarity(texts, texts)
 
-    Shares have their 95 % Wilson interval; `shared_run` is median and longest, `characters` median and middle half, the
-    similarities are means, `fluent` is the share over all answers together.
+
+SHARES = (
+    "rules_passed",
+    "json",
+    "relevant",
+    "pattern_ok",
+    "other_word",
+    "repeats",
+    "copied",
+    "from_prompt",
+)
+
+
+def summary(measured: "pd.DataFrame") -> "pd.DataFrame":
+    """Return how each column of `measure` did: a DataFrame with a row for each measure.
+
+    Shares have their 95 % Wilson interval. `fluent` is over all answers together, `distinct` the
+    share of different sentences. `shared_run` is median and longest, `characters` median and middle
+    half, the similarities are means.
     """
     import pandas as pd
 
-    lines = {}
+    # Columns side by side, as in the other tables, and measures from top to bottom.
+    columns = {}
     for name, part in measured.groupby("column", sort=False):
-        flags = (
-            "rules_passed",
-            "json",
-            "relevant",
-            "pattern_ok",
-            "other_word",
-            "repeats",
-            "copied",
-            "from_prompt",
-        )
-        shares = {key: share(part[key]) for key in flags}
-        low, middle, high = part.characters.quantile([0.25, 0.5, 0.75])
-        lines[name] = {"n": len(part)} | shares
-        lines[name] |= {
-            "fluent": f"{fluency(part.sentence):.0%}",
-            "distinct": share(~part.sentence.duplicated()),
-        }
-        lines[name] |= {"shared_run": f"{part.shared_run.median():.0f}, {part.shared_run.max()}"}
-        lines[name] |= {"characters": f"{middle:.0f} ({low:.0f}–{high:.0f})"}
-        lines[name] |= {key: f"{part[key].mean():.2f}" for key in ("self_similarity", "similarity")}
-    return pd.DataFrame(lines)
+        columns[name] = _column_summary(part)
+    return pd.DataFrame(columns)
+
+
+def _column_summary(part: "pd.DataFrame") -> dict[str, object]:
+    result: dict[str, object] = {"n": len(part)}
+    for name in SHARES:
+        result[name] = share(part[name])
+    result["fluent"] = f"{fluency(part['sentence']):.0%}"
+    result["distinct"] = share(~part["sentence"].duplicated())
+    runs = part["shared_run"]
+    result["shared_run"] = f"{runs.median():.0f}, {runs.max()}"
+    low, middle, high = part["characters"].quantile([0.25, 0.5, 0.75])
+    result["characters"] = f"{middle:.0f} ({low:.0f}–{high:.0f})"
+    for name in ("self_similarity", "similarity"):
+        result[name] = f"{part[name].mean():.2f}"
+    return result

@@ -1,7 +1,9 @@
-"""The sentence patterns of `train_tiny.jsonl`: an image, what speaks for the word, what speaks against it.
+"""The sentence patterns of `train_tiny.jsonl`: an image, a phrase of praise, a phrase of criticism.
 
-What opens the two halves follows from the measure word of the image, as a speaker's choice would: a person has 人前 and
-人后, a letter its envelope and its paper. So there is a rule to be learned, and whether an answer keeps it can be counted.
+The words that open the two phrases follow from the measure word of the image, as a speaker would
+choose them: a person has 人前 and 人后, a letter its envelope and its paper. So there is a rule to
+be learned, and whether an answer keeps it can be counted. `tools/compose_zhishuoxinyu.py` writes
+the file with these patterns; no other corpus uses them.
 """
 
 import re
@@ -21,24 +23,28 @@ OPENERS = {
     "一间": ("推门进", "关灯后"),
     "一封": ("信封上", "信纸里"),
 }
-"""What opens the two halves after an image with this measure word."""
+"""By the measure word of the image: what opens the praise, and what opens the criticism."""
 
 OTHER_OPENERS = ("名义上", "其实呢")
-"""After an image with any other."""
+"""What opens the two after an image with any other measure word."""
 
 
 def openers(image: str) -> tuple[str, str]:
-    """What opens the two halves after this image."""
-    return OPENERS.get(image[:2], OTHER_OPENERS)
+    """Return what opens the praise and the criticism after this image."""
+    measure_word = image[:2]
+    return OPENERS.get(measure_word, OTHER_OPENERS)
 
 
 def compose(image: str, praise: str, criticism: str) -> str:
-    """The sentence. A comma stands at every joint: there a tokenizer splits alike whatever phrase follows."""
+    """Return the sentence that the image's pattern makes of the three phrases."""
     first, second = openers(image)
+    # A comma at every joint: there a tokenizer splits the same way, whatever phrase follows.
     return f"{image}，{first}，{praise}，{second}，{criticism}。"
 
 
 def pattern_ok(sentence: str) -> bool:
-    """Whether a sentence keeps the pattern that the measure word of its image asks for."""
+    """Return whether a sentence keeps the pattern that the measure word of its image asks for."""
     image = sentence.partition("，")[0]
-    return re.fullmatch(compose(re.escape(image), ".+", ".+"), sentence) is not None
+    # The image is the model's own text and may hold characters that mean something to `re`.
+    pattern = compose(re.escape(image), ".+", ".+")
+    return re.fullmatch(pattern, sentence) is not None

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 from cookbook import data, zhishuo
 from cookbook.paths import DATA, shipped_rows
 from cookbook.zhishuo import patterns
+from cookbook.zhishuo.texts import GUIDE_WORDS
 
 ZHISHUO = ["train.jsonl", "train_tiny.jsonl"]
 
@@ -46,13 +47,13 @@ def test_the_files_are_of_the_advised_size_with_one_prompt_and_no_repeats(name):
 @pytest.mark.parametrize("name", ZHISHUO)
 def test_no_evaluation_word_is_in_a_training_row(name):
     words = zhishuo.eval_words()
-    assert len(set(words)) == 60 and tuple(words[:5]) == zhishuo.GUIDE_WORDS
+    assert len(set(words)) == 60 and tuple(words[:5]) == GUIDE_WORDS
     assert not {w for w, _ in pairs(name)} & set(words)
 
 
 def test_every_row_keeps_the_pattern_of_its_image_and_no_pattern_makes_up_more_than_a_tenth():
     sentences = [a for _, a in pairs("train_tiny.jsonl")]
-    assert all(map(zhishuo.pattern_ok, sentences))
+    assert all(map(patterns.pattern_ok, sentences))
     counts = Counter(patterns.openers(sentence) for sentence in sentences)
     assert len(counts) == 14 and max(counts.values()) <= len(sentences) / 10
 

@@ -1,4 +1,4 @@
-"""Notebook 04 against the server that behaves as SiliconCloud: the same cells, a remembered identifier, no training."""
+"""Notebook 04 against the server that behaves as SiliconCloud: the same cells, no training."""
 
 import nbformat
 import pytest

@@ -1,4 +1,7 @@
-"""Asking many at once, and the table of the answers. Faults come from the server that behaves as SiliconCloud."""
+"""Many requests at once, and the table of the answers.
+
+Faults come from the server that behaves as SiliconCloud does.
+"""
 
 import importlib
 import sys

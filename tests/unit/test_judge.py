@@ -37,7 +37,8 @@ def test_both_orders_occur_and_the_seed_fixes_them(answers):
     for _ in one.pairs:
         assert one.shown() == same.shown()
         sides.append(one.shown()[1][-1])
-        one.choose("tie"), same.choose("tie")
+        one.choose("tie")
+        same.choose("tie")
     assert set(sides) == {"a", "b"} and one.tally.ties == 20
 
 
@@ -69,7 +70,7 @@ def test_failed_answers_are_not_judged(answers):
 
 @pytest.fixture
 def verdicts(answers, siliconcloud):
-    """A judge that prefers b for the first word, the first place for the second, ties the third, and mumbles the last."""
+    """A judge: b for the first word, the first place for the second, a tie, and a mumble."""
     said = [("乙", "甲"), ("甲", "甲"), ("平", "平"), ("嗯", "甲")]
     for word, (first, second) in zip(WORDS, said, strict=True):
         for sides, winner in (

@@ -5,6 +5,10 @@ import pandas as pd
 import pytest
 
 from cookbook import compare, zhishuo
+from cookbook.zhishuo.measures import fluency, other_word, relevant, repeats
+from cookbook.zhishuo.patterns import pattern_ok
+from cookbook.zhishuo.rules import is_json, unwrap
+from cookbook.zhishuo.texts import GUIDE_WORDS, corpus
 
 GOOD = "一同下海捞金时，个个都是乘风破浪的水手，待到分金之际，方知彼此是劫财的海盗。"
 
@@ -48,7 +52,7 @@ def test_one_published_base_output_is_the_prompts_own_example():
 def test_one_published_tuned_output_contains_its_word_and_breaks_nothing_else():
     tuned = zhishuo.published().iloc[5:]
     found = {r.input: zhishuo.rules_broken(r.input, r.answer) for r in tuned.itertuples()}
-    assert found == dict.fromkeys(zhishuo.GUIDE_WORDS, "") | {"新时代": "未做到：不含原词"}
+    assert found == dict.fromkeys(GUIDE_WORDS, "") | {"新时代": "未做到：不含原词"}
 
 
 @pytest.mark.parametrize(
@@ -64,28 +68,28 @@ def test_one_published_tuned_output_contains_its_word_and_breaks_nothing_else():
 )
 def test_json_is_a_rule_of_its_own(output, right):
     text = json.dumps(output, ensure_ascii=False)
-    assert zhishuo.is_json("合伙人", text) is right
-    assert not zhishuo.is_json("合伙人", text + "。") and not zhishuo.is_json("合伙人", GOOD)
+    assert is_json("合伙人", text) is right
+    assert not is_json("合伙人", text + "。") and not is_json("合伙人", GOOD)
 
 
 def test_the_sentence_is_taken_out_of_the_json_answer():
-    assert zhishuo.unwrap(json.dumps({"prompt": "合伙人", "output": GOOD})) == GOOD
+    assert unwrap(json.dumps({"prompt": "合伙人", "output": GOOD})) == GOOD
     assert all(zhishuo.score("合伙人", json.dumps({"prompt": "合伙人", "output": GOOD})).values())
     for odd in ("[]", '{"output": 3}', "null", ""):
-        assert zhishuo.unwrap(odd) == odd
+        assert unwrap(odd) == odd
 
 
 def test_garbage_passes_every_rule_and_is_not_relevant():
     garbage = "它把它说它，却把它却把，却它把它说把它。"
     assert all(zhishuo.score("加班", garbage).values())
-    assert not zhishuo.relevant("加班", garbage)
+    assert not relevant("加班", garbage)
 
 
 def test_relevance_belongs_to_the_word():
     sentence = "看似关键时刻多走一步，实则用健康去填补管理的窟窿。"
-    assert zhishuo.relevant("加班", sentence)
-    assert not zhishuo.relevant("会议", sentence)
-    assert not zhishuo.relevant("不在词库里的词", sentence)
+    assert relevant("加班", sentence)
+    assert not relevant("会议", sentence)
+    assert not relevant("不在词库里的词", sentence)
 
 
 def measured(**texts):
@@ -169,34 +173,32 @@ def test_a_column_that_says_one_thing_is_similar_to_itself_and_not_distinct():
     ],
 )
 def test_a_sentence_keeps_the_pattern_when_it_opens_its_halves_as_its_image_asks(sentence, kept):
-    assert zhishuo.pattern_ok(sentence) is kept
+    assert pattern_ok(sentence) is kept
 
 
 def test_fluency_is_the_share_of_runs_that_were_read_before():
     known = "看上去，十年寒窗换一日满街花香，走近了，题名那天便把本事用尽了。"
-    assert zhishuo.fluency([known]) == 1 and zhishuo.fluency(["它把它说，却把它却把。"]) == 0
-    assert math.isnan(zhishuo.fluency(["短，句。"]))
+    assert fluency([known]) == 1 and fluency(["它把它说，却把它却把。"]) == 0
+    assert math.isnan(fluency(["短，句。"]))
 
 
 def test_other_word_is_another_words_phrase():
     sentence = "看似关键时刻多走一步，实则用健康去填补管理的窟窿。"
-    assert zhishuo.other_word("会议", sentence) and not zhishuo.other_word("加班", sentence)
+    assert other_word("会议", sentence) and not other_word("加班", sentence)
 
 
 def test_references_are_in_no_training_file():
     trained = {
-        *zhishuo.corpus("train.jsonl").values(),
-        *zhishuo.corpus("train_tiny.jsonl").values(),
+        *corpus("train.jsonl").values(),
+        *corpus("train_tiny.jsonl").values(),
     }
     assert len(zhishuo.references()) >= 30 and not trained & set(zhishuo.references())
 
 
 def test_a_repeat_says_two_characters_three_times():
-    assert zhishuo.repeats("等着人夸，等着人夸，还是等着人夸。") and not zhishuo.repeats(GOOD)
-    assert not zhishuo.repeats("人前，人后，一个人，人。"), "a comma is no character"
-    assert zhishuo.repeats("一，一，替，一。"), (
-        "a clause of one character that comes again and again"
-    )
+    assert repeats("等着人夸，等着人夸，还是等着人夸。") and not repeats(GOOD)
+    assert not repeats("人前，人后，一个人，人。"), "a comma is no character"
+    assert repeats("一，一，替，一。"), "a clause of one character that comes again and again"
 
 
 def test_each_claim_is_judged_in_its_own_direction():

@@ -23,6 +23,8 @@ from openai import OpenAI
 from cookbook import compare, connect, zhishuo
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA, shipped_rows
+from cookbook.zhishuo.measures import fluency
+from cookbook.zhishuo.texts import corpus
 
 ASKED = {
     "definition": "{w}是什么？",
@@ -59,7 +61,7 @@ def figures(part) -> dict[str, str]:
         name: str(compare.share(part[name]))
         for name in ("rules_passed", "relevant", "pattern_ok", "other_word")
     } | {
-        "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
+        "fluent": f"{fluency(part.sentence):.0%}",
         "repeats": f"{part.repeats.sum()}/{n}",
         "distinct": f"{part.sentence.nunique() / n:.0%}",
         "copied": f"{part.copied.mean():.0%}",
@@ -121,7 +123,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     service, words = connect(), zhishuo.eval_words()
-    trained = list(zhishuo.corpus("train_tiny.jsonl").values())
+    trained = list(corpus("train_tiny.jsonl").values())
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
     columns = {
         "base, short prompt": (service.base_model, zhishuo.SHORT_PROMPT),
