@@ -1,15 +1,18 @@
-"""One card for each base model: where its weights are, its sizes, its learning-rate scale, the corpus that suits it.
+"""One card for each base model: its weights, sizes, learning-rate scale and the
+corpus that suits it.
 
-    installed()            the bases that the embedded service can tune here, the preferred one first
+    installed()            the bases that can be tuned here, the preferred one first
     find(base_id)          one of them
     card(base_id, client)  what is known of any base, with the speed that the service measured
     offered(client)        the names that can be tuned there
 
-The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with `COOKBOOK_BASE_MODEL`, by folder
-or hub name. Read by helpers and service alike; loading the weights is the engine's work.
+The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with
+`COOKBOOK_BASE_MODEL`, by folder or hub name. Read by helpers and service alike; loading the weights
+is the engine's work.
 
-A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded service puts one beside
-every linear layer of the body; which layers SiliconCloud trains is not documented.
+A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
+service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
+documented.
 """
 
 import dataclasses
@@ -50,11 +53,14 @@ class Base:
     Attributes:
         id: its public name, as the API lists it.
         source: the folder or hub name that its weights are loaded from.
-        learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is meant for billions
+        learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is
+            meant for billions
             of parameters; the tiny base needs more to learn the same in the same number of steps.
-        corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern, not wit.
+        corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern,
+            not wit.
         parameters: weights of the base; None where they are not known.
-        parameters_per_rank: weights that an adapter trains for each unit of its rank; None where not known.
+        parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
+            not known.
         tokens_per_second: training speed that a service measured; None before the first job.
     """
 
@@ -77,7 +83,7 @@ class Base:
 
 
 def installed() -> list[Base]:
-    """Return the bases that this machine can tune: the one of `COOKBOOK_BASE_MODEL` first, then the shipped ones."""
+    """Return the bases that this machine can tune: `COOKBOOK_BASE_MODEL` first, then the shipped."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))
     shipped = [_in_folder(path.parent) for path in cards]
     chosen = os.environ.get("COOKBOOK_BASE_MODEL")
@@ -101,15 +107,16 @@ def find(base_id: str) -> Base:
             return base
     raise ModelError(
         zh=f"基础模型 {base_id} 不在了：把 COOKBOOK_BASE_MODEL 设回原来的值，再重启服务",
-        en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was and restart the service",
+        en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was and restart the "
+        "service",
     )
 
 
 def offered(client: "OpenAI | None" = None) -> list[str]:
     """Return the names that can be tuned: what the service lists, tuned models left out.
 
-    SiliconCloud lists every model that it has but not which can be tuned, so there, and without a client, the names
-    are those of its guide (`siliconcloud.BASES`).
+    SiliconCloud lists every model that it has but not which can be tuned, so there, and without a
+    client, the names are those of its guide (`siliconcloud.BASES`).
     """
     if client is None or siliconcloud.is_siliconcloud(client):
         return list(siliconcloud.BASES)
@@ -117,7 +124,8 @@ def offered(client: "OpenAI | None" = None) -> list[str]:
 
 
 def card(base_id: str, client: "OpenAI | None" = None) -> Base:
-    """Return what is known of a base: its configuration, and what the newest finished job on it measured.
+    """Return what is known of a base: its configuration, and what the newest finished job on it
+    measured.
 
     Nothing is made up: of an unknown base only its name is known.
     """
@@ -132,7 +140,7 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
 
 
 def sizes(config: dict[str, Any]) -> dict[str, int]:
-    """Return `parameters` and `parameters_per_rank` of a model of Qwen2's architecture, from its config.json."""
+    """Return `parameters` and `parameters_per_rank` of a Qwen2 model, from its config.json."""
     width, inner, layers, heads, kv_heads, vocabulary = (config[name] for name in _SIZES)
     kv_width = width // heads * kv_heads
     attention = [(width, width), (width, kv_width), (width, kv_width), (width, width)]  # q, k, v, o
@@ -156,7 +164,7 @@ def _published(base_id: str) -> Base:
 
 
 def _in_folder(folder: Path, name: str | None = None) -> Base:
-    """Return the card of a checkpoint; its cookbook.json is written by `tools/tiny_base/make_tiny_base.py`."""
+    """Return the card of a checkpoint, with what its own cookbook.json says."""
     own = _read(folder / "cookbook.json")
     config = _read(folder / "config.json")
     known = sizes(config) if config.get("model_type") == "qwen2" else {}

@@ -1,12 +1,14 @@
 """Lay out a conversation as Qwen2.5's chat template does, and mark what is trained on.
 
     pieces([{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}])
-    -> [Piece("<|im_start|>system\\n…<|im_end|>\\n<|im_start|>user\\n问<|im_end|>\\n<|im_start|>assistant\\n", False),
-        Piece("答<|im_end|>", True), Piece("\\n", False)]
+    -> [Piece("<|im_start|>system\\n…<|im_start|>assistant\\n", trained=False),
+        Piece("答<|im_end|>", trained=True),
+        Piece("\\n", trained=False)]
 
-The only place that knows the template and the loss mask: token counts, the view of a training row, training
-itself, statistics and costs are made from it. Of an assistant's turn the answer and its closing mark are trained
-on; everything else is only read. What SiliconCloud trains on is not documented.
+The only place that knows the template and the loss mask: token counts, the view of a training row,
+training itself, statistics and costs are made from it. Of an assistant's turn the answer and its
+closing mark are trained on; everything else is only read. What SiliconCloud trains on is not
+documented.
 
 Not covered: tool calls and images.
 """
@@ -76,8 +78,10 @@ def pieces(
     """Return the conversation up to its last answer, cut where training begins and ends.
 
     Args:
-        render: the template of another base, called as `render(messages, add_generation_prompt)`. What it
-            writes for the first messages must not change when more follow, as in every ChatML template.
+        render: the template of another base, called as `render(messages, add_generation_prompt)`.
+            What it
+            writes for the first messages must not change when more follow, as in every ChatML
+            template.
     """
     result = []
     done = ""

@@ -1,7 +1,7 @@
 """Connect to a service that speaks the OpenAI API: the embedded one, or SiliconCloud.
 
-    service = connect()                    starts the embedded service, or attaches to the one that runs
-    service = connect("siliconcloud")      reads SILICONFLOW_API_KEY
+    service = connect()                  starts the embedded service, or attaches to it
+    service = connect("siliconcloud")    reads SILICONFLOW_API_KEY
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
 
 The only module of the package that knows the embedded service's process. It never loads torch.
@@ -39,7 +39,8 @@ class Connection:
 
 
 def connect(service: str = "local", *, home: Path | None = None) -> Connection:
-    """Return a connection to the embedded service ("local", started if need be) or to "siliconcloud".
+    """Return a connection to the embedded service ("local", started if need be) or to
+    "siliconcloud".
 
     Raises:
         KeyMissing: no SiliconCloud key in the environment, or something that cannot be one.
@@ -62,7 +63,7 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
 
 
 def running(home: Path) -> dict[str, Any] | None:
-    """Return the address file of the service that runs on this data folder; None if none answers."""
+    """Return the address of the service that runs on this data folder; None if none answers."""
     import urllib.request  # takes half as long to import as the whole package
 
     try:
@@ -105,8 +106,10 @@ def _start(home: Home) -> dict[str, Any]:
         log = home.service_log.open("ab")
     except OSError as error:
         raise ServiceError(
-            zh=f"数据目录 {home.folder} 不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
-            en=f"cannot write to {home.folder} ({error.strerror}): choose another folder with COOKBOOK_HOME",
+            zh=f"数据目录 {home.folder} 不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME "
+            "换一个可写的目录",
+            en=f"cannot write to {home.folder} ({error.strerror}): choose another folder with "
+            "COOKBOOK_HOME",
         ) from error
     # Of several kernels that ask at once, one starts it; the others find it running.
     with log, FileLock(home.start_lock):

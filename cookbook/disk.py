@@ -1,7 +1,8 @@
 """Write to the disk so that a file is there whole or not at all, and recognize a full disk.
 
-Whatever a reader would miss (address, identifiers, adapters, states to resume from) is written beside its
-place, flushed, and then moved there: a power cut leaves the old or the new, never half of one.
+Whatever a reader would miss (address, identifiers, adapters, states to resume from) is written
+beside its place, flushed, and then moved there: a power cut leaves the old or the new, never half
+of one.
 """
 
 import errno

@@ -1,7 +1,7 @@
 """Explain a failed request in one sentence that says what to do: `explain(error)`.
 
-Works for SiliconCloud and for the embedded service. Errors are recognized by the names of their types, so neither
-`openai` nor an HTTP library is loaded for it.
+Works for SiliconCloud and for the embedded service. Errors are recognized by the names of their
+types, so neither `openai` nor an HTTP library is loaded for it.
 """
 
 from cookbook import siliconcloud
@@ -9,7 +9,7 @@ from cookbook.i18n import tr
 
 
 def explain(error: BaseException) -> str:
-    """Return the sentence for what the `openai` client raised, or for a stream that was cut. Never raise."""
+    """Return the sentence for what the client raised, or for a stream that was cut. Never raise."""
     body = getattr(error, "body", None)
     if isinstance(body, dict) and isinstance(body.get("type"), str):
         return str(body.get("message"))  # the embedded service's message says what to do itself
@@ -41,8 +41,9 @@ def _connection(error: BaseException) -> str | None:
         return tr("回答传到一半断了：再试一次", "the answer broke off in the middle: try again")
     if names & {"APIConnectionError", "ConnectError", "ConnectionError"}:
         return tr(
-            "连不上服务：内嵌服务可能停了，再运行一次 connect() 那一格；在云上则检查网络和 base_url",
-            "cannot reach the service: the embedded one may have stopped, so run the cell with connect() "
-            "again; for the cloud check the network and base_url",
+            "连不上服务：内嵌服务可能停了，再运行一次 connect() 那一格；在云上则检查网络和 "
+            "base_url",
+            "cannot reach the service: the embedded one may have stopped, so run the cell with "
+            "connect() again; for the cloud check the network and base_url",
         )
     return None

@@ -2,9 +2,10 @@
 
     html.template("<b>{{ name }}</b>").render(name="<x>")     -> "<b>&lt;x&gt;</b>"
 
-Templates are Jinja2 with automatic escaping, so a reader's text is never taken for markup; `tr` chooses the language
-in them. A string that is HTML already must be passed as `markupsafe.Markup`, or with the filter `safe`.
-Jinja2 is loaded with the first template, not with this module. The panel's style sheet is not kept here.
+Templates are Jinja2 with automatic escaping, so a reader's text is never taken for markup; `tr`
+chooses the language in them. A string that is HTML already must be passed as `markupsafe.Markup`,
+or with the filter `safe`. Jinja2 is loaded with the first template, not with this module. The
+panel's style sheet is not kept here.
 """
 
 from functools import cache
@@ -37,7 +38,7 @@ GREY = "#8a8a8a"
 
 @cache
 def environment() -> "Environment":
-    """Return the Jinja2 environment: text is escaped, a missing value is an error, `tr(zh, en)` is there."""
+    """Return the Jinja2 environment: it escapes text, refuses missing values and knows `tr`."""
     import jinja2
 
     created = jinja2.Environment(
@@ -57,7 +58,8 @@ def template(source: str) -> "Template":
 
 
 def widget_bundle(widget: Any, options: dict[str, Any], *, text: str, html: str) -> dict[str, Any]:
-    """Return what Jupyter needs to show a widget, and a stand-in for pages on which widgets do not work.
+    """Return what Jupyter needs to show a widget, and a stand-in for pages on which widgets do not
+    work.
 
     Args:
         widget: an ipywidgets widget.

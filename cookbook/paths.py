@@ -1,6 +1,7 @@
 """Find the files that the package ships with, and name every file of the data folder.
 
-`DATA` holds what is shipped and only read. `home()` is the reader's data folder, and `Home` its layout:
+`DATA` holds what is shipped and only read. `home()` is the reader's data folder, and `Home` its
+layout:
 
     home = Home(paths.home())
     home.database, home.address, home.job_folder("ftjob-…")
@@ -28,7 +29,7 @@ def shipped_rows(name: str | Path) -> list[dict]:
 
 
 def home() -> Path:
-    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in the checkout or the current folder."""
+    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in the checkout or here."""
     if chosen := os.environ.get("COOKBOOK_HOME"):
         return Path(chosen).expanduser().resolve()
     in_checkout = (_CHECKOUT / "pyproject.toml").is_file()
@@ -48,7 +49,7 @@ class Home:
 
     @property
     def address(self) -> Path:
-        """Address, token and process number of the running service, readable for its owner alone."""
+        """Address, token and process number of the running service; only its owner can read it."""
         return self.folder / "service.json"
 
     @property
