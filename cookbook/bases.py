@@ -83,7 +83,7 @@ class Base:
 
 
 def installed() -> list[Base]:
-    """Return the bases that this machine can tune: `COOKBOOK_BASE_MODEL` first, then the shipped."""
+    """Return the bases that can be tuned here: `COOKBOOK_BASE_MODEL` first, then the shipped."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))
     shipped = [_in_folder(path.parent) for path in cards]
     chosen = os.environ.get("COOKBOOK_BASE_MODEL")

@@ -88,7 +88,7 @@ def address() -> str:
 
 @dataclass(frozen=True)
 class Identifier:
-    """The parts of a fine-tuned model's name; `step` is the checkpoint's, None for the finished model."""
+    """The parts of a fine-tuned model's name. `step` is None for the finished model."""
 
     base: str
     tenant: str
