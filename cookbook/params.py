@@ -100,6 +100,7 @@ VALIDATION = Range(
     "验证集比例", "从训练数据里留出多少，只用来检查，不用来学", "share of the rows held back: for checking, not for learning",
 )  # fmt: skip
 """The share of guide §2.2."""
+DEFAULT_SEED = 42
 
 
 def refusal(name: str, value: object) -> str | None:

@@ -34,6 +34,10 @@ FORM_LABELS = {
 }
 """What the console's form calls each hyperparameter, in the form's order."""
 
+TASK_FIELD, BASE_FIELD = "任务名称", "基础模型"
+TRAINING_FIELD, VALIDATION_FIELD = "训练数据", "验证数据"
+"""What the form calls the fields above them, from top to bottom."""
+
 
 def is_siliconcloud(client: "OpenAI") -> bool:
     """Return whether the client's requests go to the platform."""

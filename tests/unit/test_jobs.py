@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import importlib
 import socket
 import sqlite3
 import threading
@@ -15,9 +16,13 @@ from openai import OpenAI
 from cookbook import data, jobs
 from cookbook.bases import Base
 from cookbook.errors import JobNotFound, ServiceError
-from cookbook.jobs import watch as watching
+from cookbook.jobs.plot import Picture
+from cookbook.jobs.view import JobView, StateLines, refresh
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
+
+# The package's attribute of this name is the function.
+watching = importlib.import_module("cookbook.jobs.watch")
 
 
 class Served:
@@ -130,16 +135,15 @@ def shown(monkeypatch):
     """What a notebook would show: the outputs of the cell, each a list of its frames."""
     outputs = []
 
-    def display(thing, display_id=None):
-        frames = [
-            thing._repr_png_()
-            if isinstance(thing, jobs.Curves)
-            else (repr(thing), thing._repr_html_())
-        ]
+    def display(output, display_id=None):
+        frames = []
         outputs.append(frames)
-        add = lambda new: frames.append(
-            new._repr_png_() if isinstance(new, jobs.Curves) else (repr(new), new._repr_html_())
-        )
+
+        def add(new):
+            picture = isinstance(new, Picture)
+            frames.append(new._repr_png_() if picture else (repr(new), new._repr_html_()))
+
+        add(output)
         return SimpleNamespace(update=add)
 
     monkeypatch.setattr("IPython.display.display", display)
@@ -275,7 +279,7 @@ def test_only_new_events_are_fetched(served, client, running):
     asked = []
     counting = client.with_options()
     counting._client.event_hooks["request"].append(lambda r: asked.append(str(r.url)))
-    again = watching.refresh(counting, job.id, first)
+    again = refresh(counting, job.id, first)
     assert [s["step"] for s in again.steps] == list(range(1, 31)) and again.new == 1
     assert len(asked) == 2 and len(first.events) + 1 == len(again.events)
 
@@ -302,7 +306,7 @@ def test_a_paused_job_says_so(served, client, running):
     served.step(job, 1)
     client.fine_tuning.jobs.pause(job.id)
     view = jobs.view(client, job.id)
-    assert "(paused)" in view.headline and not view.left
+    assert "(paused)" in view.headline and not view.time_left
 
 
 def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown):
@@ -319,7 +323,10 @@ def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown)
 def test_a_service_that_comes_back_is_waited_for(served, client, running, shown):
     job = running()
     served.step(job, 1)
-    waiting = lambda: shown and "没有应答" in shown[0][-1][1]
+
+    def waiting():
+        return shown and "没有应答" in shown[0][-1][1]
+
     with meanwhile(served.stop, lambda: until(waiting), served.start, lambda: served.finish(job)):
         assert jobs.watch(client, job.id, every=0.1).status == "succeeded"
     assert not waiting() and any("没有应答" in html for _, html in shown[0])
@@ -401,23 +408,33 @@ def test_events_that_jump_repeat_or_lack_figures_are_drawn_all_the_same():
         ),
         event(text="no step at all"),
     ]
-    view = jobs.JobView(
-        SimpleNamespace(id="j", status="running", user_provided_suffix=None), events
-    )
+    view = JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None), events)
     assert list(view.to_frame().index) == [2, 7] and view.to_frame().train_loss[2] == 2.5
-    assert view.progress == (7, 9) and jobs.Curves([view])._repr_png_() and view.figure().axes
+    assert view.progress == (7, 9) and Picture([view.curve])._repr_png_() and view.figure().axes
 
 
-def test_a_curve_that_leaves_its_axes_gets_new_ones():
-    view = jobs.JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None))
-    curves = jobs.Curves([view])
-    for step, loss in ((1, 2.0), (2, 1.9), (3, 90.0)):
+def test_the_scales_hold_every_curve_and_no_negative_loss():
+    view = JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None))
+    for step, loss in ((1, 2.0), (2, 0.01), (3, 90.0)):
         view.events.append(event(step=step, total_steps=9, train_loss=loss, epoch=step / 3))
-        curves._repr_png_()
-        assert curves._kept[0].axes[0].get_ylim()[1] > loss
-        assert (
-            not curves._kept[0].axes[0].lines[3:]
-        )  # the curves are not left behind: three epochs are
+        axes = view.figure().axes[0]
+        assert axes.get_xlim() == (0, 9)
+        assert 0 <= axes.get_ylim()[0] <= loss < axes.get_ylim()[1]
+
+
+def test_a_job_is_shown_with_its_checkpoints_and_its_finished_model(served, client, running):
+    job = running()
+    served.store.add_metrics(job.id, {"step": 5, "total_steps": 10, "train_loss": 1.0}, "Step 5")
+    served.finish(job)
+    curve = jobs.view(client, job.id).curve
+    assert (curve.label, curve.total_steps, curve.finished) == (job.id, 10, 10)
+    assert repr(Picture([curve])) == f"<Figure of {job.id}>"
+
+
+def test_what_the_reader_typed_is_text_in_the_lines():
+    job = SimpleNamespace(id="j", status="running", user_provided_suffix="<b>")
+    assert "<b><b>" not in StateLines([JobView(job)], note="<i>")._repr_html_()
+    assert "&lt;i&gt;" in StateLines([JobView(job)], note="<i>")._repr_html_()
 
 
 # Buttons
