@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
 __all__ = [
+    "Bundle",
     "ERROR",
     "GREY",
     "OK",
@@ -35,6 +36,9 @@ WARNING = "#b7791f"
 OK = "#238b45"
 TEXT = "#444"
 GREY = "#8a8a8a"
+
+Bundle = dict[str, Any]
+"""What `_repr_mimebundle_` returns: outputs by MIME type."""
 
 
 @cache
@@ -58,7 +62,7 @@ def template(source: str) -> "Template":
     return environment().from_string(source)
 
 
-def widget_bundle(widget: Any, options: dict[str, Any], *, text: str, html: str) -> dict[str, Any]:
+def widget_bundle(widget: Any, options: Bundle, *, text: str, html: str) -> Bundle:
     """Return what Jupyter needs to show a widget, with a stand-in for pages without widgets.
 
     Args:
@@ -67,6 +71,7 @@ def widget_bundle(widget: Any, options: dict[str, Any], *, text: str, html: str)
         text: the stand-in in a terminal.
         html: the stand-in on a web page, for example a notebook on GitHub.
     """
+    # Jupyter shows the richest that it can; a page without widgets falls back to HTML.
     bundle = widget._repr_mimebundle_(**options)
     return bundle | {"text/plain": text, "text/html": html}
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _STILL_BUTTON = "<button disabled>{{ label }}</button>"
 
 
-def button_bundle(widget: Any, label: str, options: dict[str, Any]) -> dict[str, Any]:
+def button_bundle(widget: Any, label: str, options: html.Bundle) -> html.Bundle:
     """Return what Jupyter needs to show the widget; elsewhere, a button that cannot be pressed."""
     still = html.template(_STILL_BUTTON).render(label=label)
     return html.widget_bundle(widget, options, text=f"[ {label} ]", html=still)
@@ -47,19 +47,23 @@ class _Button:
 
         if self.button.disabled:
             return
+        # Before the request, so that a second click meanwhile does nothing.
         self.button.disabled = True
         try:
-            self.message.value = html.coloured(self._act(), html.TEXT)
+            self._show(self._act(), html.TEXT)
         except openai.APIError as error:
-            self.message.value = html.coloured(explain(error), html.ERROR)
+            self._show(explain(error), html.ERROR)
             # The next click may succeed: the reader can do what the message says.
             self.button.disabled = False
+
+    def _show(self, text: str, colour: str) -> None:
+        self.message.value = html.coloured(text, colour)
 
     def _act(self) -> str:
         """Do the work; return the sentence that reports it."""
         raise NotImplementedError
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: Any) -> html.Bundle:
         return button_bundle(self.widget, self.button.description, options)
 
 
@@ -76,6 +80,7 @@ class StartButton(_Button):
         self.job: FineTuningJob | None = None
 
     def _act(self) -> str:
+        # The first thing a reader does with a button is to click it again.
         same = find(self._client, **self._request)
         if same:
             self.job = same
@@ -83,8 +88,9 @@ class StartButton(_Button):
                 f"已有相同的任务 {same.id}（{same.status}），不再训练一遍",
                 f"{same.id} ({same.status}) does the same: nothing to train",
             )
-        self.job = self._client.fine_tuning.jobs.create(**self._request)
-        return tr(f"已启动 {self.job.id}", f"started {self.job.id}")
+        job = self._client.fine_tuning.jobs.create(**self._request)
+        self.job = job
+        return tr(f"已启动 {job.id}", f"started {job.id}")
 
 
 class CancelButton(_Button):
@@ -96,6 +102,7 @@ class CancelButton(_Button):
         self._job_id = job_id
 
     def _act(self) -> str:
+        # The service refuses to cancel a job that has ended; here that is no error.
         job = self._client.fine_tuning.jobs.retrieve(self._job_id)
         if job.status in TERMINAL:
             return tr(

@@ -61,7 +61,8 @@ class ConsoleSheet:
     files: dict[str, Path] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name}: {value}" for name, value in self.fields.items())
+        lines = [f"{name}: {value}" for name, value in self.fields.items()]
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         links = {name: _link(path) for name, path in self.files.items()}
@@ -72,7 +73,9 @@ class ConsoleSheet:
 
 def _link(path: Path) -> str:
     """Return the address relative to the notebook's folder, as IPython's FileLink does."""
-    return quote(os.path.relpath(path).replace(os.sep, "/"))
+    # The kernel runs in the notebook's folder, and the page resolves links from there.
+    relative = os.path.relpath(path)
+    return quote(relative.replace(os.sep, "/"))
 
 
 def console_sheet(
@@ -105,4 +108,6 @@ def console_sheet(
     for name, label in siliconcloud.FORM_LABELS.items():
         # Ten digits show a number as the reader wrote it, without the noise of binary fractions.
         fields[label] = f"{values[name]:.10g}"
-    return ConsoleSheet(fields, {name: path for name, path in paths.items() if path.is_file()})
+    # A file may be named that is on another machine; the form shows its name without a link.
+    present = {name: path for name, path in paths.items() if path.is_file()}
+    return ConsoleSheet(fields, present)

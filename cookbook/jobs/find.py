@@ -14,11 +14,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cookbook.job_states import TERMINAL
 from cookbook.params import DEFAULT_SEED, VALIDATION, Hyperparameters
 
 if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types.fine_tuning import FineTuningJob
+
+_Options = Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,9 @@ def find(
     training_file: str,
     validation_file: str | None = None,
     seed: int | None = None,
-    method: Mapping[str, Any] | None = None,
-    hyperparameters: Mapping[str, Any] | None = None,
-    extra_body: Mapping[str, Any] | None = None,
+    method: _Options = None,
+    hyperparameters: _Options = None,
+    extra_body: _Options = None,
     **_ignored: Any,
 ) -> "FineTuningJob | None":
     """Return the newest finished job that is the same, else the newest unfinished one, else None.
@@ -57,9 +60,11 @@ def find(
     unfinished = None
     # Newest first; the client fetches further pages by itself.
     for job in client.fine_tuning.jobs.list(limit=100):
-        if job.status in ("failed", "cancelled") or _recipe_of(job) != recipe:
-            continue
         finished = job.status == "succeeded"
+        if job.status in TERMINAL and not finished:
+            continue
+        if _recipe_of(job) != recipe:
+            continue
         if unfinished and not finished:
             continue
         # Files come last: to compare them, they may have to be fetched.
@@ -74,28 +79,32 @@ def find(
     return unfinished
 
 
-def _validation_share(extra_body: Mapping[str, Any] | None) -> float:
+def _validation_share(extra_body: _Options) -> float:
+    # Not in OpenAI's API, so the client sends it as an extra.
     return (extra_body or {}).get("validation_split", VALIDATION.suggested)
 
 
-def _hyperparameters(
-    method: Mapping[str, Any] | None, older: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _hyperparameters(method: _Options, older: _Options) -> dict[str, Any]:
     """Return all seven values, from `method` or the older argument; the defaults where left out."""
     supervised = (method or {}).get("supervised") or {}
+    given = supervised.get("hyperparameters") or older or {}
     values = Hyperparameters().to_dict()
-    for name, value in (supervised.get("hyperparameters") or older or {}).items():
+    for name, value in given.items():
+        # In OpenAI's API "auto" leaves the choice to the service.
         if value != "auto":
             values[name] = value
     return values
 
 
 def _recipe_of(job: "FineTuningJob") -> _Recipe:
-    share = getattr(job, "validation_split", VALIDATION.suggested)
-    values = {
-        name: getattr(job.hyperparameters, name, None) for name in Hyperparameters().to_dict()
-    }
-    return _Recipe(job.model, job.seed, None if job.validation_file else share, values)
+    share = None
+    if not job.validation_file:
+        share = getattr(job, "validation_split", VALIDATION.suggested)
+    values = {}
+    for name in Hyperparameters().to_dict():
+        # A service without LoRA parameters does not report them, so its jobs are never the same.
+        values[name] = getattr(job.hyperparameters, name, None)
+    return _Recipe(job.model, job.seed, share, values)
 
 
 class _Files:
@@ -103,7 +112,8 @@ class _Files:
 
     def __init__(self, client: "OpenAI") -> None:
         self._client = client
-        self._sizes = {file.id: file.bytes for file in client.files.list()}
+        files = client.files.list()
+        self._sizes = {file.id: file.bytes for file in files}
         self._digests: dict[str, bytes] = {}
 
     def same(self, one: str | None, other: str | None) -> bool:
@@ -113,8 +123,9 @@ class _Files:
         if one is None or other is None or one == other:
             return one == other
         size = self._sizes.get(one)
+        other_size = self._sizes.get(other)
         # A file that is not listed was deleted.
-        if size is None or size != self._sizes.get(other):
+        if size is None or size != other_size:
             return False
         try:
             return self._digest(one) == self._digest(other)
@@ -133,6 +144,7 @@ def _model_exists(client: "OpenAI", model: str | None) -> bool:
 
     if model is None:
         return False
+    # The list of models has pages; one request for the one model is enough.
     try:
         client.models.retrieve(model)
     except openai.NotFoundError:

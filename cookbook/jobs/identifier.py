@@ -54,7 +54,8 @@ class Verified:
                 "can be called; not remembered, since the data folder cannot be written: "
                 "choose another with COOKBOOK_HOME",
             )
-        return f"✔ {self.parts.task} ({self.parts.base}): {outcome} · {self.answer}"
+        name = f"{self.parts.task} ({self.parts.base})"
+        return f"✔ {name}: {outcome} · {self.answer}"
 
 
 def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified:
@@ -66,6 +67,7 @@ def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified
     """
     import openai
 
+    # First the form: a wrong one is explained without a request.
     parts = siliconcloud.identifier(text)
     model = text.strip()
     messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": question}]
@@ -83,6 +85,7 @@ def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified
 def remembered(client: "OpenAI") -> str | None:
     """Return the identifier verified last at the platform of `client`; None if there is none."""
     entry = _read().get(str(client.base_url))
+    # The reader may have edited the file.
     return entry.get("model") if isinstance(entry, dict) else None
 
 
@@ -102,7 +105,9 @@ def _read() -> dict[str, Any]:
 def _remember(client: "OpenAI", model: str) -> bool:
     """Return whether it could be written."""
     entry = {"model": model, "verified_at": int(time.time())}
-    content = json.dumps(_read() | {str(client.base_url): entry}, ensure_ascii=False, indent=1)
+    # Those of other platforms are kept.
+    entries = _read() | {str(client.base_url): entry}
+    content = json.dumps(entries, ensure_ascii=False, indent=1)
     try:
         disk.write(_path(), content.encode())
     except OSError:
@@ -128,16 +133,20 @@ class IdentifierBox:
             description=tr("验证并记住", "verify and remember"), button_style="primary"
         )
         self.button.add_class("cookbook-verify")
-        self.message = w.HTML(html.template(_REMEMBERED).render(model=remembered(client)))
-        self.widget = w.VBox([w.HBox([self.text, self.button]), self.message])
+        # A reader who comes back sees that there is nothing to paste again.
+        note = html.template(_REMEMBERED).render(model=remembered(client))
+        self.message = w.HTML(note)
+        line = w.HBox([self.text, self.button])
+        self.widget = w.VBox([line, self.message])
         self.button.on_click(self._click)
 
     def _click(self, _: object) -> None:
         try:
             verified = verify(self._client, self.text.value)
-            self.message.value = html.coloured(repr(verified), html.OK)
+            message = html.coloured(repr(verified), html.OK)
         except IdentifierError as error:
-            self.message.value = html.coloured(f"✘ {error}", html.ERROR)
+            message = html.coloured(f"✘ {error}", html.ERROR)
+        self.message.value = message
 
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: Any) -> html.Bundle:
         return button_bundle(self.widget, self.button.description, options)

@@ -82,6 +82,7 @@ class TokenRow:
     def summary(self) -> str:
         """The counts in a sentence."""
         read = sum(not token.cut for token in self.tokens)
+        # `max_tokens` can cut off everything.
         share = self.trained / max(1, read)
         text = tr(
             f"{read} 个 token，训练其中标出的 {self.trained} 个（{share:.0%}）",
@@ -94,6 +95,7 @@ class TokenRow:
 
     def __repr__(self) -> str:
         text = ""
+        # Brackets open and close where training begins and ends.
         inside = False
         for token in self.tokens:
             if token.trained and inside:
@@ -127,5 +129,7 @@ def as_trained(row: Mapping[str, Sequence[Message]], *, max_tokens: int = 4096) 
     shown = []
     for i, text in enumerate(tokens.texts(ids)):
         cut = i >= max_tokens
-        shown.append(Token(ids[i], text, trained=trained[i] and not cut, cut=cut))
+        # What is cut off is not trained on, whatever it is.
+        learned = trained[i] and not cut
+        shown.append(Token(ids[i], text, learned, cut))
     return TokenRow(shown)

@@ -76,7 +76,8 @@ class Picture:
         return content.getvalue()
 
     def __repr__(self) -> str:
-        return f"<Figure of {', '.join(curve.label for curve in self.curves)}>"
+        labels = [curve.label for curve in self.curves]
+        return f"<Figure of {', '.join(labels)}>"
 
 
 def colours(n: int) -> list[str]:
@@ -117,7 +118,8 @@ def figure(curves: Sequence[LearningCurve]) -> "Figure":
         speed.plot(curve.steps.tokens_per_second, color=colour, linewidth=1.5)
         if alone:
             _draw_epochs(loss, curve)
-    _finish_axes(loss, rate, speed, max((curve.total_steps for curve in curves), default=1))
+    totals = [curve.total_steps for curve in curves]
+    _finish_axes(loss, rate, speed, max(totals, default=1))
     entries = _entries_of_one() if alone else _entries_of_several(curves)
     loss.legend(handles=entries, loc="upper right", frameon=False, fontsize=8, labelcolor=_DARK)
     return picture

@@ -62,7 +62,8 @@ class JobView:
     @property
     def steps(self) -> list[dict[str, Any]]:
         """The data of each training step, in the order of the events."""
-        return [_data(event) for event in self.events if event.type == "metrics" and event.data]
+        metrics = [event for event in self.events if event.type == "metrics"]
+        return [_data(event) for event in metrics if event.data]
 
     def to_frame(self) -> "pd.DataFrame":
         """Return one training step a row, indexed by `step` in ascending order.
@@ -71,7 +72,8 @@ class JobView:
         """
         import pandas as pd
 
-        steps = [data for data in self.steps if isinstance(data.get("step"), int)]
+        # Another service may send metrics of another form.
+        steps = [data for data in self.steps if _has_step(data)]
         if not steps:
             return pd.DataFrame()
         frame = pd.DataFrame(steps)
@@ -92,13 +94,15 @@ class JobView:
     @property
     def progress(self) -> tuple[int, int]:
         """(steps done, steps in all), zeros before the first."""
-        numbers = [data["step"] for data in self.steps if isinstance(data.get("step"), int)]
+        numbers = [data["step"] for data in self.steps if _has_step(data)]
         return max(numbers, default=0), self._newest("total_steps") or 0
 
     @property
     def headline(self) -> str:
         """State and newest figures, in the terms used everywhere."""
-        parts = [self.job.status + (" (paused)" if self.paused else "")]
+        # A paused job keeps its state: it is still running, or queued.
+        paused = " (paused)" if self.paused else ""
+        parts = [f"{self.job.status}{paused}"]
         step, total = self.progress
         if step:
             parts.append(f"step {step}/{total}")
@@ -111,9 +115,9 @@ class JobView:
     @property
     def reason(self) -> str:
         """Why it failed; empty for every other job."""
-        error = self.job.error if self.job.status == "failed" else None
-        if error is None:
+        if self.job.status != "failed" or self.job.error is None:
             return ""
+        error = self.job.error
         return error.message or error.code or ""
 
     @property
@@ -127,7 +131,8 @@ class JobView:
         # Up to a minute and a half, seconds are easier to read.
         if seconds < 90:
             return tr(f"还需约 {seconds:.0f} 秒", f"about {seconds:.0f} s left")
-        return tr(f"还需约 {seconds / 60:.0f} 分钟", f"about {seconds / 60:.0f} min left")
+        minutes = seconds / 60
+        return tr(f"还需约 {minutes:.0f} 分钟", f"about {minutes:.0f} min left")
 
     @property
     def progress_bar(self) -> str:
@@ -167,7 +172,8 @@ class JobView:
         return plot.figure([self.curve])
 
     def __repr__(self) -> str:
-        new = self.events[len(self.events) - self.new :]
+        first_new = len(self.events) - self.new
+        new = self.events[first_new:]
         lines = [event.message for event in new[-_NEWEST_EVENTS:]]
         if not lines or self.job.status in TERMINAL:
             lines.append(self.summary)
@@ -186,6 +192,10 @@ class JobView:
             if data.get(name) is not None:
                 return data[name]
         return None
+
+
+def _has_step(data: dict[str, Any]) -> bool:
+    return isinstance(data.get("step"), int)
 
 
 def _data(event: "FineTuningJobEvent") -> dict[str, Any]:
@@ -221,8 +231,9 @@ class StateLines:
     note: str = ""
 
     def _repr_html_(self) -> str:
+        colours = plot.colours(len(self.views))
         return html.template(_LINES).render(
-            lines=list(zip(self.views, plot.colours(len(self.views)), strict=True)),
+            lines=list(zip(self.views, colours, strict=True)),
             note=self.note,
             note_colour=html.WARNING,
             grey=html.GREY,
@@ -270,4 +281,5 @@ def refresh(client: "OpenAI", job_id: str, known: JobView | None = None) -> JobV
             zh=f"没有任务 {job_id}：用 client.fine_tuning.jobs.list() 看看有哪些",
             en=f"no job {job_id}: client.fine_tuning.jobs.list() shows those there are",
         ) from error
-    return JobView(job, events + new[::-1], new=len(new))
+    new.reverse()
+    return JobView(job, events + new, new=len(new))

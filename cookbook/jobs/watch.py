@@ -8,6 +8,7 @@ alone. Watching never changes a job: not even an interrupt cancels it. What is s
 """
 
 import time
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from cookbook.errors import JobNotFound, ServiceError
@@ -79,10 +80,13 @@ def watch(
     client = client.with_options(timeout=ANSWER_SECONDS, max_retries=0)
     ids = [job_id] if isinstance(job_id, str) else list(job_id)
     # An id that is given twice is watched once.
-    views = {one: _first(client, one) for one in dict.fromkeys(ids)}
+    views = {}
+    for one in dict.fromkeys(ids):
+        views[one] = _first(client, one)
     screen = _screen()
     try:
-        note = _follow(client, views, screen, max(every, SHORTEST_PAUSE), patience)
+        pause = max(every, SHORTEST_PAUSE)
+        note = _follow(client, views, screen, pause, patience)
     except KeyboardInterrupt:
         note = tr(
             "已停止观看，任务仍在进行；再运行这一格接着看",
@@ -91,6 +95,9 @@ def watch(
     screen.show(list(views.values()), note, last=True)
     jobs = [views[one].job for one in ids]
     return jobs[0] if isinstance(job_id, str) else jobs
+
+
+_Views = dict[str, JobView]  # by job id
 
 
 class _Screen(Protocol):
@@ -105,12 +112,11 @@ def _first(client: "OpenAI", job_id: str) -> JobView:
         return refresh(client, job_id)
     except openai.APIError as error:
         reason = explain(error)
+        # Without the client's own traceback, which is long and says less.
         raise ServiceError(zh=reason, en=reason) from None
 
 
-def _follow(
-    client: "OpenAI", views: dict[str, JobView], screen: _Screen, every: float, patience: float
-) -> str:
+def _follow(client: "OpenAI", views: _Views, screen: _Screen, pause: float, patience: float) -> str:
     """Keep views and screen up to date until all jobs have ended; return the note to end with."""
     import openai
 
@@ -118,12 +124,14 @@ def _follow(
     waiting = ""
     answered = time.monotonic()
     while True:
-        notes = [*gone.values(), waiting] if waiting else list(gone.values())
+        notes = list(gone.values())
+        if waiting:
+            notes.append(waiting)
         screen.show(list(views.values()), "\n".join(notes))
         going_on = _going_on(views, gone)
         if not going_on:
             return "\n".join(gone.values())
-        time.sleep(every)
+        time.sleep(pause)
         waiting = ""
         try:
             for job_id in going_on:
@@ -146,7 +154,7 @@ def _follow(
             )
 
 
-def _going_on(views: dict[str, JobView], gone: dict[str, str]) -> list[str]:
+def _going_on(views: _Views, gone: Collection[str]) -> list[str]:
     """Return the jobs that have neither ended nor vanished."""
     going_on = []
     for job_id, view in views.items():
@@ -188,12 +196,15 @@ class _Notebook:
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
         self._lines = ""
-        self._drawn: list[tuple[int, str]] = []
+        self._drawn: list[int] = []  # events of each job in the last picture
         self._due = 0.0
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
         self._show_lines(StateLines(views, note))
-        if any(view.steps for view in views) and (last or time.monotonic() >= self._due):
+        # Before the first step there is nothing to draw.
+        trained = any(view.steps for view in views)
+        due = last or time.monotonic() >= self._due
+        if trained and due:
             self._show_picture(views)
         for view in views:
             view.new = 0
@@ -205,15 +216,16 @@ class _Notebook:
             self._lines = text
 
     def _show_picture(self, views: list[JobView]) -> None:
-        newest: list[tuple[int, str]] = [(len(view.events), view.job.status) for view in views]
-        if newest == self._drawn:
+        event_counts = [len(view.events) for view in views]
+        if event_counts == self._drawn:
             return
+        # Processor time: a busy machine must not make the pictures rarer still.
         started = time.process_time()
         self._put("picture", Picture([view.curve for view in views]))
         cost = time.process_time() - started
         if not self._drawn:
             cost = 0.0  # the first one loads matplotlib, which says nothing about the next
-        self._drawn = newest
+        self._drawn = event_counts
         self._due = time.monotonic() + max(SHORTEST_REDRAW, cost / DRAWING_SHARE)
 
     def _put(self, name: str, output: object) -> None:
@@ -234,7 +246,9 @@ class _Terminal:
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
         for view in views:
-            if view.new or self._statuses.get(view.job.id) != view.job.status:
+            # A job can change its state without an event that was not seen before.
+            changed = self._statuses.get(view.job.id) != view.job.status
+            if view.new or changed:
                 print(view)
             self._statuses[view.job.id] = view.job.status
             view.new = 0
