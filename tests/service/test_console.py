@@ -1,4 +1,4 @@
-"""The cells of notebook 03 that are meant for SiliconCloud, against a server that behaves as documented."""
+"""The cells of notebook 03 for SiliconCloud, against a server that behaves as it documents."""
 
 import nbformat
 from nbclient import NotebookClient

@@ -1,4 +1,4 @@
-"""`jobs.as_trained` shows exactly the tokens that the trainer reads, and marks those it trains on."""
+"""`jobs.as_trained` shows the tokens that the trainer reads, and marks those it trains on."""
 
 import pytest
 
@@ -14,7 +14,7 @@ TURNS = [
 
 
 class Qwen:
-    """Qwen2.5's tokenizer as the trainer calls it, from the offline vocabulary and the template as text."""
+    """Qwen2.5's tokenizer as the trainer calls it, from the offline vocabulary and the template."""
 
     def __call__(self, text, add_special_tokens):
         return {"input_ids": tokens.encode(text)}

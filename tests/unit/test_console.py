@@ -1,4 +1,4 @@
-"""What a reader of SiliconCloud needs, against a server that behaves as the platform is documented to."""
+"""The console form and the identifier, against a server that behaves as SiliconCloud documents."""
 
 import os
 
@@ -10,7 +10,7 @@ from siliconcloud import FAULTS, TUNED
 from cookbook import connect, jobs
 from cookbook.errors import IdentifierError
 from cookbook.params import PRESETS
-from cookbook.paths import DATA, home
+from cookbook.paths import DATA, Home, home
 from cookbook.siliconcloud import Identifier
 
 NAME = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:abc123:my_task-1:abcdefghijklmnopqrst"
@@ -50,17 +50,8 @@ def test_what_is_no_identifier_is_explained(text):
 def test_the_console_sheet_has_every_field_in_the_forms_order():
     sheet = jobs.console_sheet("zhishuo", "train.jsonl", PRESETS["quality"])
     assert list(sheet.fields)[:4] == ["任务名称", "基础模型", "训练数据", "验证数据"]
-    assert list(sheet.fields.values())[2:] == [
-        "train.jsonl",
-        "10%",
-        "0.0001",
-        "5",
-        "16",
-        "4096",
-        "16",
-        "64",
-        "0.1",
-    ]
+    values = "train.jsonl 10% 0.0001 5 16 4096 16 64 0.1"
+    assert list(sheet.fields.values())[2:] == values.split()
     assert "cloud.siliconflow.cn" in sheet._repr_html_()
 
 
@@ -68,18 +59,14 @@ def test_each_value_has_a_copy_button_and_each_file_a_link(monkeypatch):
     monkeypatch.chdir(DATA.parent / "notebooks")
     path = DATA / "zhishuoxinyu" / "train.jsonl"
     html = jobs.console_sheet("zhishuo", path, PRESETS["standard"], validation=path)._repr_html_()
-    assert (
-        html.count("cookbook-copy") == 9
-        and html.count('href="../data/zhishuoxinyu/train.jsonl"') == 2
-    )
+    assert html.count("cookbook-copy") == 9
+    assert html.count('href="../data/zhishuoxinyu/train.jsonl"') == 2
     assert str(DATA) not in html
 
 
 def test_what_the_reader_typed_is_text_in_the_sheet():
-    assert (
-        "<script>"
-        not in jobs.console_sheet("<script>", "a<b>.jsonl", PRESETS["fast"])._repr_html_()
-    )
+    html = jobs.console_sheet("<script>", "a<b>.jsonl", PRESETS["fast"])._repr_html_()
+    assert "<script>" not in html and "a<b>" not in html
 
 
 def test_a_verified_identifier_is_remembered_for_its_platform_alone(cloud, siliconcloud):
@@ -88,12 +75,12 @@ def test_a_verified_identifier_is_remembered_for_its_platform_alone(cloud, silic
     assert verified.parts.task == "zhishuo" and verified.answer in repr(verified)
     assert jobs.remembered(cloud) == TUNED and siliconcloud.requests[-1]["max_tokens"] == 16
     assert jobs.remembered(cloud.with_options(base_url="https://elsewhere.example/v1")) is None
-    assert cloud.api_key not in (home() / "identifiers.json").read_text()
+    assert cloud.api_key not in Home(home()).identifiers.read_text()
 
 
 @pytest.mark.parametrize("spoil", ["{", "[]", '{"x": 1}'])
 def test_a_spoilt_note_is_no_note(cloud, spoil):
-    (home() / "identifiers.json").write_text(spoil)
+    Home(home()).identifiers.write_text(spoil)
     assert jobs.remembered(cloud) is None
     jobs.verify(cloud, TUNED)
     assert jobs.remembered(cloud) == TUNED
@@ -107,9 +94,18 @@ def test_an_identifier_the_platform_does_not_know_is_explained_and_not_remembere
 
 @pytest.mark.parametrize(
     "fault, word",
-    [("model", "标识符"), ("parameter", "参数"), (401, "SILICONFLOW_API_KEY"), (403, "实名"), ("balance", "余额"),
-     (404, "控制台"), (429, "限流"), (503, "过载"), (504, "max_tokens")],
-)  # fmt: skip
+    [
+        ("model", "标识符"),
+        ("parameter", "参数"),
+        (401, "SILICONFLOW_API_KEY"),
+        (403, "实名"),
+        ("balance", "余额"),
+        (404, "控制台"),
+        (429, "限流"),
+        (503, "过载"),
+        (504, "max_tokens"),
+    ],
+)
 def test_each_error_the_platform_is_known_to_send_is_one_sentence_with_a_remedy(
     cloud, siliconcloud, fault, word
 ):

@@ -1,4 +1,4 @@
-"""Finding, watching and starting jobs: the official client against the service's own routes over a real socket."""
+"""Find, watch and start jobs: the official client against the service's own routes, by socket."""
 
 import _thread
 import contextlib
@@ -26,7 +26,7 @@ watching = importlib.import_module("cookbook.jobs.watch")
 
 
 class Served:
-    """The service's routes on a fixed port, without a trainer: the test writes the events, and can pull the plug."""
+    """The service's routes on a fixed port, without a trainer: the test writes the events."""
 
     def __init__(self, folder):
         self.path = folder / "service.db"
@@ -54,19 +54,17 @@ class Served:
 
     def step(self, job, *numbers, total=10):
         for n in numbers:
-            facts = {
+            metrics = {
                 "step": n,
                 "total_steps": total,
                 "epoch": n / 5,
                 "train_loss": 3 / n,
-                "learning_rate": 1e-4,
-            }
-            facts |= {
                 "valid_loss": 3 / n if n % 5 == 0 else None,
+                "learning_rate": 1e-4,
                 "tokens_per_second": 1000.0,
                 "seconds_left": total - n,
             }
-            self.store.add_metrics(job.id, facts, f"Step {n}/{total}")
+            self.store.add_metrics(job.id, metrics, f"Step {n}/{total}")
 
     def finish(self, job):
         job = self.store.job(job.id)
@@ -194,10 +192,8 @@ def test_what_is_left_out_counts_as_the_default(client, upload):
 
 def test_a_validation_file_counts_by_its_content(client, upload):
     job = client.fine_tuning.jobs.create(**request(upload(), validation_file=upload(word="验证")))
-    assert (
-        jobs.find(client, **request(upload(), validation_file=upload("v.jsonl", word="验证"))).id
-        == job.id
-    )
+    again = request(upload(), validation_file=upload("v.jsonl", word="验证"))
+    assert jobs.find(client, **again).id == job.id
     assert jobs.find(client, **request(upload())) is None
     assert jobs.find(client, **request(upload(), validation_file=upload(word="其他"))) is None
 
@@ -209,10 +205,10 @@ def test_failed_and_cancelled_jobs_and_deleted_models_never_count(served, client
     )
     client.fine_tuning.jobs.cancel(cancelled.id)
     served.finish(deleted)
-    wanted = request(failed.training_file)
-    assert jobs.find(client, **wanted).id == deleted.id
+    same = request(failed.training_file)
+    assert jobs.find(client, **same).id == deleted.id
     client.models.delete(client.fine_tuning.jobs.retrieve(deleted.id).fine_tuned_model)
-    assert jobs.find(client, **wanted) is None
+    assert jobs.find(client, **same) is None
 
 
 def test_a_finished_job_comes_before_one_that_runs(served, client, running):
@@ -261,14 +257,11 @@ def test_a_running_job_is_followed_to_its_end(served, client, running, shown):
     with meanwhile(lambda: served.step(job, 3), lambda: served.finish(job)):
         assert jobs.watch(client, job.id, every=0.1).status == "succeeded"
     states, curves = shown
-    assert (
-        "step 2/10" in states[0][1]
-        and "还需约 8 秒" in states[0][1]
-        and "succeeded" in states[-1][1]
-    )
-    assert (
-        curves[-1].startswith(b"\x89PNG") and len(states) <= 4
-    )  # nothing is shown again where nothing changed
+    first, last = states[0][1], states[-1][1]
+    assert "step 2/10" in first and "还需约 8 秒" in first and "succeeded" in last
+    assert curves[-1].startswith(b"\x89PNG")
+    # Nothing is shown again where nothing changed.
+    assert len(states) <= 4
 
 
 def test_only_new_events_are_fetched(served, client, running):
@@ -398,14 +391,8 @@ def test_events_that_jump_repeat_or_lack_figures_are_drawn_all_the_same():
         event("message", adapter_parameters=1, valid_loss=None),
         event(step=7, total_steps=9, train_loss=1.0),
         event(step=2, total_steps=9, train_loss=float("nan"), valid_loss=2.0, epoch=0.0),
-        event(
-            step=2,
-            total_steps=9,
-            train_loss=2.5,
-            valid_loss=2.0,
-            epoch=0.2,
-            seconds_left=float("inf"),
-        ),
+        event(step=2, total_steps=9, train_loss=2.5, valid_loss=2.0, epoch=0.2),
+        event(step=7, total_steps=9, train_loss=float("inf"), seconds_left=float("inf")),
         event(text="no step at all"),
     ]
     view = JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None), events)
