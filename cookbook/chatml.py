@@ -1,9 +1,9 @@
 """Lay out a conversation as Qwen2.5's chat template does, and mark what is trained on.
 
     pieces([{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}])
-    -> [Piece("<|im_start|>system\\n…<|im_start|>assistant\\n", False),
-        Piece("答<|im_end|>", True),
-        Piece("\\n", False)]
+    -> [Piece("<|im_start|>system\\n…<|im_start|>assistant\\n", trained=False),
+        Piece("答<|im_end|>", trained=True),
+        Piece("\\n", trained=False)]
 
 The only place that knows the template and the loss mask: token counts, the view of a training row,
 training itself, statistics and costs are made from it. Of an assistant's turn the answer and its

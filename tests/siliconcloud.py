@@ -4,10 +4,10 @@
         cloud.next = [429, 503, "cut"]       so the next chat requests fail, one after another
         client = OpenAI(base_url=cloud.base_url, api_key=cloud.api_key)
 
-Its answers are canned: `answers` maps the last user message to a text. Marks in the comments: [A] is
-documented in the platform's API reference (docs.siliconflow.cn: chat completions, models, errors),
-[B] was seen in public code that calls it. Not covered: files, batches, user info, rate limits that
-count by themselves.
+Its answers are canned: `answers` maps the last user message to a text. Marks in the comments: [A]
+is documented in the platform's API reference (docs.siliconflow.cn: chat completions, models,
+errors), [B] was seen in public code that calls it. Not covered: files, batches, user info, rate
+limits that count by themselves.
 """
 
 import json

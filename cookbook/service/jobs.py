@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from cookbook.bases import Base
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
-from cookbook.params import WHOLE, Hyperparameters
+from cookbook.params import INTEGER_PARAMETERS, Hyperparameters
 from cookbook.service import limits
 from cookbook.service import store as stored
 from cookbook.service.files import stored_file
@@ -170,7 +170,7 @@ def _hyperparameters(given: dict) -> Hyperparameters:
         )
     values = {k: v for k, v in given.items() if v != "auto"}
     values = {
-        k: int(v) if k in WHOLE and isinstance(v, float) and v.is_integer() else v
+        k: int(v) if k in INTEGER_PARAMETERS and isinstance(v, float) and v.is_integer() else v
         for k, v in values.items()
     }
     try:
