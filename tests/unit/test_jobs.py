@@ -409,13 +409,19 @@ def test_the_scales_hold_every_curve_and_no_negative_loss():
         assert 0 <= axes.get_ylim()[0] <= loss < axes.get_ylim()[1]
 
 
-def test_a_job_is_shown_with_its_checkpoints_and_its_finished_model(served, client, running):
-    job = running()
-    served.store.add_metrics(job.id, {"step": 5, "total_steps": 10, "train_loss": 1.0}, "Step 5")
-    served.finish(job)
-    curve = jobs.view(client, job.id).curve
-    assert (curve.label, curve.total_steps, curve.finished) == (job.id, 10, 10)
-    assert repr(Picture([curve])) == f"<Figure of {job.id}>"
+def test_a_curve_knows_its_start_its_checkpoints_and_the_finished_model():
+    events = [
+        event("message", adapter_parameters=1, valid_loss=3.5),
+        event(step=5, total_steps=10, train_loss=2.0),
+        event("message", step=5),
+        event(step=10, total_steps=10, train_loss=1.0),
+        event("message", step=10, update_norm=1.0),
+    ]
+    job = SimpleNamespace(id="j", status="succeeded", user_provided_suffix="任务")
+    curve = JobView(job, events).curve
+    assert (curve.start, curve.checkpoints, curve.finished) == (3.5, [5], 10)
+    # A picture may have no Chinese font, so the id takes the place of the name.
+    assert repr(Picture([curve])) == "<Figure of j>"
 
 
 def test_what_the_reader_typed_is_text_in_the_lines():
