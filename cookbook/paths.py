@@ -29,9 +29,10 @@ def shipped_rows(name: str | Path) -> list[dict]:
 
 
 def home() -> Path:
-    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in the checkout or here."""
+    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in checkout or current folder."""
     if chosen := os.environ.get("COOKBOOK_HOME"):
         return Path(chosen).expanduser().resolve()
+    # In a checkout the folder does not depend on where a notebook is started.
     in_checkout = (_CHECKOUT / "pyproject.toml").is_file()
     return (_CHECKOUT if in_checkout else Path.cwd()) / ".cookbook"
 

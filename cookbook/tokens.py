@@ -20,7 +20,7 @@ from cookbook import chatml
 from cookbook.chatml import Message
 from cookbook.paths import DATA
 
-# How Qwen2.5 cuts text into pieces before merging: contractions, words, single digits, punctuation,
+# How Qwen2.5 cuts text before it merges bytes: contractions, words, single digits, punctuation,
 # white space.
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
@@ -36,15 +36,15 @@ def encoding() -> tiktoken.Encoding:
     for token, rank in zip(words[::2], words[1::2], strict=True):
         ranks[base64.b64decode(token)] = int(rank)
     # The special tokens follow the ordinary ones.
-    special = {token: len(ranks) + i for i, token in enumerate(chatml.SPECIAL_TOKENS)}
+    first_special = len(ranks)
+    special = {token: first_special + i for i, token in enumerate(chatml.SPECIAL_TOKENS)}
     return tiktoken.Encoding(
         "qwen2.5", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special
     )
 
 
 def count(text_or_messages: str | Iterable[Message]) -> int:
-    """Return the number of Qwen2.5 tokens of a text, or of messages laid out with the chat
-    template.
+    """Return the Qwen2.5 tokens of a text, or of messages laid out with the chat template.
 
     A special token that appears in the text (``<|im_end|>``) counts as ordinary text. For messages
     everything up to the last ``<|im_end|>\\n`` counts; `count_request` adds the tokens that open
@@ -82,7 +82,8 @@ def count_conversations(conversations: Iterable[Iterable[Message]]) -> list[Conv
     # the content. Nothing merges across a special token, so the turns can be counted apart.
     turns = [chatml.turn(message) for messages in given for message in messages]
     default_system = chatml.turn({"role": "system", "content": chatml.DEFAULT_SYSTEM})
-    in_front, *counts = [n + chatml.TURN_TOKENS for n in _count_texts([default_system, *turns])]
+    inner = _count_texts([default_system, *turns])
+    in_front, *counts = [n + chatml.TURN_TOKENS for n in inner]
     result = []
     at = 0
     for messages in given:
@@ -106,12 +107,12 @@ def _conversation(roles: Sequence[str], counts: list[int]) -> ConversationTokens
 
 
 def encode(text: str) -> list[int]:
-    """Return the tokens of a text; special tokens in it are read as special, as Qwen does."""
+    """Return the tokens of a text; as Qwen's tokenizer does, read special tokens in it as such."""
     return encoding().encode(_normalized(text), allowed_special="all")
 
 
 def texts(ids: Iterable[int]) -> list[str]:
-    """Return the text of each token; one that ends within a character as bytes, `<0xE5>`."""
+    """Return the text of each token; a part of a character is shown as bytes, `<0xE5>`."""
     return [_text(encoding().decode_single_token_bytes(i)) for i in ids]
 
 
@@ -134,7 +135,7 @@ _CHARACTERS_A_TOKEN = 100  # of Qwen's longest tokens of white space
 
 
 def _normalized(text: str) -> str:
-    """Return the text in NFC, as Qwen's tokenizer has it, unless it is full of combining marks."""
+    """Return the text in NFC, as Qwen's tokenizer has it, unless it has runs of combining marks."""
     if text.isascii():
         return text
     # A run of a hundred marks covers one of every hundred characters, so most texts need no closer
@@ -161,6 +162,8 @@ def _count_texts(texts: list[str]) -> list[int]:
 
 
 def _count_long_text(text: str) -> int:
-    words = sum(len(encoding().encode_ordinary(part)) for part in _WHITE_SPACE.split(text))
+    words = 0
+    for part in _WHITE_SPACE.split(text):
+        words += len(encoding().encode_ordinary(part))
     spaces = sum(len(run) for run in _WHITE_SPACE.findall(text))
     return words + spaces // _CHARACTERS_A_TOKEN
