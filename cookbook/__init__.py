@@ -7,4 +7,4 @@ itself loads nothing heavy: neither torch, nor fastapi, nor matplotlib.
 from cookbook.connection import Connection, connect
 
 __all__ = ["Connection", "connect"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
