@@ -95,8 +95,8 @@ COMMENT_SYSTEMS = _items(
     """
 )
 
-# Two words that open the halves of "x，…，y，…。". None belongs to a pattern of the 智说新语 style or
-# contains a word of the lexicon. Where the prompt names the openers, any two are put together;
+# Two words that open the halves of "x，…，y，…。". None belongs to a pattern of the 智说新语 style,
+# or contains a word of the lexicon. Where the prompt names the openers, any two are put together;
 # where it does not, the first one tells the second.
 PAIRS = [
     tuple(pair.split("/"))
@@ -200,7 +200,7 @@ class Words:
 
 
 def copy_pieces(tokenizer) -> list[str]:
-    """Return the tokens of a vocabulary that are whole characters, which the base learns to copy."""
+    """Return the tokens of a vocabulary that are whole characters: what the base learns to copy."""
     special = set(tokenizer.all_special_ids)
     texts = [tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in special]
     return [text for text in texts if "\ufffd" not in text and text.strip()]
