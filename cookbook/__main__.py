@@ -64,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
 def _add(commands: Any, name: str, summary: str, *, more: str, examples: list[str]) -> Any:
     """Add and return the parser of one command; the list of commands shows only its `summary`."""
     heading = tr("例子：", "Examples:")
-    lines = [f"  python -m cookbook {name} {example}".rstrip() for example in examples]
+    command = f"  python -m cookbook {name}"
+    lines = [f"{command} {example}".rstrip() for example in examples]
     return commands.add_parser(
         name,
         help=summary,
@@ -114,6 +115,7 @@ def _add_check(commands: Any) -> None:
             "验证文件：同时报告两个文件共有的行", "also report the rows that are in this file too"
         ),
     )
+    # Read by `main`: argparse has no other way from a command to its function.
     command.set_defaults(carry_out=_check)
 
 
@@ -161,8 +163,9 @@ def _course(args: argparse.Namespace) -> int:
     from cookbook import course
 
     written = course.copy(args.folder, overwrite=args.force)
-    number, folder = len(written), args.folder
-    print(tr(f"{folder}：复制了 {number} 个笔记本", f"{folder}: copied {number} notebooks"))
+    folder = args.folder
+    number = len(written)
+    print(f"{folder}:", tr(f"复制了 {number} 个笔记本", f"copied {number} notebooks"))
     print(tr("打开：", "open them: ") + f"jupyter lab {folder}")
     print(tr("运行：", "run them: ") + f"python -m cookbook run {folder}")
     return 0
@@ -200,6 +203,7 @@ def _add_run(commands: Any) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    # nbconvert takes a second to import, which no other command needs.
     from cookbook.execute import main as execute
 
     return execute(args.notebooks, args.out)
@@ -247,7 +251,8 @@ def _status(args: argparse.Namespace) -> int:
 
     store = Store(paths.Home(home).database)
     pid = address["pid"]
-    print(tr("运行中", "running"), address["base_url"], f"pid {pid}", address["base_model"])
+    url = address["base_url"]
+    print(tr("运行中", "running"), url, f"pid {pid}", address["base_model"])
     print(status.headline(store, home, pid))
     for line in status.jobs(store):
         print(f"  {line}")
@@ -272,6 +277,7 @@ def _add_stop(commands: Any) -> None:
 def _stop(args: argparse.Namespace) -> int:
     from cookbook.connection import stop
 
+    # Not an error if none runs: what was asked for is the case.
     if stop(_home(args)):
         print(tr("已停止", "stopped"))
     else:

@@ -77,6 +77,7 @@ def copy(folder: Path, *, overwrite: bool = False) -> list[Path]:
             f"(--force overwrites them):\n{names}",
         )
     written = missing | changed
+    # The contents alone: what a package installer made read-only, a reader wants to edit.
     for target, source in written.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target)
@@ -86,5 +87,5 @@ def copy(folder: Path, *, overwrite: bool = False) -> list[Path]:
 def _sources() -> list[Path]:
     """Return every notebook of the course."""
     # Jupyter leaves checkpoints of the same names in a checkout.
-    relative = [path.relative_to(FOLDER) for path in FOLDER.rglob("*.ipynb")]
-    return sorted(FOLDER / path for path in relative if ".ipynb_checkpoints" not in path.parts)
+    found = sorted(FOLDER.rglob("*.ipynb"))
+    return [path for path in found if path.parent.name != ".ipynb_checkpoints"]

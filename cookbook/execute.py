@@ -9,6 +9,7 @@ This is a part of the command line: it prints. For a program, nbclient is the be
 
 import re
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,12 @@ def main(paths: list[Path], out: Path | None = None) -> int:
         ArgumentError: a path does not exist or is not a notebook, or there is nothing to run.
     """
     notebooks = _expand(paths) if paths else course.runnable()
-    out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).resolve()
+    if out is None:
+        out = Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    # Shown to the reader, who may open it from elsewhere.
+    out = out.resolve()
     for path in notebooks:
-        print(tr(f"运行 {path.name}", f"running {path.name}"), file=sys.stderr)
+        print(tr("运行", "running"), path.name, file=sys.stderr)
         try:
             run(path, out)
         except CellExecutionError as error:
@@ -90,8 +94,9 @@ def run(path: Path, out: Path) -> Path:
         page.write_text(_html(notebook), encoding="utf-8")
     for text in _summaries(notebook):
         print("\n" + text)
-    seconds = time.monotonic() - started
-    print("\n" + tr(f"用时 {seconds:.0f} 秒。结果：{page}", f"{seconds:.0f} s. Result: {page}"))
+    seconds = f"{time.monotonic() - started:.0f}"
+    print()
+    print(tr(f"用时 {seconds} 秒。结果：{page}", f"{seconds} s. Result: {page}"))
     return page
 
 
@@ -124,13 +129,16 @@ def _read(path: Path) -> NotebookNode:
 
 def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:
     """Return a client that runs the notebook in `folder` and announces each code cell."""
-    cells = enumerate(notebook.cells)
-    code = [index for index, cell in cells if cell.cell_type == "code"]
-    numbers = {index: number for number, index in enumerate(code, start=1)}
+    numbers: dict[int, int] = {}  # index among all cells -> number among the code cells, from 1
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            numbers[index] = len(numbers) + 1
+    last = len(numbers)
 
     def announce(cell: NotebookNode, cell_index: int) -> None:
-        first = cell.source.strip().split("\n")[0]
-        print(f"[{numbers[cell_index]:2d}/{len(code)}] {first[:WIDTH]}", flush=True)
+        number = numbers[cell_index]
+        first_line = cell.source.strip().split("\n")[0]
+        print(f"[{number:2d}/{last}]", first_line[:WIDTH], flush=True)
 
     return _PrintingClient(
         notebook,
@@ -145,9 +153,12 @@ def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:
 
 def _summaries(notebook: NotebookNode) -> list[str]:
     """Return the text that the cells with the tag `summary` returned."""
-    tagged = [cell for cell in notebook.cells if "summary" in cell.metadata.get("tags", [])]
-    outputs = [output for cell in tagged for output in cell.get("outputs", [])]
-    return [output.get("data", {}).get("text/plain", "") for output in outputs]
+    texts = []
+    for cell in notebook.cells:
+        if "summary" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                texts.append(output.get("data", {}).get("text/plain", ""))
+    return texts
 
 
 def _page(path: Path, out: Path) -> Path:
@@ -165,5 +176,4 @@ def _html(notebook: NotebookNode) -> str:
 
 
 def _print_indented(text: str) -> None:
-    lines = text.rstrip("\n").split("\n")
-    print("\n".join("      " + line for line in lines), flush=True)
+    print(textwrap.indent(text.rstrip("\n"), "      "), flush=True)
