@@ -1,6 +1,6 @@
 # make run       notebook 04 end to end in the terminal; leaves runs/<time>/04_zhishuoxinyu.html
 # make lab       JupyterLab on the notebooks
-# make check     lint, types and the tests without torch, in a minute
+# make check     lint, types and the unit tests, which need no torch; -j2 runs them side by side
 # make test      check, then the service's tests and every cell of every notebook
 # make browser   notebooks clicked through in chromium
 # make soak      kills, load, disk faults, fuzzing
@@ -12,7 +12,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run lab check test browser soak bench pictures clean
+.PHONY: run lab check lint types unit test browser soak bench pictures clean
 
 run: $(READY)
 	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
@@ -20,10 +20,16 @@ run: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
-check: $(READY)
+check: lint types unit
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY)
 	$(BIN)/mypy
+
+unit: $(READY)
 	$(BIN)/python -m pytest tests/unit
 
 test: check
