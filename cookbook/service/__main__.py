@@ -28,74 +28,16 @@ from cookbook import disk
 from cookbook.bases import Base, installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
+from cookbook.paths import Home
 from cookbook.paths import home as default_home
 from cookbook.service import status
 from cookbook.service.app import make_app
-from cookbook.service.requests import ChatBody
+from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 
 IDLE_SECONDS, LOG_SECONDS = 3600, 60
 log = logging.getLogger("cookbook")
-
-
-class _Chat:
-    """The chat engine behind a door: torch is loaded in the background while the service already answers."""
-
-    def __init__(self):
-        self._ready = threading.Event()
-
-    def load(self, warm: Base) -> None:
-        """Get torch, and have `warm` ready before anybody asks for it."""
-        from cookbook.service.engine import generate as chat
-
-        self._module, self._engine = chat, chat.Engine()
-        self._engine.start()
-        self._ready.set()
-        hello = [{"role": "user", "content": "你好"}]
-        self._engine.submit(chat.Request(warm, None, hello, max_tokens=1), lambda piece: None)
-
-    def submit(self, base, adapter, body: ChatBody, on_piece) -> "_Pending":
-        pending = _Pending()
-
-        def start() -> None:
-            self._ready.wait()
-            stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
-            request = self._module.Request(
-                base,
-                adapter,
-                [m.model_dump() for m in body.messages],
-                max_tokens=body.max_completion_tokens or body.max_tokens,
-                temperature=body.temperature,
-                top_p=body.top_p,
-                top_k=body.top_k,
-                seed=body.seed,
-                stop=tuple(s for s in stop if s),
-            )
-            pending.started(self._engine.submit(request, on_piece))
-
-        if self._ready.is_set():
-            start()
-        else:
-            threading.Thread(target=start, daemon=True).start()
-        return pending
-
-
-class _Pending:
-    """An answer that may not have started yet; cancelling it works all the same."""
-
-    def __init__(self):
-        self._answer, self._cancelled = None, False
-
-    def started(self, answer) -> None:
-        self._answer = answer
-        if self._cancelled:
-            answer.cancel()
-
-    def cancel(self) -> None:
-        self._cancelled = True
-        if self._answer:
-            self._answer.cancel()
 
 
 def serve(
@@ -189,10 +131,10 @@ def _run(
     store = Store(home / "service.db")
     bases = installed()
     supervisor = Supervisor(store, home, jobs)
-    chat = _Chat()
+    chat = ChatEngine()
     app = make_app(
         store,
-        home=home,
+        home=Home(home),
         bases=bases,
         submit=chat.submit,
         on_upload=supervisor.expect,

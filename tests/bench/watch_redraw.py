@@ -15,6 +15,7 @@ import nbformat
 import uvicorn
 from nbclient import NotebookClient
 
+from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
@@ -68,7 +69,7 @@ def main(seconds: int = 60) -> None:
         store.advance(job.id, "running", "started")
         for n in range(1, DONE + 1):
             store.add_metrics(job.id, step(n), f"Step {n}")
-        app = make_app(store, home=Path(folder), bases=[], submit=None, api_key="bench")
+        app = make_app(store, home=Home(Path(folder)), bases=[], submit=None, api_key="bench")
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
         threading.Thread(target=server.run, daemon=True).start()
         while not server.started:

@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cookbook.bases import Base
+from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
@@ -32,7 +33,7 @@ def filled(home, jobs: int) -> TestClient:
     store = Store(home / "service.db")
     for statement in filter(str.strip, FILL.format(jobs=jobs).split(";")):
         store._rows(statement)
-    app = make_app(store, home=home, bases=[Base("tiny", "nowhere")], submit=None, api_key="test")
+    app = make_app(store, home=Home(home), bases=[Base("tiny", "nowhere")], submit=None, api_key="test")
     return TestClient(app, headers={"authorization": "Bearer test"})
 
 

@@ -10,16 +10,17 @@ from openai import OpenAI
 
 from cookbook import data
 from cookbook.bases import Base
+from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
 
-def speak(base, adapter, body, on_piece):
+def speak(request, on_piece):
     """A chat engine of a few lines: says the last message back, character by character."""
 
     def run():
-        text = body.messages[-1].content
+        text = request.messages[-1]["content"]
         for i, character in enumerate(text, 1):
             on_piece(
                 SimpleNamespace(
@@ -52,7 +53,7 @@ def store(tmp_path):
 @pytest.fixture
 def http(store, tmp_path):
     app = make_app(
-        store, home=tmp_path, bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
+        store, home=Home(tmp_path), bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
     )
     with TestClient(app, raise_server_exceptions=True) as http:
         yield http

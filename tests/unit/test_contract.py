@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from cookbook.bases import Base
-from cookbook.paths import DATA
+from cookbook.paths import DATA, Home
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
@@ -48,7 +48,7 @@ UPLOAD = ("a.jsonl", "".join(ROW % i for i in range(10)).encode())
 DOCS = DATA.parent / "docs" / "api.md"
 
 
-def speak(base, adapter, body, on_piece):
+def speak(request, on_piece):
     """A chat engine of one word."""
     piece = SimpleNamespace(
         text="好", prompt_tokens=1, completion_tokens=1, finish_reason="stop", error=None
@@ -60,7 +60,7 @@ def speak(base, adapter, body, on_piece):
 def make(home: Path):
     store = Store(home / "service.db")
     return make_app(
-        store, home=home, bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
+        store, home=Home(home), bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
     ), store
 
 

@@ -16,6 +16,7 @@ from cookbook import data, jobs
 from cookbook.bases import Base
 from cookbook.errors import JobNotFound, ServiceError
 from cookbook.jobs import watch as watching
+from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
@@ -27,7 +28,7 @@ class Served:
         self.path = folder / "service.db"
         self.store = Store(self.path)
         self.app = make_app(
-            self.store, home=folder, bases=[Base("tiny", "nowhere")], submit=None, api_key="test"
+            self.store, home=Home(folder), bases=[Base("tiny", "nowhere")], submit=None, api_key="test"
         )
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
