@@ -4,7 +4,6 @@ Events and checkpoints are in `job_log.py`. A route only writes to the store wha
 The supervisor and the job's process read it there and act.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -13,7 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
-from cookbook.params import VALIDATION, WHOLE, Hyperparameters
+from cookbook.params import (
+    DEFAULT_SEED,
+    INTEGER_PARAMETERS,
+    TASK_NAME,
+    VALIDATION,
+    Hyperparameters,
+)
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
@@ -21,9 +26,6 @@ from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.state import AppState, State
 from cookbook.service.store import Job, new_id
 
-SEED = 42  # of a job that names none; `cookbook/jobs/find.py` must agree
-# The panel's rule (`cookbook/panel/task.py`) must agree.
-_TASK_NAME = re.compile(r"[A-Za-z0-9_-]+")  # it becomes a part of the model's id
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _Key = Annotated[str, Field(max_length=64)]
 _Value = Annotated[str, Field(max_length=512)]
@@ -189,7 +191,7 @@ def _check_job(state: AppState, body: JobBody) -> None:
     stored_file(state.store, body.training_file, "training_file")
     if body.validation_file:
         stored_file(state.store, body.validation_file, "validation_file")
-    if body.suffix and not _TASK_NAME.fullmatch(body.suffix):
+    if body.suffix and not TASK_NAME.fullmatch(body.suffix):
         raise ApiError(
             400,
             zh="suffix 只能用字母、数字、_ 和 -",
@@ -234,7 +236,7 @@ def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
         if value == "auto":
             continue
         # Some clients write every number as a float.
-        if name in WHOLE and isinstance(value, float) and value.is_integer():
+        if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
             value = int(value)
         values[name] = value
     try:
@@ -268,7 +270,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
         validation_file=body.validation_file,
         validation_split=body.validation_split,
         suffix=body.suffix,
-        seed=SEED if body.seed is None else body.seed,
+        seed=DEFAULT_SEED if body.seed is None else body.seed,
         metadata=body.metadata,
         hyperparameters=hyperparameters.to_dict(),
     )
