@@ -84,7 +84,7 @@ def router(store: stored.Store, bases: dict[str, Base]) -> APIRouter:
     @api.post(JOB + "/pause", response_model=None, responses=ANSWER)
     def pause(job_id: str):
         unfinished(job_id)
-        store.want(
+        store.request_state(
             job_id,
             "pause",
             tr("任务已暂停，resume 后从这一步继续", "Paused; resume goes on from this step"),
@@ -94,7 +94,7 @@ def router(store: stored.Store, bases: dict[str, Base]) -> APIRouter:
     @api.post(JOB + "/resume", response_model=None, responses=ANSWER)
     def resume(job_id: str):
         unfinished(job_id)
-        store.want(job_id, "run", tr("任务继续", "Resumed"))
+        store.request_state(job_id, "run", tr("任务继续", "Resumed"))
         return job_of(unfinished(job_id))
 
     @api.get(JOB + "/events", response_model=None, responses={200: {"model": EventList}})

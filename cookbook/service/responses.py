@@ -202,7 +202,7 @@ def job_of(job: stored.Job) -> FineTuningJob:
         created_at=job.created_at,
         finished_at=job.finished_at,
         status=job.status,
-        paused=job.wanted == "pause" and job.status not in stored.TERMINAL,
+        paused=job.requested_state == "pause" and job.status not in stored.TERMINAL,
         model=job.base,
         fine_tuned_model=job.model if job.status == "succeeded" else None,
         training_file=job.training_file,
