@@ -64,8 +64,8 @@ class Checkpoint:
 class Finished:
     """The finished adapter in `folder`, and the proof that it acts.
 
-    `update_norm` is the Frobenius norm of all weight updates together; `logits_difference` the
-    largest change of a logit, with the adapter against without, where the first row's answer begins.
+    `update_norm` is the Frobenius norm of all weight updates together. `logits_difference` is the
+    largest change of a logit by the adapter, where the first row's answer begins.
     """
 
     step: int
@@ -108,9 +108,11 @@ def message(event: TrainingEvent, model: str) -> str:
 
 def data(event: TrainingEvent) -> dict[str, Any]:
     """Return the event's figures as the job's log keeps them, without folders of this machine."""
+    # Its epoch is in the message.
     if isinstance(event, Checkpoint):
         return {"step": event.step, **losses(event)}
     figures = asdict(event)
+    # HTTP shows this, to other people too in a shared room.
     figures.pop("folder", None)
     return figures
 

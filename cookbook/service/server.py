@@ -176,6 +176,7 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
     )
     server = uvicorn.Server(config)
+    # Jobs that an earlier service left go on.
     supervisor.start()
     watched = (server, supervisor, app.state.activity, settings, store)
     threading.Thread(target=_watch, args=watched, name="idle-watch", daemon=True).start()
@@ -189,6 +190,7 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     }
     disk.write(home.address, json.dumps(address).encode(), private=True)
     log.info(tr("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home.folder)
+    # Torch takes seconds to load; everything but chat answers meanwhile.
     threading.Thread(target=chat.load, args=(bases[0],), name="chat-loader", daemon=True).start()
     try:
         server.run(sockets=[listener])

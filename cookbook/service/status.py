@@ -5,6 +5,7 @@ Reads the store, the process list and the disk. It changes nothing and needs no 
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -12,9 +13,11 @@ import psutil
 from cookbook import disk
 from cookbook.connection import WORKER_MODULE
 from cookbook.i18n import tr
+from cookbook.job_states import UNFINISHED
 from cookbook.service.store import Job, Store
 
 MB, GB = 2**20, 2**30
+COLUMN = 16  # letters: the longest status
 
 
 def headline(store: Store, home: Path, pid: int | None = None) -> str:
@@ -24,15 +27,16 @@ def headline(store: Store, home: Path, pid: int | None = None) -> str:
         home: the data folder.
         pid: the service's process; None for this one.
     """
-    unfinished = store.unfinished()
-    paused = sum(job.requested_state == "pause" for job in unfinished)
-    training = sum(job.status == "running" and job.requested_state == "run" for job in unfinished)
-    waiting = len(unfinished) - training - paused
+    states = Counter(_state(job) for job in store.unfinished())
+    training, paused = states["running"], states["paused"]
+    waiting = states.total() - training - paused
     service_bytes, training_bytes = _memory(pid or os.getpid(), home)
     service_memory = f"{service_bytes / MB:,.0f} MB"
     training_memory = f"{training_bytes / MB:,.0f} MB"
-    used = f"{disk.used(home) / MB:,.0f} MB"
-    free = f"{shutil.disk_usage(home).free / GB:,.1f} GB"
+    used_bytes = disk.used(home)
+    free_bytes = shutil.disk_usage(home).free
+    used = f"{used_bytes / MB:,.0f} MB"
+    free = f"{free_bytes / GB:,.1f} GB"
     return tr(
         f"训练中 {training} · 排队 {waiting} · 暂停 {paused} · "
         f"内存：服务 {service_memory}，训练 {training_memory} · 磁盘：已用 {used}，剩余 {free}",
@@ -53,11 +57,19 @@ def jobs(store: Store, recent: int = 5) -> list[str]:
 
 
 def _line(store: Store, job: Job) -> str:
-    last = store.events(job.id, limit=1)[0].message.split("\n")[0]
-    state = job.status
-    if job.requested_state == "pause" and not job.finished_at:
-        state = "paused"
-    return f"{job.id}  {state:<16}  {job.suffix or '-':<16}  {job.base}  {last}"
+    last_event = store.events(job.id, limit=1)[0]
+    # A report on a training file has many lines; the first says most.
+    message = last_event.message.split("\n")[0]
+    state = _state(job).ljust(COLUMN)
+    task_name = (job.suffix or "-").ljust(COLUMN)
+    return "  ".join([job.id, state, task_name, job.base, message])
+
+
+def _state(job: Job) -> str:
+    """Return the job's status, or "paused", which the API has no word for."""
+    if job.requested_state == "pause" and job.status in UNFINISHED:
+        return "paused"
+    return job.status
 
 
 def _memory(pid: int, home: Path) -> tuple[int, int]:

@@ -238,7 +238,7 @@ class Supervisor:
                 self._to_tidy.add(job_id)
 
     def _tidy(self) -> None:
-        """Remove the folders of jobs that ended without a process, as a paused one that is cancelled.
+        """Remove the folders of jobs that ended without a process: paused, then cancelled.
 
         A job that ends while it is trained is tidied up by its process.
         """

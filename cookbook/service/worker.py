@@ -62,7 +62,7 @@ def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
 
 
 def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
-    """Return the rows to train on and to validate on: by file where one was given, else by share."""
+    """Return the rows to train on and to validate on, by file if one was given, else by share."""
     rows = _parse(store.file_content(job.training_file))
     if job.validation_file:
         return rows, _parse(store.file_content(job.validation_file))

@@ -1,4 +1,4 @@
-"""The real thing: the unmodified `openai` client against the running service, with real training and real answers."""
+"""The unmodified `openai` client against the running service: real training, real answers."""
 
 import json
 import os
@@ -223,6 +223,9 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
     assert status.headline(store, tmp_path).startswith("训练中 1 · 排队 1 · 暂停 1 · 内存")
     lines = status.jobs(store)
     assert [line.split()[1:3] for line in lines] == [
-        ["running", "one"], ["queued", "two"], ["paused", "three"], ["cancelled", "four"],
-    ]  # fmt: skip
+        ["running", "one"],
+        ["queued", "two"],
+        ["paused", "three"],
+        ["cancelled", "four"],
+    ]
     assert lines[2].endswith("three is paused")

@@ -44,7 +44,7 @@ def wait_for_step(client, job, step):
 
 
 def processes():
-    """The training processes of this data folder: those that train, and the one that waits for a job."""
+    """The training processes of this data folder, the one that waits for a job included."""
     named = {"cookbook.service.worker", str(home())}
     return [p for p in psutil.process_iter(["cmdline"]) if named <= set(p.info["cmdline"] or [])]
 
@@ -132,15 +132,15 @@ def test_a_cancelled_job_stops_and_leaves_no_model(client, service, upload):
 
 
 def ended(job):
-    """Once its process is gone and the service had a moment to tidy up: what is left of it in the data folder."""
+    """What is left of a job in the data folder once the service has tidied up."""
     psutil.wait_procs(workers(job), timeout=20)
     assert workers(job) == []
-    left = lambda: list(home().glob(f"jobs/{job.id}")) + list(home().glob(f"models/{job.id}*"))
     for _ in range(50):
-        if not left():
+        left = [*home().glob(f"jobs/{job.id}"), *home().glob(f"models/{job.id}*")]
+        if not left:
             break
         time.sleep(0.1)
-    return left()
+    return left
 
 
 def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_while_it_pauses(
@@ -182,19 +182,19 @@ def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
 
 def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, service, upload):
     job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
-    ask = lambda: client.chat.completions.create(
-        model=job.fine_tuned_model,
-        messages=[{"role": "user", "content": "地铁"}],
-        stream=True,
-        max_tokens=60,
-    )
-    stream = ask()
+    question = {
+        "model": job.fine_tuned_model,
+        "messages": [{"role": "user", "content": "地铁"}],
+        "stream": True,
+        "max_tokens": 60,
+    }
+    stream = client.chat.completions.create(**question)
     next(stream)
     assert client.models.delete(job.fine_tuned_model).deleted
     assert list(stream)[-1].choices[0].finish_reason
     assert ended(job) == []
     with pytest.raises(openai.NotFoundError):
-        ask()
+        client.chat.completions.create(**question)
 
 
 def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row):

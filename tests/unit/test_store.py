@@ -11,23 +11,40 @@ from cookbook.service.store import Store
 
 # What older releases wrote, typed out here so that no later change of the code can change it.
 VERSION_1 = """
-CREATE TABLE files (id TEXT PRIMARY KEY, filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
-    created_at INTEGER NOT NULL, content BLOB NOT NULL);
-CREATE TABLE jobs (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, status TEXT NOT NULL,
-    wanted TEXT NOT NULL, created_at INTEGER NOT NULL, finished_at INTEGER, base TEXT NOT NULL, training_file TEXT NOT NULL,
-    validation_file TEXT, validation_split REAL NOT NULL, suffix TEXT, seed INTEGER NOT NULL, hyperparameters TEXT NOT NULL,
-    metadata TEXT, model TEXT NOT NULL, trained_tokens INTEGER, error TEXT, crashes INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES jobs(id),
-    created_at INTEGER NOT NULL, level TEXT NOT NULL, type TEXT NOT NULL, message TEXT NOT NULL, data TEXT, step INTEGER);
+CREATE TABLE files (
+    id TEXT PRIMARY KEY, filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, content BLOB NOT NULL
+);
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, status TEXT NOT NULL,
+    wanted TEXT NOT NULL, created_at INTEGER NOT NULL, finished_at INTEGER, base TEXT NOT NULL,
+    training_file TEXT NOT NULL, validation_file TEXT, validation_split REAL NOT NULL,
+    suffix TEXT, seed INTEGER NOT NULL, hyperparameters TEXT NOT NULL, metadata TEXT,
+    model TEXT NOT NULL, trained_tokens INTEGER, error TEXT, crashes INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, job TEXT NOT NULL REFERENCES jobs(id),
+    created_at INTEGER NOT NULL, level TEXT NOT NULL, type TEXT NOT NULL, message TEXT NOT NULL,
+    data TEXT, step INTEGER
+);
 CREATE INDEX events_of_job ON events (job, number);
 CREATE UNIQUE INDEX once_a_step ON events (job, type, step) WHERE step IS NOT NULL;
-CREATE TABLE models (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, job TEXT NOT NULL,
-    base TEXT NOT NULL, created_at INTEGER NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL, metrics TEXT NOT NULL);
+CREATE TABLE models (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL, job TEXT NOT NULL,
+    base TEXT NOT NULL, created_at INTEGER NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL,
+    metrics TEXT NOT NULL
+);
 INSERT INTO files VALUES ('file-old', 'a.jsonl', 'fine-tune', 2, 1700000000, x'7b7d');
-INSERT INTO jobs VALUES (7, 'ftjob-old', 'running', 'pause', 1700000000, NULL, 'tiny', 'file-old', NULL, 0.1, 't', 42,
-    '{"n_epochs": 3}', 'null', 'ft:LoRA/tiny:local:t:old', NULL, NULL, 1);
-INSERT INTO events VALUES (1, 'ftjob-old', 1700000000, 'info', 'metrics', 'Step 1', '{"step": 1}', 1);
-INSERT INTO models VALUES (1, 'ft:LoRA/tiny:local:t:old-ckpt_step_1', 'ftjob-old', 'tiny', 1700000000, 1, 'f', '{}');
+INSERT INTO jobs VALUES (
+    7, 'ftjob-old', 'running', 'pause', 1700000000, NULL, 'tiny', 'file-old', NULL, 0.1, 't', 42,
+    '{"n_epochs": 3}', 'null', 'ft:LoRA/tiny:local:t:old', NULL, NULL, 1
+);
+INSERT INTO events VALUES (
+    1, 'ftjob-old', 1700000000, 'info', 'metrics', 'Step 1', '{"step": 1}', 1
+);
+INSERT INTO models VALUES (
+    1, 'ft:LoRA/tiny:local:t:old-ckpt_step_1', 'ftjob-old', 'tiny', 1700000000, 1, 'f', '{}'
+);
 PRAGMA user_version = 1;
 """
 
