@@ -126,7 +126,7 @@ def job_object(job: Job) -> FineTuningJob:
             "created_at": job.created_at,
             "finished_at": job.finished_at,
             "status": job.status,
-            "paused": job.wanted == "pause" and job.status not in TERMINAL,
+            "paused": job.requested_state == "pause" and job.status not in TERMINAL,
             "model": job.base,
             # Reserved from the start, but nothing to ask before the job has succeeded.
             "fine_tuned_model": job.model if job.status == "succeeded" else None,
@@ -302,7 +302,7 @@ def cancel_job(job_id: str, state: State) -> FineTuningJob:
 def pause_job(job_id: str, state: State) -> FineTuningJob:
     text = tr("任务已暂停，resume 后从这一步继续", "Paused; resume continues from this step")
     _unfinished_job(state, job_id)
-    state.store.want(job_id, "pause", text)
+    state.store.request_state(job_id, "pause", text)
     # Read again: the answer shows the change, or that the job ended meanwhile.
     return job_object(_unfinished_job(state, job_id))
 
@@ -310,5 +310,5 @@ def pause_job(job_id: str, state: State) -> FineTuningJob:
 @router.post("/{job_id}/resume")
 def resume_job(job_id: str, state: State) -> FineTuningJob:
     _unfinished_job(state, job_id)
-    state.store.want(job_id, "run", tr("任务继续", "Resumed"))
+    state.store.request_state(job_id, "run", tr("任务继续", "Resumed"))
     return job_object(_unfinished_job(state, job_id))

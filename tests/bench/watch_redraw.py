@@ -17,6 +17,7 @@ from nbclient import NotebookClient
 
 from cookbook.paths import Home
 from cookbook.service.app import make_app
+from cookbook.service.events import Step
 from cookbook.service.store import Store
 
 STEPS, DONE, PER_SECOND = 4000, 2000, 10
@@ -45,12 +46,19 @@ print(f"{{100 * (c1 - c0) / (t1 - t0):.1f}} % of the kernel's time over {{t1 - t
 """
 
 
-def step(n: int) -> dict:
+def step(n: int) -> Step:
     loss = 3 * math.exp(-n / 300) + 0.3 + 0.1 * math.sin(n)
-    return {
-        "step": n, "total_steps": STEPS, "epoch": n / 400, "train_loss": loss, "valid_loss": loss if n % 400 == 0 else None,
-        "learning_rate": 1e-4 * (1 - n / STEPS), "tokens": 400 * n, "tokens_per_second": 4000.0, "seconds_left": (STEPS - n) / 10,
-    }  # fmt: skip
+    return Step(
+        step=n,
+        total_steps=STEPS,
+        epoch=n / 400,
+        train_loss=loss,
+        valid_loss=loss if n % 400 == 0 else None,
+        learning_rate=1e-4 * (1 - n / STEPS),
+        tokens=400 * n,
+        tokens_per_second=4000.0,
+        seconds_left=(STEPS - n) / 10,
+    )
 
 
 def main(seconds: int = 60) -> None:
@@ -68,8 +76,9 @@ def main(seconds: int = 60) -> None:
         )
         store.advance(job.id, "running", "started")
         for n in range(1, DONE + 1):
-            store.add_metrics(job.id, step(n), f"Step {n}")
-        app = make_app(store, home=Home(Path(folder)), bases=[], submit=None, api_key="bench")
+            store.record(job, step(n))
+        home = Home(Path(folder))
+        app = make_app(store, home=home, bases=[], submit=None, api_key="bench")
         server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
         threading.Thread(target=server.run, daemon=True).start()
         while not server.started:
@@ -78,7 +87,7 @@ def main(seconds: int = 60) -> None:
 
         def go_on():
             for n in range(DONE + 1, STEPS + 1):
-                store.add_metrics(job.id, step(n), f"Step {n}")
+                store.record(job, step(n))
                 time.sleep(1 / PER_SECOND)
 
         threading.Thread(target=go_on, daemon=True).start()

@@ -1,6 +1,7 @@
 """The HTTP face with the official client over the in-process app: no process, no torch."""
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import openai
@@ -13,6 +14,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
+from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.store import Store
 
 
@@ -148,8 +150,19 @@ def test_a_job_walks_through_its_life(client, upload, store):
 def test_a_finished_job_gives_its_model_and_checkpoints(client, upload, store):
     job = store.job(create(client, upload, suffix="t").id)
     store.advance(job.id, "running", "go")
-    store.add_checkpoint(job, 2, "a", {"train_loss": 2.0, "valid_loss": 2.5}, "Checkpoint")
-    store.finish(job, 4, "b", {"train_loss": 1.0, "valid_loss": None}, 99, {}, "done")
+    store.record(job, Checkpoint(2, 1, Path("a"), train_loss=2.0, valid_loss=2.5))
+    store.record(
+        job,
+        Finished(
+            4,
+            Path("b"),
+            train_loss=1.0,
+            valid_loss=None,
+            trained_tokens=99,
+            update_norm=1.0,
+            logits_difference=1.0,
+        ),
+    )
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded" and done.trained_tokens == 99
     assert (

@@ -25,6 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from cookbook.bases import Base
 from cookbook.paths import DATA, Home
 from cookbook.service.app import make_app
+from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
 
 CHECKS = [
@@ -174,7 +175,8 @@ def fresh_ids(store: Store) -> dict:
         base="tiny", model=f"ft:{file.id}", training_file="file-x", validation_file=None, validation_split=0.1,
         suffix=None, seed=1, metadata=None, hyperparameters={"n_epochs": 1},
     )  # fmt: skip
-    store.add_checkpoint(job, 1, "nowhere", {}, "Checkpoint")
+    store.advance(job.id, "running", "go")
+    store.record(job, Checkpoint(1, 1, Path("nowhere"), 1.0, None))
     return {"file_id": file.id, "job_id": job.id, "model": store.models(job.id)[0].id}
 
 
