@@ -8,6 +8,6 @@
     supervisor, worker, events  the queue, and one training process for each job
     chat_engine, engine/        answers and training; torch is nowhere else
 
-server runs them on a data folder, status says what they are doing. Helpers never import this package, `connection` and the command line apart:
-they talk to it over HTTP.
+server runs them on a data folder, status says what they are doing. Helpers never import this
+package, `connection` and the command line apart: they talk to it over HTTP.
 """
