@@ -16,8 +16,10 @@ import nbformat
 import uvicorn
 from nbclient import NotebookClient
 
+from cookbook.paths import Home
 from cookbook.service.app import make_app
-from cookbook.service.store import Store
+from cookbook.service.events import Step
+from cookbook.service.store import Job, Store
 
 STEPS, DONE, PER_SECOND = 4000, 2000, 10
 WARM_UP = 10  # seconds: loading matplotlib and the first 2,000 events are paid once
@@ -54,24 +56,24 @@ print(f"{{share:.1f}} % of the kernel's time over {{t1 - t0:.0f}} s; "
 """
 
 
-def step(n: int) -> dict:
-    """Return the data of one training step."""
+def step(n: int) -> Step:
+    """Return one training step."""
     loss = 3 * math.exp(-n / 300) + 0.3 + 0.1 * math.sin(n)
-    return {
-        "step": n,
-        "total_steps": STEPS,
-        "epoch": n / 400,
-        "train_loss": loss,
-        "valid_loss": loss if n % 400 == 0 else None,
-        "learning_rate": 1e-4 * (1 - n / STEPS),
-        "tokens": 400 * n,
-        "tokens_per_second": 4000.0,
-        "seconds_left": (STEPS - n) / 10,
-    }
+    return Step(
+        step=n,
+        total_steps=STEPS,
+        epoch=n / 400,
+        train_loss=loss,
+        valid_loss=loss if n % 400 == 0 else None,
+        learning_rate=1e-4 * (1 - n / STEPS),
+        tokens=400 * n,
+        tokens_per_second=4000.0,
+        seconds_left=(STEPS - n) / 10,
+    )
 
 
-def running_job(store: Store) -> str:
-    """Add a job with `DONE` steps behind it; return its id."""
+def running_job(store: Store) -> Job:
+    """Add a job with `DONE` steps behind it."""
     job = store.add_job(
         base="tiny",
         model="ft:bench",
@@ -84,19 +86,19 @@ def running_job(store: Store) -> str:
         metadata=None,
     )
     store.advance(job.id, "running", "started")
-    add_steps(store, job.id, range(1, DONE + 1))
-    return job.id
+    add_steps(store, job, range(1, DONE + 1))
+    return job
 
 
-def add_steps(store: Store, job_id: str, numbers: range, pause: float = 0.0) -> None:
+def add_steps(store: Store, job: Job, numbers: range, pause: float = 0.0) -> None:
     for n in numbers:
-        store.add_metrics(job_id, step(n), f"Step {n}")
+        store.record(job, step(n))
         time.sleep(pause)
 
 
 def serve(store: Store, folder: Path) -> uvicorn.Server:
     """Start the service's routes on a free port, without a trainer."""
-    app = make_app(store, home=folder, bases=[], submit=None, api_key="bench")
+    app = make_app(store, home=Home(folder), bases=[], submit=None, api_key="bench")
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
     threading.Thread(target=server.run, daemon=True).start()
     while not server.started:
@@ -107,16 +109,16 @@ def serve(store: Store, folder: Path) -> uvicorn.Server:
 def main(seconds: int = 60) -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "service.db")
-        job_id = running_job(store)
+        job = running_job(store)
         server = serve(store, Path(folder))
         port = server.servers[0].sockets[0].getsockname()[1]
-        later = (store, job_id, range(DONE + 1, STEPS + 1), 1 / PER_SECOND)
+        later = (store, job, range(DONE + 1, STEPS + 1), 1 / PER_SECOND)
         threading.Thread(target=add_steps, args=later, daemon=True).start()
         code = CELL.format(
             warm_up=WARM_UP,
             seconds=seconds,
             base_url=f"http://127.0.0.1:{port}/v1",
-            job=job_id,
+            job=job.id,
         )
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
         NotebookClient(notebook, timeout=WARM_UP + seconds + 60).execute()

@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +19,9 @@ from cookbook.bases import Base
 from cookbook.errors import JobNotFound, ServiceError
 from cookbook.jobs.plot import Picture
 from cookbook.jobs.view import JobView, StateLines, refresh
+from cookbook.paths import Home
 from cookbook.service.app import make_app
+from cookbook.service.events import Finished, Step
 from cookbook.service.store import Store
 
 # The package's attribute of this name is the function.
@@ -32,7 +35,11 @@ class Served:
         self.path = folder / "service.db"
         self.store = Store(self.path)
         self.app = make_app(
-            self.store, home=folder, bases=[Base("tiny", "nowhere")], submit=None, api_key="test"
+            self.store,
+            home=Home(folder),
+            bases=[Base("tiny", "nowhere")],
+            submit=None,
+            api_key="test",
         )
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
@@ -64,11 +71,12 @@ class Served:
                 "tokens_per_second": 1000.0,
                 "seconds_left": total - n,
             }
-            self.store.add_metrics(job.id, metrics, f"Step {n}/{total}")
+            self.store.record(self.store.job(job.id), Step(**metrics, tokens=100 * n))
 
     def finish(self, job):
         job = self.store.job(job.id)
-        self.store.finish(job, 10, "folder", {}, 7, {"update_norm": 1.0, "step": 10}, "训练完成")
+        self.store.advance(job.id, "running", "训练开始")
+        self.store.record(job, Finished(10, Path("folder"), 1.0, None, 7, 1.0, 1.0))
 
 
 @pytest.fixture
@@ -363,7 +371,7 @@ def test_in_a_terminal_new_events_are_lines(served, client, running, capsys):
     with meanwhile(lambda: served.step(job, 2), lambda: served.finish(job)):
         jobs.watch(client, job.id, every=0.1)
     told = capsys.readouterr().out
-    assert told.count("Step 2/10\n") == 1 and told.count("训练完成") == 1 and "succeeded" in told
+    assert told.count("Step 2/10:") == 1 and told.count("训练完成") == 1 and "succeeded" in told
 
 
 def test_in_a_terminal_a_wait_is_told_once(served, client, running, capsys):
@@ -372,7 +380,7 @@ def test_in_a_terminal_a_wait_is_told_once(served, client, running, capsys):
     with meanwhile(served.stop):
         jobs.watch(client, job.id, every=0.1, patience=1)
     told = capsys.readouterr().out
-    assert told.count("没有应答") == 1 and told.count("Step 1/10\n") == 1 and "connect()" in told
+    assert told.count("没有应答") == 1 and told.count("Step 1/10:") == 1 and "connect()" in told
 
 
 def test_one_job_asked_for_twice_is_drawn_once_and_given_twice(served, client, running, shown):
