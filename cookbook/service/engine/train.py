@@ -31,6 +31,7 @@ from cookbook.bases import Base
 from cookbook.errors import DataError, Diverged
 from cookbook.service.engine.fast import lora
 from cookbook.service.engine.load import load
+from cookbook.service.events import Checkpoint, Finished, Started, Step
 
 WARM_UP, FINAL_RATE = 0.05, 0.1
 SAVE_EVERY = 30.0  # seconds between two states to resume from, at most
@@ -44,63 +45,6 @@ class Example:
 
     ids: list[int]
     trained: list[bool]
-
-
-@dataclass(frozen=True)
-class Started:
-    """What will be done, before the first step. `trained_share` is the share of tokens that are trained on."""
-
-    total_steps: int
-    train_rows: int
-    valid_rows: int
-    trained_share: float
-    adapter_parameters: int
-    parameters: int
-    learning_rate_used: float
-    valid_loss: float | None
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimizer step; `valid_loss` is measured at the end of an epoch alone. Times are of this process."""
-
-    step: int
-    total_steps: int
-    epoch: float
-    train_loss: float
-    valid_loss: float | None
-    learning_rate: float
-    tokens: int
-    tokens_per_second: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """The adapter at the end of an epoch but the last, whole on disk."""
-
-    step: int
-    epoch: int
-    folder: Path
-    train_loss: float
-    valid_loss: float | None
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The finished adapter, and the proof that it acts.
-
-    `update_norm` is the Frobenius norm of all weight updates together; `logits_difference` the largest change of a
-    logit, with the adapter against without, where the first row's answer begins.
-    """
-
-    step: int
-    folder: Path
-    train_loss: float
-    valid_loss: float | None
-    trained_tokens: int
-    update_norm: float
-    logits_difference: float
 
 
 def encode(tokenizer, messages: list[dict], max_tokens: int) -> Example:
