@@ -97,7 +97,7 @@ def _cosine(a: Counter[str], b: Counter[str]) -> float:
 
 
 def longest_shared_run(text: str, sources: Sequence[str]) -> int:
-    """Return the characters of the longest piece of `text` that is also in one of `sources`."""
+    """Return how many characters of `text` in a row are also in one of `sources`, at most."""
     # No text contains \0, so no piece reaches across two sources.
     joined = "\0".join(sources)
     longest = 0
