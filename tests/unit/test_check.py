@@ -12,7 +12,7 @@ from cookbook.data import sensitive as secrets
 from cookbook.data.near_duplicates import groups
 from cookbook.errors import DataError
 from cookbook.paths import DATA
-from cookbook.service.engine.train import encode_all
+from cookbook.service.engine.examples import encode_all
 
 
 def codes(source, **options):

@@ -1,6 +1,6 @@
 from cookbook import data, tokens
 from cookbook.paths import DATA
-from cookbook.service.engine.train import encode
+from cookbook.service.engine.examples import encode
 
 ROWS = data.load(DATA / "customer_service" / "train.jsonl")
 

@@ -28,8 +28,8 @@ from cut_vocabulary import corpus_texts, make_tokenizer  # noqa: E402
 from pretraining_text import Words, copy_pieces, sample  # noqa: E402
 
 from cookbook.paths import shipped_rows  # noqa: E402
+from cookbook.service.engine.examples import collate, encode  # noqa: E402
 from cookbook.service.engine.load import computes_in_bfloat16  # noqa: E402
-from cookbook.service.engine.train import collate, encode  # noqa: E402
 
 TOKENS_PER_STEP = 2200
 WIDTHS = 8  # rows are padded to a multiple of these tokens

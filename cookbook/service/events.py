@@ -1,0 +1,122 @@
+"""Say what happens in a training: four events, from the training loop to the job's log.
+
+`engine/train.py` yields them, `worker.py` moves the adapters they name into place, and
+`Store.record` writes them down. `message` and `data` give what the log shows of each.
+Nothing here needs torch or SQL.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cookbook.i18n import tr
+
+
+@dataclass(frozen=True)
+class Started:
+    """What will be done, before the first step.
+
+    `trained_share` is the share of tokens that are trained on; `learning_rate_used` is the rate
+    after the base's scale. The scale itself is filled in by the worker, from the base's card.
+    """
+
+    total_steps: int
+    train_rows: int
+    valid_rows: int
+    trained_share: float
+    adapter_parameters: int
+    parameters: int
+    learning_rate_used: float
+    valid_loss: float | None
+    learning_rate_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step. `valid_loss` is measured at the end of an epoch alone.
+
+    `seconds_left` and `tokens_per_second` are of this process: a resumed job measures again.
+    """
+
+    step: int
+    total_steps: int
+    epoch: float
+    train_loss: float
+    valid_loss: float | None
+    learning_rate: float
+    tokens: int
+    tokens_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The adapter at the end of each epoch but the last, complete on disk in `folder`."""
+
+    step: int
+    epoch: int
+    folder: Path
+    train_loss: float
+    valid_loss: float | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The finished adapter in `folder`, and the proof that it acts.
+
+    `update_norm` is the Frobenius norm of all weight updates together. `logits_difference` is the
+    largest change of a logit by the adapter, where the first row's answer begins.
+    """
+
+    step: int
+    folder: Path
+    train_loss: float
+    valid_loss: float | None
+    trained_tokens: int
+    update_norm: float
+    logits_difference: float
+
+
+TrainingEvent = Started | Step | Checkpoint | Finished
+
+
+def message(event: TrainingEvent, model: str) -> str:
+    """Return the event's line in the job's log; `model` is the name of the finished model."""
+    match event:
+        case Started():
+            return tr(
+                f"{event.train_rows} 条训练，{event.valid_rows} 条验证，共 {event.total_steps} 步；"
+                f"{event.trained_share:.0%} 的 token 参与训练，"
+                f"实际学习速率 {event.learning_rate_used:g}",
+                f"{event.train_rows} rows to train, {event.valid_rows} to validate, "
+                f"{event.total_steps} steps; {event.trained_share:.0%} of the tokens are trained "
+                f"on, learning rate after scaling {event.learning_rate_used:g}",
+            )
+        case Step():
+            text = f"Step {event.step}/{event.total_steps}: train_loss {event.train_loss:.4f}"
+            if event.valid_loss is not None:
+                text += f", valid_loss {event.valid_loss:.4f}"
+            return text
+        case Checkpoint():
+            return tr(f"第 {event.epoch} 轮的检查点", f"Checkpoint of epoch {event.epoch}")
+        case Finished():
+            return tr(
+                f"训练完成，新模型 {model}",
+                f"The job has successfully completed: {model}",
+            )
+
+
+def data(event: TrainingEvent) -> dict[str, Any]:
+    """Return the event's figures as the job's log keeps them, without folders of this machine."""
+    # Its epoch is in the message.
+    if isinstance(event, Checkpoint):
+        return {"step": event.step, **losses(event)}
+    figures = asdict(event)
+    # HTTP shows this, to other people too in a shared room.
+    figures.pop("folder", None)
+    return figures
+
+
+def losses(event: Checkpoint | Finished) -> dict[str, float | None]:
+    """Return the metrics that are kept with a model."""
+    return {"train_loss": event.train_loss, "valid_loss": event.valid_loss}
