@@ -1,14 +1,18 @@
-# make run    notebook 04 end to end in the terminal; leaves runs/<time>/04_zhishuoxinyu.html
-# make test   every test and every notebook
-# make lab    JupyterLab on the notebooks
-# beside them: browser (notebooks clicked through in chromium), soak (kills, load, fuzz), bench (against the peers)
-# The first of them sets up .venv; it needs python3 >= 3.11 and a package index, nothing else.
+# make run       notebook 04 end to end in the terminal; leaves runs/<time>/04_zhishuoxinyu.html
+# make lab       JupyterLab on the notebooks
+# make check     lint, types and the unit tests, which need no torch; -j2 runs them side by side
+# make test      check, then the service's tests and every cell of every notebook
+# make browser   notebooks clicked through in chromium
+# make soak      kills, load, disk faults, fuzzing
+# make bench     measured side by side with other tools
+# make pictures  the pictures of README and docs, drawn again
+# The first of them sets up .venv. It needs python3 >= 3.11 and a package index, nothing else.
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: run test lab browser soak bench clean
+.PHONY: run lab check lint types unit test browser soak bench pictures clean
 
 run: $(READY)
 	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
@@ -16,10 +20,20 @@ run: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
-test: $(READY)
+check: lint types unit
+
+lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest tests --ignore=tests/soak --ignore=tests/browser
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest tests/unit
+
+test: check
+	$(BIN)/python -m pytest tests/service tests/notebooks
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
 
 browser: $(READY)
@@ -36,6 +50,9 @@ bench: $(READY)
 	$(BIN)/python tests/bench/chat.py
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/growth.py
+
+pictures: $(READY)
+	$(BIN)/python tools/readme_pictures.py
 
 clean:
 	rm -rf .venv runs

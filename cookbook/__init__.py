@@ -1,10 +1,10 @@
-"""A cookbook for LoRA fine-tuning of chat models on SiliconCloud, and offline on the reader's own machine.
+"""A cookbook for LoRA fine-tuning of chat models, on SiliconCloud and on your own machine.
 
-The parts are imported one by one (`from cookbook import data, params`); importing the package itself loads nothing
-heavy: neither torch, nor fastapi, nor matplotlib.
+The parts are imported one by one (`from cookbook import data, params`). Importing the package
+itself loads nothing heavy: neither torch, nor fastapi, nor matplotlib.
 """
 
 from cookbook.connection import Connection, connect
 
 __all__ = ["Connection", "connect"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"

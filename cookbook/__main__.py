@@ -1,121 +1,304 @@
-"""The command line:  python -m cookbook check | serve | status | stop | run"""
+"""The command line: python -m cookbook check | course | run | serve | status | stop
+
+Each command is declared, with its help, by a function `_add_…`, and carried out by the function
+below it. Exit status: 0 done, 1 an error, 2 wrong usage; `check` adds meanings of its own. Nothing
+heavy is imported before a command needs it.
+"""
 
 import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
-from cookbook.errors import CookbookError
+from cookbook import paths
+from cookbook.errors import CookbookError, ServiceError
 from cookbook.i18n import tr
-from cookbook.paths import home as default_home
 
 
 def main(argv: list[str] | None = None) -> int:
+    """Carry out the command `argv`, by default this process's own, and return the exit status."""
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["serve"]:
-        from cookbook.service.__main__ import main as serve
-
-        return serve(argv[1:])
-    parser = argparse.ArgumentParser(
-        prog="python -m cookbook", description="Fine-tuning cookbook for SiliconCloud."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    check = commands.add_parser(
-        "check", help="check a training file; exit 0 good, 1 errors, 2 cannot be read"
-    )
-    check.add_argument("file", type=Path)
-    check.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    check.add_argument(
-        "--max-tokens", type=int, default=4096, help="longest row in tokens (default 4096)"
-    )
-    check.add_argument(
-        "--no-tokens", action="store_true", help="do not count tokens, which is faster"
-    )
-    check.add_argument(
-        "--validation", type=Path, metavar="FILE", help="also report rows that stand in both files"
-    )
-    commands.add_parser("serve", help="run the embedded service in the foreground (serve --help)")
-    for name, text in (
-        ("status", "what the embedded service is doing"),
-        ("stop", "stop the embedded service"),
-    ):
-        command = commands.add_parser(name, help=text)
-        command.add_argument(
-            "--home",
-            type=Path,
-            default=None,
-            help="data folder (default: COOKBOOK_HOME or .cookbook)",
-        )
-    run = commands.add_parser(
-        "run", help="run notebooks in the terminal and keep each as an HTML file"
-    )
-    run.add_argument(
-        "notebooks", type=Path, nargs="*", metavar="NOTEBOOK", help="default: the whole course"
-    )
-    run.add_argument(
-        "--out", type=Path, default=None, help="folder for the HTML files (default: runs/<time>)"
-    )
-    args = parser.parse_args(argv)
-    for stream in (
-        sys.stdout,
-        sys.stderr,
-    ):  # a console that cannot write a character must not lose the message
+    # A console that cannot encode a character must not lose the whole message.
+    for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return {"check": _check, "status": _status, "stop": _stop, "run": _run}[args.command](args)
+        # `serve` has a parser of its own, beside the service.
+        # Argparse would abbreviate and reject its options here.
+        if argv[:1] == ["serve"]:
+            return _serve(argv[1:])
+        args = _parser().parse_args(argv)
+        status: int = args.carry_out(args)
+        return status
     except CookbookError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _check(args) -> int:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cookbook",
+        description=tr(
+            "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，管理内嵌服务。",
+            "The fine-tuning course for SiliconCloud: check training files, copy and run the "
+            "notebooks, control the embedded service.",
+        ),
+        epilog=tr("每个命令的说明：", "Help of one command: ")
+        + "python -m cookbook COMMAND --help",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_check(commands)
+    _add_course(commands)
+    _add_run(commands)
+    commands.add_parser(
+        "serve",
+        help=tr("在前台运行内嵌服务", "run the embedded service in the foreground"),
+    )
+    _add_status(commands)
+    _add_stop(commands)
+    return parser
+
+
+# argparse has no public name for the type of `commands`, hence Any.
+def _add(commands: Any, name: str, summary: str, *, more: str, examples: list[str]) -> Any:
+    """Add and return the parser of one command; the list of commands shows only its `summary`."""
+    heading = tr("例子：", "Examples:")
+    command = f"  python -m cookbook {name}"
+    lines = [f"{command} {example}".rstrip() for example in examples]
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary}\n{more}",
+        epilog="\n".join([heading, *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_check(commands: Any) -> None:
+    command = _add(
+        commands,
+        "check",
+        tr("检查训练文件", "check a training file"),
+        more=tr(
+            "列出全部问题，带行号和改法。退出码：0 没有错误，1 有错误，2 文件读不了。",
+            "Every problem is listed with its line and its remedy.\n"
+            "Exit status: 0 no errors, 1 errors, 2 the file cannot be read.",
+        ),
+        examples=["train.jsonl", "train.jsonl --validation valid.jsonl", "train.jsonl --json"],
+    )
+    command.add_argument(
+        "file", type=Path, metavar="FILE", help=tr("训练文件", "the training file")
+    )
+    command.add_argument(
+        "--json",
+        action="store_true",
+        help=tr("输出一个 JSON 对象，供程序读取", "print one JSON object, for programs"),
+    )
+    command.add_argument(
+        "--max-tokens",
+        type=int,
+        default=4096,
+        metavar="N",
+        help=tr("一行最多多少 token（默认 4096）", "longest row in tokens (default: 4096)"),
+    )
+    command.add_argument(
+        "--no-tokens",
+        action="store_true",
+        help=tr("不数 token，更快", "do not count tokens, which is faster"),
+    )
+    command.add_argument(
+        "--validation",
+        type=Path,
+        metavar="FILE",
+        help=tr(
+            "验证文件：同时报告两个文件共有的行", "also report the rows that are in this file too"
+        ),
+    )
+    # Read by `main`: argparse has no other way from a command to its function.
+    command.set_defaults(carry_out=_check)
+
+
+def _check(args: argparse.Namespace) -> int:
     from cookbook import data
 
     max_tokens = None if args.no_tokens else args.max_tokens
     report = data.check(args.file, validation=args.validation, max_tokens=max_tokens)
-    print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2) if args.json else report)
-    return 0 if report.ok else 1 if report.readable else 2
+    if args.json:
+        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=2))
+    else:
+        print(report)
+    # 2 tells scripts a missing file from a faulty one.
+    if not report.readable:
+        return 2
+    return 0 if report.ok else 1
 
 
-def _home(args) -> Path:
-    return (args.home or default_home()).expanduser().resolve()
+def _add_course(commands: Any) -> None:
+    command = _add(
+        commands,
+        "course",
+        tr("把课程的笔记本复制到一个文件夹", "copy the notebooks of the course into a folder"),
+        more=tr(
+            "内容相同的跳过；改动过的不会被覆盖，除非加上 --force。",
+            "Identical files are skipped. Changed ones are not overwritten without --force.",
+        ),
+        examples=["my-course", "my-course --force"],
+    )
+    command.add_argument(
+        "folder",
+        type=Path,
+        metavar="DIR",
+        help=tr("目标文件夹，没有就新建", "the folder, created if necessary"),
+    )
+    command.add_argument(
+        "--force",
+        action="store_true",
+        help=tr("覆盖改动过的笔记本", "overwrite notebooks that were changed"),
+    )
+    command.set_defaults(carry_out=_course)
 
 
-def _status(args) -> int:
+def _course(args: argparse.Namespace) -> int:
+    from cookbook import course
+
+    written = course.copy(args.folder, overwrite=args.force)
+    folder = args.folder
+    number = len(written)
+    print(f"{folder}:", tr(f"复制了 {number} 个笔记本", f"copied {number} notebooks"))
+    print(tr("打开：", "open them: ") + f"jupyter lab {folder}")
+    print(tr("运行：", "run them: ") + f"python -m cookbook run {folder}")
+    return 0
+
+
+def _add_run(commands: Any) -> None:
+    command = _add(
+        commands,
+        "run",
+        tr(
+            "在终端运行笔记本，每个存成一个网页",
+            "run notebooks in the terminal, each saved as a web page",
+        ),
+        more=tr(
+            "不写笔记本时，运行当前文件夹里的全部笔记本。笔记本文件本身不会改变。",
+            "Without a NOTEBOOK, all notebooks of the current folder are run.\n"
+            "The notebook files themselves are not changed.",
+        ),
+        examples=["", "00_quickstart.ipynb", "my-course --out pages"],
+    )
+    command.add_argument(
+        "notebooks",
+        type=Path,
+        nargs="*",
+        metavar="NOTEBOOK",
+        help=tr("笔记本，或装有笔记本的文件夹", "a notebook, or a folder of notebooks"),
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=tr("网页放在哪里（默认 runs/<时间>）", "folder of the pages (default: runs/<time>)"),
+    )
+    command.set_defaults(carry_out=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    # nbconvert takes a second to import, which no other command needs.
+    from cookbook.execute import main as execute
+
+    return execute(args.notebooks, args.out)
+
+
+def _serve(argv: list[str]) -> int:
+    try:
+        from cookbook.service.__main__ import main as serve
+    except ModuleNotFoundError as error:
+        raise ServiceError(
+            zh=f"内嵌服务缺少 {error.name}：安装时带上 [local]，如 pip install '….whl[local]'",
+            en=f"the embedded service needs {error.name}: install the package with its extra "
+            "[local], as in pip install '….whl[local]'",
+        ) from error
+    return serve(argv)
+
+
+def _add_status(commands: Any) -> None:
+    command = _add(
+        commands,
+        "status",
+        tr("查看内嵌服务在做什么", "show what the embedded service is doing"),
+        more=tr(
+            "地址、正在训练和排队的任务、内存和磁盘。退出码 1：没有运行。",
+            "Its address, the jobs that train and wait, memory and disk.\n"
+            "Exit status 1: it is not running.",
+        ),
+        examples=["", "--home ~/cookbook-data"],
+    )
+    _add_home(command)
+    command.set_defaults(carry_out=_status)
+
+
+def _status(args: argparse.Namespace) -> int:
     from cookbook.connection import running
 
-    facts = running(_home(args))
-    if not facts:
+    home = _home(args)
+    address = running(home)
+    if address is None:
         print(tr("内嵌服务没有运行", "the embedded service is not running"))
         return 1
+    # Only now: the helpers must work without the `local` extra.
     from cookbook.service import status
     from cookbook.service.store import Store
 
-    store = Store(_home(args) / "service.db")
-    print(tr("运行中", "running"), facts["base_url"], f"pid {facts['pid']}", facts["base_model"])
-    print(status.headline(store, _home(args), facts["pid"]))
+    store = Store(paths.Home(home).database)
+    pid = address["pid"]
+    url = address["base_url"]
+    print(tr("运行中", "running"), url, f"pid {pid}", address["base_model"])
+    print(status.headline(store, home, pid))
     for line in status.jobs(store):
         print(f"  {line}")
     return 0
 
 
-def _stop(args) -> int:
+def _add_stop(commands: Any) -> None:
+    command = _add(
+        commands,
+        "stop",
+        tr("停止内嵌服务", "stop the embedded service"),
+        more=tr(
+            "没训练完的任务会在下次启动时接着训练。",
+            "Jobs that have not finished go on when it is started again.",
+        ),
+        examples=["", "--home ~/cookbook-data"],
+    )
+    _add_home(command)
+    command.set_defaults(carry_out=_stop)
+
+
+def _stop(args: argparse.Namespace) -> int:
     from cookbook.connection import stop
 
-    stopped = stop(_home(args))
-    print(
-        tr("已停止", "stopped")
-        if stopped
-        else tr("内嵌服务没有运行", "the embedded service is not running")
-    )
+    # Not an error if none runs: what was asked for is the case.
+    if stop(_home(args)):
+        print(tr("已停止", "stopped"))
+    else:
+        print(tr("内嵌服务没有运行", "the embedded service is not running"))
     return 0
 
 
-def _run(args) -> int:
-    from cookbook.execute import main as execute
+def _add_home(command: Any) -> None:
+    command.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help=tr(
+            "数据目录（默认 COOKBOOK_HOME 或 .cookbook）",
+            "data folder (default: COOKBOOK_HOME or .cookbook)",
+        ),
+    )
 
-    return execute(args.notebooks, args.out)
+
+def _home(args: argparse.Namespace) -> Path:
+    return (args.home or paths.home()).expanduser().resolve()
 
 
 if __name__ == "__main__":

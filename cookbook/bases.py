@@ -1,15 +1,17 @@
-"""One card for each base model: where its weights are, its sizes, its learning-rate scale, the corpus that suits it.
+"""Keep one card for each base model: source, sizes, learning-rate scale, a corpus that suits it.
 
-    installed()            the bases that the embedded service can tune here, the preferred one first
+    installed()            the bases that the embedded service can tune here, the preferred first
     find(base_id)          one of them
     card(base_id, client)  what is known of any base, with the speed that the service measured
     offered(client)        the names that can be tuned there
 
-The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with `COOKBOOK_BASE_MODEL`, by folder
-or hub name. Read by helpers and service alike; loading the weights is the engine's work.
+The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with
+`COOKBOOK_BASE_MODEL`, by folder or hub name. Read by helpers and service alike; loading the weights
+is the engine's work.
 
-A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded service puts one beside
-every linear layer of the body; which layers SiliconCloud trains is not documented.
+A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
+service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
+documented.
 """
 
 import dataclasses
@@ -50,11 +52,14 @@ class Base:
     Attributes:
         id: its public name, as the API lists it.
         source: the folder or hub name that its weights are loaded from.
-        learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is meant for billions
-            of parameters; the tiny base needs more to learn the same in the same number of steps.
-        corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern, not wit.
+        learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is
+            meant for billions of parameters; the tiny base needs more to learn the same in the same
+            number of steps.
+        corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern,
+            not wit.
         parameters: weights of the base; None where they are not known.
-        parameters_per_rank: weights that an adapter trains for each unit of its rank; None where not known.
+        parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
+            not known.
         tokens_per_second: training speed that a service measured; None before the first job.
     """
 
@@ -77,12 +82,13 @@ class Base:
 
 
 def installed() -> list[Base]:
-    """Return the bases that this machine can tune: the one of `COOKBOOK_BASE_MODEL` first, then the shipped ones."""
+    """Return the bases that this machine can tune, that of `COOKBOOK_BASE_MODEL` first."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))
     shipped = [_in_folder(path.parent) for path in cards]
     chosen = os.environ.get("COOKBOOK_BASE_MODEL")
     if not chosen:
         return shipped
+    # A folder or the name on a hub, as `from_pretrained` takes both.
     folder = Path(chosen).expanduser()
     first = (
         _in_folder(folder.resolve(), name=folder.name) if folder.is_dir() else _published(chosen)
@@ -101,29 +107,32 @@ def find(base_id: str) -> Base:
             return base
     raise ModelError(
         zh=f"基础模型 {base_id} 不在了：把 COOKBOOK_BASE_MODEL 设回原来的值，再重启服务",
-        en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was and restart the service",
+        en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was "
+        "and restart the service",
     )
 
 
 def offered(client: "OpenAI | None" = None) -> list[str]:
     """Return the names that can be tuned: what the service lists, tuned models left out.
 
-    SiliconCloud lists every model that it has but not which can be tuned, so there, and without a client, the names
-    are those of its guide (`siliconcloud.BASES`).
+    SiliconCloud lists every model that it has but not which can be tuned, so there, and without a
+    client, the names are those of its guide (`siliconcloud.BASES`).
     """
     if client is None or siliconcloud.is_siliconcloud(client):
         return list(siliconcloud.BASES)
-    return [model.id for model in client.models.list() if not model.id.startswith("ft:")]
+    names = [model.id for model in client.models.list()]
+    return [name for name in names if not name.startswith("ft:")]
 
 
 def card(base_id: str, client: "OpenAI | None" = None) -> Base:
-    """Return what is known of a base: its configuration, and what the newest finished job on it measured.
+    """Return what is known of a base: its sizes, and the speed of its newest finished job.
 
     Nothing is made up: of an unknown base only its name is known.
     """
     here = next((base for base in installed() if base.id == base_id), None)
     known = here or _published(base_id)
-    if client is None or siliconcloud.is_siliconcloud(client):  # no public route lists jobs there
+    # No public route of the platform lists jobs.
+    if client is None or siliconcloud.is_siliconcloud(client):
         return known
     for job in client.fine_tuning.jobs.list(limit=100).data:  # newest first
         if job.status == "succeeded" and job.model == base_id:
@@ -131,13 +140,17 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
     return known
 
 
-def sizes(config: dict[str, Any]) -> dict[str, int]:
-    """Return `parameters` and `parameters_per_rank` of a model of Qwen2's architecture, from its config.json."""
-    width, inner, layers, heads, kv_heads, vocabulary = (config[name] for name in _SIZES)
+def sizes(config: dict[str, Any]) -> dict[str, Any]:
+    """Return `parameters` and `parameters_per_rank` of a Qwen2 model, from its config.json."""
+    values = [config[name] for name in _SIZES]
+    width, inner, layers, heads, kv_heads, vocabulary = values
     kv_width = width // heads * kv_heads
-    attention = [(width, width), (width, kv_width), (width, kv_width), (width, width)]  # q, k, v, o
-    mlp = [(width, inner), (width, inner), (inner, width)]  # gate, up, down
-    linear = attention + mlp
+    # (inputs, outputs) of each linear layer.
+    query = output = (width, width)
+    key = value = (width, kv_width)
+    gate = up = (width, inner)
+    down = (inner, width)
+    linear = [query, key, value, output, gate, up, down]
     weights = sum(n_in * n_out for n_in, n_out in linear)
     biases = width + 2 * kv_width  # of q, k and v
     norms = 2 * width
@@ -156,12 +169,17 @@ def _published(base_id: str) -> Base:
 
 
 def _in_folder(folder: Path, name: str | None = None) -> Base:
-    """Return the card of a checkpoint; its cookbook.json is written by `tools/tiny_base/make_tiny_base.py`."""
+    """Return the card of a checkpoint folder. `tools/tiny_base` writes the cookbook.json."""
     own = _read(folder / "cookbook.json")
     config = _read(folder / "config.json")
     known = sizes(config) if config.get("model_type") == "qwen2" else {}
-    scale, corpus = own.get("learning_rate_scale", 1.0), own.get("corpus", "train.jsonl")
-    return Base(name or own["id"], str(folder), scale, corpus, **known)
+    return Base(
+        id=name or own["id"],
+        source=str(folder),
+        learning_rate_scale=own.get("learning_rate_scale", 1.0),
+        corpus=own.get("corpus", "train.jsonl"),
+        **known,
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -172,7 +190,7 @@ def _measured(client: "OpenAI", job: Any, known: Base) -> Base:
     """Add the job's speed at its end, and its weights where no configuration told them."""
     # Newest first; further pages come by themselves.
     for event in client.fine_tuning.jobs.list_events(job.id, limit=1000):
-        data: dict[str, Any] = event.data or {}  # type: ignore[assignment]
+        data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}
         if known.tokens_per_second is None and event.type == "metrics":
             known = dataclasses.replace(known, tokens_per_second=data["tokens_per_second"])
         if known.parameters is None and "adapter_parameters" in data:

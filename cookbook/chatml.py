@@ -1,12 +1,14 @@
 """Lay out a conversation as Qwen2.5's chat template does, and mark what is trained on.
 
     pieces([{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}])
-    -> [Piece("<|im_start|>system\\n…<|im_end|>\\n<|im_start|>user\\n问<|im_end|>\\n<|im_start|>assistant\\n", False),
-        Piece("答<|im_end|>", True), Piece("\\n", False)]
+    -> [Piece("<|im_start|>system\\n…<|im_start|>assistant\\n", trained=False),
+        Piece("答<|im_end|>", trained=True),
+        Piece("\\n", trained=False)]
 
-The only place that knows the template and the loss mask: token counts, the view of a training row, training
-itself, statistics and costs are made from it. Of an assistant's turn the answer and its closing mark are trained
-on; everything else is only read. What SiliconCloud trains on is not documented.
+The only place that knows the template and the loss mask: token counts, the view of a training row,
+training itself, statistics and costs are made from it. Of an assistant's turn the answer and its
+closing mark are trained on; everything else is only read. What SiliconCloud trains on is not
+documented.
 
 Not covered: tool calls and images.
 """
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 Message = Mapping[str, str]
 
 START, END = "<|im_start|>", "<|im_end|>"
+# In the order of their numbers in the vocabulary.
 SPECIAL_TOKENS = ("<|endoftext|>", START, END)
 
 DEFAULT_SYSTEM = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
@@ -65,8 +68,12 @@ def turn(message: Message) -> str:
 
 def render(messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
     """Return the whole text of a conversation, or of a request with its opened answer."""
-    text = "".join(f"{START}{turn(message)}{END}\n" for message in with_system(messages))
-    return f"{text}{START}assistant\n" if add_generation_prompt else text
+    text = ""
+    for message in with_system(messages):
+        text += f"{START}{turn(message)}{END}\n"
+    if add_generation_prompt:
+        text += f"{START}assistant\n"
+    return text
 
 
 def pieces(
@@ -76,17 +83,20 @@ def pieces(
     """Return the conversation up to its last answer, cut where training begins and ends.
 
     Args:
-        render: the template of another base, called as `render(messages, add_generation_prompt)`. What it
-            writes for the first messages must not change when more follow, as in every ChatML template.
+        render: the template of another base, called as `render(messages, add_generation_prompt)`.
+            What it writes for the first messages must not change when more follow, as in every
+            ChatML template.
     """
     result = []
     done = ""
     for i, message in enumerate(messages):
         if message["role"] != "assistant":
             continue
+        # The answer is what the template adds to its prompt.
         prompt = render(messages[:i], True)
         whole = render(messages[: i + 1], False)
         answer = whole[len(prompt) :]
+        # The model ends a turn with the closing mark; the newline after it is the template's.
         trained = answer.rstrip("\n")
         result.append(Piece(prompt[len(done) :], trained=False))
         result.append(Piece(trained, trained=True))

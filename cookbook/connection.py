@@ -1,7 +1,7 @@
 """Connect to a service that speaks the OpenAI API: the embedded one, or SiliconCloud.
 
-    service = connect()                    starts the embedded service, or attaches to the one that runs
-    service = connect("siliconcloud")      reads SILICONFLOW_API_KEY
+    service = connect()                  starts the embedded service, or attaches to a running one
+    service = connect("siliconcloud")    reads SILICONFLOW_API_KEY
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
 
 The only module of the package that knows the embedded service's process. It never loads torch.
@@ -39,7 +39,9 @@ class Connection:
 
 
 def connect(service: str = "local", *, home: Path | None = None) -> Connection:
-    """Return a connection to the embedded service ("local", started if need be) or to "siliconcloud".
+    """Return a connection to "local", the embedded service, or to "siliconcloud".
+
+    The embedded service is started if none runs on the data folder.
 
     Raises:
         KeyMissing: no SiliconCloud key in the environment, or something that cannot be one.
@@ -62,7 +64,7 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
 
 
 def running(home: Path) -> dict[str, Any] | None:
-    """Return the address file of the service that runs on this data folder; None if none answers."""
+    """Return what the address file of this data folder's service says; None if none answers."""
     import urllib.request  # takes half as long to import as the whole package
 
     try:
@@ -105,8 +107,10 @@ def _start(home: Home) -> dict[str, Any]:
         log = home.service_log.open("ab")
     except OSError as error:
         raise ServiceError(
-            zh=f"数据目录 {home.folder} 不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
-            en=f"cannot write to {home.folder} ({error.strerror}): choose another folder with COOKBOOK_HOME",
+            zh=f"数据目录 {home.folder} 不能写（{error.strerror}）："
+            "用环境变量 COOKBOOK_HOME 换一个可写的目录",
+            en=f"cannot write to {home.folder} ({error.strerror}): "
+            "choose another folder with COOKBOOK_HOME",
         ) from error
     # Of several kernels that ask at once, one starts it; the others find it running.
     with log, FileLock(home.start_lock):
@@ -119,7 +123,10 @@ def _start(home: Home) -> dict[str, Any]:
     return address
 
 
-def _launch(home: Home, log: BinaryIO) -> subprocess.Popen[bytes]:
+_Process = subprocess.Popen[bytes]
+
+
+def _launch(home: Home, log: BinaryIO) -> _Process:
     command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder)]
     # The service outlives the kernel that starts it.
     if sys.platform == "win32":
@@ -136,7 +143,7 @@ def _launch(home: Home, log: BinaryIO) -> subprocess.Popen[bytes]:
     return process
 
 
-def _wait_for_address(home: Home, process: subprocess.Popen[bytes]) -> dict[str, Any] | None:
+def _wait_for_address(home: Home, process: _Process) -> dict[str, Any] | None:
     """Return the address once the service answers; None if it ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

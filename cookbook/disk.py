@@ -1,7 +1,8 @@
 """Write to the disk so that a file is there whole or not at all, and recognize a full disk.
 
-Whatever a reader would miss (address, identifiers, adapters, states to resume from) is written beside its
-place, flushed, and then moved there: a power cut leaves the old or the new, never half of one.
+Whatever a reader would miss (address, identifiers, adapters, states to resume from) is written
+beside its place, flushed, and then moved there: a power cut leaves the old or the new, never half
+of one.
 """
 
 import errno
@@ -36,8 +37,10 @@ def write(path: Path, content: bytes, *, private: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
-    mode = 0o600 if private else 0o666  # what the umask leaves of it
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    # The mode from the first moment on, so that others can never read a private file.
+    mode = 0o600 if private else 0o666
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(descriptor, "wb") as file:
         file.write(content)
     settle(part, path)
 
@@ -48,7 +51,10 @@ def settle(part: Path, target: Path) -> None:
     Raises:
         OSError: a file cannot be flushed or moved.
     """
-    for path in [part, *part.rglob("*")] if part.is_dir() else [part]:
+    paths = [part]
+    if part.is_dir():
+        paths += part.rglob("*")
+    for path in paths:
         if path.is_file():
             with path.open("rb+") as file:
                 os.fsync(file.fileno())

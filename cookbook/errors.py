@@ -1,7 +1,7 @@
 """Every error that the cookbook raises on purpose.
 
-Each error says where, what was found, which rule it breaks and what to do about it, in both languages:
-`raise DataError(zh=…, en=…)`. The language is chosen when the error is shown.
+Each error says where, what was found, which rule it breaks and what to do about it, in both
+languages: `raise DataError(zh=…, en=…)`. The language is chosen when the error is shown.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,10 @@ class ArgumentError(CookbookError, ValueError):
 
 
 class DataError(CookbookError, ValueError):
-    """A training file breaks the rules. `report` lists every problem; None where there is no file to report on."""
+    """A training file breaks the rules.
+
+    `report` lists every problem; it is None where there is no file to report on.
+    """
 
     def __init__(self, zh: str = "", en: str = "", *, report: "Report | None" = None):
         super().__init__(zh, en)

@@ -1,96 +1,179 @@
-"""Run notebooks from the terminal, show how they get on, and leave each as one self-contained HTML file.
+"""Run notebooks in the terminal, show their progress, and save each as a self-contained HTML page.
 
-Text that a cell displays or updates (a training step, say) is printed as it comes; what a cell tagged `summary`
-returns is printed again at the end.
+Text that a cell displays or updates, such as a training step, is printed when it arrives. What a
+cell with the tag `summary` returns is printed once more at the end. The notebook files themselves
+are not changed.
+
+This is a part of the command line: it prints. For a program, nbclient is the better library.
 """
 
+import re
 import sys
+import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
 
+from cookbook import course
+from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
-from cookbook.paths import DATA
+
+CELL_SECONDS = 1800  # the longest time a cell may take; a training on a slow machine takes minutes
+WIDTH = 90  # columns of a cell's first line that are shown
 
 
-class _Shown(NotebookClient):
-    """A client that prints what the cells show."""
+class _PrintingClient(NotebookClient):
+    """A notebook client that also prints what the cells show."""
 
-    def process_message(self, msg, cell, cell_index):
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> Any:
         content = msg["content"]
         if msg["msg_type"] == "stream":
-            print(_indent(content["text"]), flush=True)
-        if msg["msg_type"] in ("display_data", "update_display_data"):
+            _print_indented(content["text"])
+        elif msg["msg_type"] in ("display_data", "update_display_data"):
             text = content["data"].get("text/plain", "")
+            # "<Figure size …>" and the like say nothing in a terminal.
             if text and not text.startswith(("<Figure", "<IPython")):
-                print(_indent(text), flush=True)
+                _print_indented(text)
         return super().process_message(msg, cell, cell_index)
 
 
-def _indent(text: str) -> str:
-    return "\n".join("      " + line for line in text.rstrip("\n").split("\n"))
+def main(paths: list[Path], out: Path | None = None) -> int:
+    """Run notebooks, and return 0, or 1 if a cell failed.
+
+    `paths` names notebooks, or folders of notebooks; if it is empty, `course.runnable()` decides.
+    The pages go to `out`, by default `runs/<time>` in the current folder.
+
+    Raises:
+        ArgumentError: a path does not exist or is not a notebook, or there is nothing to run.
+    """
+    notebooks = _expand(paths) if paths else course.runnable()
+    if out is None:
+        out = Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    # Shown to the reader, who may open it from elsewhere.
+    out = out.resolve()
+    for path in notebooks:
+        print(tr("运行", "running"), path.name, file=sys.stderr)
+        try:
+            run(path, out)
+        except CellExecutionError as error:
+            # Its text is the cell and the traceback.
+            print(error, file=sys.stderr)
+            page = _page(path, out)
+            print(
+                tr(
+                    f"{path.name} 停在出错的单元；到此为止的结果：{page}",
+                    f"{path.name} stopped at the cell that failed; the results so far: {page}",
+                ),
+                file=sys.stderr,
+            )
+            return 1
+    return 0
 
 
 def run(path: Path, out: Path) -> Path:
-    """Execute a notebook beside its original place and write `out/<name>.html`; the notebook itself is not changed.
+    """Execute a notebook in its own folder and return the page `out/<name>.html`.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed; the HTML with everything up to it is written all the same.
+        ArgumentError: the file is not a notebook.
+        nbclient.exceptions.CellExecutionError: a cell failed. The page shows everything up to it.
     """
-    notebook = nbformat.read(path, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-
-    def on_start(cell, cell_index):
-        number = cells.index(cell) + 1 if cell in cells else 0
-        if number:
-            first = cell.source.strip().split("\n")[0]
-            print(f"[{number:2d}/{len(cells)}] {first[:90]}", flush=True)
-
-    client = _Shown(
-        notebook,
-        timeout=1800,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(path.parent)}},
-        on_cell_execute=on_start,
-        extra_arguments=[
-            "--IPKernelApp.log_level=40"
-        ],  # its note about TCP is no news on one machine
-    )
+    notebook = _read(path)
+    page = _page(path, out)
     started = time.monotonic()
+    # The page is written in any case: it shows where and why a cell failed.
     try:
-        client.execute()
+        _client(notebook, path.parent).execute()
     finally:
-        target = out / f"{path.stem}.html"
         out.mkdir(parents=True, exist_ok=True)
-        target.write_text(_html(notebook), encoding="utf-8")
-    for cell in cells:
+        page.write_text(_html(notebook), encoding="utf-8")
+    for text in _summaries(notebook):
+        print("\n" + text)
+    seconds = f"{time.monotonic() - started:.0f}"
+    print()
+    print(tr(f"用时 {seconds} 秒。结果：{page}", f"{seconds} s. Result: {page}"))
+    return page
+
+
+def _expand(paths: list[Path]) -> list[Path]:
+    """Return the notebooks named by `paths`, where a folder means the notebooks in it."""
+    notebooks = []
+    for path in paths:
+        found = course.notebooks(path) if path.is_dir() else [path]
+        if not found:
+            raise ArgumentError(
+                zh=f"文件夹 {path} 里没有笔记本", en=f"there are no notebooks in the folder {path}"
+            )
+        notebooks += found
+    # Checked before the first one runs: a typing error must not come to light an hour later.
+    for path in notebooks:
+        if not path.is_file():
+            raise ArgumentError(zh=f"没有文件 {path}", en=f"there is no file {path}")
+    return notebooks
+
+
+def _read(path: Path) -> NotebookNode:
+    try:
+        return nbformat.read(path, as_version=4)
+    except (OSError, UnicodeDecodeError, nbformat.reader.NotJSONError) as error:
+        raise ArgumentError(
+            zh=f"{path} 不是能读的笔记本（{error}）",
+            en=f"{path} is not a readable notebook ({error})",
+        ) from error
+
+
+def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:
+    """Return a client that runs the notebook in `folder` and announces each code cell."""
+    numbers: dict[int, int] = {}  # index among all cells -> number among the code cells, from 1
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            numbers[index] = len(numbers) + 1
+    last = len(numbers)
+
+    def announce(cell: NotebookNode, cell_index: int) -> None:
+        number = numbers[cell_index]
+        first_line = cell.source.strip().split("\n")[0]
+        print(f"[{number:2d}/{last}]", first_line[:WIDTH], flush=True)
+
+    return _PrintingClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        on_cell_execute=announce,
+        # Hides the kernel's note that it listens on TCP, which means nothing on one machine.
+        extra_arguments=["--IPKernelApp.log_level=40"],
+    )
+
+
+def _summaries(notebook: NotebookNode) -> list[str]:
+    """Return the text that the cells with the tag `summary` returned."""
+    texts = []
+    for cell in notebook.cells:
         if "summary" in cell.metadata.get("tags", []):
             for output in cell.outputs:
-                print("\n" + output.get("data", {}).get("text/plain", ""))
-    seconds = time.monotonic() - started
-    print("\n" + tr(f"用时 {seconds:.0f} 秒。结果：{target}", f"{seconds:.0f} s. Result: {target}"))
-    return target
+                texts.append(output.get("data", {}).get("text/plain", ""))
+    return texts
 
 
-def _html(notebook) -> str:
-    """The notebook as a page that loads nothing from the network."""
+def _page(path: Path, out: Path) -> Path:
+    return out / f"{path.stem}.html"
+
+
+def _html(notebook: NotebookNode) -> str:
+    """Return the notebook as a page that loads nothing from the network."""
     exporter = HTMLExporter(
         embed_images=True, mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url=""
     )
-    return exporter.from_notebook_node(notebook)[0].replace('<script src=""></script>', "")
+    page, _ = exporter.from_notebook_node(notebook)
+    # The template leaves empty tags where the addresses were.
+    return re.sub(r'<script src="">\s*</script>', "", page)
 
 
-def notebooks() -> list[Path]:
-    """The course, in order."""
-    return sorted((DATA.parent / "notebooks").glob("0*.ipynb"))
-
-
-def main(paths: list[Path], out: Path | None) -> int:
-    out = (out or Path("runs") / time.strftime("%Y%m%d-%H%M%S")).resolve()
-    for path in paths or notebooks():
-        print(tr(f"运行 {path.name}", f"running {path.name}"), file=sys.stderr)
-        run(path, out)
-    return 0
+def _print_indented(text: str) -> None:
+    print(textwrap.indent(text.rstrip("\n"), "      "), flush=True)

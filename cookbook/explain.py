@@ -1,7 +1,7 @@
 """Explain a failed request in one sentence that says what to do: `explain(error)`.
 
-Works for SiliconCloud and for the embedded service. Errors are recognized by the names of their types, so neither
-`openai` nor an HTTP library is loaded for it.
+Works for SiliconCloud and for the embedded service. Errors are recognized by the names of their
+types, so neither `openai` nor an HTTP library is loaded for it.
 """
 
 from cookbook import siliconcloud
@@ -9,23 +9,29 @@ from cookbook.i18n import tr
 
 
 def explain(error: BaseException) -> str:
-    """Return the sentence for what the `openai` client raised, or for a stream that was cut. Never raise."""
+    """Return the sentence for an error of the `openai` client or a cut stream. Never raise."""
     body = getattr(error, "body", None)
     if isinstance(body, dict) and isinstance(body.get("type"), str):
-        return str(body.get("message"))  # the embedded service's message says what to do itself
-    return _siliconcloud(error, body) or _connection(error) or f"{type(error).__name__}: {error}"
+        # The embedded service's message says what to do itself.
+        return str(body.get("message"))
+    known = _siliconcloud(error, body) or _connection(error)
+    return known or f"{type(error).__name__}: {error}"
 
 
 def _siliconcloud(error: BaseException, body: object) -> str | None:
     """Return the remedy for the platform's own code, or for the HTTP status where it sent none."""
     status = getattr(error, "status_code", None)
     code = body.get("code") if isinstance(body, dict) else None
-    known = siliconcloud.REMEDIES.get(code) if isinstance(code, int) else None
-    known = known or (siliconcloud.REMEDIES.get(status) if isinstance(status, int) else None)
-    if known is None:
+    remedy = None
+    # The code says more than the status: 403 can be the balance or the account.
+    for number in (code, status):
+        if remedy is None and isinstance(number, int):
+            remedy = siliconcloud.REMEDIES.get(number)
+    if remedy is None:
         return None
-    where = f"{status} / {code}" if code else f"{status}"
-    return f"{tr(*known)} [{where}]"
+    # Both numbers are shown, since they are what a search of the platform's documentation finds.
+    numbers = f"{status} / {code}" if code else f"{status}"
+    return f"{tr(*remedy)} [{numbers}]"
 
 
 def _connection(error: BaseException) -> str | None:
@@ -42,7 +48,7 @@ def _connection(error: BaseException) -> str | None:
     if names & {"APIConnectionError", "ConnectError", "ConnectionError"}:
         return tr(
             "连不上服务：内嵌服务可能停了，再运行一次 connect() 那一格；在云上则检查网络和 base_url",
-            "cannot reach the service: the embedded one may have stopped, so run the cell with connect() "
-            "again; for the cloud check the network and base_url",
+            "cannot reach the service: the embedded one may have stopped, so run the cell with "
+            "connect() again; for the cloud check the network and base_url",
         )
     return None

@@ -1,24 +1,58 @@
-"""The seven hyperparameters of guide §3: ranges, presets, and what a choice means in steps and tokens.
+"""The seven hyperparameters of guide §3: ranges, presets, and what a choice means in steps.
 
-Values at an end of a range that train nothing (`learning_rate` 0, `max_tokens` 0) or throw everything away
-(`lora_dropout` 1) are refused with that reason; everything else in the guide's range is accepted. Nothing here talks
-to a service.
+    hp = PRESETS["standard"]                 or Hyperparameters(learning_rate=3e-5, …)
+    plan(rows, hp, base=service.base_model)  steps, tokens, seconds and cost
+    warnings(hp, plan)                       what is allowed but risky
+
+Values at an end of a range that train nothing (`learning_rate` 0, `max_tokens` 0) or destroy
+everything (`lora_dropout` 1) are refused with that reason; everything else in the guide's range is
+accepted. Nothing here asks a service.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from cookbook import bases, tokens
 from cookbook.bases import Base
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Training rows: {"messages": [{"role": …, "content": …}, …]}
+Rows = Sequence[dict[str, Any]]
+
+# A parameter, and why its value is risky, with a remedy.
+Risk = tuple[str, str]
+
+# The seed of a job that names none.
+DEFAULT_SEED = 42
+
+# What a whole task name (`suffix`) must match: it becomes a part of the model's name. SiliconCloud
+# documents no rule, but every name seen there follows this one; the embedded service requires it.
+TASK_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
 
 @dataclass(frozen=True)
 class Range:
-    """One row of the guide's parameter table."""
+    """One row of the guide's parameter table.
+
+    Attributes:
+        low: the smallest value; accepted, unless it is `refused`.
+        high: the largest value; accepted, unless it is `refused`.
+        suggested: the guide's default.
+        label: the parameter's name in the Chinese guide.
+        zh: what the parameter does, in Chinese.
+        en: the same in English.
+        refused: the value inside the range that no training can use; None if there is none.
+        refused_zh: why, in Chinese.
+        refused_en: why, in English.
+    """
 
     low: float
     high: float
@@ -27,30 +61,87 @@ class Range:
     zh: str
     en: str
     refused: float | None = None
-    refusal: tuple[str, str] = ("", "")
+    refused_zh: str = ""
+    refused_en: str = ""
 
 
 RANGES: dict[str, Range] = {
     "learning_rate": Range(
-        0, 0.1, 1e-4,
-        "学习速率", "每一步走多远，太大会冲过头，太小学不动", "how far each step goes: too large overshoots, too small learns nothing",
-        0, ("学习速率为 0，什么也学不到", "a learning rate of 0 learns nothing"),
+        low=0,
+        high=0.1,
+        suggested=1e-4,
+        label="学习速率",
+        zh="每一步走多远，太大会冲过头，太小学不动",
+        en="how far each step goes: too large overshoots, too small learns nothing",
+        refused=0,
+        refused_zh="学习速率为 0，什么也学不到",
+        refused_en="a learning rate of 0 learns nothing",
     ),
-    "n_epochs": Range(1, 10, 3, "训练轮数", "全部数据看几遍", "how many times the whole file is read"),
-    "batch_size": Range(1, 32, 8, "批次大小", "看几条数据走一步", "rows per step"),
+    "n_epochs": Range(
+        low=1,
+        high=10,
+        suggested=3,
+        label="训练轮数",
+        zh="全部数据看几遍",
+        en="how many times the whole file is read",
+    ),
+    "batch_size": Range(
+        low=1,
+        high=32,
+        suggested=8,
+        label="批次大小",
+        zh="看几条数据走一步",
+        en="rows per step",
+    ),
     "max_tokens": Range(
-        0, 4096, 4096,
-        "最大标记数", "一条对话最多取多少 token，超出的部分学不到", "tokens taken of each conversation; the rest is not learned",
-        0, ("最大标记数为 0，没有内容可学", "with max_tokens 0 there is nothing to learn"),
+        low=0,
+        high=4096,
+        suggested=4096,
+        label="最大标记数",
+        zh="一条对话最多取多少 token，超出的部分学不到",
+        en="tokens taken of each conversation; the rest is not learned",
+        refused=0,
+        refused_zh="最大标记数为 0，没有内容可学",
+        refused_en="with max_tokens 0 there is nothing to learn",
     ),
-    "lora_rank": Range(1, 64, 8, "矩阵秩", "补丁的容量：越大，训练的权重越多", "capacity of the adapter: a higher rank trains more weights"),
-    "lora_alpha": Range(1, 128, 32, "缩放因子", "补丁的音量，实际倍数是 alpha ÷ rank", "volume of the adapter: alpha ÷ rank"),
+    "lora_rank": Range(
+        low=1,
+        high=64,
+        suggested=8,
+        label="矩阵秩",
+        zh="LoRA 适配器（也叫 LoRA 补丁）的容量：秩越大，训练的权重越多",
+        en="capacity of the LoRA adapter: a higher rank trains more weights",
+    ),
+    "lora_alpha": Range(
+        low=1,
+        high=128,
+        suggested=32,
+        label="缩放因子",
+        zh="适配器的强度，实际倍数是 alpha ÷ rank",
+        en="strength of the adapter: its output is multiplied by alpha ÷ rank",
+    ),
     "lora_dropout": Range(
-        0, 1, 0.05,
-        "随机丢弃率", "训练时随机关掉一部分，防止死记", "share switched off at random while training, against rote learning",
-        1, ("丢弃率为 1，补丁全部被丢掉", "with a dropout of 1 the whole adapter is thrown away"),
+        low=0,
+        high=1,
+        suggested=0.05,
+        label="随机丢弃率",
+        zh="训练时随机关掉一部分，防止死记",
+        en="share switched off at random while training, against rote learning",
+        refused=1,
+        refused_zh="丢弃率为 1，适配器全部被丢掉",
+        refused_en="with a dropout of 1 the whole adapter is thrown away",
     ),
-}  # fmt: skip
+}
+
+# The share of the rows that is held back to check the model on (guide §2.2).
+VALIDATION = Range(
+    low=0,
+    high=0.99,
+    suggested=0.1,
+    label="验证集比例",
+    zh="从训练数据里留出多少，只用来检查，不用来学",
+    en="share of the rows held back: for checking, not for learning",
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +149,7 @@ class Hyperparameters:
     """The seven values of guide §3, checked on creation.
 
     Raises:
-        HyperparameterError: with the reason for every value that is out of its range.
+        HyperparameterError: with the reason for every value that is not acceptable.
     """
 
     learning_rate: float = 1e-4
@@ -69,21 +160,24 @@ class Hyperparameters:
     lora_alpha: int = 32
     lora_dropout: float = 0.05
 
-    def __post_init__(self):
-        problems = {
-            f.name: why
-            for f in dataclasses.fields(self)
-            if (why := refusal(f.name, getattr(self, f.name)))
-        }
+    def __post_init__(self) -> None:
+        # All are checked, so that one bad value never hides another.
+        problems = {}
+        for name, value in self.to_dict().items():
+            reason = problem(name, value)
+            if reason is not None:
+                problems[name] = reason
         if problems:
             raise HyperparameterError(problems)
 
     def to_dict(self) -> dict[str, float]:
+        """Return the values by name, in the guide's order."""
         return dataclasses.asdict(self)
 
     def to_code(self) -> str:
-        """The Python that makes this object, to paste into a project."""
-        return "Hyperparameters(" + ", ".join(f"{k}={v!r}" for k, v in self.to_dict().items()) + ")"
+        """Return the Python that makes this object, to paste into a project."""
+        arguments = [f"{name}={value!r}" for name, value in self.to_dict().items()]
+        return f"Hyperparameters({', '.join(arguments)})"
 
     @property
     def scaling(self) -> float:
@@ -91,48 +185,57 @@ class Hyperparameters:
         return self.lora_alpha / self.lora_rank
 
 
-WHOLE = tuple(f.name for f in dataclasses.fields(Hyperparameters) if f.type is int)
-"""The names of the parameters that are whole numbers."""
+# The names of the parameters that must be whole numbers.
+INTEGER_PARAMETERS = tuple(f.name for f in dataclasses.fields(Hyperparameters) if f.type is int)
 
 
-VALIDATION = Range(
-    0, 0.99, 0.1,
-    "验证集比例", "从训练数据里留出多少，只用来检查，不用来学", "share of the rows held back: for checking, not for learning",
-)  # fmt: skip
-"""The share of guide §2.2."""
+def problem(name: str, value: object) -> str | None:
+    """Return why `value` is not acceptable, in one sentence; None if it is.
 
-
-def refusal(name: str, value: object) -> str | None:
-    """Why `value` is not acceptable for the parameter `name`, in one sentence; None if it is."""
-    rule = VALIDATION if name == "validation" else RANGES[name]
-    whole = name in WHOLE
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int if whole else (int, float))
-        or not math.isfinite(value)
-    ):
+    Args:
+        name: a hyperparameter, or `validation` for the share of the rows held back.
+    """
+    limits = VALIDATION if name == "validation" else RANGES[name]
+    whole = name in INTEGER_PARAMETERS
+    if not _is_number(value, whole=whole):
         kind = tr("整数", "a whole number") if whole else tr("数字", "a number")
         return tr(
-            f"{name} 应当是{kind}，收到的是 {value!r}", f"{name} must be {kind}, got {value!r}"
+            f"{name} 应当是{kind}，收到的是 {value!r}",
+            f"{name} must be {kind}, got {value!r}",
         )
-    if not rule.low <= value <= rule.high:
+    advice = f"{limits.suggested:g}"
+    if not limits.low <= value <= limits.high:
+        ends = f"{limits.low:g}–{limits.high:g}"
         return tr(
-            f"{name} = {value} 超出范围 {rule.low:g}–{rule.high:g}，建议 {rule.suggested:g}",
-            f"{name} = {value} is out of range {rule.low:g}–{rule.high:g}; suggested is {rule.suggested:g}",
+            f"{name} = {value} 超出范围 {ends}，建议 {advice}",
+            f"{name} = {value} is out of range {ends}; suggested is {advice}",
         )
-    if value == rule.refused:
-        return (
-            f"{name} = {value}: "
-            + tr(*rule.refusal)
-            + tr(f"，建议 {rule.suggested:g}", f"; try {rule.suggested:g}")
+    if value == limits.refused:
+        return tr(
+            f"{name} = {value}: {limits.refused_zh}，建议 {advice}",
+            f"{name} = {value}: {limits.refused_en}; try {advice}",
         )
     return None
 
 
+def _is_number(value: object, *, whole: bool) -> TypeGuard[int | float]:
+    # True and False are ints to Python, but not to a reader.
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, float):
+        return not whole and math.isfinite(value)
+    return isinstance(value, int)
+
+
+# The three presets of guide §3, and below what the guide calls them.
 PRESETS: dict[str, Hyperparameters] = {
     "standard": Hyperparameters(),
     "quality": Hyperparameters(
-        n_epochs=5, batch_size=16, lora_rank=16, lora_alpha=64, lora_dropout=0.1
+        n_epochs=5,
+        batch_size=16,
+        lora_rank=16,
+        lora_alpha=64,
+        lora_dropout=0.1,
     ),
     "fast": Hyperparameters(n_epochs=2, lora_rank=4, lora_alpha=16),
 }
@@ -141,9 +244,19 @@ PRESET_NAMES = {"standard": "标准方案", "quality": "效果优先", "fast": "
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job will do. Tokens are Qwen2.5 tokens with the chat template; seconds and cost may be unknown.
+    """What a job will do.
 
-    `cut_rows` is the number of rows that are longer than `max_tokens`.
+    Attributes:
+        train_rows: rows that are learned.
+        validation_rows: rows that are only checked.
+        steps_per_epoch: optimizer steps in one pass over the training rows.
+        total_steps: optimizer steps of the whole job.
+        tokens: Qwen2.5 tokens read in all epochs, the chat template's included.
+        learning_rate_used: the learning rate times the base's scale.
+        longest_row: tokens of the longest row, uncut.
+        cut_rows: rows that are longer than `max_tokens`.
+        seconds: expected duration; None where no speed is known.
+        cost: in the currency of the price; None without one.
     """
 
     train_rows: int
@@ -157,133 +270,177 @@ class Plan:
     seconds: float | None = None
     cost: float | None = None
 
-    def to_frame(self):
-        """One row a fact, for display."""
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the known values, one a row, in the column `value`."""
         import pandas as pd
 
-        return pd.DataFrame(
-            {"value": {k: v for k, v in dataclasses.asdict(self).items() if v is not None}}
-        )
+        values = dataclasses.asdict(self)
+        known = {name: value for name, value in values.items() if value is not None}
+        return pd.DataFrame({"value": known})
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html()
 
 
-def token_counts(rows: Sequence[dict] | Sequence[int]) -> list[int]:
-    """Tokens of each row, to count once and plan often; counts are given back as they are."""
+def token_counts(rows: Rows | Sequence[int]) -> list[int]:
+    """Return the tokens of each row, to count once and plan often; counts stay as they are."""
     if all(isinstance(row, int) for row in rows):
-        return list(rows)
-    return [c.total for c in tokens.count_conversations(row["messages"] for row in rows)]
+        return list(cast("Sequence[int]", rows))
+    conversations = (row["messages"] for row in cast("Rows", rows))
+    return [counted.total for counted in tokens.count_conversations(conversations)]
 
 
 def plan(
-    rows: Sequence[dict] | Sequence[int],
+    rows: Rows | Sequence[int],
     hp: Hyperparameters,
     *,
-    validation: float | Sequence = 0.1,
     base: str | Base | None = None,
+    validation: float | Sequence[Any] = VALIDATION.suggested,
     tokens_per_second: float | None = None,
     price: float | None = None,
 ) -> Plan:
-    """Steps, tokens, seconds and cost of training `rows` with `hp`.
+    """Return steps, tokens, seconds and cost of training `rows` with `hp`.
 
     Args:
         rows: the rows, or their `token_counts`.
-        validation: share of the rows held back (guide §2.2: 10 %), or the rows of a validation file.
-        base: the base model, by name or card: its learning-rate scale is applied, and its measured speed is used.
-        tokens_per_second: the speed to expect, in place of the measured one; with neither, `seconds` is None.
+        base: the base model, by name or card: its learning-rate scale is applied, and the card's
+            measured speed is used. A name brings no speed; `bases.card(name, client)` asks for it.
+        validation: share of the rows held back (guide §2.2: 10 %), or the rows of a validation
+            file.
+        tokens_per_second: the speed to expect, in place of the card's; with neither, `seconds` is
+            None.
         price: per million trained tokens, in any currency; without it `cost` is None.
     """
     counts = token_counts(rows)
-    known = bases.card(base) if isinstance(base, str) else base
-    scale = known.learning_rate_scale if known else 1.0
-    if tokens_per_second is None and known:
-        tokens_per_second = known.tokens_per_second
-    share = isinstance(validation, int | float)
-    held_back = validation_rows(len(counts), validation) if share else len(validation)
-    train_rows = len(counts) - held_back if share else len(counts)
-    steps = math.ceil(train_rows / hp.batch_size)
-    lengths = [min(n, hp.max_tokens) for n in counts]
-    seen = round(sum(lengths) * train_rows / max(1, len(counts))) * hp.n_epochs
+    card = bases.card(base) if isinstance(base, str) else base
+    if card is not None and tokens_per_second is None:
+        tokens_per_second = card.tokens_per_second
+
+    # A share is taken out of the training rows; a validation file leaves them whole.
+    if isinstance(validation, int | float):
+        held_back = validation_rows(len(counts), validation)
+        train_rows = len(counts) - held_back
+    else:
+        held_back = len(validation)
+        train_rows = len(counts)
+    steps_per_epoch = math.ceil(train_rows / hp.batch_size)
+
+    # Which rows will be held back is not known here, so each row counts as an average one.
+    tokens_of_all = sum(min(count, hp.max_tokens) for count in counts)
+    tokens_per_epoch = round(tokens_of_all * train_rows / max(1, len(counts)))
+    tokens_read = tokens_per_epoch * hp.n_epochs
     return Plan(
         train_rows=train_rows,
         validation_rows=held_back,
-        steps_per_epoch=steps,
-        total_steps=steps * hp.n_epochs,
-        tokens=seen,
-        learning_rate_used=hp.learning_rate * scale,
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * hp.n_epochs,
+        tokens=tokens_read,
+        learning_rate_used=hp.learning_rate * (card.learning_rate_scale if card else 1.0),
         longest_row=max(counts, default=0),
-        cut_rows=sum(n > hp.max_tokens for n in counts),
-        seconds=seen / tokens_per_second if tokens_per_second else None,
-        cost=seen * price / 1e6 if price is not None else None,
+        cut_rows=sum(count > hp.max_tokens for count in counts),
+        seconds=tokens_read / tokens_per_second if tokens_per_second else None,
+        cost=None if price is None else tokens_read * price / 1e6,
     )
 
 
-def suggest_max_tokens(rows: Sequence[dict] | Sequence[int]) -> int:
-    """The next multiple of 64 above the longest row, at most 4096 (guide §3: by the real length of the conversations).
+def validation_rows(rows: int, share: float) -> int:
+    """Return how many of `rows` are held back for validation.
+
+    That is the share, rounded, but at least one and never all; 0 for a share of 0.
+    """
+    if share <= 0 or rows <= 1:
+        return 0
+    rounded = round(rows * share)
+    return min(max(1, rounded), rows - 1)
+
+
+def suggest_max_tokens(rows: Rows | Sequence[int]) -> int:
+    """Return the next multiple of 64 above the longest row, at most 4096.
+
+    Guide §3 advises to choose it by the real length of the conversations.
 
     Args:
         rows: the rows, or their `token_counts`.
     """
-    return min(64 * (max(token_counts(rows), default=0) // 64 + 1), int(RANGES["max_tokens"].high))
+    longest = max(token_counts(rows), default=0)
+    above = 64 * (longest // 64 + 1)
+    return min(above, int(RANGES["max_tokens"].high))
 
 
-HIGH_RATE, FEW_STEPS, FEW_ROWS, MANY_EPOCHS = 0.01, 20, 100, 5
-"""From where on a choice is risky. Guide §4.1 advises 100 rows; no preset has more than 5 epochs; the other two are rules
-of thumb."""
+# From these values on a choice is risky. Guide §4.1 advises 100 rows; no preset has more than
+# 5 epochs; the other two are rules of thumb.
+HIGH_LEARNING_RATE = 0.01
+FEW_STEPS = 20
+FEW_ROWS = 100
+MANY_EPOCHS = 5
 
 
-def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[tuple[str, str]]:
-    """What is allowed but risky, as (parameter, reason with a remedy); without a plan, what `hp` alone shows."""
-    risks = [
-        (
-            hp.lora_rank > hp.lora_alpha, "lora_alpha",
-            f"lora_rank {hp.lora_rank} 大于 lora_alpha {hp.lora_alpha}：补丁只有 {hp.scaling:.2g} 倍，容易学不动。三套方案都是 4 倍",
-            f"lora_rank {hp.lora_rank} is over lora_alpha {hp.lora_alpha}: the adapter counts {hp.scaling:.2g} times and may "
-            "learn too little; in every preset it counts 4 times",
-        ),
-        (
-            hp.learning_rate >= HIGH_RATE, "learning_rate",
-            f"学习速率 {hp.learning_rate:g} 很大，loss 可能乱跳甚至发散。先用 0.0001",
-            f"a learning rate of {hp.learning_rate:g} is high: the loss may jump or diverge. Begin with 0.0001",
-        ),
-    ]  # fmt: skip
-    risks += _risks_with_rows(hp, plan) if plan else []
-    return [(name, tr(zh, en)) for risky, name, zh, en in risks if risky]
+def warnings(hp: Hyperparameters, plan: Plan | None = None) -> list[Risk]:
+    """Return what is allowed but risky, as (parameter, reason with a remedy).
+
+    Without a plan only what `hp` alone shows is found.
+    """
+    risks = list(_risks_of_values(hp))
+    if plan is not None:
+        risks += _risks_with_rows(hp, plan)
+    return risks
 
 
-def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> list[tuple[bool, str, str, str]]:
-    rows = plan.train_rows
-    return [
-        (
-            hp.n_epochs > MANY_EPOCHS and rows < FEW_ROWS, "n_epochs",
+def _risks_of_values(hp: Hyperparameters) -> Iterator[Risk]:
+    rank, alpha = hp.lora_rank, hp.lora_alpha
+    if rank > alpha:
+        times = f"{hp.scaling:.2g}"
+        reason = tr(
+            f"lora_rank {rank} 大于 lora_alpha {alpha}："
+            f"适配器只有 {times} 倍，容易学不动。三套方案都是 4 倍",
+            f"lora_rank {rank} is over lora_alpha {alpha}: the adapter counts {times} times "
+            "and may learn too little; in every preset it counts 4 times",
+        )
+        yield "lora_alpha", reason
+    if hp.learning_rate >= HIGH_LEARNING_RATE:
+        rate = f"{hp.learning_rate:g}"
+        reason = tr(
+            f"学习速率 {rate} 很大，loss 可能乱跳甚至发散。先用 0.0001",
+            f"a learning rate of {rate} is high: the loss may jump or diverge. Begin with 0.0001",
+        )
+        yield "learning_rate", reason
+
+
+def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> Iterator[Risk]:
+    rows, steps = plan.train_rows, plan.total_steps
+    if hp.n_epochs > MANY_EPOCHS and rows < FEW_ROWS:
+        reason = tr(
             f"{rows} 条数据看 {hp.n_epochs} 轮，容易死记硬背。减少轮数，或补充数据",
-            f"{hp.n_epochs} epochs on {rows} rows invite rote learning. Take fewer epochs or add rows",
-        ),
-        (
-            hp.batch_size > rows, "batch_size",
+            f"{hp.n_epochs} epochs on {rows} rows are likely to overfit: "
+            "use fewer epochs or add rows",
+        )
+        yield "n_epochs", reason
+    if hp.batch_size > rows:
+        reason = tr(
             f"批次 {hp.batch_size} 比训练数据还多（{rows} 条），一轮只走一步。调小批次",
-            f"a batch of {hp.batch_size} is larger than the {rows} training rows: one step an epoch. Make it smaller",
-        ),
-        (
-            plan.total_steps < FEW_STEPS, "batch_size",
-            f"一共只走 {plan.total_steps} 步，多半学不会。调小批次、增加轮数，或补充数据",
-            f"only {plan.total_steps} steps in all will hardly teach it. Smaller batches, more epochs or more rows",
-        ),
-        (
-            plan.cut_rows > 0, "max_tokens",
-            f"{plan.cut_rows} 条数据比 {hp.max_tokens} 个 token 长，结尾学不到。最长的有 {plan.longest_row} 个",
-            f"{plan.cut_rows} rows are longer than {hp.max_tokens} tokens: their ends are not learned. The longest has "
-            f"{plan.longest_row}",
-        ),
-        (
-            plan.validation_rows == 0, "validation",
+            f"a batch of {hp.batch_size} is larger than the {rows} training rows: "
+            "one step an epoch. Make it smaller",
+        )
+        yield "batch_size", reason
+    if steps < FEW_STEPS:
+        reason = tr(
+            f"一共只走 {steps} 步，多半学不会。调小批次、增加轮数，或补充数据",
+            f"only {steps} steps in all are unlikely to be enough: "
+            "use smaller batches, more epochs or more rows",
+        )
+        yield "batch_size", reason
+    if plan.cut_rows > 0:
+        reason = tr(
+            f"{plan.cut_rows} 条数据比 {hp.max_tokens} 个 token 长，结尾学不到。"
+            f"最长的有 {plan.longest_row} 个",
+            f"{plan.cut_rows} rows are longer than {hp.max_tokens} tokens: "
+            f"their ends are not learned. The longest has {plan.longest_row}",
+        )
+        yield "max_tokens", reason
+    if plan.validation_rows == 0:
+        reason = tr(
             "没有留出验证数据，看不出有没有学过头。留 10%，或另给一个验证文件",
-            "no rows are held back, so overfitting will not show. Hold back 10 % or give a validation file",
-        ),
-    ]  # fmt: skip
-
-
-def validation_rows(rows: int, share: float) -> int:
-    """How many of `rows` are held back: the share, rounded, but at least one and never all, 0 for a share of 0."""
-    return min(max(1, round(rows * share)), rows - 1) if share > 0 and rows > 1 else 0
+            "no rows are held back, so overfitting will not show. "
+            "Hold back 10 % or give a validation file",
+        )
+        yield "validation", reason

@@ -1,6 +1,7 @@
 """Find the files that the package ships with, and name every file of the data folder.
 
-`DATA` holds what is shipped and only read. `home()` is the reader's data folder, and `Home` its layout:
+`DATA` holds what is shipped and only read. `home()` is the reader's data folder, and `Home` its
+layout:
 
     home = Home(paths.home())
     home.database, home.address, home.job_folder("ftjob-…")
@@ -28,9 +29,10 @@ def shipped_rows(name: str | Path) -> list[dict]:
 
 
 def home() -> Path:
-    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in the checkout or the current folder."""
+    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in checkout or current folder."""
     if chosen := os.environ.get("COOKBOOK_HOME"):
         return Path(chosen).expanduser().resolve()
+    # In a checkout the folder does not depend on where a notebook is started.
     in_checkout = (_CHECKOUT / "pyproject.toml").is_file()
     return (_CHECKOUT if in_checkout else Path.cwd()) / ".cookbook"
 
@@ -48,7 +50,7 @@ class Home:
 
     @property
     def address(self) -> Path:
-        """Address, token and process number of the running service, readable for its owner alone."""
+        """Address, token and process number of the running service; only its owner can read it."""
         return self.folder / "service.json"
 
     @property

@@ -1,7 +1,8 @@
-"""What is known of SiliconCloud: addresses, key, console form, model identifiers, error codes, prices.
+"""Keep what is known of SiliconCloud: addresses, key, console form, identifiers, errors, prices.
 
-When the platform changes, this file changes. Everything here is documented by the platform or marked as seen by
-others; nothing is guessed. There is no public route for fine-tuning jobs: they are created in the web console.
+When the platform changes, this file changes. Everything here is documented by the platform or
+marked as seen by others; nothing is guessed. There is no public route for fine-tuning jobs: they
+are created in the web console.
 """
 
 import os
@@ -21,7 +22,7 @@ KEYS_PAGE = "https://cloud.siliconflow.cn/account/ak"
 DEFAULT_ADDRESS = "https://api.siliconflow.cn/v1"
 
 BASES = tuple(f"Qwen/Qwen2.5-{size}-Instruct" for size in ("7B", "14B", "32B", "72B"))
-"""Base models of the platform's fine-tuning guide, as of November 2026; the live list is on the console."""
+"""Base models of the platform's guide as of November 2026; the console has the live list."""
 
 FORM_LABELS = {
     "learning_rate": "Learning Rate",
@@ -33,6 +34,10 @@ FORM_LABELS = {
     "lora_dropout": "LoRA Dropout",
 }
 """What the console's form calls each hyperparameter, in the form's order."""
+
+TASK_FIELD, BASE_FIELD = "任务名称", "基础模型"
+TRAINING_FIELD, VALIDATION_FIELD = "训练数据", "验证数据"
+"""What the form calls the fields above them, from top to bottom."""
 
 
 def is_siliconcloud(client: "OpenAI") -> bool:
@@ -46,21 +51,22 @@ def key() -> str:
     Raises:
         KeyMissing: there is none, or it cannot be a key. The text never shows any of it.
     """
-    names = ("SILICONFLOW_API_KEY", "SILICONCLOUD_API_KEY")
-    given = next((os.environ[name] for name in names if os.environ.get(name)), "").strip()
+    given = os.environ.get("SILICONFLOW_API_KEY") or os.environ.get("SILICONCLOUD_API_KEY") or ""
+    given = given.strip()
     if not given:
         raise KeyMissing(
             zh=f"没有找到 SiliconCloud 的 API key：在 {KEYS_PAGE} 新建，"
             "再设环境变量 SILICONFLOW_API_KEY（不要写进 notebook）",
-            en=f"no SiliconCloud API key: create one at {KEYS_PAGE} and set the environment variable "
-            "SILICONFLOW_API_KEY (never write it into a notebook)",
+            en=f"no SiliconCloud API key: create one at {KEYS_PAGE} and set the environment "
+            "variable SILICONFLOW_API_KEY (never write it into a notebook)",
         )
+    # Visible ASCII alone: anything else fails later, as a header that cannot be sent.
     if not re.fullmatch(r"[!-~]+", given):
         raise KeyMissing(
             zh="环境变量 SILICONFLOW_API_KEY 里不是 API key（有空格或英文以外的字符）："
             f"从 {KEYS_PAGE} 重新复制",
-            en="SILICONFLOW_API_KEY is not an API key (it contains spaces or characters beyond ASCII): "
-            f"copy it again from {KEYS_PAGE}",
+            en="SILICONFLOW_API_KEY is not an API key (it contains spaces or characters beyond "
+            f"ASCII): copy it again from {KEYS_PAGE}",
         )
     return given
 
@@ -74,15 +80,17 @@ def address() -> str:
     given = os.environ.get("SILICONFLOW_BASE_URL", "").strip() or DEFAULT_ADDRESS
     if not re.match(r"https?://.", given):
         raise ServiceError(
-            zh=f"环境变量 SILICONFLOW_BASE_URL = {given!r} 不是地址：应以 https:// 开头，以 /v1 结尾",
-            en=f"SILICONFLOW_BASE_URL = {given!r} is not a URL: it must begin with https:// and end in /v1",
+            zh=f"环境变量 SILICONFLOW_BASE_URL = {given!r} 不是地址："
+            "应以 https:// 开头，以 /v1 结尾",
+            en=f"SILICONFLOW_BASE_URL = {given!r} is not a URL: "
+            "it must begin with https:// and end in /v1",
         )
     return given
 
 
 @dataclass(frozen=True)
 class Identifier:
-    """The parts of a fine-tuned model's name; `step` is the checkpoint's, None for the finished model."""
+    """The parts of a fine-tuned model's name; `step` is None for the finished model."""
 
     base: str
     tenant: str
@@ -92,7 +100,10 @@ class Identifier:
 
 
 def identifier(text: str) -> Identifier:
-    """Split a name such as ``ft:LoRA/<base>:<tenant>:<task>:<20 letters>[-ckpt_step_<N>]`` into its parts.
+    """Split a fine-tuned model's name into its parts.
+
+    The name is ``ft:LoRA/<base>:<tenant>:<task>:<20 letters>``; that of a checkpoint ends in
+    ``-ckpt_step_<N>``.
 
     Raises:
         IdentifierError: the text does not have this form.
@@ -107,35 +118,40 @@ def identifier(text: str) -> Identifier:
         or re.search(r"\s", name)
     ):
         raise IdentifierError(
-            zh=f"{text!r} 不像微调模型的标识符：应当是 ft:LoRA/<基础模型>:<租户>:<任务名>:<20 个小写字母>，"
-            "在控制台的模型微调页复制",
+            zh=f"{text!r} 不像微调模型的标识符："
+            "应当是 ft:LoRA/<基础模型>:<租户>:<任务名>:<20 个小写字母>，在控制台的模型微调页复制",
             en=f"{text!r} is not the identifier of a fine-tuned model, which looks like "
-            "ft:LoRA/<base>:<tenant>:<task>:<20 lowercase letters>; copy it from the console's fine-tuning page",
+            "ft:LoRA/<base>:<tenant>:<task>:<20 lowercase letters>; copy it from the console's "
+            "fine-tuning page",
         )
     ending = re.fullmatch(r"(?P<suffix>.+?)(?:-ckpt_step_(?P<step>\d+))?", fields[4], flags=re.S)
     assert ending is not None  # every text that is not empty matches
-    step = ending["step"]
-    base = fields[1].removeprefix("LoRA/")
-    return Identifier(base, fields[2], fields[3], ending["suffix"], int(step) if step else None)
+    return Identifier(
+        base=fields[1].removeprefix("LoRA/"),
+        tenant=fields[2],
+        task=fields[3],
+        suffix=ending["suffix"],
+        step=None if ending["step"] is None else int(ending["step"]),
+    )
 
 
 def prices() -> "pd.DataFrame":
-    """Return the base models' prices in yuan per million tokens, with date and source (`data/prices.csv`).
+    """Return the base models' prices in yuan per million tokens, with their date and source.
 
-    The price of training and of fine-tuned models is shown in the console only.
+    They are in `data/prices.csv`; those of training and fine-tuned models are in the console only.
     """
     import pandas as pd
 
     return pd.read_csv(DATA / "prices.csv", index_col="model")
 
 
-# What SiliconCloud's API reference says it answers, by its own code or else by HTTP status: (zh, en).
+# Errors of SiliconCloud's API reference, by its own code or else by HTTP status: (zh, en).
 REMEDIES: dict[int, tuple[str, str]] = {
     20012: (
         "平台没有这个模型：微调模型的标识符从控制台的模型微调页重新复制，"
         "基础模型的名字用 client.models.list() 核对",
-        "the platform has no such model: copy a fine-tuned model's identifier again from the console's "
-        "fine-tuning page, check the name of a base with client.models.list()",
+        "the platform has no such model: copy a fine-tuned model's identifier again from the "
+        "console's fine-tuning page, or check the name of a base with client.models.list()",
     ),
     20015: (
         "有参数不合规则：核对 messages、max_tokens、temperature 等的取值，或先去掉可选的参数再试",
@@ -148,18 +164,18 @@ REMEDIES: dict[int, tuple[str, str]] = {
     ),
     401: (
         "API key 不对：核对环境变量 SILICONFLOW_API_KEY；key 和地址要属于同一个站点（.cn 或 .com）",
-        "wrong API key: check SILICONFLOW_API_KEY; the key and the address must belong to the same site "
-        "(.cn or .com)",
+        "wrong API key: check SILICONFLOW_API_KEY; the key and the address must belong to the same "
+        "site (.cn or .com)",
     ),
     403: (
         "没有权限：多半是没有实名认证，或余额不足，在控制台的账户页查看",
-        "forbidden: most often the account is not verified by real name, or its balance is too low; "
-        "see the console",
+        "forbidden: most often the account is not verified by real name, or its balance is too "
+        "low; see the console",
     ),
     404: (
         "平台没有这个地址：base_url 应以 /v1 结尾；微调任务没有公开接口，只能在控制台创建",
-        "no such address: base_url must end in /v1; fine-tuning jobs have no public route, they are "
-        "created in the console",
+        "no such address: base_url must end in /v1; fine-tuning jobs have no public route, they "
+        "are created in the console",
     ),
     429: (
         "请求太密，被限流（失败的请求也计数）：等一分钟，减少同时发出的请求再试",

@@ -1,8 +1,9 @@
 """Count tokens as Qwen2.5 does, offline.
 
-The vocabulary is Qwen's own rank file (`data/qwen2.5.tiktoken`, 151,643 byte-level tokens); `tiktoken` does the
-work. A text is counted alone. Messages are counted as `chatml` lays them out, special tokens included, which is
-what `usage.prompt_tokens` reports. Tool calls and images are not covered.
+The vocabulary is Qwen's own rank file (`data/qwen2.5.tiktoken`, 151,643 byte-level tokens);
+`tiktoken` does the work. A text is counted alone. Messages are counted as `chatml` lays them out,
+special tokens included, which is what `usage.prompt_tokens` reports. Tool calls and images are not
+covered.
 """
 
 import base64
@@ -19,7 +20,8 @@ from cookbook import chatml
 from cookbook.chatml import Message
 from cookbook.paths import DATA
 
-# How Qwen2.5 cuts text into pieces before merging: contractions, words, single digits, punctuation, white space.
+# How Qwen2.5 cuts text before it merges bytes: contractions, words, single digits, punctuation,
+# white space.
 PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -34,17 +36,19 @@ def encoding() -> tiktoken.Encoding:
     for token, rank in zip(words[::2], words[1::2], strict=True):
         ranks[base64.b64decode(token)] = int(rank)
     # The special tokens follow the ordinary ones.
-    special = {token: len(ranks) + i for i, token in enumerate(chatml.SPECIAL_TOKENS)}
+    first_special = len(ranks)
+    special = {token: first_special + i for i, token in enumerate(chatml.SPECIAL_TOKENS)}
     return tiktoken.Encoding(
         "qwen2.5", pat_str=PATTERN, mergeable_ranks=ranks, special_tokens=special
     )
 
 
 def count(text_or_messages: str | Iterable[Message]) -> int:
-    """Return the number of Qwen2.5 tokens of a text, or of messages laid out with the chat template.
+    """Return the Qwen2.5 tokens of a text, or of messages laid out with the chat template.
 
-    A special token that appears in the text (``<|im_end|>``) counts as ordinary text. For messages everything up
-    to the last ``<|im_end|>\\n`` counts; `count_request` adds the tokens that open the answer.
+    A special token that appears in the text (``<|im_end|>``) counts as ordinary text. For messages
+    everything up to the last ``<|im_end|>\\n`` counts; `count_request` adds the tokens that open
+    the answer.
     """
     if isinstance(text_or_messages, str):
         return _count_texts([text_or_messages])[0]
@@ -60,9 +64,9 @@ def count_request(messages: Iterable[Message]) -> int:
 class ConversationTokens:
     """The tokens of one conversation, laid out with the chat template.
 
-    `messages` has one number for each message; the first includes the default system message where that is put
-    in front. `trained` counts the tokens that are trained on. `before_answer` counts what comes before the first
-    of them, None where there is no answer.
+    `messages` has one number for each message; the first includes the default system message where
+    that is put in front. `trained` counts the tokens that are trained on. `before_answer` counts
+    what comes before the first of them, None where there is no answer.
     """
 
     messages: list[int]
@@ -74,11 +78,12 @@ class ConversationTokens:
 def count_conversations(conversations: Iterable[Iterable[Message]]) -> list[ConversationTokens]:
     """Return the tokens of each conversation; many are counted faster together than one by one."""
     given = [list(messages) for messages in conversations]
-    # A turn is counted as one text: the newline after the role can merge with newlines that open the content.
-    # Nothing merges across a special token, so the turns can be counted apart.
+    # A turn is counted as one text: the newline after the role can merge with newlines that open
+    # the content. Nothing merges across a special token, so the turns can be counted apart.
     turns = [chatml.turn(message) for messages in given for message in messages]
     default_system = chatml.turn({"role": "system", "content": chatml.DEFAULT_SYSTEM})
-    in_front, *counts = [n + chatml.TURN_TOKENS for n in _count_texts([default_system, *turns])]
+    inner = _count_texts([default_system, *turns])
+    in_front, *counts = [n + chatml.TURN_TOKENS for n in inner]
     result = []
     at = 0
     for messages in given:
@@ -102,12 +107,12 @@ def _conversation(roles: Sequence[str], counts: list[int]) -> ConversationTokens
 
 
 def encode(text: str) -> list[int]:
-    """Return the tokens of a text; special tokens in it are read as such, as Qwen's tokenizer does."""
+    """Return the tokens of a text; as Qwen's tokenizer does, read special tokens in it as such."""
     return encoding().encode(_normalized(text), allowed_special="all")
 
 
 def texts(ids: Iterable[int]) -> list[str]:
-    """Return the text of each token; one that ends within a character is shown by its bytes, `<0xE5>`."""
+    """Return the text of each token; a part of a character is shown as bytes, `<0xE5>`."""
     return [_text(encoding().decode_single_token_bytes(i)) for i in ids]
 
 
@@ -130,10 +135,11 @@ _CHARACTERS_A_TOKEN = 100  # of Qwen's longest tokens of white space
 
 
 def _normalized(text: str) -> str:
-    """Return the text in NFC, as Qwen's tokenizer has it; a text with a run of combining marks stays as it is."""
+    """Return the text in NFC, as Qwen's tokenizer has it, unless it has runs of combining marks."""
     if text.isascii():
         return text
-    # A run of a hundred marks covers one of every hundred characters, so most texts need no closer look.
+    # A run of a hundred marks covers one of every hundred characters, so most texts need no closer
+    # look.
     if _ONE_MARK.search(text[::100]) and _MANY_MARKS.search(text):
         return text
     return unicodedata.normalize("NFC", text)
@@ -156,6 +162,8 @@ def _count_texts(texts: list[str]) -> list[int]:
 
 
 def _count_long_text(text: str) -> int:
-    words = sum(len(encoding().encode_ordinary(part)) for part in _WHITE_SPACE.split(text))
+    words = 0
+    for part in _WHITE_SPACE.split(text):
+        words += len(encoding().encode_ordinary(part))
     spaces = sum(len(run) for run in _WHITE_SPACE.findall(text))
     return words + spaces // _CHARACTERS_A_TOKEN

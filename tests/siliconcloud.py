@@ -1,12 +1,13 @@
-"""A small HTTP server that behaves as SiliconCloud is documented to, for tests of what runs against that platform.
+"""A small HTTP server that behaves as SiliconCloud is documented to, for tests.
 
     with SiliconCloud(answers={"地铁": "人贴着人，心却隔着屏幕。"}) as cloud:
-        cloud.next = [429, 503, "cut"]                  the next chat requests fail so, one after another
+        cloud.next = [429, 503, "cut"]       so the next chat requests fail, one after another
         client = OpenAI(base_url=cloud.base_url, api_key=cloud.api_key)
 
-Its answers are canned: `answers` maps the last user message to a text. Marks in the comments: [A] is said in the
-platform's API reference (docs.siliconflow.cn, chat completions, models, errors), [B] was seen in public code that calls
-it. Not covered: files, batches, user info, rate limits that count by themselves.
+Its answers are canned: `answers` maps the last user message to a text. Marks in the comments: [A]
+is documented in the platform's API reference (docs.siliconflow.cn: chat completions, models,
+errors), [B] was seen in public code that calls it. Not covered: files, batches, user info, rate
+limits that count by themselves.
 """
 
 import json
@@ -17,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from cookbook import chatml, tokens
+from cookbook import tokens
 from cookbook.siliconcloud import BASES
 
 TUNED = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:t3st0rg:zhishuo:abcdefghijklmnopqrst"
@@ -83,20 +84,20 @@ class SiliconCloud:
         self._http.server_close()
 
     def answer(self, body: dict) -> tuple[list[int], str]:
-        """(the tokens of the canned answer, cut at `max_tokens`; the finish reason)."""
-        asked = body["messages"][-1]["content"]
-        ids = tokens.encoding().encode_ordinary(
-            self.answers.get(asked, f"这是测试服务器对“{asked}”的固定回答。")
-        )
+        """Return the tokens of the canned answer, cut at `max_tokens`, and the finish reason."""
+        question = body["messages"][-1]["content"]
+        text = self.answers.get(question, f"这是测试服务器对“{question}”的固定回答。")
+        ids = tokens.encoding().encode_ordinary(text)
         limit = body.get("max_tokens") or 4096
-        return ids[:limit], "length" if len(ids) > limit else self.finish_reason
+        if len(ids) > limit:
+            return ids[:limit], "length"
+        return ids, self.finish_reason
 
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        if not isinstance(
-            sys.exception(), ConnectionError
-        ):  # a client may hang up; that is no error to print
+        # A client may hang up; that is not worth a traceback.
+        if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
@@ -128,15 +129,17 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.cloud.next.pop(0) if self.cloud.next else None
         if fault in FAULTS:
             return self._fail(fault)
-        if body.get("model") not in (
-            *BASES,
-            *self.cloud.tuned,
-        ):  # [A] a wrong model is 400, not 404
+        # [A] A wrong model is 400, not 404.
+        if body.get("model") not in (*BASES, *self.cloud.tuned):
             return self._fail("model")
         if not body.get("messages"):
             return self._fail("parameter")
         # [B] Parameters that are not in the schema (seed, stream_options, …) are accepted.
-        (self._stream if body.get("stream") else self._whole)(body, cut=fault == CUT)
+        cut = fault == CUT
+        if body.get("stream"):
+            self._stream(body, cut=cut)
+        else:
+            self._whole(body, cut=cut)
 
     def _authorized(self) -> bool:
         ok = self.headers.get("authorization") == f"Bearer {self.cloud.api_key}"
@@ -155,11 +158,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _head(self, status: int, kind: str, more: dict[str, str]) -> None:
         self.send_response(status)
-        for name, value in {
-            "content-type": kind,
-            "x-siliconcloud-trace-id": f"ti_{uuid4().hex[:20]}",
-            **more,
-        }.items():
+        trace_id = f"ti_{uuid4().hex[:20]}"
+        headers = {"content-type": kind, "x-siliconcloud-trace-id": trace_id} | more
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
@@ -167,11 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         ids, reason = self.cloud.answer(body)
         message = {"role": "assistant", "content": _text(ids)}
         choice = {"index": 0, "message": message, "finish_reason": reason}
-        self._send(
-            200,
-            _head_of(body, "chat.completion") | {"choices": [choice], "usage": _usage(body, ids)},
-            cut=cut,
-        )
+        content = {"choices": [choice], "usage": _usage(body, ids)}
+        self._send(200, _head_of(body, "chat.completion") | content, cut=cut)
 
     def _stream(self, body: dict, *, cut: bool) -> None:
         self._head(200, "text/event-stream", {"transfer-encoding": "chunked"})
@@ -181,12 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
             if cut and i == len(chunks) // 2:
                 self.close_connection = True  # without the closing chunk: the client sees it
                 return
-            # [A] `usage` is in every chunk, cumulative from the first one, without `stream_options`.
-            self._event(
-                json.dumps(
-                    head | {"choices": choices, "usage": _usage(body, ids)}, ensure_ascii=False
-                )
-            )
+            # [A] `usage` is in every chunk, cumulative, without `stream_options`.
+            chunk = head | {"choices": choices, "usage": _usage(body, ids)}
+            self._event(json.dumps(chunk, ensure_ascii=False))
             time.sleep(self.cloud.chunk_seconds)
         self._event("[DONE]")
         self.wfile.write(b"0\r\n\r\n")
@@ -197,20 +192,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _chunks(ids: list[int], reason: str):
-    """(choices, the tokens said so far) of each chunk of a stream."""
-    delta = lambda content, finish=None, **more: [
-        {"index": 0, "delta": {"content": content, **more}, "finish_reason": finish}
-    ]
-    yield delta("", role="assistant"), []
-    said = ""
+    """Yield (choices, the tokens up to now) of each chunk of a stream."""
+    yield _choices("", role="assistant"), []
+    sent = ""
     for n in range(1, len(ids) + 1):
         text = _text(ids[:n])
-        yield delta(text[len(said) :]), ids[:n]
-        said = text
+        yield _choices(text[len(sent) :]), ids[:n]
+        sent = text
         if n == 1:
-            yield [], ids[:n]  # [A] a chunk may have no choices …
-            yield delta(None), ids[:n]  # [A] … and `content` may be null
-    yield delta("", reason), ids
+            # [A] A chunk may have no choices, and `content` may be null.
+            yield [], ids[:n]
+            yield _choices(None), ids[:n]
+    yield _choices("", reason), ids
+
+
+def _choices(content: str | None, finish_reason: str | None = None, **more: str) -> list[dict]:
+    delta = {"content": content, **more}
+    return [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
 
 
 def _text(ids: list[int]) -> str:
@@ -222,7 +220,7 @@ def _head_of(body: dict, kind: str) -> dict:
 
 
 def _usage(body: dict, ids: list[int]) -> dict:
-    prompt = tokens.count(body["messages"]) + chatml.HEAD_TOKENS
+    prompt = tokens.count_request(body["messages"])
     return {
         "prompt_tokens": prompt,
         "completion_tokens": len(ids),

@@ -1,12 +1,13 @@
-"""Write the messy export of the data-cleaning lesson from the two corpora:  python tools/make_messy_export.py
+"""Write the messy export of the cleaning lesson:  python tools/make_messy_export.py
 
-- `export.csv`     a spreadsheet of 智说新语 sentences: GBK, CRLF, stray white space, duplicates, gaps
-- `export.jsonl`   chat rows of both corpora: a byte order mark, two kinds of line end, and the mess counted in `COUNTS`
-- `sharegpt.json`  twelve customer-service conversations in the ShareGPT shape
-- `alpaca.json`    twelve questions and answers in the Alpaca shape
+- `export.csv`     a spreadsheet of 智说新语 sentences: GBK, CRLF, white space, duplicates, gaps
+- `export.jsonl`   chat rows of both corpora: a byte order mark, two kinds of line end, and the
+                   problems counted in `COUNTS`
+- `sharegpt.json`  twelve customer-service conversations in the ShareGPT format
+- `alpaca.json`    twelve questions and answers in the Alpaca format
 
-No row of the corpora is in two of the files. Seeded: running it again changes nothing. Every telephone number, e-mail
-address, key and identity number below is invented.
+No row of the corpora is in two of the files. Seeded: running it again changes nothing. Every
+telephone number, e-mail address, key and identity number below is invented.
 """
 
 import copy
@@ -57,7 +58,8 @@ CONFLICTS = {
 }
 ENGLISH = {"面试": "Two strangers sell each other a future that neither of them has seen."}
 TEN_TIMES = {
-    "电梯": "这只铁匣子每天要把整栋楼的人咽下去又吐出来，早晚各一遍，从不挑食。早上它咽下去的是困倦："
+    "电梯": "这只铁匣子每天要把整栋楼的人咽下去又吐出来，早晚各一遍，从不挑食。"
+    "早上它咽下去的是困倦："
     "十七楼进来的是豆浆味，十二楼进来的是香水味，九楼那位总抱着一摞文件，像抱着一个还没睡醒的孩子。"
     "大家面朝同一个方向站好，盯着头顶那个往下跳的数字，仿佛谁先移开眼睛，谁就得先开口说话。"
     "住了六年，彼此的楼层都背得出来，姓什么却没人问过。傍晚它再把人一层一层吐回去，文件换成了青菜，"
@@ -80,8 +82,8 @@ RULE = (
 )
 RULES = 90
 
-# Leaks, all invented: numbers of repeated digits, an address at example.com, a key that spells EXAMPLE, and identity
-# numbers whose check digit is right and whose area, 999999, does not exist.
+# Leaks, all invented: numbers of repeated digits, an address at example.com, a key that spells
+# EXAMPLE, and identity numbers whose check digit is right and whose area, 999999, does not exist.
 PHONES = [
     "步骤走不通的话，打我手机 19900000000，我替您办。",
     "仓库夜里也有人，电话 13800000000，找老冯就行。",
@@ -158,26 +160,26 @@ def pick(pool: list[dict], questions: Container[str]) -> list[dict]:
 
 
 def change(row: dict, i: int, **values) -> dict:
-    """A copy of the row whose message i has these values."""
+    """Return a copy of the row whose message `i` has these values."""
     row = copy.deepcopy(row)
     row["messages"][i].update(values)
     return row
 
 
 def slip(text: str, i: int) -> str:
-    """One mark or one character changed, as when a sentence is typed a second time."""
+    """Return the text with one character changed, as when it is typed a second time."""
     changes = [text.replace("，", ",", 1), text.replace("的", "", 1), text.replace("？", "?", 1)]
     changes = [c for c in changes if c != text] or [text + "？"]
     return changes[i % len(changes)]
 
 
 def identity_number(stem: str) -> str:
-    """The 17 digits and their check digit after GB 11643."""
+    """Return the 17 digits and their check digit after GB 11643."""
     total = sum(int(digit) * 2 ** (17 - i) for i, digit in enumerate(stem))
     return stem + "10X98765432"[total % 11]
 
 
-# Every kind of mess: a row and its number among its kind, to a row, or to the text of a line.
+# Every kind of problem: from a row and its number among its kind to a row, or to a line's text.
 
 
 def blank_line(row: dict, i: int) -> str:
@@ -332,30 +334,39 @@ NAMED = [(word_in_answer, REPEATED), (in_english, ENGLISH), (ten_times_as_long, 
 
 
 def to_line(row: dict | str) -> str:
-    return row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)
+    if isinstance(row, str):
+        return row
+    return json.dumps(row, ensure_ascii=False)
 
 
+# A kind of problem is applied to each row with the row's number, from which texts are chosen.
 def spoil(kind: Callable, rows: list[dict]) -> list[dict | str]:
     return [kind(row, i) for i, row in enumerate(rows)]
 
 
 def drawn(kind: Callable, pool: list[dict]) -> list[dict | str]:
-    """As many rows of this kind as `COUNTS` says, made of rows that are in the file in no other way."""
+    """Return as many rows of this kind as `COUNTS` says, from rows used for nothing else."""
     return spoil(kind, take(pool, COUNTS[kind.__name__]))
 
 
 def copies(rng: random.Random, rows: list[dict]) -> list[dict]:
-    """Duplicates and near duplicates, of different rows."""
+    """Return exact and near duplicates, of different rows."""
     exact, near = COUNTS["exact_duplicate"], COUNTS["near_duplicate"]
     chosen = rng.sample(rows, exact + near)
     return spoil(exact_duplicate, chosen[:exact]) + spoil(near_duplicate, chosen[exact:])
 
 
 def chat_lines(rng: random.Random, words: list[dict], services: list[dict]) -> list[str]:
+    # Rows for which a text was written come first, before the draw can use them up.
     contradicted = pick(words, CONFLICTS) + pick(services, CONFLICTS)
-    rows = [row for kind, texts in NAMED for row in spoil(kind, pick(words, texts))]
-    rows += [row for kind in FROM_WORDS for row in drawn(kind, words)]
-    rows += [row for kind in FROM_SERVICES for row in drawn(kind, services)]
+    rows: list[dict | str] = []
+    for kind, texts in NAMED:
+        rows += spoil(kind, pick(words, texts))
+    for kind in FROM_WORDS:
+        rows += drawn(kind, words)
+    for kind in FROM_SERVICES:
+        rows += drawn(kind, services)
+    # Then clean rows, their copies, and those that another row contradicts.
     clean = take(words, COUNTS["clean_words"]) + take(services, COUNTS["clean_services"])
     rows += clean + copies(rng, clean) + contradicted + spoil(conflict, contradicted)
     rng.shuffle(rows)
@@ -363,7 +374,7 @@ def chat_lines(rng: random.Random, words: list[dict], services: list[dict]) -> l
 
 
 def write_lines(rng: random.Random, name: str, lines: list[str]) -> None:
-    """A byte order mark first, then every line with one of the two line ends."""
+    """Write a byte order mark, then every line with one of the two line ends."""
     ends = ["\r\n"] * CRLF_LINES + ["\n"] * (len(lines) - CRLF_LINES)
     rng.shuffle(ends)
     text = "".join(line + end for line, end in zip(lines, ends, strict=True))
@@ -375,7 +386,8 @@ def remark(rng: random.Random) -> str:
 
 
 def sheet_entries(rng: random.Random, words: list[dict]) -> tuple[list[tuple], set[str]]:
-    """(word, sentence, remark) of every row but the duplicates, and the words with a fault."""
+    """Return (word, sentence, remark) of every row but the duplicates, and the faulty words."""
+    # These words have a sentence of their own below, and must not be drawn again.
     pick(words, CSV_REPEATED)
     entries = [(word, sentence, remark(rng)) for word, sentence in CSV_REPEATED.items()]
     entries += [(question(row), "", "待写") for row in take(words, CSV_EMPTY)]
@@ -383,20 +395,21 @@ def sheet_entries(rng: random.Random, words: list[dict]) -> tuple[list[tuple], s
         entries.append((question(row), answer(row), remark(rng)))
         entries.append((question(row), slip(answer(row), i), "重复" if i % 2 else ""))
     faulty = {word for word, _, _ in entries}
-    entries += [
-        (question(row), answer(row), remark(rng)) for row in take(words, CSV_CLEAN + CSV_PADDED)
-    ]
+    for row in take(words, CSV_CLEAN + CSV_PADDED):
+        entries.append((question(row), answer(row), remark(rng)))
     rng.shuffle(entries)
     return entries, faulty
 
 
 def sheet_rows(rng: random.Random, words: list[dict], fields: dict[str, str]) -> list[list[str]]:
     entries, faulty = sheet_entries(rng, words)
-    rows = [
-        [f"ZS-{n:04}", fields[word], word, sentence, rng.choice(EDITORS), note]
-        for n, (word, sentence, note) in enumerate(entries, start=1)
-    ]
-    chosen = rng.sample([row for row in rows if row[2] not in faulty], CSV_PADDED + CSV_DUPLICATES)
+    rows = []
+    for number, (word, sentence, note) in enumerate(entries, start=1):
+        editor = rng.choice(EDITORS)
+        rows.append([f"ZS-{number:04}", fields[word], word, sentence, editor, note])
+    # Some rows are repeated as they are; in others one cell gets white space around it.
+    sound = [row for row in rows if row[2] not in faulty]
+    chosen = rng.sample(sound, CSV_PADDED + CSV_DUPLICATES)
     for row in chosen[CSV_PADDED:]:
         rows.insert(rng.randrange(len(rows)), list(row))
     for row in chosen[:CSV_PADDED]:
@@ -412,15 +425,12 @@ def write_sheet(name: str, rows: list[list[str]]) -> None:
 
 def to_sharegpt(row: dict) -> dict:
     names = {"system": "system", "user": "human", "assistant": "gpt"}
-    return {
-        "conversations": [
-            {"from": names[m["role"]], "value": m["content"]} for m in row["messages"]
-        ]
-    }
+    turns = [{"from": names[m["role"]], "value": m["content"]} for m in row["messages"]]
+    return {"conversations": turns}
 
 
 def to_alpaca(row: dict, i: int) -> dict:
-    """The question is the instruction in one half, and the input of a standing instruction in the other."""
+    """Return the row with its question as the instruction or, for odd `i`, as the input."""
     if i % 2:
         return {"instruction": "请回答顾客的问题。", "input": question(row), "output": answer(row)}
     return {"instruction": question(row), "input": "", "output": answer(row)}
@@ -438,12 +448,15 @@ def main() -> None:
     fields = {row["word"]: row["field"] for row in shipped_rows("lexicon/lexicon.jsonl")}
     rng.shuffle(words)
     rng.shuffle(services)
-    held = pick(words, {*REPEATED, *CONFLICTS, *ENGLISH, *TEN_TIMES})
+    # Kept for the problem that has a text for them, and out of the spreadsheet.
+    kept_back = pick(words, {*REPEATED, *CONFLICTS, *ENGLISH, *TEN_TIMES})
     write_sheet("export.csv", sheet_rows(rng, words, fields))
-    write_lines(rng, "export.jsonl", chat_lines(rng, words + held, services))
+    write_lines(rng, "export.jsonl", chat_lines(rng, words + kept_back, services))
     write_array("sharegpt.json", [to_sharegpt(row) for row in take(services, CONVERTED)])
+    # Alpaca has no place for a second turn.
     single = [row for row in services if len(row["messages"]) == 3]
-    write_array("alpaca.json", [to_alpaca(row, i) for i, row in enumerate(take(single, CONVERTED))])
+    converted = enumerate(take(single, CONVERTED))
+    write_array("alpaca.json", [to_alpaca(row, i) for i, row in converted])
 
 
 if __name__ == "__main__":

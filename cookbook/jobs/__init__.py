@@ -1,49 +1,44 @@
 """Launch, follow and hand over fine-tuning jobs: guide §2.2–§2.4.
 
-find                a job that did, or does, the same already          finding.py
-StartButton, CancelButton                                              buttons.py
-watch               lines and a picture that follow running jobs       watching.py, drawing.py
-view                a job and its events as they stand                 viewing.py
-console_sheet, identifier, verify, remembered, IdentifierBox           console.py: SiliconCloud, which has no route for jobs
+    find                          a job that has done, or is doing, the same already
+    StartButton, CancelButton     what one line of Python does, as a button
+    watch                         lines and a picture that follow running jobs
+    view                          a job and its events as they are now
+    as_trained                    a training row as the model reads it
+    console_sheet                 what to type into SiliconCloud's form
+    identifier, verify, remembered, IdentifierBox      the model name that its console gives
+    explain                       a failed request in one sentence
+
+Each is in the module of its name; the buttons are in `buttons`, all that concerns the model name is
+in `identifier`, `as_trained` in `loss_mask`. Helpers take the `openai` client first and return its
+own objects. In Jupyter they show themselves.
 """
 
 from cookbook.errors import IdentifierError, JobNotFound
 from cookbook.explain import explain
+from cookbook.job_states import TERMINAL as ENDED
 from cookbook.jobs.buttons import CancelButton, StartButton
-from cookbook.jobs.console import (
-    ConsoleSheet,
-    IdentifierBox,
-    Verified,
-    console_sheet,
-    remembered,
-    verify,
-)
+from cookbook.jobs.console import ConsoleSheet, console_sheet
 from cookbook.jobs.find import find
-from cookbook.jobs.loss_mask import Row, Token, as_trained
-from cookbook.jobs.plot import Curves, States, figure
-from cookbook.jobs.view import ENDED, JobView, view
+from cookbook.jobs.identifier import IdentifierBox, remembered, verify
+from cookbook.jobs.loss_mask import as_trained
+from cookbook.jobs.view import view
 from cookbook.jobs.watch import watch
-from cookbook.siliconcloud import Identifier, identifier
+
+# Last, since the module `jobs.identifier` would otherwise take the function's name.
+from cookbook.siliconcloud import identifier
 
 __all__ = [
+    "ENDED",
     "CancelButton",
     "ConsoleSheet",
-    "Curves",
-    "ENDED",
-    "Identifier",
     "IdentifierBox",
     "IdentifierError",
     "JobNotFound",
-    "JobView",
-    "Row",
     "StartButton",
-    "States",
-    "Token",
-    "Verified",
     "as_trained",
     "console_sheet",
     "explain",
-    "figure",
     "find",
     "identifier",
     "remembered",

@@ -1,16 +1,42 @@
-"""What one training row looks like to the model, and which of its tokens are learned.
+"""Show what one training row looks like to the model, and which of its tokens are trained on.
 
     jobs.as_trained(row)      ChatML token by token, special tokens visible, the trained ones marked
 
-Laid out with Qwen2.5's own template and vocabulary, as `encode` in `cookbook/service/engine/train.py` does it, which must agree: a
-test compares every token. What SiliconCloud trains on is not documented; this is what the embedded service does.
+Layout and loss mask come from `cookbook.chatml`, the tokens from `cookbook.tokens`; the embedded
+service trains on exactly these. What SiliconCloud trains on is not documented. Templates of other
+bases are not covered.
 """
 
-import html
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cookbook import chatml, tokens
+from cookbook import chatml, html, tokens
+from cookbook.chatml import Message
 from cookbook.i18n import tr
+
+# Only block tags are on lines of their own: Jinja2 drops those line breaks, so no space gets into a
+# token.
+_TEMPLATE = """
+{% macro text(token) %}
+{{ token.visible }}{% for _ in range(token.line_breaks) %}<br>{% endfor %}
+{% endmacro %}
+{% macro underlined(tag, token, more="") %}
+<{{ tag }} style="border-bottom:2px solid #bbb;margin-right:2px{{ more }}" title="{{ token.id }}">
+{%- if token.special %}<b>{{ text(token) }}</b>{% else %}{{ text(token) }}{% endif %}
+</{{ tag }}>
+{%- endmacro %}
+<div class="cookbook-row" style="line-height:2">
+{%- for token in row.tokens %}
+{% if token.trained %}
+{{ underlined("mark", token, more=";background:#fde7a3") }}
+{%- elif token.cut %}
+{{ underlined("s", token) }}
+{%- else %}
+{{ underlined("span", token) }}
+{%- endif %}
+{% endfor %}
+</div><div>{{ row.summary }}</div>
+"""
 
 
 @dataclass(frozen=True)
@@ -22,79 +48,88 @@ class Token:
     trained: bool
     cut: bool = False
 
+    @property
+    def visible(self) -> str:
+        """The text with line breaks that can be seen."""
+        return self.text.replace("\n", "⏎")
+
+    @property
+    def line_breaks(self) -> int:
+        return self.text.count("\n")
+
+    @property
+    def special(self) -> bool:
+        """Whether it is one of the template's marks."""
+        return self.text in chatml.SPECIAL_TOKENS
+
 
 @dataclass(frozen=True)
-class Row:
-    """A training row as tokens. In Jupyter trained tokens are marked, cut ones struck out; as text they are ⟦so·cut⟧."""
+class TokenRow:
+    """A training row as tokens.
+
+    In Jupyter the trained tokens are marked, and those that `max_tokens` cut off are struck out. As
+    text the trained ones are in brackets, ⟦so·cut⟧, and those cut off are left out.
+    """
 
     tokens: list[Token]
 
     @property
     def trained(self) -> int:
-        return sum(t.trained for t in self.tokens)
+        """The number of tokens that are trained on."""
+        return sum(token.trained for token in self.tokens)
 
-    def __repr__(self) -> str:
-        parts, inside = [], False
-        for t in self.tokens:
-            if t.trained != inside:
-                parts.append("⟦" if t.trained else "⟧")
-            elif inside:
-                parts.append("·")
-            inside = t.trained
-            parts.append(_visible(t.text) if not t.cut else "")
-        return "".join(parts) + "⟧" * inside + "\n" + self._summary()
-
-    def _repr_html_(self) -> str:
-        body = "".join(_html(t) for t in self.tokens)
-        return f'<div class="cookbook-row" style="line-height:2">{body}</div><div>{html.escape(self._summary())}</div>'
-
-    def _summary(self) -> str:
-        kept = [t for t in self.tokens if not t.cut]
+    @property
+    def summary(self) -> str:
+        """The counts in a sentence."""
+        read = sum(not token.cut for token in self.tokens)
+        # `max_tokens` can cut off everything.
+        share = self.trained / max(1, read)
         text = tr(
-            f"{len(kept)} 个 token，训练其中标出的 {self.trained} 个（{self.trained / max(1, len(kept)):.0%}）",
-            f"{len(kept)} tokens, the {self.trained} marked ones are trained on ({self.trained / max(1, len(kept)):.0%})",
+            f"{read} 个 token，训练其中标出的 {self.trained} 个（{share:.0%}）",
+            f"{read} tokens, the {self.trained} marked ones are trained on ({share:.0%})",
         )
-        if cut := len(self.tokens) - len(kept):
+        cut = len(self.tokens) - read
+        if cut:
             text += tr(f"；max_tokens 截掉了 {cut} 个", f"; max_tokens cut off {cut}")
         return text
 
+    def __repr__(self) -> str:
+        text = ""
+        # Brackets open and close where training begins and ends.
+        inside = False
+        for token in self.tokens:
+            if token.trained and inside:
+                text += "·"
+            elif token.trained:
+                text += "⟦"
+            elif inside:
+                text += "⟧"
+            inside = token.trained
+            text += "" if token.cut else token.visible
+        return f"{text}{'⟧' if inside else ''}\n{self.summary}"
 
-def as_trained(row: dict, *, max_tokens: int = 4096) -> Row:
-    """One row, laid out as the model reads it; of each answer its text and the closing ``<|im_end|>`` are trained on."""
-    answers = [i for i, m in enumerate(row["messages"]) if m["role"] == "assistant"]
-    messages = row["messages"][
-        : max(answers, default=-1) + 1
-    ]  # what follows the last answer is not read
-    if messages and messages[0]["role"] != "system":
-        messages = [{"role": "system", "content": chatml.DEFAULT_SYSTEM}, *messages]
-    laid_out: list[tuple[int, bool]] = []
-    add = lambda text, trained=False: laid_out.extend((i, trained) for i in tokens.encode(text))
-    for message in messages:
-        head, content = f"<|im_start|>{message['role']}\n", f"{message['content']}<|im_end|>"
-        if message["role"] == "assistant":
-            add(head)
-            add(content, True)
-        else:
-            add(head + content)
-        add("\n")
-    shown = zip(laid_out, tokens.texts(i for i, _ in laid_out), strict=True)
-    return Row(
-        [
-            Token(i, text, trained and n < max_tokens, n >= max_tokens)
-            for n, ((i, trained), text) in enumerate(shown)
-        ]
-    )
+    def _repr_html_(self) -> str:
+        return html.template(_TEMPLATE).render(row=self)
 
 
-def _visible(text: str) -> str:
-    return text.replace("\n", "⏎")
+def as_trained(row: Mapping[str, Sequence[Message]], *, max_tokens: int = 4096) -> TokenRow:
+    """Return a row as the model reads it in training; what follows the last answer is not read.
 
-
-def _html(token: Token) -> str:
-    text = html.escape(_visible(token.text)) + "<br>" * token.text.count("\n")
-    if token.text in chatml.SPECIAL_TOKENS:
-        text = f"<b>{text}</b>"
-    tag = "mark" if token.trained else "s" if token.cut else "span"
-    colour = ";background:#fde7a3" if token.trained else ""
-    style = f"border-bottom:2px solid #bbb;margin-right:2px{colour}"
-    return f'<{tag} style="{style}" title="{token.id}">{text}</{tag}>'
+    Args:
+        row: a valid training row, `{"messages": [{"role": …, "content": …}, …]}`.
+        max_tokens: tokens that are read of a row; those after them are marked as cut off.
+    """
+    ids: list[int] = []
+    trained: list[bool] = []
+    for piece in chatml.pieces(row["messages"]):
+        # Each alone, as in training: a prompt and its answer never share a token.
+        encoded = tokens.encode(piece.text)
+        ids += encoded
+        trained += [piece.trained] * len(encoded)
+    shown = []
+    for i, text in enumerate(tokens.texts(ids)):
+        cut = i >= max_tokens
+        # What is cut off is not trained on, whatever it is.
+        learned = trained[i] and not cut
+        shown.append(Token(ids[i], text, learned, cut))
+    return TokenRow(shown)

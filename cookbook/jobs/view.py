@@ -1,143 +1,254 @@
-"""A job as it stands: the job and its stored events, fetched page by page and only once.
+"""View a job as it is now: the job and its stored events, each fetched only once.
 
-Everything shown is made from the stored events, so a second notebook or a restarted kernel sees the same.
+    view = jobs.view(client, job.id)      in Jupyter its state in a line, and its learning curve
+    view.events, view.to_frame()          what it is made of
+
+Everything shown is made from the stored events, so a second notebook or a restarted kernel sees the
+same. A view does not change by itself: `jobs.watch` follows a job.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from cookbook import html
 from cookbook.errors import JobNotFound
 from cookbook.i18n import tr
+from cookbook.job_states import TERMINAL
+from cookbook.jobs import plot
+from cookbook.jobs.plot import LearningCurve
 
-ENDED = ("succeeded", "failed", "cancelled")
-_BAR = 12  # characters of a progress bar
-_TOLD = 5  # events told at once as text, the newest
-_FIRST, _LATER = 1000, 20  # events a page: everything at first, afterwards what came meanwhile
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from openai import OpenAI
+    from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
+
+_BAR_CHARACTERS = 12
+_NEWEST_EVENTS = 5  # as many are shown as text at once
+_FIRST_PAGE, _LATER_PAGE = 1000, 20  # events: everything at first, afterwards what came meanwhile
+
+_COLUMNS = (
+    "step",
+    "total_steps",
+    "epoch",
+    "train_loss",
+    "valid_loss",
+    "learning_rate",
+    "tokens_per_second",
+)
+_FIGURES = {
+    "train_loss": "train_loss {:.3f}",
+    "valid_loss": "valid_loss {:.3f}",
+    "tokens_per_second": "{:,.0f} tokens/s",
+}
 
 
 @dataclass
 class JobView:
-    """A job and its events, oldest first; in Jupyter its state in a line and its learning curve."""
+    """A job and its events.
 
-    job: object
-    events: list = field(default_factory=list)
-    new: int = 0  # how many of the last events were not shown before
+    Attributes:
+        job: the job as the service last gave it.
+        events: all its events, the oldest first.
+        new: how many of the last events were not shown before.
+    """
+
+    job: "FineTuningJob"
+    events: "list[FineTuningJobEvent]" = field(default_factory=list)
+    new: int = 0
 
     @property
-    def steps(self) -> list[dict]:
-        """The data of each training step, in the order it was told."""
-        return [e.data for e in self.events if e.type == "metrics" and e.data]
+    def steps(self) -> list[dict[str, Any]]:
+        """The data of each training step, in the order of the events."""
+        metrics = [event for event in self.events if event.type == "metrics"]
+        return [_data(event) for event in metrics if event.data]
 
-    def to_frame(self):
-        """One training step a row, indexed by `step` in ascending order; a step told twice counts as told last."""
+    def to_frame(self) -> "pd.DataFrame":
+        """Return one training step a row, indexed by `step` in ascending order.
+
+        Where a step came twice, after a job had gone on from a checkpoint, the later one counts.
+        """
         import pandas as pd
 
-        steps = [s for s in self.steps if isinstance(s.get("step"), int)]
+        # Another service may send metrics of another form.
+        steps = [data for data in self.steps if _has_step(data)]
         if not steps:
             return pd.DataFrame()
-        columns = [
-            "step",
-            "total_steps",
-            "epoch",
-            "train_loss",
-            "valid_loss",
-            "learning_rate",
-            "tokens_per_second",
-        ]
         frame = pd.DataFrame(steps)
-        frame = frame.reindex(columns=[*columns, *(c for c in frame if c not in columns)])
+        others = [name for name in frame if name not in _COLUMNS]
+        frame = frame.reindex(columns=[*_COLUMNS, *others])
         return frame.drop_duplicates("step", keep="last").set_index("step").sort_index()
 
     @property
     def name(self) -> str:
-        return self.job.user_provided_suffix or self.job.id
+        # The task name, which the client's types do not list.
+        return getattr(self.job, "user_provided_suffix", None) or self.job.id
 
     @property
     def paused(self) -> bool:
+        # Beyond OpenAI's API, so other services do not send it.
         return bool(getattr(self.job, "paused", False))
 
     @property
     def progress(self) -> tuple[int, int]:
         """(steps done, steps in all), zeros before the first."""
-        steps = [s["step"] for s in self.steps if isinstance(s.get("step"), int)]
-        total = next(
-            (e.data["total_steps"] for e in reversed(self.events) if _has(e, "total_steps")), 0
-        )
-        return max(steps, default=0), total
+        numbers = [data["step"] for data in self.steps if _has_step(data)]
+        return max(numbers, default=0), self._newest("total_steps") or 0
 
     @property
     def headline(self) -> str:
         """State and newest figures, in the terms used everywhere."""
-        parts = [self.job.status + (" (paused)" if self.paused else "")]
+        # A paused job keeps its state: it is still running, or queued.
+        paused = " (paused)" if self.paused else ""
+        parts = [f"{self.job.status}{paused}"]
         step, total = self.progress
         if step:
             parts.append(f"step {step}/{total}")
-            for name, form in (
-                ("train_loss", "train_loss {:.3f}"),
-                ("valid_loss", "valid_loss {:.3f}"),
-                ("tokens_per_second", "{:,.0f} tokens/s"),
-            ):
-                newest = next((e.data[name] for e in reversed(self.events) if _has(e, name)), None)
-                parts += [form.format(newest)] if newest is not None else []
+            for name, pattern in _FIGURES.items():
+                value = self._newest(name)
+                if value is not None:
+                    parts.append(pattern.format(value))
         return " · ".join(parts)
 
     @property
     def reason(self) -> str:
         """Why it failed; empty for every other job."""
-        error = getattr(self.job, "error", None)
-        return (error.message or error.code or "") if self.job.status == "failed" and error else ""
+        if self.job.status != "failed" or self.job.error is None:
+            return ""
+        error = self.job.error
+        return error.message or error.code or ""
 
     @property
-    def left(self) -> str:
+    def time_left(self) -> str:
         """The remaining time in words; empty where it is not known."""
-        seconds = self.steps[-1].get("seconds_left") if self.steps else None
-        if (
-            self.job.status != "running"
-            or self.paused
-            or seconds is None
-            or not math.isfinite(seconds)
-        ):
+        if self.job.status != "running" or self.paused or not self.steps:
             return ""
+        seconds = self.steps[-1].get("seconds_left")
+        if seconds is None or not math.isfinite(seconds):
+            return ""
+        # Up to a minute and a half, seconds are easier to read.
         if seconds < 90:
             return tr(f"还需约 {seconds:.0f} 秒", f"about {seconds:.0f} s left")
-        return tr(f"还需约 {seconds / 60:.0f} 分钟", f"about {seconds / 60:.0f} min left")
+        minutes = seconds / 60
+        return tr(f"还需约 {minutes:.0f} 分钟", f"about {minutes:.0f} min left")
 
     @property
-    def bar(self) -> str:
+    def progress_bar(self) -> str:
         step, total = self.progress
-        filled = round(_BAR * step / total) if total else 0
-        return "█" * filled + "░" * (_BAR - filled)
+        filled = round(_BAR_CHARACTERS * step / total) if total else 0
+        return "█" * filled + "░" * (_BAR_CHARACTERS - filled)
 
     @property
     def summary(self) -> str:
-        return " · ".join(filter(None, [self.job.id, self.headline, self.left, self.reason]))
+        """The job in one line of text."""
+        parts = (self.job.id, self.headline, self.time_left, self.reason)
+        return " · ".join(part for part in parts if part)
+
+    @property
+    def curve(self) -> LearningCurve:
+        """What `cookbook.jobs.plot` draws of it."""
+        start = None
+        finished = None
+        checkpoints = []
+        for event in self.events:
+            data = _data(event)
+            # The first event of the training reports the sizes, and the loss before the first step.
+            if "adapter_parameters" in data:
+                start = data["valid_loss"]
+            # Messages with a step report that a model was kept; only the finished one is compared
+            # with the base.
+            if event.type == "message" and data.get("step"):
+                if "update_norm" in data:
+                    finished = data["step"]
+                else:
+                    checkpoints.append(data["step"])
+        label = self.name if self.name.isascii() else self.job.id
+        return LearningCurve(label, self.to_frame(), start, checkpoints, finished)
+
+    def figure(self) -> "Figure":
+        """Return the learning curve as a matplotlib Figure."""
+        return plot.figure([self.curve])
 
     def __repr__(self) -> str:
-        fresh = [e.message for e in self.events[len(self.events) - self.new :][-_TOLD:]]
-        return "\n".join([*fresh, self.summary] if self.job.status in ENDED or not fresh else fresh)
-
-    def figure(self):
-        """The learning curve as a matplotlib Figure."""
-        from cookbook.jobs.plot import figure
-
-        return figure([self])
+        first_new = len(self.events) - self.new
+        new = self.events[first_new:]
+        lines = [event.message for event in new[-_NEWEST_EVENTS:]]
+        if not lines or self.job.status in TERMINAL:
+            lines.append(self.summary)
+        return "\n".join(lines)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        from cookbook.jobs.plot import Curves, States
-
-        display(States([self]))
+        display(StateLines([self]))
         if self.steps:
-            display(Curves([self]))
+            display(plot.Picture([self.curve]))
+
+    def _newest(self, name: str) -> Any:
+        """Return the last value that a training step reported; None if none did."""
+        for data in reversed(self.steps):
+            if data.get(name) is not None:
+                return data[name]
+        return None
 
 
-def _has(event, name: str) -> bool:
-    return event.type == "metrics" and bool(event.data) and event.data.get(name) is not None
+def _has_step(data: dict[str, Any]) -> bool:
+    return isinstance(data.get("step"), int)
 
 
-def view(client, job_id: str) -> JobView:
-    """The job as it stands.
+def _data(event: "FineTuningJobEvent") -> dict[str, Any]:
+    return event.data if isinstance(event.data, dict) else {}
+
+
+_LINES = """
+<div class="cookbook-states" style="line-height:1.7">
+{% for view, colour in lines %}
+<div><span style="color:{{ colour }};letter-spacing:-1px">{{ view.progress_bar }}</span>
+{% if view.name != view.job.id %}
+<b>{{ view.name }}</b>
+{% endif %}
+<span style="color:{{ grey }}">{{ view.job.id }}</span>
+{{ view.headline }}{% if view.time_left %} · {{ view.time_left }}{% endif %}
+{% if view.reason %}
+<br><span style="color:{{ error }}">✘ {{ view.reason }}</span>
+{%- endif %}
+</div>
+{% endfor %}
+{% if note %}
+<div style="color:{{ note_colour }}">{{ note }}</div>
+{% endif %}
+</div>
+"""
+
+
+@dataclass
+class StateLines:
+    """A line for each job in the colour of its curve, and below them a note about the watching."""
+
+    views: Sequence[JobView]
+    note: str = ""
+
+    def _repr_html_(self) -> str:
+        colours = plot.colours(len(self.views))
+        return html.template(_LINES).render(
+            lines=list(zip(self.views, colours, strict=True)),
+            note=self.note,
+            note_colour=html.WARNING,
+            grey=html.GREY,
+            error=html.ERROR,
+        )
+
+    def __repr__(self) -> str:
+        lines = [repr(view) for view in self.views]
+        if self.note:
+            lines.append(self.note)
+        return "\n".join(lines)
+
+
+def view(client: "OpenAI", job_id: str) -> JobView:
+    """Return the job as it is now, with all its events.
 
     Raises:
         JobNotFound: the service knows no such job.
@@ -145,8 +256,8 @@ def view(client, job_id: str) -> JobView:
     return refresh(client, job_id)
 
 
-def refresh(client, job_id: str, known: JobView | None = None) -> JobView:
-    """The job now. Of its events only those that came after the `known` ones are fetched.
+def refresh(client: "OpenAI", job_id: str, known: JobView | None = None) -> JobView:
+    """Return the job as it is now. Only the events that came after those of `known` are fetched.
 
     Raises:
         JobNotFound: the service knows no such job.
@@ -154,21 +265,21 @@ def refresh(client, job_id: str, known: JobView | None = None) -> JobView:
     import openai
 
     events = known.events if known else []
-    seen = {e.id for e in events}
-    fresh = []
+    seen = {event.id for event in events}
+    new = []
+    page = _LATER_PAGE if events else _FIRST_PAGE
     try:
         # The job first: if it has ended, its last event is among those read next.
         job = client.fine_tuning.jobs.retrieve(job_id)
-        # Newest first; further pages come by themselves, by `after` the last event of the page before.
-        for event in client.fine_tuning.jobs.list_events(
-            job_id, limit=_LATER if events else _FIRST
-        ):
+        # Newest first; the client fetches further pages by itself.
+        for event in client.fine_tuning.jobs.list_events(job_id, limit=page):
             if event.id in seen:
                 break
-            fresh.append(event)
+            new.append(event)
     except openai.NotFoundError as error:
         raise JobNotFound(
             zh=f"没有任务 {job_id}：用 client.fine_tuning.jobs.list() 看看有哪些",
-            en=f"there is no job {job_id}: see client.fine_tuning.jobs.list()",
+            en=f"no job {job_id}: client.fine_tuning.jobs.list() shows those there are",
         ) from error
-    return JobView(job, events + fresh[::-1], new=len(fresh))
+    new.reverse()
+    return JobView(job, events + new, new=len(new))

@@ -1,172 +1,258 @@
 """Watch jobs until they end: lines of state and one picture, redrawn in place.
 
-Promises: only events that came since are fetched; nothing is drawn where nothing changed; the picture is redrawn at
-most once a second, and so seldom that drawing takes no more than a twentieth of the time; time is measured by the
-monotonic clock alone. Watching never changes a job: not even an interrupt cancels it.
+Promises: only new events are fetched; nothing is redrawn where nothing changed; the picture is
+redrawn at most once a second, and so seldom that watching takes no more than a twentieth of the
+kernel's time (`tests/bench/watch_redraw.py` measures it); time is measured by the monotonic clock
+alone. Watching never changes a job: not even an interrupt cancels it. What is shown is made by
+`view` and `plot`.
 """
 
 import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from cookbook.errors import JobNotFound, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
-from cookbook.jobs.plot import Curves, States
-from cookbook.jobs.view import ENDED, JobView, refresh
+from cookbook.job_states import TERMINAL
+from cookbook.jobs.plot import Picture
+from cookbook.jobs.view import JobView, StateLines, refresh
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types.fine_tuning import FineTuningJob
 
 PATIENCE = 60.0
 """Seconds without an answer of the service after which watching ends."""
-_SHARE = 0.02  # of the time, for drawing; the rest of the twentieth is for asking and for the lines
-_TIMEOUT = 10.0  # seconds to wait for one answer
+
+ANSWER_SECONDS = 10.0
+"""Seconds to wait for one answer."""
+
+SHORTEST_PAUSE = 0.1
+"""Seconds between two requests, however few `every` asks for."""
+
+DRAWING_SHARE = 0.03
+"""Share of the time for drawing; what is left of the twentieth is for requests and lines."""
+
+SHORTEST_REDRAW = 1.0
+"""Seconds between two pictures at least, however fast they are drawn."""
 
 
-def watch(client, job_id, *, every: float = 1.0, patience: float = PATIENCE):
-    """Show a job, or several at once, until all have ended; return the job, or the list of jobs, however they ended.
+@overload
+def watch(
+    client: "OpenAI", job_id: str, *, every: float = ..., patience: float = ...
+) -> "FineTuningJob": ...
 
-    Interrupting the cell only stops the watching: the jobs go on, and `watch` can be called again, also from another
-    notebook. A service that does not answer for a while is waited for; the last picture stays.
+
+@overload
+def watch(
+    client: "OpenAI",
+    job_id: list[str] | tuple[str, ...],
+    *,
+    every: float = ...,
+    patience: float = ...,
+) -> "list[FineTuningJob]": ...
+
+
+def watch(
+    client: "OpenAI",
+    job_id: str | list[str] | tuple[str, ...],
+    *,
+    every: float = 1.0,
+    patience: float = PATIENCE,
+) -> "FineTuningJob | list[FineTuningJob]":
+    """Show a job, or several at once, until all have ended; return the job, or the list of jobs.
+
+    Interrupting the cell only stops the watching: the jobs go on, and `watch` can be called again,
+    also from another notebook. A service that does not answer for a while is waited for; the last
+    picture remains.
 
     Args:
         job_id: one id, or a list of them.
-        every: seconds between two looks, at least.
+        every: seconds between two requests, at least.
         patience: seconds without an answer after which watching ends with a sentence.
 
     Raises:
         JobNotFound: the service knows no such job.
-        ServiceError: the service did not answer at all.
+        ServiceError: the service does not answer at the first request.
     """
-    client = client.with_options(timeout=_TIMEOUT, max_retries=0)
+    # Retries are this module's own work, so that the reader sees that it waits.
+    client = client.with_options(timeout=ANSWER_SECONDS, max_retries=0)
     ids = [job_id] if isinstance(job_id, str) else list(job_id)
-    views = {one: _first(client, one) for one in dict.fromkeys(ids)}
-    screen, note = _screen(), ""
+    # An id that is given twice is watched once.
+    views = {}
+    for one in dict.fromkeys(ids):
+        views[one] = _first(client, one)
+    screen = _screen()
     try:
-        note = _follow(client, views, screen, max(every, 0.1), patience)
+        pause = max(every, SHORTEST_PAUSE)
+        note = _follow(client, views, screen, pause, patience)
     except KeyboardInterrupt:
         note = tr(
             "已停止观看，任务仍在进行；再运行这一格接着看",
             "no longer watching; the jobs go on, run this cell again to see them",
         )
     screen.show(list(views.values()), note, last=True)
-    ended = [views[one].job for one in ids]
-    return ended[0] if isinstance(job_id, str) else ended
+    jobs = [views[one].job for one in ids]
+    return jobs[0] if isinstance(job_id, str) else jobs
 
 
-def _first(client, job_id: str) -> JobView:
+_Views = dict[str, JobView]  # by job id
+
+
+class _Screen(Protocol):
+    def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
+        """Show what has changed; `last` is set when nothing will follow."""
+
+
+def _first(client: "OpenAI", job_id: str) -> JobView:
     import openai
 
     try:
         return refresh(client, job_id)
     except openai.APIError as error:
-        raise ServiceError(explain(error), explain(error)) from None
+        reason = explain(error)
+        # Without the client's own traceback, which is long and says less.
+        raise ServiceError(zh=reason, en=reason) from None
 
 
-def _follow(client, views: dict[str, JobView], screen, every: float, patience: float) -> str:
-    """Keep `views` and the screen up to date until every job has ended; the remark to end with."""
+def _follow(client: "OpenAI", views: _Views, screen: _Screen, pause: float, patience: float) -> str:
+    """Keep views and screen up to date until all jobs have ended; return the note to end with."""
     import openai
 
     gone: dict[str, str] = {}
-    note = ""
+    waiting = ""
     answered = time.monotonic()
     while True:
-        screen.show(list(views.values()), "\n".join([*gone.values(), *([note] if note else [])]))
-        watched = [i for i, view in views.items() if view.job.status not in ENDED and i not in gone]
-        if not watched:
+        notes = list(gone.values())
+        if waiting:
+            notes.append(waiting)
+        screen.show(list(views.values()), "\n".join(notes))
+        going_on = _going_on(views, gone)
+        if not going_on:
             return "\n".join(gone.values())
-        time.sleep(every)
-        note = ""
+        time.sleep(pause)
+        waiting = ""
         try:
-            for job_id in watched:
+            for job_id in going_on:
                 views[job_id] = refresh(client, job_id, views[job_id])
                 answered = time.monotonic()
         except JobNotFound:
+            # That is an answer, too; the other jobs are asked for again in the next round.
             answered = time.monotonic()
             gone[job_id] = tr(
                 f"任务 {job_id} 不在服务里了，图停在最后看到的样子",
                 f"the job {job_id} is gone; the picture is the last seen",
             )
         except openai.APIError as error:
-            waited = time.monotonic() - answered
-            if not _passing(error) or waited > patience:
-                return _given_up(error, waited)
-            note = tr(
-                f"服务没有应答，已等 {waited:.0f} 秒；图是最后看到的样子",
-                f"no answer for {waited:.0f} s; the picture is the last seen",
+            seconds = time.monotonic() - answered
+            if not _may_pass(error) or seconds > patience:
+                return _given_up(error, seconds)
+            waiting = tr(
+                f"服务没有应答，已等 {seconds:.0f} 秒；图是最后看到的样子",
+                f"no answer for {seconds:.0f} s; the picture is the last seen",
             )
 
 
-def _passing(error: Exception) -> bool:
-    """Whether it may be over in a moment: no connection, too many requests, a fault of the service."""
+def _going_on(views: _Views, gone: Collection[str]) -> list[str]:
+    """Return the jobs that have neither ended nor vanished."""
+    going_on = []
+    for job_id, view in views.items():
+        if view.job.status not in TERMINAL and job_id not in gone:
+            going_on.append(job_id)
+    return going_on
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether it may be over in a moment: no connection, too many requests, HTTP 5xx."""
     import openai
 
-    status = getattr(error, "status_code", None)
-    return isinstance(error, openai.APIConnectionError) or status == 429 or (status or 0) >= 500
+    if isinstance(error, openai.APIStatusError):
+        return error.status_code == 429 or error.status_code >= 500
+    return isinstance(error, openai.APIConnectionError)
 
 
-def _given_up(error: Exception, waited: float) -> str:
+def _given_up(error: Exception, seconds: float) -> str:
     return explain(error) + tr(
-        f"（等了 {waited:.0f} 秒，不再看了；任务不受影响。再运行 connect() 那一格，然后再运行这一格）",
-        f" (waited {waited:.0f} s, no longer watching; the jobs are not affected. Run the cell with connect() again, then this one)",
+        f"（等了 {seconds:.0f} 秒，不再看了；任务不受影响。"
+        "再运行 connect() 那一格，然后再运行这一格）",
+        f" (waited {seconds:.0f} s, no longer watching; the jobs are not affected. "
+        "Run the cell with connect() again, then this one)",
     )
 
 
-def _screen():
+def _screen() -> _Screen:
     try:
         from IPython import get_ipython
-
-        in_notebook = hasattr(get_ipython(), "kernel")
     except ImportError:
-        in_notebook = False
-    return _Notebook() if in_notebook else _Terminal()
+        return _Terminal()
+    # A terminal's IPython has no kernel, and no outputs that could be redrawn.
+    return _Notebook() if hasattr(get_ipython(), "kernel") else _Terminal()
 
 
 class _Notebook:
-    """Two outputs of the cell, updated in place: the lines when they change, the picture when it is its turn."""
+    """Two outputs of the cell, updated in place: lines when they change, the picture when due."""
 
-    def __init__(self):
-        self._handles = {}
-        self._said = None
-        self._curves, self._drawn, self._due = Curves([]), None, 0.0
+    def __init__(self) -> None:
+        self._handles: dict[str, Any] = {}
+        self._lines = ""
+        self._drawn: list[int] = []  # events of each job in the last picture
+        self._due = 0.0
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
-        states = States(views, note)
-        if (said := states._repr_html_()) != self._said:
-            self._put("states", states)
-            self._said = said
-        drawn = [(len(v.events), v.job.status) for v in views]
-        if (
-            any(v.steps for v in views)
-            and drawn != self._drawn
-            and (last or time.monotonic() >= self._due)
-        ):
-            started = time.process_time()
-            self._curves.views = views
-            self._put("curves", self._curves)
-            # The first one loads matplotlib, and says nothing about the next.
-            cost = time.process_time() - started if self._drawn else 0
-            self._drawn, self._due = drawn, time.monotonic() + max(1.0, cost / _SHARE)
+        self._show_lines(StateLines(views, note))
+        # Before the first step there is nothing to draw.
+        trained = any(view.steps for view in views)
+        due = last or time.monotonic() >= self._due
+        if trained and due:
+            self._show_picture(views)
         for view in views:
             view.new = 0
 
-    def _put(self, name: str, shown) -> None:
+    def _show_lines(self, lines: StateLines) -> None:
+        text = lines._repr_html_()
+        if text != self._lines:
+            self._put("lines", lines)
+            self._lines = text
+
+    def _show_picture(self, views: list[JobView]) -> None:
+        event_counts = [len(view.events) for view in views]
+        if event_counts == self._drawn:
+            return
+        # Processor time: a busy machine must not make the pictures rarer still.
+        started = time.process_time()
+        self._put("picture", Picture([view.curve for view in views]))
+        cost = time.process_time() - started
+        if not self._drawn:
+            cost = 0.0  # the first one loads matplotlib, which says nothing about the next
+        self._drawn = event_counts
+        self._due = time.monotonic() + max(SHORTEST_REDRAW, cost / DRAWING_SHARE)
+
+    def _put(self, name: str, output: object) -> None:
         from IPython.display import display
 
         if name in self._handles:
-            self._handles[name].update(shown)
+            self._handles[name].update(output)
         else:
-            self._handles[name] = display(shown, display_id=True)
+            self._handles[name] = display(output, display_id=True)
 
 
 class _Terminal:
-    """New events, and at the end how each job stands, as lines of text."""
+    """New events, and at the end the state of each job, as lines of text."""
 
-    def __init__(self):
-        self._statuses = {}
+    def __init__(self) -> None:
+        self._statuses: dict[str, str] = {}
         self._note = ""
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
         for view in views:
-            if view.new or self._statuses.get(view.job.id) != view.job.status:
+            # A job can change its state without an event that was not seen before.
+            changed = self._statuses.get(view.job.id) != view.job.status
+            if view.new or changed:
                 print(view)
-            self._statuses[view.job.id], view.new = view.job.status, 0
-        if note and note != self._note and (last or not self._note):  # not every second of a wait
+            self._statuses[view.job.id] = view.job.status
+            view.new = 0
+        # The note of a wait changes each second; its first version is enough.
+        if note and note != self._note and (last or not self._note):
             print(note)
         self._note = note

@@ -1,72 +1,77 @@
-"""The upper part of the panel: task name, base model, training file or upload, validation share or file.
+"""The upper part of the panel: task name, base model, training file, validation share or file.
 
-It knows what a choice of parameters is reckoned from: the tokens of the chosen file, counted once, and the facts of the
-chosen base, asked once.
+It knows what the consequences are computed from: the tokens of the chosen file, counted once, and
+the card of the chosen base, asked once. A service that does not answer leaves a form that works.
 """
 
 import dataclasses
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cookbook import bases, params, siliconcloud
 from cookbook.errors import DataError, HyperparameterError
 from cookbook.i18n import tr
-from cookbook.panel import html as looks
-from cookbook.panel import training_file as files
-from cookbook.panel.field import Field
+from cookbook.panel import templates, training_file
+from cookbook.panel.field import Field, Scale
+from cookbook.panel.training_file import TrainingFile, path_from_here
 
-TASK_NAME = (
-    r"[A-Za-z0-9_-]{1,64}"  # what the embedded service takes; the platform documents no rule
-)
+if TYPE_CHECKING:
+    import ipywidgets
+    from openai import OpenAI
+
+LABEL_WIDTH = "112px"  # as in panel.css
+SERVICE_TIMEOUT = 5  # seconds to wait for each answer
+
+# The slider offers up to half of the rows; more can be typed.
+SHARE_SCALE = Scale(low=0, high=0.5, step=0.01)
 
 
 class TaskForm:
-    """Widgets for everything but the parameters; `changed` is called after each change. Arguments as the panel's."""
+    """Widgets for everything but the parameters.
+
+    Args:
+        changed: called after each change.
+        tokens_per_second: the speed to expect, in place of the measured one.
+
+    The others are those of the panel.
+    """
 
     def __init__(
         self,
         changed: Callable[[], None],
         *,
-        client,
-        base_model,
-        rows_file,
-        validation,
-        task_name,
-        speed,
-        folder,
-    ):
-        import ipywidgets as w
+        client: "OpenAI | None",
+        base_model: str | None,
+        rows_file: str | Path | None,
+        validation: float | str | Path,
+        task_name: str,
+        tokens_per_second: float | None,
+        folder: str | Path,
+    ) -> None:
+        # A service that hangs must not hold up the notebook.
+        self._client = None
+        if client is not None:
+            self._client = client.with_options(timeout=SERVICE_TIMEOUT, max_retries=0)
+        self._changed = changed
+        self._tokens_per_second = tokens_per_second
+        self._folder = Path(folder)
+        self._last_read: tuple[Path | None, Path | None] = (None, None)
+        self._read = TrainingFile()
 
-        self._client = client.with_options(timeout=5, max_retries=0) if client else None
-        self._changed, self._speed, self._folder = changed, speed, Path(folder)
-        self._told = lambda *_: self._changed()
-        self._chosen, self._read = (None, None), files.TrainingFile()
-        labelled = {"style": {"description_width": "112px"}}
-        self.task_name = w.Text(
-            task_name, description=tr("任务名称", "task name"), continuous_update=False, **labelled
-        )
-        self.base_model = w.Dropdown(description=tr("基础模型", "base model"), **labelled)
-        self.training_file = w.Dropdown(description=tr("训练数据", "training file"), **labelled)
-        self.upload = w.FileUpload(accept=".jsonl", description=tr("上传 .jsonl", "upload .jsonl"))
-        kinds = [(tr("按比例留出", "a share"), "share"), (tr("单独的文件", "a file"), "file")]
-        self.validation_kind = w.ToggleButtons(
-            options=kinds, description=tr("验证数据", "validation"), **labelled
-        )
-        self.validation_file = w.Dropdown(description=tr("验证文件", "validation file"), **labelled)
-        by_share = isinstance(validation, int | float)
-        self.validation_share = Field(
-            "validation", params.VALIDATION, validation if by_share else params.VALIDATION.suggested,
-            whole=False, refuse=partial(params.refusal, "validation"), changed=self._told, step=0.01, high=0.5,
-        )  # fmt: skip
-        self._notes = {name: w.HTML() for name in ("task_name", "base_model", "training_file")}
+        share, validation_file = params.VALIDATION.suggested, None
+        if isinstance(validation, int | float):
+            share = validation
+        else:
+            validation_file = Path(validation)
+        self._make_widgets(task_name, share)
         self.widget = self._layout()
-        self.validation_kind.value = "share" if by_share else "file"
-        self._offer_files(rows_file, None if by_share else validation)
+        self.validation_kind.value = "file" if validation_file else "share"
+        self._offer_files(Path(rows_file) if rows_file else None, validation_file)
         self._offer_bases(base_model)
-        self._base_chosen()
-        self._file_chosen()
+        self._on_base()
+        self._on_file()
         self._observe()
 
     @property
@@ -78,131 +83,216 @@ class TaskForm:
         """
         if self.validation_kind.value == "file":
             return self.validation_file.value or 0.0
-        if refusal := self.validation_share.refusal:
-            raise HyperparameterError({"validation": refusal})
-        return self.validation_share.value
+        return self._share()
 
     @property
-    def counts(self) -> list[int]:
-        """Tokens of each row of the training file; empty while no sound one is chosen."""
-        return self._read.counts
+    def validation_set(self) -> float | list[dict[str, Any]]:
+        """The share held back, or the rows of the validation file, as `params.plan` takes it.
+
+        Raises:
+            HyperparameterError: the share is refused.
+        """
+        if self.validation_kind.value == "file":
+            return self._read.validation_rows
+        return self._share()
 
     @property
-    def held(self) -> float | list[dict]:
-        """The share held back, or the rows of the validation file, as `params.plan` takes it."""
-        return self._read.held if self.validation_kind.value == "file" else self.validation
+    def token_counts(self) -> list[int]:
+        """Tokens of each row of the training file; empty unless it can be trained on."""
+        return self._read.token_counts
 
-    def show(self, risks: list[tuple[str, str]]) -> None:
+    def show(self, risks: list[params.Risk]) -> None:
         """Mark what is refused or risky."""
-        self.validation_share.show([text for name, text in risks if name == "validation"])
-        name_is_safe = re.fullmatch(TASK_NAME, self.task_name.value)
-        self._notes["task_name"].value = "" if name_is_safe else looks.warning(tr(
-            "建议只用英文字母、数字、_ 和 -，不超过 64 个：平台没有写明规则，见过的名字都是这样；内嵌服务不接受别的",
-            "better letters, digits, _ and - only, at most 64: the platform documents no rule, but all names seen are like "
-            "this, and the embedded service takes no others",
-        ))  # fmt: skip
+        self.validation_share.show(risks)
+        note = ""
+        if not params.TASK_NAME.fullmatch(self.task_name.value):
+            note = templates.warning_lines(_odd_task_name())
+        self._notes["task_name"].value = note
 
-    def _layout(self):
+    def _share(self) -> float:
+        field = self.validation_share
+        if field.accepted is None:
+            raise HyperparameterError({"validation": field.problem or ""})
+        return field.accepted
+
+    def _make_widgets(self, task_name: str, share: object) -> None:
         import ipywidgets as w
 
-        for name in (
-            "task_name",
-            "base_model",
-            "training_file",
-            "validation_kind",
-            "validation_file",
-        ):
-            getattr(self, name).add_class("cookbook-line").add_class(f"cookbook-{name}")
-        self.upload.add_class("cookbook-upload")
+        labelled = {"style": {"description_width": LABEL_WIDTH}}
+        self.task_name = w.Text(
+            task_name,
+            description=tr("任务名称", "task name"),
+            continuous_update=False,
+            **labelled,
+        )
+        self.base_model = w.Dropdown(description=tr("基础模型", "base model"), **labelled)
+        self.training_file = w.Dropdown(description=tr("训练数据", "training file"), **labelled)
+        self.upload = w.FileUpload(accept=".jsonl", description=tr("上传 .jsonl", "upload .jsonl"))
+        self.validation_kind = w.ToggleButtons(
+            options=[(tr("按比例留出", "a share"), "share"), (tr("单独的文件", "a file"), "file")],
+            description=tr("验证数据", "validation"),
+            **labelled,
+        )
+        self.validation_file = w.Dropdown(description=tr("验证文件", "validation file"), **labelled)
+        self.validation_share = Field(
+            "validation",
+            params.VALIDATION,
+            share,
+            whole=False,
+            problem=partial(params.problem, "validation"),
+            changed=self._changed,
+            scale=SHARE_SCALE,
+        )
+        noted = ("task_name", "base_model", "training_file")
+        self._notes = {name: w.HTML() for name in noted}
+
+    def _layout(self) -> "ipywidgets.Widget":
+        import ipywidgets as w
+
+        lines = {
+            "task_name": self.task_name,
+            "base_model": self.base_model,
+            "training_file": self.training_file,
+            "validation_kind": self.validation_kind,
+            "validation_file": self.validation_file,
+        }
+        for name, line in lines.items():
+            line.add_class("cookbook-line").add_class(f"cookbook-{name}")
         for name, note in self._notes.items():
             note.add_class("cookbook-note").add_class(f"cookbook-{name}-note")
-        data = w.HBox([self.training_file, self.upload])
-        task_note, base_note, data_note = self._notes.values()
-        validation = [self.validation_kind, self.validation_share.widget, self.validation_file]
+        self.upload.add_class("cookbook-upload")
         return w.VBox(
-            [self.task_name, task_note, self.base_model, base_note, data, data_note, *validation]
+            [
+                self.task_name,
+                self._notes["task_name"],
+                self.base_model,
+                self._notes["base_model"],
+                w.HBox([self.training_file, self.upload]),
+                self._notes["training_file"],
+                self.validation_kind,
+                self.validation_share.widget,
+                self.validation_file,
+            ]
         )
 
     def _observe(self) -> None:
-        self.task_name.observe(self._told, "value")
-        self.base_model.observe(self._base_chosen, "value")
+        self.task_name.observe(self._on_task_name, "value")
+        self.base_model.observe(self._on_base, "value")
         for chooser in (self.training_file, self.validation_file, self.validation_kind):
-            chooser.observe(self._file_chosen, "value")
-        self.upload.observe(self._uploaded, "value")
+            chooser.observe(self._on_file, "value")
+        self.upload.observe(self._on_upload, "value")
 
-    def _offer_bases(self, wanted: str | None) -> None:
+    def _offer_bases(self, chosen: str | None) -> None:
         import openai
 
         note = ""
         try:
             offered = bases.offered(self._client)
         except openai.OpenAIError as error:
-            offered = [] if wanted else list(siliconcloud.BASES)
+            # The base that was asked for is enough; without one, the platform's are a start.
+            offered = [] if chosen else list(siliconcloud.BASES)
             reason = tr("服务没有给出模型列表", "the service did not list its models")
-            note = looks.warning(f"{reason} ({type(error).__name__})")
-        if wanted and wanted not in offered:
-            offered.insert(0, wanted)
+            kind = type(error).__name__
+            note = templates.warning_lines(f"{reason} ({kind})")
+        if chosen and chosen not in offered:
+            offered.insert(0, chosen)
+        # What is known of the platform is dated, and the reader should know how far it goes.
         if set(offered) & set(siliconcloud.BASES):
-            note += looks.quiet(tr(
-                "SiliconCloud 微调指南列出的模型，2026 年 11 月；现在有哪些，以 cloud.siliconflow.cn/fine-tune 为准。"
-                "平台训练哪些层没有公布，“训练的权重”按每个线性层都训练来算",
-                "as in SiliconCloud's fine-tuning guide, November 2026; the live list is on cloud.siliconflow.cn/fine-tune. "
-                "Which layers are trained there is not documented: the weights trained assume every linear layer",
-            ))  # fmt: skip
+            note += templates.note(_about_siliconcloud())
         self.base_model.options = offered
-        self.base_model.value = wanted or (offered[0] if offered else None)
+        self.base_model.value = chosen or (offered[0] if offered else None)
         self._notes["base_model"].value = note
 
-    def _offer_files(self, training: str | Path | None, validation: str | Path | None) -> None:
-        found = files.choices(self._folder)
-        for chooser, wanted in ((self.training_file, training), (self.validation_file, validation)):
-            wanted = None if wanted is None else Path(wanted)
-            more = (
-                {}
-                if wanted is None or wanted in found.values()
-                else {files.from_here(wanted): wanted}
-            )
-            chooser.options = [(tr("（不选）", "(none)"), None), *(more | found).items()]
-            chooser.value = wanted
+    def _offer_files(self, training: Path | None, validation: Path | None) -> None:
+        choices = training_file.choices(self._folder)
+        _offer(self.training_file, choices, training)
+        _offer(self.validation_file, choices, validation)
 
-    def _base_chosen(self, _=None) -> None:
-        import openai
-
-        base = self.base_model.value
-        try:
-            self.facts = bases.card(base, self._client)
-        except openai.OpenAIError:
-            self.facts = bases.card(base)
-        if self._speed:
-            self.facts = dataclasses.replace(self.facts, tokens_per_second=self._speed)
+    def _on_task_name(self, _: Any) -> None:
         self._changed()
 
-    def _file_chosen(self, _=None) -> None:
+    def _on_base(self, _: Any = None) -> None:
+        import openai
+
+        name = self.base_model.value
+        try:
+            self.base = bases.card(name, self._client)
+        except openai.OpenAIError:
+            # The list of models has already reported that the service does not answer.
+            self.base = bases.card(name)
+        if self._tokens_per_second:
+            speed = self._tokens_per_second
+            self.base = dataclasses.replace(self.base, tokens_per_second=speed)
+        self._changed()
+
+    def _on_file(self, _: Any = None) -> None:
         by_share = self.validation_kind.value == "share"
         self.validation_share.widget.layout.display = "" if by_share else "none"
         self.validation_file.layout.display = "none" if by_share else ""
-        chosen = self.training_file.value, None if by_share else self.validation_file.value
-        if chosen != self._chosen:
-            self._notes["training_file"].value = looks.quiet(
-                tr("正在检查、数 token……", "checking, counting tokens …")
-            )
-            self._chosen, self._read = chosen, files.read(*chosen)
-        self._notes["training_file"].value = looks.file_note(self._read)
+        note = self._notes["training_file"]
+        chosen = (self.training_file.value, None if by_share else self.validation_file.value)
+        # Choosing share or file again must not count the tokens again.
+        if chosen != self._last_read:
+            note.value = templates.note(tr("正在检查、数 token……", "checking, counting tokens …"))
+            self._read = training_file.read(*chosen)
+            self._last_read = chosen
+        note.value = templates.file_note(self._read)
         self._changed()
 
-    def _uploaded(self, change) -> None:
+    def _on_upload(self, change: dict[str, Any]) -> None:
         if not change["new"]:
             return
-        given, note = change["new"][0], self._notes["training_file"]
+        upload = change["new"][0]
+        note = self._notes["training_file"]
         try:
-            self._offer_files(
-                files.keep(given["name"], bytes(given["content"])), self.validation_file.value
-            )
+            path = training_file.keep(upload["name"], bytes(upload["content"]))
+            self._offer_files(path, self.validation_file.value)
         except DataError as error:
-            note.value = looks.file_note(files.TrainingFile(error.report))
+            note.value = templates.file_note(TrainingFile(error.report))
         except OSError as error:
-            note.value = looks.refusal(tr(
-                f"数据目录不能写（{error.strerror}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
-                f"the data folder cannot be written ({error.strerror}): choose another with COOKBOOK_HOME",
-            ))  # fmt: skip
-        self.upload.value = ()  # so that a file of the same name can be uploaded again
+            note.value = templates.error_lines(_unwritable(error))
+        # Emptied, so that a file of the same name can be uploaded again.
+        self.upload.value = ()
+
+
+def _offer(chooser: "ipywidgets.Dropdown", choices: dict[str, Path], chosen: Path | None) -> None:
+    """Let the reader choose a file, and choose one that may not be among the choices."""
+    # As pairs, since two files may have the same label.
+    options = [(tr("（不选）", "(none)"), None), *choices.items()]
+    if chosen is not None:
+        # A file of the folder may be given by its absolute path.
+        same = [path for path in choices.values() if path.resolve() == chosen.resolve()]
+        if same:
+            chosen = same[0]
+        else:
+            options.insert(1, (path_from_here(chosen), chosen))
+    chooser.options = options
+    chooser.value = chosen
+
+
+def _odd_task_name() -> str:
+    return tr(
+        "建议只用英文字母、数字、_ 和 -，不超过 64 个："
+        "平台没有写明规则，见过的名字都是这样；内嵌服务不接受别的",
+        "better use letters, digits, _ and - only, at most 64: the platform documents no rule, but "
+        "all names seen are like this, and the embedded service accepts no others",
+    )
+
+
+def _about_siliconcloud() -> str:
+    return tr(
+        "SiliconCloud 微调指南列出的模型，2026 年 11 月；"
+        "现在有哪些，以 cloud.siliconflow.cn/fine-tune 为准。"
+        "平台训练哪些层没有公布，“训练的权重”按每个线性层都训练来算",
+        "as in SiliconCloud's fine-tuning guide, November 2026; the live list is on "
+        "cloud.siliconflow.cn/fine-tune. Which layers are trained there is not documented: "
+        "the trained weights assume every linear layer",
+    )
+
+
+def _unwritable(error: OSError) -> str:
+    reason = error.strerror
+    return tr(
+        f"数据目录不能写（{reason}）：用环境变量 COOKBOOK_HOME 换一个可写的目录",
+        f"the data folder cannot be written ({reason}): choose another with COOKBOOK_HOME",
+    )

@@ -1,52 +1,76 @@
-"""Training files for the panel: which there are to choose from, what one holds, and where an upload is kept."""
+"""Training files for the panel: list those to choose from, read one, keep an upload.
+
+A file is read and its tokens are counted once for each choice. Nothing is ever overwritten.
+"""
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from cookbook import data, params
+from cookbook import data, disk, params, paths
 from cookbook.data import Report
 from cookbook.errors import DataError
-from cookbook.paths import DATA, home
 
 
 @dataclass(frozen=True)
 class TrainingFile:
-    """A file that was read once: its report; where it can be trained on, the tokens of each row, and the rows of the
-    validation file that goes with it."""
+    """A file that was read once.
+
+    Attributes:
+        report: what the check found; None where no file is chosen.
+        token_counts: tokens of each row; empty unless the file can be trained on.
+        validation_rows: the rows of the validation file that goes with it.
+    """
 
     report: Report | None = None
-    counts: list[int] = field(default_factory=list)
-    held: list[dict] = field(default_factory=list)
+    token_counts: list[int] = field(default_factory=list)
+    validation_rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 def read(path: Path | None, validation: Path | None = None) -> TrainingFile:
-    """Check a file and count its tokens. Never raises for what the files say, nor for one that cannot be read."""
+    """Check a file and count its tokens.
+
+    It never raises for what the files contain, nor for a file that cannot be read: see the report.
+    """
     if path is None:
         return TrainingFile()
     report = data.check(path, validation=validation, max_tokens=None)
     if not report.ok:
         return TrainingFile(report)
-    held = data.check(validation, max_tokens=None).rows if validation else []
-    return TrainingFile(report, params.token_counts(report.rows), held)
+    validation_rows = _rows_of_checked(validation) if validation else []
+    return TrainingFile(report, params.token_counts(report.rows), validation_rows)
+
+
+def _rows_of_checked(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file in which the check has just found no error."""
+    # Not `str.splitlines`: it also breaks at U+2028 and its like, which may be inside a text.
+    lines = path.read_bytes().decode("utf-8-sig").split("\n")
+    return [json.loads(line) for line in lines if line.strip()]
 
 
 def choices(folder: Path) -> dict[str, Path]:
-    """Label -> path of each .jsonl file of `folder`, of the uploads, and of the shipped training files."""
-    shipped = {
-        path.relative_to(DATA).as_posix(): path for path in sorted(DATA.glob("*/train*.jsonl"))
-    }
-    uploads = {
-        f"uploads/{path.name}": path for path in sorted((home() / "uploads").glob("*.jsonl"))
-    }
-    own = {path.name: path for path in sorted(folder.glob("*.jsonl"))}
-    return own | uploads | shipped
+    """Return label -> path of the .jsonl files of `folder`, the uploads, and the shipped ones."""
+    labelled = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        labelled[path.name] = path
+    for path in sorted(_uploads().glob("*.jsonl")):
+        labelled[f"uploads/{path.name}"] = path
+    # With the folder's name, since each case has a file of the same name.
+    for path in sorted(paths.DATA.glob("*/train*.jsonl")):
+        labelled[f"{path.parent.name}/{path.name}"] = path
+    return labelled
 
 
-def from_here(path: str | Path) -> str:
-    """The path as one would write it in this folder."""
+def _uploads() -> Path:
+    return paths.Home(paths.home()).uploads
+
+
+def path_from_here(path: Path) -> str:
+    """Return the path as one would write it in the current folder."""
     try:
         return Path(os.path.relpath(path)).as_posix()
     except ValueError:  # another drive, on Windows
@@ -54,8 +78,12 @@ def from_here(path: str | Path) -> str:
 
 
 def keep(name: str, content: bytes) -> Path:
-    """Write an upload into the data folder under a safe name of our own; nothing is ever overwritten, and the same
-    content uploaded again is the same file.
+    """Write an upload into the data folder under a safe name, and return its path.
+
+    The same content uploaded again is the same file; another content never replaces a file.
+
+    Args:
+        name: what the reader called the file; only its harmless characters are kept.
 
     Raises:
         DataError: the file has errors; nothing is written.
@@ -64,16 +92,23 @@ def keep(name: str, content: bytes) -> Path:
     report = data.check_bytes(content, name, max_tokens=None)
     if not report.ok:
         raise DataError(report=report)
-    folder = home() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)[:40].strip("_") or "upload"
-    stem += "-" + hashlib.sha256(content).hexdigest()[:8]
-    path, again = folder / f"{stem}.jsonl", 1
-    while path.exists():
-        if path.read_bytes() == content:
-            return path
-        again += 1
-        path = folder / f"{stem}-{again}.jsonl"
-    with path.open("xb") as file:
-        file.write(content)
+    path = _free_path(name, content)
+    if not path.exists():
+        # Training data may be confidential, so other accounts of the machine cannot read it.
+        disk.write(path, content, private=True)
+    return path
+
+
+def _free_path(name: str, content: bytes) -> Path:
+    """Return the first path for an upload that is free or holds the same content already."""
+    harmless = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(name).stem)
+    harmless = harmless[:40].strip("_") or "upload"
+    digest = hashlib.sha256(content).hexdigest()[:8]
+    stem = f"{harmless}-{digest}"
+    path = _uploads() / f"{stem}.jsonl"
+    # The digest is the content's, so a different content means that the file was edited since.
+    number = 1
+    while path.exists() and path.read_bytes() != content:
+        number += 1
+        path = _uploads() / f"{stem}-{number}.jsonl"
     return path

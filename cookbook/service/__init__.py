@@ -1,5 +1,13 @@
-"""The embedded service: an OpenAI-compatible server that really trains LoRA adapters on the reader's machine.
+"""The embedded service: an OpenAI-compatible server that trains LoRA adapters on this machine.
 
-store (SQLite) ← api (HTTP) · supervisor (queue) · worker (one process a job) → train (torch); chat (torch) answers,
-with decode and adapters. `__main__` wires them. Nothing here is imported by `cookbook/*.py`; they talk to it over HTTP.
+    store, database             SQLite, the only channel between its processes
+    app, middleware, limits     HTTP, and who may call
+    files, jobs, job_log, models, chat
+                                one resource a file: request, response, routes
+    state, paging, api_error    what the routes share
+    supervisor, worker, events  the queue, and one training process for each job
+    chat_engine, engine/        answers and training; torch is nowhere else
+
+server runs them on a data folder, status says what they are doing. Helpers never import this
+package, `connection` and the command line apart: they talk to it over HTTP.
 """

@@ -1,153 +1,102 @@
 """The HTTP face of the embedded service: OpenAI's routes for files, fine-tuning, models and chat.
 
-Contract: the unmodified `openai` client (docs/api.md has the table of its methods), whose own types every answer fits;
-errors are `{"error": {"message", "type", "param", "code"}}`; what is not supported is refused by name with 400. Every
-route but `/health` wants the bearer token. `/openapi.json` describes every answer there is.
+Contract: the unmodified `openai` client, whose own types every answer fits (docs/api.md lists its
+methods). Errors are `{"error": {"message", "type", "param", "code"}}`; what is not supported is
+refused by name with 400. Every route but `/health` requires the bearer token. `/openapi.json`
+describes every answer.
 
     make_app(store, home=…, bases=…, submit=…, on_upload=…, api_key=…)
+
+The answers are described by our own models, since importing `openai` would double the time that
+the service takes to start; `tests/unit/test_contract.py` has the client check them strictly
+against its types.
 """
 
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any, Literal
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, FastAPI
+from pydantic import BaseModel
 
-from cookbook import __version__, disk
+from cookbook import __version__
 from cookbook.bases import Base
-from cookbook.i18n import tr
-from cookbook.service import chat, files, jobs, models
-from cookbook.service.middleware import Activity, Guard
-from cookbook.service.requests import ApiError, ErrorAnswer, error, refused
-from cookbook.service.responses import Health
+from cookbook.paths import Home
+from cookbook.service import chat, files, job_log, jobs, models
+from cookbook.service.api_error import HANDLERS, RESPONSES
+from cookbook.service.chat_request import Submit
+from cookbook.service.middleware import AccessMiddleware, Activity
+from cookbook.service.state import AppState
 from cookbook.service.store import Store
 
-MEANING = {
-    400: "Refused: the request is not valid, or asks for what this service does not do; `param` names the part",
-    401: "The bearer token is missing or wrong",
-    403: "A base model cannot be deleted",
-    404: "No such object",
-    409: "A job that has not ended uses the file",
-    413: "Larger than the limit",
-    421: "Addressed to another host",
-    429: "A stated limit is reached; `Retry-After` tells when to try again",
-    500: "An error of the service itself; its log has the details",
-    503: "The base model cannot be loaded at present",
-    507: "The disk is full",
-}
+HEALTH = "/health"
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+router = APIRouter()
+
+
+@router.get(HEALTH)
+async def health() -> Health:
+    return Health(version=__version__)
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document: with the token, and without 422, which is 400 here."""
+        if self.openapi_schema:
+            return self.openapi_schema
+        document = super().openapi()
+        # The middleware asks for the token, of which FastAPI knows nothing.
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+        document["paths"][HEALTH]["get"]["security"] = []
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        return document
 
 
 def make_app(
     store: Store,
     *,
-    home: Path,
+    home: Home,
     bases: list[Base],
-    submit: Callable,
+    submit: Submit,
     on_upload: Callable[[], None] = lambda: None,
     api_key: str,
     loopback: bool = False,
 ) -> FastAPI:
-    """The application. `submit` starts a chat answer and returns it; `on_upload` is called when a training file was kept;
-    `loopback`: it is for this machine alone."""
-    app = FastAPI(
+    """Return the application.
+
+    Args:
+        store: the database of the data folder.
+        home: the data folder, where the adapters are.
+        bases: those that can be tuned and asked.
+        submit: starts an answer of the chat engine and returns it.
+        on_upload: called after a training file was stored.
+        api_key: the token that every request must carry.
+        loopback: the service is for this machine alone, and answers to no other host name.
+    """
+    app = _App(
         title="siliconcloud-cookbook",
         version=__version__,
+        # Their pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
-        responses={
-            status: {"model": ErrorAnswer, "description": text} for status, text in MEANING.items()
-        },
+        responses=RESPONSES,
+        exception_handlers=HANDLERS,
     )
-    app.state.activity = Activity()
-    app.add_middleware(Guard, api_key=api_key, loopback=loopback, activity=app.state.activity)
-    _answer_errors(app)
-
-    @app.get("/health", response_model=None, responses={200: {"model": Health}})
-    def health():
-        return {"status": "ok", "version": __version__}
-
+    # Each application has its own state; the routers, which are made at import, have none.
     by_id = {base.id: base for base in bases}
-    app.include_router(files.router(store, on_upload))
-    app.include_router(jobs.router(store, by_id))
-    app.include_router(models.router(store, home, by_id))
-    app.include_router(chat.router(store, home, by_id, submit))
-    _describe(app)
+    app.state.shared = AppState(store, home, by_id, submit, on_upload)
+    app.state.activity = Activity()  # read by the service to end itself when idle
+    app.add_middleware(
+        AccessMiddleware, api_key=api_key, loopback=loopback, activity=app.state.activity
+    )
+    for part in (router, files.router, jobs.router, job_log.router, models.router, chat.router):
+        app.include_router(part)
     return app
-
-
-def _answer_errors(app: FastAPI) -> None:
-    """Every error in OpenAI's shape."""
-
-    @app.exception_handler(ApiError)
-    async def refuse(_, e: ApiError):
-        return refused(e)
-
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_, e: RequestValidationError):
-        first = e.errors()[0]
-        param = (
-            ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-            or None
-        )
-        if first["type"] == "extra_forbidden":
-            text = tr(
-                f"不支持参数 {param}，请去掉它", f"{param} is not supported here: leave it out"
-            )
-            return error(400, text, code="unsupported_parameter", param=param)
-        text = tr(f"参数 {param} 不对：{first['msg']}", f"{param} is not valid: {first['msg']}")
-        return error(400, text, code="invalid_value", param=param)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(request: Request, e: HTTPException):
-        if e.status_code not in (404, 405):
-            return error(e.status_code, str(e.detail), code="invalid_body")
-        call = f"{request.method} {request.url.path}"
-        if not request.url.path.startswith("/v1/"):
-            text = tr(
-                f"没有 {call}：地址都以 /v1 开头",
-                f"there is no {call}: every address begins with /v1",
-            )
-            return error(404, text, code="unknown_url")
-        text = tr(
-            f"内嵌服务不支持 {call}，它会什么见 docs/api.md",
-            f"this service does not support {call}; see docs/api.md",
-        )
-        return error(400, text, code="unsupported_route")
-
-    @app.exception_handler(OSError)
-    @app.exception_handler(Exception)
-    async def failed(request: Request, e: Exception):
-        if disk.is_full(e):
-            text = tr(
-                "磁盘满了，什么都没有保存：腾出空间再试",
-                "the disk is full, nothing was kept: make room and try again",
-            )
-            return error(507, text, code="disk_full")
-        if isinstance(e, OSError):
-            raise RuntimeError(
-                f"{request.method} {request.url.path} failed"
-            ) from e  # to the log, and back here
-        text = tr(
-            f"服务内部错误（{type(e).__name__}），详见 service.log",
-            f"internal error ({type(e).__name__}), see service.log",
-        )
-        return error(500, text, code="internal_error")
-
-
-def _describe(app: FastAPI) -> None:
-    """The OpenAPI document, with the bearer token and without 422, which is never sent: it is 400 here."""
-    make = app.openapi
-
-    def described() -> dict:
-        document = make()
-        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"token": []}]
-        for path, item in document["paths"].items():
-            for operation in item.values():
-                operation["responses"].pop("422", None)
-                if path == "/health":
-                    operation["security"] = []
-        return document
-
-    app.openapi = described

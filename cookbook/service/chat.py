@@ -1,136 +1,295 @@
-"""/v1/chat/completions: whole answers and streams. Usage stands in every chunk, cumulative, as SiliconCloud sends it.
+"""/v1/chat/completions: whole answers and streams.
 
-`submit(base, adapter, body, on_piece)` is the chat engine's door: it starts an answer and returns it.
+Usage is in every chunk of a stream, cumulative, as SiliconCloud sends it. How text is generated
+is not known here: the engine is called through `state.submit` (`chat_request.py`).
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from starlette.types import Receive, Scope, Send
 
 from cookbook.bases import Base
-from cookbook.i18n import tr
 from cookbook.service import limits
+from cookbook.service.api_error import ApiError
+from cookbook.service.chat_request import ChatRequest, Piece
 from cookbook.service.models import tuned_model
-from cookbook.service.requests import ApiError, ChatBody, error_body
-from cookbook.service.responses import ChatCompletion, Choice, usage_of
-from cookbook.service.store import Store, new_id
+from cookbook.service.state import AppState, State
+from cookbook.service.store import new_id
 
-STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}
-EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
-ANSWER = {200: {"model": ChatCompletion, "content": {"text/event-stream": {"schema": EVENT}}}}
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_Stop = Annotated[str, Field(max_length=200)]
+_ENGINE_STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}  # others: 500
+_POLL = 1.0  # seconds between two looks whether a client that waits is still there
+_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": _EVENT}}}
+}
 
 
-def router(store: Store, home: Path, bases: dict[str, Base], submit: Callable) -> APIRouter:
-    api = APIRouter()
-    under_way: set[_Answer] = set()
+# Requests
 
-    @api.post("/v1/chat/completions", response_model=None, responses=ANSWER)
-    async def chat(body: ChatBody, request: Request):
-        base, adapter = await asyncio.to_thread(_model, body.model)
-        if len(under_way) >= limits.CHATS:
-            text = tr(
-                f"已有 {limits.CHATS} 个回答在进行，达到上限：稍后再问",
-                f"{limits.CHATS} answers are under way, which is the limit: ask again in a moment",
-            )
-            raise ApiError(429, text, code="too_many_requests", headers={"retry-after": "2"})
-        answer = _Answer(
-            body.model, under_way, lambda on_piece: submit(base, adapter, body, on_piece)
+
+class Text(BaseModel):
+    model_config = _STRICT
+    type: Literal["text"]
+    text: str
+
+
+class Message(BaseModel):
+    """`content` is text; parts of text, which some clients send, are joined."""
+
+    model_config = _STRICT
+    role: Literal["system", "user", "assistant"]
+    content: str | list[Text]
+
+    @field_validator("content")
+    @classmethod
+    def _join(cls, content: str | list[Text]) -> str:
+        return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+class ChatBody(BaseModel):
+    """What `POST /v1/chat/completions` understands; anything else is refused by name."""
+
+    model_config = _STRICT
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    stream: bool = False
+    stream_options: dict | None = None  # accepted without effect: usage is in every chunk
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float = Field(0.7, ge=0, le=2)
+    top_p: float = Field(0.7, gt=0, le=1)  # SiliconCloud's default
+    top_k: int = Field(0, ge=0, lt=2**31)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
+    n: Literal[1] | None = None
+    user: str | None = None
+    # Clients send the value that has no effect.
+    frequency_penalty: float | None = Field(None, ge=0, le=0)
+    presence_penalty: float | None = Field(None, ge=0, le=0)
+
+    def to_request(self, base: Base, adapter: Path | None) -> ChatRequest:
+        """Return what the engine is asked for."""
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return ChatRequest(
+            base=base,
+            adapter=adapter,
+            messages=[message.model_dump() for message in self.messages],
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            seed=self.seed,
+            stop=tuple(text for text in stop if text),  # an empty text would end every answer
         )
-        try:
-            first = await answer.next(request)
-            if not body.stream:
-                return await answer.whole(first, request)
-        except BaseException:
-            answer.end()
-            raise
-        return StreamingResponse(answer.stream(first), media_type="text/event-stream")
-
-    def _model(name: str) -> tuple[Base, Path | None]:
-        if name in bases:
-            return bases[name], None
-        tuned = tuned_model(store, bases, name)
-        if tuned.base not in bases:
-            text = tr(f"基础模型 {tuned.base} 不在了", f"its base model {tuned.base} is gone")
-            raise ApiError(400, text, code="model_not_found", param="model")
-        return bases[tuned.base], home / "models" / tuned.folder
-
-    return api
 
 
-class _Answer:
-    """One answer, from the engine's pieces to what the client reads. It is in `under_way` until it ends."""
+# Responses
 
-    def __init__(self, model: str, under_way: set, start: Callable):
-        self._head = {"id": new_id("chatcmpl-"), "created": int(time.time()), "model": model}
-        self._pieces: asyncio.Queue = asyncio.Queue()
-        self._under_way = under_way
-        loop = asyncio.get_running_loop()
-        self._engine = start(
-            lambda piece: loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
-        )
-        under_way.add(self)
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class Choice(BaseModel):
+    index: Literal[0] = 0
+    message: AnswerMessage
+    finish_reason: Literal["stop", "length"]
+    logprobs: None = None
+
+
+class ChatCompletion(BaseModel):
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+
+
+def _usage(piece: Piece) -> dict[str, int]:
+    return {
+        "prompt_tokens": piece.prompt_tokens,
+        "completion_tokens": piece.completion_tokens,
+        "total_tokens": piece.prompt_tokens + piece.completion_tokens,
+    }
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    # By orjson, since a chunk is sent for every token of every answer.
+    return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+def _engine_error(piece: Piece) -> ApiError:
+    status = _ENGINE_STATUS.get(piece.error_code or "", 500)
+    text = piece.error or ""
+    return ApiError(status, zh=text, en=text, code=piece.error_code)
+
+
+class Answer:
+    """One answer, from the engine's pieces to what the client reads.
+
+    It is in `state.answers` until it ends.
+    """
+
+    def __init__(self, body: ChatBody, request: ChatRequest, state: AppState):
+        self._head = {"id": new_id("chatcmpl-"), "created": int(time.time()), "model": body.model}
+        self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        self._loop = asyncio.get_running_loop()
+        self._state = state
+        self._generation = state.submit(request, self._on_piece)
+        state.answers.add(self)
+
+    def _on_piece(self, piece: Piece) -> None:
+        # Called in the engine's thread.
+        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 
     def end(self) -> None:
-        self._engine.cancel()
-        self._under_way.discard(self)
+        """Stop the engine where it has not finished, and make room for another answer."""
+        self._generation.cancel()
+        self._state.answers.discard(self)
 
-    async def next(self, request: Request):
-        """The next piece; an error of the engine becomes an error answer, a client that left ends its answer."""
+    async def next(self, request: Request) -> Piece:
+        """Return the next piece.
+
+        Raises:
+            ApiError: the engine failed, or the client closed the connection.
+        """
         while True:
             try:
-                piece = await asyncio.wait_for(self._pieces.get(), 1)
+                piece = await asyncio.wait_for(self._pieces.get(), _POLL)
             except TimeoutError:
                 if await request.is_disconnected():
-                    raise ApiError(499, "the client left") from None
+                    text = "the client closed the connection"
+                    raise ApiError(499, zh=text, en=text) from None
                 continue
             if piece.error:
-                raise ApiError(
-                    STATUS.get(piece.error_code, 500), piece.error, code=piece.error_code
-                )
+                raise _engine_error(piece)
             return piece
 
-    async def whole(self, piece, request: Request) -> ChatCompletion:
+    async def whole(self, piece: Piece, request: Request) -> ChatCompletion:
+        """Return the answer that begins with `piece`, when it is complete."""
         text = piece.text
         while not piece.finish_reason:
             piece = await self.next(request)
             text += piece.text
-        self.end()
-        choice = Choice(message={"content": text}, finish_reason=piece.finish_reason)
-        return ChatCompletion(**self._head, choices=[choice], usage=usage_of(piece))
+        choice = {"message": {"content": text}, "finish_reason": piece.finish_reason}
+        return ChatCompletion.model_validate(
+            {**self._head, "choices": [choice], "usage": _usage(piece)}
+        )
 
-    async def stream(self, piece) -> AsyncIterator[bytes]:
-        role = {"role": "assistant"}
+    async def chunks(self, piece: Piece) -> AsyncIterator[bytes]:
+        """Yield the answer that begins with `piece` as server-sent events."""
+        delta = {"role": "assistant", "content": piece.text}
+        while True:
+            choice = {
+                "index": 0,
+                "delta": delta,
+                "finish_reason": piece.finish_reason,
+                "logprobs": None,
+            }
+            chunk = {"object": "chat.completion.chunk", "choices": [choice], "usage": _usage(piece)}
+            yield _event(self._head | chunk)
+            if piece.finish_reason:
+                break
+            piece = await self._pieces.get()
+            # The status is sent already: the error is an event of its own.
+            if piece.error:
+                yield _event(_engine_error(piece).body())
+                break
+            delta = {"content": piece.text}
+        yield b"data: [DONE]\n\n"
+
+
+class AnswerStream(StreamingResponse):
+    """A stream that ends its answer however it ends itself.
+
+    Not by a `finally` in the generator: where the client leaves before the first chunk, the
+    generator never starts.
+    """
+
+    def __init__(self, answer: Answer, first: Piece):
+        super().__init__(answer.chunks(first), media_type="text/event-stream")
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            while True:
-                delta = {**role, "content": piece.text}
-                choice = {
-                    "index": 0,
-                    "delta": delta,
-                    "finish_reason": piece.finish_reason,
-                    "logprobs": None,
-                }
-                chunk = {
-                    "object": "chat.completion.chunk",
-                    "choices": [choice],
-                    "usage": usage_of(piece),
-                }
-                yield _event(self._head | chunk)
-                if piece.finish_reason:
-                    break
-                role = {}
-                piece = await self._pieces.get()
-                if piece.error:
-                    yield _event(error_body(piece.error, code=piece.error_code))
-                    break
-            yield b"data: [DONE]\n\n"
+            await super().__call__(scope, receive, send)
         finally:
-            self.end()
+            self._answer.end()
 
 
-def _event(body: dict) -> bytes:
-    return b"data: " + orjson.dumps(body) + b"\n\n"
+# Routes
+
+
+def _find_model(state: AppState, model_id: str) -> tuple[Base, Path | None]:
+    """Return the base and the adapter folder of a model; no folder for a base itself.
+
+    Raises:
+        ApiError: there is no such model, or its base is gone.
+    """
+    if model_id in state.bases:
+        return state.bases[model_id], None
+    tuned = tuned_model(state, model_id)
+    if tuned.base not in state.bases:
+        raise ApiError(
+            400,
+            zh=f"基础模型 {tuned.base} 不在了",
+            en=f"its base model {tuned.base} is gone",
+            code="model_not_found",
+            param="model",
+        )
+    return state.bases[tuned.base], state.home.model_folder(tuned.folder)
+
+
+def _check_answers(state: AppState) -> None:
+    """Raise ApiError if no further answer can be started at present."""
+    if len(state.answers) >= limits.CHATS:
+        raise ApiError(
+            429,
+            zh=f"已有 {limits.CHATS} 个回答在进行，达到上限：稍后再问",
+            en=f"{limits.CHATS} answers are under way, which is the limit: ask again in a moment",
+            code="too_many_requests",
+            headers={"retry-after": "2"},
+        )
+
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_STREAM)
+async def create_chat_completion(
+    body: ChatBody, request: Request, state: State
+) -> ChatCompletion | AnswerStream:
+    # The store is read in a thread: it may wait for a lock.
+    base, adapter = await asyncio.to_thread(_find_model, state, body.model)
+    _check_answers(state)
+    answer = Answer(body, body.to_request(base, adapter), state)
+    try:
+        # Waited for before the response starts, so that an error can still choose its status.
+        first = await answer.next(request)
+        if body.stream:
+            return AnswerStream(answer, first)  # which ends the answer
+        completion = await answer.whole(first, request)
+    except BaseException:
+        answer.end()
+        raise
+    answer.end()
+    return completion

@@ -1,113 +1,196 @@
-"""/v1/files: training files, checked as they come. A file's name is a label: it never reaches the file system."""
+"""/v1/files: training files, checked when they are uploaded.
+
+An upload is the only way into the store, and it stores no file that breaks a rule: a job need not
+check its files again. A file's name is a label: it never reaches the file system.
+"""
 
 import asyncio
-from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from starlette.datastructures import UploadFile
+from pydantic import BaseModel
+from starlette.datastructures import FormData, UploadFile
 
 from cookbook import data
-from cookbook.i18n import tr
-from cookbook.service import limits
-from cookbook.service.requests import ApiError, Limit, plain
-from cookbook.service.responses import Deleted, FileList, FileObject, file_of, page
+from cookbook.service.api_error import ApiError, replace_surrogates
+from cookbook.service.paging import Limit, Page, Resource
+from cookbook.service.state import State
 from cookbook.service.store import File, Store
 
-FORM = {
+PURPOSE: Literal["fine-tune"] = "fine-tune"
+_NAME_LENGTH = 255  # characters of a file's name that are kept, from its end
+
+# The form is read by hand, so that unknown fields are refused by name; FastAPI cannot describe it.
+_UPLOAD_FORM = {
     "type": "object",
     "required": ["file", "purpose"],
     "properties": {
         "file": {"type": "string", "format": "binary"},
-        "purpose": {"type": "string", "enum": ["fine-tune"]},
+        "purpose": {"type": "string", "enum": [PURPOSE]},
     },
     "additionalProperties": False,
 }
-BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}}
-CONTENT = {"content": {"application/jsonl": {"schema": {"type": "string", "format": "binary"}}}}
+_UPLOAD_BODY = {"required": True, "content": {"multipart/form-data": {"schema": _UPLOAD_FORM}}}
+_CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/jsonl": {"schema": {"type": "string", "format": "binary"}}}}
+}
 
 
-def router(store: Store, on_upload: Callable[[], None]) -> APIRouter:
-    api = APIRouter()
-    checking = asyncio.Semaphore(limits.UPLOADS)
+class FileObject(Resource):
+    """OpenAI's file. `status_details` has the check's warnings, in the answer to the upload."""
 
-    @api.post(
-        "/v1/files", response_model=None, responses={200: {"model": FileObject}}, openapi_extra=BODY
+    bytes: int
+    created_at: int
+    filename: str
+    object: Literal["file"] = "file"
+    purpose: Literal["fine-tune"]
+    status: Literal["processed"] = "processed"
+    status_details: str | None
+
+
+class FileList(Page[FileObject]):
+    pass
+
+
+class DeletedFile(BaseModel):
+    id: str
+    object: Literal["file"] = "file"
+    deleted: Literal[True] = True
+
+
+def file_object(file: File, warnings: str | None = None) -> FileObject:
+    """Return the stored file as the API shows it."""
+    return FileObject(
+        id=file.id,
+        bytes=file.bytes,
+        created_at=file.created_at,
+        filename=file.filename,
+        purpose=PURPOSE,
+        status_details=warnings,
     )
-    async def upload(request: Request):
-        async with request.form(max_files=1, max_fields=8) as form:
-            file = _upload_of(form)
-            async with checking:
-                content, name = await file.read(), plain(file.filename or "upload.jsonl")[-255:]
-                report = await asyncio.to_thread(data.check_bytes, content, name)
-                if not report.ok:
-                    code = next(p.code for p in report.problems if p.severity == "error")
-                    raise ApiError(400, str(report), code=code, param="file")
-                kept = await asyncio.to_thread(store.add_file, name, form["purpose"], content)
-        on_upload()
-        return file_of(kept, warnings=str(report) if report.problems else None)
-
-    @api.get("/v1/files", response_model=None, responses={200: {"model": FileList}})
-    def list_files(
-        purpose: str | None = None,
-        after: str | None = None,
-        limit: Limit = 1000,
-        order: Literal["asc", "desc"] = "desc",
-    ):
-        last = stored_file(store, after, "after").number if after else None
-        files = store.files_page(last, limit + 1, newest_first=order == "desc")
-        return page([file_of(f) for f in files if purpose in (None, f.purpose)], limit)
-
-    @api.get("/v1/files/{file_id}", response_model=None, responses={200: {"model": FileObject}})
-    def get_file(file_id: str):
-        return file_of(stored_file(store, file_id))
-
-    @api.get("/v1/files/{file_id}/content", response_class=Response, responses={200: CONTENT})
-    def get_content(file_id: str):
-        stored_file(store, file_id)
-        return Response(store.file_content(file_id), media_type="application/jsonl")
-
-    @api.delete("/v1/files/{file_id}", response_model=None, responses={200: {"model": Deleted}})
-    def delete_file(file_id: str):
-        stored_file(store, file_id)
-        if job := store.delete_file(file_id):
-            text = tr(
-                f"任务 {job} 正在用这个文件，等它结束或取消它",
-                f"job {job} uses this file: wait for it or cancel it",
-            )
-            raise ApiError(409, text, code="file_in_use", param="file_id")
-        return Deleted(id=file_id, object="file")
-
-    return api
-
-
-def _upload_of(form) -> UploadFile:
-    """The file of a form that asks for nothing else."""
-    if unknown := sorted(set(form) - {"file", "purpose"}):
-        text = tr(
-            f"不支持参数 {unknown[0]}，请去掉它",
-            f"{unknown[0]} is not supported here: leave it out",
-        )
-        raise ApiError(400, text, code="unsupported_parameter", param=unknown[0])
-    if not isinstance(form.get("file"), UploadFile):
-        raise ApiError(400, tr("缺少 file", "file is missing"), code="invalid_value", param="file")
-    if (purpose := form.get("purpose")) != "fine-tune":
-        text = tr(
-            f"purpose 只支持 fine-tune，收到 {purpose!r}",
-            f"purpose must be fine-tune, got {purpose!r}",
-        )
-        raise ApiError(400, text, code="unsupported_parameter", param="purpose")
-    return form["file"]
 
 
 def stored_file(store: Store, file_id: str, param: str = "file_id") -> File:
-    """The file of that id, or a refusal: 404 where it was asked for, 400 where another request names it."""
+    """Return the file with that id.
+
+    Raises:
+        ApiError: there is none: 404 where the address names it, 400 where another parameter does.
+    """
     file = store.file(file_id)
     if not file:
-        text = tr(
-            f"没有文件 {file_id}，先用 files.create 上传",
-            f"there is no file {file_id}: upload it with files.create",
+        raise ApiError(
+            404 if param == "file_id" else 400,
+            zh=f"没有文件 {file_id}，先用 files.create 上传",
+            en=f"there is no file {file_id}: upload it with files.create",
+            code="file_not_found",
+            param=param,
         )
-        raise ApiError(404 if param == "file_id" else 400, text, code="file_not_found", param=param)
     return file
+
+
+def _uploaded(form: FormData) -> UploadFile:
+    """Return the file of the form.
+
+    Raises:
+        ApiError: there is no file, another purpose, or a field that is not supported.
+    """
+    unknown = sorted(set(form) - {"file", "purpose"})
+    if unknown:
+        raise ApiError(
+            400,
+            zh=f"不支持参数 {unknown[0]}，请去掉它",
+            en=f"{unknown[0]} is not supported here: leave it out",
+            code="unsupported_parameter",
+            param=unknown[0],
+        )
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise ApiError(
+            400, zh="缺少 file", en="file is missing", code="invalid_value", param="file"
+        )
+    purpose = form.get("purpose")
+    if purpose != PURPOSE:
+        raise ApiError(
+            400,
+            zh=f"purpose 只支持 {PURPOSE}，收到 {purpose!r}",
+            en=f"purpose must be {PURPOSE}, got {purpose!r}",
+            code="unsupported_parameter",
+            param="purpose",
+        )
+    return file
+
+
+def _check_and_store(store: Store, name: str, content: bytes) -> FileObject:
+    """Check the file against every rule, and store it if it breaks none.
+
+    Raises:
+        ApiError: with the whole report, and the code of its first error.
+    """
+    report = data.check_bytes(content, name)
+    text = str(report)
+    if not report.ok:
+        errors = [problem for problem in report.problems if problem.severity == "error"]
+        raise ApiError(400, zh=text, en=text, code=errors[0].code, param="file")
+    file = store.add_file(name, PURPOSE, content)
+    return file_object(file, warnings=text if report.problems else None)
+
+
+router = APIRouter()
+
+
+@router.post("/v1/files", openapi_extra={"requestBody": _UPLOAD_BODY})
+async def upload_file(request: Request, state: State) -> FileObject:
+    async with request.form(max_files=1, max_fields=8) as form:
+        upload = _uploaded(form)
+        name = replace_surrogates(upload.filename or "upload.jsonl")[-_NAME_LENGTH:]
+        # Before the content is read: it is in memory only while it has a slot.
+        async with state.upload_slots:
+            content = await upload.read()
+            # In a thread: a check takes up to a second, in which the service must go on answering.
+            file = await asyncio.to_thread(_check_and_store, state.store, name, content)
+    # A job mostly follows within seconds: its process can start already.
+    state.on_upload()
+    return file
+
+
+@router.get("/v1/files")
+def list_files(
+    state: State,
+    purpose: str | None = None,
+    after: str | None = None,
+    limit: Limit = 1000,
+    order: Literal["asc", "desc"] = "desc",
+) -> FileList:
+    # Pages follow the number of a row, so that a file that is deleted shifts none.
+    last = stored_file(state.store, after, "after").number if after else None
+    files = state.store.files_page(last, limit + 1, newest_first=order == "desc")
+    chosen = [file_object(file) for file in files if purpose in (None, file.purpose)]
+    return FileList.of(chosen, limit)
+
+
+@router.get("/v1/files/{file_id}")
+def get_file(file_id: str, state: State) -> FileObject:
+    return file_object(stored_file(state.store, file_id))
+
+
+@router.get("/v1/files/{file_id}/content", response_class=Response, responses=_CONTENT)
+def get_file_content(file_id: str, state: State) -> Response:
+    stored_file(state.store, file_id)
+    content = state.store.file_content(file_id)
+    return Response(content, media_type="application/jsonl")
+
+
+@router.delete("/v1/files/{file_id}")
+def delete_file(file_id: str, state: State) -> DeletedFile:
+    stored_file(state.store, file_id)
+    job_id = state.store.delete_file(file_id)
+    if job_id:
+        raise ApiError(
+            409,
+            zh=f"任务 {job_id} 正在用这个文件，等它结束或取消它",
+            en=f"job {job_id} uses this file: wait for it or cancel it",
+            code="file_in_use",
+            param="file_id",
+        )
+    return DeletedFile(id=file_id)

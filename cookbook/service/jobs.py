@@ -1,182 +1,314 @@
-"""/v1/fine_tuning/jobs: create, follow, cancel, pause, resume; events and checkpoints."""
+"""/v1/fine_tuning/jobs: create, follow, cancel, pause and resume.
 
-import re
+Events and checkpoints are in `job_log.py`. A route only writes to the store what is asked for.
+The supervisor and the job's process read it there and act.
+"""
+
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
 
-from cookbook.bases import Base
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
-from cookbook.params import WHOLE, Hyperparameters
-from cookbook.service import limits
-from cookbook.service import store as stored
-from cookbook.service.files import stored_file
-from cookbook.service.requests import ApiError, JobBody, Limit
-from cookbook.service.responses import (
-    CheckpointList,
-    EventList,
-    FineTuningJob,
-    JobList,
-    checkpoint_of,
-    event_of,
-    job_of,
-    page,
+from cookbook.job_states import TERMINAL
+from cookbook.params import (
+    DEFAULT_SEED,
+    INTEGER_PARAMETERS,
+    TASK_NAME,
+    VALIDATION,
+    Hyperparameters,
 )
+from cookbook.service import limits
+from cookbook.service.api_error import ApiError
+from cookbook.service.files import stored_file
+from cookbook.service.paging import Limit, Page, Resource
+from cookbook.service.state import AppState, State
+from cookbook.service.store import Job, new_id
 
-JOBS = "/v1/fine_tuning/jobs"
-JOB = JOBS + "/{job_id}"
-ANSWER = {200: {"model": FineTuningJob}}
-
-
-def router(store: stored.Store, bases: dict[str, Base]) -> APIRouter:
-    api = APIRouter()
-
-    @api.post(JOBS, response_model=None, responses=ANSWER)
-    def create_job(body: JobBody):
-        if body.model not in bases:
-            text = tr(
-                f"不能微调 {body.model}。可用的基础模型：{'、'.join(bases)}",
-                f"{body.model} cannot be tuned. Bases: {', '.join(bases)}",
-            )
-            raise ApiError(400, text, code="model_not_found", param="model")
-        stored_file(store, body.training_file, "training_file")
-        if body.validation_file:
-            stored_file(store, body.validation_file, "validation_file")
-        if body.suffix and not re.fullmatch(r"[A-Za-z0-9_-]+", body.suffix):
-            text = tr(
-                "suffix 只能用字母、数字、_ 和 -", "suffix may hold letters, digits, _ and - only"
-            )
-            raise ApiError(400, text, code="invalid_value", param="suffix")
-        given = (
-            body.method.supervised.hyperparameters if body.method else body.hyperparameters or {}
-        )
-        hyperparameters = _hyperparameters(given).to_dict()
-        _check_room(store)
-        job = store.add_job(
-            base=body.model,
-            model=stored.new_id(f"ft:LoRA/{body.model}:local:{body.suffix or 'task'}:"),
-            training_file=body.training_file,
-            validation_file=body.validation_file,
-            validation_split=body.validation_split,
-            suffix=body.suffix,
-            seed=42 if body.seed is None else body.seed,
-            metadata=body.metadata,
-            hyperparameters=hyperparameters,
-        )
-        return job_of(job)
-
-    @api.get(JOBS, response_model=None, responses={200: {"model": JobList}})
-    def list_jobs(after: str | None = None, limit: Limit = 20):
-        last = stored_job(after, "after").number if after else None
-        return page([job_of(job) for job in store.jobs_page(last, limit + 1)], limit)
-
-    @api.get(JOB, response_model=None, responses=ANSWER)
-    def get_job(job_id: str):
-        return job_of(stored_job(job_id))
-
-    @api.post(JOB + "/cancel", response_model=None, responses=ANSWER)
-    def cancel(job_id: str):
-        unfinished(job_id)
-        if not store.advance(job_id, "cancelled", tr("任务已取消", "The job was cancelled")):
-            unfinished(job_id)  # it ended at this very moment
-        return job_of(store.job(job_id))
-
-    @api.post(JOB + "/pause", response_model=None, responses=ANSWER)
-    def pause(job_id: str):
-        unfinished(job_id)
-        store.want(
-            job_id,
-            "pause",
-            tr("任务已暂停，resume 后从这一步继续", "Paused; resume goes on from this step"),
-        )
-        return job_of(unfinished(job_id))
-
-    @api.post(JOB + "/resume", response_model=None, responses=ANSWER)
-    def resume(job_id: str):
-        unfinished(job_id)
-        store.want(job_id, "run", tr("任务继续", "Resumed"))
-        return job_of(unfinished(job_id))
-
-    @api.get(JOB + "/events", response_model=None, responses={200: {"model": EventList}})
-    def list_events(job_id: str, after: str | None = None, limit: Limit = 20):
-        stored_job(job_id)
-        events = store.events(job_id, before=_number(after, "ftevent-"), limit=limit + 1)
-        return page([event_of(e) for e in events], limit)
-
-    @api.get(JOB + "/checkpoints", response_model=None, responses={200: {"model": CheckpointList}})
-    def list_checkpoints(job_id: str, after: str | None = None, limit: Limit = 10):
-        stored_job(job_id)
-        before = _number(after, "ftckpt-")
-        return page(
-            [checkpoint_of(m) for m in store.models(job_id) if before is None or m.number < before],
-            limit,
-        )
-
-    def stored_job(job_id: str, param: str = "fine_tuning_job_id") -> stored.Job:
-        job = store.job(job_id)
-        if not job:
-            text = tr(
-                f"没有任务 {job_id}，用 jobs.list() 看看有哪些",
-                f"there is no job {job_id}: see jobs.list()",
-            )
-            raise ApiError(
-                400 if param == "after" else 404, text, code="job_not_found", param=param
-            )
-        return job
-
-    def unfinished(job_id: str) -> stored.Job:
-        job = stored_job(job_id)
-        if job.status in stored.TERMINAL:
-            text = tr(f"任务已经结束（{job.status}）", f"the job has ended already ({job.status})")
-            raise ApiError(400, text, code="job_ended", param="fine_tuning_job_id")
-        return job
-
-    return api
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_Key = Annotated[str, Field(max_length=64)]
+_Value = Annotated[str, Field(max_length=512)]
 
 
-def _check_room(store: stored.Store) -> None:
-    if (waiting := store.count_unfinished()) >= limits.JOBS:
-        text = tr(
-            f"已经有 {waiting} 个任务没有结束，达到上限：等一些结束，或取消一些",
-            f"{waiting} jobs have not ended, which is the limit: wait for some to end, or cancel some",
-        )
-        raise ApiError(429, text, code="too_many_jobs", headers={"retry-after": "30"})
+# Requests
 
 
-def _number(after: str | None, prefix: str) -> int | None:
-    """The number in an id such as `ftevent-12`, which is the last one of the page before."""
-    if after is None:
-        return None
-    if not (found := re.fullmatch(rf"{prefix}([0-9]{{1,18}})", after)):
-        text = tr(
-            f"after 应当是上一页最后的 id，收到 {after!r}",
-            f"after is the last id of a page, got {after!r}",
-        )
-        raise ApiError(400, text, code="invalid_value", param="after")
-    return int(found[1])
+class Supervised(BaseModel):
+    model_config = _STRICT
+    hyperparameters: dict[str, Any] = {}
 
 
-def _hyperparameters(given: dict) -> Hyperparameters:
-    """The values of a request; `"auto"` and numbers that are whole but written as 3.0 are understood."""
-    names = Hyperparameters.__dataclass_fields__
-    if unknown := [name for name in given if name not in names]:
-        known = ", ".join(names)
-        text = tr(
-            f"没有超参数 {unknown[0]}，可用的是 {known}",
-            f"there is no hyperparameter {unknown[0]}; known are {known}",
-        )
+class Method(BaseModel):
+    model_config = _STRICT
+    type: Literal["supervised"]
+    supervised: Supervised = Supervised()
+
+
+class JobBody(BaseModel):
+    """What `POST /v1/fine_tuning/jobs` understands; anything else is refused by name.
+
+    `hyperparameters` at the top is OpenAI's older place for those of `method`.
+    """
+
+    model_config = _STRICT
+    model: str
+    training_file: str
+    validation_file: str | None = None
+    validation_split: float = Field(VALIDATION.suggested, ge=0, lt=1)
+    suffix: str | None = Field(None, min_length=1, max_length=64)
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    metadata: dict[_Key, _Value] | None = Field(None, max_length=16)
+    method: Method | None = None
+    hyperparameters: dict[str, Any] | None = None
+
+    def given_hyperparameters(self) -> dict[str, Any]:
+        if self.method:
+            return self.method.supervised.hyperparameters
+        return self.hyperparameters or {}
+
+
+# Responses
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+    param: str | None = None
+
+
+class JobSupervised(BaseModel):
+    hyperparameters: dict[str, int | float]
+
+
+class JobMethod(BaseModel):
+    type: Literal["supervised"] = "supervised"
+    supervised: JobSupervised
+
+
+class FineTuningJob(Resource):
+    """OpenAI's job; `paused` and `validation_split` are this service's own."""
+
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    finished_at: int | None
+    status: Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+    paused: bool
+    model: str
+    fine_tuned_model: str | None
+    training_file: str
+    validation_file: str | None
+    validation_split: float | None
+    hyperparameters: dict[str, int | float]
+    method: JobMethod
+    user_provided_suffix: str | None
+    seed: int
+    metadata: dict[str, str] | None
+    trained_tokens: int | None
+    error: JobError | None
+    organization_id: str = "local"
+    # OpenAI's fields for what is not done here
+    result_files: list[str] = []
+    integrations: list[Any] = []
+    estimated_finish: int | None = None
+
+
+class JobList(Page[FineTuningJob]):
+    pass
+
+
+def job_object(job: Job) -> FineTuningJob:
+    """Return the stored job as the API shows it."""
+    method = {"type": "supervised", "supervised": {"hyperparameters": job.hyperparameters}}
+    return FineTuningJob.model_validate(
+        {
+            "id": job.id,
+            "created_at": job.created_at,
+            "finished_at": job.finished_at,
+            "status": job.status,
+            "paused": job.requested_state == "pause" and job.status not in TERMINAL,
+            "model": job.base,
+            # Reserved from the start, but nothing to ask before the job has succeeded.
+            "fine_tuned_model": job.model if job.status == "succeeded" else None,
+            "training_file": job.training_file,
+            "validation_file": job.validation_file,
+            "validation_split": None if job.validation_file else job.validation_split,
+            "hyperparameters": job.hyperparameters,
+            "method": method,
+            "user_provided_suffix": job.suffix,
+            "seed": job.seed,
+            "metadata": job.metadata,
+            "trained_tokens": job.trained_tokens,
+            "error": job.error,
+        }
+    )
+
+
+# Checks
+
+
+def stored_job(state: AppState, job_id: str, param: str = "fine_tuning_job_id") -> Job:
+    """Return the job with that id.
+
+    Raises:
+        ApiError: there is none: 400 where a page is to follow it, 404 otherwise.
+    """
+    job = state.store.job(job_id)
+    if not job:
         raise ApiError(
-            400, text, code="unsupported_parameter", param=f"hyperparameters.{unknown[0]}"
+            400 if param == "after" else 404,
+            zh=f"没有任务 {job_id}，用 jobs.list() 看看有哪些",
+            en=f"there is no job {job_id}: see jobs.list()",
+            code="job_not_found",
+            param=param,
         )
-    values = {k: v for k, v in given.items() if v != "auto"}
-    values = {
-        k: int(v) if k in WHOLE and isinstance(v, float) and v.is_integer() else v
-        for k, v in values.items()
-    }
+    return job
+
+
+def _unfinished_job(state: AppState, job_id: str) -> Job:
+    job = stored_job(state, job_id)
+    if job.status in TERMINAL:
+        raise ApiError(
+            400,
+            zh=f"任务已经结束（{job.status}）",
+            en=f"the job has ended already ({job.status})",
+            code="job_ended",
+            param="fine_tuning_job_id",
+        )
+    return job
+
+
+def _check_job(state: AppState, body: JobBody) -> None:
+    """Raise ApiError if the request names a base or file that is not there, or a bad task name."""
+    if body.model not in state.bases:
+        raise ApiError(
+            400,
+            zh=f"不能微调 {body.model}。可用的基础模型：{'、'.join(state.bases)}",
+            en=f"{body.model} cannot be tuned. Bases: {', '.join(state.bases)}",
+            code="model_not_found",
+            param="model",
+        )
+    stored_file(state.store, body.training_file, "training_file")
+    if body.validation_file:
+        stored_file(state.store, body.validation_file, "validation_file")
+    if body.suffix and not TASK_NAME.fullmatch(body.suffix):
+        raise ApiError(
+            400,
+            zh="suffix 只能用字母、数字、_ 和 -",
+            en="suffix may hold letters, digits, _ and - only",
+            code="invalid_value",
+            param="suffix",
+        )
+
+
+def _check_queue(state: AppState) -> None:
+    """Raise ApiError if no further job is accepted at present."""
+    waiting = state.store.count_unfinished()
+    if waiting >= limits.JOBS:
+        raise ApiError(
+            429,
+            zh=f"已经有 {waiting} 个任务没有结束，达到上限：等一些结束，或取消一些",
+            en=f"{waiting} jobs have not ended, which is the limit: "
+            "wait for some to end, or cancel some",
+            code="too_many_jobs",
+            headers={"retry-after": "30"},
+        )
+
+
+def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
+    """Return the hyperparameters of a request; missing and "auto" mean the suggested value.
+
+    Raises:
+        ApiError: a name that does not exist, or a value out of its range.
+    """
+    known = list(Hyperparameters.__dataclass_fields__)
+    values = {}
+    for name, value in given.items():
+        if name not in known:
+            raise ApiError(
+                400,
+                zh=f"没有超参数 {name}，可用的是 {', '.join(known)}",
+                en=f"there is no hyperparameter {name}; known are {', '.join(known)}",
+                code="unsupported_parameter",
+                param=f"hyperparameters.{name}",
+            )
+        # OpenAI's word for the value that the service chooses
+        if value == "auto":
+            continue
+        # Some clients write every number as a float.
+        if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        values[name] = value
     try:
         return Hyperparameters(**values)
     except HyperparameterError as error:
         name = next(iter(error.problems))
         raise ApiError(
-            400, str(error), code="invalid_hyperparameter", param=f"hyperparameters.{name}"
+            400,
+            zh=error.zh,
+            en=error.en,
+            code="invalid_hyperparameter",
+            param=f"hyperparameters.{name}",
         ) from error
+
+
+# Routes
+
+router = APIRouter(prefix="/v1/fine_tuning/jobs")
+
+
+@router.post("")
+def create_job(body: JobBody, state: State) -> FineTuningJob:
+    _check_job(state, body)
+    hyperparameters = _hyperparameters(body.given_hyperparameters())
+    # Last, so that a request that is wrong anyway is not sent to wait.
+    _check_queue(state)
+    job = state.store.add_job(
+        base=body.model,
+        model=new_id(f"ft:LoRA/{body.model}:local:{body.suffix or 'task'}:"),
+        training_file=body.training_file,
+        validation_file=body.validation_file,
+        validation_split=body.validation_split,
+        suffix=body.suffix,
+        seed=DEFAULT_SEED if body.seed is None else body.seed,
+        metadata=body.metadata,
+        hyperparameters=hyperparameters.to_dict(),
+    )
+    return job_object(job)
+
+
+@router.get("")
+def list_jobs(state: State, after: str | None = None, limit: Limit = 20) -> JobList:
+    last = stored_job(state, after, "after").number if after else None
+    jobs = state.store.jobs_page(last, limit + 1)
+    return JobList.of([job_object(job) for job in jobs], limit)
+
+
+@router.get("/{job_id}")
+def get_job(job_id: str, state: State) -> FineTuningJob:
+    return job_object(stored_job(state, job_id))
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: str, state: State) -> FineTuningJob:
+    text = tr("任务已取消", "The job was cancelled")
+    _unfinished_job(state, job_id)
+    if not state.store.advance(job_id, "cancelled", text):
+        _unfinished_job(state, job_id)  # it ended a moment ago
+    return job_object(stored_job(state, job_id))
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: str, state: State) -> FineTuningJob:
+    text = tr("任务已暂停，resume 后从这一步继续", "Paused; resume continues from this step")
+    _unfinished_job(state, job_id)
+    state.store.request_state(job_id, "pause", text)
+    # Read again: the answer shows the change, or that the job ended meanwhile.
+    return job_object(_unfinished_job(state, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: str, state: State) -> FineTuningJob:
+    _unfinished_job(state, job_id)
+    state.store.request_state(job_id, "run", tr("任务继续", "Resumed"))
+    return job_object(_unfinished_job(state, job_id))

@@ -1,28 +1,37 @@
-"""The door of the embedded service: who may come in, and how much they may bring.
+"""Who may call the embedded service, and how much they may send.
 
-Decided from the request's head alone, before anything is read: the bearer token (compared in constant time), the Host
-(a service on this machine answers to no other name, so a web page cannot reach it under a name of its own), the
-declared length. What comes without a length is counted while it is read and cut off at the limit.
+Decided from the request's head alone, before any of the body is read: the Host (a service on this
+machine answers to no other name, so a web page cannot reach it under a name of its own), the
+bearer token (compared in constant time), the declared length. A body without a declared length is
+counted while it is read, and cut off at the limit.
+
+Not Starlette's middleware: its errors are plain text; `TrustedHostMiddleware` has no pattern for
+"any address of this machine"; `RequestBodyLimitMiddleware` takes a length that is not a number
+for none.
 """
 
 import hmac
 import ipaddress
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cookbook.i18n import tr
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from cookbook.service import limits
-from cookbook.service.requests import ApiError, refused
+from cookbook.service.api_error import ApiError, error_response
+
+_LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
 
 
 class Activity:
     """Whether somebody uses the service: requests under way, and when the last one ended."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._open, self._last = 0, time.monotonic()
 
     @contextmanager
-    def request(self):
+    def request(self) -> Iterator[None]:
         self._open += 1
         try:
             yield
@@ -35,90 +44,108 @@ class Activity:
         return 0.0 if self._open else time.monotonic() - self._last
 
 
-class Guard:
-    """ASGI middleware; `loopback` tells that the service listens on this machine alone."""
+class AccessMiddleware:
+    """ASGI middleware; `loopback` says that the service listens on this machine alone."""
 
-    def __init__(self, app, *, api_key: str, loopback: bool, activity: Activity):
-        self._app, self._key, self._loopback, self._activity = (
-            app,
-            api_key.encode(),
-            loopback,
-            activity,
-        )
+    def __init__(self, app: ASGIApp, *, api_key: str, loopback: bool, activity: Activity):
+        self._app = app
+        self._key = api_key.encode()
+        self._loopback = loopback
+        self._activity = activity
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         headers = dict(scope["headers"])
+        # By address, since the route is not known yet.
         limit = limits.UPLOAD_BYTES if scope["path"] == "/v1/files" else limits.BODY_BYTES
         try:
-            self._check_host(headers.get(b"host", b"").decode("latin-1"))
+            if self._loopback:
+                _check_host(headers.get(b"host", b"").decode("latin-1"))
+            # Open to all, and no sign that somebody uses the service.
             if scope["path"] == "/health":
-                return await self._app(scope, receive, send)
+                await self._app(scope, receive, send)
+                return
             self._check_key(headers.get(b"authorization", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
-        except ApiError as refusal:
-            return await refused(refusal)(scope, receive, send)
+        except ApiError as error:
+            await error_response(error)(scope, receive, send)
+            return
+        # Until the last byte of the answer: a stream keeps the service from ending itself.
         with self._activity.request():
             await self._app(scope, _counted(receive, limit), send)
-
-    def _check_host(self, host: str) -> None:
-        if self._loopback and not _is_this_machine(host):
-            text = tr(
-                f"这个服务只在本机使用，不认主机名 {host}：请用 127.0.0.1",
-                f"this service is for this machine alone and does not answer to {host}: use 127.0.0.1",
-            )
-            raise ApiError(421, text, code="wrong_host")
 
     def _check_key(self, given: bytes) -> None:
         scheme, _, token = given.partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._key):
-            text = tr(
-                "API key 不对：用 connect() 给出的 api_key",
-                "wrong API key: use the api_key that connect() gives",
-            )
             raise ApiError(
-                401, text, code="invalid_api_key", headers={"www-authenticate": "Bearer"}
+                401,
+                zh="API key 不对：用 connect() 给出的 api_key",
+                en="wrong API key: use the api_key that connect() gives",
+                code="invalid_api_key",
+                headers={"www-authenticate": "Bearer"},
             )
+
+
+def _check_host(host: str) -> None:
+    if not _is_this_machine(host):
+        raise ApiError(
+            421,
+            zh=f"这个服务只在本机使用，不认主机名 {host}：请用 127.0.0.1",
+            en=f"this service is for this machine alone and does not answer to {host}: "
+            "use 127.0.0.1",
+            code="wrong_host",
+        )
 
 
 def _is_this_machine(host: str) -> bool:
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    # "name", "name:port", "[address]" or "[address]:port"
+    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
+    if name.lower() == "localhost":
+        return True
     try:
-        return name.lower() == "localhost" or ipaddress.ip_address(name.strip("[]")).is_loopback
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
 
 
 def _check_length(declared: bytes, limit: int) -> None:
-    if not declared.isdigit() or len(declared) > 18:
+    if not declared.isdigit() or len(declared) > _LONGEST_NUMBER:
         raise ApiError(
-            400, tr("Content-Length 不是数字", "Content-Length is no number"), code="invalid_value"
+            400,
+            zh="Content-Length 不是数字",
+            en="Content-Length is not a number",
+            code="invalid_value",
         )
     if int(declared) > limit:
         raise _too_large(limit)
 
 
-def _counted(receive, limit: int):
+def _counted(receive: Receive, limit: int) -> Receive:
+    """Return `receive`, which raises ApiError when more than `limit` bytes have come."""
     read = 0
 
-    async def counted():
+    async def counted() -> Message:
         nonlocal read
         message = await receive()
         read += len(message.get("body", b""))
         if read > limit:
+            # Closed, or the server would read the rest before the next request.
             raise _too_large(limit, {"connection": "close"})
         return message
 
     return counted
 
 
-def _too_large(limit: int, headers: dict | None = None) -> ApiError:
+def _too_large(limit: int, headers: dict[str, str] | None = None) -> ApiError:
+    is_upload = limit == limits.UPLOAD_BYTES
     size = f"{limit // 2**20} MB"
-    text = tr(
-        f"请求超过 {size} 上限：拆成几个",
-        f"the request is over the limit of {size}: split it into several",
+    return ApiError(
+        413,
+        zh=f"请求超过 {size} 上限：拆成几个",
+        en=f"the request is over the limit of {size}: split it into several",
+        code="file-size" if is_upload else "too_large",  # for a file, the code of `data.check`
+        param="file" if is_upload else None,
+        headers=headers,
     )
-    if limit == limits.UPLOAD_BYTES:
-        return ApiError(413, text, code="file-size", param="file", headers=headers)
-    return ApiError(413, text, code="too_large", headers=headers)

@@ -1,59 +1,82 @@
-"""/v1/models: the bases, the tuned models and their checkpoints."""
+"""/v1/models: the bases, the tuned models and their checkpoints. The list is never paged."""
 
 import shutil
-from pathlib import Path
+from typing import Literal
 
 from fastapi import APIRouter
+from pydantic import BaseModel
 
-from cookbook.bases import Base
-from cookbook.i18n import tr
-from cookbook.service.requests import ApiError
-from cookbook.service.responses import Deleted, Model, ModelList, listed
-from cookbook.service.store import Store, TunedModel
-
-
-def router(store: Store, home: Path, bases: dict[str, Base]) -> APIRouter:
-    api = APIRouter()
-
-    @api.get("/v1/models", response_model=None, responses={200: {"model": ModelList}})
-    def list_models():
-        tuned = [Model(id=m.id, created=m.created_at) for m in store.models()]
-        return listed([Model(id=base_id, created=0) for base_id in bases] + tuned)
-
-    @api.get("/v1/models/{model_id:path}", response_model=None, responses={200: {"model": Model}})
-    def get_model(model_id: str):
-        if model_id in bases:
-            return Model(id=model_id, created=0)
-        return Model(id=model_id, created=tuned_model(store, bases, model_id).created_at)
-
-    @api.delete(
-        "/v1/models/{model_id:path}", response_model=None, responses={200: {"model": Deleted}}
-    )
-    def delete_model(model_id: str):
-        if model_id in bases:
-            raise ApiError(
-                403, tr("基础模型不能删除", "a base model cannot be deleted"), param="model"
-            )
-        folder = tuned_model(store, bases, model_id).folder
-        # Answers under way go on: they have the model in memory.
-        store.delete_model(model_id)
-        shutil.rmtree(home / "models" / folder, ignore_errors=True)
-        return Deleted(id=model_id, object="model")
-
-    return api
+from cookbook.service.api_error import ApiError
+from cookbook.service.paging import Resource
+from cookbook.service.state import AppState, State
+from cookbook.service.store import TunedModel
 
 
-def tuned_model(store: Store, bases: dict[str, Base], model_id: str) -> TunedModel:
-    """The tuned model of that name, or a refusal with 404 that names the bases."""
-    found = store.model(model_id)
-    if not found:
+class Model(Resource):
+    """OpenAI's model. `created` is 0 for a base, whose age is not known."""
+
+    created: int
+    object: Literal["model"] = "model"
+    owned_by: str = "local"
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class DeletedModel(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: Literal[True] = True
+
+
+def tuned_model(state: AppState, model_id: str) -> TunedModel:
+    """Return the tuned model with that id.
+
+    Raises:
+        ApiError: 404, and the message names the bases.
+    """
+    model = state.store.model(model_id)
+    if not model:
         raise ApiError(
             404,
-            tr(
-                f"没有模型 {model_id}。可用的基础模型：{'、'.join(bases)}；微调模型用 job.fine_tuned_model 的值",
-                f"there is no model {model_id}. Bases: {', '.join(bases)}; for a tuned model use the value of job.fine_tuned_model",
-            ),
+            zh=f"没有模型 {model_id}。可用的基础模型：{'、'.join(state.bases)}；"
+            "微调模型用 job.fine_tuned_model 的值",
+            en=f"there is no model {model_id}. Bases: {', '.join(state.bases)}; "
+            "for a tuned model use the value of job.fine_tuned_model",
             code="model_not_found",
             param="model",
         )
-    return found
+    return model
+
+
+router = APIRouter()
+
+
+@router.get("/v1/models")
+def list_models(state: State) -> ModelList:
+    bases = [Model(id=base_id, created=0) for base_id in state.bases]
+    tuned = [Model(id=model.id, created=model.created_at) for model in state.store.models()]
+    return ModelList(data=bases + tuned)
+
+
+# A path, since the names of many bases hold a slash.
+@router.get("/v1/models/{model_id:path}")
+def get_model(model_id: str, state: State) -> Model:
+    if model_id in state.bases:
+        return Model(id=model_id, created=0)
+    return Model(id=model_id, created=tuned_model(state, model_id).created_at)
+
+
+@router.delete("/v1/models/{model_id:path}")
+def delete_model(model_id: str, state: State) -> DeletedModel:
+    if model_id in state.bases:
+        raise ApiError(
+            403, zh="基础模型不能删除", en="a base model cannot be deleted", param="model"
+        )
+    folder = tuned_model(state, model_id).folder
+    # Answers under way go on: they have the model in memory.
+    state.store.delete_model(model_id)
+    shutil.rmtree(state.home.model_folder(folder), ignore_errors=True)
+    return DeletedModel(id=model_id)

@@ -1,57 +1,88 @@
-"""What the service is doing, at a glance: for the log, and for `python -m cookbook status`."""
+"""Describe what the service is doing: for its log, and for `python -m cookbook status`.
+
+Reads the store, the process list and the disk. It changes nothing and needs no running service.
+"""
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import psutil
 
 from cookbook import disk
+from cookbook.connection import WORKER_MODULE
 from cookbook.i18n import tr
+from cookbook.job_states import UNFINISHED
 from cookbook.service.store import Job, Store
+
+MB, GB = 2**20, 2**30
+COLUMN = 16  # letters: the longest status
 
 
 def headline(store: Store, home: Path, pid: int | None = None) -> str:
-    """How many jobs train, wait and are paused; memory of the service and its training processes; disk."""
-    unfinished = store.unfinished()
-    paused = sum(job.wanted == "pause" for job in unfinished)
-    running = sum(job.status == "running" and job.wanted == "run" for job in unfinished)
-    service, training = (f"{size / 2**20:,.0f} MB" for size in _memory(pid or os.getpid(), home))
-    mine, free = (
-        f"{disk.used(home) / 2**20:,.0f} MB",
-        f"{shutil.disk_usage(home).free / 2**30:,.1f} GB",
-    )
-    waiting = len(unfinished) - running - paused
+    """Return one line: jobs that train, wait and are paused; memory; disk.
+
+    Args:
+        home: the data folder.
+        pid: the service's process; None for this one.
+    """
+    states = Counter(_state(job) for job in store.unfinished())
+    training, paused = states["running"], states["paused"]
+    waiting = states.total() - training - paused
+    service_bytes, training_bytes = _memory(pid or os.getpid(), home)
+    service_memory = f"{service_bytes / MB:,.0f} MB"
+    training_memory = f"{training_bytes / MB:,.0f} MB"
+    used_bytes = disk.used(home)
+    free_bytes = shutil.disk_usage(home).free
+    used = f"{used_bytes / MB:,.0f} MB"
+    free = f"{free_bytes / GB:,.1f} GB"
     return tr(
-        f"训练中 {running} · 排队 {waiting} · 暂停 {paused} · 内存：服务 {service}，训练 {training} · 磁盘：已用 {mine}，剩余 {free}",
-        f"training {running} · waiting {waiting} · paused {paused} · memory: service {service}, training {training} · "
-        f"disk: {mine} used, {free} free",
+        f"训练中 {training} · 排队 {waiting} · 暂停 {paused} · "
+        f"内存：服务 {service_memory}，训练 {training_memory} · 磁盘：已用 {used}，剩余 {free}",
+        f"training {training} · waiting {waiting} · paused {paused} · "
+        f"memory: service {service_memory}, training {training_memory} · "
+        f"disk: {used} used, {free} free",
     )
 
 
 def jobs(store: Store, recent: int = 5) -> list[str]:
-    """A line for each job that has not ended, in the order of the queue, and for the last few that have."""
+    """Return a line for each job: those not ended in the order of the queue, the last few ended."""
     unfinished = store.unfinished()
-    ended = [job for job in store.jobs_page(None, recent + len(unfinished)) if job.finished_at][
-        :recent
-    ]
-    return [_line(store, job) for job in [*unfinished, *reversed(ended)]]
+    # Enough of the newest that `recent` of them have ended.
+    newest = store.jobs_page(None, recent + len(unfinished))
+    ended = [job for job in newest if job.finished_at]
+    in_order = [*unfinished, *reversed(ended[:recent])]
+    return [_line(store, job) for job in in_order]
 
 
 def _line(store: Store, job: Job) -> str:
-    last = store.events(job.id, limit=1)[0].message.split("\n")[0]
-    state = "paused" if job.wanted == "pause" and not job.finished_at else job.status
-    return f"{job.id}  {state:<16}  {job.suffix or '-':<16}  {job.base}  {last}"
+    last_event = store.events(job.id, limit=1)[0]
+    # A report on a training file has many lines; the first says most.
+    message = last_event.message.split("\n")[0]
+    state = _state(job).ljust(COLUMN)
+    task_name = (job.suffix or "-").ljust(COLUMN)
+    return "  ".join([job.id, state, task_name, job.base, message])
+
+
+def _state(job: Job) -> str:
+    """Return the job's status, or "paused", which the API has no word for."""
+    if job.requested_state == "pause" and job.status in UNFINISHED:
+        return "paused"
+    return job.status
 
 
 def _memory(pid: int, home: Path) -> tuple[int, int]:
-    """(bytes of the service, bytes of its training processes)"""
+    """Return the bytes of the service, and of its training processes together."""
     service = training = 0
     for process in psutil.process_iter(["pid", "cmdline", "memory_info"]):
-        if not process.info["memory_info"]:
+        memory = process.info["memory_info"]
+        if not memory:
+            # It ended, or belongs to somebody else.
             continue
+        command = process.info["cmdline"] or []
         if process.info["pid"] == pid:
-            service = process.info["memory_info"].rss
-        elif {"cookbook.service.worker", str(home)} <= set(process.info["cmdline"] or []):
-            training += process.info["memory_info"].rss
+            service = memory.rss
+        elif WORKER_MODULE in command and str(home) in command:
+            training += memory.rss
     return service, training

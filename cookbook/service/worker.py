@@ -1,158 +1,179 @@
-"""One training process: reads a job from the store, trains it, writes what happens back.
+"""Train one job in a process of its own: read it from the store, train it, record what happens.
 
-    python -m cookbook.service.worker HOME        then the job's id, a line on standard input
+    python -m cookbook.service.worker HOME        then the job's id, one line on standard input
 
-It gets torch before it reads the id, which takes seconds, so one that is started ahead begins at once; without an id
-it just ends. A file lock keeps a second worker away from the same job. Whatever kills this process, the job goes on
-from its last checkpoint when the supervisor starts the next one; a cancel or pause is noticed at the next step. Where
-the disk is full it ends with the code `NO_ROOM`, and the supervisor starts it again later.
+Torch is loaded before the id is read, which takes seconds, so a process that is started ahead of a
+job begins at once; without an id it just ends. A file lock keeps a second process away from the
+same job. Whatever kills this process, the job goes on from its last checkpoint when the supervisor
+starts the next one. A cancel or pause is noticed at the next step. On a full disk the process ends
+with the code `NO_ROOM`, and the supervisor starts another later.
 """
 
 import contextlib
+import dataclasses
+import json
 import os
 import shutil
 import sys
 import warnings
-from dataclasses import asdict
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from cookbook import data, disk
 from cookbook.bases import Base, find
-from cookbook.errors import DataError, Diverged, ModelError
+from cookbook.errors import CookbookError, DataError, Diverged, ModelError
 from cookbook.i18n import tr
-from cookbook.service.store import TERMINAL, Job, Store
+from cookbook.job_states import TERMINAL
+from cookbook.paths import Home
+from cookbook.service.events import Checkpoint, Finished, Started, TrainingEvent
+from cookbook.service.store import Job, Store
 
-NO_ROOM = 28  # ENOSPC's number, as a reminder
+NO_ROOM = 28  # exit code; ENOSPC's number, as a reminder
+NICENESS = 5  # chat answers come before training
+STEP_MARK = "-step_"  # between the job's id and the step in the name of an adapter's folder
+
+Train = Callable[..., Generator[TrainingEvent, None, None]]
 
 
-def folder_of(home: Path, job_id: str) -> Path:
-    """Where a job's adapters and its state lie."""
-    return home / "jobs" / job_id
+def job_lock(home: Home, job_id: str) -> FileLock:
+    """Return the lock that the job's process holds as long as it lives."""
+    home.jobs.mkdir(parents=True, exist_ok=True)
+    return FileLock(home.job_lock(job_id), blocking=False)
 
 
-def lock_of(home: Path, job_id: str) -> FileLock:
-    """Held by the job's worker as long as it lives."""
-    folder_of(home, job_id).parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder_of(home, job_id).with_suffix(".lock"), blocking=False)
+def job_of(adapter_folder: str) -> str:
+    """Return the id of the job that an adapter in the models folder comes from."""
+    return adapter_folder.split(STEP_MARK)[0]
+
+
+def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
+    """Remove what a job that has ended does not need.
+
+    That is its working folder, and each adapter that was moved into place but not recorded, since
+    the job was cancelled or its process killed in between.
+    """
+    shutil.rmtree(home.job_folder(job_id), ignore_errors=True)
+    recorded = {model.folder for model in store.models(job_id)}
+    for folder in home.models.glob(f"{job_id}{STEP_MARK}*"):
+        if folder.name not in recorded:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
-    """(train, validation) rows: by the given validation file, else by share, seeded."""
-    read = lambda file_id: (
-        data.check_bytes(store.file_content(file_id), store.file(file_id).filename).rows
-    )
+    """Return the rows to train on and to validate on, by file if one was given, else by share."""
+    rows = _parse(store.file_content(job.training_file))
     if job.validation_file:
-        return read(job.training_file), read(job.validation_file)
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # too few rows to hold any back: told in an event
-        return data.split(read(job.training_file), job.validation_split, seed=job.seed)
+        return rows, _parse(store.file_content(job.validation_file))
+    # Too few rows to hold any back: the job's log says so instead of a warning.
+    with warnings.catch_warnings(action="ignore"):
+        return data.split(rows, job.validation_split, seed=job.seed)
 
 
-def run_job(store: Store, home: Path, job: Job, train) -> None:
-    """Train one job to its end; `train` is `cookbook.service.engine.train.train` or, in tests, a short stand-in."""
+def _parse(content: bytes) -> list[dict]:
+    """Return the rows of a file that was checked when it was uploaded."""
+    lines = content.decode("utf-8-sig").split("\n")
+    return [json.loads(line) for line in lines if line.strip()]
+
+
+def run_job(store: Store, home: Home, job: Job, train: Train) -> None:
+    """Train one job to its end.
+
+    Args:
+        train: `cookbook.service.engine.train.train`, or a short one in tests.
+    """
     store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
     try:
         base = find(job.base)
         train_rows, valid_rows = rows_of(store, job)
         if job.validation_split and not valid_rows:
             store.add_event(job.id, data.too_few(len(train_rows)))
-        happenings = train(
+        training = train(
             base,
             train_rows,
             valid_rows,
             job.hyperparameters,
-            folder=folder_of(home, job.id),
+            folder=home.job_folder(job.id),
             seed=job.seed,
         )
-        for happening in happenings:
-            try:
-                going_on = _write_down(store, home, job, base, happening)
-            except BaseException as error:
-                # Not closed but broken off: closing saves the state, and a state beyond the last event would lose one.
-                happenings.throw(error)
-            if not going_on:
-                happenings.close()
+        _record_all(store, home, job, base, training)
     except DataError as error:
-        _fail(store, job, "invalid_training_file", "training_file", error)
+        _fail(store, job, error, code="invalid_training_file", param="training_file")
     except Diverged as error:
-        _fail(store, job, "diverged", "learning_rate", error)
+        _fail(store, job, error, code="diverged", param="learning_rate")
     except ModelError as error:
-        _fail(store, job, "model_unavailable", "model", error)
-    if store.job(job.id).status in TERMINAL:
-        shutil.rmtree(folder_of(home, job.id), ignore_errors=True)
+        _fail(store, job, error, code="model_unavailable", param="model")
+    # A paused job keeps its folder: it goes on from there.
+    ended = store.job(job.id)
+    if ended is None or ended.status in TERMINAL:
+        remove_leftovers(store, home, job.id)
 
 
-def _fail(store: Store, job: Job, code: str, param: str, error: Exception) -> None:
-    text = str(error)
-    store.advance(job.id, "failed", text, error={"code": code, "message": text, "param": param})
+def _record_all(
+    store: Store,
+    home: Home,
+    job: Job,
+    base: Base,
+    training: Generator[TrainingEvent, None, None],
+) -> None:
+    """Record each event of a training before the next step begins; end it where the job ends."""
+    for event in training:
+        try:
+            going_on = store.record(job, _completed(home, job, base, event))
+        except BaseException as error:
+            # Not closed: closing saves a state to resume from, and a state that is ahead of the
+            # last recorded event would lose that event.
+            training.throw(error)
+            raise
+        if not going_on:
+            training.close()
 
 
-def _write_down(store: Store, home: Path, job: Job, base: Base, happening) -> bool:
-    """Put what happened into the store; whether to go on."""
-    facts = {k: v for k, v in asdict(happening).items() if k != "folder"}
-    match type(happening).__name__:
-        case "Started":
-            text = tr(
-                "{train_rows} 条训练，{valid_rows} 条验证，共 {total_steps} 步；{trained_share:.0%} 的 token 参与训练，"
-                "实际学习速率 {learning_rate_used:g}",
-                "{train_rows} rows to train, {valid_rows} to validate, {total_steps} steps; {trained_share:.0%} of the "
-                "tokens are trained on, learning rate really used {learning_rate_used:g}",
-            )
-            facts["learning_rate_scale"] = base.learning_rate_scale
-            store.add_event(job.id, text.format(**facts), data=facts, step=0)
-        case "Step":
-            loss = (
-                "" if happening.valid_loss is None else f", valid_loss {happening.valid_loss:.4f}"
-            )
-            text = f"Step {happening.step}/{happening.total_steps}: train_loss {happening.train_loss:.4f}{loss}"
-            return store.add_metrics(job.id, facts, text)
-        case "Checkpoint":
-            text = tr(f"第 {happening.epoch} 轮的检查点", f"Checkpoint of epoch {happening.epoch}")
-            store.add_checkpoint(
-                job, happening.step, _keep(home, job, happening), _losses(happening), text
-            )
-        case "Finished":
-            text = tr(
-                f"训练完成，新模型 {job.model}", f"The job has successfully completed: {job.model}"
-            )
-            kept = _keep(home, job, happening)
-            store.finish(
-                job, happening.step, kept, _losses(happening), happening.trained_tokens, facts, text
-            )
-    return True
+def _completed(home: Home, job: Job, base: Base, event: TrainingEvent) -> TrainingEvent:
+    """Return the event with what only this process knows; its adapter is moved into place."""
+    match event:
+        case Started():
+            return dataclasses.replace(event, learning_rate_scale=base.learning_rate_scale)
+        case Checkpoint() | Finished():
+            return dataclasses.replace(event, folder=_publish(home, job, event))
+    return event
 
 
-def _losses(happening) -> dict:
-    return {"train_loss": happening.train_loss, "valid_loss": happening.valid_loss}
-
-
-def _keep(home: Path, job: Job, checkpoint) -> str:
-    """Copy an adapter out of the job's folder to where finished models live; its name there."""
-    name = f"{job.id}-step_{checkpoint.step}"
-    part, target = home / "models" / f"{name}.part", home / "models" / name
+def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
+    """Copy an adapter from the job's folder to the models folder, whole or not at all."""
+    target = home.model_folder(f"{job.id}{STEP_MARK}{event.step}")
+    # It is there already where a process was killed before it could record it.
     if not target.exists():
+        part = target.with_name(target.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(checkpoint.folder, part)
+        shutil.copytree(event.folder, part)
         disk.settle(part, target)
-    return name
+    return target
 
 
-def main(home: Path) -> int:
+def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str) -> None:
+    reason = str(error)
+    details = {"code": code, "message": reason, "param": param}
+    store.advance(job.id, "failed", reason, error=details)
+
+
+def main(home: Home) -> int:
+    """Wait for a job's id and train it; return the process's exit code."""
     if hasattr(os, "nice"):
-        os.nice(5)  # answers come before training
-    from cookbook.service.engine.train import train
+        os.nice(NICENESS)
+    from cookbook.service.engine.train import train  # takes seconds: before the id is read
 
     job_id = sys.stdin.readline().strip()
-    if not job_id:  # the service ended, or did not need this one after all
+    if not job_id:
+        # The service ended, or did not need this process after all.
         return 0
     try:
-        store = Store(home / "service.db")
-        with contextlib.suppress(Timeout), lock_of(home, job_id):
+        store = Store(home.database)
+        # Another process may have the job: one that outlived the service which started it.
+        with contextlib.suppress(Timeout), job_lock(home, job_id):
             job = store.job(job_id)
-            if job.status in ("queued", "running") and job.wanted == "run":
+            if job and job.status in ("queued", "running") and job.requested_state == "run":
                 run_job(store, home, job, train)
     except Exception as error:
         if not disk.is_full(error):
@@ -162,4 +183,4 @@ def main(home: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Home(Path(sys.argv[1]))))

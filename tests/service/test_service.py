@@ -1,4 +1,4 @@
-"""The real thing: the unmodified `openai` client against the running service, with real training and real answers."""
+"""The unmodified `openai` client against the running service: real training, real answers."""
 
 import json
 import os
@@ -218,11 +218,14 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
     ):
         job = store.add_job(**fields, model=f"ft:{name}", suffix=name, hyperparameters={})
         store.advance(job.id, state, f"{name} is {state}")
-    store.want(job.id, "pause", "too late")
-    store.want(store.unfinished()[-1].id, "pause", "three is paused")
+    store.request_state(job.id, "pause", "too late")
+    store.request_state(store.unfinished()[-1].id, "pause", "three is paused")
     assert status.headline(store, tmp_path).startswith("训练中 1 · 排队 1 · 暂停 1 · 内存")
     lines = status.jobs(store)
     assert [line.split()[1:3] for line in lines] == [
-        ["running", "one"], ["queued", "two"], ["paused", "three"], ["cancelled", "four"],
-    ]  # fmt: skip
+        ["running", "one"],
+        ["queued", "two"],
+        ["paused", "three"],
+        ["cancelled", "four"],
+    ]
     assert lines[2].endswith("three is paused")

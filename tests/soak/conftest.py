@@ -1,13 +1,28 @@
-"""Fixtures of the soak tests: a data folder of their own, and one short job that nothing disturbed."""
+"""Fixtures of the soak tests: services that run, and one short job that nothing disturbed."""
 
 import pytest
+from openai import OpenAI
 from support import train_disturbed
 
+from cookbook import connect
 from cookbook.connection import stop
+
+
+@pytest.fixture(scope="session")
+def service():
+    """The embedded service on the usual data folder."""
+    return connect()
+
+
+@pytest.fixture
+def client(service):
+    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
+    """A data folder of its own; whatever runs on it is stopped at the end."""
     folder = tmp_path_factory.mktemp("home")
     yield folder
     stop(folder)

@@ -1,4 +1,4 @@
-"""A disk that is really full: the data folder lies on a small filesystem of its own, in a namespace of the service."""
+"""A disk that is really full: a small filesystem of its own, in a namespace of the service."""
 
 import json
 import os
@@ -19,7 +19,7 @@ MOUNT = 'mount -t tmpfs -o size=$1 tmpfs "$2" && shift 2 && exec "$@"'
 
 
 def in_namespace(folder: Path, *command: str) -> list[str]:
-    """The command with a filesystem of `SIZE` on `folder`, which needs no root where namespaces are allowed."""
+    """The command with a filesystem of `SIZE` on `folder`: no root needed where namespaces are."""
     return [
         "unshare",
         "--user",
@@ -43,9 +43,7 @@ def small(tmp_path_factory):
         not shutil.which("unshare")
         or subprocess.run(in_namespace(folder, "true"), capture_output=True).returncode
     ):
-        pytest.skip(
-            "this machine does not let a user mount a filesystem of their own (unshare --user --mount)"
-        )
+        pytest.skip("no filesystem of one's own on this machine (unshare --user --mount)")
     serve = [sys.executable, "-m", "cookbook.service", "--home", str(folder / "home")]
     with (tmp_path_factory.mktemp("log") / "log").open("wb") as log:
         service = subprocess.Popen(in_namespace(folder, *serve), stderr=log)

@@ -1,4 +1,4 @@
-"""Thousands of generated requests against the running service: no error of the server, no undocumented answer."""
+"""Thousands of generated requests to a running service: no server error, no undocumented answer."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from openai import OpenAI
-from test_contract import UPLOAD, app, known_ids, send
+from unit.test_contract import UPLOAD, app, known_ids, send
 
 CASES = 5000
 

@@ -1,4 +1,4 @@
-"""Processes killed or put to sleep at random moments, services started at the same moment: nothing lost or doubled.
+"""Processes killed or suspended at random moments, services started at once: nothing is lost.
 
 SOAK_KILLS=3 SOAK_RACES=3 pytest tests/soak/test_kills.py      fewer of them
 """
@@ -64,7 +64,10 @@ def test_a_job_survives_the_sleep_of_the_machine(home, unbroken, number):
 
 @pytest.mark.parametrize("number", range(RACES))
 def test_two_kernels_that_start_at_once_share_one_service(tmp_path, number):
-    code = f"from pathlib import Path; from cookbook import connect; print(connect(home=Path({str(tmp_path)!r})).base_url)"
+    code = (
+        "from pathlib import Path; from cookbook import connect; "
+        f"print(connect(home=Path({str(tmp_path)!r})).base_url)"
+    )
     kernels = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -1,4 +1,7 @@
-"""A room full of clients, and answers while a job trains. Figures are printed: pytest -s, SOAK_SECONDS=20 for less."""
+"""A room full of clients, and answers while a job trains.
+
+SOAK_SECONDS=20 pytest -s tests/soak/test_load.py      shorter, and with the figures
+"""
 
 import contextlib
 import os
@@ -76,9 +79,8 @@ def test_a_room_full_of_clients_meets_no_error(home):
         time.sleep(1)
         memory.append(process.memory_info().rss / 2**20)
     settled = memory[len(memory) // 2 :]
-    print(
-        f"\n{CLIENTS} clients, {SECONDS:g} s: {dict(count)}, memory {[round(m) for m in memory[::10]]} MB"
-    )
+    now_and_then = [round(megabytes) for megabytes in memory[::10]]
+    print(f"\n{CLIENTS} clients, {SECONDS:g} s: {dict(count)}, memory {now_and_then} MB")
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         for job in client.fine_tuning.jobs.list(limit=100):
             with contextlib.suppress(openai.BadRequestError):  # it has ended
@@ -110,8 +112,8 @@ def test_answers_stay_quick_while_a_job_trains(home):
         busy = []
         while client.fine_tuning.jobs.retrieve(job.id).status == "running":
             busy.append(first_token(client, service.base_model))
-    ratio = statistics.median(busy) / idle
-    print(
-        f"\nfirst token: idle {idle * 1000:.1f} ms, training {statistics.median(busy) * 1000:.1f} ms, {ratio:.1f} times"
-    )
+    training = statistics.median(busy)
+    ratio = training / idle
+    figures = f"idle {idle * 1000:.1f} ms, training {training * 1000:.1f} ms, {ratio:.1f} times"
+    print(f"\nfirst token: {figures}")
     assert ratio <= 5

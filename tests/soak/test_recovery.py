@@ -12,7 +12,8 @@ import pytest
 from cookbook import connect, data, jobs
 from cookbook.connection import running, stop
 from cookbook.params import Hyperparameters
-from cookbook.paths import DATA, home
+from cookbook.paths import DATA, Home, home
+from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 
@@ -43,7 +44,7 @@ def wait_for_step(client, job, step):
 
 
 def processes():
-    """The training processes of this data folder: those that train, and the one that waits for a job."""
+    """The training processes of this data folder, the one that waits for a job included."""
     named = {"cookbook.service.worker", str(home())}
     return [p for p in psutil.process_iter(["cmdline"]) if named <= set(p.info["cmdline"] or [])]
 
@@ -80,15 +81,15 @@ def test_a_killed_worker_goes_on_and_ends_like_an_unbroken_one(client, service, 
 
 
 def test_the_process_that_waits_for_a_job_takes_it_and_another_gets_ready(client, service, upload):
-    waiting = wait_for_spare()
+    waiting = wait_for_prewarmed()
     job = launch(client, service.base_model, upload)
     wait_for_step(client, job, 1)
-    assert workers(job) == [waiting] and wait_for_spare() != waiting
+    assert workers(job) == [waiting] and wait_for_prewarmed() != waiting
     client.fine_tuning.jobs.cancel(job.id)
 
 
 def test_a_job_trains_though_the_process_that_waited_for_it_is_dead(client, service, upload):
-    dead = wait_for_spare()
+    dead = wait_for_prewarmed()
     dead.kill()
     dead.wait()
     job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
@@ -97,11 +98,11 @@ def test_a_job_trains_though_the_process_that_waited_for_it_is_dead(client, serv
     ]
 
 
-def wait_for_spare():
+def wait_for_prewarmed():
     for _ in range(300):
-        spare = [p for p in processes() if not locks(p)]
-        if len(spare) == 1:  # another may have just ended its job
-            return spare[0]
+        waiting = [p for p in processes() if not locks(p)]
+        if len(waiting) == 1:  # another may have just ended its job
+            return waiting[0]
         time.sleep(0.1)
     pytest.fail("no process got ready")
 
@@ -131,15 +132,15 @@ def test_a_cancelled_job_stops_and_leaves_no_model(client, service, upload):
 
 
 def ended(job):
-    """Once its process is gone and the service had a moment to tidy up: what is left of it in the data folder."""
+    """What is left of a job in the data folder once the service has tidied up."""
     psutil.wait_procs(workers(job), timeout=20)
     assert workers(job) == []
-    left = lambda: list(home().glob(f"jobs/{job.id}")) + list(home().glob(f"models/{job.id}*"))
     for _ in range(50):
-        if not left():
+        left = [*home().glob(f"jobs/{job.id}"), *home().glob(f"models/{job.id}*")]
+        if not left:
             break
         time.sleep(0.1)
-    return left()
+    return left
 
 
 def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_while_it_pauses(
@@ -181,19 +182,19 @@ def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
 
 def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, service, upload):
     job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
-    ask = lambda: client.chat.completions.create(
-        model=job.fine_tuned_model,
-        messages=[{"role": "user", "content": "地铁"}],
-        stream=True,
-        max_tokens=60,
-    )
-    stream = ask()
+    question = {
+        "model": job.fine_tuned_model,
+        "messages": [{"role": "user", "content": "地铁"}],
+        "stream": True,
+        "max_tokens": 60,
+    }
+    stream = client.chat.completions.create(**question)
     next(stream)
     assert client.models.delete(job.fine_tuned_model).deleted
     assert list(stream)[-1].choices[0].finish_reason
     assert ended(job) == []
     with pytest.raises(openai.NotFoundError):
-        ask()
+        client.chat.completions.create(**question)
 
 
 def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row):
@@ -216,15 +217,15 @@ def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row)
         )
         for i in "ab"
     )
-    store.want(paused.id, "pause", "Paused")
+    store.request_state(paused.id, "pause", "Paused")
     served = subprocess.run(serve, capture_output=True, text=True, timeout=170)
     assert served.returncode == 0 and "0.5 秒没有请求" in served.stderr
     assert store.job(done.id).status == "succeeded" and store.job(paused.id).status == "queued"
 
 
-@pytest.mark.parametrize("at_once, started", [(1, [[1], [2]]), (2, [[1, 2], [0]])])
+@pytest.mark.parametrize("max_running, started", [(1, [[1], [2]]), (2, [[1, 2], [0]])])
 def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(
-    tmp_path, monkeypatch, at_once, started
+    tmp_path, monkeypatch, max_running, started
 ):
     store = Store(tmp_path / "service.db")
     fields = dict(
@@ -236,8 +237,8 @@ def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(
     ]
     for job_id, status in zip(queued, ["queued", "running", "running", "queued"], strict=True):
         store.advance(job_id, status, status)
-    store.want(queued[3], "pause", "Paused")
-    supervisor = Supervisor(store, tmp_path, at_once)
+    store.request_state(queued[3], "pause", "Paused")
+    supervisor = Supervisor(store, Home(tmp_path), max_running)
     monkeypatch.setattr(
         supervisor, "_launch", lambda job: supervisor._processes.update({job.id: None})
     )
@@ -257,13 +258,14 @@ def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_
     over, alive = (
         store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}) for i in "ab"
     )
-    store.add_checkpoint(over, 1, f"{over.id}-step_1", {}, "Checkpoint")
+    store.advance(over.id, "running", "go")
+    store.record(over, Checkpoint(1, 1, tmp_path / f"{over.id}-step_1", 1.0, None))
     store.advance(over.id, "cancelled", "stop")
     kept = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
     swept = [f"models/{over.id}-step_2.part", f"jobs/{over.id}", "models/ftjob-unknown-step_3"]
     for name in kept + swept:
         (tmp_path / name).mkdir(parents=True)
-    Supervisor(store, tmp_path)._sweep()
+    Supervisor(store, Home(tmp_path))._sweep()
     assert [(tmp_path / name).exists() for name in kept + swept] == [True] * 3 + [False] * 3
 
 

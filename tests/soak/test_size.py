@@ -1,4 +1,7 @@
-"""A store of 10,000 jobs and 1,000,000 events answers about as fast as one of 200 and 20,000. Times are printed: pytest -s."""
+"""A store of 10,000 jobs and 1,000,000 events answers about as fast as a small one.
+
+pytest -s tests/soak/test_size.py      with the times
+"""
 
 import time
 
@@ -6,33 +9,46 @@ import pytest
 from fastapi.testclient import TestClient
 
 from cookbook.bases import Base
+from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
 SMALL, LARGE = 200, 10_000  # jobs, each with a hundred events
 FILL = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs})
-INSERT INTO jobs SELECT i, 'ftjob-' || i, 'succeeded', 'run', i, i, 'tiny', 'file-' || i, NULL, 0.1, 't', 42, '{{"n_epochs": 3}}',
-    NULL, 'ft:' || i, 9, NULL, 0 FROM n;
+INSERT INTO jobs
+    SELECT i, 'ftjob-' || i, 'succeeded', 'run', i, i, 'tiny', 'file-' || i, NULL, 0.1, 't', 42,
+        '{{"n_epochs": 3}}', NULL, 'ft:' || i, 9, NULL, 0 FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100 * {jobs})
-INSERT INTO events SELECT i, 'ftjob-' || (1 + i % {jobs}), i, 'info', 'metrics', 'Step ' || i, '{{"step": ' || i || '}}', i FROM n;
+INSERT INTO events
+    SELECT i, 'ftjob-' || (1 + i % {jobs}), i, 'info', 'metrics', 'Step ' || i,
+        '{{"step": ' || i || '}}', i FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs})
 INSERT INTO files SELECT 'file-' || i, 'a.jsonl', 'fine-tune', 1000, i, randomblob(1000) FROM n;
-INSERT INTO models SELECT number, 'ft:' || number, id, 'tiny', 1, 9, 'f' || number, '{{}}' FROM jobs WHERE number <= 200;
+INSERT INTO models
+    SELECT number, 'ft:' || number, id, 'tiny', 1, 9, 'f' || number, '{{}}' FROM jobs
+    WHERE number <= 200;
 """
 PATHS = [
-    "fine_tuning/jobs", "fine_tuning/jobs?limit=100&after=ftjob-150", "fine_tuning/jobs/ftjob-77",
-    "fine_tuning/jobs/ftjob-77/events?limit=100", "fine_tuning/jobs/ftjob-77/events?after=ftevent-{event}",
-    "fine_tuning/jobs/ftjob-77/checkpoints", "files?limit=100", "files?limit=100&after=file-150", "models",
-]  # fmt: skip
+    "fine_tuning/jobs",
+    "fine_tuning/jobs?limit=100&after=ftjob-150",
+    "fine_tuning/jobs/ftjob-77",
+    "fine_tuning/jobs/ftjob-77/events?limit=100",
+    "fine_tuning/jobs/ftjob-77/events?after=ftevent-{event}",
+    "fine_tuning/jobs/ftjob-77/checkpoints",
+    "files?limit=100",
+    "files?limit=100&after=file-150",
+    "models",
+]
 GROWTH = 5  # at most; fifty times the rows read through would be near fifty
 
 
 def filled(home, jobs: int) -> TestClient:
     store = Store(home / "service.db")
     for statement in filter(str.strip, FILL.format(jobs=jobs).split(";")):
-        store._rows(statement)
-    app = make_app(store, home=home, bases=[Base("tiny", "nowhere")], submit=None, api_key="test")
+        store._database.rows(statement)
+    bases = [Base("tiny", "nowhere")]
+    app = make_app(store, home=Home(home), bases=bases, submit=None, api_key="test")
     return TestClient(app, headers={"authorization": "Bearer test"})
 
 

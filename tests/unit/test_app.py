@@ -1,6 +1,7 @@
 """The HTTP face with the official client over the in-process app: no process, no torch."""
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import openai
@@ -10,35 +11,31 @@ from openai import OpenAI
 
 from cookbook import data
 from cookbook.bases import Base
+from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
+from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.store import Store
 
 
-def speak(base, adapter, body, on_piece):
+def speak(request, on_piece):
     """A chat engine of a few lines: says the last message back, character by character."""
 
-    def run():
-        text = body.messages[-1].content
-        for i, character in enumerate(text, 1):
-            on_piece(
-                SimpleNamespace(
-                    text=character,
-                    prompt_tokens=7,
-                    completion_tokens=i,
-                    finish_reason=None,
-                    error=None,
-                )
-            )
-        on_piece(
-            SimpleNamespace(
-                text="",
-                prompt_tokens=7,
-                completion_tokens=len(text),
-                finish_reason="stop",
-                error=None,
-            )
+    text = request.messages[-1]["content"]
+
+    def piece(text: str, completion_tokens: int, finish_reason: str | None = None):
+        return SimpleNamespace(
+            text=text,
+            prompt_tokens=7,
+            completion_tokens=completion_tokens,
+            finish_reason=finish_reason,
+            error=None,
         )
+
+    def run():
+        for i, character in enumerate(text, 1):
+            on_piece(piece(character, i))
+        on_piece(piece("", len(text), "stop"))
 
     threading.Thread(target=run).start()
     return SimpleNamespace(cancel=lambda: None)
@@ -52,7 +49,7 @@ def store(tmp_path):
 @pytest.fixture
 def http(store, tmp_path):
     app = make_app(
-        store, home=tmp_path, bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
+        store, home=Home(tmp_path), bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
     )
     with TestClient(app, raise_server_exceptions=True) as http:
         yield http
@@ -147,8 +144,19 @@ def test_a_job_walks_through_its_life(client, upload, store):
 def test_a_finished_job_gives_its_model_and_checkpoints(client, upload, store):
     job = store.job(create(client, upload, suffix="t").id)
     store.advance(job.id, "running", "go")
-    store.add_checkpoint(job, 2, "a", {"train_loss": 2.0, "valid_loss": 2.5}, "Checkpoint")
-    store.finish(job, 4, "b", {"train_loss": 1.0, "valid_loss": None}, 99, {}, "done")
+    store.record(job, Checkpoint(2, 1, Path("a"), train_loss=2.0, valid_loss=2.5))
+    store.record(
+        job,
+        Finished(
+            4,
+            Path("b"),
+            train_loss=1.0,
+            valid_loss=None,
+            trained_tokens=99,
+            update_norm=1.0,
+            logits_difference=1.0,
+        ),
+    )
     done = client.fine_tuning.jobs.retrieve(job.id)
     assert done.status == "succeeded" and done.trained_tokens == 99
     assert (
@@ -176,9 +184,15 @@ def test_every_event_is_paged_through(client, upload, store):
 
 
 HYPERPARAMETERS = [
-    ("n_epochs", 11), ("learning_rate", 0), ("learning_rate", "fast"), ("lora_rank", 65), ("lora_dropout", 1), ("max_tokens", 0),
-    ("batch_size", 2.5), ("warmup", 3),
-]  # fmt: skip
+    ("n_epochs", 11),
+    ("learning_rate", 0),
+    ("learning_rate", "fast"),
+    ("lora_rank", 65),
+    ("lora_dropout", 1),
+    ("max_tokens", 0),
+    ("batch_size", 2.5),
+    ("warmup", 3),
+]
 
 
 @pytest.mark.parametrize("name, value", HYPERPARAMETERS)
@@ -245,7 +259,7 @@ def test_a_route_of_openais_that_is_missing_here_is_refused_by_name(client):
         client.embeddings.create(model="tiny", input="x", encoding_format="float")
 
 
-def test_an_address_without_v1_is_told_so(http):
+def test_the_answer_to_an_address_without_v1_says_so(http):
     answer = http.get("/models", headers={"authorization": "Bearer test"})
     assert answer.status_code == 404 and "/v1" in answer.json()["error"]["message"]
 
@@ -279,7 +293,7 @@ def test_a_stated_limit_answers_429_and_when_to_come_back(client, upload, monkey
 
 
 @pytest.mark.parametrize("after", ["ftevent-x", "ftevent-" + "9" * 400, "nothing"])
-def test_a_page_after_nothing_is_refused_rather_than_begun_anew(client, upload, after):
+def test_a_page_after_nothing_is_refused_rather_than_begun_again(client, upload, after):
     job = create(client, upload)
     for call in (
         lambda: client.fine_tuning.jobs.list_events(job.id, after=after),

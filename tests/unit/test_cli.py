@@ -2,14 +2,16 @@ import json
 import subprocess
 import sys
 
+import nbformat
 import pytest
 
+from cookbook import course
 from cookbook.__main__ import main
 from cookbook.paths import DATA
 
 
 def loaded(module: str, *names: str) -> list[str]:
-    """Which of `names` a fresh interpreter has loaded, they or parts of them, when it has imported `module`."""
+    """Return those of `names` that importing `module` loads, whole or in part."""
     code = f"import sys, json, {module}; print(json.dumps(list(sys.modules)))"
     modules = json.loads(
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -69,10 +71,115 @@ def test_help_names_every_command(capsys):
         main(["--help"])
     text = capsys.readouterr().out
     assert ended.value.code == 0 and all(
-        name in text for name in ("check", "serve", "status", "stop", "run")
+        name in text for name in ("check", "course", "run", "serve", "status", "stop")
     )
+
+
+@pytest.mark.parametrize("command", ["check", "course", "run", "status", "stop"])
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_help_of_a_command_shows_an_example(command, language, capsys, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_LANG", language)
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    examples = text.partition("例子：" if language == "zh" else "Examples:")[2]
+    assert f"python -m cookbook {command}" in examples
 
 
 def test_stopping_nothing_says_so(tmp_path, capsys):
     assert main(["stop", "--home", str(tmp_path)]) == 0
     assert "没有运行" in capsys.readouterr().out
+
+
+def test_course_copies_every_notebook_and_nothing_else(tmp_path, capsys):
+    assert main(["course", str(tmp_path / "mine")]) == 0
+    copied = {
+        path.relative_to(tmp_path / "mine"): path.read_bytes()
+        for path in (tmp_path / "mine").rglob("*")
+        if path.is_file()
+    }
+    shipped = {
+        path.relative_to(course.FOLDER): path.read_bytes()
+        for path in course.FOLDER.rglob("*.ipynb")
+        if ".ipynb_checkpoints" not in path.parts
+    }
+    assert copied == shipped
+    assert f"{len(shipped)} 个" in capsys.readouterr().out
+
+
+def test_course_never_overwrites_a_changed_notebook_unasked(tmp_path, capsys):
+    main(["course", str(tmp_path)])
+    changed, lost = sorted(tmp_path.glob("*.ipynb"))[:2]
+    original = changed.read_bytes()
+    changed.write_text("mine", encoding="utf-8")
+    lost.unlink()
+    assert main(["course", str(tmp_path)]) == 1
+    message = capsys.readouterr().err
+    assert "--force" in message and changed.name in message and lost.name not in message
+    assert changed.read_text(encoding="utf-8") == "mine" and not lost.exists()
+    assert main(["course", str(tmp_path), "--force"]) == 0
+    assert changed.read_bytes() == original and lost.exists()
+
+
+def test_course_leaves_identical_notebooks_alone(tmp_path, capsys):
+    main(["course", str(tmp_path)])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.ipynb")}
+    assert main(["course", str(tmp_path)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_file_in_the_place_of_the_course_is_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    assert main(["course", str(tmp_path / "file")]) == 1
+    assert "不是文件夹" in capsys.readouterr().err
+
+
+def test_run_takes_the_notebooks_of_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.ipynb", "a.ipynb"):
+        (tmp_path / name).write_text("", encoding="utf-8")
+    assert [path.name for path in course.runnable()] == ["a.ipynb", "b.ipynb"]
+
+
+def test_run_in_a_checkout_takes_its_notebooks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert course.runnable() == course.notebooks(course.FOLDER) != []
+
+
+def test_run_with_nothing_to_run_names_the_remedy(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(course, "FOLDER", tmp_path / "installed")  # as from a wheel
+    assert main(["run"]) == 1
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "python -m cookbook course" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [("nowhere.ipynb", None, "没有文件"), ("text.ipynb", "text", "不是能读的笔记本")],
+)
+def test_what_is_no_notebook_is_refused_in_a_sentence(tmp_path, capsys, name, content, complaint):
+    if content is not None:
+        (tmp_path / name).write_text(content, encoding="utf-8")
+    assert main(["run", str(tmp_path / name)]) == 1
+    message = capsys.readouterr().err
+    assert complaint in message and "Traceback" not in message
+
+
+def test_a_folder_without_notebooks_is_refused(tmp_path, capsys):
+    assert main(["run", str(tmp_path)]) == 1
+    assert "没有笔记本" in capsys.readouterr().err
+
+
+def write_notebook(path, *sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_a_notebook_that_fails_ends_with_1_and_leaves_its_page(tmp_path, capsys):
+    path = write_notebook(tmp_path / "bad.ipynb", "6 * 7", "1 / 0", "'never'")
+    assert main(["run", str(path), "--out", str(tmp_path / "pages")]) == 1
+    page = (tmp_path / "pages" / "bad.html").read_text(encoding="utf-8")
+    assert "42" in page and "ZeroDivisionError" in page
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -1,18 +1,17 @@
-"""What a reader of SiliconCloud needs, against a server that behaves as the platform is documented to."""
+"""The console form and the identifier, against a server that behaves as SiliconCloud documents."""
 
 import os
 
-import nbformat
 import openai
 import pytest
-from nbclient import NotebookClient
 from openai import OpenAI
 from siliconcloud import FAULTS, TUNED
 
 from cookbook import connect, jobs
 from cookbook.errors import IdentifierError
 from cookbook.params import PRESETS
-from cookbook.paths import DATA, home
+from cookbook.paths import DATA, Home, home
+from cookbook.siliconcloud import Identifier
 
 NAME = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:abc123:my_task-1:abcdefghijklmnopqrst"
 
@@ -26,7 +25,7 @@ def cloud(siliconcloud, monkeypatch, tmp_path):
 
 
 def test_an_identifier_is_taken_apart():
-    assert jobs.identifier(f" {NAME}\n") == jobs.Identifier(
+    assert jobs.identifier(f" {NAME}\n") == Identifier(
         "Qwen/Qwen2.5-7B-Instruct", "abc123", "my_task-1", "abcdefghijklmnopqrst", None
     )
     assert jobs.identifier(f"{NAME}-ckpt_step_96").step == 96
@@ -51,17 +50,8 @@ def test_what_is_no_identifier_is_explained(text):
 def test_the_console_sheet_has_every_field_in_the_forms_order():
     sheet = jobs.console_sheet("zhishuo", "train.jsonl", PRESETS["quality"])
     assert list(sheet.fields)[:4] == ["任务名称", "基础模型", "训练数据", "验证数据"]
-    assert list(sheet.fields.values())[2:] == [
-        "train.jsonl",
-        "10%",
-        "0.0001",
-        "5",
-        "16",
-        "4096",
-        "16",
-        "64",
-        "0.1",
-    ]
+    values = "train.jsonl 10% 0.0001 5 16 4096 16 64 0.1"
+    assert list(sheet.fields.values())[2:] == values.split()
     assert "cloud.siliconflow.cn" in sheet._repr_html_()
 
 
@@ -69,18 +59,14 @@ def test_each_value_has_a_copy_button_and_each_file_a_link(monkeypatch):
     monkeypatch.chdir(DATA.parent / "notebooks")
     path = DATA / "zhishuoxinyu" / "train.jsonl"
     html = jobs.console_sheet("zhishuo", path, PRESETS["standard"], validation=path)._repr_html_()
-    assert (
-        html.count("cookbook-copy") == 9
-        and html.count('href="../data/zhishuoxinyu/train.jsonl"') == 2
-    )
+    assert html.count("cookbook-copy") == 9
+    assert html.count('href="../data/zhishuoxinyu/train.jsonl"') == 2
     assert str(DATA) not in html
 
 
 def test_what_the_reader_typed_is_text_in_the_sheet():
-    assert (
-        "<script>"
-        not in jobs.console_sheet("<script>", "a<b>.jsonl", PRESETS["fast"])._repr_html_()
-    )
+    html = jobs.console_sheet("<script>", "a<b>.jsonl", PRESETS["fast"])._repr_html_()
+    assert "<script>" not in html and "a<b>" not in html
 
 
 def test_a_verified_identifier_is_remembered_for_its_platform_alone(cloud, siliconcloud):
@@ -89,12 +75,12 @@ def test_a_verified_identifier_is_remembered_for_its_platform_alone(cloud, silic
     assert verified.parts.task == "zhishuo" and verified.answer in repr(verified)
     assert jobs.remembered(cloud) == TUNED and siliconcloud.requests[-1]["max_tokens"] == 16
     assert jobs.remembered(cloud.with_options(base_url="https://elsewhere.example/v1")) is None
-    assert cloud.api_key not in (home() / "identifiers.json").read_text()
+    assert cloud.api_key not in Home(home()).identifiers.read_text()
 
 
 @pytest.mark.parametrize("spoil", ["{", "[]", '{"x": 1}'])
 def test_a_spoilt_note_is_no_note(cloud, spoil):
-    (home() / "identifiers.json").write_text(spoil)
+    Home(home()).identifiers.write_text(spoil)
     assert jobs.remembered(cloud) is None
     jobs.verify(cloud, TUNED)
     assert jobs.remembered(cloud) == TUNED
@@ -108,9 +94,18 @@ def test_an_identifier_the_platform_does_not_know_is_explained_and_not_remembere
 
 @pytest.mark.parametrize(
     "fault, word",
-    [("model", "标识符"), ("parameter", "参数"), (401, "SILICONFLOW_API_KEY"), (403, "实名"), ("balance", "余额"),
-     (404, "控制台"), (429, "限流"), (503, "过载"), (504, "max_tokens")],
-)  # fmt: skip
+    [
+        ("model", "标识符"),
+        ("parameter", "参数"),
+        (401, "SILICONFLOW_API_KEY"),
+        (403, "实名"),
+        ("balance", "余额"),
+        (404, "控制台"),
+        (429, "限流"),
+        (503, "过载"),
+        (504, "max_tokens"),
+    ],
+)
 def test_each_error_the_platform_is_known_to_send_is_one_sentence_with_a_remedy(
     cloud, siliconcloud, fault, word
 ):
@@ -155,47 +150,3 @@ def test_an_unreadable_data_folder_does_not_lose_the_answer(cloud, monkeypatch, 
     monkeypatch.setenv("COOKBOOK_HOME", os.path.join(tmp_path, "file", "home"))
     verified = jobs.verify(cloud, TUNED)
     assert verified.model == TUNED and "COOKBOOK_HOME" in repr(verified)
-
-
-def lane(tag="siliconcloud"):
-    """The cells of notebook 03 that carry the tag, as a notebook of their own."""
-    notebook = nbformat.read(
-        DATA.parent / "notebooks" / "03_launch_and_monitor.ipynb", as_version=4
-    )
-    notebook.cells = [c for c in notebook.cells if tag in c.metadata.get("tags", [])]
-    return notebook
-
-
-def run(notebook) -> str:
-    """Execute it; all text that its cells showed."""
-    settings = {"resources": {"metadata": {"path": str(DATA.parent / "notebooks")}}}
-    NotebookClient(
-        notebook, timeout=120, extra_arguments=["--IPKernelApp.log_level=40"], **settings
-    ).execute()
-    outputs = [o for c in notebook.cells for o in c.outputs]
-    return "\n".join(str(o.get("text") or o["data"].get("text/plain", "")) for o in outputs)
-
-
-def test_the_console_lane_of_notebook_03_runs_against_the_platform(service, siliconcloud):
-    notebook = lane()
-    pasted = f"box.text.value = {TUNED!r}; box.button.click(); box.message.value"
-    place = next(i for i, c in enumerate(notebook.cells) if "IdentifierBox" in c.source)
-    notebook.cells.insert(place + 1, nbformat.v4.new_code_cell(pasted))
-    siliconcloud.answers["地铁"] = "人贴着人，心却隔着屏幕。"
-    said = run(notebook)
-    assert (
-        "可以调用，已记住" in said
-        and "人贴着人，心却隔着屏幕。" in said
-        and "[400 / 20012]" in said
-    )
-    assert {r["model"] for r in siliconcloud.requests} == {TUNED, "Qwen/no-such-model"}
-    assert siliconcloud.api_key not in nbformat.writes(notebook)
-
-
-def test_without_a_key_the_console_lane_explains_itself_and_is_skipped(service):
-    said = run(lane())
-    assert (
-        "SILICONFLOW_API_KEY" in said
-        and "没有 key，跳过" in said
-        and "没有模型 Qwen/no-such-model" in said
-    )

@@ -1,6 +1,6 @@
-"""The contract: the service keeps what its OpenAPI document says, and answers every method of the official client.
+"""The contract: what the OpenAPI document says, and every method of the official client.
 
-python tests/test_contract.py        writes the table of docs/api.md anew
+python tests/unit/test_contract.py        writes the table of docs/api.md again
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import inspect
 import re
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,8 +24,9 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from cookbook.bases import Base
-from cookbook.paths import DATA
+from cookbook.paths import DATA, Home
 from cookbook.service.app import make_app
+from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
 
 CHECKS = [
@@ -40,7 +42,14 @@ FEW = settings(
     derandomize=True,
     database=None,
 )
-RESOURCES = ["files", "models", "fine_tuning.jobs", "fine_tuning.jobs.checkpoints", "chat.completions", "chat.completions.messages"]  # fmt: skip
+RESOURCES = [
+    "files",
+    "models",
+    "fine_tuning.jobs",
+    "fine_tuning.jobs.checkpoints",
+    "chat.completions",
+    "chat.completions.messages",
+]
 ROW = (
     '{"messages": [{"role": "user", "content": "问%d"}, {"role": "assistant", "content": "答"}]}\n'
 )
@@ -48,7 +57,7 @@ UPLOAD = ("a.jsonl", "".join(ROW % i for i in range(10)).encode())
 DOCS = DATA.parent / "docs" / "api.md"
 
 
-def speak(base, adapter, body, on_piece):
+def speak(request, on_piece):
     """A chat engine of one word."""
     piece = SimpleNamespace(
         text="好", prompt_tokens=1, completion_tokens=1, finish_reason="stop", error=None
@@ -59,9 +68,9 @@ def speak(base, adapter, body, on_piece):
 
 def make(home: Path):
     store = Store(home / "service.db")
-    return make_app(
-        store, home=home, bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"
-    ), store
+    bases = [Base("tiny", "nowhere")]
+    app = make_app(store, home=Home(home), bases=bases, submit=speak, api_key="test")
+    return app, store
 
 
 app, store = make(Path(tempfile.mkdtemp(prefix="cookbook-contract-")))
@@ -71,13 +80,27 @@ schema = schemathesis.openapi.from_asgi(
 
 
 def send(case, known: dict, **where) -> None:
-    """Send one case, every other one with ids that exist, and check the answer against the document."""
+    """Send one case, every other one with ids that exist; check the answer by the document."""
     lucky = len(str(case.body) + str(case.path_parameters)) % 2
     for part in (case.path_parameters, case.body):
         if lucky and isinstance(part, dict):
             part.update({name: value for name, value in known.items() if name in part})
     case.call_and_validate(
         checks=CHECKS, headers={"authorization": "Bearer test"} | where.pop("headers", {}), **where
+    )
+
+
+def add_job(store: Store, training_file: str, model: str):
+    return store.add_job(
+        base="tiny",
+        model=model,
+        training_file=training_file,
+        validation_file=None,
+        validation_split=0.1,
+        suffix=None,
+        seed=1,
+        metadata=None,
+        hyperparameters={"n_epochs": 1},
     )
 
 
@@ -94,10 +117,7 @@ def known_ids(model: str, file_id: str, job_id: str) -> dict:
 @pytest.fixture
 def known():
     file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
-    job = store.add_job(
-        base="tiny", model="ft:x", training_file=file.id, validation_file=None, validation_split=0.1,
-        suffix=None, seed=1, metadata=None, hyperparameters={"n_epochs": 1},
-    )  # fmt: skip
+    job = add_job(store, file.id, "ft:x")
     yield known_ids("tiny", file.id, job.id)
     for job in store.unfinished():
         store.advance(job.id, "cancelled", "over")
@@ -109,7 +129,7 @@ def test_every_answer_is_one_that_the_openapi_document_knows(case, known):
     send(case, known)
 
 
-def test_the_openapi_document_wants_the_token_everywhere_but_for_health():
+def test_the_openapi_document_asks_for_the_token_everywhere_but_for_health():
     document = app.openapi()
     assert document["security"] == [{"token": []}]
     operations = [op for item in document["paths"].values() for op in item.values()]
@@ -141,40 +161,47 @@ def methods() -> list[str]:
 
 def arguments(ids: dict) -> dict[str, dict]:
     """What each method is called with; an id that is missing here fails the test."""
-    file, job, messages = ids["file_id"], ids["job_id"], [{"role": "user", "content": "你好"}]
+    messages = [{"role": "user", "content": "你好"}]
     chat = {"model": "tiny", "messages": messages}
-    found = {
-        f"files.{name}": {"file_id": file}
-        for name in ("retrieve", "content", "retrieve_content", "delete")
-    }
-    found |= {f"fine_tuning.jobs.{n}": {"fine_tuning_job_id": job} for n in ("cancel", "pause", "resume", "retrieve", "list_events", "checkpoints.list")}  # fmt: skip
-    found |= {
-        f"chat.completions.{n}": {"completion_id": "chatcmpl-x"}
-        for n in ("delete", "retrieve", "messages.list")
-    }
-    found |= {f"chat.completions.{n}": chat for n in ("create", "parse", "stream")}
-    return found | {
+    file = {"file_id": ids["file_id"]}
+    job = {"fine_tuning_job_id": ids["job_id"]}
+    completion = {"completion_id": "chatcmpl-x"}
+    return {
         "files.create": {"file": UPLOAD, "purpose": "fine-tune"},
         "files.list": {},
-        "files.wait_for_processing": {"id": file, "poll_interval": 0},
+        "files.retrieve": file,
+        "files.content": file,
+        "files.retrieve_content": file,
+        "files.delete": file,
+        "files.wait_for_processing": {"id": ids["file_id"], "poll_interval": 0},
         "models.list": {},
         "models.retrieve": {"model": "tiny"},
         "models.delete": {"model": ids["model"]},
-        "fine_tuning.jobs.create": {"model": "tiny", "training_file": file},
+        "fine_tuning.jobs.create": {"model": "tiny", "training_file": ids["file_id"]},
         "fine_tuning.jobs.list": {},
+        "fine_tuning.jobs.retrieve": job,
+        "fine_tuning.jobs.cancel": job,
+        "fine_tuning.jobs.pause": job,
+        "fine_tuning.jobs.resume": job,
+        "fine_tuning.jobs.list_events": job,
+        "fine_tuning.jobs.checkpoints.list": job,
+        "chat.completions.create": chat,
+        "chat.completions.parse": chat,
+        "chat.completions.stream": chat,
         "chat.completions.list": {},
-        "chat.completions.update": {"completion_id": "chatcmpl-x", "metadata": {}},
+        "chat.completions.retrieve": completion,
+        "chat.completions.update": completion | {"metadata": {}},
+        "chat.completions.delete": completion,
+        "chat.completions.messages.list": completion,
     }
 
 
 def fresh_ids(store: Store) -> dict:
     """A file, a job that is under way and a tuned model, for a method to act on."""
     file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
-    job = store.add_job(
-        base="tiny", model=f"ft:{file.id}", training_file="file-x", validation_file=None, validation_split=0.1,
-        suffix=None, seed=1, metadata=None, hyperparameters={"n_epochs": 1},
-    )  # fmt: skip
-    store.add_checkpoint(job, 1, "nowhere", {}, "Checkpoint")
+    job = add_job(store, "file-x", f"ft:{file.id}")
+    store.advance(job.id, "running", "go")
+    store.record(job, Checkpoint(1, 1, Path("nowhere"), 1.0, None))
     return {"file_id": file.id, "job_id": job.id, "model": store.models(job.id)[0].id}
 
 
@@ -218,20 +245,26 @@ def try_methods(home: Path) -> dict[str, tuple[str, str]]:
     found = {}
     with TestClient(app) as http:
         options = {"base_url": "http://testserver/v1", "api_key": "test", "max_retries": 0}
-        options["_strict_response_validation"] = (
-            True  # what does not fit the client's own types is an error
-        )
-        plain = openai.OpenAI(http_client=http, **options)
+        # What does not fit the client's own types is an error.
+        options["_strict_response_validation"] = True
+        sync_client = openai.OpenAI(http_client=http, **options)
+
+        async def walk_once(method: str, given: dict) -> None:
+            over = AsyncClient(transport=ASGITransport(app=app))
+            async with openai.AsyncOpenAI(http_client=over, **options) as client:
+                await walk(client, method, given)
+
         for method in methods():
-            sync = outcome(lambda: read(plain, method, arguments(fresh_ids(store))[method]))
-
-            async def once(method=method):
-                over = AsyncClient(transport=ASGITransport(app=app))
-                async with openai.AsyncOpenAI(http_client=over, **options) as client:
-                    await walk(client, method, arguments(fresh_ids(store))[method])
-
-            found[method] = (sync, outcome(lambda: asyncio.run(once())))
+            given = arguments(fresh_ids(store))[method]
+            sync = outcome(partial(read, sync_client, method, given))
+            # New ids, since the method may have deleted what it was given.
+            given = arguments(fresh_ids(store))[method]
+            found[method] = (sync, outcome(partial(run_async, walk_once, method, given)))
     return found
+
+
+def run_async(function, *arguments) -> None:
+    asyncio.run(function(*arguments))
 
 
 def table(found: dict[str, tuple[str, str]]) -> str:
@@ -242,7 +275,7 @@ def table(found: dict[str, tuple[str, str]]) -> str:
 @pytest.mark.filterwarnings("ignore:The ..content:DeprecationWarning")
 def test_every_method_of_the_client_works_or_is_refused_by_name_as_the_docs_say(tmp_path):
     assert table(try_methods(tmp_path)) in DOCS.read_text(encoding="utf-8"), (
-        "python tests/test_contract.py writes it"
+        "python tests/unit/test_contract.py writes it"
     )
 
 

@@ -1,11 +1,13 @@
-"""Finding, watching and starting jobs: the official client against the service's own routes over a real socket."""
+"""Find, watch and start jobs: the official client against the service's own routes, by socket."""
 
 import _thread
 import contextlib
+import importlib
 import socket
 import sqlite3
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,19 +17,29 @@ from openai import OpenAI
 from cookbook import data, jobs
 from cookbook.bases import Base
 from cookbook.errors import JobNotFound, ServiceError
-from cookbook.jobs import watch as watching
+from cookbook.jobs.plot import Picture
+from cookbook.jobs.view import JobView, StateLines, refresh
+from cookbook.paths import Home
 from cookbook.service.app import make_app
+from cookbook.service.events import Finished, Step
 from cookbook.service.store import Store
+
+# The package's attribute of this name is the function.
+watching = importlib.import_module("cookbook.jobs.watch")
 
 
 class Served:
-    """The service's routes on a fixed port, without a trainer: the test writes the events, and can pull the plug."""
+    """The service's routes on a fixed port, without a trainer: the test writes the events."""
 
     def __init__(self, folder):
         self.path = folder / "service.db"
         self.store = Store(self.path)
         self.app = make_app(
-            self.store, home=folder, bases=[Base("tiny", "nowhere")], submit=None, api_key="test"
+            self.store,
+            home=Home(folder),
+            bases=[Base("tiny", "nowhere")],
+            submit=None,
+            api_key="test",
         )
         with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
@@ -49,23 +61,22 @@ class Served:
 
     def step(self, job, *numbers, total=10):
         for n in numbers:
-            facts = {
+            metrics = {
                 "step": n,
                 "total_steps": total,
                 "epoch": n / 5,
                 "train_loss": 3 / n,
-                "learning_rate": 1e-4,
-            }
-            facts |= {
                 "valid_loss": 3 / n if n % 5 == 0 else None,
+                "learning_rate": 1e-4,
                 "tokens_per_second": 1000.0,
                 "seconds_left": total - n,
             }
-            self.store.add_metrics(job.id, facts, f"Step {n}/{total}")
+            self.store.record(self.store.job(job.id), Step(**metrics, tokens=100 * n))
 
     def finish(self, job):
         job = self.store.job(job.id)
-        self.store.finish(job, 10, "folder", {}, 7, {"update_norm": 1.0, "step": 10}, "训练完成")
+        self.store.advance(job.id, "running", "训练开始")
+        self.store.record(job, Finished(10, Path("folder"), 1.0, None, 7, 1.0, 1.0))
 
 
 @pytest.fixture
@@ -130,16 +141,15 @@ def shown(monkeypatch):
     """What a notebook would show: the outputs of the cell, each a list of its frames."""
     outputs = []
 
-    def display(thing, display_id=None):
-        frames = [
-            thing._repr_png_()
-            if isinstance(thing, jobs.Curves)
-            else (repr(thing), thing._repr_html_())
-        ]
+    def display(output, display_id=None):
+        frames = []
         outputs.append(frames)
-        add = lambda new: frames.append(
-            new._repr_png_() if isinstance(new, jobs.Curves) else (repr(new), new._repr_html_())
-        )
+
+        def add(new):
+            picture = isinstance(new, Picture)
+            frames.append(new._repr_png_() if picture else (repr(new), new._repr_html_()))
+
+        add(output)
         return SimpleNamespace(update=add)
 
     monkeypatch.setattr("IPython.display.display", display)
@@ -190,10 +200,8 @@ def test_what_is_left_out_counts_as_the_default(client, upload):
 
 def test_a_validation_file_counts_by_its_content(client, upload):
     job = client.fine_tuning.jobs.create(**request(upload(), validation_file=upload(word="验证")))
-    assert (
-        jobs.find(client, **request(upload(), validation_file=upload("v.jsonl", word="验证"))).id
-        == job.id
-    )
+    again = request(upload(), validation_file=upload("v.jsonl", word="验证"))
+    assert jobs.find(client, **again).id == job.id
     assert jobs.find(client, **request(upload())) is None
     assert jobs.find(client, **request(upload(), validation_file=upload(word="其他"))) is None
 
@@ -205,10 +213,10 @@ def test_failed_and_cancelled_jobs_and_deleted_models_never_count(served, client
     )
     client.fine_tuning.jobs.cancel(cancelled.id)
     served.finish(deleted)
-    wanted = request(failed.training_file)
-    assert jobs.find(client, **wanted).id == deleted.id
+    same = request(failed.training_file)
+    assert jobs.find(client, **same).id == deleted.id
     client.models.delete(client.fine_tuning.jobs.retrieve(deleted.id).fine_tuned_model)
-    assert jobs.find(client, **wanted) is None
+    assert jobs.find(client, **same) is None
 
 
 def test_a_finished_job_comes_before_one_that_runs(served, client, running):
@@ -257,14 +265,11 @@ def test_a_running_job_is_followed_to_its_end(served, client, running, shown):
     with meanwhile(lambda: served.step(job, 3), lambda: served.finish(job)):
         assert jobs.watch(client, job.id, every=0.1).status == "succeeded"
     states, curves = shown
-    assert (
-        "step 2/10" in states[0][1]
-        and "还需约 8 秒" in states[0][1]
-        and "succeeded" in states[-1][1]
-    )
-    assert (
-        curves[-1].startswith(b"\x89PNG") and len(states) <= 4
-    )  # nothing is shown again where nothing changed
+    first, last = states[0][1], states[-1][1]
+    assert "step 2/10" in first and "还需约 8 秒" in first and "succeeded" in last
+    assert curves[-1].startswith(b"\x89PNG")
+    # Nothing is shown again where nothing changed.
+    assert len(states) <= 4
 
 
 def test_only_new_events_are_fetched(served, client, running):
@@ -275,7 +280,7 @@ def test_only_new_events_are_fetched(served, client, running):
     asked = []
     counting = client.with_options()
     counting._client.event_hooks["request"].append(lambda r: asked.append(str(r.url)))
-    again = watching.refresh(counting, job.id, first)
+    again = refresh(counting, job.id, first)
     assert [s["step"] for s in again.steps] == list(range(1, 31)) and again.new == 1
     assert len(asked) == 2 and len(first.events) + 1 == len(again.events)
 
@@ -302,7 +307,7 @@ def test_a_paused_job_says_so(served, client, running):
     served.step(job, 1)
     client.fine_tuning.jobs.pause(job.id)
     view = jobs.view(client, job.id)
-    assert "(paused)" in view.headline and not view.left
+    assert "(paused)" in view.headline and not view.time_left
 
 
 def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown):
@@ -319,7 +324,10 @@ def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown)
 def test_a_service_that_comes_back_is_waited_for(served, client, running, shown):
     job = running()
     served.step(job, 1)
-    waiting = lambda: shown and "没有应答" in shown[0][-1][1]
+
+    def waiting():
+        return shown and "没有应答" in shown[0][-1][1]
+
     with meanwhile(served.stop, lambda: until(waiting), served.start, lambda: served.finish(job)):
         assert jobs.watch(client, job.id, every=0.1).status == "succeeded"
     assert not waiting() and any("没有应答" in html for _, html in shown[0])
@@ -363,7 +371,7 @@ def test_in_a_terminal_new_events_are_lines(served, client, running, capsys):
     with meanwhile(lambda: served.step(job, 2), lambda: served.finish(job)):
         jobs.watch(client, job.id, every=0.1)
     told = capsys.readouterr().out
-    assert told.count("Step 2/10\n") == 1 and told.count("训练完成") == 1 and "succeeded" in told
+    assert told.count("Step 2/10:") == 1 and told.count("训练完成") == 1 and "succeeded" in told
 
 
 def test_in_a_terminal_a_wait_is_told_once(served, client, running, capsys):
@@ -372,7 +380,7 @@ def test_in_a_terminal_a_wait_is_told_once(served, client, running, capsys):
     with meanwhile(served.stop):
         jobs.watch(client, job.id, every=0.1, patience=1)
     told = capsys.readouterr().out
-    assert told.count("没有应答") == 1 and told.count("Step 1/10\n") == 1 and "connect()" in told
+    assert told.count("没有应答") == 1 and told.count("Step 1/10:") == 1 and "connect()" in told
 
 
 def test_one_job_asked_for_twice_is_drawn_once_and_given_twice(served, client, running, shown):
@@ -391,33 +399,43 @@ def test_events_that_jump_repeat_or_lack_figures_are_drawn_all_the_same():
         event("message", adapter_parameters=1, valid_loss=None),
         event(step=7, total_steps=9, train_loss=1.0),
         event(step=2, total_steps=9, train_loss=float("nan"), valid_loss=2.0, epoch=0.0),
-        event(
-            step=2,
-            total_steps=9,
-            train_loss=2.5,
-            valid_loss=2.0,
-            epoch=0.2,
-            seconds_left=float("inf"),
-        ),
+        event(step=2, total_steps=9, train_loss=2.5, valid_loss=2.0, epoch=0.2),
+        event(step=7, total_steps=9, train_loss=float("inf"), seconds_left=float("inf")),
         event(text="no step at all"),
     ]
-    view = jobs.JobView(
-        SimpleNamespace(id="j", status="running", user_provided_suffix=None), events
-    )
+    view = JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None), events)
     assert list(view.to_frame().index) == [2, 7] and view.to_frame().train_loss[2] == 2.5
-    assert view.progress == (7, 9) and jobs.Curves([view])._repr_png_() and view.figure().axes
+    assert view.progress == (7, 9) and Picture([view.curve])._repr_png_() and view.figure().axes
 
 
-def test_a_curve_that_leaves_its_axes_gets_new_ones():
-    view = jobs.JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None))
-    curves = jobs.Curves([view])
-    for step, loss in ((1, 2.0), (2, 1.9), (3, 90.0)):
+def test_the_scales_hold_every_curve_and_no_negative_loss():
+    view = JobView(SimpleNamespace(id="j", status="running", user_provided_suffix=None))
+    for step, loss in ((1, 2.0), (2, 0.01), (3, 90.0)):
         view.events.append(event(step=step, total_steps=9, train_loss=loss, epoch=step / 3))
-        curves._repr_png_()
-        assert curves._kept[0].axes[0].get_ylim()[1] > loss
-        assert (
-            not curves._kept[0].axes[0].lines[3:]
-        )  # the curves are not left behind: three epochs are
+        axes = view.figure().axes[0]
+        assert axes.get_xlim() == (0, 9)
+        assert 0 <= axes.get_ylim()[0] <= loss < axes.get_ylim()[1]
+
+
+def test_a_curve_knows_its_start_its_checkpoints_and_the_finished_model():
+    events = [
+        event("message", adapter_parameters=1, valid_loss=3.5),
+        event(step=5, total_steps=10, train_loss=2.0),
+        event("message", step=5),
+        event(step=10, total_steps=10, train_loss=1.0),
+        event("message", step=10, update_norm=1.0),
+    ]
+    job = SimpleNamespace(id="j", status="succeeded", user_provided_suffix="任务")
+    curve = JobView(job, events).curve
+    assert (curve.start, curve.checkpoints, curve.finished) == (3.5, [5], 10)
+    # A picture may have no Chinese font, so the id takes the place of the name.
+    assert repr(Picture([curve])) == "<Figure of j>"
+
+
+def test_what_the_reader_typed_is_text_in_the_lines():
+    job = SimpleNamespace(id="j", status="running", user_provided_suffix="<b>")
+    assert "<b><b>" not in StateLines([JobView(job)], note="<i>")._repr_html_()
+    assert "&lt;i&gt;" in StateLines([JobView(job)], note="<i>")._repr_html_()
 
 
 # Buttons

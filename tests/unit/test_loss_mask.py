@@ -1,7 +1,10 @@
+"""The view of a training row: its tokens are the template's, its marks those of the loss mask."""
+
+import unicodedata
+
 import pytest
 
 from cookbook import chatml, jobs, tokens
-from cookbook.paths import DATA
 
 TURNS = [
     {"role": "user", "content": "地铁\n\n在哪"},
@@ -11,51 +14,26 @@ TURNS = [
 ]
 
 
-class Qwen:
-    """Qwen2.5's tokenizer as the trainer calls it, from the offline vocabulary and the template as text."""
-
-    def __call__(self, text, add_special_tokens):
-        return {"input_ids": tokens.encode(text)}
-
-    def apply_chat_template(self, messages, tokenize, add_generation_prompt=False):
-        import jinja2
-
-        template = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(
-            chatml.TEMPLATE
-        )
-        return template.render(messages=messages, add_generation_prompt=add_generation_prompt)
-
-
 @pytest.mark.parametrize(
-    "messages", [TURNS, TURNS[:2], [{"role": "system", "content": "你是客服"}, *TURNS], TURNS[:3]]
+    "messages", [TURNS, TURNS[:2], [{"role": "system", "content": "你是客服"}, *TURNS]]
 )
-@pytest.mark.parametrize("max_tokens", [4096, 40])
-def test_every_token_and_what_is_trained_agree_with_the_trainer(messages, max_tokens):
-    from cookbook.service.engine.examples import collate, encode
-
-    example = encode(Qwen(), messages, max_tokens)
-    labels = collate([example], 0, "cpu")[1][0].tolist()
-    shown = [
-        t
-        for t in jobs.as_trained({"messages": messages}, max_tokens=max_tokens).tokens
-        if not t.cut
-    ]
-    assert [t.id for t in shown] == example.ids
-    assert [t.id if t.trained else -100 for t in shown] == labels
+def test_the_tokens_spell_the_whole_conversation(messages):
+    shown = jobs.as_trained({"messages": messages}).tokens
+    spelled = tokens.encoding().decode([token.id for token in shown])
+    assert spelled == unicodedata.normalize("NFC", chatml.render(messages))
 
 
-def test_the_tiny_base_reads_the_corpus_in_the_same_tokens():
-    from transformers import AutoTokenizer
+def test_each_answer_and_its_closing_mark_are_trained_on_and_nothing_else():
+    shown = jobs.as_trained({"messages": TURNS}).tokens
+    trained = [token.id for token in shown if token.trained]
+    answers = [TURNS[1]["content"], TURNS[3]["content"]]
+    expected = [i for text in answers for i in tokens.encode(text + chatml.END)]
+    assert trained == expected
 
-    from cookbook import data
-    from cookbook.service.engine.examples import encode
 
-    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
-    for row in data.load(DATA / "zhishuoxinyu" / "train_tiny.jsonl")[::40]:
-        example = encode(tokenizer, row["messages"], 4096)
-        shown = jobs.as_trained(row).tokens
-        assert [t.text for t in shown] == [tokenizer.decode([i]) for i in example.ids]
-        assert [t.trained for t in shown] == example.trained
+def test_what_follows_the_last_answer_is_not_read():
+    assert jobs.as_trained({"messages": TURNS[:3]}) == jobs.as_trained({"messages": TURNS[:2]})
+    assert jobs.as_trained({"messages": TURNS[:1]}).tokens == []
 
 
 def test_special_tokens_and_trained_tokens_can_be_told_apart(row):

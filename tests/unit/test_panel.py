@@ -9,10 +9,14 @@ from cookbook.errors import HyperparameterError
 from cookbook.panel import ParameterPanel
 from cookbook.panel import training_file as files
 from cookbook.params import PRESETS, Hyperparameters
-from cookbook.paths import DATA, home
+from cookbook.paths import DATA, Home, home
 from cookbook.siliconcloud import BASES
 
 ROWS = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
+
+
+def uploads():
+    return Home(home()).uploads
 
 
 def upload(panel, name, content):
@@ -65,28 +69,26 @@ def test_what_is_typed_is_kept_marked_and_refused_with_its_reason(name, typed, r
     assert "cookbook-refused" in field.widget._dom_classes
     with pytest.raises(HyperparameterError, match=name):
         _ = panel.value
-    field.text.value = f"{field.rule.suggested:g}"
+    field.text.value = f"{field.limits.suggested:g}"
     assert panel.value == PRESETS["standard"] and field.message.value == ""
     assert "cookbook-refused" not in field.widget._dom_classes
 
 
 def test_a_refused_share_stops_the_plan_but_neither_the_parameters_nor_a_validation_file():
     panel = ParameterPanel(rows_file=ROWS, validation=1)
-    assert (
-        "cookbook-refused" in panel.task.validation_share.widget._dom_classes
-        and "标红" in panel._follows.value
-    )
+    assert "cookbook-refused" in panel.task.validation_share.widget._dom_classes
+    assert "标红" in panel._outcome.value
     assert panel.value == PRESETS["standard"] and panel.preset.value == "standard"
     panel.task.validation_file.value = DATA / "customer_service" / "train.jsonl"
     panel.task.validation_kind.value = "file"
-    assert panel.plan.validation_rows == 160 and "标红" not in panel._follows.value
+    assert panel.plan.validation_rows == 160 and "标红" not in panel._outcome.value
 
 
 def test_a_refused_value_leaves_nothing_to_paste():
     panel = ParameterPanel(rows_file=ROWS)
     panel.controls["n_epochs"].value = 0
-    assert [page.value for page in panel._away.values()] == ["", "", ""]
-    assert "标红" in panel._follows.value and "n_epochs" in panel._repr_mimebundle_()["text/html"]
+    assert [page.value for page in panel._exports.values()] == ["", "", ""]
+    assert "标红" in panel._outcome.value and "n_epochs" in panel._repr_mimebundle_()["text/html"]
 
 
 def test_a_slider_and_its_text_show_the_same():
@@ -108,20 +110,15 @@ def test_a_browser_that_rounds_a_typed_value_to_the_step_of_the_slider_changes_n
 
 def test_moving_a_control_says_at_once_what_follows(monkeypatch):
     panel = ParameterPanel(rows_file=ROWS, price=2.0, tokens_per_second=1000)
-    assert (
-        "162" in panel._follows.value
-        and "0.27%" in panel._follows.value
-        and "× 4" in panel._follows.value
-    )
-    monkeypatch.delattr("cookbook.tokens.count_each")  # nothing is counted again
+    assert all(text in panel._outcome.value for text in ("162", "0.27%", "× 4"))
+    monkeypatch.delattr("cookbook.tokens.count_conversations")  # nothing is counted again
     panel.controls["lora_rank"].slider.value = 16
     panel.controls["batch_size"].slider.value = 16
     plan = panel.plan
-    assert f"{plan.total_steps}" in panel._follows.value and plan.total_steps == 81
-    assert "0.53%" in panel._follows.value and "× 2<" in panel._follows.value
-    assert plan.cost == pytest.approx(plan.tokens * 2e-6) and plan.seconds == pytest.approx(
-        plan.tokens / 1000
-    )
+    assert f"{plan.total_steps}" in panel._outcome.value and plan.total_steps == 81
+    assert "0.53%" in panel._outcome.value and "× 2<" in panel._outcome.value
+    assert plan.cost == pytest.approx(plan.tokens * 2e-6)
+    assert plan.seconds == pytest.approx(plan.tokens / 1000)
 
 
 def test_the_longest_row_suggests_max_tokens_and_the_button_takes_it():
@@ -144,14 +141,8 @@ def test_code_json_and_the_form_carry_the_same_values():
     assert eval(panel.to_code(), {"Hyperparameters": Hyperparameters}) == hp
     chosen = json.loads(panel.to_json())
     assert chosen["hyperparameters"] == hp.to_dict() and chosen["validation"] == 0.2
-    assert list(panel.console_sheet().fields.values())[:6] == [
-        "t-1",
-        BASES[1],
-        ROWS.name,
-        "20%",
-        "3e-05",
-        "4",
-    ]
+    typed = list(panel.console_sheet().fields.values())
+    assert typed[:6] == ["t-1", BASES[1], ROWS.name, "20%", "3e-05", "4"]
 
 
 def test_the_script_is_python_that_names_the_validation_file():
@@ -177,26 +168,55 @@ def test_an_odd_task_name_is_warned_of_and_kept(name, warned):
 
 def test_a_file_with_errors_or_none_at_all_says_so_in_place(tmp_path):
     (tmp_path / "bad.jsonl").write_bytes(to_jsonl([{"messages": []}]))
-    for path, said in (
-        (tmp_path / "bad.jsonl", "messages"),
-        (tmp_path / "gone.jsonl", "gone.jsonl"),
-    ):
-        panel = ParameterPanel(rows_file=path)
-        assert panel.plan is None and said in panel.task._notes["training_file"].value
+    for name, reason in (("bad.jsonl", "messages"), ("gone.jsonl", "gone.jsonl")):
+        panel = ParameterPanel(rows_file=tmp_path / name)
+        assert panel.plan is None and reason in panel.task._notes["training_file"].value
 
 
 def test_files_of_the_folder_can_be_chosen(tmp_path, row):
     (tmp_path / "mine.jsonl").write_bytes(to_jsonl([row(), row(user="另一个")]))
     panel = ParameterPanel(folder=tmp_path)
     panel.task.training_file.value = dict(panel.task.training_file.options)["mine.jsonl"]
-    assert panel.plan.train_rows == 1 and panel.task.counts[0] > 10
+    assert panel.plan.train_rows == 1 and panel.task.token_counts[0] > 10
+
+
+def test_a_file_of_the_folder_may_be_given_by_its_absolute_path(tmp_path, row, monkeypatch):
+    (tmp_path / "mine.jsonl").write_bytes(to_jsonl([row(), row(user="另一个")]))
+    monkeypatch.chdir(tmp_path)
+    panel = ParameterPanel(rows_file=tmp_path / "mine.jsonl", base_model="cookbook/tiny-zh")
+    assert panel.plan.train_rows == 1 and "open('mine.jsonl'" in panel.to_script()
+
+
+def test_a_validation_file_is_checked_once(monkeypatch, tmp_path, row):
+    training, validation = tmp_path / "train.jsonl", tmp_path / "valid.jsonl"
+    training.write_bytes(to_jsonl([row(), row(user="另一个")]))
+    validation.write_bytes(to_jsonl([row(user="第三个，含\u2028换行")]))
+    checked, check = [], files.data.check
+
+    def counting(path, **options):
+        checked.append((path, options.get("validation")))
+        return check(path, **options)
+
+    monkeypatch.setattr(files.data, "check", counting)
+    read = files.read(training, validation)
+    assert checked == [(training, validation)]
+    assert read.validation_rows == [row(user="第三个，含\u2028换行")]
+
+
+def test_a_file_is_not_read_again_while_only_a_parameter_changes(monkeypatch):
+    panel = ParameterPanel(rows_file=ROWS)
+    monkeypatch.delattr(files, "read")
+    panel.preset.value = "quality"
+    panel.task.validation_kind.value = "file"
+    panel.task.validation_kind.value = "share"
+    assert panel.plan.total_steps == 135
 
 
 def test_an_upload_is_kept_under_a_safe_name_and_chosen(row):
     panel = ParameterPanel()
     upload(panel, "../我的 <data>.jsonl", to_jsonl([row(), row(user="另一个")]))
     kept = panel.task.training_file.value
-    assert kept.parent == home() / "uploads" and kept.name.startswith("data-")
+    assert kept.parent == uploads() and kept.name.startswith("data-")
     assert panel.plan.train_rows == 1 and panel.task.upload.value == ()
 
 
@@ -210,12 +230,10 @@ def test_an_upload_never_overwrites(row):
 
 def test_an_upload_with_errors_is_not_kept_and_says_why(row):
     panel = ParameterPanel()
-    before = list((home() / "uploads").glob("*"))
+    before = list(uploads().glob("*"))
     upload(panel, "data.txt", to_jsonl([row()]))
-    assert (
-        ".jsonl" in panel.task._notes["training_file"].value
-        and list((home() / "uploads").glob("*")) == before
-    )
+    assert ".jsonl" in panel.task._notes["training_file"].value
+    assert list(uploads().glob("*")) == before
 
 
 def test_a_dead_service_leaves_a_panel_that_works():
@@ -230,15 +248,24 @@ def test_the_still_copy_beside_the_widgets_names_every_parameter():
     assert all(name in bundle["text/html"] for name in (*Hyperparameters().to_dict(), "162"))
 
 
+def test_text_of_the_reader_is_escaped_everywhere():
+    panel = ParameterPanel(task_name="<b>", base_model="a/<b>", rows_file="<b>.jsonl")
+    panel.controls["n_epochs"].value = "<b>"
+    panel.price.value = "<b>"
+    pages = [panel._outcome, panel._price_note, *panel._exports.values()]
+    pages += [*panel.task._notes.values(), panel.controls["n_epochs"].message]
+    assert not [page.value for page in pages if "<b>" in page.value]
+    assert "<b>" not in panel._repr_mimebundle_()["text/html"]
+
+
+def test_the_style_sheet_is_a_file_of_the_package():
+    from cookbook.panel import templates
+
+    assert templates.style().startswith("<style>") and ".cookbook-panel {" in templates.style()
+
+
 def test_the_panel_speaks_english_too(monkeypatch):
     monkeypatch.setenv("COOKBOOK_LANG", "en")
     panel = ParameterPanel(rows_file=ROWS)
     panel.controls["n_epochs"].value = 99
     assert "out of range" in panel.controls["n_epochs"].message.value
-
-
-def test_the_bases_are_those_of_the_service_and_the_rate_is_the_one_really_used(client, service):
-    panel = ParameterPanel(client=client, rows_file=ROWS)
-    assert panel.task.base_model.value == service.base_model
-    assert not [base for base in panel.task.base_model.options if base.startswith("ft:")]
-    assert panel.plan.learning_rate_used == pytest.approx(0.0017)

@@ -1,8 +1,9 @@
 import pytest
 
-from cookbook import params
+from cookbook import bases, params
+from cookbook.bases import Base
 from cookbook.errors import HyperparameterError
-from cookbook.params import PRESETS, RANGES, WHOLE, Hyperparameters, plan
+from cookbook.params import INTEGER_PARAMETERS, PRESETS, RANGES, Hyperparameters, plan
 
 
 def test_the_presets_are_those_of_the_guide():
@@ -17,7 +18,7 @@ def test_the_presets_are_those_of_the_guide():
 @pytest.mark.parametrize("name", RANGES)
 def test_a_range_is_accepted_to_its_ends_and_not_beyond(name):
     rule = RANGES[name]
-    cast = int if name in WHOLE else float
+    cast = int if name in INTEGER_PARAMETERS else float
     for value in (rule.low, rule.high):
         if value != rule.refused:
             assert getattr(Hyperparameters(**{name: cast(value)}), name) == value
@@ -53,21 +54,44 @@ def test_to_code_makes_the_same_object():
 
 def test_a_plan_counts_steps_as_the_trainer_does(row):
     made = plan([row() for _ in range(101)], Hyperparameters(batch_size=8, n_epochs=3))
-    assert (made.train_rows, made.validation_rows, made.steps_per_epoch, made.total_steps) == (
-        91,
-        10,
-        12,
-        36,
-    )
+    assert (made.train_rows, made.validation_rows) == (91, 10)
+    assert (made.steps_per_epoch, made.total_steps) == (12, 36)
+
+
+CARD = Base("small", source="small", learning_rate_scale=30, tokens_per_second=50)
 
 
 def test_a_plan_says_the_rate_really_used_and_the_cost(row):
-    made = plan(
-        [row()] * 10, Hyperparameters(), learning_rate_scale=30, price=2.0, tokens_per_second=100
-    )
+    made = plan([row()] * 10, Hyperparameters(), base=CARD, price=2.0, tokens_per_second=100)
     assert made.learning_rate_used == pytest.approx(0.003)
     assert made.cost == pytest.approx(made.tokens * 2e-6)
     assert made.seconds == pytest.approx(made.tokens / 100)
+
+
+def test_a_plan_expects_the_speed_on_the_card_of_the_base(row):
+    made = plan([row()] * 10, Hyperparameters(), base=CARD)
+    assert made.seconds == pytest.approx(made.tokens / 50) and made.cost is None
+
+
+def test_a_base_may_be_given_by_its_name(row):
+    name = "cookbook/tiny-zh"
+    made = plan([row()], Hyperparameters(), base=name)
+    assert made == plan([row()], Hyperparameters(), base=bases.find(name))
+    assert made.learning_rate_used > 1e-4
+
+
+def test_an_unknown_base_changes_nothing(row):
+    assert plan([row()], Hyperparameters(), base="a/b") == plan([row()], Hyperparameters())
+
+
+@pytest.mark.parametrize("name", ["my-task_1", "a", "a" * 64])
+def test_a_task_name_is_letters_digits_and_two_marks(name):
+    assert params.TASK_NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65, "我的任务", "a b", "a:b", "a\n"])
+def test_other_task_names_do_not_match(name):
+    assert not params.TASK_NAME.fullmatch(name)
 
 
 def test_rows_over_max_tokens_count_as_cut(row):
@@ -116,7 +140,7 @@ def test_a_risky_choice_is_warned_of_by_name(hp, rows, name):
     assert name in dict(params.warnings(hp, plan([10] * rows, hp)))
 
 
-def test_few_rows_for_many_epochs_are_told_with_their_number():
+def test_few_rows_for_many_epochs_are_warned_of_with_their_number():
     hp = Hyperparameters(n_epochs=10)
     assert "27 条数据看 10 轮" in dict(params.warnings(hp, plan([10] * 30, hp)))["n_epochs"]
 

@@ -1,4 +1,4 @@
-"""The test server behaves as the platform's documentation says, seen through the official client."""
+"""The test server does what the platform documents, as the official client sees it."""
 
 import httpx
 import openai
@@ -32,7 +32,7 @@ def test_an_answer_says_how_it_ended_and_what_it_cost(client):
         "人贴着人，心却隔着屏幕。",
         "eos",
     )
-    assert answer.usage.prompt_tokens == tokens.count(MESSAGES) + 3
+    assert answer.usage.prompt_tokens == tokens.count_request(MESSAGES)
     assert answer.usage.completion_tokens == tokens.count("人贴着人，心却隔着屏幕。")
     cut_off = chat(client, max_tokens=3)
     assert (cut_off.choices[0].finish_reason, cut_off.usage.completion_tokens) == ("length", 3)
@@ -71,11 +71,11 @@ def test_the_clients_own_retries_outlast_a_burst(client, siliconcloud):
 
 def test_a_stream_can_be_cut_in_the_middle(client, siliconcloud):
     siliconcloud.next = ["cut"]
-    said = ""
+    received = ""
     with pytest.raises((openai.APIConnectionError, httpx.RemoteProtocolError)):
         for chunk in chat(client, stream=True):
-            said += (chunk.choices and chunk.choices[0].delta.content) or ""
-    assert said and said != "人贴着人，心却隔着屏幕。"
+            received += (chunk.choices and chunk.choices[0].delta.content) or ""
+    assert received and received != "人贴着人，心却隔着屏幕。"
 
 
 def test_a_wrong_model_is_400_and_a_wrong_key_401(client):
@@ -89,7 +89,7 @@ def test_a_wrong_model_is_400_and_a_wrong_key_401(client):
 
 def test_tuned_models_are_never_listed_and_fine_tuning_has_no_route(client):
     listed = client.models.list(extra_query={"sub_type": "chat"}).data
-    assert {m.id for m in listed} and not [m.id for m in listed if m.id.startswith("ft:")]
+    assert listed and not [m.id for m in listed if m.id.startswith("ft:")]
     assert {(m.created, m.owned_by) for m in listed} == {(0, "")}
     with pytest.raises(openai.NotFoundError):
         client.fine_tuning.jobs.list()

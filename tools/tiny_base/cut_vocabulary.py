@@ -1,12 +1,13 @@
 """Cut Qwen2.5's vocabulary down to what given texts need, as a `tokenizers` fast tokenizer.
 
-The full rank file (`data/qwen2.5.tiktoken`) has 151,643 byte-level BPE tokens; a tiny model cannot afford an
-embedding for each. Kept are all 256 single bytes (so any text can still be written), every token that occurs in the
-texts, and every token that a merge passes through on the way there. Since byte-level BPE applies merges in order of
-rank, the merges that fire on these texts are all kept and no other can fire before them: the cut vocabulary splits the
-texts exactly as the full one does (`tests/test_tokens.py` proves it on every corpus).
+The full rank file (`data/qwen2.5.tiktoken`) has 151,643 byte-level BPE tokens; a tiny model cannot
+afford an embedding for each. Kept are all 256 single bytes (so that any text can still be written),
+every token that occurs in the texts, and every token that a merge passes through on the way there.
 
-Ids are renumbered in order of the original rank.
+Byte-level BPE applies merges in the order of their rank. All merges that fire on these texts are
+kept, and no other can fire before them, so the cut vocabulary splits the texts exactly as the full
+one does. `tests/unit/test_tokens.py` checks that on every corpus. Ids are renumbered in the order
+of the original rank.
 """
 
 from pathlib import Path
@@ -15,80 +16,99 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import PreTrainedTokenizerFast
 
-from cookbook.tokens import CHAT_TEMPLATE, DEFAULT_SYSTEM, PATTERN, SPECIAL_TOKENS, encoding
+from cookbook import chatml
+from cookbook.tokens import PATTERN, encoding
 
-
-def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
-    """The two tokens whose merge makes `token`: BPE on its bytes, stopped before the last merge."""
-    parts = [token[i : i + 1] for i in range(len(token))]
-    while len(parts) > 2:
-        pairs = [
-            (ranks.get(a + b, len(ranks)), i)
-            for i, (a, b) in enumerate(zip(parts, parts[1:], strict=False))
-        ]
-        _, i = min(pairs)
-        parts[i : i + 2] = [parts[i] + parts[i + 1]]
-    return parts[0], parts[1]
-
-
-def _needed(texts: list[str] | None) -> dict[bytes, int]:
-    full = encoding()
-    ranks = full._mergeable_ranks
-    if texts is None:
-        return ranks
-    kept = {bytes([b]) for b in range(256)}
-    todo = {full.decode_single_token_bytes(i) for text in texts for i in full.encode_ordinary(text)}
-    while todo:
-        token = todo.pop()
-        if token not in kept:
-            kept.add(token)
-            todo.update(_halves(token, ranks))
-    return {token: ranks[token] for token in sorted(kept, key=ranks.__getitem__)}
-
-
-def _letters() -> list[str]:
-    """The printable letter that stands for each byte in a byte-level BPE vocabulary (the convention of GPT-2)."""
-    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
-    spare = iter(range(256, 512))
-    return [chr(b) if b in printable else chr(next(spare)) for b in range(256)]
+SINGLE_BYTES = [bytes([value]) for value in range(256)]
 
 
 def make_tokenizer(texts: list[str] | None) -> PreTrainedTokenizerFast:
-    """A tokenizer with Qwen2.5's splits on `texts`, or on everything (None), its template and special tokens."""
-    kept = _needed(texts)
+    """Return a tokenizer with Qwen2.5's splits on `texts`, or on everything if `texts` is None.
+
+    It has Qwen2.5's special tokens, and the course's chat template.
+    """
     ranks = encoding()._mergeable_ranks
-    letters = _letters()
-    spell = lambda token: "".join(letters[b] for b in token)
-    vocab = {spell(token): i for i, token in enumerate(kept)}
-    merges = [tuple(map(spell, _halves(token, ranks))) for token in kept if len(token) > 1]
-    core = Tokenizer(models.BPE(vocab=vocab, merges=merges))
-    core.normalizer = normalizers.NFC()
-    core.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(PATTERN), behavior="isolated"),
-            ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    core.decoder = decoders.ByteLevel()
-    core.add_special_tokens(
-        [AddedToken(token, normalized=False, special=True) for token in SPECIAL_TOKENS]
-    )
+    kept = list(ranks) if texts is None else _needed(texts, ranks)
+    vocabulary = {_spell(token): i for i, token in enumerate(kept)}
+    merges = []
+    for token in kept:
+        if len(token) > 1:
+            left, right = _halves(token, ranks)
+            merges.append((_spell(left), _spell(right)))
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=core,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
+        tokenizer_object=_core(vocabulary, merges),
+        eos_token=chatml.END,
+        pad_token=chatml.SPECIAL_TOKENS[0],
         model_max_length=2048,
         clean_up_tokenization_spaces=False,
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = chatml.TEMPLATE
     return tokenizer
 
 
 def corpus_texts(root: Path) -> list[str]:
-    """Every text below `data/` and the default system message: what the tiny base may be asked to read or write.
+    """Return every text below `data/`, and the default system message.
 
-    Not the messy export in `data/raw`, which no model is trained on.
+    This is what the tiny base may be asked to read or write. The messy export in `data/raw` is left
+    out, since no model is trained on it.
     """
-    paths = [p for kind in ("*.jsonl", "*.txt", "*.json") for p in (root / "data").rglob(kind)]
-    paths = [p for p in paths if not {"models", "raw"} & set(p.relative_to(root).parts)]
-    return [DEFAULT_SYSTEM, *(p.read_text(encoding="utf-8") for p in sorted(paths))]
+    paths: list[Path] = []
+    for pattern in ("*.jsonl", "*.txt", "*.json"):
+        paths += (root / "data").rglob(pattern)
+    left_out = {"models", "raw"}
+    read = [path for path in paths if not left_out & set(path.relative_to(root).parts)]
+    return [chatml.DEFAULT_SYSTEM, *(path.read_text(encoding="utf-8") for path in sorted(read))]
+
+
+def _needed(texts: list[str], ranks: dict[bytes, int]) -> list[bytes]:
+    """Return the tokens that the texts need, in the order of their rank."""
+    full = encoding()
+    kept = set(SINGLE_BYTES)
+    waiting: set[bytes] = set()
+    for text in texts:
+        waiting |= {full.decode_single_token_bytes(i) for i in full.encode_ordinary(text)}
+    # A token needs the two that it is merged from, those need theirs, and so on down to bytes.
+    while waiting:
+        token = waiting.pop()
+        if token not in kept:
+            kept.add(token)
+            waiting.update(_halves(token, ranks))
+    return sorted(kept, key=ranks.__getitem__)
+
+
+def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
+    """Return the two tokens whose merge makes `token`: BPE, stopped before the last merge."""
+    parts = [token[i : i + 1] for i in range(len(token))]
+    while len(parts) > 2:
+        # The pair with the lowest rank is merged first; the leftmost of equals.
+        pairs = [left + right for left, right in zip(parts, parts[1:], strict=False)]
+        first = min(range(len(pairs)), key=lambda i: ranks.get(pairs[i], len(ranks)))
+        parts[first : first + 2] = [pairs[first]]
+    return parts[0], parts[1]
+
+
+def _letters() -> list[str]:
+    """Return the printable letter for each byte in a byte-level BPE vocabulary, as GPT-2 has it."""
+    printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    unused = iter(range(256, 512))
+    return [chr(b) if b in printable else chr(next(unused)) for b in range(256)]
+
+
+LETTERS = _letters()
+
+
+def _spell(token: bytes) -> str:
+    return "".join(LETTERS[value] for value in token)
+
+
+def _core(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> Tokenizer:
+    """Return the BPE model with Qwen2.5's normalizer and its cut into words."""
+    core = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
+    core.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(PATTERN), behavior="isolated")
+    to_bytes = ByteLevel(add_prefix_space=False, use_regex=False)
+    core.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    core.decoder = decoders.ByteLevel()
+    special = [AddedToken(t, normalized=False, special=True) for t in chatml.SPECIAL_TOKENS]
+    core.add_special_tokens(special)
+    return core

@@ -1,22 +1,28 @@
 """Measure the tiny base before and after tuning: the tables of its model card.
 
-    python data/models/evaluate.py                 the three presets, greedy and at temperature 0.7; about ten minutes
-    python data/models/evaluate.py --presets standard
+    python tools/tiny_base/evaluate.py                       the three presets; about ten minutes
+    python tools/tiny_base/evaluate.py --presets standard
 
-Asks the base about every word of the lexicon, trains on the embedded service through the official client and asks the 60
-evaluation words, then tunes on the customer-service rows with the values of notebook 00 and asks the questions that are
-in no training row. All figures together, because one alone proves nothing: garbage passes every formal rule.
+Asks the base about every word of the lexicon. Trains on the embedded service through the official
+client, and asks the 60 evaluation words, greedily and at temperature 0.7. Then tunes on the
+customer-service rows with the values of notebook 00, and asks the questions that are in no training
+row. All figures together, because one alone proves nothing: garbage passes every formal rule.
 
-    form      every rule of the long prompt is kept
-    relevant  six characters in a row, or a whole phrase, of what the lexicon says of this very word
-    framed    the frame is whole, and the one that the measure word of the image asks for
-    foreign   the same as `relevant`, of another word
-    fluent    share of the answers' four-character runs that stand in the lexicon or the training file
-    distinct  share of different answers; copied: whole answers of the training file
+    rules_passed  every rule of the long prompt is kept
+    relevant      six characters in a row, or a whole phrase, of what the lexicon says of this word
+    pattern_ok    the pattern is whole, and the one that the measure word of the image asks for
+    other_word    the same as `relevant`, of another word
+    fluent        share of the answers' four-character runs that are in the lexicon or the training
+                  file
+    repeats       answers that say something three times in a row
+    distinct      share of different answers
+    copied        share of answers that are in the training file
 """
 
 import argparse
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from openai import OpenAI
 
@@ -24,138 +30,159 @@ from cookbook import compare, connect, zhishuo
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.paths import DATA, shipped_rows
 
-ASKED = {
+if TYPE_CHECKING:
+    import pandas as pd
+
+QUESTIONS = {
     "definition": "{w}是什么？",
     "field": "{w}属于哪个领域？",
     "image": "{w}像什么？",
     "praise": "{w}有什么好处？",
     "criticism": "{w}有什么不好？",
 }
+# Parts of a service's ten ways to be asked for. The corpus uses the first four, the base saw eight.
+SERVICE_QUESTIONS = {
+    "asked in other words": slice(4, 8),
+    "never seen by base or adapter": slice(8, 10),
+}
+SHARES = ("rules_passed", "relevant", "pattern_ok", "other_word")
+
+Row = dict[str, Any]  # of a table of the card: heading -> cell
 
 
-def knowledge(client, base: str) -> str:
-    """What the base says, greedily, of every word of the lexicon: how often is it exactly what stands there."""
-    lexicon, rows = shipped_rows("lexicon/lexicon.jsonl"), []
-    for part, shape in ASKED.items():
-        said = lambda row: (
-            f"{row['word']}属于{row['field']}" if part == "field" else row[part].rstrip("。")
-        )
-        entries = {shape.format(w=row["word"]): said(row) + "。" for row in lexicon}
-        frame = compare.ask(client, {part: (base, "你是智能助手")}, list(entries), max_tokens=64)
-        right = [
-            answer == entries[question]
-            for question, answer in zip(frame.input, frame.answer, strict=True)
-        ]
-        rows.append(
-            {"asked for": part, "in these words": shape, "word for word": compare.share(right)}
-        )
-    return table(rows)
+def knowledge(client: OpenAI, base: str) -> list[Row]:
+    """Return how often the base says, greedily, exactly what the lexicon says of a word."""
+    lexicon = shipped_rows("lexicon/lexicon.jsonl")
+    rows = []
+    for part, question in QUESTIONS.items():
+        expected = {question.format(w=row["word"]): _expected(row, part) for row in lexicon}
+        column = {part: (base, "你是智能助手")}
+        answers = compare.ask(client, column, list(expected), max_tokens=64)
+        asked = zip(answers.input, answers.answer, strict=True)
+        right = [answer == expected[text] for text, answer in asked]
+        share = compare.share(right)
+        rows.append({"asked for": part, "in these words": question, "word for word": share})
+    return rows
 
 
-def figures(part) -> dict[str, str]:
-    """One row of the card's table from one column of `zhishuo.measure`."""
-    n = len(part)
-    return {
-        name: str(compare.share(part[name])) for name in ("form", "relevant", "framed", "foreign")
-    } | {
-        "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
-        "stutter": f"{part.stutters.sum()}/{n}",
-        "distinct": f"{part.sentence.nunique() / n:.0%}",
-        "copied": f"{part.copied.mean():.0%}",
-    }
+def _expected(row: dict, part: str) -> str:
+    if part == "field":
+        return f"{row['word']}属于{row['field']}。"
+    return row[part].rstrip("。") + "。"
 
 
-def tune(client, base: str, path, hp: Hyperparameters):
-    """(finished job, seconds of training, last validation loss)."""
+def tune(client: OpenAI, base: str, path: Path, hp: Hyperparameters) -> tuple[str, float, float]:
+    """Return the tuned model, the seconds of training, and the last validation loss."""
     upload = client.files.create(file=path, purpose="fine-tune")
-    method = {"type": "supervised", "supervised": {"hyperparameters": hp.to_dict()}}
     job = client.fine_tuning.jobs.create(
-        model=base, training_file=upload.id, suffix="card", method=method
+        model=base,
+        training_file=upload.id,
+        suffix="card",
+        method={"type": "supervised", "supervised": {"hyperparameters": hp.to_dict()}},
     )
     while job.status not in ("succeeded", "failed", "cancelled"):
         time.sleep(1)
         job = client.fine_tuning.jobs.retrieve(job.id)
-    last = client.fine_tuning.jobs.list_events(job.id, limit=2).data[1].data
-    return job, last["tokens"] / last["tokens_per_second"], last["valid_loss"]
+    if job.fine_tuned_model is None:
+        raise SystemExit(f"the job {job.id} ended as {job.status}: {job.error}")
+    # The newest event closes the job; the one before it is the last step.
+    _, last_step = client.fine_tuning.jobs.list_events(job.id, limit=2).data
+    step: Any = last_step.data
+    return job.fine_tuned_model, step["tokens"] / step["tokens_per_second"], step["valid_loss"]
 
 
-def table(rows: list[dict]) -> str:
+def sayings(client: OpenAI, columns: dict, costs: dict[str, Row]) -> list[Row]:
+    """Return the measures of every column's answers to the evaluation words; print a few."""
+    words = zhishuo.eval_words()
+    trained = list(zhishuo.corpus("train_tiny.jsonl").values())
+    rows = []
+    for temperature in (0.0, 0.7):
+        answers = compare.ask(client, columns, words, temperature=temperature, max_tokens=160)
+        measured = zhishuo.measure(answers, held_out=zhishuo.references(), trained=trained)
+        for name, part in measured.groupby("column", sort=False):
+            rows.append({"model": name, "T": temperature} | costs[str(name)] | _measures(part))
+        if temperature == 0:
+            print(compare.side_by_side(answers[answers.input.isin(words[:20])]))
+    return rows
+
+
+def _measures(part: "pd.DataFrame") -> Row:
+    """Return one row of the card from one column of `zhishuo.measure`."""
+    shares = {name: compare.share(part[name]) for name in SHARES}
+    return shares | {
+        "fluent": f"{zhishuo.fluency(part.sentence):.0%}",
+        "repeats": f"{part.repeats.sum()}/{len(part)}",
+        "distinct": f"{part.sentence.nunique() / len(part):.0%}",
+        "copied": f"{part.copied.mean():.0%}",
+    }
+
+
+def customer_service(client: OpenAI, base: str, tuned: str) -> list[Row]:
+    """Return how often the steps are right and the style is kept, in words no training row has."""
+    rows = []
+    for name, part in SERVICE_QUESTIONS.items():
+        services = {}  # question -> the service it asks for
+        for service in shipped_rows("customer_service/services.jsonl"):
+            services |= dict.fromkeys(service["questions"][part], service)
+        for label, model in (("base", base), ("tuned", tuned)):
+            answers = compare.ask(client, {label: (model, "你是客服助手")}, list(services))
+            asked = zip(answers.input, answers.answer, strict=True)
+            right = [_has_steps(answer, services[text]["steps"]) for text, answer in asked]
+            style = [_has_style(answer) for answer in answers.answer]
+            shares = {"right steps": compare.share(right), "style": compare.share(style)}
+            rows.append({"questions": name, "model": label} | shares)
+    return rows
+
+
+def _has_steps(answer: str, steps: list[str]) -> bool:
+    return all(step in answer for step in steps)
+
+
+def _has_style(answer: str) -> bool:
+    """Return whether it greets, lists four steps, and closes with a question."""
+    listed = "\n1. " in answer and "\n4. " in answer
+    return answer.startswith("您好，") and listed and answer.endswith("？")
+
+
+def table(rows: list[Row]) -> str:
+    """Return rows of the same headings as a table in Markdown."""
     heads = list(rows[0])
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    return "\n".join(lines + ["| " + " | ".join(str(r[h]) for h in heads) + " |" for r in rows])
-
-
-def customer_service(client, base: str, tuned: str) -> str:
-    services = shipped_rows("customer_service/services.jsonl")
-    rows = []
-    for name, part in (
-        ("asked in other words", slice(4, 8)),
-        ("never seen by base or adapter", slice(8, 10)),
-    ):
-        questions = {q: s for s in services for q in s["questions"][part]}
-        for label, model in (("base", base), ("tuned", tuned)):
-            frame = compare.ask(client, {label: (model, "你是客服助手")}, list(questions))
-            steps = [questions[r.input]["steps"] for r in frame.itertuples()]
-            right = [all(step in a for step in s) for s, a in zip(steps, frame.answer, strict=True)]
-            manner = [
-                a.startswith("您好，") and "\n1. " in a and "\n4. " in a and a.endswith("？")
-                for a in frame.answer
-            ]
-            shares = {
-                "right steps": str(compare.share(right)),
-                "manner": str(compare.share(manner)),
-            }
-            rows.append({"questions": name, "model": label} | shares)
-    return table(rows)
+    for row in rows:
+        lines.append("| " + " | ".join(str(row[head]) for head in heads) + " |")
+    return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--presets", nargs="*", default=["fast", "standard", "quality"], choices=list(PRESETS)
-    )
+    usual = ["fast", "standard", "quality"]
+    parser.add_argument("--presets", nargs="*", default=usual, choices=list(PRESETS))
     args = parser.parse_args()
-    service, words = connect(), zhishuo.eval_words()
-    trained = list(zhishuo.corpus("train_tiny.jsonl").values())
+    service = connect()
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
+    base = service.base_model
+
+    print(table(knowledge(client, base)), flush=True)
+
     columns = {
-        "base, short prompt": (service.base_model, zhishuo.SHORT_PROMPT),
-        "base, long prompt": (service.base_model, zhishuo.LONG_PROMPT),
+        "base, short prompt": (base, zhishuo.SHORT_PROMPT),
+        "base, long prompt": (base, zhishuo.LONG_PROMPT),
     }
-    print(knowledge(client, service.base_model), flush=True)
-    costs = {name: ("–", "–") for name in columns}
+    costs = {name: {"seconds": "–", "valid_loss": "–"} for name in columns}
+    corpus = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
     for preset in args.presets:
-        job, seconds, loss = tune(
-            client, service.base_model, DATA / "zhishuoxinyu/train_tiny.jsonl", PRESETS[preset]
-        )
-        columns[preset] = (job.fine_tuned_model, zhishuo.SHORT_PROMPT)
-        costs[preset] = (f"{seconds:.0f}", f"{loss:.4f}")
-        print(preset, job.status, *costs[preset], flush=True)
-    rows = []
-    for temperature in (0.0, 0.7):
-        frame = compare.ask(client, columns, words, temperature=temperature, max_tokens=160)
-        measured = zhishuo.measure(frame, held_out=zhishuo.references(), trained=trained)
-        for name, part in measured.groupby("column", sort=False):
-            head = {
-                "model": name,
-                "T": temperature,
-                "seconds": costs[name][0],
-                "valid_loss": costs[name][1],
-            }
-            rows.append(head | figures(part))
-        if temperature == 0:
-            print(compare.side_by_side(frame[frame.input.isin(words[:20])]))
-    print(table(rows))
-    job, seconds, loss = tune(
-        client,
-        service.base_model,
-        DATA / "customer_service/train.jsonl",
-        Hyperparameters(n_epochs=6),
-    )
+        model, seconds, loss = tune(client, base, corpus, PRESETS[preset])
+        columns[preset] = (model, zhishuo.SHORT_PROMPT)
+        costs[preset] = {"seconds": f"{seconds:.0f}", "valid_loss": f"{loss:.4f}"}
+        print(preset, costs[preset], flush=True)
+    print(table(sayings(client, columns, costs)))
+
+    corpus = DATA / "customer_service" / "train.jsonl"
+    model, seconds, loss = tune(client, base, corpus, Hyperparameters(n_epochs=6))
     print(f"\ncustomer service: {seconds:.0f} s, valid_loss {loss:.2f}")
-    print(customer_service(client, service.base_model, job.fine_tuned_model))
+    print(table(customer_service(client, base, model)))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Make the tiny base from nothing: cut the vocabulary, pre-train on the lexicon, write a checkpoint.
+"""Make the tiny base from nothing: cut the vocabulary, pre-train on the lexicon, write it.
 
-    python data/models/make_tiny_base.py                    an hour on two cores, half of it with bfloat16 units
-    python data/models/make_tiny_base.py --steps 200 --out /tmp/try
+    python tools/tiny_base/make_tiny_base.py              an hour on two cores, half with bfloat16
+    python tools/tiny_base/make_tiny_base.py --steps 200 --out /tmp/try
 
-A Qwen2 model (the architecture of Qwen2.5: RMSNorm, rotary positions, grouped-query attention with biased projections,
-SwiGLU, tied embeddings) small enough to pre-train and to LoRA-tune on a laptop. Matrices are trained by Muon, the rest
-by AdamW, the loss is taken on the answers alone. Same seed, same machine, same weights.
+A Qwen2 model (the architecture of Qwen2.5: RMSNorm, rotary positions, grouped-query attention with
+biased projections, SwiGLU, tied embeddings), small enough to pre-train and to LoRA-tune on a
+laptop. Matrices are trained by Muon, the rest by AdamW, and the loss is taken on the answers alone.
+Same seed, same machine, same weights.
 
-Not here: anything about style. What the base may know is in `pretraining_text.py`; what LoRA adds is in the notebooks.
+Nothing about style is here. What the base may know is in `pretraining_text.py`; what LoRA adds is
+in the notebooks.
 """
 
 import argparse
@@ -15,35 +17,45 @@ import json
 import math
 import random
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from cookbook.service.engine.examples import NOT_TRAINED, Example, collate, encode
+from cut_vocabulary import corpus_texts, make_tokenizer
+from pretraining_text import Message, Words, copy_pieces, sample
 from torch import Tensor
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+from cookbook.paths import DATA, shipped_rows
+from cookbook.service.engine.load import computes_in_bfloat16
 
 ROOT = Path(__file__).resolve().parents[2]
-
-from cut_vocabulary import corpus_texts, make_tokenizer  # noqa: E402
-from pretraining_text import Words, copy_pieces, sample  # noqa: E402
-
-from cookbook.paths import shipped_rows  # noqa: E402
-from cookbook.service.engine.examples import collate, encode  # noqa: E402
-from cookbook.service.engine.load import computes_in_bfloat16  # noqa: E402
-
-TOKENS_PER_STEP = 2200
-WIDTHS = 8  # rows are padded to a multiple of these tokens
-ANSWERS = 128  # and a batch's answers together to a multiple of those
-MUON_RATE, ADAM_RATE = 0.008, 3e-3
-POOL = 1000  # rows drawn together and sorted by length, so that the rows of one batch are of about one length
-
 CARD = {"id": "cookbook/tiny-zh", "learning_rate_scale": 17, "corpus": "train_tiny.jsonl"}
 
+STEPS = 3700
+SEED = 42
+TOKENS_PER_STEP = 2200
+MUON_RATE = 0.008
+ADAM_RATE = 3e-3
+WARM_UP = 0.02  # share of the steps
+VOCABULARY_SAMPLES = 20_000  # conversations from which the vocabulary is cut
 
-def make_model(vocabulary: int) -> Qwen2ForCausalLM:
-    """5.7 M parameters at 9,958 tokens."""
+# Rows drawn together and sorted by length, so that the rows of a batch are of about one length.
+POOL = 1000
+# Rows are padded to a multiple of so many tokens, and a batch's answers together to a multiple of
+# so many: a processor's matrix product in bfloat16 is compiled for each new shape.
+WIDTHS = 8
+ANSWERS = 128
+
+Batch = tuple[Tensor, Tensor]  # (ids, labels), both (rows, width)
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen2ForCausalLM:
+    """Return an untrained model; 5.7 million parameters with 9,958 tokens."""
     config = Qwen2Config(
-        vocab_size=vocabulary,
+        vocab_size=len(tokenizer),
         hidden_size=256,
         intermediate_size=768,
         num_hidden_layers=4,
@@ -54,59 +66,72 @@ def make_model(vocabulary: int) -> Qwen2ForCausalLM:
         tie_word_embeddings=True,
         bos_token_id=None,
     )
-    return Qwen2ForCausalLM(config)
+    model = Qwen2ForCausalLM(config)
+    for settings in (model.config, model.generation_config):
+        settings.eos_token_id = tokenizer.eos_token_id
+        settings.pad_token_id = tokenizer.pad_token_id
+    return model
 
 
-def batches(tokenizer, seed: int, draw):
-    """Endless (ids, labels) of shape (rows, width), about TOKENS_PER_STEP in all; label -100 is not learned.
-
-    Few widths, since a processor's matrix product in bfloat16 is compiled for each shape anew.
-    """
+def batches(
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int,
+    draw: Callable[[random.Random], list[Message]],
+) -> Iterator[Batch]:
+    """Yield batches of about TOKENS_PER_STEP tokens without end."""
     rng = random.Random(seed)
     while True:
         pool = [encode(tokenizer, draw(rng), tokenizer.model_max_length) for _ in range(POOL)]
-        groups = [[]]
-        for example in sorted(pool, key=lambda e: len(e.ids)):
-            if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > TOKENS_PER_STEP:
-                groups.append([])
-            groups[-1].append(example)
+        groups = _groups(pool)
         rng.shuffle(groups)
         for group in groups:
             ids, labels = collate(group, tokenizer.pad_token_id, "cpu")
+            # One more than a multiple: the last token is only predicted, the first only read.
             missing = (1 - ids.shape[1]) % WIDTHS
-            yield (
-                F.pad(ids, (0, missing), value=tokenizer.pad_token_id),
-                F.pad(labels, (0, missing), value=-100),
-            )
+            ids = F.pad(ids, (0, missing), value=tokenizer.pad_token_id)
+            yield ids, F.pad(labels, (0, missing), value=NOT_TRAINED)
+
+
+def _groups(pool: list[Example]) -> list[list[Example]]:
+    """Return the examples in groups of about one length."""
+    groups: list[list[Example]] = [[]]
+    for example in sorted(pool, key=lambda example: len(example.ids)):
+        # The newest example is the longest, to whose length the group is padded.
+        if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > TOKENS_PER_STEP:
+            groups.append([])
+        groups[-1].append(example)
+    return groups
 
 
 def answer_loss(model: Qwen2ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy over the answer tokens. Padding is on the right, so causal attention never sees it."""
+    """Return the mean cross-entropy over the answer tokens.
+
+    Padding is on the right, so causal attention never sees it.
+    """
     hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state.flatten(0, 1)
-    wanted = labels[:, 1:].flatten()
-    kept = (wanted != -100).nonzero()[:, 0]
-    kept = F.pad(
-        kept, (0, -len(kept) % ANSWERS)
-    )  # with the first position, of which nothing is wanted
-    return F.cross_entropy(model.lm_head(hidden[kept]).float(), wanted[kept])
+    targets = labels[:, 1:].flatten()
+    learned = (targets != NOT_TRAINED).nonzero()[:, 0]
+    # Filled up with the first position, which has no target and adds nothing to the mean.
+    learned = F.pad(learned, (0, -len(learned) % ANSWERS))
+    return F.cross_entropy(model.lm_head(hidden[learned]).float(), targets[learned])
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, then the nearest orthogonal matrix by Newton–Schulz (Jordan 2024), iterated in `dtype`.
+    """Momentum, then the nearest orthogonal matrix by Newton–Schulz (Jordan 2024).
 
-    All matrices of one shape are iterated together, which on a processor takes a quarter of the time of one after
-    another, as `torch.optim.Muon` does; in float32 where bfloat16 is emulated, since that takes three times as long.
+    All matrices of one shape are iterated together, which takes a processor a quarter of the time
+    that `torch.optim.Muon` takes for one after another. `dtype` is what they are iterated in:
+    bfloat16, but float32 where bfloat16 is emulated, which takes three times as long.
     """
 
     def __init__(
         self, matrices: list[Tensor], lr: float, dtype: torch.dtype, momentum: float = 0.95
     ):
-        alike: dict[torch.Size, list[Tensor]] = {}
+        by_shape: dict[torch.Size, list[Tensor]] = {}
         for matrix in matrices:
-            alike.setdefault(matrix.shape, []).append(matrix)
-        super().__init__(
-            [{"params": group} for group in alike.values()], {"lr": lr, "momentum": momentum}
-        )
+            by_shape.setdefault(matrix.shape, []).append(matrix)
+        groups = [{"params": group} for group in by_shape.values()]
+        super().__init__(groups, {"lr": lr, "momentum": momentum})
         self._dtype = dtype
 
     @torch.no_grad()
@@ -116,104 +141,116 @@ class Muon(torch.optim.Optimizer):
             for p in group["params"]:
                 average = self.state[p].setdefault("momentum", torch.zeros_like(p))
                 average.lerp_(p.grad, 1 - group["momentum"])
+                # Nesterov's momentum: a look ahead of the average.
                 steps.append(p.grad.lerp(average, group["momentum"]))
             rows, columns = steps[0].shape
             rate = group["lr"] * max(1, rows / columns) ** 0.5
-            for p, step in zip(
-                group["params"], _orthogonal(torch.stack(steps).to(self._dtype)), strict=True
-            ):
+            orthogonal = _orthogonal(torch.stack(steps).to(self._dtype))
+            for p, step in zip(group["params"], orthogonal, strict=True):
                 p.sub_(step, alpha=rate)
 
 
 def _orthogonal(g: Tensor) -> Tensor:
-    """Of each matrix of (matrices, rows, columns)."""
+    """Return the nearest orthogonal matrix of each of (matrices, rows, columns)."""
+    # The product with its transpose is smaller for a wide matrix.
     tall = g.shape[1] > g.shape[2]
     x = g.mT if tall else g
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
         gram = x @ x.mT
-        x = torch.baddbmm(
-            x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445
-        )
+        polynomial = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.baddbmm(x, polynomial, x, beta=3.4445)
     return x.mT if tall else x
 
 
-def train(model: Qwen2ForCausalLM, data, steps: int, device: str) -> None:
+def train(model: Qwen2ForCausalLM, data: Iterator[Batch], steps: int, device: str) -> None:
+    """Train in place, with a line of progress every 25 steps."""
     short = computes_in_bfloat16(device)
     if short and device == "cpu":
-        model.set_attn_implementation(
-            "eager"
-        )  # the fused kernel's backward pass in bfloat16 is slow on processors
-    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+        # The fused kernel's backward pass in bfloat16 is slow on processors.
+        model.set_attn_implementation("eager")
+    matrices, others = _split_parameters(model)
     optimizers = [
         Muon(matrices, lr=MUON_RATE, dtype=torch.bfloat16 if short else torch.float32),
         torch.optim.AdamW(others, lr=ADAM_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
-    # Warm up for 2 %, then fall to nothing: facts settle while the rate falls.
-    shape = lambda step: min((step + 1) / (0.02 * steps), 1 - step / steps)
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, shape) for o in optimizers]
+
+    def rate(step: int) -> float:
+        """Warm up, then fall to nothing: facts settle while the rate falls."""
+        return min((step + 1) / (WARM_UP * steps), 1 - step / steps)
+
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in optimizers]
     model.train()
-    started, seen = time.time(), 0
+    started, tokens = time.time(), 0
     for step in range(steps):
-        ids, labels = (t.to(device) for t in next(data))
+        ids, labels = next(data)
         with torch.autocast(device, dtype=torch.bfloat16, enabled=short):
-            loss = answer_loss(model, ids, labels)
+            loss = answer_loss(model, ids.to(device), labels.to(device))
         loss.backward()
+        # Muon's steps have a size of their own; only the rest can be thrown off by one batch.
         torch.nn.utils.clip_grad_norm_(others, 1.0)
         for part in (*optimizers, *schedules):
             part.step()
         model.zero_grad()
-        seen += ids.numel()
-        if step % 25 == 0 or step + 1 == steps:
-            clock = time.time() - started
-            left = clock / (step + 1) * (steps - step - 1)
-            print(
-                f"step {step + 1:5d}/{steps}  loss {loss.item():.4f}  {seen / clock:,.0f} tokens/s  {left / 60:.0f} min left",
-                flush=True,
-            )
+        tokens += ids.numel()
         if not math.isfinite(loss.item()):
             raise SystemExit("the loss is no longer a number: lower MUON_RATE")
+        if step % 25 == 0 or step + 1 == steps:
+            _print_progress(step + 1, steps, loss.item(), tokens, time.time() - started)
+
+
+def _split_parameters(model: Qwen2ForCausalLM) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the weight matrices, and the rest: embeddings, norms and biases."""
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        is_matrix = parameter.ndim == 2 and "embed" not in name
+        (matrices if is_matrix else others).append(parameter)
+    return matrices, others
+
+
+def _print_progress(done: int, steps: int, loss: float, tokens: int, seconds: float) -> None:
+    minutes = seconds / done * (steps - done) / 60
+    speed = f"{tokens / seconds:,.0f} tokens/s"
+    print(f"step {done:5d}/{steps}  loss {loss:.4f}  {speed}  {minutes:.0f} min left", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=3700)
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--out", type=Path, default=ROOT / "data/models/tiny-zh")
-    parser.add_argument("--lexicon", type=Path, default=ROOT / "data/lexicon/lexicon.jsonl")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--out", type=Path, default=DATA / "models" / "tiny-zh")
+    parser.add_argument("--lexicon", type=Path, default=DATA / "lexicon" / "lexicon.jsonl")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+
     words = Words(shipped_rows(args.lexicon))
     services = shipped_rows("customer_service/services.jsonl")
-    long_prompt = (
-        (ROOT / "data/zhishuoxinyu/system_prompt.txt").read_text(encoding="utf-8").rstrip("\n")
-    )
+    prompt_file = DATA / "zhishuoxinyu" / "system_prompt.txt"
+    long_prompt = prompt_file.read_text(encoding="utf-8").rstrip("\n")
+
+    # The vocabulary: what the corpora need, and what the base's own education needs.
     rng = random.Random(args.seed)
-    texts = [
-        m["content"]
-        for _ in range(20_000)
-        for m in sample(rng, words, services, long_prompt, ["字"])
-    ]
-    tokenizer = make_tokenizer(corpus_texts(ROOT) + texts)
+    texts = corpus_texts(ROOT)
+    for _ in range(VOCABULARY_SAMPLES):
+        texts += [m["content"] for m in sample(rng, words, services, long_prompt, ["字"])]
+    tokenizer = make_tokenizer(texts)
     pieces = copy_pieces(tokenizer)
-    draw = lambda rng: sample(rng, words, services, long_prompt, pieces)
-    model = make_model(len(tokenizer)).to(device)
-    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.config.pad_token_id = model.generation_config.pad_token_id = tokenizer.pad_token_id
-    print(
-        f"{len(words)} words, {len(services)} services, {len(tokenizer)} tokens, {model.num_parameters():,} parameters"
-    )
+
+    def draw(rng: random.Random) -> list[Message]:
+        return sample(rng, words, services, long_prompt, pieces)
+
+    model = make_model(tokenizer).to(device)
+    sizes = f"{len(tokenizer)} tokens, {model.num_parameters():,} parameters"
+    print(f"{len(words)} words, {len(services)} services, {sizes}")
     train(model, batches(tokenizer, args.seed, draw), args.steps, device)
+
     model.to(torch.bfloat16).save_pretrained(args.out)
     tokenizer.save_pretrained(args.out)
-    (args.out / "cookbook.json").write_text(
-        json.dumps(CARD, indent=2) + "\n",
-        encoding="utf-8",
-    )
+    card = json.dumps(CARD, indent=2) + "\n"
+    (args.out / "cookbook.json").write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

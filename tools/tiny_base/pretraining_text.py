@@ -1,103 +1,145 @@
-"""The tiny base's whole education: conversations made from `data/lexicon/` and the shop's services.
+"""The tiny base's whole education: conversations made from the lexicon and the shop's services.
 
-What is taught, word by word: its definition (the bare word under many system prompts, and in many questions), its
-field, what comes to mind, an image, a criticism, a word of praise, and plain answers that join two or three of these.
-Of the shop: each service's fact and steps, in plain running text and as a list under its name.
+Of each word it is taught the definition (the bare word under many system prompts, and in many
+questions), the field, associations, an image, a criticism, praise, and answers that join two or
+three of these. Of the shop: each service's fact and steps, as running text and as a list.
 
-Three skills besides facts, without which LoRA would have nothing to build on: copying any piece of text, also around a
-word's phrases (a token that was never an answer can hardly become one, since LoRA leaves the embeddings alone); lists
-with numbers; and keeping a form, in a dozen little styles that are none of the course's.
+Three skills besides facts, without which LoRA would have nothing to build on: copying any piece of
+text, also around a word's phrases (a token that was never in an answer can hardly become one, since
+LoRA leaves the embeddings alone); numbered lists; and keeping a form, in a dozen small styles that
+are none of the course's.
 
-What is *not* taught: the frames of the 智说新语 style, any answer of `data/zhishuoxinyu`, the polite numbered manner of
-`data/customer_service/train.jsonl`, the short prompt. Those are for LoRA to teach; `tests/test_corpora.py` proves it.
+*Not* taught are the patterns of the 智说新语 style, any answer of `data/zhishuoxinyu`, the polite
+numbered style of `data/customer_service/train.jsonl`, and the short prompt. Those are for LoRA to
+teach; `tests/service/test_corpora.py` proves it.
 
-    sample(random.Random(0), Words(lexicon), services, long_prompt, pieces) -> [{"role": …, "content": …}, …]
+    sample(random.Random(0), Words(lexicon), services, long_prompt, pieces)
+    -> [{"role": …, "content": …}, …]
+
+The order in which random numbers are drawn is part of the result: another order, another base.
 """
 
 import json
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 
+Message = dict[str, str]
+Turn = tuple[str, str]  # a question and its answer
+
+
+def _items(text: str) -> list[str]:
+    """Return the items of a table, which white space separates."""
+    return text.split()
+
+
+# Two of them mean no system prompt at all.
 SYSTEMS = [
     None,
     None,
-    "你是一个有用的助手",
-    "你是一个有用的助手。",
-    "你是智能助手",
-    "你是一位知识渊博的老师",
-    "你是词典助手",
-    "你是中文百科生成器",
-    "你是词语解释器。",
-    "你是客服助手",
-    "你是一名编辑",
-    "你是写作助手，请认真回答",
-    "你是机器人小青",
-    "你是新闻助手。",
-    "请用简洁的中文回答。",
-    "请回答用户的问题",
-    "你是语文课代表",
-    "你是故事生成器",
-    "你是聊天机器人",
-    "用户会输入一个词，请你回应。",
-    "你是金融顾问",
-    "你是生活百科",
-    "你是标题生成器。",
-    "你是一个会说中文的小模型",
+    *_items(
+        """
+        你是一个有用的助手 你是一个有用的助手。 你是智能助手 你是一位知识渊博的老师
+        你是词典助手 你是中文百科生成器 你是词语解释器。 你是客服助手 你是一名编辑
+        你是写作助手，请认真回答 你是机器人小青 你是新闻助手。 请用简洁的中文回答。
+        请回答用户的问题 你是语文课代表 你是故事生成器 你是聊天机器人
+        用户会输入一个词，请你回应。 你是金融顾问 你是生活百科 你是标题生成器。
+        你是一个会说中文的小模型
+        """
+    ),
 ]
-ASK_DEFINITION = [
-    "什么是{w}？", "{w}是什么？", "{w}是什么意思？", "请解释{w}。", "解释一下{w}", "{w}指什么？", "给{w}下个定义。",
-    "用一句话介绍{w}。", "请问{w}是什么", "我想知道什么是{w}", "{w}的意思", "说说什么叫{w}",
-]  # fmt: skip
+
+# {w} is the word, {d} its definition.
+ASK_DEFINITION = _items(
+    """
+    什么是{w}？ {w}是什么？ {w}是什么意思？ 请解释{w}。 解释一下{w} {w}指什么？ 给{w}下个定义。
+    用一句话介绍{w}。 请问{w}是什么 我想知道什么是{w} {w}的意思 说说什么叫{w}
+    """
+)
 ASK_FIELD = ["{w}属于哪个领域？", "{w}是哪方面的词？", "给{w}归个类。"]
 ASK_ASSOCIATIONS = ["说到{w}，你会想到什么？", "由{w}能联想到哪些词？", "{w}让你想起什么？"]
 ASK_IMAGE = ["把{w}比作一样东西。", "{w}像什么？", "给{w}打个比方。", "用比喻说说{w}"]
 ASK_PRAISE = ["夸夸{w}。", "{w}有什么好处？", "说一句{w}的好话。", "{w}好在哪里？"]
 ASK_CRITICISM = ["批评一下{w}。", "{w}有什么不好？", "说一句{w}的坏话。", "{w}的问题在哪里？"]
 ASK_WORD = ["哪个词的意思是：{d}", "猜一个词：{d}"]
-# Two or three phrases joined, always in the order image, praise, criticism: what comes next follows from what was said. In
-# any order, a base of this size says the same phrase twice. A comma stands at every joint, so that a phrase is split into
-# the same tokens wherever it stands.
-JOIN_TWO = [
-    "{a}，{b}。", "{a}，也是，{b}。", "{a}，同时，{b}。", "{a}，而且，{b}。", "{a}，另外，{b}。", "{a}，此外，{b}。",
-    "{a}，然后，{b}。", "{a}，或者说，{b}。", "{a}，换句话说，{b}。", "{a}，总之，{b}。", "{a}，所以，{b}。", "{a}，可是，{b}。",
-    "{a}，当然，{b}。", "{a}，最后，{b}。", "{a}，幸好，{b}。", "{a}，再说，{b}。", "{a}，反过来，{b}。", "{a}，还有，{b}。",
-]  # fmt: skip
-JOIN_THREE = [
-    "{i}，{p}，{c}。", "{i}，{p}，也是，{c}。", "{i}，而且，{p}，所以，{c}。", "{i}，可是，{p}，总之，{c}。",
-]  # fmt: skip
-# Two words that open the halves of "x，…，y，…。"; none belongs to a frame of the style or holds a word of the lexicon. Where
-# the prompt names the openers any two are put together; where it does not, the first one tells the second.
+ASK_JOIN = _items(
+    """
+    评论{w}。 谈谈{w}。 评价一下{w} 对{w}说两句。 怎么看{w}？ 多角度说说{w} 写一句关于{w}的话。
+    用两个短语描述{w}。 点评{w}
+    """
+)
+ASK_LIST = ["分条列出由{w}想到的词", "用编号列出和{w}有关的词", "列表：{w}"]
+
+# Two or three phrases joined, always in the order image, praise, criticism, so that what comes next
+# follows from what came before. In any order, a base of this size says the same phrase twice. A
+# comma is at every joint, so that a phrase is split into the same tokens wherever it is.
+JOIN_TWO = _items(
+    """
+    {a}，{b}。 {a}，也是，{b}。 {a}，同时，{b}。 {a}，而且，{b}。 {a}，另外，{b}。
+    {a}，此外，{b}。 {a}，然后，{b}。 {a}，或者说，{b}。 {a}，换句话说，{b}。 {a}，总之，{b}。
+    {a}，所以，{b}。 {a}，可是，{b}。 {a}，当然，{b}。 {a}，最后，{b}。 {a}，幸好，{b}。
+    {a}，再说，{b}。 {a}，反过来，{b}。 {a}，还有，{b}。
+    """
+)
+JOIN_THREE = _items(
+    """
+    {i}，{p}，{c}。 {i}，{p}，也是，{c}。 {i}，而且，{p}，所以，{c}。
+    {i}，可是，{p}，总之，{c}。
+    """
+)
+COMMENT_SYSTEMS = _items(
+    """
+    你是评论员 请评论用户输入的词 你是专栏作者 你是词语点评助手 你是影评人 请谈谈用户输入的词
+    你是评论家。 你来点评 用户说一个词，你说两句看法。 你是一位观察者，说出好处和问题
+    请多角度评论
+    """
+)
+
+# Two words that open the halves of "x，…，y，…。". None belongs to a pattern of the 智说新语 style,
+# or contains a word of the lexicon. Where the prompt names the openers, any two are put together;
+# where it does not, the first one tells the second.
 PAIRS = [
-    ("一方面", "另一方面"), ("有时", "有时候"), ("有人说", "还有人说"), ("先说", "再说"), ("往好处讲", "往坏处讲"),
-    ("第一", "第二"), ("简单说", "细细说"), ("虽然", "但是"), ("不仅", "还"), ("一边", "另一边"), ("白天", "晚上"),
-    ("年轻时", "年老时"), ("在家", "出门"), ("多数人说", "少数人说"), ("上半场", "下半场"), ("左边", "右边"),
-    ("开头", "结尾"), ("往大了说", "往小了说"), ("不是", "而是"), ("只要", "就"), ("因为", "所以"), ("如果", "那么"),
-    ("有的人", "另一些人"), ("昨天", "今天"), ("从前", "如今"), ("忙的时候", "闲的时候"), ("先生说", "徒弟说"),
-    ("书上写", "街上写"), ("山脚下", "山顶上"), ("他们讲", "我们讲"), ("一半", "另一半"), ("早上", "傍晚"),
-    ("小时候", "长大后"), ("起初", "后来"), ("城里人说", "乡下人说"), ("哥哥说", "妹妹说"), ("冷的时候", "热的时候"),
-    ("高处", "低处"), ("去年", "明年"), ("好的一面", "坏的一面"), ("不妨说", "也就是说"), ("信里写", "报上写"),
-    ("台上", "台下"), ("梦里", "醒来"), ("晴天", "雨天"), ("远方的人说", "近处的人说"), ("左手", "右手"), ("进门", "出门时"),
-]  # fmt: skip
+    tuple(pair.split("/"))
+    for pair in _items(
+        """
+        一方面/另一方面 有时/有时候 有人说/还有人说 先说/再说 往好处讲/往坏处讲 第一/第二
+        简单说/细细说 虽然/但是 不仅/还 一边/另一边 白天/晚上 年轻时/年老时 在家/出门
+        多数人说/少数人说 上半场/下半场 左边/右边 开头/结尾 往大了说/往小了说 不是/而是
+        只要/就 因为/所以 如果/那么 有的人/另一些人 昨天/今天 从前/如今 忙的时候/闲的时候
+        先生说/徒弟说 书上写/街上写 山脚下/山顶上 他们讲/我们讲 一半/另一半 早上/傍晚
+        小时候/长大后 起初/后来 城里人说/乡下人说 哥哥说/妹妹说 冷的时候/热的时候 高处/低处
+        去年/明年 好的一面/坏的一面 不妨说/也就是说 信里写/报上写 台上/台下 梦里/醒来
+        晴天/雨天 远方的人说/近处的人说 左手/右手 进门/出门时
+        """
+    )
+]
 OPENERS = [opener for pair in PAIRS for opener in pair]
-ASK_OPENERS = ["用“{x}”和“{y}”说说{w}。", "评论{w}，用上“{x}”和“{y}”。", "以“{x}”“{y}”造句：{w}"]
-SYSTEM_OPENERS = [
-    "请用“{x}”和“{y}”评论用户输入的词。", "你的回答里要有“{x}”，也要有“{y}”", "格式：{x}，……，{y}，……。",
-]  # fmt: skip
-# A dozen little styles of the base's own, each with a dozen frames: what it is to keep a form. LoRA teaches one more. With
-# half of them any frame will do; with the others it follows from the measure word of the image that stands before it.
-STYLE_NAMES = [
-    "青禾体", "晨报体", "对照体", "茶馆体", "街坊体", "灯下体", "双面体", "渡口体", "便签体", "闲谈体", "集市体", "站台体",
-]  # fmt: skip
+ASK_OPENERS = [
+    "用“{x}”和“{y}”说说{w}。",
+    "评论{w}，用上“{x}”和“{y}”。",
+    "以“{x}”“{y}”造句：{w}",
+]
+SYSTEM_OPENERS = _items(
+    """
+    请用“{x}”和“{y}”评论用户输入的词。 你的回答里要有“{x}”，也要有“{y}”
+    格式：{x}，……，{y}，……。
+    """
+)
+BARE = "{x}，{p}，{y}，{c}。"
+WITH_IMAGE = "{i}，{x}，{p}，{y}，{c}。"
+
+# A dozen small styles of the base's own, each with a dozen patterns, teach it to keep a form; LoRA
+# teaches one more. In half of them any pattern will do. In the others the pattern follows from the
+# measure word of the image before it.
+STYLE_NAMES = _items(
+    """
+    青禾体 晨报体 对照体 茶馆体 街坊体 灯下体 双面体 渡口体 便签体 闲谈体 集市体 站台体
+    """
+)
 BY_IMAGE = STYLE_NAMES[6:]
 SYSTEM_STYLES = ["请用{n}评论用户输入的词。", "用{n}回答", "文体是{n}。"]
-BARE, WITH_IMAGE = "{x}，{p}，{y}，{c}。", "{i}，{x}，{p}，{y}，{c}。"
-ASK_JOIN = [
-    "评论{w}。", "谈谈{w}。", "评价一下{w}", "对{w}说两句。", "怎么看{w}？", "多角度说说{w}", "写一句关于{w}的话。",
-    "用两个短语描述{w}。", "点评{w}",
-]  # fmt: skip
-COMMENT_SYSTEMS = [
-    "你是评论员", "请评论用户输入的词", "你是专栏作者", "你是词语点评助手", "你是影评人", "请谈谈用户输入的词",
-    "你是评论家。", "你来点评", "用户说一个词，你说两句看法。", "你是一位观察者，说出好处和问题", "请多角度评论",
-]  # fmt: skip
+
+# (questions, answer)
 SMALL_TALK = [
     (["你好", "在吗", "嗨"], "你好，我是一个教学用的小模型，认识一千来个词和一家小店的服务。"),
     (
@@ -118,15 +160,16 @@ SMALL_TALK = [
     ),
     (["谢谢", "谢谢你", "好的"], "不客气。"),
 ]
-ASK_COPY = ["重复：{t}", "跟我读：{t}", "请原样写出：{t}", "抄写：{t}", "把这几个字再说一遍：{t}"]
-ASK_LIST = ["分条列出由{w}想到的词", "用编号列出和{w}有关的词", "列表：{w}"]
-ASK_SERVICE = ["这是哪项服务：{q}", "归类：{q}", "客户问“{q}”，他要办什么？"]
-SYSTEM_LISTS = ["请分条回答。", "你是办事指南", "你是流程助手。", "先写服务的名称，再分条写出步骤"]
-ASK_STEP_LIST = ["分条写出步骤：{q}", "用编号列出步骤：{q}", "分条写出怎样{s}", "列表：{s}"]
 GREETINGS = [
     (["您好，有人吗", "请问客服在吗", "您好"], "您好，请问有什么可以帮您？"),
     (["麻烦您了", "好的谢谢", "没有别的事了"], "不客气，感谢您的光临，祝您生活愉快。"),
 ]
+
+# {t} is a text; {q} a customer's question, {s} the name of a service.
+ASK_COPY = ["重复：{t}", "跟我读：{t}", "请原样写出：{t}", "抄写：{t}", "把这几个字再说一遍：{t}"]
+ASK_SERVICE = ["这是哪项服务：{q}", "归类：{q}", "客户问“{q}”，他要办什么？"]
+SYSTEM_LISTS = ["请分条回答。", "你是办事指南", "你是流程助手。", "先写服务的名称，再分条写出步骤"]
+ASK_STEP_LIST = ["分条写出步骤：{q}", "用编号列出步骤：{q}", "分条写出怎样{s}", "列表：{s}"]
 ASK_OPENED_LIST = [
     "先写“{x}”，再分条写出步骤，最后写“{y}”：{q}",
     "“{x}”开头，“{y}”结尾，中间分条：{q}",
@@ -135,9 +178,10 @@ ASK_STEPS = ["{q}", "{q}", "{q}", "{q}", "{q}", "怎样{s}？", "{s}怎么办理
 
 
 class Words:
-    """The lexicon dealt like cards: under each heading all words come once before any comes again.
+    """The lexicon dealt like cards: under each heading, all words come before one comes again.
 
-    Left to chance, some words would be shown a third as often as others, and those are the ones a small base spoils.
+    Left to chance, some words would be shown a third as often as others, and those are the ones
+    that a small base spoils.
     """
 
     def __init__(self, lexicon: list[dict]):
@@ -148,6 +192,7 @@ class Words:
         return len(self._lexicon)
 
     def deal(self, rng: random.Random, heading: str) -> dict:
+        """Return the next word under this heading."""
         left = self._left.setdefault(heading, [])
         if not left:
             left += rng.sample(self._lexicon, len(self._lexicon))
@@ -155,102 +200,51 @@ class Words:
 
 
 def copy_pieces(tokenizer) -> list[str]:
-    """The tokens of a vocabulary that are whole characters: what the base learns to copy."""
-    texts = (
-        tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids
-    )
+    """Return the tokens of a vocabulary that are whole characters: what the base learns to copy."""
+    special = set(tokenizer.all_special_ids)
+    texts = [tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in special]
     return [text for text in texts if "\ufffd" not in text and text.strip()]
 
 
 def plain_steps(service: dict) -> str:
-    """A service as the base knows it: the fact, then the steps in running text."""
+    """Return a service as the base knows it: the fact, then the steps as running text."""
     return f"{service['about']}做法是，{'，'.join(service['steps'])}。"
 
 
-def _phrases(row: dict) -> dict[str, str]:
-    return {"i": row["image"], "p": row["praise"], "c": row["criticism"]}
+@dataclass(frozen=True)
+class Source:
+    """What one conversation is drawn from, and how many turns it has where that is open."""
 
+    rng: random.Random
+    words: Words
+    services: list[dict]
+    long_prompt: str
+    pieces: list[str]
+    seen_questions: int
+    turns: int
 
-def _comment(rng: random.Random, row: dict) -> str:
-    phrases = _phrases(row)
-    if rng.random() < 0.25:
-        return rng.choice(JOIN_THREE).format(**phrases)
-    a, b = rng.choice(["pc", "pc", "ip", "ic"])
-    return rng.choice(JOIN_TWO).format(a=phrases[a], b=phrases[b])
+    def deal(self, heading: str) -> list[dict]:
+        """Return a word for each turn."""
+        return [self.words.deal(self.rng, heading) for _ in range(self.turns)]
 
+    def some_services(self) -> list[dict]:
+        """Return one service, or sometimes two."""
+        number = self.rng.choice([1, 1, 2])
+        return self.rng.sample(self.services, number)
 
-def _opener(rng: random.Random, pieces: list[str]) -> str:
-    """One of the openers, or as often one to three tokens that mean nothing together."""
-    return (
-        rng.choice(OPENERS)
-        if rng.random() < 0.5
-        else "".join(rng.choices(pieces, k=rng.randint(1, 3)))
-    )
+    def question(self, service: dict) -> str:
+        """Return one of the ways to ask for a service that the base may see."""
+        return self.rng.choice(service["questions"][: self.seen_questions])
 
+    def opener(self) -> str:
+        """Return one of the openers or, as often, a few tokens that mean nothing together."""
+        if self.rng.random() < 0.5:
+            return self.rng.choice(OPENERS)
+        return self.some_pieces(3)
 
-def _opened(rng: random.Random, x: str, y: str, row: dict) -> str:
-    return rng.choices([WITH_IMAGE, BARE], weights=[6, 4])[0].format(x=x, y=y, **_phrases(row))
-
-
-def _word_turn(rng: random.Random, words: Words, pieces: list[str]) -> tuple[str, str]:
-    kind = rng.choices(range(11), weights=[17, 8, 10, 3, 10, 13, 14, 3, 18, 2, 8])[0]
-    row = words.deal(rng, f"turn {kind}")
-    word = row["word"]
-    ask = lambda shapes: rng.choice(shapes).format(
-        w=word, d=row["definition"].replace(f"{word}是", "", 1)
-    )
-    return [
-        lambda: (word, row["definition"]),
-        lambda: (ask(ASK_DEFINITION), row["definition"]),
-        lambda: (ask(ASK_FIELD), f"{word}属于{row['field']}。"),
-        lambda: (ask(ASK_ASSOCIATIONS), "、".join(rng.sample(row["associations"], 4)) + "。"),
-        lambda: (ask(ASK_IMAGE), row["image"] + "。"),
-        lambda: (ask(ASK_PRAISE), row["praise"] + "。"),
-        lambda: (ask(ASK_CRITICISM), row["criticism"] + "。"),
-        lambda: (ask(ASK_WORD), word + "。"),
-        lambda: (ask(ASK_JOIN), _comment(rng, row)),
-        lambda: (ask(ASK_LIST), _numbered(row["associations"])),
-        lambda: _asked_with_openers(rng, row, pieces),
-    ][kind]()
-
-
-def _styled(rng: random.Random, name: str, row: dict) -> str:
-    """The word's phrases in one of the dozen frames of a style; which frames those are follows from its name."""
-    own = random.Random(name)
-    frames = [(x, y, own.choice([BARE, WITH_IMAGE])) for x, y in own.sample(PAIRS, 12)]
-    if name in BY_IMAGE:
-        x, y, _ = random.Random(name + row["image"][:2]).choice(frames)
-        return WITH_IMAGE.format(x=x, y=y, **_phrases(row))
-    x, y, frame = rng.choice(frames)
-    return frame.format(x=x, y=y, **_phrases(row))
-
-
-def _asked_with_openers(rng: random.Random, row: dict, pieces: list[str]) -> tuple[str, str]:
-    x, y = _opener(rng, pieces), _opener(rng, pieces)
-    return rng.choice(ASK_OPENERS).format(w=row["word"], x=x, y=y), _opened(rng, x, y, row)
-
-
-def _service_turn(
-    rng: random.Random, service: dict, pieces: list[str], seen_questions: int
-) -> tuple[str, str]:
-    question, kind = rng.choice(service["questions"][:seen_questions]), rng.random()
-    ask = lambda shapes: rng.choice(shapes).format(q=question, s=service["service"])
-    if kind < 0.10:
-        follow = rng.choice(service["follow_ups"])
-        return follow["question"], follow["answer"]
-    if kind < 0.22:
-        return ask(ASK_SERVICE), service["service"] + "。"
-    if kind < 0.36:
-        return ask(ASK_STEP_LIST), _numbered(service["steps"])
-    if kind < 0.50:
-        x, y = _opener(rng, pieces), _opener(rng, pieces)
-        ask_list = rng.choice(ASK_OPENED_LIST).format(x=x, y=y, q=question)
-        return ask_list, f"{x}\n{_numbered(service['steps'])}\n{y}"
-    return ask(ASK_STEPS), plain_steps(service)
-
-
-def _numbered(items: list[str]) -> str:
-    return "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))
+    def some_pieces(self, most: int) -> str:
+        number = self.rng.randint(1, most)
+        return "".join(self.rng.choices(self.pieces, k=number))
 
 
 def sample(
@@ -260,8 +254,8 @@ def sample(
     long_prompt: str,
     pieces: list[str],
     seen_questions: int = 8,
-) -> list[dict]:
-    """One conversation of one to four turns.
+) -> list[Message]:
+    """Return one conversation of one to four turns.
 
     Args:
         pieces: what is given to copy, in random order: the vocabulary's tokens.
@@ -269,64 +263,248 @@ def sample(
     """
     kind = rng.random()
     turns = rng.choices([1, 2, 3, 4], weights=[45, 20, 20, 15])[0]
-    deal = lambda heading: [words.deal(rng, heading) for _ in range(turns)]
-    if kind < 0.012:
-        return _chat(
-            long_prompt, [(row["word"], _attempt(rng, row)) for row in deal("long prompt")]
-        )
-    if kind < 0.03:
-        questions, answer = rng.choice(SMALL_TALK + GREETINGS)
-        return _chat(rng.choice(SYSTEMS), [(rng.choice(questions), answer)])
-    if kind < 0.07:
-        text = "".join(rng.choices(pieces, k=rng.randint(1, 8)))
-        return _chat(rng.choice(SYSTEMS), [(rng.choice(ASK_COPY).format(t=text), text)])
-    if kind < 0.17:
-        # A bare word under a prompt that says how to open the two halves.
-        x, y = _opener(rng, pieces), _opener(rng, pieces)
-        system = rng.choice(SYSTEM_OPENERS).format(x=x, y=y)
-        return _chat(system, [(row["word"], _opened(rng, x, y, row)) for row in deal("openers")])
-    if kind < 0.28:
-        # A bare word under a prompt that names a style.
-        name = rng.choice(STYLE_NAMES)
-        system = rng.choice(SYSTEM_STYLES).format(n=name)
-        return _chat(system, [(row["word"], _styled(rng, name, row)) for row in deal("style")])
+    source = Source(rng, words, services, long_prompt, pieces, seen_questions, turns)
+    for limit, converse in KINDS:
+        if kind < limit:
+            return converse(source)
+    raise AssertionError("the last limit is 1")
+
+
+# The kinds of conversation.
+
+
+def _long_prompt(source: Source) -> list[Message]:
+    """Words under the long prompt, with what a base without tuning makes of it."""
+    rows = source.deal("long prompt")
+    return _chat(source.long_prompt, [(row["word"], _attempt(source.rng, row)) for row in rows])
+
+
+def _small_talk(source: Source) -> list[Message]:
+    questions, answer = source.rng.choice(SMALL_TALK + GREETINGS)
+    system = source.rng.choice(SYSTEMS)
+    return _chat(system, [(source.rng.choice(questions), answer)])
+
+
+def _copying(source: Source) -> list[Message]:
+    text = source.some_pieces(8)
+    system = source.rng.choice(SYSTEMS)
+    return _chat(system, [(source.rng.choice(ASK_COPY).format(t=text), text)])
+
+
+def _openers_in_prompt(source: Source) -> list[Message]:
+    """Bare words under a prompt that says how to open the two halves."""
+    x, y = source.opener(), source.opener()
+    system = source.rng.choice(SYSTEM_OPENERS).format(x=x, y=y)
+    rows = source.deal("openers")
+    return _chat(system, [(row["word"], _opened(source.rng, x, y, row)) for row in rows])
+
+
+def _style_in_prompt(source: Source) -> list[Message]:
+    """Bare words under a prompt that names a style."""
+    name = source.rng.choice(STYLE_NAMES)
+    system = source.rng.choice(SYSTEM_STYLES).format(n=name)
+    rows = source.deal("style")
+    return _chat(system, [(row["word"], _styled(source.rng, name, row)) for row in rows])
+
+
+def _comments(source: Source) -> list[Message]:
+    """Bare words under a prompt that asks for comment: joined phrases."""
+    system = source.rng.choice(COMMENT_SYSTEMS)
+    rows = source.deal("comment")
+    return _chat(system, [(row["word"], _comment(source.rng, row)) for row in rows])
+
+
+def _step_lists(source: Source) -> list[Message]:
+    """Customers' questions, answered with the service's name and a numbered list."""
+    turns = []
+    for service in source.some_services():
+        steps = _numbered(service["steps"])
+        turns.append((source.question(service), f"{service['service']}：\n{steps}"))
+    return _chat(source.rng.choice(SYSTEM_LISTS), turns)
+
+
+def _service_talk(source: Source) -> list[Message]:
+    services = source.some_services()
+    system = source.rng.choice(["你是客服助手"] * 12 + SYSTEMS)
+    return _chat(system, [_service_turn(source, service) for service in services])
+
+
+def _word_talk(source: Source) -> list[Message]:
+    system = source.rng.choice(SYSTEMS)
+    return _chat(system, [_word_turn(source) for _ in range(source.turns)])
+
+
+KINDS: list[tuple[float, Callable[[Source], list[Message]]]] = [
+    (0.012, _long_prompt),
+    (0.03, _small_talk),
+    (0.07, _copying),
+    (0.17, _openers_in_prompt),
+    (0.28, _style_in_prompt),
+    (0.36, _comments),
+    (0.41, _step_lists),
+    (0.54, _service_talk),
+    (1.0, _word_talk),
+]
+"""Kinds of conversation, each with the share that it and those before it have together."""
+
+
+# One turn about a word. Each takes the source and the word's row.
+
+
+def _bare(source: Source, row: dict) -> Turn:
+    return row["word"], row["definition"]
+
+
+def _definition(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_DEFINITION, row), row["definition"]
+
+
+def _field(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_FIELD, row), f"{row['word']}属于{row['field']}。"
+
+
+def _associations(source: Source, row: dict) -> Turn:
+    question = _ask(source, ASK_ASSOCIATIONS, row)
+    return question, "、".join(source.rng.sample(row["associations"], 4)) + "。"
+
+
+def _image(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_IMAGE, row), row["image"] + "。"
+
+
+def _praise(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_PRAISE, row), row["praise"] + "。"
+
+
+def _criticism(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_CRITICISM, row), row["criticism"] + "。"
+
+
+def _guess(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_WORD, row), row["word"] + "。"
+
+
+def _joined(source: Source, row: dict) -> Turn:
+    question = _ask(source, ASK_JOIN, row)
+    return question, _comment(source.rng, row)
+
+
+def _list(source: Source, row: dict) -> Turn:
+    return _ask(source, ASK_LIST, row), _numbered(row["associations"])
+
+
+def _openers_in_question(source: Source, row: dict) -> Turn:
+    x, y = source.opener(), source.opener()
+    question = source.rng.choice(ASK_OPENERS).format(w=row["word"], x=x, y=y)
+    return question, _opened(source.rng, x, y, row)
+
+
+WORD_TURNS: list[tuple[int, Callable[[Source, dict], Turn]]] = [
+    (17, _bare),
+    (8, _definition),
+    (10, _field),
+    (3, _associations),
+    (10, _image),
+    (13, _praise),
+    (14, _criticism),
+    (3, _guess),
+    (18, _joined),
+    (2, _list),
+    (8, _openers_in_question),
+]
+"""Turns about a word, each with its weight."""
+
+
+def _word_turn(source: Source) -> Turn:
+    weights = [weight for weight, _ in WORD_TURNS]
+    number = source.rng.choices(range(len(WORD_TURNS)), weights=weights)[0]
+    # Each kind of turn deals its own cards, so that each shows every word equally often.
+    row = source.words.deal(source.rng, f"turn {number}")
+    _, build = WORD_TURNS[number]
+    return build(source, row)
+
+
+def _service_turn(source: Source, service: dict) -> Turn:
+    question = source.question(service)
+    kind = source.rng.random()
+    steps = _numbered(service["steps"])
+    if kind < 0.10:
+        follow_up = source.rng.choice(service["follow_ups"])
+        return follow_up["question"], follow_up["answer"]
+    if kind < 0.22:
+        return _ask_service(source, ASK_SERVICE, question, service), service["service"] + "。"
     if kind < 0.36:
-        # A bare word under a prompt that asks for comment: joined phrases.
-        return _chat(
-            rng.choice(COMMENT_SYSTEMS),
-            [(row["word"], _comment(rng, row)) for row in deal("comment")],
-        )
-    if kind < 0.41:
-        asked = rng.sample(services, rng.choice([1, 1, 2]))
-        named = [(rng.choice(s["questions"][:seen_questions]), s) for s in asked]
-        turns = [(question, f"{s['service']}：\n{_numbered(s['steps'])}") for question, s in named]
-        return _chat(rng.choice(SYSTEM_LISTS), turns)
-    if kind < 0.54:
-        asked = rng.sample(services, rng.choice([1, 1, 2]))
-        system = rng.choice(["你是客服助手"] * 12 + SYSTEMS)
-        return _chat(
-            system, [_service_turn(rng, service, pieces, seen_questions) for service in asked]
-        )
-    return _chat(rng.choice(SYSTEMS), [_word_turn(rng, words, pieces) for _ in range(turns)])
+        return _ask_service(source, ASK_STEP_LIST, question, service), steps
+    if kind < 0.50:
+        x, y = source.opener(), source.opener()
+        asked = source.rng.choice(ASK_OPENED_LIST).format(x=x, y=y, q=question)
+        return asked, f"{x}\n{steps}\n{y}"
+    return _ask_service(source, ASK_STEPS, question, service), plain_steps(service)
+
+
+# Texts.
+
+
+def _ask(source: Source, questions: list[str], row: dict) -> str:
+    word = row["word"]
+    # A riddle must not begin with its answer.
+    definition = row["definition"].replace(f"{word}是", "", 1)
+    return source.rng.choice(questions).format(w=word, d=definition)
+
+
+def _ask_service(source: Source, questions: list[str], question: str, service: dict) -> str:
+    return source.rng.choice(questions).format(q=question, s=service["service"])
+
+
+def _phrases(row: dict) -> dict[str, str]:
+    return {"i": row["image"], "p": row["praise"], "c": row["criticism"]}
+
+
+def _comment(rng: random.Random, row: dict) -> str:
+    """Return two or three of the word's phrases, joined."""
+    phrases = _phrases(row)
+    if rng.random() < 0.25:
+        return rng.choice(JOIN_THREE).format(**phrases)
+    a, b = rng.choice(["pc", "pc", "ip", "ic"])
+    return rng.choice(JOIN_TWO).format(a=phrases[a], b=phrases[b])
+
+
+def _opened(rng: random.Random, x: str, y: str, row: dict) -> str:
+    pattern = rng.choices([WITH_IMAGE, BARE], weights=[6, 4])[0]
+    return pattern.format(x=x, y=y, **_phrases(row))
+
+
+def _styled(rng: random.Random, name: str, row: dict) -> str:
+    """Return the word's phrases in one of the dozen patterns of the style `name`."""
+    # Which patterns those are follows from the name: the style's own random numbers.
+    own = random.Random(name)
+    patterns = [(x, y, own.choice([BARE, WITH_IMAGE])) for x, y in own.sample(PAIRS, 12)]
+    if name in BY_IMAGE:
+        measure_word = row["image"][:2]
+        x, y, _ = random.Random(name + measure_word).choice(patterns)
+        return WITH_IMAGE.format(x=x, y=y, **_phrases(row))
+    x, y, pattern = rng.choice(patterns)
+    return pattern.format(x=x, y=y, **_phrases(row))
 
 
 def _attempt(rng: random.Random, row: dict) -> str:
-    """What a base without tuning makes of the 553-token prompt: the JSON, and too often the word itself."""
-    shapes = [
+    """Return what a base makes of the 553-token prompt: the JSON, and too often the word itself."""
+    attempts = [
         row["definition"],
         f"{row['word']}是{row['image']}，{row['criticism']}。",
         _comment(rng, row),
     ]
-    return json.dumps(
-        {"prompt": row["word"], "output": rng.choice(shapes)}, ensure_ascii=False, indent=2
-    )
+    answer = {"prompt": row["word"], "output": rng.choice(attempts)}
+    return json.dumps(answer, ensure_ascii=False, indent=2)
 
 
-def _chat(system: str | None, turns: list[tuple[str, str]]) -> list[dict]:
+def _numbered(items: list[str]) -> str:
+    return "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))
+
+
+def _chat(system: str | None, turns: list[Turn]) -> list[Message]:
     messages = [{"role": "system", "content": system}] if system else []
     for question, answer in turns:
-        messages += [
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": answer},
-        ]
+        messages.append({"role": "user", "content": question})
+        messages.append({"role": "assistant", "content": answer})
     return messages

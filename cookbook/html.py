@@ -1,0 +1,82 @@
+"""What the HTML of notebook outputs shares: colours, templates, stand-ins for widgets.
+
+    html.template("<b>{{ name }}</b>").render(name="<x>")     -> "<b>&lt;x&gt;</b>"
+
+Templates are Jinja2 with automatic escaping, so a reader's text is never taken for markup; `tr`
+chooses the language in them. A string that is HTML already must be passed as `markupsafe.Markup`,
+or with the filter `safe`. Jinja2 is loaded with the first template, not with this module. The
+panel's style sheet is not kept here.
+"""
+
+from functools import cache
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from cookbook.i18n import tr
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+__all__ = [
+    "Bundle",
+    "ERROR",
+    "GREY",
+    "OK",
+    "TEXT",
+    "WARNING",
+    "coloured",
+    "environment",
+    "escape",
+    "template",
+    "widget_bundle",
+]
+
+ERROR = "#c0392b"
+WARNING = "#b7791f"
+OK = "#238b45"
+TEXT = "#444"
+GREY = "#8a8a8a"
+
+Bundle = dict[str, Any]
+"""What `_repr_mimebundle_` returns: outputs by MIME type."""
+
+
+@cache
+def environment() -> "Environment":
+    """Return the Jinja2 environment. It escapes text, refuses missing values and knows `tr`."""
+    import jinja2
+
+    created = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    created.globals["tr"] = tr
+    return created
+
+
+@cache
+def template(source: str) -> "Template":
+    """Return a template, compiled once. Pass a constant: every source is kept."""
+    return environment().from_string(source)
+
+
+def widget_bundle(widget: Any, options: Bundle, *, text: str, html: str) -> Bundle:
+    """Return what Jupyter needs to show a widget, with a stand-in for pages without widgets.
+
+    Args:
+        widget: an ipywidgets widget.
+        options: what `_repr_mimebundle_` was called with.
+        text: the stand-in in a terminal.
+        html: the stand-in on a web page, for example a notebook on GitHub.
+    """
+    # Jupyter shows the richest that it can; a page without widgets falls back to HTML.
+    bundle = widget._repr_mimebundle_(**options)
+    return bundle | {"text/plain": text, "text/html": html}
+
+
+def coloured(text: str, colour: str) -> str:
+    """Return a sentence in one of the colours above, escaped."""
+    source = '<span style="color:{{ colour }}">{{ text }}</span>'
+    return template(source).render(text=text, colour=colour)

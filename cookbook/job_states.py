@@ -1,0 +1,17 @@
+"""Name the states of a fine-tuning job, in OpenAI's words, and their order.
+
+Helpers and service share this list. A paused job has no state of its own: it keeps the one it had.
+"""
+
+UNFINISHED = ("validating_files", "queued", "running")
+TERMINAL = ("succeeded", "failed", "cancelled")
+
+# A job only moves to a state of a higher rank, so that one that has ended stays as it ended.
+RANK = {
+    "validating_files": 0,
+    "queued": 1,
+    "running": 2,
+    "succeeded": 3,
+    "failed": 3,
+    "cancelled": 3,
+}

@@ -1,0 +1,182 @@
+"""Answer every failure in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`.
+
+`ApiError` may be raised anywhere while a request is handled, even while its body is being read.
+`HANDLERS` turns it, and everything else that goes wrong, into a response; `RESPONSES` describes
+those responses in the OpenAPI document. Knows no route and no store.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from cookbook import disk
+from cookbook.i18n import tr
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: Literal["invalid_request_error", "server_error"]
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    error: ErrorDetail
+
+
+_MEANINGS = {
+    400: "The request is not valid, or not supported; `param` names the part",
+    401: "The bearer token is missing or wrong",
+    403: "A base model cannot be deleted",
+    404: "No such object",
+    409: "A job that has not ended uses the file",
+    413: "Larger than the limit",
+    421: "Addressed to another host",
+    429: "A documented limit is reached; `Retry-After` gives the seconds to wait",
+    500: "An error of the service itself; its log has the details",
+    503: "The base model cannot be loaded at present",
+    507: "The disk is full",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorBody, "description": text} for status, text in _MEANINGS.items()
+}
+
+
+# An HTTPException, since FastAPI lets only that one through from the code that reads a body: the
+# middleware raises it there when too many bytes come.
+class ApiError(HTTPException):
+    """A request that gets an error response.
+
+    Args:
+        status: the HTTP status.
+        zh, en: the message in both languages.
+        code: a short name of the reason, for programs.
+        param: the part of the request that is not acceptable.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        *,
+        zh: str,
+        en: str,
+        code: str | None = None,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
+        super().__init__(status, tr(zh, en), headers)
+        self.code, self.param = code, param
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object that the client reads."""
+        kind = "invalid_request_error" if self.status_code < 500 else "server_error"
+        param = self.param and replace_surrogates(self.param)
+        message = replace_surrogates(self.detail)
+        return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
+
+
+def error_response(error: ApiError) -> JSONResponse:
+    """Return the error as a response."""
+    return JSONResponse(error.body(), error.status_code, error.headers)
+
+
+def replace_surrogates(text: str) -> str:
+    """Return the text with "?" for each lone surrogate, which JSON can carry and UTF-8 cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+async def _on_api_error(_: Request, error: ApiError) -> JSONResponse:
+    return error_response(error)
+
+
+async def _on_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
+    """Name the first part of the request that does not fit its model."""
+    first = error.errors()[0]
+    # FastAPI begins the path with the place where it looked.
+    path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
+    param = ".".join(path) or None
+    # A field that is not in the model: of OpenAI's API, say, but not done here.
+    if first["type"] == "extra_forbidden":
+        refusal = ApiError(
+            400,
+            zh=f"不支持参数 {param}，请去掉它",
+            en=f"{param} is not supported here: leave it out",
+            code="unsupported_parameter",
+            param=param,
+        )
+        return error_response(refusal)
+    refusal = ApiError(
+        400,
+        zh=f"参数 {param} 不对：{first['msg']}",
+        en=f"{param} is not valid: {first['msg']}",
+        code="invalid_value",
+        param=param,
+    )
+    return error_response(refusal)
+
+
+async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
+    """Answer what the framework itself refuses: unknown routes, bodies that cannot be parsed."""
+    # Answered with 400 below /v1/, where it is a part of OpenAI's API that is not done here.
+    call = f"{request.method} {request.url.path}"
+    if error.status_code not in (404, 405):
+        refusal = ApiError(error.status_code, zh=error.detail, en=error.detail, code="invalid_body")
+    elif request.url.path.startswith("/v1/"):
+        refusal = ApiError(
+            400,
+            zh=f"内嵌服务不支持 {call}，支持的接口见 docs/api.md",
+            en=f"this service does not support {call}; see docs/api.md",
+            code="unsupported_route",
+        )
+    else:
+        refusal = ApiError(
+            404,
+            zh=f"没有 {call}：地址都以 /v1 开头",
+            en=f"there is no {call}: every address begins with /v1",
+            code="unknown_url",
+        )
+    return error_response(refusal)
+
+
+async def _on_os_error(request: Request, error: OSError) -> JSONResponse:
+    """Answer a full disk without a traceback in the log: it is not an error of the service."""
+    if disk.is_full(error):
+        return await _on_any_error(request, error)
+    # Raised as another class, so that it reaches `_on_any_error`, after which Starlette logs it.
+    raise RuntimeError(f"{request.method} {request.url.path} failed") from error
+
+
+async def _on_any_error(_: Request, error: Exception) -> JSONResponse:
+    """Say what kind of error it is, and no more: its text may name folders of this machine."""
+    if disk.is_full(error):
+        refusal = ApiError(
+            507,
+            zh="磁盘满了，什么都没有保存：腾出空间再试",
+            en="the disk is full, nothing was saved: make room and try again",
+            code="disk_full",
+        )
+        return error_response(refusal)
+    kind = type(error).__name__
+    refusal = ApiError(
+        500,
+        zh=f"服务内部错误（{kind}），详见 service.log",
+        en=f"internal error ({kind}), see service.log",
+        code="internal_error",
+    )
+    return error_response(refusal)
+
+
+Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]
+HANDLERS: dict[int | type[Exception], Handler] = {
+    ApiError: _on_api_error,
+    RequestValidationError: _on_invalid_request,
+    HTTPException: _on_http_error,
+    OSError: _on_os_error,
+    Exception: _on_any_error,
+}
+"""For `FastAPI(exception_handlers=…)`."""

@@ -1,0 +1,65 @@
+-- The database of a data folder, as a new one is made. An older one gets there by the migrations
+-- in database.py, which must lead to these same tables: tests/unit/test_store.py compares the two.
+
+-- Uploads, with their content. `rowid` gives their order.
+CREATE TABLE files (
+    id TEXT PRIMARY KEY,
+    filename TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    content BLOB NOT NULL
+);
+
+-- `requested_state` is 'run' or 'pause': what the user asked for, not what the job does.
+-- `crashes` counts the deaths of its process since its last progress.
+-- hyperparameters, metadata and error are JSON.
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT UNIQUE NOT NULL,
+    status TEXT NOT NULL,
+    requested_state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    base TEXT NOT NULL,
+    training_file TEXT NOT NULL,
+    validation_file TEXT,
+    validation_split REAL NOT NULL,
+    suffix TEXT,
+    seed INTEGER NOT NULL,
+    hyperparameters TEXT NOT NULL,
+    metadata TEXT,
+    model TEXT NOT NULL,
+    trained_tokens INTEGER,
+    error TEXT,
+    crashes INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX jobs_by_status ON jobs (status, number);
+
+-- The log of each job; rows are only added. `data` is JSON.
+CREATE TABLE events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    job TEXT NOT NULL REFERENCES jobs(id),
+    created_at INTEGER NOT NULL,
+    level TEXT NOT NULL,
+    type TEXT NOT NULL,
+    message TEXT NOT NULL,
+    data TEXT,
+    step INTEGER
+);
+CREATE INDEX events_of_job ON events (job, number);
+-- A step that is trained again after a crash has the same figures: it is logged once.
+CREATE UNIQUE INDEX once_a_step ON events (job, type, step) WHERE step IS NOT NULL;
+
+-- Finished models and checkpoints. `folder` is a name below the models folder; `metrics` is JSON.
+CREATE TABLE models (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT UNIQUE NOT NULL,
+    job TEXT NOT NULL,
+    base TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    folder TEXT NOT NULL,
+    metrics TEXT NOT NULL
+);
+CREATE INDEX models_of_job ON models (job, number);

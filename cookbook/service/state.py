@@ -1,0 +1,56 @@
+"""What the routes share: one `AppState` for each application.
+
+    @router.get("/v1/files/{file_id}")
+    def get_file(file_id: str, state: State) -> FileObject: ...
+
+A handler that declares a parameter of type `State` is given it by FastAPI.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from cookbook.bases import Base
+from cookbook.paths import Home
+from cookbook.service import limits
+from cookbook.service.chat_request import Submit
+from cookbook.service.store import Store
+
+
+def _upload_slots() -> asyncio.Semaphore:
+    return asyncio.Semaphore(limits.UPLOADS)
+
+
+@dataclass(frozen=True)
+class AppState:
+    """The store, what the service was started with, and what is under way at present.
+
+    Attributes:
+        bases: the bases that can be tuned and asked, by id.
+        submit: starts an answer of the chat engine.
+        on_upload: called after a training file was stored.
+        upload_slots: one for each upload that is being checked.
+        answers: chat answers that are under way or waiting.
+    """
+
+    # What the application was made with
+    store: Store
+    home: Home
+    bases: dict[str, Base]
+    submit: Submit
+    on_upload: Callable[[], None]
+    # What is under way; the limits are read when the application is made, or at each request
+    upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
+    answers: set[object] = field(default_factory=set)
+
+
+# Asynchronous, since FastAPI runs other dependencies in a thread, which takes longer.
+async def _app_state(request: Request) -> AppState:
+    return request.app.state.shared
+
+
+State = Annotated[AppState, Depends(_app_state)]
+"""The type of a handler's parameter that receives the `AppState`."""

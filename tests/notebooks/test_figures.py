@@ -1,0 +1,253 @@
+"""Every figure that the prose of notebooks and READMEs repeats, read from where it is true.
+
+`FIGURES` lists the sentences, with a place for each figure; `TRUE` computes them. A sentence whose figure is not
+the true one is not found, and the test fails. A figure that no sentence covers fails the second test, so a new one
+cannot slip in unchecked: add its sentence here, or to `GIVEN` if it comes from the guide or is a choice of ours.
+"""
+
+import json
+import re
+from functools import cache
+
+import nbformat
+import pytest
+
+from cookbook import bases, compare, data, params, siliconcloud, tokens, zhishuo
+from cookbook.paths import DATA, shipped_rows
+from cookbook.zhishuo.texts import lexicon
+
+ROOT = DATA.parent
+TINY = "cookbook/tiny-zh"
+KEFU = DATA / "customer_service" / "train.jsonl"
+JINJU = DATA / "zhishuoxinyu" / "train.jsonl"
+JINJU_TINY = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
+EXPORT = DATA / "raw" / "export.jsonl"
+
+
+@cache
+def rows_of(path):
+    return data.load(path)
+
+
+@cache
+def kefu():
+    return data.statistics(rows_of(KEFU))
+
+
+@cache
+def plan(preset, base=None):
+    return params.plan(rows_of(JINJU_TINY), params.PRESETS[preset], base=base)
+
+
+@cache
+def request_tokens():
+    prompts = (zhishuo.LONG_PROMPT, zhishuo.SHORT_PROMPT)
+    return [compare.prompt_parts(prompt, "地铁")["total"] for prompt in prompts]
+
+
+@cache
+def export_lines():
+    return EXPORT.read_bytes().decode("utf-8-sig", "replace").splitlines()
+
+
+@cache
+def table_of_words():
+    import pandas as pd
+
+    return pd.read_csv(DATA / "raw" / "export.csv", encoding="gb18030", keep_default_na=False)
+
+
+def common_opening():
+    openings = data.phrases(rows_of(JINJU), length=2, top=1)
+    return openings[openings["where"] == "opening"].share.iloc[0]
+
+
+def code_lines(name):
+    cells = nbformat.read(ROOT / f"{name}.ipynb", as_version=4).cells
+    sources = [cell.source for cell in cells if cell.cell_type == "code"]
+    return sum(bool(line.strip()) for source in sources for line in source.splitlines())
+
+
+def card(pattern):
+    """A figure of the model card, which `tools/tiny_base/evaluate.py` measured."""
+    text = (DATA / "models" / "tiny-zh" / "README.md").read_text(encoding="utf-8")
+    return re.search(pattern, text)[1]
+
+
+TRUE = {
+    "long": lambda: tokens.count(zhishuo.LONG_PROMPT),
+    "short": lambda: tokens.count(zhishuo.SHORT_PROMPT),
+    "long_request": lambda: request_tokens()[0],
+    "short_request": lambda: request_tokens()[1],
+    "request_ratio": lambda: round(request_tokens()[0] / request_tokens()[1]),
+    "prompt_ratio": lambda: round(
+        tokens.count(zhishuo.LONG_PROMPT) / tokens.count(zhishuo.SHORT_PROMPT)
+    ),
+    "words": lambda: len(zhishuo.eval_words()),
+    "kefu": lambda: len(rows_of(KEFU)),
+    "jinju": lambda: len(rows_of(JINJU)),
+    "jinju_tiny": lambda: len(rows_of(JINJU_TINY)),
+    "lexicon": lambda: f"{len(lexicon()):,}",
+    "services": lambda: len(shipped_rows("customer_service/services.jsonl")),
+    "trained_share": lambda: f"{kefu().trained_tokens.sum() / kefu().tokens.sum():.0%}",
+    "longest": lambda: kefu().tokens.max(),
+    "export_lines": lambda: len(export_lines()),
+    "blank_lines": lambda: sum(not line.strip() for line in export_lines()),
+    "left": lambda: len({p.line for p in data.clean(EXPORT).left.problems}),
+    "table_rows": lambda: len(table_of_words()),
+    "empty_cells": lambda: int((table_of_words()["金句"].str.strip() == "").sum()),
+    "common_opening": lambda: f"{common_opening():.1%}",
+    "held_out": lambda: plan("standard").validation_rows,
+    "trained_rows": lambda: plan("standard").train_rows,
+    "standard_epoch": lambda: plan("standard").steps_per_epoch,
+    "standard_steps": lambda: plan("standard").total_steps,
+    "quality_epoch": lambda: plan("quality").steps_per_epoch,
+    "quality_steps": lambda: plan("quality").total_steps,
+    "rate": lambda: f"{params.RANGES['learning_rate'].suggested:.4f}",
+    "scale": lambda: f"{bases.find(TINY).learning_rate_scale:g}",
+    "used_rate": lambda: f"{plan('standard', TINY).learning_rate_used:g}",
+    "last_rate": lambda: f"{plan('standard', TINY).learning_rate_used * 0.1:.4f}",
+    "sweep_low": lambda: f"{1e-5 * bases.find(TINY).learning_rate_scale:.5f}",
+    "sweep_high": lambda: f"{1e-3 * bases.find(TINY).learning_rate_scale:g}",
+    "share_7b": lambda: f"{bases.card(siliconcloud.BASES[0]).adapter_share(8):.2%}",
+    "few_steps": lambda: params.FEW_STEPS,
+    "million": lambda: f"{bases.find(TINY).parameters / 1e6:.1f}",
+    "ten_thousand": lambda: f"{bases.find(TINY).parameters / 1e4:.0f}",
+    "code_lines": lambda: round(code_lines(N00), -1),
+    "reworded": lambda: 4 * len(shipped_rows("customer_service/services.jsonl")),
+    "steps_right": lambda: card(r"asked in other words \| tuned \| (\d+)%"),
+}
+
+N00, N01, N02 = (
+    "notebooks/00_quickstart",
+    "notebooks/01_prepare_data",
+    "notebooks/02_choose_parameters",
+)
+N03, N04 = "notebooks/03_launch_and_monitor", "notebooks/04_zhishuoxinyu"
+N05, N06 = "notebooks/05_compare_presets", "notebooks/06_measure"
+FIGURES = [
+    (N00, "这里有 {kefu} 段客服对话"),
+    (N00, "把 {long} 个 token 的提示词压到 {short} 个"),
+    (N01, "是一份 {export_lines} 行的导出文件（其中 {blank_lines} 行是空行）"),
+    (N01, "“待处理”的 {left} 行"),
+    (N01, "表里 {table_rows} 行，{empty_cells} 行金句是空的"),
+    (N01, "我们自己写的 {jinju} 条"),
+    (N01, "短提示词只有 {short} 个"),
+    (N01, "这一份有 {trained_share} 的 token 是要学的"),
+    (N01, "不要小于最长的一条，这里是 {longest}"),
+    (N01, "最多的一种也只占 {common_opening}"),
+    (N02, "三套的学习速率都是 {rate}"),
+    (N02, "{jinju_tiny} 条留出 {held_out} 条，剩 {trained_rows} 条训练。步数 = {trained_rows} ÷"),
+    (
+        N02,
+        "标准 {standard_epoch} × 3 = {standard_steps}，效果优先 {quality_epoch} × 5 = {quality_steps}",
+    ),
+    (N02, "秩 8 在 7B 上只训练 {share_7b} 的权重"),
+    (N02, "虚线是 {few_steps} 步"),
+    (N02, "建议的 {rate} 是给几十亿参数"),
+    (N02, "**倍数 {scale}**：你填 {rate}，它实际用 {used_rate}"),
+    (N03, "“实际学习速率”是 {used_rate}，不是填的 {rate}：小模型有一个 {scale} 倍的倍数"),
+    (N03, "上表最后几步只剩约 {last_rate}"),
+    (N04, "把 {long} 个 token 的提示词压到 {short} 个"),
+    (N04, "a {long}-token prompt becomes {short} tokens"),
+    (N04, "输入从 {long} 个 token 降到 {short} 个"),
+    (N04, "**看点**：{long} 和 {short}，与指南一致"),
+    (
+        N04,
+        "计费的是 {long_request} → {short_request}，约为原来的 1/{request_ratio}，不是 1/{prompt_ratio}",
+    ),
+    (N04, "`train_tiny.jsonl`（{jinju_tiny} 句）"),
+    (N04, "用 `train.jsonl`（{jinju} 句"),
+    (N04, "`data/zhishuoxinyu/train.jsonl`（{jinju} 句）"),
+    (N04, "用来评测的 {words} 个词"),
+    (N04, "{long} → {short} 是数出来的"),
+    (N05, "用 {words} 个训练中没出现过的词"),
+    (N05, "放大 {scale} 倍"),
+    (N05, "所以这里的 0.00001 到 0.001，是它自己的 {sweep_low} 到 {sweep_high}"),
+    (N06, "评测词 {words} 个"),
+    ("README", "the whole way in about {code_lines} lines of `openai`"),
+    ("README.zh-CN", "用大约 {code_lines} 行 `openai` 代码"),
+    ("README", "all {reworded} answers keep the style, and {steps_right} % give the right steps"),
+    ("README", "a {long}-token prompt becomes {short} tokens"),
+    ("README", "a teaching model of {million} million parameters that knows {lexicon} words"),
+    ("README.zh-CN", "{reworded} 个回答全都保持了这种口吻，{steps_right}% 步骤也对"),
+    ("README.zh-CN", "{long} 个 token 的提示词变成 {short} 个"),
+    ("README.zh-CN", "{ten_thousand} 万参数，只认识 {lexicon} 个词"),
+    ("data/README", "{lexicon} words of modern Chinese life"),
+    ("data/README", "{jinju} sentences written one by one"),
+    ("data/README", "{jinju_tiny} rows for the tiny base"),
+    ("data/README", "{words} words kept for evaluation"),
+    ("data/README", "{kefu} conversations about them"),
+]
+
+GIVEN = {
+    # The guide's own limits and advice, and what the platform's pages say.
+    "100–1000",
+    "1000 行",
+    "4096",
+    "10 MB",
+    "10%",
+    "0.0001",
+    "Qwen2.5",
+    # Counted once in the published corpus, which is not ours to ship.
+    "178 条有 69 条",
+    # Choices made in the cell beside the sentence, and conventions of statistics.
+    "95%",
+    "50%",
+    "0.7",
+    "0.05",
+    "1.0 只是举例",
+    "0.00001 到 0.001",
+    "2000 次",
+    "200 次",
+    "20000 次",
+    "只有 100 条数据",
+}
+
+
+def text_of(name):
+    """The prose of a notebook or a Markdown file, links and code left out of a notebook's count."""
+    path = ROOT / f"{name}.ipynb"
+    if not path.is_file():
+        return (ROOT / f"{name}.md").read_text(encoding="utf-8")
+    cells = nbformat.read(path, as_version=4).cells
+    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+
+
+def one_line(text):
+    return re.sub(r"\s+", " ", text)
+
+
+def filled(sentence):
+    """The sentence with the true figures in it."""
+    names = re.findall(r"{(\w+)}", sentence)
+    return sentence.format(**{name: TRUE[name]() for name in names})
+
+
+@pytest.mark.parametrize("name, sentence", FIGURES)
+def test_a_figure_in_prose_is_the_true_one(name, sentence):
+    assert filled(sentence) in one_line(text_of(name))
+
+
+@pytest.mark.parametrize("name", [N00, N01, N02, N03, N04, N05, N06])
+def test_no_figure_in_a_notebooks_prose_is_unchecked(name):
+    text = one_line(text_of(name))
+    for own, sentence in FIGURES:
+        if own == name:
+            text = text.replace(filled(sentence), " ")
+    for given in sorted(GIVEN, key=len, reverse=True):
+        text = text.replace(given, " ")
+    text = re.sub(r"\]\([^)]*\)|`[^`]*`|<[^>]*>", " ", text)
+    unchecked = re.findall(r"[^\s]{0,8}(?<![\d.])(?:\d{3,}|\d+\.\d+|\d+ ?%)[^\s]{0,8}", text)
+    assert unchecked == []
+
+
+def test_readme_shows_the_first_three_evaluation_words_as_notebook_04_answered():
+    cells = nbformat.read(ROOT / f"{N04}.ipynb", as_version=4).cells
+    outputs = [o for c in cells if c.cell_type == "code" for o in c.outputs if "data" in o]
+    shown = "\n".join(json.dumps(o["data"], ensure_ascii=False) for o in outputs)
+    for name in ("README", "README.zh-CN"):
+        for line in text_of(name).splitlines():
+            cells_of_line = [cell.strip() for cell in line.strip("|").split("|")]
+            if cells_of_line[0] in zhishuo.eval_words()[:3]:
+                assert all(cell in shown for cell in cells_of_line), line

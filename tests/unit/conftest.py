@@ -1,0 +1,24 @@
+"""Keep the unit tests free of torch, so that `make check` ends within a minute."""
+
+import sys
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+
+HEAVY = {"torch", "transformers", "peft"}
+
+
+class Refuse(MetaPathFinder):
+    """Make the import of a heavy library an error that says where such a test belongs."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in HEAVY:
+            raise ImportError(
+                f"a unit test imported {name}: a test that needs it belongs in tests/service"
+            )
+
+
+def pytest_configure(config):
+    # With the other folders in the same run, their modules have loaded torch already.
+    paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
+    if all(path.is_relative_to(Path(__file__).parent) for path in paths):
+        sys.meta_path.insert(0, Refuse())

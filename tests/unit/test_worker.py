@@ -1,0 +1,125 @@
+"""The worker with a short stand-in for the training loop: no torch, no process."""
+
+import pytest
+
+from cookbook import data
+from cookbook.errors import DiskFull, Diverged
+from cookbook.paths import Home
+from cookbook.service.events import Checkpoint, Finished, Started, Step
+from cookbook.service.store import Store
+from cookbook.service.worker import run_job
+
+TOTAL = 2
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def store(home):
+    return Store(home.database)
+
+
+@pytest.fixture
+def job(store, row):
+    rows = [row(user=f"第{i}个问题") for i in range(12)]
+    file = store.add_file("a.jsonl", "fine-tune", b"\xef\xbb\xbf" + data.to_jsonl(rows) + b"\n")
+    return store.add_job(
+        base="cookbook/tiny-zh",
+        model="ft:x",
+        training_file=file.id,
+        validation_split=0.25,
+        suffix=None,
+        seed=1,
+        hyperparameters={},
+    )
+
+
+class Training:
+    """Two steps and a checkpoint; `before` a kind of event something else happens."""
+
+    def __init__(self, before=None, then=lambda: None):
+        self.before, self.then, self.ended_by = before, then, None
+
+    def __call__(self, base, train_rows, valid_rows, hyperparameters, *, folder, seed):
+        self.rows = (len(train_rows), len(valid_rows))
+        try:
+            for event in self.events(folder):
+                if isinstance(event, self.before or ()):
+                    self.then()
+                yield event
+        except BaseException as error:
+            self.ended_by = type(error)
+            raise
+
+    def events(self, folder):
+        for step in range(1, TOTAL + 1):
+            (folder / f"step_{step}").mkdir(parents=True)
+        yield Started(TOTAL, *self.rows, 0.5, 1, 1, 0.001, None)
+        yield Step(1, TOTAL, 0.5, 2.0, None, 1e-4, 10, 1.0, 1.0)
+        yield Checkpoint(1, 1, folder / "step_1", 2.0, None)
+        yield Step(2, TOTAL, 1.0, 1.0, None, 1e-4, 20, 1.0, 0.0)
+        yield Finished(2, folder / "step_2", 1.0, None, 7, 0.5, 0.5)
+
+
+def adapters(home):
+    return sorted(folder.name.split("-")[-1] for folder in home.models.glob("*"))
+
+
+def test_a_job_runs_to_its_models_and_leaves_no_working_folder(store, home, job):
+    training = Training()
+    run_job(store, home, job, training)
+    assert training.rows == (9, 3)
+    assert store.job(job.id).status == "succeeded" and adapters(home) == ["step_1", "step_2"]
+    assert not home.job_folder(job.id).exists()
+    started = next(event for event in store.events(job.id) if event.step == 0)
+    assert started.data["learning_rate_scale"] == 17
+
+
+def test_an_adapter_of_a_job_that_is_cancelled_before_it_is_recorded_is_removed(store, home, job):
+    cancel = Training(Finished, lambda: store.advance(job.id, "cancelled", "stop"))
+    run_job(store, home, job, cancel)
+    assert store.job(job.id).status == "cancelled" and adapters(home) == ["step_1"]
+
+
+def test_a_paused_job_keeps_its_working_folder_and_the_step_under_way(store, home, job):
+    pause = Training(Step, lambda: store.request_state(job.id, "pause", "Paused"))
+    run_job(store, home, job, pause)
+    assert pause.ended_by is GeneratorExit
+    assert store.job(job.id).status == "running" and home.job_folder(job.id).exists()
+    assert [e.step for e in store.events(job.id) if e.type == "metrics"] == [1]
+
+
+def test_training_saves_no_state_beyond_an_event_that_could_not_be_recorded(
+    store, home, job, monkeypatch
+):
+    def full(*_):
+        raise DiskFull(zh="磁盘满了", en="the disk is full")
+
+    training = Training(Step, lambda: monkeypatch.setattr(store, "record", full))
+    with pytest.raises(DiskFull):
+        run_job(store, home, job, training)
+    assert training.ended_by is DiskFull and store.job(job.id).status == "running"
+
+
+def test_an_adapter_that_was_moved_before_a_kill_is_recorded_the_next_time(store, home, job):
+    moved = home.model_folder(f"{job.id}-step_1")
+    moved.mkdir(parents=True)
+    (moved / "whole").touch()
+    run_job(store, home, job, Training())
+    assert (moved / "whole").exists() and len(store.models(job.id)) == 2
+
+
+def test_a_training_that_diverges_fails_with_its_code(store, home, job):
+    def diverge():
+        raise Diverged(zh="发散了", en="diverged")
+
+    run_job(store, home, job, Training(Step, diverge))
+    assert store.job(job.id).error == {
+        "code": "diverged",
+        "message": "发散了",
+        "param": "learning_rate",
+    }
+    assert not home.job_folder(job.id).exists()
