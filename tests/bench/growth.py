@@ -23,7 +23,8 @@ from cookbook import data
 from cookbook.bases import find
 from cookbook.params import PRESETS
 from cookbook.paths import DATA
-from cookbook.service.engine.train import Started, train
+from cookbook.service.engine.train import train
+from cookbook.service.events import Started
 
 
 def training(rows: int, epochs: int) -> float:

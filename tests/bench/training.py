@@ -33,7 +33,8 @@ def parts() -> tuple[list[dict], list[dict]]:
 def ours(out: Path, seed: int) -> float:
     """Seconds of the loop."""
     from cookbook.bases import find
-    from cookbook.service.engine.train import Finished, Started, train
+    from cookbook.service.engine.train import train
+    from cookbook.service.events import Finished, Started
 
     started = finished = 0.0
     for event in train(find("cookbook/tiny-zh"), *parts(), HP.to_dict(), folder=out, seed=seed):
@@ -90,8 +91,9 @@ def judged(adapter: Path) -> float:
     from peft import PeftModel
 
     from cookbook.bases import find
+    from cookbook.service.engine.evaluate import evaluate
+    from cookbook.service.engine.examples import encode_all
     from cookbook.service.engine.load import load
-    from cookbook.service.engine.train import encode_all, evaluate
 
     model, tokenizer = load(find("cookbook/tiny-zh"))
     tuned = PeftModel.from_pretrained(model, adapter)

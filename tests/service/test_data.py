@@ -7,7 +7,7 @@ from transformers import AutoTokenizer
 
 from cookbook import data, tokens
 from cookbook.paths import DATA
-from cookbook.service.engine.train import encode, encode_all
+from cookbook.service.engine.examples import encode, encode_all
 
 
 @pytest.fixture(scope="module")

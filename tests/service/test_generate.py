@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from cookbook.bases import Base
-from cookbook.service.engine.generate import Answer, Engine, Request, _draw, _held_back
+from cookbook.service.engine import generate
+from cookbook.service.engine.generate import Engine, Request
 from cookbook.service.engine.load import load
+from cookbook.service.engine.sampling import Sampler, draw, held_back
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,7 @@ def test_a_stop_text_ends_the_answer_and_is_not_sent(engine, small_base):
 
 def test_a_prompt_that_fills_the_context_is_refused(engine, small_base):
     piece = read(ask(engine, small_base, "很长" * 600)[1])[-1]
-    assert "512" in piece.error
+    assert "512" in piece.error and piece.error_code == "context_length_exceeded"
 
 
 def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
@@ -94,9 +96,12 @@ def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
     assert text_of(ask(engine, small_base, "你好")[1])
 
 
-def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(engine, small_base, monkeypatch):
+def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(small_base, monkeypatch):
+    model, tokenizer = load(small_base)
+    monkeypatch.setattr(generate, "load", lambda base: (model, tokenizer))
+    engine = Engine()
+    engine.start()
     assert text_of(ask(engine, small_base, "你好")[1])
-    model = engine._batches[small_base.source].model
     with monkeypatch.context() as patch:
         patch.setattr(model, "forward", lambda **_: 1 / 0)
         assert "ZeroDivisionError" in read(ask(engine, small_base, "你好")[1])[-1].error
@@ -109,18 +114,27 @@ def test_a_cancelled_answer_leaves_the_batch(engine, small_base):
     assert text_of(ask(engine, small_base, "你好")[1])
 
 
+@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "top_p": 0.95, "seed": 3}])
+def test_the_plain_path_gives_the_same_answers(engine, small_base, options, monkeypatch):
+    texts = ["你好", "怎样修改收货地址，我刚刚搬了家？", "基金"]
+    quick = [text_of(ask(engine, small_base, text, **options)[1]) for text in texts]
+    monkeypatch.setenv("COOKBOOK_FAST", "0")
+    plain = Engine()
+    plain.start()
+    assert [text_of(ask(plain, small_base, text, **options)[1]) for text in texts] == quick
+
+
 def test_half_a_character_is_held_back():
-    assert _held_back("你\ufffd", ()) == 1
-    assert _held_back("你好\n问", ("\n问：",)) == 2
-    assert _held_back("你好", ("。",)) == 0
+    assert held_back("你\ufffd", ()) == 1
+    assert held_back("你好\n问", ("\n问：",)) == 2
+    assert held_back("你好", ("。",)) == 0
 
 
 def drawn(logits, **options):
     """The tokens of 50 draws, made together."""
-    seeded = [Answer(Request(None, None, [], **options), None) for _ in range(50)]
-    for i, answer in enumerate(seeded):
-        answer.generator = torch.Generator().manual_seed(i)
-    return _draw(logits.expand(50, -1), seeded).tolist()
+    options = {"top_k": 0} | options
+    seeded = [Sampler(generator=torch.Generator().manual_seed(i), **options) for i in range(50)]
+    return draw(logits.expand(50, -1), seeded).tolist()
 
 
 def test_top_p_and_top_k_keep_the_likeliest():

@@ -14,7 +14,8 @@ from cookbook.errors import ModelError
 from cookbook.params import Hyperparameters
 from cookbook.service.engine.generate import Engine, Request
 from cookbook.service.engine.load import load
-from cookbook.service.engine.train import Finished, train
+from cookbook.service.engine.train import train
+from cookbook.service.events import Finished
 
 
 @pytest.fixture(scope="module")
