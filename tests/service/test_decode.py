@@ -1,4 +1,4 @@
-"""The written-out step of a Qwen2 model gives the logits of the plain path, and is left by a switch."""
+"""The written-out step of a Qwen2 model gives the logits of the plain path."""
 
 import pytest
 import torch

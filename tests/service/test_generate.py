@@ -3,8 +3,9 @@ import queue
 import pytest
 import torch
 
-from cookbook.bases import Base
+from cookbook.bases import Base, find
 from cookbook.service.engine import generate
+from cookbook.service.engine.fast import decode
 from cookbook.service.engine.generate import Engine, Request
 from cookbook.service.engine.load import load
 from cookbook.service.engine.sampling import Sampler, draw, held_back
@@ -63,10 +64,10 @@ def test_more_requests_than_rows_are_all_answered(engine, small_base):
 
 
 def test_the_same_seed_draws_the_same_answer_in_any_company(engine, small_base):
-    draw = lambda: ask(engine, small_base, "基金", temperature=1.0, top_p=1.0, seed=7)[1]
-    first = text_of(draw())
+    seeded = {"temperature": 1.0, "top_p": 1.0, "seed": 7}
+    first = text_of(ask(engine, small_base, "基金", **seeded)[1])
     crowd = [ask(engine, small_base, f"{i}", temperature=1.0)[1] for i in range(5)]
-    again = draw()
+    again = ask(engine, small_base, "基金", **seeded)[1]
     assert text_of(again) == first
     assert all(read(q) for q in crowd)
 
@@ -114,14 +115,18 @@ def test_a_cancelled_answer_leaves_the_batch(engine, small_base):
     assert text_of(ask(engine, small_base, "你好")[1])
 
 
-@pytest.mark.parametrize("options", [{}, {"temperature": 1.0, "top_p": 0.95, "seed": 3}])
-def test_the_plain_path_gives_the_same_answers(engine, small_base, options, monkeypatch):
+def test_the_plain_path_gives_the_same_answers(engine, monkeypatch):
+    # A trained base: with random weights all tokens are nearly even, and rounding decides.
+    base = find("cookbook/tiny-zh")
     texts = ["你好", "怎样修改收货地址，我刚刚搬了家？", "基金"]
-    quick = [text_of(ask(engine, small_base, text, **options)[1]) for text in texts]
+    greedy, drawn = {}, {"temperature": 0.7, "top_p": 0.9, "seed": 3}
+    asked = [(text, options) for text in texts for options in (greedy, drawn)]
+    quick = [text_of(ask(engine, base, text, **options)[1]) for text, options in asked]
     monkeypatch.setenv("COOKBOOK_FAST", "0")
+    monkeypatch.setattr(decode.Qwen2Step, "__call__", lambda *_: pytest.fail("the fast path ran"))
     plain = Engine()
     plain.start()
-    assert [text_of(ask(plain, small_base, text, **options)[1]) for text in texts] == quick
+    assert [text_of(ask(plain, base, text, **options)[1]) for text, options in asked] == quick
 
 
 def test_half_a_character_is_held_back():

@@ -49,7 +49,10 @@ def test_its_gradients_are_those_of_its_own_arithmetic(kept):
         torch.randn(s, dtype=torch.float64, requires_grad=n in "xab") for n, s in shapes.items()
     )
     mask = (torch.rand(2, 3, 5) < 0.5).double() if kept else None
-    run = lambda x, a, b: lora.LoraFunction.apply(x, w, bias, a, b, 1.5, mask)
+
+    def run(x, a, b):
+        return lora.LoraFunction.apply(x, w, bias, a, b, 1.5, mask)
+
     assert torch.autograd.gradcheck(run, (x, a, b))
     dropped = x if mask is None else x * mask
     torch.testing.assert_close(run(x, a, b), x @ w.T + bias + 1.5 * dropped @ a.T @ b.T)

@@ -14,7 +14,7 @@ the steps and then falls linearly to a tenth. Nothing here knows HTTP or SQL.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,12 +88,12 @@ def train(
     *,
     folder: Path,
     seed: int = 42,
-) -> Iterator[TrainingEvent]:
+) -> Generator[TrainingEvent, None, None]:
     """Train, yielding what happens; go on from the state in `folder` if there is one.
 
     Args:
-        hp: the seven hyperparameters of the guide's section 3. folder: the job's own; adapters go
-        to `step_<N>/`, the state to resume from to `state.safetensors`.
+        hp: the seven hyperparameters of the guide's section 3.
+        folder: the job's own, for adapters (`step_<N>/`) and the state to resume from.
 
     Raises:
         ModelError: the base cannot be loaded.
