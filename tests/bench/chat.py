@@ -1,10 +1,14 @@
-"""Chat, side by side with `transformers serve` and llama.cpp:  python tests/bench/chat.py [--repeats 3]
+"""Measure chat side by side with `transformers serve` and llama.cpp.
 
-The same weights (the tiny base, float32), the same requests over HTTP, streamed, greedy, at most 40 tokens each:
-customer-service questions, whose answers are long enough. One client, then 16 at once; the four servers run side by
-side, idle but for the one whose turn it is, and take turns. Tokens are counted by `cookbook.tokens` in the text that
-came, so that all are counted alike. The clients read the streams with the standard library: two cores have to do for
-both sides, and the `openai` client would take more of them than the servers do.
+    python tests/bench/chat.py [--repeats 3]
+
+The same weights (the tiny base, float32) and the same requests over HTTP, streamed, greedy, at most
+40 tokens each: customer-service questions, whose answers are long enough. One client first, then 16
+at once. The four servers run side by side and take turns; all but one are idle.
+
+Tokens are counted by `cookbook.tokens` in the text that came, so that all are counted alike. The
+clients read the streams with the standard library, because both sides share two cores and the
+`openai` client would take more of them than the servers do.
 
     tokens a second    of all clients together
     first token        median over the requests, and the slowest
@@ -20,7 +24,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,15 +37,15 @@ from cookbook import connection, tokens
 from cookbook.paths import DATA, shipped_rows
 
 BASE = DATA / "models" / "tiny-zh"
-SERVE = [
-    str(Path(sys.executable).with_name("transformers")),
-    "serve",
-    "--device",
-    "cpu",
-    "--dtype",
-    "float32",
-]
+TRANSFORMERS = str(Path(sys.executable).with_name("transformers"))
+SERVE = [TRANSFORMERS, "serve", "--device", "cpu", "--dtype", "float32"]
 LLAMA_CPP = [sys.executable, str(Path(__file__).with_name("llama_cpp.py"))]
+SYSTEM = "你是客服助手"
+MAX_TOKENS = 40
+ROUNDS = [(1, 6), (16, 48)]  # (clients, requests)
+START_SECONDS = 180  # a server that does not answer by then has failed
+
+HEADS = ["server", "tokens a second", "slowest to fastest", "ours / it", "first token", "slowest"]
 
 
 @dataclass(frozen=True)
@@ -51,33 +57,43 @@ class Server:
     key: str = "none"
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One round of requests to one server; `first` are the seconds to each first token."""
+
+    tokens_per_second: float
+    answers_per_second: float
+    first: list[float]
+
+
 def questions(n: int) -> list[str]:
-    return [row["questions"][0] for row in shipped_rows("customer_service/services.jsonl")][:n]
+    """Return the first ways to ask for the first `n` services."""
+    services = shipped_rows("customer_service/services.jsonl")[:n]
+    return [service["questions"][0] for service in services]
 
 
 def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
-def transformers_serve(*options: str):
+def transformers_serve(*options: str) -> AbstractContextManager[Server]:
     port = free_port()
     return running([*SERVE, "--port", str(port), *options, str(BASE)], port)
 
 
-def llama_cpp():
+def llama_cpp() -> AbstractContextManager[Server]:
     port = free_port()
     return running([*LLAMA_CPP, str(BASE), str(port)], port)
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int):
-    """A server with the base, in a process of its own."""
+def running(command: list[str], port: int) -> Iterator[Server]:
+    """Run a server with the base, in a process of its own."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
-    process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment
-    )
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env=environment)
     try:
         yield Server(f"127.0.0.1:{port}", str(BASE))
     finally:
@@ -86,46 +102,58 @@ def running(command: list[str], port: int):
 
 
 @contextlib.contextmanager
-def ours():
+def ours() -> Iterator[Server]:
+    """Run our service on a data folder of its own."""
     with tempfile.TemporaryDirectory() as home:
         service = connection.connect(home=Path(home))
         try:
-            yield Server(urlsplit(service.base_url).netloc, service.base_model, service.api_key)
+            address = urlsplit(service.base_url).netloc
+            yield Server(address, service.base_model, service.api_key)
         finally:
             connection.stop(Path(home))
 
 
 def ask(server: Server, question: str) -> tuple[float, int]:
-    """(seconds to the first token, tokens)."""
-    messages = [
-        {"role": "system", "content": "你是客服助手"},
-        {"role": "user", "content": question},
-    ]
+    """Return the seconds to the first token, and the number of tokens."""
     body = {
         "model": server.model,
-        "messages": messages,
-        "max_tokens": 40,
+        "messages": [
+            {"role": "system", "content": SYSTEM},
+            {"role": "user", "content": question},
+        ],
+        "max_tokens": MAX_TOKENS,
         "temperature": 0,
         "stream": True,
     }
     headers = {"authorization": f"Bearer {server.key}", "content-type": "application/json"}
-    started, first, text = time.perf_counter(), 0.0, ""
+    started = time.perf_counter()
+    first, text = 0.0, ""
     with contextlib.closing(http.client.HTTPConnection(server.address, timeout=300)) as opened:
         opened.request("POST", "/v1/chat/completions", orjson.dumps(body), headers)
         response = opened.getresponse()
         if response.status != 200:
             raise OSError(response.read()[:200])
         for line in response:
-            if line.startswith(b"data: {"):
-                choices = orjson.loads(line[6:]).get("choices")
-                if piece := choices and choices[0]["delta"].get("content"):
-                    first = first or time.perf_counter() - started
-                    text += piece
+            piece = content_of(line)
+            if piece and not text:
+                first = time.perf_counter() - started
+            text += piece
     return first, tokens.count(text)
 
 
+def content_of(line: bytes) -> str:
+    """Return the text that one line of a stream brings."""
+    # The last event is `data: [DONE]`; between events there are empty lines.
+    if not line.startswith(b"data: {"):
+        return ""
+    choices = orjson.loads(line.removeprefix(b"data: ")).get("choices")
+    if not choices:
+        return ""
+    return choices[0]["delta"].get("content") or ""
+
+
 def wait_until_it_answers(server: Server) -> None:
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             ask(server, "你好")
@@ -136,14 +164,39 @@ def wait_until_it_answers(server: Server) -> None:
             time.sleep(1)
 
 
-def measure(server: Server, clients: int, requests: int) -> dict:
+def measure(server: Server, clients: int, requests: int) -> Measured:
+    """Send the requests from so many clients at once."""
     asked = (questions(40) * 2)[:requests]
     with ThreadPoolExecutor(clients) as pool:
         started = time.perf_counter()
-        found = list(pool.map(lambda q: ask(server, q), asked))
+        answers = list(pool.map(lambda question: ask(server, question), asked))
         seconds = time.perf_counter() - started
-    speed, answers = sum(n for _, n in found) / seconds, len(found) / seconds
-    return {"speed": speed, "answers": answers, "first": [first for first, _ in found]}
+    total = sum(count for _, count in answers)
+    first = [seconds_to_first for seconds_to_first, _ in answers]
+    return Measured(total / seconds, len(answers) / seconds, first)
+
+
+def report(clients: int, rounds: dict[str, list[Measured]]) -> None:
+    """Print one number of clients as a table."""
+    print(f"\n{clients} clients" if clients > 1 else "\none client")
+    print("| " + " | ".join(HEADS) + " |")
+    print("|" + " --- |" * len(HEADS))
+    our_speed = statistics.median(measured.tokens_per_second for measured in rounds["ours"])
+    for name, own in rounds.items():
+        speeds = [measured.tokens_per_second for measured in own]
+        speed = statistics.median(speeds)
+        firsts: list[float] = []
+        for measured in own:
+            firsts += measured.first
+        cells = [
+            name,
+            f"{speed:,.0f}",
+            f"{min(speeds):,.0f}–{max(speeds):,.0f}",
+            f"{our_speed / speed:.1f}",
+            f"{statistics.median(firsts) * 1000:.0f} ms",
+            f"{max(firsts) * 1000:.0f} ms",
+        ]
+        print("| " + " | ".join(cells) + " |", flush=True)
 
 
 def main() -> None:
@@ -152,39 +205,23 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
+    starting = {
+        "transformers serve": transformers_serve(),
+        "transformers serve --continuous-batching": transformers_serve("--continuous-batching"),
+        "llama.cpp": llama_cpp(),
+        "ours": ours(),
+    }
     with contextlib.ExitStack() as stack:
-        servers = {
-            "transformers serve": stack.enter_context(transformers_serve()),
-            "transformers serve --continuous-batching": stack.enter_context(
-                transformers_serve("--continuous-batching")
-            ),
-            "llama.cpp": stack.enter_context(llama_cpp()),
-            "ours": stack.enter_context(ours()),
-        }
+        servers = {name: stack.enter_context(server) for name, server in starting.items()}
         for server in servers.values():
             wait_until_it_answers(server)
-        for clients, requests in ((1, 6), (16, 48)):
-            found: dict[str, list[dict]] = {name: [] for name in servers}
+        for clients, requests in ROUNDS:
+            rounds: dict[str, list[Measured]] = {name: [] for name in servers}
+            # In turns, so that what else the machine does falls on all of them.
             for _ in range(args.repeats):
                 for name, server in servers.items():
-                    found[name].append(measure(server, clients, requests))
-            report(clients, found)
-
-
-def report(clients: int, found: dict[str, list[dict]]) -> None:
-    print(f"\n{clients} clients" if clients > 1 else "\none client")
-    print(
-        "| server | tokens a second | slowest to fastest | ours / it | first token | slowest |\n| --- | --- | --- | --- | --- | --- |"
-    )
-    middle = {name: statistics.median(run["speed"] for run in runs) for name, runs in found.items()}
-    for name, runs in found.items():
-        speeds = [run["speed"] for run in runs]
-        firsts = [first for run in runs for first in run["first"]]
-        print(
-            f"| {name} | {middle[name]:,.0f} | {min(speeds):,.0f}–{max(speeds):,.0f} | {middle['ours'] / middle[name]:.1f} "
-            f"| {statistics.median(firsts) * 1000:.0f} ms | {max(firsts) * 1000:.0f} ms |",
-            flush=True,
-        )
+                    rounds[name].append(measure(server, clients, requests))
+            report(clients, rounds)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""Checking training data, side by side with Together's checker:  python tests/bench/data_check.py
+"""Measure the check of training data side by side with Together's checker.
 
-A 10 MB file of 1,000 rows, each the sentences of this project's corpora in another order. Interleaved repetitions in
-one process; median and spread. Then the peak memory of one check in a process of its own, and growth from 1,000 to
-100,000 rows: of all sorts with one in twenty nearly the same as another, and, at its worst, all from 1,200 sentences.
+    python tests/bench/data_check.py
 
-`together.lib.utils.files.check_file` stops at its first error and counts no tokens. It is part of the package
-`together` (extra `bench`), which is used here for comparison alone.
+A 10 MB file of 1,000 rows, each the sentences of this project's corpora in another order.
+Interleaved repetitions in one process; median, fastest and slowest. Then the peak memory of one
+check in a process of its own, and how time grows from 1,000 to 100,000 rows: of all sorts, one row
+in twenty nearly the same as another, and, at its worst, all from 1,200 sentences.
+
+`together.lib.utils.files.check_file` stops at its first error and counts no tokens. The package
+`together` (extra `bench`) is used for this comparison alone.
 """
 
 import json
@@ -15,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from together.lib.utils.files import check_file
@@ -23,29 +27,53 @@ from cookbook import data, tokens
 from cookbook.paths import DATA, shipped_rows
 
 REPEATS = 7
+ROWS = 1000
+ROW_BYTES = 10_300
+GROWTH_ROWS = (1000, 10_000, 100_000)
+TOGETHER = "Together check_file"
+
+# Prints the peak resident memory of one check, in MB, above that of the import.
+PEAK_MEMORY = """
+import resource, sys
+from cookbook import data, tokens
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+tokens.count("x")
+before = peak()
+data.check(sys.argv[1])
+print(peak() - before)
+"""
 
 
 def sentences() -> list[str]:
-    names = ("zhishuoxinyu/train.jsonl", "customer_service/train.jsonl")
-    return [
-        m["content"]
-        for n in names
-        for r in data.load(DATA / n)
-        for m in r["messages"]
-        if m["role"] == "assistant"
-    ]
+    """Return every answer of the two corpora."""
+    answers = []
+    for name in ("zhishuoxinyu/train.jsonl", "customer_service/train.jsonl"):
+        for row in data.load(DATA / name):
+            answers += [m["content"] for m in row["messages"] if m["role"] == "assistant"]
+    return answers
+
+
+def phrases() -> list[str]:
+    """Return four phrases of every word of the lexicon."""
+    parts = ("definition", "image", "praise", "criticism")
+    texts = []
+    for row in shipped_rows("lexicon/lexicon.jsonl"):
+        texts += [row[part] for part in parts]
+    return texts
 
 
 def make_rows(n: int, size: int, rng: random.Random, pool: list[str]) -> list[dict]:
-    """`n` rows of about `size` bytes each."""
+    """Return `n` rows of about `size` bytes each."""
     rows = []
     for i in range(n):
         answer = ""
         while len(answer.encode()) < size - 250:
             answer += rng.choice(pool)
+        question = f"{rng.choice(pool)[:30]}（第 {i} 问）"
         messages = [
             {"role": "system", "content": "你是客服助手"},
-            {"role": "user", "content": f"{rng.choice(pool)[:30]}（第 {i} 问）"},
+            {"role": "user", "content": question},
             {"role": "assistant", "content": answer or rng.choice(pool)},
         ]
         rows.append({"messages": messages})
@@ -53,95 +81,97 @@ def make_rows(n: int, size: int, rng: random.Random, pool: list[str]) -> list[di
 
 
 def make_short_rows(n: int, rng: random.Random, pool: list[str]) -> list[dict]:
-    """`n` rows of five phrases; every twentieth is an earlier one with one character changed."""
-    rows = []
+    """Return `n` rows of five phrases; every twentieth is an earlier one with one new character."""
+    rows: list[dict] = []
     for i in range(n):
         if i % 20 == 19:
             question, answer = (m["content"] for m in rng.choice(rows)["messages"])
             at = rng.randrange(len(answer))
-            answer = answer[:at] + rng.choice(rng.choice(pool)) + answer[at + 1 :]
+            character = rng.choice(rng.choice(pool))
+            answer = answer[:at] + character + answer[at + 1 :]
         else:
-            question, answer = (
-                "，".join(rng.choices(pool, k=2)) + "？",
-                "，".join(rng.choices(pool, k=3)) + "。",
-            )
-        rows.append(
-            {
-                "messages": [
-                    {"role": "user", "content": question},
-                    {"role": "assistant", "content": answer},
-                ]
-            }
-        )
+            question = "，".join(rng.choices(pool, k=2)) + "？"
+            answer = "，".join(rng.choices(pool, k=3)) + "。"
+        messages = [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+        rows.append({"messages": messages})
     return rows
 
 
-def timed(call) -> float:
+def seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
 
 
+def compare_checkers(path: Path) -> None:
+    """Print both checkers' times for the file, in turns."""
+    calls = {
+        TOGETHER: lambda: check_file(path),
+        "data.check, no tokens": lambda: data.check(path, max_tokens=None),
+        "data.check, exact tokens": lambda: data.check(path),
+    }
+    # The vocabulary is read once for each process.
+    tokens.count("x")
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(REPEATS):
+        for name, call in calls.items():
+            times[name].append(seconds(call))
+
+    size = f"{path.stat().st_size / 2**20:.1f} MB"
+    print(f"{size}, {ROWS:,} rows, {REPEATS} interleaved repetitions")
+    print("| what | median | fastest to slowest | ratio to Together |")
+    print("| --- | --- | --- | --- |")
+    theirs = statistics.median(times[TOGETHER])
+    for name, own in times.items():
+        middle = statistics.median(own)
+        spread = f"{min(own):.2f}–{max(own):.2f} s"
+        print(f"| {name} | {middle:.2f} s | {spread} | {middle / theirs:.2f} |")
+
+
 def peak_megabytes(path: Path) -> float:
-    """Peak resident memory of one check above that of the import, in a process of its own."""
-    code = (
-        "import resource, sys; from cookbook import data, tokens; tokens.count('x')\n"
-        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
-        "before = peak(); data.check(sys.argv[1]); print(peak() - before)"
-    )
-    return float(subprocess.check_output([sys.executable, "-c", code, str(path)]))
+    """Return the peak memory of one check above that of the import, in a process of its own."""
+    command = [sys.executable, "-c", PEAK_MEMORY, str(path)]
+    return float(subprocess.check_output(command))
+
+
+def show_growth(rng: random.Random, pool: list[str]) -> None:
+    """Print how the time of a row grows with the number of rows."""
+    short_pool = phrases()
+    kinds = {
+        "all sorts": lambda n: make_short_rows(n, rng, short_pool),
+        "of 1,200 sentences": lambda n: make_rows(n, 0, rng, pool),
+    }
+    print("| rows | how many | seconds without tokens | a row, ratio to 1,000 |")
+    print("| --- | --- | --- | --- |")
+    for kind, make in kinds.items():
+        each_of_first = 0.0
+        for n in GROWTH_ROWS:
+            # As if read from a file: no string is shared between rows.
+            rows = json.loads(json.dumps(make(n)))
+            took = fastest_check(rows, repeats=1 if n > 10_000 else 3)
+            each_of_first = each_of_first or took / n
+            print(f"| {kind} | {n:,} | {took:.2f} | {took / n / each_of_first:.2f} |")
+
+
+def fastest_check(rows: list[dict], repeats: int) -> float:
+    return min(seconds(lambda: data.check(rows, max_tokens=None)) for _ in range(repeats))
 
 
 def main() -> None:
-    rng, pool = random.Random(0), sentences()
+    rng = random.Random(0)
+    pool = sentences()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ten_megabytes.jsonl"
-        path.write_bytes(data.to_jsonl(make_rows(1000, 10_300, rng, pool)))
-        assert 9.5e6 < path.stat().st_size < data.MAX_BYTES and check_file(path)["is_check_passed"]
-        tokens.count("x")  # the vocabulary is read once per process
-        calls = {
-            "Together check_file": lambda: check_file(path),
-            "data.check, no tokens": lambda: data.check(path, max_tokens=None),
-            "data.check, exact tokens": lambda: data.check(path),
-        }
-        times: dict[str, list[float]] = {name: [] for name in calls}
-        for _ in range(REPEATS):
-            for name, call in calls.items():
-                times[name].append(timed(call))
-        base = statistics.median(times["Together check_file"])
-        print(
-            f"{path.stat().st_size / 2**20:.1f} MB, 1,000 rows, {REPEATS} interleaved repetitions"
-        )
-        print(
-            "| what | median | fastest to slowest | ratio to Together |\n| --- | --- | --- | --- |"
-        )
-        for name, found in times.items():
-            middle = statistics.median(found)
-            print(
-                f"| {name} | {middle:.2f} s | {min(found):.2f}–{max(found):.2f} s | {middle / base:.2f} |"
-            )
+        path.write_bytes(data.to_jsonl(make_rows(ROWS, ROW_BYTES, rng, pool)))
+        # Both checkers must read the file to its end.
+        assert 9.5e6 < path.stat().st_size < data.MAX_BYTES
+        assert check_file(path)["is_check_passed"]
+        compare_checkers(path)
         print(f"\npeak memory above the import: {peak_megabytes(path):.0f} MB\n")
-    lexicon = shipped_rows("lexicon/lexicon.jsonl")
-    phrases = [
-        row[part] for row in lexicon for part in ("definition", "image", "praise", "criticism")
-    ]
-    kinds = {
-        "all sorts": lambda n: make_short_rows(n, rng, phrases),
-        "of 1,200 sentences": lambda n: make_rows(n, 0, rng, pool),
-    }
-    print(
-        "| rows | how many | seconds without tokens | a row, ratio to 1,000 |\n| --- | --- | --- | --- |"
-    )
-    for kind, make in kinds.items():
-        first = None
-        for n in (1000, 10_000, 100_000):
-            rows = json.loads(json.dumps(make(n)))
-            took = min(
-                timed(lambda rows=rows: data.check(rows, max_tokens=None))
-                for _ in range(1 if n > 10_000 else 3)
-            )
-            first = first or took / n
-            print(f"| {kind} | {n:,} | {took:.2f} | {took / n / first:.2f} |")
+    show_growth(rng, pool)
 
 
 if __name__ == "__main__":

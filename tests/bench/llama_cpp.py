@@ -1,7 +1,10 @@
-"""Serve a Qwen2 checkpoint by llama.cpp, for comparison:  python tests/bench/llama_cpp.py FOLDER PORT
+"""Serve a Qwen2 checkpoint with llama.cpp, for comparison.
 
-llama.cpp's own HTTP server as `xllamacpp` carries it, compiled for AVX2 and not for the machine at hand, on two threads.
-The weights are written as GGUF in float32, so that it computes with the same ones as the others.
+    python tests/bench/llama_cpp.py FOLDER PORT
+
+This is llama.cpp's own HTTP server as `xllamacpp` carries it, compiled for AVX2 and not for the
+machine at hand, on two threads. The weights are written as GGUF in float32, so that it computes
+with the same ones as the others.
 """
 
 import json
@@ -14,20 +17,32 @@ import gguf
 import xllamacpp
 from safetensors.torch import load_file
 
-SLOTS, CONTEXT = 16, 512  # requests at once, tokens each
+SLOTS = 16  # requests at once
+CONTEXT = 512  # tokens of each
+THREADS = 2
 
 
 def write_gguf(folder: Path, path: Path) -> None:
-    """The checkpoint of `folder` in llama.cpp's format."""
+    """Write the checkpoint of `folder` in llama.cpp's format."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
-    special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
-    names = {number: name for name, number in tokenizer["model"]["vocab"].items()} | special
-    kinds = [
-        gguf.TokenType.CONTROL if i in special else gguf.TokenType.NORMAL
-        for i in range(config["vocab_size"])
-    ]
     writer = gguf.GGUFWriter(path, "qwen2")
+    add_sizes(writer, config)
+    add_vocabulary(writer, folder, config["vocab_size"])
+    writer.add_eos_token_id(config["eos_token_id"])
+    writer.add_add_bos_token(False)
+    writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
+    # llama.cpp has its own names for the weights.
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config["num_hidden_layers"])
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        name = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        writer.add_tensor(name, tensor.float().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def add_sizes(writer: gguf.GGUFWriter, config: dict) -> None:
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_block_count(config["num_hidden_layers"])
@@ -36,34 +51,34 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+
+
+def add_vocabulary(writer: gguf.GGUFWriter, folder: Path, size: int) -> None:
+    tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    special = {token["id"]: token["content"] for token in tokenizer["added_tokens"]}
+    texts = {number: text for text, number in tokenizer["model"]["vocab"].items()} | special
+    control, normal = gguf.TokenType.CONTROL, gguf.TokenType.NORMAL
+    # Byte-level BPE as GPT-2's, with Qwen2's cut into words before it.
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list([names[i] for i in range(config["vocab_size"])])
-    writer.add_token_types(kinds)
+    writer.add_token_list([texts[i] for i in range(size)])
+    writer.add_token_types([control if i in special else normal for i in range(size)])
     writer.add_token_merges([" ".join(pair) for pair in tokenizer["model"]["merges"]])
-    writer.add_eos_token_id(config["eos_token_id"])
-    writer.add_add_bos_token(False)
-    writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf-8"))
-    tensors = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config["num_hidden_layers"])
-    for name, tensor in load_file(folder / "model.safetensors").items():
-        writer.add_tensor(
-            tensors.get_name(name, try_suffixes=(".weight", ".bias")), tensor.float().numpy()
-        )
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def main() -> None:
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
     with tempfile.TemporaryDirectory() as temporary:
-        copy = Path(temporary) / "base.gguf"
-        write_gguf(folder, copy)
+        weights = Path(temporary) / "base.gguf"
+        write_gguf(folder, weights)
         params = xllamacpp.CommonParams()
-        params.model.path, params.port = str(copy), port
-        params.n_parallel, params.n_ctx = SLOTS, SLOTS * CONTEXT
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+        params.model.path = str(weights)
+        params.port = port
+        params.n_parallel = SLOTS
+        params.n_ctx = SLOTS * CONTEXT
+        params.cpuparams.n_threads = THREADS
+        params.cpuparams_batch.n_threads = THREADS
+        # It serves as long as it is referred to; this process waits to be ended.
         server = xllamacpp.Server(params)
         print(server.listening_address, flush=True)
         while True:

@@ -1,6 +1,6 @@
-"""What a reader waits for at the beginning:  python tests/bench/start.py [--repeats 5]
+"""Measure what a reader waits for at the beginning:  python tests/bench/start.py [--repeats 5]
 
-Each in a process, and on a data folder, of its own; median and spread.
+Each repetition has a process and a data folder of its own; median, fastest and slowest.
 
     import          `import cookbook`
     service         from `connect()` to the first answer of /v1/models
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+# Prints four numbers of seconds, in the order of NAMES.
 CODE = """
 import sys, time
 started = time.perf_counter()
@@ -49,21 +50,27 @@ NAMES = [
 ]
 
 
+def start() -> list[float]:
+    """Return the seconds of each wait, on a data folder that does not exist yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", CODE, str(Path(folder) / "home")]
+        printed = subprocess.check_output(command).split()
+    return [float(seconds) for seconds in printed]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=5)
-    runs = []
-    for _ in range(parser.parse_args().repeats):
-        with tempfile.TemporaryDirectory() as home:
-            command = [sys.executable, "-c", CODE, str(Path(home) / "home")]
-            runs.append([float(x) for x in subprocess.check_output(command).split()])
-    print("| what | median | fastest to slowest |\n| --- | --- | --- |")
-    for name, found in zip(NAMES, zip(*runs, strict=True), strict=True):
-        print(
-            f"| {name} | {statistics.median(found):.2f} s | {min(found):.2f}–{max(found):.2f} s |"
-        )
+    args = parser.parse_args()
+    runs = [start() for _ in range(args.repeats)]
+    print("| what | median | fastest to slowest |")
+    print("| --- | --- | --- |")
+    for i, name in enumerate(NAMES):
+        times = [run[i] for run in runs]
+        middle = f"{statistics.median(times):.2f} s"
+        print(f"| {name} | {middle} | {min(times):.2f}–{max(times):.2f} s |")
 
 
 if __name__ == "__main__":
