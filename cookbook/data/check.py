@@ -19,7 +19,7 @@ from typing import BinaryIO
 from cookbook import fast
 from cookbook.data import corpus, read, rules
 from cookbook.data.corpus import NumberedRow
-from cookbook.data.excerpt import around, visible
+from cookbook.data.excerpt import ending, visible
 from cookbook.data.fast import lines as fast_lines
 from cookbook.data.read import MAX_BYTES
 from cookbook.data.report import Report, place
@@ -91,23 +91,38 @@ def _check_rows(rows: Sequence[dict], max_tokens: int | None) -> Report:
 
 def _check_file(file: BinaryIO, size: int, name: str, max_tokens: int | None) -> Report:
     report = Report(visible(name))
+    # A wrong name hides nothing: the content is checked all the same.
     if not name.endswith(".jsonl"):
-        zh, en = f"文件名 {name} 不以 .jsonl 结尾", f"the name {name} does not end in .jsonl"
-        report.add(None, "file-suffix", zh=zh, en=en)
+        report.add(
+            None,
+            "file-suffix",
+            zh=f"文件名 {name} 不以 .jsonl 结尾",
+            en=f"the name {name} does not end in .jsonl",
+        )
+    # A file that is too large is not read at all.
     if size > MAX_BYTES:
         megabytes = f"{size / 2**20:.2f} MB"
-        zh, en = f"文件 {megabytes}，上限 10 MB", f"the file has {megabytes}, the limit is 10 MB"
-        report.add(None, "file-size", zh=zh, en=en)
+        report.add(
+            None,
+            "file-size",
+            zh=f"文件 {megabytes}，上限 10 MB",
+            en=f"the file has {megabytes}, the limit is 10 MB",
+        )
         return report
 
     head = file.read(HEAD)
-    start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    if start:
+    start = 0
+    if head.startswith(codecs.BOM_UTF8):
+        start = len(codecs.BOM_UTF8)
         report.add(1, "bom", zh="文件以 BOM 开头", en="the file begins with a byte-order mark")
     # Every line of such a file is broken in the same way: that is said once.
     if read.is_utf16(head[start:]):
-        zh, en = "文件像是 UTF-16 编码，不是 UTF-8", "the file looks like UTF-16, not UTF-8"
-        report.add(1, "encoding", zh=zh, en=en)
+        report.add(
+            1,
+            "encoding",
+            zh="文件像是 UTF-16 编码，不是 UTF-8",
+            en="the file looks like UTF-16, not UTF-8",
+        )
         return report
 
     file.seek(start)
@@ -116,8 +131,12 @@ def _check_file(file: BinaryIO, size: int, name: str, max_tokens: int | None) ->
 
 def _unreadable(name: str, reason: str) -> Report:
     report = Report(visible(name), readable=False)
-    zh, en = f"读不了 {name}：{reason}", f"cannot read {name}: {reason}"
-    report.add(None, "file-unreadable", zh=zh, en=en)
+    report.add(
+        None,
+        "file-unreadable",
+        zh=f"读不了 {name}：{reason}",
+        en=f"cannot read {name}: {reason}",
+    )
     return report
 
 
@@ -166,8 +185,8 @@ def _check_line(report: Report, number: int, line: bytes, gbk_lines: list[int]) 
 
 
 def _report_bytes(report: Report, number: int, line: bytes, error: UnicodeDecodeError) -> None:
+    # What comes before the bad bytes is UTF-8, by the decoder's word.
     good = line[: error.start].decode("utf-8")
-    before, _, _ = around(good, len(good), len(good))
     bad_bytes = line[error.start : error.end].hex(" ")
     position = error.start + 1
     report.add(
@@ -175,7 +194,7 @@ def _report_bytes(report: Report, number: int, line: bytes, error: UnicodeDecode
         "encoding",
         zh=f"第 {position} 个字节起不是 UTF-8",
         en=f"not UTF-8 from byte {position} of the line on",
-        excerpt=(before, bad_bytes, ""),
+        excerpt=(ending(good), bad_bytes, ""),
     )
 
 
@@ -195,7 +214,12 @@ def _add_validation(report: Report, validation: Report) -> None:
     """Report the errors of the validation rows, and the rows that are in both files."""
     for problem in validation.problems:
         if problem.severity == "error":
-            where = f"{place(problem)}: {problem.message}"
-            zh, en = f"验证集{place(problem)}：{problem.message}", f"validation, {where}"
-            report.add(None, problem.code, zh=zh, en=en, excerpt=problem.excerpt)
+            where = place(problem)
+            report.add(
+                None,
+                problem.code,
+                zh=f"验证集{place(problem)}：{problem.message}",
+                en=f"validation, {where}",
+                excerpt=problem.excerpt,
+            )
     corpus.check_overlap(report, validation)

@@ -67,7 +67,8 @@ def clean(
         corpus.check_count(left, len(sound))
     changes.sort(key=by_line)
     left.sort()
-    return Cleaned([row for _, row in sound], changes, left, path)
+    rows = [row for _, row in sound]
+    return Cleaned(rows, changes, left, path)
 
 
 def _refuse_unknown(drop: Collection[str]) -> None:
@@ -108,9 +109,11 @@ def _parsed(text: str, encoding: str, changes: list[Change], left: Report) -> It
     content = text.encode("utf-8", "surrogatepass")
     other_ends = content.count(b"\r\n") or content.count(b"\r")
     if other_ends:
-        changes.append(change_of(None, "line-ends", f"× {other_ends}" if other_ends > 1 else ""))
+        times = f"× {other_ends}" if other_ends > 1 else ""
+        changes.append(change_of(None, "line-ends", times))
 
-    for number, line in enumerate(read.lines(io.BytesIO(content)), 1):
+    lines = read.lines(io.BytesIO(content))
+    for number, line in enumerate(lines, 1):
         line_text = line.decode("utf-8", "surrogatepass")
         if not line_text.strip():
             changes.append(change_of(number, "blank-line"))
@@ -131,6 +134,7 @@ def _fixed(
         if rules.as_object(left, number, row) is None:
             continue
         fixed_row, row_changes = _fix_row(number, row, roles)
+        # A report of its own: what could be fixed is not a problem any more.
         report = Report("")
         if rules.check_row(report, number, fixed_row):
             changes += row_changes
@@ -152,7 +156,7 @@ def _fix_row(line: int, row: dict, roles: Mapping[str, str]) -> tuple[dict, list
             message = _fix_message(line, message, roles, changes)
         messages.append(message)
     if extra:
-        changes.append(change_of(line, "extra-key", "、".join(extra)))
+        changes.append(change_of(line, "extra-key", tr("、", ", ").join(extra)))
     _move_system(line, messages, changes)
     _drop_last_question(line, messages, changes)
     return {"messages": messages}, changes
@@ -163,7 +167,8 @@ def _fix_message(line: int, message: dict, roles: Mapping[str, str], changes: li
     role, content = fixed.get("role"), fixed.get("content")
     if isinstance(role, str) and role in roles:
         fixed["role"] = roles[role]
-        changes.append(change_of(line, "role", f"{role} → {roles[role]}"))
+        renamed = f"{role} → {roles[role]}"
+        changes.append(change_of(line, "role", renamed))
     # A text of white space alone stays as it is: it is reported as empty.
     if isinstance(content, str) and content.strip() not in ("", content):
         fixed["content"] = content.strip()
@@ -191,7 +196,9 @@ def _drop_last_question(line: int, messages: list, changes: list[Change]) -> Non
 
 
 def _roles(messages: list) -> list[object]:
-    return [message.get("role") if isinstance(message, dict) else None for message in messages]
+    """Return each message's role, None where there is none."""
+    objects = [message if isinstance(message, dict) else {} for message in messages]
+    return [message.get("role") for message in objects]
 
 
 def _without_duplicates(fixed: Iterable[NumberedRow], changes: list[Change]) -> list[NumberedRow]:
@@ -214,7 +221,9 @@ def _without_dropped(
 
     Dropped are those of which nothing would be learned, and those with a warning named in `drop`.
     """
-    report = Report("", limit_per_code=sys.maxsize)  # every row that is to go
+    # No limit: every row that is to go must be known.
+    report = Report("", limit_per_code=sys.maxsize)
+    # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
         corpus.check_together(report, sound)
     corpus.check_lengths(report, sound, MAX_TOKENS)
@@ -231,5 +240,7 @@ def _without_dropped(
     left.take(errors.values())
     for line, problem in dropped.items():
         if line not in errors:
-            changes.append(Change(line, "dropped", f"[{problem.code}] {problem.message}"))
-    return [(line, row) for line, row in sound if line not in errors and line not in dropped]
+            reason = f"[{problem.code}] {problem.message}"
+            changes.append(Change(line, "dropped", reason))
+    gone = errors.keys() | dropped.keys()
+    return [(line, row) for line, row in sound if line not in gone]

@@ -63,9 +63,9 @@ class Cleaned:
         """Return the changes as a table, one per row."""
         import pandas as pd
 
-        columns = ["line", "code", "message"]
-        frame = pd.DataFrame([vars(change) for change in self.changes], columns=columns)
-        return frame.astype({"line": "Int64"})
+        changes = [vars(change) for change in self.changes]
+        frame = pd.DataFrame(changes, columns=["line", "code", "message"])
+        return frame.astype({"line": "Int64"})  # integers, and <NA> for the whole file
 
     def write(self, path: str | Path) -> Path:
         """Write the rows as a training file; the original is never overwritten.
@@ -74,6 +74,7 @@ class Cleaned:
             DataError: `path` is the file that was cleaned, or there are no rows.
         """
         path = Path(path)
+        # The same file may have many names: compared is the file, not the name.
         source = self.source
         if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise DataError(
@@ -89,10 +90,10 @@ class Cleaned:
     @property
     def verdict(self) -> str:
         """The result in one line."""
-        n = len(self._lines_left)
+        kept, changed, left = len(self.rows), len(self.changes), len(self._lines_left)
         return tr(
-            f"留下 {len(self.rows)} 条，改动 {len(self.changes)} 处，{n} 行需要人工处理",
-            f"{len(self.rows)} rows kept, {len(self.changes)} changes, {n} lines need a person",
+            f"留下 {kept} 条，改动 {changed} 处，{left} 行需要人工处理",
+            f"{kept} rows kept, {changed} changes, {left} lines need a person",
         )
 
     @property
@@ -100,21 +101,27 @@ class Cleaned:
         return {problem.line for problem in self.left.problems}
 
     def __str__(self) -> str:
+        lines = [self.verdict]
         counts = Counter(change.code for change in self.changes)
-        done = [f"  {tr(*TITLES[code])} × {n}" for code, n in counts.most_common()]
-        problems = self.left.problems[:PROBLEMS_SHOWN]
-        left = [f"  ✘ {place(p)} [{p.code}] {p.message}" for p in problems]
-        return "\n".join([self.verdict, *done, *left])
+        for code, n in counts.most_common():
+            lines.append(f"  {tr(*TITLES[code])} × {n}")
+        for problem in self.left.problems[:PROBLEMS_SHOWN]:
+            lines.append(f"  ✘ {place(problem)} [{problem.code}] {problem.message}")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        n, errors = len(self._lines_left), self.left.errors
+        n = len(self._lines_left)
+        errors = self.left.errors
+        to_do = tr(f"待处理：{n} 行，{errors} 个错误", f"to do: {n} lines, {errors} errors")
+        # One of each kind: a person decides by kind first.
+        problems = self.left.table(of_each=1) if n else ""
         return html.template(_PAGE).render(
             verdict=self.verdict,
             changes=self._changes_by_code(),
-            waiting=tr(f"待处理：{n} 行，{errors} 个错误", f"to do: {n} lines, {errors} errors"),
-            problems=self.left.table(of_each=1) if n else "",
+            to_do=to_do,
+            problems=problems,
         )
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:
@@ -124,11 +131,14 @@ class Cleaned:
             line = "—" if change.line is None else str(change.line)
             lines.setdefault(change.code, []).append(line)
         table = []
-        for code, places in sorted(lines.items(), key=lambda item: -len(item[1])):
-            shown = "、".join(places[:LINES_SHOWN])
+        most_frequent_first = sorted(lines, key=lambda code: -len(lines[code]))
+        for code in most_frequent_first:
+            places = lines[code]
+            shown = tr("、", ", ").join(places[:LINES_SHOWN])
             if len(places) > LINES_SHOWN:
                 shown += " …"
-            table.append((tr(*TITLES[code]), len(places), shown))
+            title = tr(*TITLES[code])
+            table.append((title, len(places), shown))
         return table
 
 
@@ -147,11 +157,12 @@ _PAGE = """\
 </tbody></table>
 {%- endif %}
 {%- if problems %}
-<p><b>{{ waiting }}</b></p>{{ problems | safe }}
+<p><b>{{ to_do }}</b></p>{{ problems | safe }}
 {%- endif %}"""
 
 
 def change_of(line: int | None, code: str, detail: str = "") -> Change:
     """Return a change of one of `TITLES`, which makes its message."""
     title = tr(*TITLES[code])
-    return Change(line, code, visible(f"{title} {detail}".strip()))
+    message = f"{title} {detail}".strip()
+    return Change(line, code, visible(message))

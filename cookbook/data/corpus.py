@@ -40,8 +40,12 @@ def check_count(report: Report, rows: int) -> None:
     if rows == 0:
         report.add(None, "file-empty", zh="没有数据", en="no rows")
     elif rows > MAX_ROWS:
-        zh, en = f"{rows} 行，上限 {MAX_ROWS} 行", f"{rows} rows, the limit is {MAX_ROWS}"
-        report.add(None, "row-count", zh=zh, en=en)
+        report.add(
+            None,
+            "row-count",
+            zh=f"{rows} 行，上限 {MAX_ROWS} 行",
+            en=f"{rows} rows, the limit is {MAX_ROWS}",
+        )
     elif rows < ADVISED_ROWS:
         zh = f"只有 {rows} 行，建议 100–1000 行"
         en = f"only {rows} rows; 100–1000 are advised"
@@ -124,12 +128,19 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
         lines = answers_to.setdefault(tuple(question), {})
         excerpt = partial(last_turn, row)
 
+        # 1. The same row again: reported once, and not as anything else.
         if answer in lines:
             first = lines[answer]
-            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
-            report.add(number, "duplicate-row", zh=zh, en=en, excerpt=excerpt)
+            report.add(
+                number,
+                "duplicate-row",
+                zh=f"与第 {first} 行完全相同",
+                en=f"the same as line {first}",
+                excerpt=excerpt,
+            )
             continue
 
+        # 2. The same question, answered in another way.
         if lines:
             first = next(iter(lines.values()))
             zh = f"与第 {first} 行问题相同，回答不同"
@@ -138,18 +149,27 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
             report.add(number, "conflict", zh=zh, en=en, index=at, excerpt=excerpt)
         lines[answer] = number
 
+        # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
         if near:
             other = sound[near[0]][0]
-            zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
-            report.add(number, "near-duplicate", zh=zh, en=en, excerpt=excerpt)
+            report.add(
+                number,
+                "near-duplicate",
+                zh=f"与第 {other} 行几乎相同",
+                en=f"nearly the same as line {other}",
+                excerpt=excerpt,
+            )
         else:
             index.add(i)  # only what would be kept is compared with
 
 
 def _check_system_prompts(report: Report, sound: Sequence[NumberedRow]) -> None:
-    first_messages = (row["messages"][0] for _, row in sound)
-    prompts = Counter(m["content"] if m["role"] == "system" else "" for m in first_messages)
+    prompts: Counter[str] = Counter()
+    for _, row in sound:
+        first = row["messages"][0]
+        # A row without a system message has a prompt of its own, the empty one.
+        prompts[first["content"] if first["role"] == "system" else ""] += 1
     if len(prompts) > 1:
         n = prompts.most_common(1)[0][1]
         zh = f"有 {len(prompts)} 种系统提示词，最常见的一种占 {n} 行"
@@ -169,9 +189,14 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
             continue
         at = answer.find(word)
         if at >= 0:
-            zh, en = f"回答里出现了输入的词“{word}”", f"the answer contains the input {word!r}"
-            excerpt = partial(around, answer, at, at + len(word))
-            report.add(line, "answer-repeats-input", zh=zh, en=en, index=i, excerpt=excerpt)
+            report.add(
+                line,
+                "answer-repeats-input",
+                zh=f"回答里出现了输入的词“{word}”",
+                en=f"the answer contains the input {word!r}",
+                index=i,
+                excerpt=partial(around, answer, at, at + len(word)),
+            )
 
 
 def _check_secrets(report: Report, sound: Sequence[NumberedRow]) -> None:
@@ -231,7 +256,8 @@ def _traits(answers: Sequence[_Answer]) -> list[_Trait]:
         _Trait("的语言", "its language", _language),
     ]
     lengths = sorted(len(answer.text) for answer in answers)
-    low, median, high = (lengths[int(q * (len(lengths) - 1))] for q in (0.05, 0.5, 0.95))
+    last = len(lengths) - 1
+    low, median, high = (lengths[int(share * last)] for share in (0.05, 0.5, 0.95))
 
     def length(answer: str) -> str:
         near = median / FAR_LENGTH <= len(answer) <= median * FAR_LENGTH

@@ -18,14 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, ORANGE, RED, TEAL, GREEN, GREY = (
-    "#4c78a8",
-    "#f58518",
-    "#e45756",
-    "#72b7b2",
-    "#54a24b",
-    "#bab0ac",
-)
+# Tableau 10, whose colours are told apart by most people who are colour-blind.
+BLUE = "#4c78a8"
+ORANGE = "#f58518"
+RED = "#e45756"
+TEAL = "#72b7b2"
+GREEN = "#54a24b"
+GREY = "#bab0ac"
 
 
 def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
@@ -41,8 +40,9 @@ def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
     counts = tokens.count_conversations(row["messages"] for row in rows)
     lines = []
     for row, count in zip(rows, counts, strict=True):
+        roles = [message["role"] for message in row["messages"]]
         line = {
-            "turns": sum(message["role"] == "assistant" for message in row["messages"]),
+            "turns": roles.count("assistant"),
             "system": text_of(row, "system"),
             "question_characters": len(text_of(row, "user")),
             "answer_characters": len(text_of(row, "assistant")),
@@ -67,9 +67,12 @@ def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataF
     """
     import pandas as pd
 
-    messages = [message for row in rows for message in row["messages"]]
-    answers = [m["content"].strip() for m in messages if m["role"] == "assistant"]
-    answers = [answer.rstrip("。！？!?.…”」』") for answer in answers]
+    answers = []
+    for row in rows:
+        for message in row["messages"]:
+            if message["role"] == "assistant":
+                # With its full stop, every answer would end in the same way.
+                answers.append(message["content"].strip().rstrip("。！？!?.…”」』"))
     counts = {
         "opening": Counter(answer[:length] for answer in answers),
         "ending": Counter(answer[-length:] for answer in answers),
@@ -77,7 +80,8 @@ def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataF
     lines = []
     for where, counter in counts.items():
         for phrase, n in counter.most_common(top):
-            lines.append((where, phrase, n, n / len(answers)))
+            share = n / len(answers)
+            lines.append((where, phrase, n, share))
     return pd.DataFrame(lines, columns=["where", "phrase", "answers", "share"])
 
 
@@ -112,7 +116,8 @@ def _bins(table: "pd.DataFrame") -> int:
 def _draw_tokens(axes: "Axes", table: "pd.DataFrame", max_tokens: int) -> None:
     longest = table.tokens.max()
     axes.hist(table.tokens, bins=_bins(table), color=BLUE)
-    axes.set_title(f"tokens per row: median {table.tokens.median():.0f}, max {longest}")
+    median = table.tokens.median()
+    axes.set_title(f"tokens per row: median {median:.0f}, max {longest}")
     axes.set(xlabel="tokens", ylabel="rows")
     # Far from the limit, the line would only squeeze the bars into a corner.
     if longest > max_tokens / 2:
@@ -127,14 +132,16 @@ def _draw_learned(axes: "Axes", table: "pd.DataFrame") -> None:
     read, whole = by_size.prompt_tokens, by_size.tokens
     axes.fill_between(by_size.index, read, color=GREY, label="read only")
     axes.fill_between(by_size.index, read, whole, color=ORANGE, label="learned")
-    share = table.trained_tokens.sum() / table.tokens.sum()
-    axes.set_title(f"learned: {share:.0%} of {table.tokens.sum():,} tokens")
+    total = table.tokens.sum()
+    share = table.trained_tokens.sum() / total
+    axes.set_title(f"learned: {share:.0%} of {total:,} tokens")
     axes.set(xlabel="rows, by size", ylabel="tokens")
     axes.legend(loc="upper left")
 
 
 def _draw_turns(axes: "Axes", table: "pd.DataFrame") -> None:
     turns = table.turns.value_counts().sort_index()
+    # As text, so that no half turns are on the axis.
     axes.bar(turns.index.astype(str), turns.to_numpy(), color=TEAL)
     axes.set(title="turns per conversation", xlabel="turns", ylabel="rows")
 

@@ -20,20 +20,29 @@ def around(text: str, start: int, end: int) -> Excerpt:
     """Return `text[start:end]` with a little of what surrounds it."""
     end = min(end, len(text))
     cut = min(end, start + LONGEST)
-    left, right = max(0, start - MARGIN), cut + MARGIN
-    first = max(0, left - MASK_MARGIN)
-    masked = mask(text[first : right + MASK_MARGIN])
+    left = max(0, start - MARGIN)
+    right = cut + MARGIN
+    masked = _masked(text, left, right)
 
-    before = visible(masked[left - first : start - first])
+    first, last = start - left, cut - left  # of the offending text within `masked`
+    before = visible(masked[:first])
+    inside = visible(masked[first:last])
+    after = visible(masked[last:])
+    # An ellipsis shows where text is left out; what follows a cut text is left out with it.
     if left > 0:
         before = "…" + before
-    inside = visible(masked[start - first : cut - first])
     if cut < end:
         return before, inside + "…", ""
-    after = visible(masked[cut - first : right - first])
     if right < len(text):
         after += "…"
     return before, inside, after
+
+
+def _masked(text: str, left: int, right: int) -> str:
+    """Return `text[left:right]` with secrets masked, also those that reach over its ends."""
+    first = max(0, left - MASK_MARGIN)
+    masked = mask(text[first : right + MASK_MARGIN])
+    return masked[left - first : right - first]
 
 
 def value(content: object, before: str = "") -> Excerpt:
@@ -43,11 +52,17 @@ def value(content: object, before: str = "") -> Excerpt:
     return before, inside, after
 
 
+def ending(text: str) -> str:
+    """Return the end of a text."""
+    before, _, _ = around(text, len(text), len(text))
+    return before
+
+
 def last_turn(row: dict) -> Excerpt:
     """Return the end of a row's last question and the beginning of its answer."""
-    question, answer = (message["content"] for message in row["messages"][-2:])
-    end_of_question, _, _ = around(question, len(question), len(question))
-    _, start_of_answer, _ = around(answer, 0, len(answer))
+    question, answer = row["messages"][-2:]
+    end_of_question = ending(question["content"])
+    _, start_of_answer, _ = around(answer["content"], 0, len(answer["content"]))
     return end_of_question + " → ", start_of_answer, ""
 
 
@@ -56,4 +71,7 @@ def visible(text: str) -> str:
 
     A control character is shown, never obeyed.
     """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if text.isprintable():
+        return text
+    escaped = [c if c.isprintable() else repr(c)[1:-1] for c in text]
+    return "".join(escaped)

@@ -8,9 +8,9 @@
    Case, spaces and punctuation do not count. `修改地址。` has the pieces 修改地, 改地址, 地址·,
    址·· (· is the end).
 2. **Sketch.** Of the hashes, the smallest in each of `BINS` ranges is kept (one-permutation
-   MinHash, Li, Owen and Zhang 2012). Two sets with a share s of their pieces in common have about
-   that share of equal numbers in their sketches. A row has two sketches: one of both sides together, and
-   one of the question alone, since many answers share boilerplate. Of a long text only the
+   MinHash, Li, Owen and Zhang 2012). The sketches of two sets have about the same share of equal
+   numbers as the sets have of pieces in common. A row has two sketches: one of both sides together,
+   and one of the question alone, since many answers share boilerplate. Of a long text only the
    beginning, the middle and the end are sketched.
 3. **Bands.** Each sketch is cut into bands of `BAND` numbers. A row is compared only with rows that
    share a band with it, and of those only with the ones that share enough of their sketches.
@@ -61,9 +61,10 @@ ROWS_AT_ONCE = 200  # sketched together: the arrays stay small
 # Multipliers that spread numbers which lie close together: 2**32 and 2**64 divided by the golden
 # ratio, made odd (Knuth, The Art of Computer Programming, vol. 3, 6.4), and two more primes from
 # xxHash.
-SPREAD_32 = np.uint32(0x9E3779B1)
 SPREAD_64 = np.uint64(0x9E3779B97F4A7C15)
-SPREAD_MORE = np.uint32(0x85EBCA77), np.uint32(0xC2B2AE3D)
+SPREAD_FIRST = np.uint32(0x9E3779B1)
+SPREAD_SECOND = np.uint32(0x85EBCA77)
+SPREAD_THIRD = np.uint32(0xC2B2AE3D)
 # Any odd number mixes; between two shifts, as in MurmurHash3, the high bits come to depend on the
 # low ones.
 MIX_32 = np.uint32(0x2C1B3C6D)
@@ -75,7 +76,10 @@ _IGNORED = 0xFFFF  # a character that does not count
 
 
 class Index:
-    """Find rows that are nearly the same. A row is named by its place; only added rows are found."""
+    """Find rows that are nearly the same, among those that were added.
+
+    A row is named by its place in `rows`.
+    """
 
     def __init__(self, rows: Sequence[dict]):
         self._rows = rows
@@ -86,9 +90,10 @@ class Index:
 
     def add(self, i: int) -> None:
         """Remember row `i`."""
-        if not self._bands[i]:  # no row of all is near to it
+        if not self._bands[i]:  # no row at all is near to it
             return
-        for band in (*self._bands[i], *self._question_bands[i]):
+        bands = [*self._bands[i], *self._question_bands[i]]
+        for band in bands:
             remembered = self._rows_of_band.setdefault(band, [])
             remembered.append(i)
             del remembered[:-ROWS_PER_BAND]
@@ -98,9 +103,9 @@ class Index:
         candidates = self._candidates(i)
         if not candidates:
             return []
-        equal = np.count_nonzero(self._sketches[candidates] == self._sketches[i], axis=2)
-        enough = (equal >= ENOUGH_EQUAL).all(axis=1)
-        promising = [j for j, is_promising in zip(candidates, enough, strict=True) if is_promising]
+        same = self._sketches[candidates] == self._sketches[i]  # [candidates, 2, BINS]
+        enough = np.count_nonzero(same, axis=2) >= ENOUGH_EQUAL
+        promising = np.array(candidates)[enough.all(axis=1)].tolist()
         return [j for j in promising if self._alike(i, j)]
 
     def _candidates(self, i: int) -> list[int]:
@@ -112,7 +117,9 @@ class Index:
         # A band that many rows share remembers only the last of them; the question may lead to the
         # others.
         by_question = self._remembered(self._question_bands[i]) - sharing
-        sharing |= {j for j in by_question if not bands.isdisjoint(self._bands[j])}
+        for j in by_question:
+            if not bands.isdisjoint(self._bands[j]):
+                sharing.add(j)
         return sorted(sharing)
 
     def _remembered(self, bands: Sequence[int] | frozenset[int]) -> set[int]:
@@ -126,14 +133,16 @@ class Index:
         other_question, other_answer = self._pieces(j)
         if not _share_enough(question, other_question, ALIKE_QUESTION):
             return False
-        both, other_both = np.union1d(question, answer), np.union1d(other_question, other_answer)
+        both = np.union1d(question, answer)
+        other_both = np.union1d(other_question, other_answer)
         return _share_enough(both, other_both, ALIKE)
 
     def _pieces(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the hashes of the question and of the answer, each sorted and without repeats."""
         if i not in self._pieces_of_row:
             hashes, sides = _hashes(_sides([self._rows[i]]))
-            self._pieces_of_row[i] = np.unique(hashes[sides == 0]), np.unique(hashes[sides == 1])
+            question, answer = hashes[sides == 0], hashes[sides == 1]
+            self._pieces_of_row[i] = np.unique(question), np.unique(answer)
         return self._pieces_of_row[i]
 
 
@@ -196,7 +205,8 @@ def _sketches(rows: Sequence[dict]) -> np.ndarray:
     """Return the sketches, [rows, 2, BINS]: of both sides together, of the question alone."""
     batches = [np.empty((0, 2, BINS), dtype=np.uint32)]
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        sides = [_sketched_part(side) for side in _sides(rows[start : start + ROWS_AT_ONCE])]
+        batch = rows[start : start + ROWS_AT_ONCE]
+        sides = [_sketched_part(side) for side in _sides(batch)]
         batches.append(_sketches_of_sides(sides))
     return np.concatenate(batches)
 
@@ -205,22 +215,27 @@ def _sketched_part(text: str) -> str:
     if len(text) <= 3 * SKETCHED:
         return text
     middle = (len(text) - SKETCHED) // 2
-    return text[:SKETCHED] + text[middle : middle + SKETCHED] + text[-SKETCHED:]
+    in_middle = text[middle : middle + SKETCHED]
+    return text[:SKETCHED] + in_middle + text[-SKETCHED:]
 
 
 def _sketches_of_sides(sides: Sequence[str]) -> np.ndarray:
     hashes, side_of_hash = _hashes(sides)
     # The upper 16 bits of a hash, scaled to the number of ranges.
-    ranges = (hashes >> np.uint32(16)) * np.uint32(BINS) >> np.uint32(16)
-    smallest = np.full((len(sides), BINS), _EMPTY)
-    np.minimum.at(smallest.reshape(-1), side_of_hash * BINS + ranges, hashes)
+    upper = hashes >> np.uint32(16)
+    ranges = upper * np.uint32(BINS) >> np.uint32(16)
+    smallest_of_range = np.full(len(sides) * BINS, _EMPTY)
+    np.minimum.at(smallest_of_range, side_of_hash * BINS + ranges, hashes)
+    smallest = smallest_of_range.reshape(len(sides), BINS)
     question, answer = smallest[0::2], smallest[1::2]
-    sketches = np.stack([np.minimum(question, answer), question], axis=1)
+    both = np.minimum(question, answer)
+    sketches = np.stack([both, question], axis=1)
 
     # An empty range borrows from the next full one. Twice around, since the next may be at the
     # beginning.
     for at in reversed(range(2 * BINS)):
-        here, following = sketches[..., at % BINS], sketches[..., (at + 1) % BINS]
+        here = sketches[..., at % BINS]
+        following = sketches[..., (at + 1) % BINS]
         np.copyto(here, following, where=here == _EMPTY)
     return sketches
 
@@ -240,9 +255,11 @@ def _shared_bands(sketches: np.ndarray) -> tuple[list[frozenset[int]], list[list
     nothing: frozenset[int] = frozenset()
     both = [nothing] * len(sketches)
     question: list[list[int]] = [[] for _ in sketches]
-    for i in np.flatnonzero(shared[:, 0].any(axis=1)):  # few, as a rule
-        both[i] = frozenset(numbers[i, 0, shared[i, 0]].tolist())
-        question[i] = numbers[i, 1, shared[i, 1]].tolist()
+    rows_that_share = np.flatnonzero(shared[:, 0].any(axis=1))  # few, as a rule
+    for i in rows_that_share:
+        of_both, of_question = (numbers[i, k, shared[i, k]].tolist() for k in (0, 1))
+        both[i] = frozenset(of_both)
+        question[i] = of_question
     return both, question
 
 
@@ -263,20 +280,25 @@ def _hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the hash of every piece of every text, and the number of the text it is from."""
     # Two ends close each text, so that its last characters begin pieces too and none reaches into
     # the next text.
-    joined = "\0\0".join([*(text.replace("\0", " ") for text in texts), ""])
+    without_ends = [text.replace("\0", " ") for text in texts]
+    joined = "\0\0".join([*without_ends, ""])
     units = np.frombuffer(joined.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
     codes = _codes()[units]
     codes = codes[codes != _IGNORED]
 
-    first, second, third = codes[:-2], codes[1:-1], codes[2:]
-    hashes = first * SPREAD_32 ^ second * SPREAD_MORE[0] ^ third * SPREAD_MORE[1]
+    first = codes[:-2]
+    second = codes[1:-1]
+    third = codes[2:]
+    # One multiplier for each place, so that the order of the characters counts.
+    hashes = first * SPREAD_FIRST ^ second * SPREAD_SECOND ^ third * SPREAD_THIRD
     hashes ^= hashes >> np.uint32(15)
     hashes *= MIX_32
     hashes ^= hashes >> np.uint32(16)
 
     ends = np.flatnonzero(codes == _END)[::2]
     lengths = np.diff(ends, prepend=0)
-    text_of_hash = np.repeat(np.arange(len(texts)), lengths)[: len(hashes)]
+    text_of_code = np.repeat(np.arange(len(texts)), lengths)
+    text_of_hash = text_of_code[: len(hashes)]
     begins_in_text = first != _END
     return hashes[begins_in_text], text_of_hash[begins_in_text]
 
@@ -307,4 +329,5 @@ def _share_enough(a: np.ndarray, b: np.ndarray, share: float) -> bool:
     if not share <= len(a) / len(b) <= 1 / share:
         return False
     common = len(np.intersect1d(a, b, assume_unique=True))
-    return common >= share * (len(a) + len(b) - common)
+    union = len(a) + len(b) - common
+    return common >= share * union

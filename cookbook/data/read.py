@@ -66,10 +66,11 @@ def open_bounded(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 def lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield the lines without their ends.
 
-    Each of \\n, \\r\\n and \\r ends a line: within JSON text they are always written as escapes.
+    Each of \\n, \\r\\n and \\r ends a line: JSON text has them only as escapes.
     """
     for line in file:
         line = line.removesuffix(b"\n")
+        # Opened as bytes, a file is cut at \n alone.
         if b"\r" in line:
             yield from line.removesuffix(b"\r").split(b"\r")
         else:
@@ -77,14 +78,16 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def is_utf16(head: bytes) -> bool:
-    """Return whether the beginning of a file looks like UTF-16, with a byte-order mark or without."""
+    """Return whether the beginning of a file looks like UTF-16, with a BOM or without."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
     # JSON is mostly ASCII: in UTF-16 one byte of each pair is mostly 0, and the other is not.
-    zeros_even, zeros_odd = head[::2].count(0), head[1::2].count(0)
+    zeros_even = head[::2].count(0)
+    zeros_odd = head[1::2].count(0)
     pairs = len(head) // 2
     on_one_side = (zeros_even == 0) != (zeros_odd == 0)
-    return pairs > 1 and on_one_side and 3 * (zeros_even + zeros_odd) > pairs
+    often = 3 * (zeros_even + zeros_odd) > pairs
+    return pairs > 1 and on_one_side and often
 
 
 def decode(line: bytes) -> tuple[str, str]:
@@ -96,6 +99,7 @@ def decode(line: bytes) -> tuple[str, str]:
     try:
         return line.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
+        # UTF-8 first: text in GBK is hardly ever UTF-8 by chance, the other way round it often is.
         try:
             return line.decode("gb18030"), "gb18030"
         except UnicodeDecodeError:
@@ -147,7 +151,7 @@ def parse(text: str) -> object:
         return json.loads(
             text,
             object_pairs_hook=_object_of,
-            parse_constant=_refuse_constant,
+            parse_constant=_refuse_constant,  # NaN, Infinity
             parse_float=_finite_float,
         )
     except _RepeatedKey as error:
@@ -159,8 +163,10 @@ def parse(text: str) -> object:
 
 
 def _not_json(text: str, reason: str, position: int) -> NotJson:
-    in_chinese = [zh for start, zh in _REASONS.items() if reason.startswith(start)]
-    zh = in_chinese[0] if in_chinese else reason
+    zh = reason
+    for beginning, reason_zh in _REASONS.items():
+        if reason.startswith(beginning):
+            zh = reason_zh
     start = min(position, len(text))
     return NotJson(
         zh=f"不是合法的 JSON：{zh}", en=f"not JSON: {reason}", start=start, end=start + 1
@@ -182,7 +188,8 @@ def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
     result = dict(pairs)
     if len(result) < len(pairs):
         counts = Counter(key for key, _ in pairs)
-        raise _RepeatedKey(next(key for key, n in counts.items() if n > 1))
+        key, _ = counts.most_common(1)[0]
+        raise _RepeatedKey(key)
     return result
 
 

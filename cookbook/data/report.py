@@ -91,6 +91,7 @@ class Report:
         self.counts[severity, code] += 1
         if self.counts[severity, code] > self.limit_per_code:
             return
+        # Only now: of a flood of problems most are counted and never shown.
         if callable(excerpt):
             excerpt = excerpt()
         message = visible(tr(zh, en))
@@ -99,6 +100,7 @@ class Report:
 
     def take(self, problems: Iterable[Problem]) -> None:
         """Add problems of another report."""
+        # Not limited: the other report has limited them already.
         for problem in problems:
             self.counts[problem.severity, problem.code] += 1
             self.problems.append(problem)
@@ -138,8 +140,11 @@ class Report:
         """Return the problems as a table, one per row, without their excerpts."""
         import pandas as pd
 
-        names = [f.name for f in dataclasses.fields(Problem) if f.name != "excerpt"]
-        frame = pd.DataFrame([p.to_dict() for p in self.problems], columns=names)
+        columns = [f.name for f in dataclasses.fields(Problem)]
+        columns.remove("excerpt")
+        problems = [problem.to_dict() for problem in self.problems]
+        frame = pd.DataFrame(problems, columns=columns)
+        # Integers, with <NA> where there is no line or message.
         return frame.astype({"line": "Int64", "message_index": "Int64"})
 
     def to_dict(self) -> dict:
@@ -154,13 +159,16 @@ class Report:
         }
 
     def __str__(self) -> str:
-        shown = [
-            f"  {place(p)} [{p.code}] {p.message} → {p.fix}" for p in self.problems[:SHOWN_IN_TEXT]
-        ]
+        shown = self.problems[:SHOWN_IN_TEXT]
+        lines = [self.verdict]
+        for problem in shown:
+            what = f"[{problem.code}] {problem.message} → {problem.fix}"
+            lines.append(f"  {place(problem)} {what}")
+        # What is not kept counts too.
         hidden = self.counts.total() - len(shown)
         if hidden > 0:
-            shown.append(tr(f"  …… 另有 {hidden} 个", f"  … and {hidden} more"))
-        return "\n".join([self.verdict, *shown])
+            lines.append(tr(f"  …… 另有 {hidden} 个", f"  … and {hidden} more"))
+        return "\n".join(lines)
 
     __repr__ = __str__
 
@@ -182,6 +190,7 @@ class Report:
         )
 
     def _first_of_each(self, limit: int) -> list[Problem]:
+        """Return the problems without those of which `limit` of the same code come before."""
         seen: Counter[str] = Counter()
         first = []
         for problem in self.problems:
@@ -211,15 +220,7 @@ def place(problem: Problem) -> str:
     return f"{line} messages[{problem.message_index}]"
 
 
-_TABLE = """\
-<table><thead><tr>
-{%- for head in heads %}<th style="text-align:left">{{ head }}</th>{% endfor -%}
-</tr></thead><tbody>
-{%- for row in rows %}<tr>
-{%- for cell in row %}<td style="text-align:left;vertical-align:top">{{ cell }}</td>{% endfor -%}
-</tr>{% endfor -%}
-</tbody></table>"""
-
+# One row of the table is one problem; the offending part of its excerpt is marked.
 _TABLE = """\
 {% macro cell(style="") -%}
 <td style="text-align:left;vertical-align:top{{ style }}">{{ caller() }}</td>

@@ -9,9 +9,12 @@ RowKey = tuple[tuple[str, str], ...]
 
 def row_key(row: dict) -> RowKey:
     """Return what makes two rows the same: their roles and contents."""
-    return tuple((message["role"], message["content"]) for message in row["messages"])
+    messages = row["messages"]
+    return tuple((message["role"], message["content"]) for message in messages)
 
 
 def text_of(row: dict, role: str) -> str:
     """Return all texts of one role, joined."""
-    return "".join([message["content"] for message in row["messages"] if message["role"] == role])
+    messages = [message for message in row["messages"] if message["role"] == role]
+    # A list, not a generator: `join` makes one anyway, and this runs twice for every row.
+    return "".join([message["content"] for message in messages])

@@ -11,6 +11,7 @@ from cookbook.data import read
 from cookbook.data.excerpt import Excerpt, around, value, visible
 from cookbook.data.report import Report
 from cookbook.data.sensitive import find_secrets
+from cookbook.i18n import tr
 
 ROLES = ("system", "user", "assistant")
 
@@ -62,6 +63,7 @@ def as_object(report: Report, line: int, row: object) -> dict | None:
 
 def check_row(report: Report, line: int, row: dict) -> bool:
     """Return whether a row can be trained on; what is wrong with it goes into `report`."""
+    # Warnings, such as a key too many, do not keep a row from training.
     errors_before = report.errors
     messages = row.get("messages")
     if isinstance(messages, list) and messages:
@@ -96,6 +98,7 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
 
 
 def _type_of(content: object) -> tuple[str, str]:
+    # Rows in memory may hold what JSON has no name for.
     name = type(content).__name__
     return _TYPES.get(type(content), (name, name))
 
@@ -103,10 +106,16 @@ def _type_of(content: object) -> tuple[str, str]:
 def _report_no_messages(report: Report, line: int, row: dict) -> None:
     messages = row.get("messages")
     if messages is None:
-        keys = "、".join(str(key)[:MAX_KEY_LENGTH] for key in list(row)[:5])
+        first_keys = list(row)[:5]
+        keys = tr("、", ", ").join(str(key)[:MAX_KEY_LENGTH] for key in first_keys)
         excerpt = partial(around, keys, 0, 60)
-        zh, en = "没有 messages 数组", "no messages array"
-        report.add(line, "messages-missing", zh=zh, en=en, excerpt=excerpt)
+        report.add(
+            line,
+            "messages-missing",
+            zh="没有 messages 数组",
+            en="no messages array",
+            excerpt=excerpt,
+        )
     elif not isinstance(messages, list):
         zh, en = _type_of(messages)
         report.add(
@@ -118,8 +127,13 @@ def _report_no_messages(report: Report, line: int, row: dict) -> None:
         )
     else:
         empty = ('"messages": ', "[]", "")
-        zh, en = "messages 是空的", "messages is empty"
-        report.add(line, "messages-empty", zh=zh, en=en, excerpt=empty)
+        report.add(
+            line,
+            "messages-empty",
+            zh="messages 是空的",
+            en="messages is empty",
+            excerpt=empty,
+        )
 
 
 def _check_message(report: Report, line: int, index: int, message: object) -> bool:
@@ -174,6 +188,7 @@ def _check_content(report: Report, line: int, index: int, content: object) -> No
             excerpt=partial(value, content, '"content": '),
         )
         return
+    # JSON can escape half of a pair of surrogates, which no tokenizer takes.
     try:
         content.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -188,8 +203,14 @@ def _check_content(report: Report, line: int, index: int, content: object) -> No
         return
     if not has_text(content):
         excerpt = ('"content": "', visible(content[:10]), '"')
-        zh, en = "content 是空的", "content is empty"
-        report.add(line, "content-empty", zh=zh, en=en, index=index, excerpt=excerpt)
+        report.add(
+            line,
+            "content-empty",
+            zh="content 是空的",
+            en="content is empty",
+            index=index,
+            excerpt=excerpt,
+        )
 
 
 def _check_keys(
@@ -199,7 +220,7 @@ def _check_keys(
     if not extra:
         return
     keys = sorted(map(str, extra))
-    names = "、".join(key[:MAX_KEY_LENGTH] for key in keys[:MAX_KEYS_NAMED])
+    names = tr("、", ", ").join(key[:MAX_KEY_LENGTH] for key in keys[:MAX_KEYS_NAMED])
     if len(keys) > MAX_KEYS_NAMED:
         names += " …"
     report.add(
@@ -216,15 +237,25 @@ def _check_order(report: Report, line: int, roles: Sequence[str]) -> None:
     """Report a wrong order; right is system first and once, then user and assistant in turns."""
     for i, role in enumerate(roles):
         if role == "system" and i > 0:
-            zh, en = "system 不在最前面", "system does not come first"
-            excerpt = _roles_around(roles, i)
-            report.add(line, "system-position", zh=zh, en=en, index=i, excerpt=excerpt)
+            report.add(
+                line,
+                "system-position",
+                zh="system 不在最前面",
+                en="system does not come first",
+                index=i,
+                excerpt=_roles_around(roles, i),
+            )
 
     if "assistant" not in roles:
-        zh, en = "没有 assistant 的回答，没有可学的内容", "no assistant answer: nothing to learn"
-        excerpt = ("", " ".join(roles[:6]), "")
-        report.add(line, "no-assistant", zh=zh, en=en, excerpt=excerpt)
+        report.add(
+            line,
+            "no-assistant",
+            zh="没有 assistant 的回答，没有可学的内容",
+            en="no assistant answer: nothing to learn",
+            excerpt=("", " ".join(roles[:6]), ""),
+        )
 
+    # A system message in the wrong place does not take a turn.
     turns = [(i, role) for i, role in enumerate(roles) if role != "system"]
     if turns:
         _check_turns(report, line, roles, turns)
@@ -233,25 +264,42 @@ def _check_order(report: Report, line: int, roles: Sequence[str]) -> None:
 def _check_turns(
     report: Report, line: int, roles: Sequence[str], turns: Sequence[tuple[int, str]]
 ) -> None:
+    # Each turn is (its place among all roles, its role).
     first, role = turns[0]
     if role != "user":
-        zh, en = f"第一条（system 之后）是 {role}", f"the first message after system is {role}"
-        excerpt = _roles_around(roles, first)
-        report.add(line, "first-not-user", zh=zh, en=en, index=first, excerpt=excerpt)
+        report.add(
+            line,
+            "first-not-user",
+            zh=f"第一条（system 之后）是 {role}",
+            en=f"the first message after system is {role}",
+            index=first,
+            excerpt=_roles_around(roles, first),
+        )
 
     for (_, previous), (i, role) in zip(turns, turns[1:], strict=False):
         if role == previous:
-            zh, en = f"连续两条 {role}", f"two {role} messages in a row"
-            excerpt = _roles_around(roles, i)
-            report.add(line, "alternation", zh=zh, en=en, index=i, excerpt=excerpt)
+            report.add(
+                line,
+                "alternation",
+                zh=f"连续两条 {role}",
+                en=f"two {role} messages in a row",
+                index=i,
+                excerpt=_roles_around(roles, i),
+            )
 
     last, role = turns[-1]
     if role == "user" and "assistant" in roles:
-        zh, en = "最后一条是 user，没有回答", "the last message is user, without an answer"
-        excerpt = _roles_around(roles, last)
-        report.add(line, "alternation", zh=zh, en=en, index=last, excerpt=excerpt)
+        report.add(
+            line,
+            "alternation",
+            zh="最后一条是 user，没有回答",
+            en="the last message is user, without an answer",
+            index=last,
+            excerpt=_roles_around(roles, last),
+        )
 
 
 def _roles_around(roles: Sequence[str], i: int) -> Excerpt:
-    before, after = roles[max(0, i - 3) : i], roles[i + 1 : i + 3]
-    return " ".join(before) + " ", roles[i], " " + " ".join(after)
+    before = " ".join(roles[max(0, i - 3) : i])
+    after = " ".join(roles[i + 1 : i + 3])
+    return f"{before} ", roles[i], f" {after}"

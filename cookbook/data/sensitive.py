@@ -87,9 +87,10 @@ def may_hold_secrets(text: str) -> bool:
 def mask(text: str) -> str:
     """Return the text with asterisks for the middle of every secret; its length stays the same."""
     for _, _, start, end in find_secrets(text):
+        # Enough stays readable to find it again: both ends of a long one, the first of a short one.
         first, last = (3, 2) if end - start > 10 else (1, 0)
-        hidden = "*" * (end - start - first - last)
-        text = text[: start + first] + hidden + text[end - last :]
+        begin, stop = start + first, end - last
+        text = text[:begin] + "*" * (stop - begin) + text[stop:]
     return text
 
 
@@ -99,21 +100,23 @@ def _start_of(kind: str, match: re.Match[str]) -> int | None:
         at = match.start()
         name = _EMAIL_NAME.search(match.string, max(0, at - _EMAIL_NAME_LENGTH), at)
         return name.start() if name else None
-    if kind == "phone" and _is_part_of_number(match):
+    if kind in ("phone", "identity") and _is_part_of_number(match):
         return None
-    if kind == "identity" and (_is_part_of_number(match) or not _has_check_digit(match[0])):
+    if kind == "identity" and not _has_check_digit(match[0]):
         return None
     return match.start()
 
 
 def _is_part_of_number(match: re.Match[str]) -> bool:
-    text, (start, end) = match.string, match.span()
-    before = text[max(0, start - _PREFIX_LENGTH) : start]
-    if text[end : end + 1].isdigit():
+    text = match.string
+    next_character = text[match.end() : match.end() + 1]
+    before = text[max(0, match.start() - _PREFIX_LENGTH) : match.start()]
+    if next_character.isdigit():
         return True
     return before[-1:].isdigit() and not _PREFIX.search(before)
 
 
 def _has_check_digit(number: str) -> bool:
-    total = sum(int(digit) * weight for digit, weight in zip(number[:17], _WEIGHTS, strict=True))
+    digits = [int(digit) for digit in number[:17]]
+    total = sum(digit * weight for digit, weight in zip(digits, _WEIGHTS, strict=True))
     return _CHECK_CHARACTERS[total % 11] == number[17].upper()

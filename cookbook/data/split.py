@@ -18,7 +18,9 @@ Parts = tuple[list[dict], list[dict]]
 
 
 def split(
-    rows: Sequence[dict], validation: float | str | Path | Sequence[dict] = 0.1, seed: int = 42
+    rows: Sequence[dict],
+    validation: float | str | Path | Sequence[dict] = 0.1,
+    seed: int = 42,
 ) -> Parts:
     """Return (training rows, validation rows).
 
@@ -62,7 +64,9 @@ def too_few(rows: int) -> str:
 def _without(rows: Sequence[dict], validation: Sequence[dict]) -> list[dict]:
     from cookbook.data import near_duplicates  # loads numpy
 
-    in_both = {i for i, _, _ in near_duplicates.overlap(rows, validation)}
+    # Kept out of training, not of validation: that file was chosen on purpose.
+    shared = near_duplicates.overlap(rows, validation)
+    in_both = {i for i, _, _ in shared}
     train = [row for i, row in enumerate(rows) if i not in in_both]
     if not train:
         raise DataError(
@@ -85,7 +89,9 @@ def _by_share(rows: Sequence[dict], share: float, seed: int) -> Parts:
     train: list[dict] = []
     validation: list[dict] = []
     for group in groups:
-        fits = len(validation) + len(group) <= most and len(groups) > 1
+        size = len(validation) + len(group)
+        # A single group would leave nothing to train on.
+        fits = size <= most and len(groups) > 1
         part = validation if fits else train
         part.extend(rows[i] for i in group)
     return train, validation

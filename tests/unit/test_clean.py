@@ -37,7 +37,7 @@ def test_the_messy_export_comes_out_clean_and_stays_as_it_was():
     assert report.ok and not {"extra-key", "blank-line", "duplicate-row"} & {
         p.code for p in report.problems
     }
-    # What only a person can fix is left out and named: other roles, missing, empty or odd content, broken JSON …
+    # What only a person can fix is left out and named: other roles, odd content, broken JSON …
     assert {p.code for p in cleaned.left.problems if p.severity == "error"} == {
         "role-unknown",
         "content-missing",

@@ -38,31 +38,38 @@ def parse(line: bytes) -> dict | None:
     if type(row) is not dict or row.keys() != _ROW_KEYS:
         return None
     messages = row["messages"]
-    if type(messages) is not list or not all(map(_is_usual, messages)):
+    if type(messages) is not list:
         return None
-    if not _take_turns([message["role"] for message in messages]):
+    if not all(map(_is_usual, messages)) or not _take_turns(messages):
         return None
+    # Last, since it reads the whole line again.
     return None if _may_repeat_a_key(line, messages) else row
 
 
 def _is_usual(message: object) -> bool:
     if type(message) is not dict or message.keys() != _MESSAGE_KEYS:
         return False
-    role, content = message["role"], message["content"]
-    if type(role) is not str or type(content) is not str:
+    content = message["content"]
+    # A role needs no look here: `_take_turns` compares it.
+    if type(content) is not str:
         return False
     # A letter at the beginning spares the search for something to read.
     return content[:1].isalnum() or has_text(content)
 
 
-def _take_turns(roles: list[str]) -> bool:
-    turns = roles[1:] if roles[:1] == ["system"] else roles
-    return bool(turns) and turns == ["user", "assistant"] * (len(turns) // 2)
+def _take_turns(messages: list[dict]) -> bool:
+    roles = [message["role"] for message in messages]
+    if roles[:1] == ["system"]:
+        roles = roles[1:]
+    pairs = len(roles) // 2
+    return pairs > 0 and roles == ["user", "assistant"] * pairs
 
 
 def _may_repeat_a_key(line: bytes, messages: list[dict]) -> bool:
-    marks = line.count(b'"') - _ROW_MARKS - _MESSAGE_MARKS * len(messages)
-    if marks == 0:
+    needed = _ROW_MARKS + _MESSAGE_MARKS * len(messages)
+    more = line.count(b'"') - needed
+    if more == 0:
         return False
-    in_texts = sum(message["content"].count('"') for message in messages)
-    return marks != in_texts or b"\\u0022" in line
+    texts = [message["content"] for message in messages]
+    in_texts = sum(text.count('"') for text in texts)
+    return more != in_texts or b"\\u0022" in line
