@@ -104,16 +104,24 @@ def check_overlap(report: Report, validation: Report) -> None:
     from cookbook.data import near_duplicates
 
     for i, j, exact in near_duplicates.overlap(report.rows, validation.rows):
+        row = (report.row_lines[i], report.rows[i])
         other = validation.row_lines[j]
         if exact:
-            code = "duplicate-row"
-            zh, en = f"验证集第 {other} 行与它完全相同", f"the same as line {other} of validation"
+            zh = f"验证集第 {other} 行与它完全相同"
+            en = f"the same as line {other} of validation"
+            _report_row(report, row, "duplicate-row", zh=zh, en=en)
         else:
-            code = "near-duplicate"
             zh = f"验证集第 {other} 行与它几乎相同"
             en = f"nearly the same as line {other} of validation"
-        excerpt = partial(last_turn, report.rows[i])
-        report.add(report.row_lines[i], code, zh=zh, en=en, excerpt=excerpt)
+            _report_row(report, row, "near-duplicate", zh=zh, en=en)
+
+
+def _report_row(
+    report: Report, numbered: NumberedRow, code: str, *, zh: str, en: str, index: int | None = None
+) -> None:
+    """Report a problem of a whole row, shown by its last question and answer."""
+    line, row = numbered
+    report.add(line, code, zh=zh, en=en, index=index, excerpt=partial(last_turn, row))
 
 
 def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
@@ -123,21 +131,16 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
     index = Index([row for _, row in sound])
     # question -> answer -> the first line that has it. Earlier turns belong to the question.
     answers_to: dict[tuple, dict[str, int]] = {}
-    for i, (number, row) in enumerate(sound):
+    for i, numbered in enumerate(sound):
+        line, row = numbered
         *question, (_, answer) = row_key(row)
         lines = answers_to.setdefault(tuple(question), {})
-        excerpt = partial(last_turn, row)
 
         # 1. The same row again: reported once, and not as anything else.
         if answer in lines:
             first = lines[answer]
-            report.add(
-                number,
-                "duplicate-row",
-                zh=f"与第 {first} 行完全相同",
-                en=f"the same as line {first}",
-                excerpt=excerpt,
-            )
+            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+            _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
             continue
 
         # 2. The same question, answered in another way.
@@ -145,21 +148,15 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
             first = next(iter(lines.values()))
             zh = f"与第 {first} 行问题相同，回答不同"
             en = f"the same question as line {first}, another answer"
-            at = len(question)
-            report.add(number, "conflict", zh=zh, en=en, index=at, excerpt=excerpt)
-        lines[answer] = number
+            _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
+        lines[answer] = line
 
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
         if near:
             other = sound[near[0]][0]
-            report.add(
-                number,
-                "near-duplicate",
-                zh=f"与第 {other} 行几乎相同",
-                en=f"nearly the same as line {other}",
-                excerpt=excerpt,
-            )
+            zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
+            _report_row(report, numbered, "near-duplicate", zh=zh, en=en)
         else:
             index.add(i)  # only what would be kept is compared with
 

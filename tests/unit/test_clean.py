@@ -91,6 +91,12 @@ def test_roles_are_renamed_and_rows_dropped_only_when_asked():
         data.clean(EXPORT, drop=["near-duplicat"])
 
 
+def test_a_warning_about_the_whole_file_drops_no_row(row):
+    rows = [row(system="一"), row(system="二", user="另一个问题")]
+    cleaned = data.clean(rows, drop=["system-varies"])
+    assert cleaned.rows == rows and cleaned.changes == []
+
+
 MESSAGE = st.fixed_dictionaries(
     {
         "role": st.sampled_from(["system", "user", "assistant", "bot"]),
@@ -156,6 +162,8 @@ def test_a_table_from_excel_or_memory_becomes_rows(tmp_path):
         data.from_table(frame, user="问题", assistant="答")
     odd = pd.DataFrame({"问": ["NA", 5.0, [1]], "答": ["None", 7, "答"]})
     assert data.from_table(odd[:2], user="问", assistant="答")[1]["messages"][0]["content"] == "5"
+    endless = pd.DataFrame({"问": [float("inf")], "答": ["无穷大。"]})
+    assert data.from_table(endless, user="问", assistant="答")[0]["messages"][0]["content"] == "inf"
     with pytest.raises(DataError, match="第 3 条"):
         data.from_table(odd, user="问", assistant="答")
     with pytest.raises(DataError, match="只有一个"):
