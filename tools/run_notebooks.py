@@ -1,11 +1,15 @@
-"""Run notebooks and store their outputs:  python tools/run_notebooks.py [NOTEBOOK …]     default: all, in order
+"""Run notebooks and store their outputs.
 
-The outputs that the repository keeps are made by this script and by nothing else, on a data folder of their own, so
-that every job is trained once and no figure comes from somebody's older run. `COOKBOOK_HOME` names another folder,
-for instance to run one notebook again with the jobs of the last run.
+    python tools/run_notebooks.py [NOTEBOOK …]      default: all of them, in order
 
-What a reader should not see is refused or left out: an error or anything on stderr stops the script, widget state
-and times of cells are not stored, and a progress line that has vanished leaves no empty output.
+The outputs that the repository keeps are made by this script and by nothing else, on a data folder
+of their own, so that every job is trained once and no figure comes from somebody's older run.
+`COOKBOOK_HOME` names another folder, for instance to run one notebook again with the jobs of the
+last run.
+
+What a reader should not see is refused or left out: an error or anything on stderr stops the
+script, widget state and times of cells are not stored, and a progress line that has vanished leaves
+no empty output.
 """
 
 import argparse

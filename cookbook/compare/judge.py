@@ -268,7 +268,7 @@ def judge(
         and second (the verdicts with `a` in the first and in the second place), consistent, error.
 
     Raises:
-        ArgumentError: the two have no input in common, or `model` is no name.
+        ArgumentError: the two have no input in common, or `model` is not a name.
     """
     import pandas as pd
 

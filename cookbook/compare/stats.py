@@ -88,16 +88,20 @@ def _cosine(a: Counter[str], b: Counter[str]) -> float:
     for pair, n in a.items():
         product += n * b[pair]
     # Whole numbers up to the root, so that equal texts are similar by exactly 1.
-    squares_a = sum(n * n for n in a.values())
-    squares_b = sum(n * n for n in b.values())
+    squares_a = _sum_of_squares(a)
+    squares_b = _sum_of_squares(b)
     # A text of fewer than two characters has no pair and is similar to nothing.
     if squares_a == 0 or squares_b == 0:
         return 0.0
     return product / math.sqrt(squares_a * squares_b)
 
 
+def _sum_of_squares(counts: Counter[str]) -> int:
+    return sum(n * n for n in counts.values())
+
+
 def longest_shared_run(text: str, sources: Sequence[str]) -> int:
-    """Return the characters of the longest piece of `text` that is also in one of `sources`."""
+    """Return how many characters of `text` in a row are also in one of `sources`, at most."""
     # No text contains \0, so no piece reaches across two sources.
     joined = "\0".join(sources)
     longest = 0

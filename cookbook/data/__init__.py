@@ -1,19 +1,25 @@
 """Prepare chat fine-tuning data: guide §2.1 and §4, and the platform's newer rules.
 
-    check       every problem of a file at once, by line, with a remedy           checks.py, judging.py, report.py
-    load        the rows of a file without errors                                 checks.py
-    clean       mend what is safe to mend, report each change                     cleaning.py
-    from_table, from_sharegpt, from_alpaca, to_jsonl                              convert.py
-    split       train and validation, near-duplicates always on one side          splitting.py
-    statistics, figure, phrases                                                   statistics.py
+    check, check_bytes                         every problem at once, by line, with its remedy
+    load                                       the rows of a file without errors
+    clean                                      fix what is safe to fix, and list each change
+    from_table, from_sharegpt, from_alpaca     rows from other formats
+    to_jsonl                                   rows as a training file
+    split                                      train and validation, near-duplicates on one side
+    statistics, phrases, figure                what the rows look like
 
-Files are only read, never changed. Rows are plain dicts: `{"messages": [{"role": …, "content": …}, …]}`.
+Rows are plain dicts: `{"messages": [{"role": …, "content": …}, …]}`. Files are only read, never
+changed. Nothing heavy is loaded before it is needed: numpy, pandas, matplotlib and Jinja2 come with
+the first call that uses them.
 """
 
-from cookbook.data.check import MAX_BYTES, MAX_ROWS, check, check_bytes, load
-from cookbook.data.clean import Change, Cleaned, clean
+from cookbook.data.check import check, check_bytes, load
+from cookbook.data.clean import clean
+from cookbook.data.cleaned import Change, Cleaned
 from cookbook.data.convert import from_alpaca, from_sharegpt, from_table, to_jsonl
+from cookbook.data.corpus import MAX_ROWS
 from cookbook.data.describe import figure, phrases, statistics
+from cookbook.data.read import MAX_BYTES
 from cookbook.data.report import Problem, Report
 from cookbook.data.split import split, too_few
 

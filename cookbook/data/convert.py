@@ -1,18 +1,28 @@
-"""Rows from other shapes, and rows as a file. What cannot be turned is refused by name, never guessed.
+"""Make rows from other formats, and a file from rows. What cannot be converted is refused by name,
+never guessed.
 
-Text files may be UTF-8 or GBK. Of a file at most `MAX_SOURCE_BYTES` are read: an export may be larger than what may be
-uploaded, since most of it may not be kept.
+Text files may be UTF-8 or GBK. Of a file at most `MAX_SOURCE_BYTES` are read: an export may be
+larger than what may be uploaded, since most of it may not be kept. The rows are not checked here:
+pass them to `check` or `clean`.
 """
 
 import io
 import json
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cookbook.errors import ArgumentError, DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
+
+SHAREGPT_FORMAT = '{"conversations": [{"from": "human" | "gpt" | "system", "value": …}]}'
+ALPACA_FORMAT = '{"instruction": …, "input": …, "output": …}'
 
 _SHAREGPT_ROLES = {
     "system": "system",
@@ -24,12 +34,16 @@ _SHAREGPT_ROLES = {
 
 
 def to_jsonl(rows: Iterable[dict]) -> bytes:
-    """The rows as the bytes of a training file."""
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8")
+    """Return the bytes of a training file with these rows."""
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    return "".join(lines).encode("utf-8")
 
 
-def from_table(source, *, user: str, assistant: str, system: str | None = None) -> list[dict]:
-    """Rows from a table of questions and answers; lines without a question or an answer are kept out.
+def from_table(
+    source: "pd.DataFrame | str | Path", *, user: str, assistant: str, system: str | None = None
+) -> list[dict]:
+    """Return rows from a table of questions and answers, without the lines that lack one of the
+    two.
 
     Args:
         source: a DataFrame, or the path of a .csv (UTF-8 or GBK) or .xlsx file.
@@ -38,98 +52,104 @@ def from_table(source, *, user: str, assistant: str, system: str | None = None) 
         system: the system message, the same for every row; not a column.
 
     Raises:
-        DataError: the file cannot be read, or has no such column (the message names those it has), or a cell is no text.
+        DataError: the file cannot be read, does not have each column once (the message names those
+            it has), or has a cell that is not text.
     """
     import pandas as pd
 
     frame = source if isinstance(source, pd.DataFrame) else _read_table(Path(source))
-    names = "、".join(map(str, frame.columns))
+    columns = list(frame.columns)
+    names = "、".join(map(str, columns))
     for column in (user, assistant):
-        if list(frame.columns).count(column) != 1:
+        if columns.count(column) != 1:
             raise DataError(
                 zh=f"列 {column!r} 应当有且只有一个，表里有：{names}",
                 en=f"there must be one column {column!r}; the table has: {names}",
             )
     rows = []
-    for number, (ask, answer) in enumerate(zip(frame[user], frame[assistant], strict=True), 1):
-        ask, answer = _cell(ask, number), _cell(answer, number)
-        if ask and answer:
-            rows.append(_conversation(system, [(ask, answer)]))
+    for number, cells in enumerate(zip(frame[user], frame[assistant], strict=True), 1):
+        question, answer = (_cell(cell, number) for cell in cells)
+        if question and answer:
+            rows.append(_conversation(system, [(question, answer)]))
     return rows
 
 
-def _cell(value, number: int) -> str:
-    """A cell's text; a number as it is written, an empty cell as nothing.
-
-    Raises:
-        DataError: it is neither.
-    """
-    if (
-        value is None or value != value or type(value).__name__ == "NAType"
-    ):  # NaN is not equal to itself
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return str(int(value)) if value == int(value) else str(value)
-    kind = type(value).__name__
-    raise DataError(
-        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
-        en=f"a cell of row {number} is a {kind}, not text",
-    )
-
-
 def from_sharegpt(source: str | Path | Sequence[Mapping]) -> list[dict]:
-    """Rows from conversations in ShareGPT's shape: `{"conversations": [{"from": "human", "value": …}, …]}`.
+    """Return rows from ShareGPT's format: `{"conversations": [{"from": "human", "value": …}, …]}`.
 
     Args:
         source: the objects, or the path of a .json (one array) or .jsonl file.
 
     Raises:
-        DataError: the file cannot be read, or an entry has another shape (named by its number).
+        DataError: the file cannot be read, or an entry has another format (named by its number).
     """
-
-    def turn(entry: Mapping) -> dict:
-        turns = entry["conversations"]
-        if not turns:
-            raise ValueError("conversations is empty")
-        messages = [
-            {"role": _SHAREGPT_ROLES[m["from"]], "content": _text(m["value"])} for m in turns
-        ]
-        if entry.get("system") and messages[0]["role"] != "system":
-            messages.insert(0, {"role": "system", "content": _text(entry["system"])})
-        return {"messages": messages}
-
-    return _turned(
-        source, turn, '{"conversations": [{"from": "human" | "gpt" | "system", "value": …}]}'
-    )
+    return _converted(source, _from_sharegpt, SHAREGPT_FORMAT)
 
 
 def from_alpaca(source: str | Path | Sequence[Mapping], *, system: str | None = None) -> list[dict]:
-    """Rows from Alpaca's shape, `{"instruction", "input", "output"}`: the question is the instruction, and the input
-    below it where there is one. An entry's own `system` and `history` (pairs) are used where given.
+    """Return rows from Alpaca's format: `{"instruction": …, "input": …, "output": …}`.
+
+    The question is the instruction, with the input below it where there is one. An entry's own
+    `system` and `history` (pairs of question and answer) are used where given.
 
     Args:
         source: the objects, or the path of a .json (one array) or .jsonl file.
         system: the system message of entries that have none.
 
     Raises:
-        DataError: the file cannot be read, or an entry has another shape (named by its number).
+        DataError: the file cannot be read, or an entry has another format (named by its number).
     """
+    return _converted(source, partial(_from_alpaca, system=system), ALPACA_FORMAT)
 
-    def turn(entry: Mapping) -> dict:
-        question = "\n".join(
-            _text(part) for part in (entry["instruction"], entry.get("input") or "") if part
-        )
-        pairs = [
-            (_text(ask), _text(answer)) for ask, answer in map(_pair, entry.get("history") or [])
-        ]
-        own = entry.get("system")
-        return _conversation(
-            _text(own) if own else system, [*pairs, (question, _text(entry["output"]))]
-        )
 
-    return _turned(source, turn, '{"instruction": …, "input": …, "output": …}')
+def _converted(
+    source: str | Path | Sequence[Mapping], convert: Callable[[Mapping], dict], expected: str
+) -> list[dict]:
+    entries = _read_entries(Path(source)) if isinstance(source, str | Path) else source
+    rows = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            rows.append(convert(entry))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise DataError(
+                zh=f"第 {number} 条的格式不对（{reason}），应为 {expected}",
+                en=f"entry {number} has another format ({reason}), expected {expected}",
+            ) from error
+    return rows
+
+
+def _from_sharegpt(entry: Mapping) -> dict:
+    turns = entry["conversations"]
+    if not turns:
+        raise ValueError("conversations is empty")
+    messages = []
+    for turn in turns:
+        role = _SHAREGPT_ROLES[turn["from"]]
+        messages.append({"role": role, "content": _text(turn["value"])})
+    if entry.get("system") and messages[0]["role"] != "system":
+        messages.insert(0, {"role": "system", "content": _text(entry["system"])})
+    return {"messages": messages}
+
+
+def _from_alpaca(entry: Mapping, system: str | None) -> dict:
+    parts = [entry["instruction"], entry.get("input")]
+    question = "\n".join(_text(part) for part in parts if part)
+    pairs = [_pair_of_texts(pair) for pair in entry.get("history") or []]
+    pairs.append((question, _text(entry["output"])))
+    if entry.get("system"):
+        system = _text(entry["system"])
+    return _conversation(system, pairs)
+
+
+def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
+    messages = []
+    if system:
+        messages.append({"role": "system", "content": system})
+    for question, answer in pairs:
+        messages.append({"role": "user", "content": question})
+        messages.append({"role": "assistant", "content": answer})
+    return {"messages": messages}
 
 
 def _text(value: object) -> str:
@@ -138,68 +158,67 @@ def _text(value: object) -> str:
     return value
 
 
-def _pair(value: object) -> Sequence:
+def _pair_of_texts(value: object) -> tuple[str, str]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise TypeError(f"{value!r:.30} is not a pair")
-    return value
+    question, answer = value
+    return _text(question), _text(answer)
 
 
-def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
-    messages = [{"role": "system", "content": system}] if system else []
-    for question, answer in pairs:
-        messages += [
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": answer},
-        ]
-    return {"messages": messages}
+def _cell(value: object, number: int) -> str:
+    """Return a cell's text: a number as it is written, an empty cell as nothing.
 
-
-def _turned(source, turn: Callable[[Mapping], dict], shape: str) -> list[dict]:
-    entries = _read_entries(Path(source)) if isinstance(source, str | Path) else source
-    rows = []
-    for i, entry in enumerate(entries, 1):
-        try:
-            rows.append(turn(entry))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise DataError(
-                zh=f"第 {i} 条的形状不对（{reason}），应为 {shape}",
-                en=f"entry {i} has another shape ({reason}), wanted {shape}",
-            ) from error
-    return rows
+    Raises:
+        DataError: it is neither text, number nor empty.
+    """
+    kind = type(value).__name__
+    is_nan = value != value  # NaN alone is not equal to itself; pandas' NA has no answer to that
+    if value is None or kind == "NAType" or is_nan:
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, numbers.Integral) and kind != "bool":
+        return str(int(value))
+    if isinstance(value, numbers.Real) and kind != "bool":
+        # A column of whole numbers with an empty cell has floats: 5.0 was written as 5.
+        as_float = float(value)
+        return str(int(as_float)) if as_float.is_integer() else str(value)
+    raise DataError(
+        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
+        en=f"a cell of row {number} is a {kind}, not text",
+    )
 
 
 def _read_entries(path: Path) -> list:
     try:
-        text = _decoded(_within_limit(path))
-        found = (
-            json.loads(text)
-            if text.lstrip().startswith("[")
-            else [json.loads(x) for x in text.split("\n") if x.strip()]
-        )
+        text = _decode(_read_within_limit(path))
+        if text.lstrip().startswith("["):
+            return json.loads(text)
+        # Not `splitlines`, which also splits at line ends that JSON allows within a text.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             zh=f"读不了 {path.name}：{error}", en=f"cannot read {path.name}: {error}"
         ) from error
-    return found
 
 
-def _read_table(path: Path):
+def _read_table(path: Path) -> "pd.DataFrame":
     import pandas as pd
 
     try:
-        content = _within_limit(path)
+        content = _read_within_limit(path)
         if path.suffix.lower() in (".xlsx", ".xlsm"):
             return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        return pd.read_csv(io.StringIO(_decoded(content)), dtype=str, keep_default_na=False)
+        return pd.read_csv(io.StringIO(_decode(content)), dtype=str, keep_default_na=False)
     except Exception as error:  # readers of tables raise whatever their format's library raises
         raise DataError(
             zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
         ) from error
 
 
-def _within_limit(path: Path) -> bytes:
-    """
+def _read_within_limit(path: Path) -> bytes:
+    """Return the content of a file.
+
     Raises:
         ValueError: the file is larger than what is read.
     """
@@ -214,8 +233,9 @@ def _within_limit(path: Path) -> bytes:
     return content
 
 
-def _decoded(content: bytes) -> str:
-    """
+def _decode(content: bytes) -> str:
+    """Return the text.
+
     Raises:
         UnicodeDecodeError: it is neither UTF-8 nor GBK.
     """

@@ -1,234 +1,265 @@
 """What the rows of a file say together: repeats, contradictions, habits, secrets, length in tokens.
 
-Every function takes the rows that are sound in themselves, each with its line number, and adds to a `Report`.
+Every function takes rows that are sound in themselves, each with its line number, and adds to a
+`Report`.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from cookbook import tokens
-from cookbook.data.report import Report, around
+from cookbook.data.excerpt import around, last_turn
+from cookbook.data.report import Report
 from cookbook.data.rows import row_key
-from cookbook.data.sensitive import find_secrets, may_hold_secrets
+from cookbook.data.rules import check_secrets
+from cookbook.data.sensitive import may_hold_secrets
 
-Numbered = list[tuple[int, dict]]
+NumberedRow = tuple[int, dict]
 
-UNIFORM = 0.95  # a habit that this share of the answers keeps is the file's habit
-FEW = 20  # with fewer answers there is no habit to speak of
-TOGETHER = 50  # rows looked over for secrets at once
+MAX_ROWS = 1000  # guide §2.1, as is the next
+ADVISED_ROWS = 100
 
+ROWS_AT_ONCE = 50  # searched for secrets together: nearly always there are none
+LONGEST_WORD = 6  # characters; a longer question is not a word that an answer should avoid
 
-def judge(report: Report, kept: Numbered, max_tokens: int | None) -> None:
-    """All of it; `max_tokens` None leaves the tokens uncounted. The rows go into `report` too."""
-    report.rows, report.row_lines = [row for _, row in kept], [number for number, _ in kept]
-    _repeats(report, kept)
-    _system_prompts(report, kept)
-    answers = []
-    for number, row in kept:
-        _repeated_input(report, number, row["messages"])
-        for i, message in enumerate(row["messages"]):
-            if message["role"] == "assistant":
-                answers.append((number, i, message["content"].strip()))
-    _secrets(report, kept)
-    if len(answers) >= FEW:
-        _style(report, answers)
-    if max_tokens is not None:
-        lengths(report, kept, max_tokens)
+# A habit is what this share of the answers keeps to. Among fewer answers than this there is none to
+# speak of.
+HABIT_SHARE = 0.95
+FEWEST_ANSWERS = 20
+# Lengths are a habit where the 95th percentile is at most so many times the 5th. An answer breaks
+# it that is so many times longer or shorter than the median.
+ALIKE_LENGTHS = 4
+FAR_LENGTH = 6
 
 
-def _secrets(report: Report, kept: Numbered) -> None:
-    for start in range(0, len(kept), TOGETHER):
-        some = kept[start : start + TOGETHER]
-        if may_hold_secrets("\0".join([m["content"] for _, row in some for m in row["messages"]])):
-            for number, row in some:
-                for i, message in enumerate(row["messages"]):
-                    secrets(report, number, i, message["content"])
+def check_count(report: Report, rows: int) -> None:
+    """Report too many rows, too few, or none."""
+    if rows == 0:
+        report.add(None, "file-empty", zh="没有数据", en="no rows")
+    elif rows > MAX_ROWS:
+        zh, en = f"{rows} 行，上限 {MAX_ROWS} 行", f"{rows} rows, the limit is {MAX_ROWS}"
+        report.add(None, "row-count", zh=zh, en=en)
+    elif rows < ADVISED_ROWS:
+        zh = f"只有 {rows} 行，建议 100–1000 行"
+        en = f"only {rows} rows; 100–1000 are advised"
+        report.add(None, "row-count-low", zh=zh, en=en)
 
 
-def secrets(report: Report, number: int, index: int | None, text: str) -> None:
-    """Keys, phone numbers and the like in one text."""
-    for (kind, kind_en), start, end in find_secrets(text):
-        excerpt = around(text, start, end)
-        zh, en = f"像是{kind}：{excerpt[1]}", f"looks like {kind_en}: {excerpt[1]}"
-        report.add(number, "secret", zh, en, index=index, excerpt=excerpt)
+def check_together(report: Report, sound: Sequence[NumberedRow]) -> None:
+    """Report everything that the rows say together, except their length in tokens."""
+    _check_repeats(report, sound)
+    _check_system_prompts(report, sound)
+    for number, row in sound:
+        _check_repeated_input(report, number, row["messages"])
+    _check_secrets(report, sound)
+    _check_style(report, _answers(sound))
 
 
-def overlap(report: Report, held: Report) -> None:
-    """Rows of `report` that stand in `held` too, exactly or nearly."""
-    from cookbook.data import near_duplicates as similar
+def check_lengths(report: Report, sound: Sequence[NumberedRow], max_tokens: int) -> None:
+    """Report rows over `max_tokens`, and put the counts into `stats`.
 
-    for i, j, exact in similar.overlap(report.rows, held.rows):
-        number, other = report.row_lines[i], held.row_lines[j]
-        if exact:
-            zh, en = (
-                f"验证集第 {other} 行与它完全相同",
-                f"line {other} of the validation set is the same",
+    A row is an error where the answer begins beyond `max_tokens`: nothing of it would be learned.
+    """
+    counts = tokens.count_conversations(row["messages"] for _, row in sound)
+    for (number, _), count in zip(sound, counts, strict=True):
+        if count.total <= max_tokens:
+            continue
+        before = count.before_answer
+        if before is not None and before >= max_tokens:
+            zh = (
+                f"回答之前已有 {before} 个 token，max_tokens = {max_tokens}，"
+                "这一行一个 token 也学不到"
             )
+            en = (
+                f"{before} tokens come before the answer and max_tokens is {max_tokens}: "
+                "nothing of this row is learned"
+            )
+            report.add(number, "too-long", zh=zh, en=en, severity="error")
         else:
-            zh, en = (
-                f"验证集第 {other} 行与它几乎相同",
-                f"line {other} of the validation set is nearly the same",
+            zh = (
+                f"{count.total} 个 token，超过 max_tokens = {max_tokens}："
+                "内嵌服务截掉多出的部分，平台怎样处理没有公布"
             )
-        code = "duplicate-row" if exact else "near-duplicate"
-        report.add(number, code, zh, en, excerpt=_ends(report.rows[i]))
+            en = (
+                f"{count.total} tokens, more than max_tokens = {max_tokens}: the embedded service "
+                "cuts the rest off; what the platform does is not published"
+            )
+            report.add(number, "too-long", zh=zh, en=en)
+    totals = sorted(count.total for count in counts)
+    if totals:
+        report.stats["tokens"] = sum(totals)
+        report.stats["median_tokens"] = totals[len(totals) // 2]
+        report.stats["max_tokens"] = totals[-1]
 
 
-def _repeats(report: Report, kept: Numbered) -> None:
-    from cookbook.data.near_duplicates import (
-        Index,  # numpy, which a service that only starts can do without
-    )
+def check_overlap(report: Report, validation: Report) -> None:
+    """Report rows of `report` that are among the validation rows too, exactly or nearly."""
+    from cookbook.data import near_duplicates
 
-    # The first answer to each question, and the others; a question asked once never has its answer hashed.
-    answers: dict[tuple, tuple[int, str]] = {}
-    others: dict[tuple, dict[str, int]] = {}
-    index = Index([row for _, row in kept])
-    for i, (number, row) in enumerate(kept):
+    for i, j, exact in near_duplicates.overlap(report.rows, validation.rows):
+        other = validation.row_lines[j]
+        if exact:
+            code = "duplicate-row"
+            zh, en = f"验证集第 {other} 行与它完全相同", f"the same as line {other} of validation"
+        else:
+            code = "near-duplicate"
+            zh = f"验证集第 {other} 行与它几乎相同"
+            en = f"nearly the same as line {other} of validation"
+        excerpt = partial(last_turn, report.rows[i])
+        report.add(report.row_lines[i], code, zh=zh, en=en, excerpt=excerpt)
+
+
+def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
+    """Report rows that are the same as an earlier one, contradict one, or are nearly the same."""
+    from cookbook.data.near_duplicates import Index  # loads numpy
+
+    index = Index([row for _, row in sound])
+    # question -> answer -> the first line that has it. Earlier turns belong to the question.
+    answers_to: dict[tuple, dict[str, int]] = {}
+    for i, (number, row) in enumerate(sound):
         *question, (_, answer) = row_key(row)
-        asked = tuple(question)
-        line, other = answers.setdefault(asked, (number, answer))
-        if line != number:
-            first = (
-                line if answer == other else others.setdefault(asked, {}).setdefault(answer, number)
-            )
-            if first != number:
-                zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
-                report.add(number, "duplicate-row", zh, en, excerpt=_ends(row))
-                continue
-            zh, en = (
-                f"与第 {line} 行问题相同，回答不同",
-                f"the same question as line {line}, another answer",
-            )
-            report.add(number, "conflict", zh, en, index=len(asked), excerpt=_ends(row))
-        if alike := index.find(i):
-            line = kept[alike[0]][0]
-            zh, en = f"与第 {line} 行几乎相同", f"nearly the same as line {line}"
-            report.add(number, "near-duplicate", zh, en, excerpt=_ends(row))
+        lines = answers_to.setdefault(tuple(question), {})
+        excerpt = partial(last_turn, row)
+
+        if answer in lines:
+            first = lines[answer]
+            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+            report.add(number, "duplicate-row", zh=zh, en=en, excerpt=excerpt)
+            continue
+
+        if lines:
+            first = next(iter(lines.values()))
+            zh = f"与第 {first} 行问题相同，回答不同"
+            en = f"the same question as line {first}, another answer"
+            at = len(question)
+            report.add(number, "conflict", zh=zh, en=en, index=at, excerpt=excerpt)
+        lines[answer] = number
+
+        near = index.find(i)
+        if near:
+            other = sound[near[0]][0]
+            zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
+            report.add(number, "near-duplicate", zh=zh, en=en, excerpt=excerpt)
         else:
             index.add(i)  # only what would be kept is compared with
 
 
-def _ends(row: dict) -> Callable[[], tuple[str, str, str]]:
-    """An excerpt: the end of the last question, the beginning of its answer."""
-    question, answer = (m["content"] for m in row["messages"][-2:])
-    return lambda: (
-        around(question, len(question), len(question))[0] + " → ",
-        around(answer, 0, len(answer))[1],
-        "",
-    )
+def _check_system_prompts(report: Report, sound: Sequence[NumberedRow]) -> None:
+    first_messages = (row["messages"][0] for _, row in sound)
+    prompts = Counter(m["content"] if m["role"] == "system" else "" for m in first_messages)
+    if len(prompts) > 1:
+        n = prompts.most_common(1)[0][1]
+        zh = f"有 {len(prompts)} 种系统提示词，最常见的一种占 {n} 行"
+        en = f"{len(prompts)} different system prompts, the most common in {n} rows"
+        report.add(None, "system-varies", zh=zh, en=en)
 
 
-def _system_prompts(report: Report, kept: Numbered) -> None:
-    first = (row["messages"][0] for _, row in kept)
-    systems = Counter(m["content"] if m["role"] == "system" else "" for m in first)
-    if len(systems) > 1:
-        n = systems.most_common(1)[0][1]
-        zh = f"有 {len(systems)} 种系统提示词，最常见的一种占 {n} 行"
-        report.add(
-            None,
-            "system-varies",
-            zh,
-            f"{len(systems)} different system prompts, the commonest in {n} rows",
-        )
-
-
-def _repeated_input(report: Report, number: int, messages: list[dict]) -> None:
-    for i, (ask, reply) in enumerate(zip(messages, messages[1:], strict=False)):
-        if ask["role"] != "user" or not 1 < len(word := ask["content"].strip()) <= 6:
+def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> None:
+    """Report an answer that contains the word it was asked about."""
+    for i in range(1, len(messages)):
+        question, answer = messages[i - 1], messages[i]["content"]
+        if question["role"] != "user":
             continue
-        if (at := reply["content"].find(word)) >= 0:
+        word = question["content"].strip()
+        # A single character is in too many answers by chance.
+        if not 1 < len(word) <= LONGEST_WORD:
+            continue
+        at = answer.find(word)
+        if at >= 0:
             zh, en = f"回答里出现了输入的词“{word}”", f"the answer contains the input {word!r}"
-            excerpt = partial(around, reply["content"], at, at + len(word))
-            report.add(number, "answer-repeats-input", zh, en, index=i + 1, excerpt=excerpt)
+            excerpt = partial(around, answer, at, at + len(word))
+            report.add(line, "answer-repeats-input", zh=zh, en=en, index=i, excerpt=excerpt)
+
+
+def _check_secrets(report: Report, sound: Sequence[NumberedRow]) -> None:
+    for start in range(0, len(sound), ROWS_AT_ONCE):
+        some = sound[start : start + ROWS_AT_ONCE]
+        texts = [message["content"] for _, row in some for message in row["messages"]]
+        if not may_hold_secrets("\0".join(texts)):
+            continue
+        for number, row in some:
+            for i, message in enumerate(row["messages"]):
+                check_secrets(report, number, i, message["content"])
+
+
+class _Answer(NamedTuple):
+    line: int
+    message_index: int
+    text: str  # without surrounding white space
+
+
+def _answers(sound: Sequence[NumberedRow]) -> list[_Answer]:
+    answers = []
+    for number, row in sound:
+        for i, message in enumerate(row["messages"]):
+            if message["role"] == "assistant":
+                answers.append(_Answer(number, i, message["content"].strip()))
+    return answers
 
 
 @dataclass(frozen=True)
-class _Habit:
-    """Something that the answers of a file have in common; `kind` names an answer's way of doing it."""
+class _Trait:
+    """Something that can be a habit of the answers; `of` names an answer's way of doing it."""
 
     zh: str
     en: str
-    kind: Callable[[str], str]
-    at_end: bool = False
+    of: Callable[[str], str]
+    at_end: bool = False  # whether it is seen at the end of an answer
 
 
-def _wide(text: str) -> int:
-    """How many characters are Chinese: those that take three bytes in UTF-8, where a Latin letter takes one."""
-    return (len(text.encode("utf-8")) - len(text)) // 2
+_CLOSING = frozenset("。！？!?.…”」』）)")
 
 
-_CLOSES = frozenset("。！？!?.…”」』）)")
-_HABITS = [
-    _Habit(
-        "结尾的标点",
-        "the punctuation at its end",
-        lambda a: "closed" if a[-1] in _CLOSES else "open",
-        at_end=True,
-    ),
-    _Habit(
-        "的语言",
-        "its language",
-        lambda a: "Latin" if 4 * _wide(a[:100]) < len(a[:100]) else "Han",
-    ),
-]
+def _ending(answer: str) -> str:
+    return "closed" if answer[-1] in _CLOSING else "open"
 
 
-def _style(report: Report, answers: list[tuple[int, int, str]]) -> None:
-    """Report each answer that breaks a habit which nearly all the others keep."""
-    lengths = sorted(len(answer) for *_, answer in answers)
+def _language(answer: str) -> str:
+    """Return "Chinese" if at least a quarter of the characters are."""
+    head = answer[:100]
+    # A Chinese character takes three bytes in UTF-8, a Latin letter one.
+    chinese = (len(head.encode("utf-8")) - len(head)) // 2
+    return "Chinese" if 4 * chinese >= len(head) else "Latin"
+
+
+def _traits(answers: Sequence[_Answer]) -> list[_Trait]:
+    traits = [
+        _Trait("结尾的标点", "the punctuation at its end", _ending, at_end=True),
+        _Trait("的语言", "its language", _language),
+    ]
+    lengths = sorted(len(answer.text) for answer in answers)
     low, median, high = (lengths[int(q * (len(lengths) - 1))] for q in (0.05, 0.5, 0.95))
-    habits = list(_HABITS)
-    if high <= 4 * low:  # lengths are alike, so one that is far off stands out
-        habits.append(
-            _Habit(
-                "的长度",
-                "its length",
-                lambda a: "like" if median / 6 <= len(a) <= median * 6 else "far",
-            )
-        )
-    broken: dict[tuple[int, int, str], list[_Habit]] = {}
-    for habit in habits:
-        kinds = [habit.kind(answer) for *_, answer in answers]
-        usual, n = Counter(kinds).most_common(1)[0]
-        if UNIFORM * len(answers) <= n < len(answers):
-            for place, kind in zip(answers, kinds, strict=True):
-                if kind != usual:
-                    broken.setdefault(place, []).append(habit)
-    for (number, i, answer), found in broken.items():
-        start = len(answer) - 1 if found[0].at_end else 0
-        zh = f"回答{'、'.join(h.zh for h in found)}与其他回答不同"
-        en = f"the answer differs from the others in {' and '.join(h.en for h in found)}"
-        report.add(
-            number,
-            "answer-style",
-            zh,
-            en,
-            index=i,
-            excerpt=partial(around, answer, start, len(answer)),
-        )
+
+    def length(answer: str) -> str:
+        near = median / FAR_LENGTH <= len(answer) <= median * FAR_LENGTH
+        return "near" if near else "far"
+
+    if high <= ALIKE_LENGTHS * low:
+        traits.append(_Trait("的长度", "its length", length))
+    return traits
 
 
-def lengths(report: Report, kept: Numbered, max_tokens: int) -> None:
-    """Rows over `max_tokens`, and an error for those of which nothing would be learned."""
-    counted = tokens.count_conversations(row["messages"] for _, row in kept)
-    totals = [tokens_of_row.total for tokens_of_row in counted]
-    for (number, _), row_tokens in zip(kept, counted, strict=True):
-        total, before = row_tokens.total, row_tokens.before_answer
-        if total <= max_tokens:
+def _check_style(report: Report, answers: Sequence[_Answer]) -> None:
+    """Report each answer that breaks a habit which nearly all the others keep."""
+    if len(answers) < FEWEST_ANSWERS:
+        return
+    broken: dict[_Answer, list[_Trait]] = {}
+    for trait in _traits(answers):
+        ways = [trait.of(answer.text) for answer in answers]
+        usual, n = Counter(ways).most_common(1)[0]
+        if n < HABIT_SHARE * len(answers):
             continue
-        if before is not None and before >= max_tokens:
-            zh = f"回答之前已有 {before} 个 token，max_tokens = {max_tokens}，这一行一个 token 也学不到"
-            en = f"{before} tokens come before the answer and max_tokens is {max_tokens}: nothing of this row is learned"
-            report.add(number, "too-long", zh, en, severity="error")
-        else:
-            zh = f"{total} 个 token，超过 max_tokens = {max_tokens}：内嵌服务截掉多出的部分，平台怎样处理没有公布"
-            en = f"{total} tokens, more than max_tokens = {max_tokens}: the embedded service cuts the rest off; what the platform does is not published"
-            report.add(number, "too-long", zh, en)
-    if totals:
-        ordered = sorted(totals)
-        report.stats |= {
-            "tokens": sum(totals),
-            "median_tokens": ordered[len(ordered) // 2],
-            "max_tokens": ordered[-1],
-        }
+        for answer, way in zip(answers, ways, strict=True):
+            if way != usual:
+                broken.setdefault(answer, []).append(trait)
+    for answer, traits in broken.items():
+        start = len(answer.text) - 1 if traits[0].at_end else 0
+        zh = f"回答{'、'.join(trait.zh for trait in traits)}与其他回答不同"
+        en = f"the answer differs from the others in {' and '.join(trait.en for trait in traits)}"
+        excerpt = partial(around, answer.text, start, len(answer.text))
+        report.add(
+            answer.line, "answer-style", zh=zh, en=en, index=answer.message_index, excerpt=excerpt
+        )

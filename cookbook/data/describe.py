@@ -1,114 +1,146 @@
-"""What a data set looks like: a table of its rows, and pictures. Labels in the pictures are ASCII, so that they are
-readable on a machine without Chinese fonts; Chinese text is shown in tables, where the browser sets it."""
+"""What a data set looks like: a table of its rows, the habits of its answers, and pictures.
+
+Labels in the pictures are ASCII, so that they are readable on a machine without Chinese fonts;
+Chinese text is shown in tables, where the browser sets it. pandas and matplotlib are loaded by the
+first call.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cookbook import tokens
-from cookbook.data.rows import said
+from cookbook.data.rows import text_of
 from cookbook.errors import DataError
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def statistics(rows: Sequence[dict]):
-    """A DataFrame, one row of data a line.
+BLUE, ORANGE, RED, TEAL, GREEN, GREY = (
+    "#4c78a8",
+    "#f58518",
+    "#e45756",
+    "#72b7b2",
+    "#54a24b",
+    "#bab0ac",
+)
 
-    Columns: `turns`; `system`, the prompt; `question_characters` and `answer_characters`; `prompt_tokens`, what is read
-    without being learned, and `trained_tokens`, what is learned (Qwen2.5 tokens, chat template included; an answer's
-    closing token is learned); `tokens`, both; `trained_share`.
+
+def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
+    """Return a table with one line for each row of data.
+
+    Columns: `turns`, the number of answers; `system`, the prompt; `question_characters` and
+    `answer_characters`; `prompt_tokens`, which are read but not learned, and `trained_tokens`,
+    which are learned (Qwen2.5 tokens, chat template included; an answer's closing token is
+    learned); `tokens`, both; `trained_share`, of 1.
     """
     import pandas as pd
 
-    counted = tokens.count_conversations(row["messages"] for row in rows)
+    counts = tokens.count_conversations(row["messages"] for row in rows)
     lines = []
-    for row, row_tokens in zip(rows, counted, strict=True):
-        messages = row["messages"]
-        total, learned = row_tokens.total, row_tokens.trained
-        lines.append(
-            {
-                "turns": sum(m["role"] == "assistant" for m in messages),
-                "system": said(row, "system"),
-                "question_characters": len(said(row, "user")),
-                "answer_characters": len(said(row, "assistant")),
-                "prompt_tokens": total - learned,
-                "trained_tokens": learned,
-                "tokens": total,
-                "trained_share": learned / total,
-            }
-        )
+    for row, count in zip(rows, counts, strict=True):
+        line = {
+            "turns": sum(message["role"] == "assistant" for message in row["messages"]),
+            "system": text_of(row, "system"),
+            "question_characters": len(text_of(row, "user")),
+            "answer_characters": len(text_of(row, "assistant")),
+            "prompt_tokens": count.total - count.trained,
+            "trained_tokens": count.trained,
+            "tokens": count.total,
+            "trained_share": count.trained / count.total,
+        }
+        lines.append(line)
     return pd.DataFrame(lines)
 
 
-def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8):
-    """The most frequent openings and endings of the answers, as a DataFrame: a habit the model will learn.
+def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataFrame":
+    """Return the most frequent openings and endings of the answers: habits that the model will
+    learn.
+
+    Columns: `where` (`opening` or `ending`), `phrase`, `answers` (their number), `share` (of 1).
 
     Args:
         length: characters of an opening or ending; closing punctuation is left out.
+        top: how many of each to return.
     """
     import pandas as pd
 
-    answers = [
-        m["content"].strip().rstrip("。！？!?.…”」』")
-        for r in rows
-        for m in r["messages"]
-        if m["role"] == "assistant"
-    ]
-    parts = {
-        "opening": Counter(a[:length] for a in answers),
-        "ending": Counter(a[-length:] for a in answers),
+    messages = [message for row in rows for message in row["messages"]]
+    answers = [m["content"].strip() for m in messages if m["role"] == "assistant"]
+    answers = [answer.rstrip("。！？!?.…”」』") for answer in answers]
+    counts = {
+        "opening": Counter(answer[:length] for answer in answers),
+        "ending": Counter(answer[-length:] for answer in answers),
     }
-    lines = [
-        {"where": where, "phrase": phrase, "answers": n, "share": n / len(answers)}
-        for where, counts in parts.items()
-        for phrase, n in counts.most_common(top)
-    ]
+    lines = []
+    for where, counter in counts.items():
+        for phrase, n in counter.most_common(top):
+            lines.append((where, phrase, n, n / len(answers)))
     return pd.DataFrame(lines, columns=["where", "phrase", "answers", "share"])
 
 
-def figure(rows: Sequence[dict], *, max_tokens: int = 4096):
-    """Four pictures in one matplotlib figure: tokens a row, read and learned tokens, turns, lengths of the answers."""
+def figure(rows: Sequence[dict], *, max_tokens: int = 4096) -> "Figure":
+    """Return four pictures in one figure: tokens per row, tokens read and learned, turns, lengths
+    of the answers.
+
+    Args:
+        max_tokens: marked in the first picture where rows come near it.
+
+    Raises:
+        DataError: there are no rows.
+    """
     import matplotlib.pyplot as plt
 
     if not rows:
         raise DataError(zh="没有数据可画", en="there are no rows to draw")
     table = statistics(rows)
-    fig, ((tokens_axes, share_axes), (turns_axes, length_axes)) = plt.subplots(
-        2, 2, figsize=(8, 4.8), layout="constrained"
-    )
-    over = int((table.tokens > max_tokens).sum())
-    bins = min(40, max(5, len(table) // 5))
-    tokens_axes.hist(table.tokens, bins=bins, color="#4c78a8")
-    tokens_axes.set(
-        title=f"tokens a row: median {table.tokens.median():.0f}, max {table.tokens.max()}",
-        xlabel="tokens",
-        ylabel="rows",
-    )
-    if over or table.tokens.max() > 0.5 * max_tokens:
-        tokens_axes.axvline(
-            max_tokens, color="#e45756", linestyle="--", label=f"max_tokens: {over} rows over"
-        )
-        tokens_axes.legend()
-    by_size = table.sort_values("tokens").reset_index(drop=True)
-    share_axes.fill_between(
-        by_size.index, by_size.prompt_tokens, color="#bab0ac", label="read only"
-    )
-    share_axes.fill_between(
-        by_size.index, by_size.prompt_tokens, by_size.tokens, color="#f58518", label="learned"
-    )
-    share = table.trained_tokens.sum() / table.tokens.sum()
-    share_axes.set(
-        title=f"learned: {share:.0%} of {table.tokens.sum():,} tokens",
-        xlabel="rows, by size",
-        ylabel="tokens",
-    )
-    share_axes.legend(loc="upper left")
-    turns = table.turns.value_counts().sort_index()
-    turns_axes.bar(turns.index.astype(str), turns.values, color="#72b7b2")
-    turns_axes.set(title="turns a conversation", xlabel="turns", ylabel="rows")
-    length_axes.hist(table.answer_characters, bins=bins, color="#54a24b")
-    length_axes.set(
-        title=f"answer: median {table.answer_characters.median():.0f} characters",
-        xlabel="characters",
-        ylabel="rows",
-    )
+    fig, axes = plt.subplots(2, 2, figsize=(8, 4.8), layout="constrained")
+    _draw_tokens(axes[0, 0], table, max_tokens)
+    _draw_learned(axes[0, 1], table)
+    _draw_turns(axes[1, 0], table)
+    _draw_answers(axes[1, 1], table)
     plt.close(fig)  # shown once, by the cell that returns it
     return fig
+
+
+def _bins(table: "pd.DataFrame") -> int:
+    return min(40, max(5, len(table) // 5))
+
+
+def _draw_tokens(axes: "Axes", table: "pd.DataFrame", max_tokens: int) -> None:
+    longest = table.tokens.max()
+    axes.hist(table.tokens, bins=_bins(table), color=BLUE)
+    axes.set_title(f"tokens per row: median {table.tokens.median():.0f}, max {longest}")
+    axes.set(xlabel="tokens", ylabel="rows")
+    # Far from the limit, the line would only squeeze the bars into a corner.
+    if longest > max_tokens / 2:
+        over = int((table.tokens > max_tokens).sum())
+        label = f"max_tokens: {over} rows over"
+        axes.axvline(max_tokens, color=RED, linestyle="--", label=label)
+        axes.legend()
+
+
+def _draw_learned(axes: "Axes", table: "pd.DataFrame") -> None:
+    by_size = table.sort_values("tokens").reset_index(drop=True)
+    read, whole = by_size.prompt_tokens, by_size.tokens
+    axes.fill_between(by_size.index, read, color=GREY, label="read only")
+    axes.fill_between(by_size.index, read, whole, color=ORANGE, label="learned")
+    share = table.trained_tokens.sum() / table.tokens.sum()
+    axes.set_title(f"learned: {share:.0%} of {table.tokens.sum():,} tokens")
+    axes.set(xlabel="rows, by size", ylabel="tokens")
+    axes.legend(loc="upper left")
+
+
+def _draw_turns(axes: "Axes", table: "pd.DataFrame") -> None:
+    turns = table.turns.value_counts().sort_index()
+    axes.bar(turns.index.astype(str), turns.to_numpy(), color=TEAL)
+    axes.set(title="turns per conversation", xlabel="turns", ylabel="rows")
+
+
+def _draw_answers(axes: "Axes", table: "pd.DataFrame") -> None:
+    characters = table.answer_characters
+    axes.hist(characters, bins=_bins(table), color=GREEN)
+    axes.set_title(f"answer: median {characters.median():.0f} characters")
+    axes.set(xlabel="characters", ylabel="rows")

@@ -1,86 +1,119 @@
-"""Find what should never be in a training file: keys, phone numbers, identity numbers, e-mail addresses.
+"""Find what should never be in a training file, and mask it: keys, phone numbers, identity numbers,
+e-mail addresses.
 
-Identity numbers must carry the right check digit (GB 11643).
+Only the formats below are known; names and postal addresses are not found. An identity number
+counts only with the right check digit (GB 11643). A text is first searched for what every match
+contains, since most texts contain nothing.
 """
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
-KINDS = {
-    "key": ("密钥", "a key"),
-    "phone": ("手机号", "a phone number"),
-    "identity": ("身份证号", "an identity number"),
-    "email": ("邮箱地址", "an e-mail address"),
-}
+# An e-mail address is searched for from its @ on, and its name is read backwards from there: a
+# pattern that begins with the name would try every letter of a text.
 _PATTERN = re.compile(
     r"(?P<email>@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})"
-    r"|(?P<key>sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{35}|gh[pousr]_[A-Za-z0-9]{30,}"
-    r"|xox[abeprs]-[A-Za-z0-9-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY[^\0]*?(?:-----END|\Z))"
+    r"|(?P<key>sk-[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|AIza[A-Za-z0-9_-]{35}"
+    r"|gh[pousr]_[A-Za-z0-9]{30,}|xox[abeprs]-[A-Za-z0-9-]{10,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY[^\0]*?(?:-----END|\Z))"
     r"|(?P<identity>[1-9][0-9]{5}(?:19|20)[0-9]{9}[0-9Xx])"
     r"|(?P<phone>1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4})"
 )
-_MARKS = (
-    b"@",
-    b"sk-",
-    b"AKIA",
-    b"AIza",
-    b"ghp_",
-    b"gho_",
-    b"ghu_",
-    b"ghs_",
-    b"ghr_",
-    b"xox",
-    b"PRIVATE KEY",
-)
-# How a phone number or a date of birth begins; two patterns, since one with a literal beginning is searched for faster.
-_FROM_1, _FROM_2 = re.compile(rb"1[3-9][0-9][ -]?[0-9]{4}"), re.compile(rb"20[0-9]{6}")
-_NAME = re.compile(r"[A-Za-z0-9._%+-]+$")
+_NAMES = {
+    "email": ("邮箱地址", "an e-mail address"),
+    "key": ("密钥", "a key"),
+    "identity": ("身份证号", "an identity number"),
+    "phone": ("手机号", "a phone number"),
+}
+
+_EMAIL_NAME = re.compile(r"[A-Za-z0-9._%+-]+$")
+_EMAIL_NAME_LENGTH = 64  # RFC 5321
+
+# Digits before a number that do not belong to it: 86, China's country code, and a JSON escape such
+# as \u5730.
+_PREFIX = re.compile(r"(?:^|[^0-9])86[ -]?$|\\u[0-9a-fA-F]{4}$")
+_PREFIX_LENGTH = 6
+
+# Weights and check characters of the 18-digit identity number, GB 11643.
 _WEIGHTS = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
+_CHECK_CHARACTERS = "10X98765432"
+
+# What every match contains. Of `_KEY_MARKS`, each contains one of `_KEY_LETTERS`, which are faster
+# to search for.
+_KEY_LETTERS = (b"@", b"-", b"_", b"A")
+_GITHUB_MARKS = (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_")
+_KEY_MARKS = (b"@", b"sk-", b"AKIA", b"AIza", b"xox", b"PRIVATE KEY", *_GITHUB_MARKS)
+# Two patterns, since one that begins with a literal is searched for faster. Every phone number, and
+# every identity number with a birth year 19.., contains the first; one with a birth year 20..
+# contains the second.
+_PHONE_OR_19 = re.compile(rb"1[3-9][0-9][ -]?[0-9]{4}")
+_BORN_IN_20 = re.compile(rb"20[0-9]{6}")
 
 
-def find_secrets(text: str) -> Iterator[tuple[tuple[str, str], int, int]]:
-    """((kind in Chinese, in English), start, end) of each, in order."""
+class Secret(NamedTuple):
+    """A place in a text that looks like a secret."""
+
+    zh: str  # what it looks like
+    en: str
+    start: int
+    end: int
+
+
+def find_secrets(text: str) -> Iterator[Secret]:
+    """Yield each secret of a text, in order."""
     if not may_hold_secrets(text):
         return
     for match in _PATTERN.finditer(text):
-        kind, (start, end) = match.lastgroup, match.span()
-        before = text[max(0, start - 6) : start]
-        # 86 is China's country code, and a digit of a JSON escape such as \u5730 is no digit of the number.
-        prefixed = re.search(r"(?:^|[^0-9])86[ -]?$|\\u[0-9a-fA-F]{4}$", before)
-        inside_number = before[-1:].isdigit() and not prefixed or text[end : end + 1].isdigit()
-        if kind == "email":
-            name = _NAME.search(text, max(0, start - 64), start)
-            if not name:
-                continue
-            start = name.start()
-        elif (
-            kind == "phone"
-            and inside_number
-            or kind == "identity"
-            and (inside_number or not _identity(match[0]))
-        ):
-            continue
-        yield KINDS[kind], start, end
+        kind = str(match.lastgroup)
+        start = _start_of(kind, match)
+        if start is not None:
+            yield Secret(*_NAMES[kind], start, match.end())
 
 
 def may_hold_secrets(text: str) -> bool:
-    """Whether the text's ASCII characters, of which every match is made, hold what every match holds. Most texts do not,
-    and a Chinese one has few of them to look at."""
-    few = text.encode("ascii", "ignore")
-    letters = b"@" in few or b"-" in few or b"_" in few or b"A" in few
-    if letters and any(mark in few for mark in _MARKS):
+    """Return whether a text contains what every match contains; no secret is missed, a few texts
+    are searched in vain.
+
+    Every match is made of ASCII characters, and a Chinese text has few of them to look at.
+    """
+    ascii_part = text.encode("ascii", "ignore")
+    has_letter = any(letter in ascii_part for letter in _KEY_LETTERS)
+    if has_letter and any(mark in ascii_part for mark in _KEY_MARKS):
         return True
-    return bool(_FROM_1.search(few) or _FROM_2.search(few))
+    return bool(_PHONE_OR_19.search(ascii_part) or _BORN_IN_20.search(ascii_part))
 
 
 def mask(text: str) -> str:
-    """The text with the middle of every secret made unreadable; its length stays."""
-    for _, start, end in find_secrets(text):
+    """Return the text with asterisks for the middle of every secret; its length stays the same."""
+    for _, _, start, end in find_secrets(text):
         first, last = (3, 2) if end - start > 10 else (1, 0)
-        text = text[: start + first] + "*" * (end - start - first - last) + text[end - last :]
+        hidden = "*" * (end - start - first - last)
+        text = text[: start + first] + hidden + text[end - last :]
     return text
 
 
-def _identity(text: str) -> bool:
-    total = sum(int(digit) * weight for digit, weight in zip(text[:17], _WEIGHTS, strict=True))
-    return "10X98765432"[total % 11] == text[17].upper()
+def _start_of(kind: str, match: re.Match[str]) -> int | None:
+    """Return where the secret begins, None if the match is only a part of something else."""
+    if kind == "email":
+        at = match.start()
+        name = _EMAIL_NAME.search(match.string, max(0, at - _EMAIL_NAME_LENGTH), at)
+        return name.start() if name else None
+    if kind == "phone" and _is_part_of_number(match):
+        return None
+    if kind == "identity" and (_is_part_of_number(match) or not _has_check_digit(match[0])):
+        return None
+    return match.start()
+
+
+def _is_part_of_number(match: re.Match[str]) -> bool:
+    text, (start, end) = match.string, match.span()
+    before = text[max(0, start - _PREFIX_LENGTH) : start]
+    if text[end : end + 1].isdigit():
+        return True
+    return before[-1:].isdigit() and not _PREFIX.search(before)
+
+
+def _has_check_digit(number: str) -> bool:
+    total = sum(int(digit) * weight for digit, weight in zip(number[:17], _WEIGHTS, strict=True))
+    return _CHECK_CHARACTERS[total % 11] == number[17].upper()

@@ -2,7 +2,7 @@
 
 The claims: 风格更统一, 更稳定可控, 输入更短, 速度更快, 成本更低. Each is one or more measures of
 which it is known which way is better. What the guide does not mention is measured too, since a
-style that is learned at the price of sense is no gain.
+style that is learned at the price of sense is not an improvement.
 """
 
 from typing import TYPE_CHECKING, NamedTuple

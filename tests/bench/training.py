@@ -174,8 +174,9 @@ def valid_loss(adapter: Path) -> float:
     """Return the mean validation loss of a trained token, by our function for both sides."""
     from peft import PeftModel
 
+    from cookbook.service.engine.evaluate import evaluate
+    from cookbook.service.engine.examples import encode_all
     from cookbook.service.engine.load import load
-    from cookbook.service.engine.train import encode_all, evaluate
 
     model, tokenizer = load(find(BASE_ID))
     tuned = PeftModel.from_pretrained(model, adapter)

@@ -2,7 +2,8 @@
 
 A job with 2,000 steps behind it goes on at ten steps a second; a real Jupyter kernel watches it.
 The result is the kernel's processor time while it watches, as a share of the time that passed; the
-goal is 5 %. Not covered: the browser's share.
+goal is 5 %. `COOKBOOK_FAST=0` measures it where each picture is drawn whole. Not covered: the
+browser's share.
 """
 
 import math

@@ -1,8 +1,9 @@
 """Every figure that the prose of notebooks and READMEs repeats, read from where it is true.
 
-`FIGURES` lists the sentences, with a place for each figure; `TRUE` computes them. A sentence whose figure is not
-the true one is not found, and the test fails. A figure that no sentence covers fails the second test, so a new one
-cannot slip in unchecked: add its sentence here, or to `GIVEN` if it comes from the guide or is a choice of ours.
+`FIGURES` lists the sentences, with a place for each figure; `TRUE` computes them. A sentence whose
+figure is not the true one is not found, and the test fails. A figure that no sentence covers fails
+the second test, so a new one cannot slip in unchecked: add its sentence here, or to `GIVEN` if it
+comes from the guide or is a choice of ours.
 """
 
 import json
@@ -140,7 +141,8 @@ FIGURES = [
     (N02, "{jinju_tiny} 条留出 {held_out} 条，剩 {trained_rows} 条训练。步数 = {trained_rows} ÷"),
     (
         N02,
-        "标准 {standard_epoch} × 3 = {standard_steps}，效果优先 {quality_epoch} × 5 = {quality_steps}",
+        "标准 {standard_epoch} × 3 = {standard_steps}，效果优先 {quality_epoch} × 5 = "
+        "{quality_steps}",
     ),
     (N02, "秩 8 在 7B 上只训练 {share_7b} 的权重"),
     (N02, "虚线是 {few_steps} 步"),
@@ -154,7 +156,8 @@ FIGURES = [
     (N04, "**看点**：{long} 和 {short}，与指南一致"),
     (
         N04,
-        "计费的是 {long_request} → {short_request}，约为原来的 1/{request_ratio}，不是 1/{prompt_ratio}",
+        "计费的是 {long_request} → {short_request}，约为原来的 1/{request_ratio}，不是 "
+        "1/{prompt_ratio}",
     ),
     (N04, "`train_tiny.jsonl`（{jinju_tiny} 句）"),
     (N04, "用 `train.jsonl`（{jinju} 句"),

@@ -8,7 +8,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 
 from cookbook.errors import ModelError
 from cookbook.service.engine.adapters import Adapters
-from cookbook.service.engine.fast import decode
+from cookbook.service.engine.batch import stepper
 
 SIZES = SMALL | {"vocab_size": 50}
 RANKS = (2, 8, 4, 3, 5, 2)
@@ -50,7 +50,7 @@ def alone(kind, folder, ids):
 def test_each_row_has_its_own_adapter_in_the_prompt_and_in_each_token(folders, kind):
     model = base(kind)
     adapters = Adapters(model)
-    step = decode.stepper(model, adapters)
+    step = stepper(model, adapters)
     loaded = {i: adapters.load(folders[kind, i]) for i in range(len(RANKS))} | {None: None}
     # More than stay side by side, in changing company, the base alone among them.
     for company in ([0, None, 1, 0], [None, None], [2, 1], [5, 4, 3, 2, 1, 0], [3]):

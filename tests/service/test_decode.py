@@ -1,4 +1,4 @@
-"""The written-out step of a Qwen2 model says what the model says."""
+"""The written-out step of a Qwen2 model gives the logits of the plain path."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from support import SMALL
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.batch import stepper
 from cookbook.service.engine.fast import decode
 
 SIZES = SMALL | {"vocab_size": 50, "attn_implementation": "sdpa"}
@@ -16,14 +17,17 @@ MODELS = {
 }
 
 
+@pytest.mark.parametrize("fast", ["0", "1"])
 @pytest.mark.parametrize("name", MODELS)
 @torch.inference_mode()
-def test_a_step_gives_the_logits_of_the_whole_text(name):
+def test_a_step_gives_the_logits_of_the_whole_text(name, fast, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_FAST", fast)
     torch.manual_seed(0)
     model = MODELS[name]().eval()
     for bias in (p for n, p in model.named_parameters() if "bias" in n):
         torch.nn.init.normal_(bias)
-    step = decode.stepper(model, Adapters(model))
+    step = stepper(model, Adapters(model))
+    assert isinstance(step, decode.Qwen2Step) == (fast == "1" and name != "another")
     ids, mask = torch.randint(50, (3, 9)), torch.ones(3, 9, dtype=torch.long)
     mask[1, :4] = 0
     positions = (mask.cumsum(1) - 1).clamp(min=0)
@@ -48,7 +52,7 @@ def test_a_step_gives_the_logits_of_the_whole_text(name):
 @torch.inference_mode()
 def test_joined_projections_take_no_memory_of_their_own():
     model = MODELS["qwen2"]().eval()
-    decode.stepper(model, Adapters(model))
+    decode.Qwen2Step(model, Adapters(model))
     first = model.model.layers[0].self_attn
     assert (
         first.k_proj.weight.data_ptr() - first.q_proj.weight.data_ptr()

@@ -3,9 +3,12 @@ import queue
 import pytest
 import torch
 
-from cookbook.bases import Base
-from cookbook.service.engine.generate import Answer, Engine, Request, _draw, _held_back
+from cookbook.bases import Base, find
+from cookbook.service.engine import generate
+from cookbook.service.engine.fast import decode
+from cookbook.service.engine.generate import Engine, Request
 from cookbook.service.engine.load import load
+from cookbook.service.engine.sampling import Sampler, draw, held_back
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +64,10 @@ def test_more_requests_than_rows_are_all_answered(engine, small_base):
 
 
 def test_the_same_seed_draws_the_same_answer_in_any_company(engine, small_base):
-    draw = lambda: ask(engine, small_base, "基金", temperature=1.0, top_p=1.0, seed=7)[1]
-    first = text_of(draw())
+    seeded = {"temperature": 1.0, "top_p": 1.0, "seed": 7}
+    first = text_of(ask(engine, small_base, "基金", **seeded)[1])
     crowd = [ask(engine, small_base, f"{i}", temperature=1.0)[1] for i in range(5)]
-    again = draw()
+    again = ask(engine, small_base, "基金", **seeded)[1]
     assert text_of(again) == first
     assert all(read(q) for q in crowd)
 
@@ -86,7 +89,7 @@ def test_a_stop_text_ends_the_answer_and_is_not_sent(engine, small_base):
 
 def test_a_prompt_that_fills_the_context_is_refused(engine, small_base):
     piece = read(ask(engine, small_base, "很长" * 600)[1])[-1]
-    assert "512" in piece.error
+    assert "512" in piece.error and piece.error_code == "context_length_exceeded"
 
 
 def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
@@ -94,9 +97,12 @@ def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
     assert text_of(ask(engine, small_base, "你好")[1])
 
 
-def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(engine, small_base, monkeypatch):
+def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(small_base, monkeypatch):
+    model, tokenizer = load(small_base)
+    monkeypatch.setattr(generate, "load", lambda base: (model, tokenizer))
+    engine = Engine()
+    engine.start()
     assert text_of(ask(engine, small_base, "你好")[1])
-    model = engine._batches[small_base.source].model
     with monkeypatch.context() as patch:
         patch.setattr(model, "forward", lambda **_: 1 / 0)
         assert "ZeroDivisionError" in read(ask(engine, small_base, "你好")[1])[-1].error
@@ -109,18 +115,31 @@ def test_a_cancelled_answer_leaves_the_batch(engine, small_base):
     assert text_of(ask(engine, small_base, "你好")[1])
 
 
+def test_the_plain_path_gives_the_same_answers(engine, monkeypatch):
+    # A trained base: with random weights all tokens are nearly even, and rounding decides.
+    base = find("cookbook/tiny-zh")
+    texts = ["你好", "怎样修改收货地址，我刚刚搬了家？", "基金"]
+    greedy, drawn = {}, {"temperature": 0.7, "top_p": 0.9, "seed": 3}
+    asked = [(text, options) for text in texts for options in (greedy, drawn)]
+    quick = [text_of(ask(engine, base, text, **options)[1]) for text, options in asked]
+    monkeypatch.setenv("COOKBOOK_FAST", "0")
+    monkeypatch.setattr(decode.Qwen2Step, "__call__", lambda *_: pytest.fail("the fast path ran"))
+    plain = Engine()
+    plain.start()
+    assert [text_of(ask(plain, base, text, **options)[1]) for text, options in asked] == quick
+
+
 def test_half_a_character_is_held_back():
-    assert _held_back("你\ufffd", ()) == 1
-    assert _held_back("你好\n问", ("\n问：",)) == 2
-    assert _held_back("你好", ("。",)) == 0
+    assert held_back("你\ufffd", ()) == 1
+    assert held_back("你好\n问", ("\n问：",)) == 2
+    assert held_back("你好", ("。",)) == 0
 
 
 def drawn(logits, **options):
     """The tokens of 50 draws, made together."""
-    seeded = [Answer(Request(None, None, [], **options), None) for _ in range(50)]
-    for i, answer in enumerate(seeded):
-        answer.generator = torch.Generator().manual_seed(i)
-    return _draw(logits.expand(50, -1), seeded).tolist()
+    options = {"top_k": 0} | options
+    seeded = [Sampler(generator=torch.Generator().manual_seed(i), **options) for i in range(50)]
+    return draw(logits.expand(50, -1), seeded).tolist()
 
 
 def test_top_p_and_top_k_keep_the_likeliest():

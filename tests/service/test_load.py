@@ -1,4 +1,4 @@
-"""Base models other than the tiny one: any Qwen2.5-style checkpoint, and a clear sentence where it will not do."""
+"""Base models other than the tiny one: any Qwen2.5-style checkpoint, else a clear sentence."""
 
 import queue
 
@@ -14,12 +14,13 @@ from cookbook.errors import ModelError
 from cookbook.params import Hyperparameters
 from cookbook.service.engine.generate import Engine, Request
 from cookbook.service.engine.load import load
-from cookbook.service.engine.train import Finished, train
+from cookbook.service.engine.train import train
+from cookbook.service.events import Finished
 
 
 @pytest.fixture(scope="module")
 def full_base(tmp_path_factory):
-    """A checkpoint of another size with Qwen2.5's whole vocabulary, as a reader's own folder would be."""
+    """A checkpoint of another size with Qwen2.5's whole vocabulary, as a reader's own might be."""
     folder = tmp_path_factory.mktemp("base") / "Full-Vocabulary-Instruct"
     sizes = {
         "hidden_size": 48,

@@ -33,7 +33,7 @@ def learned(model):
 
 def test_loss_and_gradients_are_those_of_peft():
     theirs, ours = tuned(), tuned()
-    lora.quicken(ours)
+    lora.patch_lora_layers(ours)
     (loss, gradients), (other, found) = learned(theirs), learned(ours)
     torch.testing.assert_close(loss, other)
     assert gradients.keys() == found.keys()
@@ -49,7 +49,10 @@ def test_its_gradients_are_those_of_its_own_arithmetic(kept):
         torch.randn(s, dtype=torch.float64, requires_grad=n in "xab") for n, s in shapes.items()
     )
     mask = (torch.rand(2, 3, 5) < 0.5).double() if kept else None
-    run = lambda x, a, b: lora._Lora.apply(x, w, bias, a, b, 1.5, mask)
+
+    def run(x, a, b):
+        return lora.LoraFunction.apply(x, w, bias, a, b, 1.5, mask)
+
     assert torch.autograd.gradcheck(run, (x, a, b))
     dropped = x if mask is None else x * mask
     torch.testing.assert_close(run(x, a, b), x @ w.T + bias + 1.5 * dropped @ a.T @ b.T)
@@ -58,11 +61,11 @@ def test_its_gradients_are_those_of_its_own_arithmetic(kept):
 def test_dropout_drops_its_share_and_follows_the_seed():
     x = torch.ones(300, 1001)
     torch.manual_seed(1)
-    one = lora._mask(x, 0.2)
+    one = lora.dropout_mask(x, 0.2)
     assert set(one.unique().tolist()) == {0.0, 1.0} and one.mean() == pytest.approx(0.8, abs=0.005)
-    assert not torch.equal(lora._mask(x, 0.2), one)
+    assert not torch.equal(lora.dropout_mask(x, 0.2), one)
     torch.manual_seed(1)
-    assert torch.equal(lora._mask(x, 0.2), one)
+    assert torch.equal(lora.dropout_mask(x, 0.2), one)
     assert one.mean(0).std() == pytest.approx(
         (0.2 * 0.8 / 300) ** 0.5, rel=0.15
     )  # no column is favoured
@@ -74,7 +77,7 @@ def test_with_dropout_the_output_is_right_on_average():
     x = torch.randn(1, 4, 32)
     want = layer.eval()(x)
     layer.train()
-    mean = torch.stack([lora._forward(layer, x) for _ in range(4000)]).mean(0)
+    mean = torch.stack([lora.forward(layer, x) for _ in range(4000)]).mean(0)
     torch.testing.assert_close(mean, want, atol=0.05, rtol=0.05)
 
 
@@ -82,7 +85,7 @@ def test_with_dropout_the_output_is_right_on_average():
 def test_what_is_not_plain_is_left_to_peft(dtype):
     ids = torch.arange(12).view(1, 12)
     theirs, ours = tuned(dtype=dtype), tuned(dtype=dtype)
-    lora.quicken(ours)
+    lora.patch_lora_layers(ours)
     with theirs.disable_adapter(), ours.disable_adapter():
         without = ours(input_ids=ids).logits
         assert torch.equal(without, theirs(input_ids=ids).logits)

@@ -33,7 +33,7 @@ class Qwen:
 )
 @pytest.mark.parametrize("max_tokens", [4096, 40])
 def test_every_token_and_what_is_trained_agree_with_the_trainer(messages, max_tokens):
-    from cookbook.service.engine.train import collate, encode
+    from cookbook.service.engine.examples import collate, encode
 
     example = encode(Qwen(), messages, max_tokens)
     labels = collate([example], 0, "cpu")[1][0].tolist()
@@ -50,7 +50,7 @@ def test_the_tiny_base_reads_the_corpus_in_the_same_tokens():
     from transformers import AutoTokenizer
 
     from cookbook import data
-    from cookbook.service.engine.train import encode
+    from cookbook.service.engine.examples import encode
 
     tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
     for row in data.load(DATA / "zhishuoxinyu" / "train_tiny.jsonl")[::40]:

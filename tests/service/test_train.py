@@ -7,8 +7,11 @@ from peft import PeftModel
 
 from cookbook.errors import DataError, Diverged
 from cookbook.params import Hyperparameters
+from cookbook.service.engine.examples import encode
+from cookbook.service.engine.fast import lora
 from cookbook.service.engine.load import load
-from cookbook.service.engine.train import Checkpoint, Finished, Started, Step, encode, train
+from cookbook.service.engine.train import train
+from cookbook.service.events import Checkpoint, Finished, Started, Step
 
 
 @pytest.fixture
@@ -27,8 +30,12 @@ def tokenizer(small_base):
     return load(small_base)[1]
 
 
-def by_kind(happenings, kind):
-    return [h for h in happenings if isinstance(h, kind)]
+def by_kind(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def losses(events):
+    return [(s.step, s.train_loss, s.tokens) for s in by_kind(events, Step)]
 
 
 def test_only_the_assistants_tokens_are_trained(tokenizer):
@@ -60,20 +67,20 @@ def test_rows_with_no_trained_token_are_named(small_base, rows, tmp_path):
 
 
 def test_a_job_tells_everything_that_happened(small_base, rows, tmp_path):
-    told = list(train(small_base, rows[:8], rows[8:], hp(), folder=tmp_path))
-    started, finished = told[0], told[-1]
+    events = list(train(small_base, rows[:8], rows[8:], hp(), folder=tmp_path))
+    started, finished = events[0], events[-1]
     assert isinstance(started, Started) and isinstance(finished, Finished)
     assert (started.total_steps, started.train_rows, started.valid_rows) == (4, 8, 2)
     assert started.valid_loss > 0 and 0 < started.trained_share < 1
     assert started.learning_rate_used == pytest.approx(0.001)
-    assert [s.step for s in by_kind(told, Step)] == [1, 2, 3, 4]
-    assert [s.valid_loss is not None for s in by_kind(told, Step)] == [False, True, False, True]
-    assert [c.step for c in by_kind(told, Checkpoint)] == [2]
+    assert [s.step for s in by_kind(events, Step)] == [1, 2, 3, 4]
+    assert [s.valid_loss is not None for s in by_kind(events, Step)] == [False, True, False, True]
+    assert [c.step for c in by_kind(events, Checkpoint)] == [2]
     assert finished.update_norm > 0 and finished.logits_difference > 0
 
 
 def test_training_lowers_the_loss(small_base, rows, tmp_path):
-    told = list(
+    events = list(
         train(
             small_base,
             rows,
@@ -82,7 +89,7 @@ def test_training_lowers_the_loss(small_base, rows, tmp_path):
             folder=tmp_path,
         )
     )
-    assert told[-1].valid_loss < told[0].valid_loss - 0.3
+    assert events[-1].valid_loss < events[0].valid_loss - 0.3
 
 
 def test_the_adapter_is_a_standard_peft_folder_without_pickle(small_base, rows, tmp_path):
@@ -120,16 +127,43 @@ def test_a_job_that_was_stopped_ends_with_the_same_adapter(small_base, rows, tmp
     whole = list(train(small_base, rows, [], values, folder=tmp_path / "whole"))
     first = train(small_base, rows, [], values, folder=tmp_path / "broken")
     seen = []
-    for happening in first:
-        if isinstance(happening, Step):
-            seen.append(happening)
-            if happening.step == stop_at:
+    for event in first:
+        if isinstance(event, Step):
+            seen.append(event)
+            if event.step == stop_at:
                 break
     first.close()
     rest = list(train(small_base, rows, [], values, folder=tmp_path / "broken"))
-    steps = lambda told: [(s.step, s.train_loss, s.tokens) for s in by_kind(told, Step)]
-    assert steps(seen) + steps(rest) == steps(whole)
+    assert losses(seen) + losses(rest) == losses(whole)
     assert rest[-1].update_norm == whole[-1].update_norm
+
+
+def test_a_job_that_was_stopped_at_its_last_step_finishes_when_it_is_resumed(
+    small_base, rows, tmp_path
+):
+    whole = list(train(small_base, rows, [], hp(), folder=tmp_path / "whole"))
+    first = train(small_base, rows, [], hp(), folder=tmp_path / "broken")
+    next(event for event in first if isinstance(event, Step) and event.step == event.total_steps)
+    first.close()
+    rest = list(train(small_base, rows, [], hp(), folder=tmp_path / "broken"))
+    # From the end of the first epoch on: the same steps with the same figures.
+    assert [s.step for s in by_kind(rest, Step)] == [4, 5, 6]
+    assert dataclasses.replace(rest[-1], folder=None) == dataclasses.replace(whole[-1], folder=None)
+
+
+def test_the_plain_path_gives_the_same_losses(small_base, rows, tmp_path, monkeypatch):
+    values = hp(n_epochs=2, batch_size=4, learning_rate=1e-3, lora_dropout=0)
+    quick = list(train(small_base, rows[:8], rows[8:], values, folder=tmp_path / "fast"))
+    monkeypatch.setenv("COOKBOOK_FAST", "0")
+    monkeypatch.setattr(lora.LoraFunction, "apply", lambda *_: pytest.fail("the fast path ran"))
+    plain = list(train(small_base, rows[:8], rows[8:], values, folder=tmp_path / "plain"))
+    for name in ("train_loss", "valid_loss"):
+        ours, peft = (
+            [getattr(step, name) or 0 for step in by_kind(events, Step)]
+            for events in (quick, plain)
+        )
+        assert ours == pytest.approx(peft, rel=1e-5)
+    assert quick[-1].update_norm == pytest.approx(plain[-1].update_norm, rel=1e-3)
 
 
 def test_a_rate_that_ruins_the_weights_ends_with_its_reason(small_base, rows, tmp_path):

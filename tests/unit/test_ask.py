@@ -64,7 +64,7 @@ def test_usage_is_taken_from_the_last_chunk_and_odd_chunks_are_skipped(client):
 
 
 @pytest.mark.parametrize("faults", [[429], [503, 504], ["cut"], [429, "cut", 503]])
-def test_bursts_and_cut_streams_are_asked_anew_and_never_glued(client, siliconcloud, faults):
+def test_bursts_and_cut_streams_are_sent_again_and_never_joined(client, siliconcloud, faults):
     siliconcloud.next = list(faults)
     row = compare.ask(client, {"a": (TUNED, None)}, ["地铁"]).iloc[0]
     assert (row.answer, row.attempts, row.error) == (
@@ -105,18 +105,18 @@ def test_no_more_requests_than_allowed_are_under_way(client, siliconcloud, monke
     assert len(seen) == 12 and 2 <= max(seen) <= 3
 
 
-def test_progress_is_told_and_an_interrupt_keeps_what_is_there(client):
-    told = []
+def test_progress_is_reported_and_an_interrupt_keeps_what_is_there(client):
+    counts = []
 
     def interrupt(done, total):
-        told.append((done, total))
+        counts.append((done, total))
         if done == 3:
             raise KeyboardInterrupt
 
     frame = compare.ask(
         client, {"a": (TUNED, None)}, ["地铁"] * 8, concurrency=1, progress=interrupt
     )
-    assert told == [(1, 8), (2, 8), (3, 8)] and len(frame) == 8
+    assert counts == [(1, 8), (2, 8), (3, 8)] and len(frame) == 8
     assert (frame.answer != "").sum() >= 3 and frame.error.notna().sum() == (
         frame.answer == ""
     ).sum() >= 1

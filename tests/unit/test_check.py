@@ -1,18 +1,15 @@
 import json
-from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import make_row
-from transformers import AutoTokenizer
 
 from cookbook import data, tokens
-from cookbook.data import sensitive as secrets
+from cookbook.data import sensitive
 from cookbook.data.near_duplicates import groups
 from cookbook.errors import DataError
 from cookbook.paths import DATA
-from cookbook.service.engine.train import encode_all
 
 
 def codes(source, **options):
@@ -97,7 +94,8 @@ def test_a_trailing_question_has_no_answer(row):
         ("a.jsonl", b"\xef\xbb\xbf{}", "bom"),
         (
             "a.jsonl",
-            b'{"messages": [{"role": "user", "content": "\\ud800"}, {"role": "assistant", "content": "x"}]}',
+            b'{"messages": [{"role": "user", "content": "\\ud800"},'
+            b' {"role": "assistant", "content": "x"}]}',
             "encoding",
         ),
     ],
@@ -188,9 +186,8 @@ def test_a_huge_file_is_not_read_whole(tmp_path, monkeypatch):
 def test_one_line_of_nine_megabytes_and_a_file_of_bad_lines_end(row):
     assert "too-long" in [p.code for p in data.check([row(assistant="好" * 3_000_000)]).problems]
     report = data.check_bytes(b"x\n" * 100_000, "a.jsonl")
-    assert (
-        report.errors == 100_001 and len(report.problems) <= 20_000
-    )  # each line, and their number
+    assert report.errors == 100_001  # each line, and their number
+    assert len(report.problems) <= 20_000
 
 
 def test_a_row_of_which_nothing_would_be_learned_is_an_error(row):
@@ -244,9 +241,9 @@ def test_secrets_are_found_in_broken_rows_and_masked_in_every_excerpt(row):
     )
 
 
-@given(st.text(), st.from_regex(secrets._PATTERN), st.text())
+@given(st.text(), st.from_regex(sensitive._PATTERN), st.text())
 def test_no_text_with_a_secret_is_passed_over_at_the_first_glance(before, found, after):
-    assert secrets.may_hold_secrets(before + found + after)
+    assert sensitive.may_hold_secrets(before + found + after)
 
 
 @pytest.mark.parametrize(
@@ -275,6 +272,15 @@ def test_rows_in_both_files_are_found(row):
     assert [(p.line, p.code) for p in found] == [(6, "duplicate-row"), (8, "near-duplicate")]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_later_stages_read_the_rows_that_the_check_found(row, end):
+    lines = [json.dumps(row(user=ask(i)) | {"id": i}, ensure_ascii=False) for i in range(3)]
+    content = ("\ufeff" + end.join([*lines, "", "\u3000"])).encode()
+    report = data.check_bytes(content, "a.jsonl")
+    assert report.ok and len(report.rows) == 3
+    assert data.read.rows(content) == report.rows
+
+
 def test_the_errors_of_a_validation_file_are_reported_too(tmp_path, row):
     for held in (
         write(tmp_path / "a.jsonl", row(), "{bad"),
@@ -299,18 +305,35 @@ def test_the_report_marks_the_offending_text(row):
 
 
 def test_the_messy_export_holds_exactly_the_mess_that_its_readme_counts():
-    """Kinds of `data/raw/README.md` against codes of the report: the checker misses none and invents none.
+    """Kinds of `data/raw/README.md` against codes of the report: none is missed, none invented.
 
-    A row may carry several: two keys too many, two unknown roles; the over-long row is also longer than the rest; of
-    the rows without an answer, three have no assistant at all; four near-duplicates change the answer to a question.
+    A row may have several: two keys too many, two unknown roles. The over-long row is also longer
+    than the rest; of the rows without an answer, three have no assistant at all; four
+    near-duplicates change the answer to a question.
     """
     counts = {code: n for (_, code), n in data.check(DATA / "raw" / "export.jsonl").counts.items()}
     assert counts == {
-        "bom": 1, "blank-line": 6, "duplicate-row": 10, "near-duplicate": 8, "conflict": 10, "role-unknown": 14,
-        "content-missing": 3, "content-empty": 3, "content-type": 3, "alternation": 5, "no-assistant": 3, "system-position": 3,
-        "extra-key": 7, "json": 6, "duplicate-key": 2, "secret": 11, "answer-repeats-input": 5, "too-long": 1,
-        "answer-style": 4, "system-varies": 1,
-    }  # fmt: skip
+        "bom": 1,
+        "blank-line": 6,
+        "json": 6,
+        "duplicate-key": 2,
+        "role-unknown": 14,
+        "content-missing": 3,
+        "content-empty": 3,
+        "content-type": 3,
+        "system-position": 3,
+        "alternation": 5,
+        "no-assistant": 3,
+        "extra-key": 7,
+        "too-long": 1,
+        "duplicate-row": 10,
+        "near-duplicate": 8,
+        "conflict": 10,
+        "system-varies": 1,
+        "answer-repeats-input": 5,
+        "answer-style": 4,
+        "secret": 11,
+    }
 
 
 def looped():
@@ -320,10 +343,18 @@ def looped():
 
 
 ODD = [
-    looped(), 3, None, {2: 3}, {"messages": [{"role": ["user"], "content": {1, 2}}]}, {"messages": {"role": "user"}},
-    {**make_row(user="怪键"), (1, 2): 3, "\ud800": 4}, make_row(user=b"bytes"), make_row(user=float("nan")),
-    make_row(user="\u200b"), make_row(user="\0"),
-]  # fmt: skip
+    looped(),
+    3,
+    None,
+    {2: 3},
+    {"messages": [{"role": ["user"], "content": {1, 2}}]},
+    {"messages": {"role": "user"}},
+    {**make_row(user="怪键"), (1, 2): 3, "\ud800": 4},
+    make_row(user=b"bytes"),
+    make_row(user=float("nan")),
+    make_row(user="\u200b"),
+    make_row(user="\0"),
+]
 
 
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
@@ -376,13 +407,13 @@ def test_likeness_is_handed_on():
 
 def test_long_answers_that_are_alike_only_where_a_sketch_looks_are_not_the_same():
     text, other = ("".join(chr(0x4E00 + i * k % 9973) for i in range(3000)) for k in (37, 1009))
-    frame = lambda inside: (
-        text[:64] + inside[64:1468] + text[1468:1532] + inside[1532:2936] + text[2936:]
+    alike_in_sketches = (
+        text[:64] + other[64:1468] + text[1468:1532] + other[1532:2936] + text[2936:]
     )
-    assert groups([make_row(assistant=frame(text)), make_row(assistant=frame(other))]) == [[0], [1]]
-    assert groups(
-        [make_row(assistant=text), make_row(assistant=text[:700] + other[:300] + text[1000:])]
-    ) == [[0, 1]]
+    alike = text[:700] + other[:300] + text[1000:]
+    rows = [make_row(assistant=answer) for answer in (text, alike_in_sketches, alike)]
+    assert groups(rows[:2]) == [[0], [1]]
+    assert groups([rows[0], rows[2]]) == [[0, 1]]
 
 
 def test_numbers_and_signs_are_not_punctuation(row):
@@ -390,7 +421,10 @@ def test_numbers_and_signs_are_not_punctuation(row):
 
 
 def test_a_contradiction_is_told_even_between_rows_that_are_nearly_the_same(row):
-    long = "运费按重量计算，首重一公斤，续重每公斤另算，偏远地区加收，运费是{}元，下单前请先核对收货地址。"
+    long = (
+        "运费按重量计算，首重一公斤，续重每公斤另算，偏远地区加收，"
+        "运费是{}元，下单前请先核对收货地址。"
+    )
     found = codes([row(user="寄一箱书要多少运费？", assistant=long.format(n)) for n in (10, 20)])
     assert found == ["conflict", "near-duplicate"]
 
@@ -427,40 +461,6 @@ def test_any_json_gets_an_answer(lines):
         and report._repr_html_() is not None
         and report.to_frame() is not None
     )
-
-
-TEXT = st.text(max_size=30) | st.sampled_from(
-    ["\n", "<|im_end|>", "<|im_start|>user\n", "\n\n答\n", "\u2028", "e\u0301"]
-)
-ROWS = st.lists(
-    st.builds(
-        lambda system, turns: {
-            "messages": [{"role": "system", "content": system}] * (system is not None)
-            + [
-                {"role": r, "content": t}
-                for pair in turns
-                for r, t in zip(("user", "assistant"), pair, strict=True)
-            ]
-        },
-        st.none() | TEXT,
-        st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=3),
-    ),
-    min_size=1,
-    max_size=3,
-)
-
-
-@settings(deadline=None)
-@given(ROWS)
-def test_what_is_free_of_errors_can_be_trained_on(rows):
-    report = data.check_bytes(data.to_jsonl(rows), "a.jsonl")
-    if report.ok:
-        assert all(any(e.trained) for e in encode_all(tiny_tokenizer(), report.rows, 4096))
-
-
-@cache
-def tiny_tokenizer():
-    return AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
 
 
 def test_rows_nearly_the_same_stay_on_one_side(row):

@@ -37,11 +37,17 @@ def test_the_messy_export_comes_out_clean_and_stays_as_it_was():
     assert report.ok and not {"extra-key", "blank-line", "duplicate-row"} & {
         p.code for p in report.problems
     }
-    # What only a person can mend is left out and named: other roles, missing, empty or odd content, broken JSON …
+    # What only a person can fix is left out and named: other roles, missing, empty or odd content, broken JSON …
     assert {p.code for p in cleaned.left.problems if p.severity == "error"} == {
-        "role-unknown", "content-missing", "content-empty", "content-type", "alternation", "json", "duplicate-key",
+        "role-unknown",
+        "content-missing",
+        "content-empty",
+        "content-type",
+        "alternation",
+        "json",
+        "duplicate-key",
         "no-assistant",
-    }  # fmt: skip
+    }
 
 
 def test_what_cannot_be_trained_on_is_left_and_a_late_system_message_stays(row):

@@ -1,22 +1,7 @@
-from cookbook import data, tokens
+from cookbook import data
 from cookbook.paths import DATA
-from cookbook.service.engine.train import encode
 
 ROWS = data.load(DATA / "customer_service" / "train.jsonl")
-
-
-def test_tokens_are_split_into_read_and_learned_as_training_does():
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
-    table = data.statistics(ROWS[:40])
-    examples = [encode(tokenizer, row["messages"], 4096) for row in ROWS[:40]]
-    assert (
-        list(table.tokens)
-        == [len(e.ids) for e in examples]
-        == [tokens.count(r["messages"]) for r in ROWS[:40]]
-    )
-    assert list(table.trained_tokens) == [sum(e.trained) for e in examples]
 
 
 def test_habits_are_counted():

@@ -1,12 +1,14 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cookbook.data import check as checks
-from cookbook.data.fast import lines as plain
+from cookbook import data
+from cookbook.data import rules
+from cookbook.data.fast import lines as fast_lines
 from cookbook.data.report import Report
+from cookbook.paths import DATA
 
 TEXT = st.text(alphabet='答a"\\ \n\u3000:{,', max_size=6)
 ROLES = st.sampled_from(["system", "user", "assistant", "bot"])
@@ -17,7 +19,7 @@ WORDS = st.sampled_from(
 
 
 @st.composite
-def lines(draw):
+def near_usual_lines(draw):
     """Lines near the usual shape, however they are written, with something put in somewhere."""
     messages = draw(st.lists(MESSAGE, max_size=3))
     if draw(st.booleans()):
@@ -34,19 +36,38 @@ def lines(draw):
     return line
 
 
-@given(lines())
+@given(near_usual_lines())
 def test_what_is_taken_quickly_has_no_problem_when_looked_at_closely(line):
-    row = plain.parse(line.encode())
+    row = fast_lines.parse(line.encode())
     if row is not None:
         report = Report("a.jsonl")
-        assert checks.parse_line(report, 1, line) == row
-        assert checks.check_row(report, 1, row) and not report.problems
+        assert rules.parse_row(report, 1, line) == row
+        assert rules.check_row(report, 1, row) and not report.problems
+
+
+@settings(deadline=None)  # the first call reads the vocabulary
+@given(st.lists(near_usual_lines(), max_size=4))
+def test_both_paths_give_the_same_report(lines):
+    content = "\n".join(lines).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        fast = data.check_bytes(content, "a.jsonl")
+        patch.setenv("COOKBOOK_FAST", "0")
+        plain = data.check_bytes(content, "a.jsonl")
+    assert fast == plain
+    assert [p.excerpt for p in fast.problems] == [p.excerpt for p in plain.problems]
+
+
+def test_both_paths_give_the_same_report_of_the_messy_export(monkeypatch):
+    fast = data.check(DATA / "raw" / "export.jsonl")
+    monkeypatch.setenv("COOKBOOK_FAST", "0")
+    monkeypatch.setattr(fast_lines, "parse", None)  # must not be called
+    assert data.check(DATA / "raw" / "export.jsonl") == fast
 
 
 @pytest.mark.parametrize("style", [{}, {"ensure_ascii": False}, {"separators": (",", ":")}])
 def test_usual_lines_are_taken_quickly_however_they_are_written(row, style):
     given = row(user='写成 "JSON"\n给我', assistant="C:\\目录 🙂")
-    assert plain.parse(json.dumps(given, **style).encode()) == given
+    assert fast_lines.parse(json.dumps(given, **style).encode()) == given
 
 
 @pytest.mark.parametrize(
@@ -54,4 +75,4 @@ def test_usual_lines_are_taken_quickly_however_they_are_written(row, style):
 )
 def test_a_key_given_twice_is_never_taken_quickly(row, twice):
     line = json.dumps(row(), ensure_ascii=False).replace('"role": "user"', twice)
-    assert plain.parse(line.encode()) is None
+    assert fast_lines.parse(line.encode()) is None

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import uvicorn
 from openai import OpenAI
@@ -17,6 +18,8 @@ from openai import OpenAI
 from cookbook import data, jobs
 from cookbook.bases import Base
 from cookbook.errors import JobNotFound, ServiceError
+from cookbook.jobs import plot
+from cookbook.jobs.fast.picture import RedrawnPicture
 from cookbook.jobs.plot import Picture
 from cookbook.jobs.view import JobView, StateLines, refresh
 from cookbook.paths import Home
@@ -430,6 +433,69 @@ def test_a_curve_knows_its_start_its_checkpoints_and_the_finished_model():
     assert (curve.start, curve.checkpoints, curve.finished) == (3.5, [5], 10)
     # A picture may have no Chinese font, so the id takes the place of the name.
     assert repr(Picture([curve])) == "<Figure of j>"
+
+
+def curve_of(name, steps, *, total=60, scale=1.0, start=None):
+    """A job after some steps: its loss falls, checkpoints are kept, the last step finishes it."""
+    events = [event("message", adapter_parameters=1, valid_loss=start)]
+    for n in range(1, steps + 1):
+        loss = scale * (3 * np.exp(-n / 9) + 1 + 0.1 * np.sin(3 * n))
+        measured = {
+            "train_loss": loss,
+            "valid_loss": loss if n % 15 == 0 else None,
+            "learning_rate": 1e-4 * min(1, n / 20),
+            "tokens_per_second": 900 + 9.0 * n,
+        }
+        events.append(event(step=n, total_steps=total, epoch=n / 15, **measured))
+        if n % 15 == 0:
+            kept = {"update_norm": 1.0} if n == total else {}
+            events.append(event("message", step=n, **kept))
+    job = SimpleNamespace(id=name, status="running", user_provided_suffix=None)
+    return JobView(job, events).curve
+
+
+def test_a_redrawn_picture_equals_one_drawn_whole_while_curves_grow():
+    redrawn = RedrawnPicture()
+    kept = []
+    # One job, then several; the losses of the last leave the axes on the legend's side.
+    rounds = [[curve_of("a", n, start=4.2)] for n in (0, 1, 2, 3, 8, 24, 25, 26, 27, 40, 41, 60)]
+    rounds += [[curve_of("a", 60), curve_of("b", n, scale=1.2)] for n in (0, 5, 40, 41, 60)]
+    rounds += [[curve_of("a", 60), curve_of("b", 60), curve_of("c", 60, total=90, scale=3.0)]]
+    before = None
+    for curves in rounds:
+        redrawn.curves = curves
+        pixels = np.asarray(redrawn.image())
+        # No tolerance: the same renderer draws the same artists in the same order on the same
+        # pixels, so not even an anti-aliased dot may differ.
+        assert np.array_equal(pixels, np.asarray(Picture(curves).image()))
+        kept.append(redrawn._axes is before)
+        before = redrawn._axes
+    # Both cases were met: limits that change, and limits that stay.
+    assert 5 <= sum(kept) <= len(kept) - 5
+
+
+def test_a_redrawn_picture_that_was_interrupted_is_whole_the_next_time(monkeypatch):
+    redrawn = RedrawnPicture([curve_of("a", 30)])
+    whole = redrawn._repr_png_()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("matplotlib.lines.Line2D.draw", interrupt)
+        redrawn._repr_png_()
+    assert redrawn._repr_png_() == whole
+
+
+def test_the_layout_of_a_growing_curve_seldom_changes():
+    layouts = {plot.layout([curve_of("a", n)]) for n in range(1, 61)}
+    assert len(layouts) < 30
+
+
+@pytest.mark.parametrize(("switch", "kind"), [("1", RedrawnPicture), ("0", Picture)])
+def test_watching_draws_quickly_unless_that_is_switched_off(monkeypatch, switch, kind):
+    monkeypatch.setenv("COOKBOOK_FAST", switch)
+    assert type(watching._Notebook()._picture) is kind
 
 
 def test_what_the_reader_typed_is_text_in_the_lines():

@@ -71,8 +71,8 @@ def test_failed_answers_are_not_judged(answers):
 @pytest.fixture
 def verdicts(answers, siliconcloud):
     """A judge: b for the first word, the first place for the second, a tie, and a mumble."""
-    said = [("乙", "甲"), ("甲", "甲"), ("平", "平"), ("嗯", "甲")]
-    for word, (first, second) in zip(WORDS, said, strict=True):
+    preferences = [("乙", "甲"), ("甲", "甲"), ("平", "平"), ("嗯", "甲")]
+    for word, (first, second) in zip(WORDS, preferences, strict=True):
         for sides, winner in (
             ((f"{word}a", f"{word}b"), first),
             ((f"{word}b", f"{word}a"), second),

@@ -156,7 +156,7 @@ def test_ten_thousand_calls_cost_what_their_tokens_cost():
 
 
 @pytest.mark.parametrize(
-    "before, after, training, calls, said",
+    "before, after, training, calls, outcome",
     [
         (1, 2, 5, 10_000, "10,000 次回本"),
         (1, 12, 5, None, "永远不回本"),
@@ -165,12 +165,14 @@ def test_ten_thousand_calls_cost_what_their_tokens_cost():
         (1, 2, None, None, "每 1 元"),
     ],
 )
-def test_tuning_pays_when_it_saves_and_never_when_it_does_not(before, after, training, calls, said):
+def test_tuning_pays_when_it_saves_and_never_when_it_does_not(
+    before, after, training, calls, outcome
+):
     found = compare.break_even(
         CALLS, "long", "short", price_before=before, price_after=after, training_cost=training
     )
     assert found.break_even_ratio == 12 and found.calls == calls
-    assert said in str(found)
+    assert outcome in str(found)
 
 
 def test_prices_carry_their_date_and_source_and_no_tuned_price_is_invented():

@@ -1,21 +1,10 @@
-import json
-
 import pytest
-from transformers import AutoTokenizer
 
 from cookbook import chatml, tokens, zhishuo
-from cookbook.paths import DATA
 
-CORPORA = [
-    "zhishuoxinyu/train.jsonl",
-    "zhishuoxinyu/train_tiny.jsonl",
-    "customer_service/train.jsonl",
-]
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
+SYSTEM = {"role": "system", "content": "你是客服助手"}
+ASKED = {"role": "user", "content": "能退货吗"}
+ANSWERED = {"role": "assistant", "content": "可以，七天之内。"}
 
 
 def test_the_prompts_have_the_published_lengths():
@@ -28,26 +17,37 @@ def test_a_special_token_in_a_text_is_ordinary_text():
     assert tokens.count("<|im_end|>") > 1
 
 
-@pytest.mark.parametrize("name", CORPORA)
-def test_the_tiny_base_counts_every_corpus_as_qwen_does(tiny, name):
-    for line in (DATA / name).read_text(encoding="utf-8").splitlines():
-        messages = json.loads(line)["messages"]
-        assert len(tiny.apply_chat_template(messages)["input_ids"]) == tokens.count(messages)
-
-
-def test_the_tiny_base_splits_the_long_prompt_into_the_same_pieces(tiny):
-    ids = tokens.encoding().encode_ordinary(zhishuo.LONG_PROMPT)
-    wanted = [tokens.encoding().decode_single_token_bytes(i).decode(errors="replace") for i in ids]
-    assert [tiny.decode([i]) for i in tiny(zhishuo.LONG_PROMPT)["input_ids"]] == wanted
-
-
-def test_the_tiny_base_can_write_any_text(tiny):
-    text = "鑫淼 ∮ 🙂 Ωmega\n\tx"
-    assert tiny.decode(tiny(text)["input_ids"]) == text
-
-
-def test_without_a_system_message_qwens_own_is_put_in_front_and_counted(tiny):
-    user = {"role": "user", "content": "你好"}
+def test_without_a_system_message_qwens_own_is_counted():
     default = {"role": "system", "content": chatml.DEFAULT_SYSTEM}
-    assert tokens.count([user]) == tokens.count([default, user])
-    assert tiny.apply_chat_template([user]) == tiny.apply_chat_template([default, user])
+    assert tokens.count([ASKED]) == tokens.count([default, ASKED])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [SYSTEM, ASKED, ANSWERED],
+        [ASKED, ANSWERED],
+        [SYSTEM, ASKED, ANSWERED, ASKED, ANSWERED],
+        [ASKED],
+    ],
+)
+def test_counts_are_those_of_the_laid_out_text(messages):
+    counted = tokens.count_conversations([messages])[0]
+    assert counted.total == len(tokens.encode(chatml.render(messages)))
+    assert counted.total == sum(counted.messages) == tokens.count(messages)
+    trained = [piece for piece in chatml.pieces(messages) if piece.trained]
+    assert counted.trained == sum(len(tokens.encode(piece.text)) for piece in trained)
+    opened = len(tokens.encode(chatml.render(messages, True)))
+    assert tokens.count_request(messages) == opened
+
+
+def test_what_comes_before_the_first_answer_is_counted_with_its_opening():
+    before = tokens.count_conversations([[SYSTEM, ASKED, ANSWERED]])[0].before_answer
+    assert before == tokens.count_request([SYSTEM, ASKED])
+    assert tokens.count_conversations([[ASKED]])[0].before_answer is None
+
+
+def test_an_answer_and_its_closing_mark_are_trained_on_and_nothing_else():
+    pieces = chatml.pieces([SYSTEM, ASKED, ANSWERED, ASKED])
+    assert "".join(piece.text for piece in pieces) == chatml.render([SYSTEM, ASKED, ANSWERED])
+    assert [piece.text for piece in pieces if piece.trained] == ["可以，七天之内。<|im_end|>"]

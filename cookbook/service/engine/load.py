@@ -1,32 +1,50 @@
-"""Load a base model: weights, tokenizer, and a clear sentence where that is not possible.
+"""Load a base model: its weights and its tokenizer, or one sentence why that is impossible.
 
-Which bases there are is known by `cookbook/bases.py`. Only `load` needs torch, and imports it itself.
+A model without a chat template, or one that does not fit into memory, is refused before its
+weights are read. Code that comes with a model is never run, and weights are read from safetensors
+alone, never from pickle. `cookbook/bases.py` knows which bases there are.
+
+Importing this module is quick: the functions import torch and transformers themselves.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from cookbook.bases import Base
 from cookbook.errors import ModelError
 
-SMALL = 100_000_000  # parameters; below, float32 costs little and gives the same figures on every machine
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SMALL = 100_000_000
+"""Parameters below which float32 costs little and gives the same figures on every machine."""
+
+WORK_SPACE = 1.25
+"""Memory needed for each byte of weights: passes over them take about a quarter more."""
+
+RUNTIME_BYTES = 2**29
+"""Memory that torch and transformers take, whatever the model."""
 
 
-def load(base: Base):
-    """The model in evaluation mode and its tokenizer, which has a pad token.
+def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+    """Return the model, in evaluation mode on its device, and its tokenizer with a pad token.
 
-    The weights are bfloat16 where the processor or GPU computes in it and the model is large; float32 otherwise.
+    The weights are bfloat16 if the model is large and the machine computes in it, else float32.
 
     Raises:
-        ModelError: the folder or hub cannot be read, memory will not do, or there is no chat template.
+        ModelError: the folder or hub cannot be read, there is not enough memory, or no chat
+        template.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
+    # A progress bar would end in the service's log.
     disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    # Code that comes with a model is never run, and weights are read from safetensors alone, never from pickle.
-    with _reading(base):
+    with _explain_failure(base):
         tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
     if not tokenizer.chat_template:
@@ -34,36 +52,23 @@ def load(base: Base):
             zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
             en=f"the base model {base.id} has no chat template: choose an Instruct version",
         )
+    # On the meta device a model has sizes but no memory, so its weights can be counted first.
     with torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(config).num_parameters()
-    dtype = torch.bfloat16 if parameters > SMALL and computes_in_bfloat16(device) else torch.float32
+    dtype = _dtype(parameters, device)
     _check_memory(base, parameters * dtype.itemsize, device)
-    with _reading(base):
-        model = AutoModelForCausalLM.from_pretrained(
+    with _explain_failure(base):
+        model: Any = AutoModelForCausalLM.from_pretrained(
             base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
+    # What is padded is never read, so any token will do.
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
 
 
-@contextmanager
-def _reading(base: Base):
-    """What stands in the way of reading a model, in one sentence with its remedy."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        reason = str(error).replace(base.source, base.id).strip().split("\n")[0][:200]
-        raise ModelError(
-            zh=f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；连不上 hub 时设 HF_ENDPOINT 用镜像，"
-            "或先下载再填本地文件夹",
-            en=f"cannot load the base model {base.id}: {reason}. Check COOKBOOK_BASE_MODEL; if the hub is out of "
-            "reach, set HF_ENDPOINT to a mirror or give a local folder",
-        ) from error
-
-
 def computes_in_bfloat16(device: str) -> bool:
-    """Whether matrix products in bfloat16 are faster here than in float32."""
+    """Return whether matrix products in bfloat16 are faster on this machine than in float32."""
     import torch
 
     if device == "cuda":
@@ -72,24 +77,57 @@ def computes_in_bfloat16(device: str) -> bool:
     return bool(capabilities.get("amx_tile") or capabilities.get("avx512_bf16"))
 
 
-def _check_memory(base: Base, weights: int, device: str) -> None:
-    """Refuse before loading what cannot fit. `weights` are bytes; work on them takes about a quarter more.
+@contextmanager
+def _explain_failure(base: Base) -> Iterator[None]:
+    """Turn what transformers raises while it reads a model into one sentence with its remedy."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # The first line gives the reason; what follows are links and advice for other programs.
+        text = str(error).replace(base.source, base.id).strip()
+        reason = text.split("\n")[0][:200]
+        raise ModelError(
+            zh=f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；"
+            "连不上 hub 时设 HF_ENDPOINT 用镜像，或先下载再填本地文件夹",
+            en=f"cannot load the base model {base.id}: {reason}. Check COOKBOOK_BASE_MODEL; "
+            "if the hub is out of reach, set HF_ENDPOINT to a mirror or give a local folder",
+        ) from error
+
+
+def _dtype(parameters: int, device: str) -> "torch.dtype":
+    import torch
+
+    if parameters > SMALL and computes_in_bfloat16(device):
+        return torch.bfloat16
+    return torch.float32
+
+
+def _check_memory(base: Base, weight_bytes: int, device: str) -> None:
+    """Refuse a model that cannot fit, before it is loaded.
 
     Raises:
-        ModelError: naming the memory needed and present.
+        ModelError: naming the memory that is needed and the memory that is free.
     """
+    needed = WORK_SPACE * weight_bytes + RUNTIME_BYTES
+    free = _free_memory(device)
+    if needed <= free:
+        return
+    needed_gb = f"{needed / 2**30:.1f}"
+    free_gb = f"{free / 2**30:.1f}"
+    raise ModelError(
+        zh=f"内存不够：{base.id} 约需 {needed_gb} GB，现在空闲 {free_gb} GB。"
+        "换小一些的模型，或关掉别的程序",
+        en=f"not enough memory: {base.id} needs about {needed_gb} GB, {free_gb} GB are free. "
+        "Choose a smaller model or close other programs",
+    )
+
+
+def _free_memory(device: str) -> int:
+    """Return the free bytes of the GPU, or of this machine."""
     if device == "cuda":
         import torch
 
-        free = torch.cuda.mem_get_info()[0]
-    else:
-        import psutil
+        return torch.cuda.mem_get_info()[0]
+    import psutil
 
-        free = psutil.virtual_memory().available
-    needed = 1.25 * weights + 2**29
-    if needed > free:
-        raise ModelError(
-            zh=f"内存不够：{base.id} 约需 {needed / 2**30:.1f} GB，现在空闲 {free / 2**30:.1f} GB。换小一些的模型，或关掉别的程序",
-            en=f"not enough memory: {base.id} needs about {needed / 2**30:.1f} GB, {free / 2**30:.1f} GB are free. Choose a "
-            "smaller model or close other programs",
-        )
+    return psutil.virtual_memory().available

@@ -1,0 +1,157 @@
+"""What `clean` returns: the rows, each change, and what is left for a person.
+
+`Cleaned` shows itself in a notebook and writes the rows to a file; nothing is cleaned here. A new
+kind of change needs a title in `TITLES`.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cookbook import html
+from cookbook.data.convert import to_jsonl
+from cookbook.data.excerpt import visible
+from cookbook.data.report import Report, place
+from cookbook.errors import DataError
+from cookbook.i18n import tr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINES_SHOWN = 8  # line numbers named for each kind of change
+PROBLEMS_SHOWN = 20  # problems that `str(cleaned)` lists
+
+# What each kind of change does, in Chinese and English.
+TITLES = {
+    "bom": ("去掉 BOM", "byte-order mark removed"),
+    "encoding": ("转成 UTF-8", "converted to UTF-8"),
+    "line-ends": ("换行统一为 \\n", "line ends changed to \\n"),
+    "blank-line": ("删去空行", "blank lines removed"),
+    "white-space": ("去掉首尾空白", "surrounding white space removed"),
+    "extra-key": ("去掉多余的键", "extra keys removed"),
+    "role": ("换成约定的 role", "roles renamed as asked"),
+    "system-position": ("system 移到最前", "system moved to the front"),
+    "trailing-user": ("去掉没有回答的最后一问", "last question without an answer removed"),
+    "duplicate-row": ("去掉完全相同的行", "exact duplicates removed"),
+    "dropped": ("按要求删去", "dropped as asked"),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was fixed. `line` counts from 1 and is None for the whole file."""
+
+    line: int | None
+    code: str
+    message: str
+
+
+@dataclass
+class Cleaned:
+    """The rows that can be trained on, what was changed on the way, and what could not be fixed.
+
+    `left` reports the rows that were left out, by their line in the source: they need a person.
+    """
+
+    rows: list[dict]
+    changes: list[Change]
+    left: Report
+    source: Path | None = field(default=None, repr=False)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the changes as a table, one per row."""
+        import pandas as pd
+
+        columns = ["line", "code", "message"]
+        frame = pd.DataFrame([vars(change) for change in self.changes], columns=columns)
+        return frame.astype({"line": "Int64"})
+
+    def write(self, path: str | Path) -> Path:
+        """Write the rows as a training file; the original is never overwritten.
+
+        Raises:
+            DataError: `path` is the file that was cleaned, or there are no rows.
+        """
+        path = Path(path)
+        source = self.source
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise DataError(
+                zh=f"{path.name} 是原始文件，请换一个文件名",
+                en=f"{path.name} is the original, choose another name",
+            )
+        if not self.rows:
+            raise DataError(zh="没有可写的数据", en="there are no rows to write")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_jsonl(self.rows))
+        return path
+
+    @property
+    def verdict(self) -> str:
+        """The result in one line."""
+        n = len(self._lines_left)
+        return tr(
+            f"留下 {len(self.rows)} 条，改动 {len(self.changes)} 处，{n} 行需要人工处理",
+            f"{len(self.rows)} rows kept, {len(self.changes)} changes, {n} lines need a person",
+        )
+
+    @property
+    def _lines_left(self) -> set[int | None]:
+        return {problem.line for problem in self.left.problems}
+
+    def __str__(self) -> str:
+        counts = Counter(change.code for change in self.changes)
+        done = [f"  {tr(*TITLES[code])} × {n}" for code, n in counts.most_common()]
+        problems = self.left.problems[:PROBLEMS_SHOWN]
+        left = [f"  ✘ {place(p)} [{p.code}] {p.message}" for p in problems]
+        return "\n".join([self.verdict, *done, *left])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        n, errors = len(self._lines_left), self.left.errors
+        return html.template(_PAGE).render(
+            verdict=self.verdict,
+            changes=self._changes_by_code(),
+            waiting=tr(f"待处理：{n} 行，{errors} 个错误", f"to do: {n} lines, {errors} errors"),
+            problems=self.left.table(of_each=1) if n else "",
+        )
+
+    def _changes_by_code(self) -> list[tuple[str, int, str]]:
+        """Return (what was done, how often, in which lines), the most frequent first."""
+        lines: dict[str, list[str]] = {}
+        for change in self.changes:
+            line = "—" if change.line is None else str(change.line)
+            lines.setdefault(change.code, []).append(line)
+        table = []
+        for code, places in sorted(lines.items(), key=lambda item: -len(item[1])):
+            shown = "、".join(places[:LINES_SHOWN])
+            if len(places) > LINES_SHOWN:
+                shown += " …"
+            table.append((tr(*TITLES[code]), len(places), shown))
+        return table
+
+
+_PAGE = """\
+{% set left_aligned = 'style="text-align:left;vertical-align:top"' | safe %}
+<p><b>{{ verdict }}</b></p>
+{%- if changes %}
+<table><thead><tr>
+{%- for head in (tr("改了什么", "change"), tr("几处", "count"), tr("在哪些行", "lines")) -%}
+<th style="text-align:left">{{ head }}</th>
+{%- endfor -%}
+</tr></thead><tbody>
+{%- for change in changes -%}
+<tr>{% for cell in change %}<td {{ left_aligned }}>{{ cell }}</td>{% endfor %}</tr>
+{%- endfor -%}
+</tbody></table>
+{%- endif %}
+{%- if problems %}
+<p><b>{{ waiting }}</b></p>{{ problems | safe }}
+{%- endif %}"""
+
+
+def change_of(line: int | None, code: str, detail: str = "") -> Change:
+    """Return a change of one of `TITLES`, which makes its message."""
+    title = tr(*TITLES[code])
+    return Change(line, code, visible(f"{title} {detail}".strip()))

@@ -1,0 +1,89 @@
+"""The codes of the problems that `check` reports, each with its severity and its remedy.
+
+To add a check, add its code here and call `Report.add` with it: in `rules.py` if one row is enough
+to see the problem, in `corpus.py` if it takes several. The codes are part of the contract of
+`python -m cookbook check --json`.
+"""
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """What is known about a kind of problem before it is met."""
+
+    severity: str  # "error" or "warning"
+    fix_zh: str
+    fix_en: str
+
+
+def _error(zh: str, en: str) -> Code:
+    return Code("error", zh, en)
+
+
+def _warning(zh: str, en: str) -> Code:
+    return Code("warning", zh, en)
+
+
+CODES = {
+    # The file.
+    "file-unreadable": _error("检查路径和权限", "check the path and its permissions"),
+    "file-suffix": _error(
+        "把数据存成 .jsonl：每行一个 JSON 对象",
+        "save the data as .jsonl, one JSON object per line",
+    ),
+    "file-size": _error("拆成几个文件，或删掉过长的行", "split the file, or drop very long rows"),
+    "file-empty": _error("写入训练数据", "add rows"),
+    "encoding": _error("另存为 UTF-8 编码", "save the file as UTF-8"),
+    "row-count": _error("抽取不超过 1000 行", "keep at most 1000 of them"),
+    # One line.
+    "json": _error(
+        "每行写一个完整的 JSON 对象，引号用英文双引号",
+        "write one complete JSON object per line, with straight double quotes",
+    ),
+    "not-object": _error('写成 {"messages": [...]}', 'write {"messages": [...]}'),
+    "duplicate-key": _error("只保留一个", "keep one of them"),
+    # Its messages.
+    "messages-missing": _error("加上 messages 数组", "add the messages array"),
+    "messages-empty": _error("至少要有一问一答", "add at least one question and one answer"),
+    "message-not-object": _error(
+        '写成 {"role": …, "content": …}', 'write {"role": …, "content": …}'
+    ),
+    "role-missing": _error("加上 role", "add the role"),
+    "role-unknown": _error("只能用 system、user、assistant", "use system, user or assistant"),
+    "content-missing": _error("加上 content", "add the content"),
+    "content-type": _error("content 要写成一段文字", "write the content as a string"),
+    "content-empty": _error("写上内容，或删去这一行", "add the content, or drop the row"),
+    # Their order.
+    "system-position": _error("把 system 移到第一条，且只留一条", "move it to the front, keep one"),
+    "first-not-user": _error("先问后答", "begin with user"),
+    "alternation": _error(
+        "user 与 assistant 轮流，成对出现：补上缺的一条，或删去多的一条",
+        "alternate user and assistant, in pairs: add the missing message or drop the extra one",
+    ),
+    "no-assistant": _error("补上回答", "add the answer"),
+    # What can be trained on, but is worth a look.
+    "row-count-low": _warning("补充数据，或先这样试一试", "add rows, or try it as it is"),
+    "blank-line": _warning("删去空行", "remove it"),
+    "bom": _warning("另存为不带 BOM 的 UTF-8", "save as UTF-8 without BOM"),
+    "extra-key": _warning(
+        "平台只需要 messages 和其中的 role、content",
+        "the platform needs only messages, role and content",
+    ),
+    "too-long": _warning(
+        "缩短这一条，或调大 max_tokens（上限 4096）",
+        "shorten the row, or raise max_tokens (at most 4096)",
+    ),
+    "duplicate-row": _warning("删去一条", "drop one of them"),
+    "near-duplicate": _warning("看一看，留下较好的一条", "compare both and keep the better one"),
+    "conflict": _warning("只保留一个回答", "keep one answer"),
+    "system-varies": _warning("训练和调用用同一句提示词", "train and call with the same prompt"),
+    "answer-repeats-input": _warning(
+        "如果任务不许重复原词，请改写", "rewrite it if the task forbids this"
+    ),
+    "answer-style": _warning(
+        "看一看：改成同一种写法，或删去", "check it: write it like the others, or drop it"
+    ),
+    "secret": _warning(
+        "换成虚构的内容，或删去这一行", "replace it with something invented, or drop the row"
+    ),
+}
