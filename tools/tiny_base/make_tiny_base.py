@@ -22,13 +22,13 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from cookbook.service.engine.examples import NOT_TRAINED, Example, collate, encode
 from cut_vocabulary import corpus_texts, make_tokenizer
 from pretraining_text import Message, Words, copy_pieces, sample
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from cookbook.paths import DATA, shipped_rows
+from cookbook.service.engine.examples import NOT_TRAINED, Example, collate, encode
 from cookbook.service.engine.load import computes_in_bfloat16
 
 ROOT = Path(__file__).resolve().parents[2]
