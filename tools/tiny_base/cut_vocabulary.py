@@ -6,8 +6,8 @@ every token that occurs in the texts, and every token that a merge passes throug
 
 Byte-level BPE applies merges in the order of their rank. All merges that fire on these texts are
 kept, and no other can fire before them, so the cut vocabulary splits the texts exactly as the full
-one does. `tests/service/test_tokens.py` checks that on every corpus. Ids are renumbered in the order
-of the original rank.
+one does. `tests/service/test_tokens.py` checks that on every corpus. Ids are renumbered in the
+order of the original rank.
 """
 
 from itertools import pairwise
