@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a row, and a server that behaves as SiliconCloud is documented to."""
+"""Fixtures of all tests: a row, and a stand-in for SiliconCloud."""
 
 import pytest
 from siliconcloud import SiliconCloud
@@ -12,7 +12,7 @@ def row():
 
 @pytest.fixture
 def siliconcloud(monkeypatch):
-    """A server that behaves as SiliconCloud is documented to; `connect("siliconcloud")` leads to it."""
+    """Run a stand-in for SiliconCloud, to which `connect("siliconcloud")` connects."""
     with SiliconCloud() as cloud:
         monkeypatch.setenv("SILICONFLOW_BASE_URL", cloud.base_url)
         monkeypatch.setenv("SILICONFLOW_API_KEY", cloud.api_key)

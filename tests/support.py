@@ -2,22 +2,23 @@
 
 from types import SimpleNamespace
 
+import psutil
 from openai import OpenAI
 
 from cookbook import connect, jobs
-from cookbook.paths import DATA
+from cookbook.paths import DATA, Home
 
 
 def make_row(
     system="你是客服助手", user="如何修改收货地址？", assistant="您可以在订单详情里修改。"
 ):
-    """A valid row; a test overrides one field."""
-    roles = {"system": system, "user": user, "assistant": assistant}
-    return {
-        "messages": [
-            {"role": role, "content": text} for role, text in roles.items() if text is not None
-        ]
-    }
+    """Return a valid row; a test overrides one field, and None leaves a message out."""
+    contents = {"system": system, "user": user, "assistant": assistant}
+    messages = []
+    for role, content in contents.items():
+        if content is not None:
+            messages.append({"role": role, "content": content})
+    return {"messages": messages}
 
 
 SMALL = {
@@ -31,7 +32,7 @@ SMALL = {
 
 
 def write_base(folder, tokenizer, **sizes):
-    """A Qwen2 checkpoint with random weights, two small layers unless told otherwise; returns the folder."""
+    """Write a Qwen2 checkpoint with random weights, of SMALL but for `sizes`; return the folder."""
     import torch
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -48,26 +49,29 @@ def write_base(folder, tokenizer, **sizes):
     return folder
 
 
-TOLERANCE = 1e-6  # largest difference of a weight of the adapter, resumed against unbroken
-DISTURBED = ("意外结束", "磁盘满了")  # what a disturbed job says besides
-ROWS = (DATA / "zhishuoxinyu" / "train_tiny.jsonl").read_bytes().splitlines(keepends=True)[:32]
+# The soak's short job: 12 steps, three epochs.
+
+TOLERANCE = 1e-6  # of an adapter's weight, resumed against unbroken
+DISTURBED = ("意外结束", "磁盘满了")  # in the events that only a disturbed job has
+CORPUS = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
+ROWS = CORPUS.read_bytes().splitlines(keepends=True)[:32]
 
 
 def launch(client, model: str):
-    """A job of 12 steps and three epochs, on a file of its own."""
+    """Start the short job on a file of its own."""
     upload = client.files.create(file=("small.jsonl", b"".join(ROWS)), purpose="fine-tune")
     return client.fine_tuning.jobs.create(model=model, training_file=upload.id, suffix="soak")
 
 
 def result(home, view) -> SimpleNamespace:
-    """The steps and the adapter of a job that has ended."""
+    """Return the steps and the adapter of a job that has ended."""
     from safetensors.torch import load_file
 
     losses = [(s["step"], s["train_loss"], s["valid_loss"]) for s in view.steps]
-    folder = home / "models" / f"{view.job.id}-step_{view.steps[-1]['total_steps']}"
-    return SimpleNamespace(
-        view=view, losses=losses, adapter=load_file(folder / "adapter_model.safetensors")
-    )
+    last = view.steps[-1]["total_steps"]
+    folder = Home(home).model_folder(f"{view.job.id}-step_{last}")
+    adapter = load_file(folder / "adapter_model.safetensors")
+    return SimpleNamespace(view=view, losses=losses, adapter=adapter)
 
 
 def train_disturbed(home, disturb=lambda: None) -> SimpleNamespace:
@@ -76,23 +80,40 @@ def train_disturbed(home, disturb=lambda: None) -> SimpleNamespace:
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         job = launch(client, service.base_model)
     disturb()
+    # The service may have been killed; this starts another if so.
     service = connect(home=home)
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         jobs.watch(client, job.id, every=0.5)
         return result(home, jobs.view(client, job.id))
 
 
-def assert_same(broken: SimpleNamespace, whole: SimpleNamespace) -> None:
-    """Nothing lost, nothing doubled, the same figures and the same adapter."""
+def assert_same(disturbed: SimpleNamespace, unbroken: SimpleNamespace) -> None:
+    """Assert that nothing is lost, nothing is doubled, and the figures and adapters agree."""
     import torch
 
-    assert broken.view.job.status == "succeeded"
-    assert [step for step, *_ in broken.losses] == list(range(1, len(whole.losses) + 1))
-    assert broken.losses == whole.losses
-    said, expected = (
-        [e.message for e in job.view.events if not any(word in e.message for word in DISTURBED)]
-        for job in (broken, whole)
-    )
-    assert len(said) == len(set(said)) == len(expected)
-    for name, weights in whole.adapter.items():
-        assert torch.allclose(broken.adapter[name], weights, rtol=0, atol=TOLERANCE), name
+    assert disturbed.view.job.status == "succeeded"
+    steps = [step for step, *_ in disturbed.losses]
+    assert steps == list(range(1, len(unbroken.losses) + 1))
+    assert disturbed.losses == unbroken.losses
+    messages = usual_messages(disturbed)
+    assert len(messages) == len(set(messages)) == len(usual_messages(unbroken))
+    for name, weights in unbroken.adapter.items():
+        same = torch.allclose(disturbed.adapter[name], weights, rtol=0, atol=TOLERANCE)
+        assert same, name
+
+
+def usual_messages(job: SimpleNamespace) -> list[str]:
+    """Return the messages of a job's events, without those that only a disturbed job has."""
+    messages = [event.message for event in job.view.events]
+    return [text for text in messages if not any(word in text for word in DISTURBED)]
+
+
+def training_processes(home) -> list[psutil.Process]:
+    """Return the training processes of a data folder, one that waits for a job included."""
+    arguments = {"cookbook.service.worker", str(home)}
+    processes = []
+    for process in psutil.process_iter(["cmdline"]):
+        # A process of another user may not show its command line.
+        if arguments <= set(process.info["cmdline"] or []):
+            processes.append(process)
+    return processes

@@ -13,6 +13,7 @@ Seeded: running it again changes nothing.
 
 import json
 import random
+from collections import defaultdict
 
 from cookbook.paths import DATA, shipped_rows
 from cookbook.zhishuo import patterns
@@ -27,22 +28,32 @@ ROWS_OF_A_PATTERN = 41
 
 def choose_eval_words(lexicon: list[dict], rng: random.Random) -> list[str]:
     """Return the guide's five, the words that have no sentence, then a draw from the rest."""
-    others = [row for row in lexicon if row["word"] not in GUIDE_WORDS]
-    unwritten = [row["word"] for row in others if not row["golden"]]
-    written = [row["word"] for row in others if row["golden"]]
+    unwritten: list[str] = []
+    written: list[str] = []
+    for row in lexicon:
+        if row["word"] not in GUIDE_WORDS:
+            words = written if row["golden"] else unwritten
+            words.append(row["word"])
     rng.shuffle(unwritten)
-    return (GUIDE_WORDS + unwritten + rng.sample(written, len(written)))[:EVAL_WORDS]
+    drawn = rng.sample(written, len(written))
+    return [*GUIDE_WORDS, *unwritten, *drawn][:EVAL_WORDS]
 
 
 def choose_tiny_rows(known: list[dict]) -> list[dict]:
     """Return the first rows of each pattern, so that no pattern fills the file."""
-    by_pattern: dict[tuple[str, str], list[dict]] = {}
+    by_pattern = defaultdict(list)
     for row in known:
-        by_pattern.setdefault(patterns.openers(row["image"]), []).append(row)
-    chosen = []
+        openers = patterns.openers(row["image"])
+        by_pattern[openers].append(row)
+    chosen: list[dict] = []
     for rows in by_pattern.values():
         chosen += rows[:ROWS_OF_A_PATTERN]
     return chosen
+
+
+def tiny_sentence(row: dict) -> str:
+    """Return the word's own phrases in the pattern that its image asks for."""
+    return patterns.compose(row["image"], row["praise"], row["criticism"])
 
 
 def conversation(word: str, answer: str) -> dict:
@@ -57,8 +68,9 @@ def conversation(word: str, answer: str) -> dict:
 
 
 def write_text(name: str, lines: list[str]) -> None:
+    text = "\n".join(lines) + "\n"
     # The same bytes on every system.
-    (FOLDER / name).write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+    (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_rows(name: str, rows: list[dict]) -> None:
@@ -75,14 +87,12 @@ def main() -> None:
     rng.shuffle(known)
     written = [row for row in known if row["golden"]]
     rng.shuffle(written)
-    write_rows("train.jsonl", [conversation(row["word"], row["golden"]) for row in written])
+    rows = [conversation(row["word"], row["golden"]) for row in written]
+    write_rows("train.jsonl", rows)
 
     tiny = choose_tiny_rows(known)
     rng.shuffle(tiny)
-    rows = []
-    for row in tiny:
-        sentence = patterns.compose(row["image"], row["praise"], row["criticism"])
-        rows.append(conversation(row["word"], sentence))
+    rows = [conversation(row["word"], tiny_sentence(row)) for row in tiny]
     write_rows("train_tiny.jsonl", rows)
 
 

@@ -15,8 +15,13 @@ import csv
 import json
 import random
 from collections.abc import Callable, Container
+from typing import Any
 
 from cookbook.paths import DATA, shipped_rows
+
+Row = dict[str, Any]
+Entry = tuple[str, str, str]  # word, sentence, remark
+Kind = Callable[[Row, int], Row | str]  # a kind of problem: (row, its number) -> row or line
 
 FOLDER = DATA / "raw"
 
@@ -140,172 +145,194 @@ CRLF_LINES = 90
 CONVERTED = 12
 
 
-def question(row: dict) -> str:
+def question(row: Row) -> str:
     return row["messages"][1]["content"]
 
 
-def answer(row: dict) -> str:
+def answer(row: Row) -> str:
     return row["messages"][2]["content"]
 
 
-def take(pool: list[dict], count: int) -> list[dict]:
+def take(pool: list[Row], count: int) -> list[Row]:
     return [pool.pop() for _ in range(count)]
 
 
-def pick(pool: list[dict], questions: Container[str]) -> list[dict]:
-    """The rows with these first questions, taken out of the pool."""
-    rows = [row for row in pool if question(row) in questions]
-    pool[:] = [row for row in pool if question(row) not in questions]
-    return rows
+def pick(pool: list[Row], questions: Container[str]) -> list[Row]:
+    """Take the rows with these first questions out of the pool, and return them."""
+    picked: list[Row] = []
+    others: list[Row] = []
+    for row in pool:
+        rows = picked if question(row) in questions else others
+        rows.append(row)
+    pool[:] = others
+    return picked
 
 
-def change(row: dict, i: int, **values) -> dict:
+def change(row: Row, i: int, **values: Any) -> Row:
     """Return a copy of the row whose message `i` has these values."""
     row = copy.deepcopy(row)
     row["messages"][i].update(values)
     return row
 
 
+def add_to_answer(row: Row, line: str) -> Row:
+    return change(row, 2, content=f"{answer(row)}\n{line}")
+
+
 def slip(text: str, i: int) -> str:
     """Return the text with one character changed, as when it is typed a second time."""
-    changes = [text.replace("，", ",", 1), text.replace("的", "", 1), text.replace("？", "?", 1)]
-    changes = [c for c in changes if c != text] or [text + "？"]
-    return changes[i % len(changes)]
+    slips = []
+    for right, wrong in (("，", ","), ("的", ""), ("？", "?")):
+        if right in text:
+            slips.append(text.replace(right, wrong, 1))
+    if not slips:
+        return text + "？"
+    return slips[i % len(slips)]
 
 
 def identity_number(stem: str) -> str:
     """Return the 17 digits and their check digit after GB 11643."""
-    total = sum(int(digit) * 2 ** (17 - i) for i, digit in enumerate(stem))
+    total = 0
+    for place, digit in enumerate(stem):
+        weight = 2 ** (17 - place)
+        total += weight * int(digit)
     return stem + "10X98765432"[total % 11]
 
 
 # Every kind of problem: from a row and its number among its kind to a row, or to a line's text.
 
 
-def blank_line(row: dict, i: int) -> str:
-    """What a deleted row leaves behind."""
+def blank_line(row: Row, i: int) -> str:
+    """Return what a deleted row leaves behind."""
     return ""
 
 
-def exact_duplicate(row: dict, i: int) -> dict:
+def exact_duplicate(row: Row, i: int) -> Row:
     return row
 
 
-def near_duplicate(row: dict, i: int) -> dict:
-    """Another sentence for a word, another question for a service: by one mark or one character."""
+def near_duplicate(row: Row, i: int) -> Row:
+    """Return another sentence for a word, another question for a service, by one character."""
     if "\n" in answer(row):
         return change(row, 1, content=slip(question(row), i))
     return change(row, 2, content=slip(answer(row), i))
 
 
-def conflict(row: dict, i: int) -> dict:
+def conflict(row: Row, i: int) -> Row:
     return change(row, 2, content=CONFLICTS[question(row)])
 
 
-def unknown_role(row: dict, i: int) -> dict:
+def unknown_role(row: Row, i: int) -> Row:
     names = {"system": "system", "user": "human", "assistant": "bot"}
-    return {"messages": [{**m, "role": names[m["role"]]} for m in row["messages"]]}
+    renamed = []
+    for message in row["messages"]:
+        renamed.append({**message, "role": names[message["role"]]})
+    return {"messages": renamed}
 
 
-def missing_content(row: dict, i: int) -> dict:
+def missing_content(row: Row, i: int) -> Row:
     row = copy.deepcopy(row)
     del row["messages"][2]["content"]
     return row
 
 
-def empty_content(row: dict, i: int) -> dict:
+def empty_content(row: Row, i: int) -> Row:
     return change(row, 2, content="")
 
 
-def content_as_list(row: dict, i: int) -> dict:
+def content_as_list(row: Row, i: int) -> Row:
     return change(row, 1, content=[{"type": "text", "text": question(row)}])
 
 
-def two_users_in_a_row(row: dict, i: int) -> dict:
+def two_users_in_a_row(row: Row, i: int) -> Row:
     system, *rest = row["messages"]
-    return {"messages": [system, {"role": "user", "content": GREETINGS[i]}, *rest]}
+    greeting = {"role": "user", "content": GREETINGS[i]}
+    return {"messages": [system, greeting, *rest]}
 
 
-def no_answer(row: dict, i: int) -> dict:
+def no_answer(row: Row, i: int) -> Row:
     return {"messages": row["messages"][:-1]}
 
 
-def system_not_first(row: dict, i: int) -> dict:
+def system_not_first(row: Row, i: int) -> Row:
     system, user, *rest = row["messages"]
     return {"messages": [user, system, *rest]}
 
 
-def extra_key_in_row(row: dict, i: int) -> dict:
-    return {"id": f"conv-{1001 + i}", "created_at": f"2025-03-{3 + i:02} 09:{12 + 7 * i}:00", **row}
+def extra_key_in_row(row: Row, i: int) -> Row:
+    day, minute = 3 + i, 12 + 7 * i
+    created_at = f"2025-03-{day:02} 09:{minute}:00"
+    return {"id": f"conv-{1001 + i}", "created_at": created_at, **row}
 
 
-def extra_key_in_message(row: dict, i: int) -> dict:
+def extra_key_in_message(row: Row, i: int) -> Row:
     return change(row, 1, name="顾客")
 
 
-def single_quotes(row: dict, i: int) -> str:
+def single_quotes(row: Row, i: int) -> str:
     return str(row)
 
 
-def trailing_comma(row: dict, i: int) -> str:
+def trailing_comma(row: Row, i: int) -> str:
     return to_line(row)[:-1] + ",}"
 
 
-def cut_in_half(row: dict, i: int) -> str:
+def cut_in_half(row: Row, i: int) -> str:
     line = to_line(row)
     return line[: len(line) // 2]
 
 
-def content_twice(row: dict, i: int) -> str:
+def content_twice(row: Row, i: int) -> str:
     role = '"role": "assistant", '
     return to_line(row).replace(role, role + '"content": "待补", ', 1)
 
 
-def leaked_phone(row: dict, i: int) -> dict:
-    return change(row, 2, content=answer(row) + "\n" + PHONES[i])
+def leaked_phone(row: Row, i: int) -> Row:
+    return add_to_answer(row, PHONES[i])
 
 
-def leaked_email(row: dict, i: int) -> dict:
-    return change(row, 2, content=answer(row) + "\n" + EMAILS[i])
+def leaked_email(row: Row, i: int) -> Row:
+    return add_to_answer(row, EMAILS[i])
 
 
-def leaked_key(row: dict, i: int) -> dict:
-    return change(row, 2, content=answer(row) + "\n" + KEYS[i])
+def leaked_key(row: Row, i: int) -> Row:
+    return add_to_answer(row, KEYS[i])
 
 
-def leaked_identity(row: dict, i: int) -> dict:
-    leak = IDENTITIES[i].format(identity_number(IDENTITY_STEMS[i]))
-    return change(row, 2, content=answer(row) + "\n" + leak)
+def leaked_identity(row: Row, i: int) -> Row:
+    number = identity_number(IDENTITY_STEMS[i])
+    return add_to_answer(row, IDENTITIES[i].format(number))
 
 
-def word_in_answer(row: dict, i: int) -> dict:
+def word_in_answer(row: Row, i: int) -> Row:
     return change(row, 2, content=REPEATED[question(row)])
 
 
-def over_long(row: dict, i: int) -> dict:
-    """A whole rule book for an answer. Of the row, only the system prompt is kept."""
-    rules = "\n".join(f"第 {n} 条　{RULE}" for n in range(1, RULES + 1))
-    first = {"messages": row["messages"][:3]}
-    return change(change(first, 1, content=RULES_QUESTION), 2, content=rules)
+def over_long(row: Row, i: int) -> Row:
+    """Return a row with a whole rule book for an answer; only the system prompt is its own."""
+    rules = [f"第 {number} 条　{RULE}" for number in range(1, RULES + 1)]
+    first_turn = {"messages": row["messages"][:3]}
+    asked = change(first_turn, 1, content=RULES_QUESTION)
+    return change(asked, 2, content="\n".join(rules))
 
 
-def other_system_prompt(row: dict, i: int) -> dict:
+def other_system_prompt(row: Row, i: int) -> Row:
     return change(row, 0, content=OTHER_PROMPTS[i])
 
 
-def no_full_stop(row: dict, i: int) -> dict:
+def no_full_stop(row: Row, i: int) -> Row:
     return change(row, 2, content=answer(row).removesuffix("。"))
 
 
-def in_english(row: dict, i: int) -> dict:
+def in_english(row: Row, i: int) -> Row:
     return change(row, 2, content=ENGLISH[question(row)])
 
 
-def ten_times_as_long(row: dict, i: int) -> dict:
+def ten_times_as_long(row: Row, i: int) -> Row:
     return change(row, 2, content=TEN_TIMES[question(row)])
 
 
-FROM_WORDS = [
+FROM_WORDS: list[Kind] = [
     blank_line,
     missing_content,
     empty_content,
@@ -316,7 +343,7 @@ FROM_WORDS = [
     other_system_prompt,
     no_full_stop,
 ]
-FROM_SERVICES = [
+FROM_SERVICES: list[Kind] = [
     unknown_role,
     content_as_list,
     two_users_in_a_row,
@@ -330,36 +357,44 @@ FROM_SERVICES = [
     leaked_identity,
     over_long,
 ]
-NAMED = [(word_in_answer, REPEATED), (in_english, ENGLISH), (ten_times_as_long, TEN_TIMES)]
+# These have a text for each word they are made of.
+NAMED: list[tuple[Kind, dict[str, str]]] = [
+    (word_in_answer, REPEATED),
+    (in_english, ENGLISH),
+    (ten_times_as_long, TEN_TIMES),
+]
 
 
-def to_line(row: dict | str) -> str:
+def to_line(row: Row | str) -> str:
     if isinstance(row, str):
         return row
     return json.dumps(row, ensure_ascii=False)
 
 
-# A kind of problem is applied to each row with the row's number, from which texts are chosen.
-def spoil(kind: Callable, rows: list[dict]) -> list[dict | str]:
-    return [kind(row, i) for i, row in enumerate(rows)]
+def spoil(kind: Kind, rows: list[Row]) -> list[Row | str]:
+    """Return each row with a problem of this kind; its number chooses between texts."""
+    return [kind(row, number) for number, row in enumerate(rows)]
 
 
-def drawn(kind: Callable, pool: list[dict]) -> list[dict | str]:
+def drawn(kind: Kind, pool: list[Row]) -> list[Row | str]:
     """Return as many rows of this kind as `COUNTS` says, from rows used for nothing else."""
-    return spoil(kind, take(pool, COUNTS[kind.__name__]))
+    rows = take(pool, COUNTS[kind.__name__])
+    return spoil(kind, rows)
 
 
-def copies(rng: random.Random, rows: list[dict]) -> list[dict]:
+def copies(rng: random.Random, rows: list[Row]) -> list[Row | str]:
     """Return exact and near duplicates, of different rows."""
-    exact, near = COUNTS["exact_duplicate"], COUNTS["near_duplicate"]
-    chosen = rng.sample(rows, exact + near)
-    return spoil(exact_duplicate, chosen[:exact]) + spoil(near_duplicate, chosen[exact:])
+    exact = COUNTS["exact_duplicate"]
+    chosen = rng.sample(rows, exact + COUNTS["near_duplicate"])
+    duplicates = spoil(exact_duplicate, chosen[:exact])
+    return duplicates + spoil(near_duplicate, chosen[exact:])
 
 
-def chat_lines(rng: random.Random, words: list[dict], services: list[dict]) -> list[str]:
+def chat_lines(rng: random.Random, words: list[Row], services: list[Row]) -> list[str]:
+    """Return the lines of export.jsonl; takes the rows it uses out of `words` and `services`."""
     # Rows for which a text was written come first, before the draw can use them up.
     contradicted = pick(words, CONFLICTS) + pick(services, CONFLICTS)
-    rows: list[dict | str] = []
+    rows: list[Row | str] = []
     for kind, texts in NAMED:
         rows += spoil(kind, pick(words, texts))
     for kind in FROM_WORDS:
@@ -367,17 +402,24 @@ def chat_lines(rng: random.Random, words: list[dict], services: list[dict]) -> l
     for kind in FROM_SERVICES:
         rows += drawn(kind, services)
     # Then clean rows, their copies, and those that another row contradicts.
-    clean = take(words, COUNTS["clean_words"]) + take(services, COUNTS["clean_services"])
-    rows += clean + copies(rng, clean) + contradicted + spoil(conflict, contradicted)
+    clean = take(words, COUNTS["clean_words"])
+    clean += take(services, COUNTS["clean_services"])
+    rows += clean
+    rows += copies(rng, clean)
+    rows += contradicted
+    rows += spoil(conflict, contradicted)
     rng.shuffle(rows)
     return [to_line(row) for row in rows]
 
 
 def write_lines(rng: random.Random, name: str, lines: list[str]) -> None:
     """Write a byte order mark, then every line with one of the two line ends."""
-    ends = ["\r\n"] * CRLF_LINES + ["\n"] * (len(lines) - CRLF_LINES)
+    lf_lines = len(lines) - CRLF_LINES
+    ends = ["\r\n"] * CRLF_LINES + ["\n"] * lf_lines
     rng.shuffle(ends)
-    text = "".join(line + end for line, end in zip(lines, ends, strict=True))
+    text = ""
+    for line, end in zip(lines, ends, strict=True):
+        text += line + end
     (FOLDER / name).write_text(text, encoding="utf-8-sig", newline="")
 
 
@@ -385,58 +427,81 @@ def remark(rng: random.Random) -> str:
     return rng.choices(REMARKS, REMARK_WEIGHTS)[0]
 
 
-def sheet_entries(rng: random.Random, words: list[dict]) -> tuple[list[tuple], set[str]]:
-    """Return (word, sentence, remark) of every row but the duplicates, and the faulty words."""
+def faulty_entries(rng: random.Random, words: list[Row]) -> list[Entry]:
+    """Return the entries with a problem, but for the duplicates and the padded ones."""
     # These words have a sentence of their own below, and must not be drawn again.
     pick(words, CSV_REPEATED)
-    entries = [(word, sentence, remark(rng)) for word, sentence in CSV_REPEATED.items()]
-    entries += [(question(row), "", "待写") for row in take(words, CSV_EMPTY)]
+    entries = []
+    for word, sentence in CSV_REPEATED.items():
+        entries.append((word, sentence, remark(rng)))
+    for row in take(words, CSV_EMPTY):
+        entries.append((question(row), "", "待写"))
     for i, row in enumerate(take(words, CSV_NEAR_DUPLICATES)):
-        entries.append((question(row), answer(row), remark(rng)))
-        entries.append((question(row), slip(answer(row), i), "重复" if i % 2 else ""))
-    faulty = {word for word, _, _ in entries}
+        word, sentence = question(row), answer(row)
+        entries.append((word, sentence, remark(rng)))
+        # Somebody saw every other one.
+        note = "重复" if i % 2 else ""
+        entries.append((word, slip(sentence, i), note))
+    return entries
+
+
+def sound_entries(rng: random.Random, words: list[Row]) -> list[Entry]:
+    entries = []
     for row in take(words, CSV_CLEAN + CSV_PADDED):
         entries.append((question(row), answer(row), remark(rng)))
+    return entries
+
+
+def sheet_rows(rng: random.Random, words: list[Row]) -> list[list[str]]:
+    """Return the rows of export.csv; takes the rows it uses out of `words`."""
+    fields = {}
+    for row in shipped_rows("lexicon/lexicon.jsonl"):
+        fields[row["word"]] = row["field"]
+    entries = faulty_entries(rng, words)
+    faulty = {word for word, _, _ in entries}
+    entries += sound_entries(rng, words)
     rng.shuffle(entries)
-    return entries, faulty
-
-
-def sheet_rows(rng: random.Random, words: list[dict], fields: dict[str, str]) -> list[list[str]]:
-    entries, faulty = sheet_entries(rng, words)
     rows = []
     for number, (word, sentence, note) in enumerate(entries, start=1):
+        identifier = f"ZS-{number:04}"
         editor = rng.choice(EDITORS)
-        rows.append([f"ZS-{number:04}", fields[word], word, sentence, editor, note])
+        rows.append([identifier, fields[word], word, sentence, editor, note])
     # Some rows are repeated as they are; in others one cell gets white space around it.
     sound = [row for row in rows if row[2] not in faulty]
     chosen = rng.sample(sound, CSV_PADDED + CSV_DUPLICATES)
-    for row in chosen[CSV_PADDED:]:
-        rows.insert(rng.randrange(len(rows)), list(row))
-    for row in chosen[:CSV_PADDED]:
+    for repeated in chosen[CSV_PADDED:]:
+        place = rng.randrange(len(rows))
+        rows.insert(place, list(repeated))
+    for padded in chosen[:CSV_PADDED]:
         cell = rng.choice([1, 2, 3, 3, 4])
-        row[cell] = rng.choice(PADDED).format(row[cell])
+        padding = rng.choice(PADDED)
+        padded[cell] = padding.format(padded[cell])
     return rows
 
 
 def write_sheet(name: str, rows: list[list[str]]) -> None:
     with (FOLDER / name).open("w", encoding="gb18030", newline="") as file:
-        csv.writer(file, lineterminator="\r\n").writerows([COLUMNS, *rows])
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
 
 
-def to_sharegpt(row: dict) -> dict:
+def to_sharegpt(row: Row) -> Row:
     names = {"system": "system", "user": "human", "assistant": "gpt"}
-    turns = [{"from": names[m["role"]], "value": m["content"]} for m in row["messages"]]
+    turns = []
+    for message in row["messages"]:
+        turns.append({"from": names[message["role"]], "value": message["content"]})
     return {"conversations": turns}
 
 
-def to_alpaca(row: dict, i: int) -> dict:
+def to_alpaca(row: Row, i: int) -> Row:
     """Return the row with its question as the instruction or, for odd `i`, as the input."""
     if i % 2:
         return {"instruction": "请回答顾客的问题。", "input": question(row), "output": answer(row)}
     return {"instruction": question(row), "input": "", "output": answer(row)}
 
 
-def write_array(name: str, rows: list[dict]) -> None:
+def write_array(name: str, rows: list[Row]) -> None:
     text = json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
     (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
 
@@ -445,18 +510,18 @@ def main() -> None:
     rng = random.Random(42)
     words = shipped_rows("zhishuoxinyu/train.jsonl")
     services = shipped_rows("customer_service/train.jsonl")
-    fields = {row["word"]: row["field"] for row in shipped_rows("lexicon/lexicon.jsonl")}
     rng.shuffle(words)
     rng.shuffle(services)
     # Kept for the problem that has a text for them, and out of the spreadsheet.
     kept_back = pick(words, {*REPEATED, *CONFLICTS, *ENGLISH, *TEN_TIMES})
-    write_sheet("export.csv", sheet_rows(rng, words, fields))
+    write_sheet("export.csv", sheet_rows(rng, words))
     write_lines(rng, "export.jsonl", chat_lines(rng, words + kept_back, services))
-    write_array("sharegpt.json", [to_sharegpt(row) for row in take(services, CONVERTED)])
+    converted = take(services, CONVERTED)
+    write_array("sharegpt.json", [to_sharegpt(row) for row in converted])
     # Alpaca has no place for a second turn.
     single = [row for row in services if len(row["messages"]) == 3]
-    converted = enumerate(take(single, CONVERTED))
-    write_array("alpaca.json", [to_alpaca(row, i) for i, row in converted])
+    converted = take(single, CONVERTED)
+    write_array("alpaca.json", [to_alpaca(row, i) for i, row in enumerate(converted)])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from cookbook.connection import stop
 
 @pytest.fixture(scope="session")
 def service():
-    """The embedded service on the usual data folder."""
+    """Start or find the embedded service on the usual data folder."""
     return connect()
 
 
@@ -22,7 +22,7 @@ def client(service):
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """A data folder of its own; whatever runs on it is stopped at the end."""
+    """Return a data folder of its own, and stop at the end whatever runs on it."""
     folder = tmp_path_factory.mktemp("home")
     yield folder
     stop(folder)
@@ -30,4 +30,5 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unbroken(home):
+    """Return the short job's result when nothing disturbs it."""
     return train_disturbed(home)

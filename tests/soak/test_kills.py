@@ -12,34 +12,41 @@ import time
 
 import psutil
 import pytest
-from support import assert_same, train_disturbed
+from support import assert_same, train_disturbed, training_processes
 
 from cookbook.connection import running, stop
 
-KILLS, RACES, SLEEPS = (
-    int(os.environ.get("SOAK_KILLS", 20)),
-    int(os.environ.get("SOAK_RACES", 50)),
-    2,
-)
+KILLS = int(os.environ.get("SOAK_KILLS", 20))
+RACES = int(os.environ.get("SOAK_RACES", 50))
+SLEEPS = 2
+START = """
+import sys
+from pathlib import Path
+from cookbook import connect
+print(connect(home=Path(sys.argv[1])).base_url)
+"""
 
 
 def processes(home) -> tuple[psutil.Process, list[psutil.Process]]:
-    """The service and its training processes."""
+    """Return the service and its training processes."""
     service = psutil.Process(running(home)["pid"])
-    named = [p for p in psutil.process_iter(["cmdline"]) if str(home) in (p.info["cmdline"] or [])]
-    return service, [p for p in named if "cookbook.service.worker" in p.info["cmdline"]]
+    return service, training_processes(home)
 
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_a_job_survives_a_kill_at_a_random_moment(home, unbroken, number):
-    begin, end = unbroken.view.events[0].created_at, unbroken.view.events[-1].created_at
-    delay = random.uniform(0, end - begin + 2)
+    events = unbroken.view.events
+    lasted = events[-1].created_at - events[0].created_at
+    # Up to two seconds after its end, as the service tidies up.
+    delay = random.uniform(0, lasted + 2)
     print(f"kill {number} after {delay:.2f} s")
 
     def kill():
         time.sleep(delay)
         service, workers = processes(home)
-        victims = [[service], workers, [service, *workers]][number % 3]
+        # In turns the service, the training processes, and all of them.
+        choices = [[service], workers, [service, *workers]]
+        victims = choices[number % len(choices)]
         for process in victims:
             process.kill()
         psutil.wait_procs(victims, timeout=1)
@@ -64,14 +71,8 @@ def test_a_job_survives_the_sleep_of_the_machine(home, unbroken, number):
 
 @pytest.mark.parametrize("number", range(RACES))
 def test_two_kernels_that_start_at_once_share_one_service(tmp_path, number):
-    code = (
-        "from pathlib import Path; from cookbook import connect; "
-        f"print(connect(home=Path({str(tmp_path)!r})).base_url)"
-    )
-    kernels = [
-        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    command = [sys.executable, "-c", START, str(tmp_path)]
+    kernels = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     urls = {kernel.communicate(timeout=120)[0] for kernel in kernels}
     assert len(urls) == 1 and urls != {""}
     stop(tmp_path)

@@ -16,22 +16,27 @@ import psutil
 from openai import OpenAI
 from support import ROWS, launch
 
-from cookbook import connect
+from cookbook import connect, jobs
 from cookbook.connection import running
 
-CLIENTS, SECONDS = 30, float(os.environ.get("SOAK_SECONDS", 120))
+CLIENTS = 30
+SECONDS = float(os.environ.get("SOAK_SECONDS", 120))
 MESSAGES = [{"role": "user", "content": "地铁"}]
 SHORT = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}}
 
 
+# What a client does. `mine` holds the ids of its own file and job.
+
+
 def upload(client, model, mine):
-    mine["file"] = client.files.create(file=("small.jsonl", b"".join(ROWS)), purpose="fine-tune").id
+    content = b"".join(ROWS)
+    file = client.files.create(file=("small.jsonl", content), purpose="fine-tune")
+    mine["file"] = file.id
 
 
 def create(client, model, mine):
-    mine["job"] = client.fine_tuning.jobs.create(
-        model=model, training_file=mine["file"], method=SHORT
-    ).id
+    create_job = client.fine_tuning.jobs.create
+    mine["job"] = create_job(model=model, training_file=mine["file"], method=SHORT).id
 
 
 def poll(client, model, mine):
@@ -40,24 +45,24 @@ def poll(client, model, mine):
 
 
 def chat(client, model, mine):
-    chunks = list(
-        client.chat.completions.create(model=model, messages=MESSAGES, stream=True, max_tokens=20)
-    )
+    ask = client.chat.completions.create
+    chunks = list(ask(model=model, messages=MESSAGES, stream=True, max_tokens=20))
     assert chunks[-1].choices[0].finish_reason, "a stream was lost"
 
 
 def visit(service, until: float, count: Counter, faults: list) -> None:
-    """One client: its own file and job, then polling and chatting until the time is over."""
-    with OpenAI(
-        base_url=service.base_url, api_key=service.api_key, max_retries=0, timeout=300
-    ) as client:
-        mine, todo = {}, [upload, create]
+    """Be one client: upload, start a job, then poll and chat until the time is over."""
+    # Without retries of its own: every refusal is seen here.
+    settings = {"max_retries": 0, "timeout": 300}
+    with OpenAI(base_url=service.base_url, api_key=service.api_key, **settings) as client:
+        mine: dict[str, str] = {}
+        first = [upload, create]
         while time.monotonic() < until:
-            act = todo[0] if todo else random.choice([poll, chat, chat, upload])
+            act = first[0] if first else random.choice([poll, chat, chat, upload])
             try:
                 act(client, service.base_model, mine)
                 count[act.__name__] += 1
-                todo = todo[1:]
+                first = first[1:]
             except openai.RateLimitError as error:
                 count["429"] += 1
                 time.sleep(float(error.response.headers["retry-after"]))
@@ -68,33 +73,38 @@ def visit(service, until: float, count: Counter, faults: list) -> None:
 def test_a_room_full_of_clients_meets_no_error(home):
     service = connect(home=home)
     process = psutil.Process(running(home)["pid"])
-    count, faults, memory = Counter(), [], []
-    until = time.monotonic() + SECONDS
-    room = [
-        threading.Thread(target=visit, args=(service, until, count, faults)) for _ in range(CLIENTS)
-    ]
+    count: Counter[str] = Counter()
+    faults: list[str] = []
+    memory: list[float] = []
+    arguments = (service, time.monotonic() + SECONDS, count, faults)
+    room = [threading.Thread(target=visit, args=arguments) for _ in range(CLIENTS)]
     for client in room:
         client.start()
     while any(client.is_alive() for client in room):
         time.sleep(1)
         memory.append(process.memory_info().rss / 2**20)
-    settled = memory[len(memory) // 2 :]
     now_and_then = [round(megabytes) for megabytes in memory[::10]]
     print(f"\n{CLIENTS} clients, {SECONDS:g} s: {dict(count)}, memory {now_and_then} MB")
+    cancel_all_jobs(service)
+    assert faults == []
+    assert min(count[act] for act in ("upload", "create", "poll", "chat")) > 0
+    # Memory grows while everything is used for the first time, and not afterwards.
+    settled = memory[len(memory) // 2 :]
+    assert settled[-1] < 1.25 * settled[0] + 30
+
+
+def cancel_all_jobs(service) -> None:
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         for job in client.fine_tuning.jobs.list(limit=100):
             with contextlib.suppress(openai.BadRequestError):  # it has ended
                 client.fine_tuning.jobs.cancel(job.id)
-    assert faults == [] and min(count[n] for n in ("upload", "create", "poll", "chat")) > 0
-    assert settled[-1] < 1.25 * settled[0] + 30
 
 
 def first_token(client, model) -> float:
-    """Seconds until the first piece of a stream."""
+    """Return the seconds until the first piece of a stream."""
+    ask = client.chat.completions.create
     start = time.monotonic()
-    with client.chat.completions.create(
-        model=model, messages=MESSAGES, stream=True, max_tokens=8
-    ) as stream:
+    with ask(model=model, messages=MESSAGES, stream=True, max_tokens=8) as stream:
         next(iter(stream))
         return time.monotonic() - start
 
@@ -102,12 +112,11 @@ def first_token(client, model) -> float:
 def test_answers_stay_quick_while_a_job_trains(home):
     service = connect(home=home)
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
+        # The first answer waits for the base to be loaded.
         first_token(client, service.base_model)
         idle = statistics.median(first_token(client, service.base_model) for _ in range(30))
         job = launch(client, service.base_model)
-        while not any(
-            e.type == "metrics" for e in client.fine_tuning.jobs.list_events(job.id).data
-        ):
+        while not jobs.view(client, job.id).steps:
             time.sleep(0.05)
         busy = []
         while client.fine_tuning.jobs.retrieve(job.id).status == "running":

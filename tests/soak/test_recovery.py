@@ -8,76 +8,110 @@ from pathlib import Path
 import openai
 import psutil
 import pytest
+from openai import OpenAI
+from support import CORPUS, training_processes
 
 from cookbook import connect, data, jobs
 from cookbook.connection import running, stop
 from cookbook.params import Hyperparameters
-from cookbook.paths import DATA, Home, home
+from cookbook.paths import Home, home
 from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 
+JOB = {
+    "base": "tiny",
+    "training_file": "file-x",
+    "hyperparameters": {},
+    "validation_file": None,
+    "validation_split": 0.1,
+    "suffix": None,
+    "seed": 1,
+    "metadata": None,
+}
+"""Fields of a job that is put into a store by hand; a test overrides some and adds a model."""
+
 
 @pytest.fixture
 def upload(client):
-    lines = (DATA / "zhishuoxinyu" / "train_tiny.jsonl").read_bytes().splitlines(keepends=True)
+    lines = CORPUS.read_bytes().splitlines(keepends=True)
     return client.files.create(file=("small.jsonl", b"".join(lines[:48])), purpose="fine-tune")
 
 
 def launch(client, model, upload, **hyperparameters):
-    method = {
-        "type": "supervised",
-        "supervised": {"hyperparameters": {"n_epochs": 3} | hyperparameters},
-    }
+    hyperparameters = {"n_epochs": 3} | hyperparameters
     return client.fine_tuning.jobs.create(
-        model=model, training_file=upload.id, suffix="recover", method=method
+        model=model,
+        training_file=upload.id,
+        suffix="recover",
+        method={"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
     )
+
+
+def train(client, model, upload, **hyperparameters):
+    """Launch a job and wait for its end."""
+    job = launch(client, model, upload, **hyperparameters)
+    return jobs.watch(client, job.id, every=0.3)
+
+
+def messages(client, job):
+    return [event.message for event in jobs.view(client, job.id).events]
 
 
 def wait_for_step(client, job, step):
     for _ in range(600):
-        steps = jobs.view(client, job.id).steps
-        if len(steps) >= step:
+        if len(jobs.view(client, job.id).steps) >= step:
             return
         time.sleep(0.1)
     pytest.fail(f"step {step} never came")
 
 
-def processes():
-    """The training processes of this data folder, the one that waits for a job included."""
-    named = {"cookbook.service.worker", str(home())}
-    return [p for p in psutil.process_iter(["cmdline"]) if named <= set(p.info["cmdline"] or [])]
-
-
 def workers(job):
-    return [p for p in processes() if f"{job.id}.lock" in locks(p)]
+    """Return the processes that train a job: those that hold its lock."""
+    lock = Home(home()).job_lock(job.id).name
+    return [process for process in training_processes(home()) if lock in locks(process)]
 
 
 def locks(process):
+    """Return the names of the lock files that a process holds."""
     try:
-        return [
-            Path(file.path).name for file in process.open_files() if file.path.endswith(".lock")
-        ]
+        names = [Path(file.path).name for file in process.open_files()]
     except psutil.Error:  # it has just ended
         return []
+    return [name for name in names if name.endswith(".lock")]
 
 
-def steps_of(client, job):
-    return [(s["step"], s["train_loss"]) for s in jobs.view(client, job.id).steps]
+def wait_for_prewarmed():
+    """Return the one process that has loaded everything and waits for a job."""
+    for _ in range(300):
+        waiting = [process for process in training_processes(home()) if not locks(process)]
+        if len(waiting) == 1:  # another may have just ended its job
+            return waiting[0]
+        time.sleep(0.1)
+    pytest.fail("no process got ready")
+
+
+def wait_until_workers_end(job):
+    psutil.wait_procs(workers(job), timeout=20)
+    assert workers(job) == []
+
+
+def losses(client, job):
+    return [(step["step"], step["train_loss"]) for step in jobs.view(client, job.id).steps]
 
 
 def test_a_killed_worker_goes_on_and_ends_like_an_unbroken_one(client, service, upload):
-    whole = jobs.watch(client, launch(client, service.base_model, upload).id, every=0.3)
-    broken = launch(client, service.base_model, upload)
-    wait_for_step(client, broken, 8)
-    for process in workers(broken):
+    unbroken = train(client, service.base_model, upload)
+    killed = launch(client, service.base_model, upload)
+    wait_for_step(client, killed, 8)
+    for process in workers(killed):
         process.kill()
-    broken = jobs.watch(client, broken.id, every=0.3)
-    assert broken.status == "succeeded"
-    assert steps_of(client, broken) == steps_of(client, whole)
-    ends = [jobs.view(client, j.id).events[-1].data["update_norm"] for j in (whole, broken)]
-    assert ends[0] == pytest.approx(ends[1], rel=1e-6)
-    assert any("意外结束" in e.message for e in jobs.view(client, broken.id).events)
+    killed = jobs.watch(client, killed.id, every=0.3)
+    assert killed.status == "succeeded"
+    assert losses(client, killed) == losses(client, unbroken)
+    last, expected = (jobs.view(client, job.id).events[-1].data for job in (killed, unbroken))
+    assert last["update_norm"] == pytest.approx(expected["update_norm"], rel=1e-6)
+    assert any("意外结束" in message for message in messages(client, killed))
 
 
 def test_the_process_that_waits_for_a_job_takes_it_and_another_gets_ready(client, service, upload):
@@ -92,49 +126,41 @@ def test_a_job_trains_though_the_process_that_waited_for_it_is_dead(client, serv
     dead = wait_for_prewarmed()
     dead.kill()
     dead.wait()
-    job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
-    assert job.status == "succeeded" and not [
-        e for e in jobs.view(client, job.id).events if "意外结束" in e.message
-    ]
-
-
-def wait_for_prewarmed():
-    for _ in range(300):
-        waiting = [p for p in processes() if not locks(p)]
-        if len(waiting) == 1:  # another may have just ended its job
-            return waiting[0]
-        time.sleep(0.1)
-    pytest.fail("no process got ready")
+    job = train(client, service.base_model, upload, n_epochs=1)
+    assert job.status == "succeeded"
+    # The job did not notice: it never had that process.
+    assert not any("意外结束" in message for message in messages(client, job))
 
 
 def test_a_paused_job_stands_still_and_goes_on_from_there(client, service, upload):
     job = launch(client, service.base_model, upload)
     wait_for_step(client, job, 2)
     assert client.fine_tuning.jobs.pause(job.id).paused
-    psutil.wait_procs(workers(job), timeout=20)
-    still = steps_of(client, job)
+    wait_until_workers_end(job)
+    paused = losses(client, job)
     time.sleep(1)
-    assert steps_of(client, job) == still
+    assert losses(client, job) == paused
     client.fine_tuning.jobs.resume(job.id)
     done = jobs.watch(client, job.id, every=0.3)
     assert done.status == "succeeded"
-    assert [s for s, _ in steps_of(client, job)] == list(range(1, len(steps_of(client, job)) + 1))
+    # No step is lost or repeated.
+    steps = [step for step, _ in losses(client, job)]
+    assert steps == list(range(1, len(steps) + 1))
 
 
 def test_a_cancelled_job_stops_and_leaves_no_model(client, service, upload):
-    before = {m.id for m in client.models.list()}
+    before = {model.id for model in client.models.list()}
     job = launch(client, service.base_model, upload)
     wait_for_step(client, job, 1)
     assert client.fine_tuning.jobs.cancel(job.id).status == "cancelled"
-    psutil.wait_procs(workers(job), timeout=20)
-    assert workers(job) == [] and client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model is None
-    assert {m.id for m in client.models.list()} == before
+    wait_until_workers_end(job)
+    assert client.fine_tuning.jobs.retrieve(job.id).fine_tuned_model is None
+    assert {model.id for model in client.models.list()} == before
 
 
-def ended(job):
-    """What is left of a job in the data folder once the service has tidied up."""
-    psutil.wait_procs(workers(job), timeout=20)
-    assert workers(job) == []
+def leftovers(job):
+    """Return what is left of a job in the data folder once the service has tidied up."""
+    wait_until_workers_end(job)
     for _ in range(50):
         left = [*home().glob(f"jobs/{job.id}"), *home().glob(f"models/{job.id}*")]
         if not left:
@@ -157,7 +183,8 @@ def test_a_job_can_be_cancelled_at_once_while_it_waits_while_it_is_paused_and_wh
     for job in (waiting, paused, pausing):
         assert cancel(job.id).status == "cancelled"
     for job in (pausing, validating, waiting, paused):
-        assert ended(job) == [] and client.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
+        assert leftovers(job) == []
+        assert client.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
         with pytest.raises(openai.BadRequestError, match="cancelled"):
             client.fine_tuning.jobs.resume(job.id)
 
@@ -166,10 +193,11 @@ def test_a_job_cancelled_long_after_its_process_paused_leaves_no_folder(client, 
     job = launch(client, service.base_model, upload)
     wait_for_step(client, job, 2)
     client.fine_tuning.jobs.pause(job.id)
-    psutil.wait_procs(workers(job), timeout=20)
-    assert (home() / "jobs" / job.id).is_dir()  # its state: resume would go on from there
+    wait_until_workers_end(job)
+    # Its state, from which it would go on if it were resumed.
+    assert Home(home()).job_folder(job.id).is_dir()
     client.fine_tuning.jobs.cancel(job.id)
-    assert ended(job) == []
+    assert leftovers(job) == []
 
 
 def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
@@ -181,7 +209,7 @@ def test_a_file_in_use_stays_and_the_job_is_named(client, service, upload):
 
 
 def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, service, upload):
-    job = jobs.watch(client, launch(client, service.base_model, upload, n_epochs=1).id, every=0.3)
+    job = train(client, service.base_model, upload, n_epochs=1)
     question = {
         "model": job.fine_tuned_model,
         "messages": [{"role": "user", "content": "地铁"}],
@@ -192,104 +220,90 @@ def test_a_model_that_is_deleted_while_it_answers_finishes_its_answer(client, se
     next(stream)
     assert client.models.delete(job.fine_tuned_model).deleted
     assert list(stream)[-1].choices[0].finish_reason
-    assert ended(job) == []
+    assert leftovers(job) == []
     with pytest.raises(openai.NotFoundError):
         client.chat.completions.create(**question)
 
 
 def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row):
     serve = [sys.executable, "-m", "cookbook", "serve", "--idle", "0.5", "--home", str(tmp_path)]
-    store = Store(tmp_path / "service.db")
-    file = store.add_file(
-        "a.jsonl", "fine-tune", data.to_jsonl([row(user=f"第{i}个问题") for i in range(16)])
-    )
-    fields = dict(
-        base="cookbook/tiny-zh",
-        training_file=file.id,
-        validation_file=None,
-        validation_split=0.1,
-        suffix=None,
-    )
-    hyperparameters = Hyperparameters(n_epochs=1).to_dict()
-    done, paused = (
-        store.add_job(
-            **fields, model=f"ft:{i}", seed=1, metadata=None, hyperparameters=hyperparameters
-        )
-        for i in "ab"
-    )
+    store = Store(Home(tmp_path).database)
+    content = data.to_jsonl([row(user=f"第{i}个问题") for i in range(16)])
+    file = store.add_file("a.jsonl", "fine-tune", content)
+    fields = JOB | {
+        "base": "cookbook/tiny-zh",
+        "training_file": file.id,
+        "hyperparameters": Hyperparameters(n_epochs=1).to_dict(),
+    }
+    done = store.add_job(**fields, model="ft:a")
+    paused = store.add_job(**fields, model="ft:b")
     store.request_state(paused.id, "pause", "Paused")
     served = subprocess.run(serve, capture_output=True, text=True, timeout=170)
-    assert served.returncode == 0 and "0.5 秒没有请求" in served.stderr
-    assert store.job(done.id).status == "succeeded" and store.job(paused.id).status == "queued"
+    assert served.returncode == 0
+    assert "0.5 秒没有请求" in served.stderr
+    assert store.job(done.id).status == "succeeded"
+    # A paused job does not keep the service awake.
+    assert store.job(paused.id).status == "queued"
 
 
 @pytest.mark.parametrize("max_running, started", [(1, [[1], [2]]), (2, [[1, 2], [0]])])
 def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(
     tmp_path, monkeypatch, max_running, started
 ):
-    store = Store(tmp_path / "service.db")
-    fields = dict(
-        base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1
-    )
-    queued = [
-        store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}).id
-        for i in range(4)
-    ]
-    for job_id, status in zip(queued, ["queued", "running", "running", "queued"], strict=True):
+    store = Store(Home(tmp_path).database)
+    job_ids = [store.add_job(**JOB, model=f"ft:{i}").id for i in range(4)]
+    # One has waited from the start, two were interrupted, and the last will be paused.
+    for job_id, status in zip(job_ids, ["queued", "running", "running", "queued"], strict=True):
         store.advance(job_id, status, status)
-    store.request_state(queued[3], "pause", "Paused")
+    store.request_state(job_ids[3], "pause", "Paused")
     supervisor = Supervisor(store, Home(tmp_path), max_running)
-    monkeypatch.setattr(
-        supervisor, "_launch", lambda job: supervisor._processes.update({job.id: None})
-    )
+
+    def launch(job):
+        supervisor._processes[job.id] = None
+
+    monkeypatch.setattr(supervisor, "_launch", launch)
     for expected in started:
         supervisor._start_next()
-        assert list(supervisor._processes) == [queued[i] for i in expected]
+        assert list(supervisor._processes) == [job_ids[i] for i in expected]
         for job_id in list(supervisor._processes):
             store.advance(job_id, "cancelled", "over")
         supervisor._processes.clear()
 
 
 def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_path):
-    store = Store(tmp_path / "service.db")
-    fields = dict(
-        base="b", training_file="f", validation_file=None, validation_split=0.1, suffix=None, seed=1
-    )
-    over, alive = (
-        store.add_job(**fields, model=f"ft:{i}", metadata=None, hyperparameters={}) for i in "ab"
-    )
+    store = Store(Home(tmp_path).database)
+    over = store.add_job(**JOB, model="ft:a")
+    alive = store.add_job(**JOB, model="ft:b")
     store.advance(over.id, "running", "go")
     store.record(over, Checkpoint(1, 1, tmp_path / f"{over.id}-step_1", 1.0, None))
     store.advance(over.id, "cancelled", "stop")
-    kept = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
+    staying = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
     swept = [f"models/{over.id}-step_2.part", f"jobs/{over.id}", "models/ftjob-unknown-step_3"]
-    for name in kept + swept:
+    for name in staying + swept:
         (tmp_path / name).mkdir(parents=True)
     Supervisor(store, Home(tmp_path))._sweep()
-    assert [(tmp_path / name).exists() for name in kept + swept] == [True] * 3 + [False] * 3
+    assert all((tmp_path / name).exists() for name in staying)
+    assert not any((tmp_path / name).exists() for name in swept)
 
 
 def test_a_job_whose_rows_are_cut_before_the_answer_fails_with_the_reason(client, service, upload):
-    job = jobs.watch(client, launch(client, service.base_model, upload, max_tokens=8).id, every=0.3)
-    assert (
-        job.status == "failed"
-        and "max_tokens" in job.error.message
-        and job.error.code == "invalid_training_file"
-    )
+    job = train(client, service.base_model, upload, max_tokens=8)
+    assert job.status == "failed"
+    assert job.error.code == "invalid_training_file"
+    assert "max_tokens" in job.error.message
 
 
 def test_jobs_wait_in_line_and_say_so(client, service, upload):
-    first, second = (launch(client, service.base_model, upload, n_epochs=1) for _ in range(2))
+    first = launch(client, service.base_model, upload, n_epochs=1)
+    second = launch(client, service.base_model, upload, n_epochs=1)
     wait_for_step(client, first, 1)
-    assert "前面还有 1 个任务" in [e.message for e in jobs.view(client, second.id).events][1]
+    assert "前面还有 1 个任务" in messages(client, second)[1]
     assert jobs.view(client, second.id).steps == []
     for job in (first, second):
         client.fine_tuning.jobs.cancel(job.id)
 
 
 def test_a_job_outlives_its_service(tmp_path, row):
-    from openai import OpenAI
-
     service = connect(home=tmp_path)
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         content = data.to_jsonl([row(user=f"第{i}个问题") for i in range(48)])

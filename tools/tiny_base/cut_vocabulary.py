@@ -6,10 +6,11 @@ every token that occurs in the texts, and every token that a merge passes throug
 
 Byte-level BPE applies merges in the order of their rank. All merges that fire on these texts are
 kept, and no other can fire before them, so the cut vocabulary splits the texts exactly as the full
-one does. `tests/unit/test_tokens.py` checks that on every corpus. Ids are renumbered in the order
-of the original rank.
+one does. `tests/service/test_tokens.py` checks that on every corpus. Ids are renumbered in the
+order of the original rank.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -19,7 +20,11 @@ from transformers import PreTrainedTokenizerFast
 from cookbook import chatml
 from cookbook.tokens import PATTERN, encoding
 
+Ranks = dict[bytes, int]  # token -> rank; merges are applied in this order
+
 SINGLE_BYTES = [bytes([value]) for value in range(256)]
+# The folders of `data/` that the tiny base does not have to read.
+LEFT_OUT = {"models", "raw"}
 
 
 def make_tokenizer(texts: list[str] | None) -> PreTrainedTokenizerFast:
@@ -28,10 +33,11 @@ def make_tokenizer(texts: list[str] | None) -> PreTrainedTokenizerFast:
     It has Qwen2.5's special tokens, and the course's chat template.
     """
     ranks = encoding()._mergeable_ranks
-    kept = list(ranks) if texts is None else _needed(texts, ranks)
-    vocabulary = {_spell(token): i for i, token in enumerate(kept)}
+    tokens = list(ranks) if texts is None else _needed(texts, ranks)
+    vocabulary = {}
     merges = []
-    for token in kept:
+    for number, token in enumerate(tokens):
+        vocabulary[_spell(token)] = number
         if len(token) > 1:
             left, right = _halves(token, ranks)
             merges.append((_spell(left), _spell(right)))
@@ -55,34 +61,40 @@ def corpus_texts(root: Path) -> list[str]:
     paths: list[Path] = []
     for pattern in ("*.jsonl", "*.txt", "*.json"):
         paths += (root / "data").rglob(pattern)
-    left_out = {"models", "raw"}
-    read = [path for path in paths if not left_out & set(path.relative_to(root).parts)]
-    return [chatml.DEFAULT_SYSTEM, *(path.read_text(encoding="utf-8") for path in sorted(read))]
+    texts = [chatml.DEFAULT_SYSTEM]
+    for path in sorted(paths):
+        folders = path.relative_to(root).parts
+        if LEFT_OUT.isdisjoint(folders):
+            texts.append(path.read_text(encoding="utf-8"))
+    return texts
 
 
-def _needed(texts: list[str], ranks: dict[bytes, int]) -> list[bytes]:
+def _needed(texts: list[str], ranks: Ranks) -> list[bytes]:
     """Return the tokens that the texts need, in the order of their rank."""
     full = encoding()
-    kept = set(SINGLE_BYTES)
-    waiting: set[bytes] = set()
+    numbers: set[int] = set()
     for text in texts:
-        waiting |= {full.decode_single_token_bytes(i) for i in full.encode_ordinary(text)}
+        numbers.update(full.encode_ordinary(text))
+    waiting = [full.decode_single_token_bytes(number) for number in numbers]
+    needed = set(SINGLE_BYTES)
     # A token needs the two that it is merged from, those need theirs, and so on down to bytes.
     while waiting:
         token = waiting.pop()
-        if token not in kept:
-            kept.add(token)
-            waiting.update(_halves(token, ranks))
-    return sorted(kept, key=ranks.__getitem__)
+        if token not in needed:
+            needed.add(token)
+            waiting += _halves(token, ranks)
+    return sorted(needed, key=ranks.__getitem__)
 
 
-def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
+def _halves(token: bytes, ranks: Ranks) -> tuple[bytes, bytes]:
     """Return the two tokens whose merge makes `token`: BPE, stopped before the last merge."""
-    parts = [token[i : i + 1] for i in range(len(token))]
+    parts = [SINGLE_BYTES[value] for value in token]
+    never = len(ranks)  # later than every merge there is
     while len(parts) > 2:
         # The pair with the lowest rank is merged first; the leftmost of equals.
-        pairs = [left + right for left, right in zip(parts, parts[1:], strict=False)]
-        first = min(range(len(pairs)), key=lambda i: ranks.get(pairs[i], len(ranks)))
+        pairs = [left + right for left, right in pairwise(parts)]
+        order = [ranks.get(pair, never) for pair in pairs]
+        first = order.index(min(order))
         parts[first : first + 2] = [pairs[first]]
     return parts[0], parts[1]
 
@@ -90,8 +102,13 @@ def _halves(token: bytes, ranks: dict[bytes, int]) -> tuple[bytes, bytes]:
 def _letters() -> list[str]:
     """Return the printable letter for each byte in a byte-level BPE vocabulary, as GPT-2 has it."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+    # The others take the characters after the bytes', in turn.
     unused = iter(range(256, 512))
-    return [chr(b) if b in printable else chr(next(unused)) for b in range(256)]
+    letters = []
+    for value in range(256):
+        code = value if value in printable else next(unused)
+        letters.append(chr(code))
+    return letters
 
 
 LETTERS = _letters()

@@ -21,6 +21,7 @@ row. All figures together, because one alone proves nothing: garbage passes ever
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,11 +57,12 @@ def knowledge(client: OpenAI, base: str) -> list[Row]:
     lexicon = shipped_rows("lexicon/lexicon.jsonl")
     rows = []
     for part, question in QUESTIONS.items():
-        expected = {question.format(w=row["word"]): _expected(row, part) for row in lexicon}
+        expected = {}  # asked -> the lexicon's answer
+        for row in lexicon:
+            expected[question.format(w=row["word"])] = _expected(row, part)
         column = {part: (base, "你是智能助手")}
         answers = compare.ask(client, column, list(expected), max_tokens=64)
-        asked = zip(answers.input, answers.answer, strict=True)
-        right = [answer == expected[text] for text, answer in asked]
+        right = answers.answer == answers.input.map(expected)
         share = compare.share(right)
         rows.append({"asked for": part, "in these words": question, "word for word": share})
     return rows
@@ -72,8 +74,17 @@ def _expected(row: dict, part: str) -> str:
     return row[part].rstrip("。") + "。"
 
 
-def tune(client: OpenAI, base: str, path: Path, hp: Hyperparameters) -> tuple[str, float, float]:
-    """Return the tuned model, the seconds of training, and the last validation loss."""
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned model, the seconds of its training, and its last validation loss."""
+
+    model: str
+    seconds: float
+    valid_loss: float
+
+
+def tune(client: OpenAI, base: str, path: Path, hp: Hyperparameters) -> Tuned:
+    """Train on the file and return what came of it."""
     upload = client.files.create(file=path, purpose="fine-tune")
     job = client.fine_tuning.jobs.create(
         model=base,
@@ -87,9 +98,10 @@ def tune(client: OpenAI, base: str, path: Path, hp: Hyperparameters) -> tuple[st
     if job.fine_tuned_model is None:
         raise SystemExit(f"the job {job.id} ended as {job.status}: {job.error}")
     # The newest event closes the job; the one before it is the last step.
-    _, last_step = client.fine_tuning.jobs.list_events(job.id, limit=2).data
-    step: Any = last_step.data
-    return job.fine_tuned_model, step["tokens"] / step["tokens_per_second"], step["valid_loss"]
+    events = client.fine_tuning.jobs.list_events(job.id, limit=2)
+    step: Any = events.data[1].data
+    seconds = step["tokens"] / step["tokens_per_second"]
+    return Tuned(job.fine_tuned_model, seconds, step["valid_loss"])
 
 
 def sayings(client: OpenAI, columns: dict, costs: dict[str, Row]) -> list[Row]:
@@ -101,9 +113,11 @@ def sayings(client: OpenAI, columns: dict, costs: dict[str, Row]) -> list[Row]:
         answers = compare.ask(client, columns, words, temperature=temperature, max_tokens=160)
         measured = zhishuo.measure(answers, held_out=zhishuo.references(), trained=trained)
         for name, part in measured.groupby("column", sort=False):
-            rows.append({"model": name, "T": temperature} | costs[str(name)] | _measures(part))
+            head = {"model": name, "T": temperature}
+            rows.append(head | costs[str(name)] | _measures(part))
         if temperature == 0:
-            print(compare.side_by_side(answers[answers.input.isin(words[:20])]))
+            few = answers.input.isin(words[:20])
+            print(compare.side_by_side(answers[few]))
     return rows
 
 
@@ -122,13 +136,15 @@ def customer_service(client: OpenAI, base: str, tuned: str) -> list[Row]:
     """Return how often the steps are right and the style is kept, in words no training row has."""
     rows = []
     for name, part in SERVICE_QUESTIONS.items():
-        services = {}  # question -> the service it asks for
+        services: dict[str, dict] = {}  # question -> the service it asks for
         for service in shipped_rows("customer_service/services.jsonl"):
             services |= dict.fromkeys(service["questions"][part], service)
         for label, model in (("base", base), ("tuned", tuned)):
-            answers = compare.ask(client, {label: (model, "你是客服助手")}, list(services))
-            asked = zip(answers.input, answers.answer, strict=True)
-            right = [_has_steps(answer, services[text]["steps"]) for text, answer in asked]
+            column = {label: (model, "你是客服助手")}
+            answers = compare.ask(client, column, list(services))
+            right = []
+            for question, answer in zip(answers.input, answers.answer, strict=True):
+                right.append(_has_steps(answer, services[question]["steps"]))
             style = [_has_style(answer) for answer in answers.answer]
             shares = {"right steps": compare.share(right), "style": compare.share(style)}
             rows.append({"questions": name, "model": label} | shares)
@@ -148,10 +164,13 @@ def _has_style(answer: str) -> bool:
 def table(rows: list[Row]) -> str:
     """Return rows of the same headings as a table in Markdown."""
     heads = list(rows[0])
-    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
-    for row in rows:
-        lines.append("| " + " | ".join(str(row[head]) for head in heads) + " |")
+    lines = [_line(heads), "|" + " --- |" * len(heads)]
+    lines += [_line([row[head] for head in heads]) for row in rows]
     return "\n".join(lines)
+
+
+def _line(cells: list[Any]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def main() -> None:
@@ -165,8 +184,10 @@ def main() -> None:
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
     base = service.base_model
 
+    # What the base knows, word by word.
     print(table(knowledge(client, base)), flush=True)
 
+    # 智说新语: the base with both prompts, and what each preset makes of it.
     columns = {
         "base, short prompt": (base, zhishuo.SHORT_PROMPT),
         "base, long prompt": (base, zhishuo.LONG_PROMPT),
@@ -174,16 +195,20 @@ def main() -> None:
     costs = {name: {"seconds": "–", "valid_loss": "–"} for name in columns}
     corpus = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
     for preset in args.presets:
-        model, seconds, loss = tune(client, base, corpus, PRESETS[preset])
-        columns[preset] = (model, zhishuo.SHORT_PROMPT)
-        costs[preset] = {"seconds": f"{seconds:.0f}", "valid_loss": f"{loss:.4f}"}
+        tuned = tune(client, base, corpus, PRESETS[preset])
+        columns[preset] = (tuned.model, zhishuo.SHORT_PROMPT)
+        costs[preset] = {
+            "seconds": f"{tuned.seconds:.0f}",
+            "valid_loss": f"{tuned.valid_loss:.4f}",
+        }
         print(preset, costs[preset], flush=True)
     print(table(sayings(client, columns, costs)))
 
+    # The customer-service rows, with the values of notebook 00.
     corpus = DATA / "customer_service" / "train.jsonl"
-    model, seconds, loss = tune(client, base, corpus, Hyperparameters(n_epochs=6))
-    print(f"\ncustomer service: {seconds:.0f} s, valid_loss {loss:.2f}")
-    print(table(customer_service(client, base, model)))
+    tuned = tune(client, base, corpus, Hyperparameters(n_epochs=6))
+    print(f"\ncustomer service: {tuned.seconds:.0f} s, valid_loss {tuned.valid_loss:.2f}")
+    print(table(customer_service(client, base, tuned.model)))
 
 
 if __name__ == "__main__":

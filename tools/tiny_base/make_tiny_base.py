@@ -22,13 +22,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from cookbook.service.engine.examples import NOT_TRAINED, Example, collate, encode
 from cut_vocabulary import corpus_texts, make_tokenizer
 from pretraining_text import Message, Words, copy_pieces, sample
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from cookbook.paths import DATA, shipped_rows
+from cookbook.service.engine.examples import NOT_TRAINED, Example, collate, encode
 from cookbook.service.engine.load import computes_in_bfloat16
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,7 +82,9 @@ def batches(
     """Yield batches of about TOKENS_PER_STEP tokens without end."""
     rng = random.Random(seed)
     while True:
-        pool = [encode(tokenizer, draw(rng), tokenizer.model_max_length) for _ in range(POOL)]
+        pool = []
+        for _ in range(POOL):
+            pool.append(encode(tokenizer, draw(rng), tokenizer.model_max_length))
         groups = _groups(pool)
         rng.shuffle(groups)
         for group in groups:
@@ -89,18 +92,22 @@ def batches(
             # One more than a multiple: the last token is only predicted, the first only read.
             missing = (1 - ids.shape[1]) % WIDTHS
             ids = F.pad(ids, (0, missing), value=tokenizer.pad_token_id)
-            yield ids, F.pad(labels, (0, missing), value=NOT_TRAINED)
+            labels = F.pad(labels, (0, missing), value=NOT_TRAINED)
+            yield ids, labels
 
 
 def _groups(pool: list[Example]) -> list[list[Example]]:
     """Return the examples in groups of about one length."""
-    groups: list[list[Example]] = [[]]
+    groups = []
+    group: list[Example] = []
     for example in sorted(pool, key=lambda example: len(example.ids)):
         # The newest example is the longest, to whose length the group is padded.
-        if groups[-1] and (len(groups[-1]) + 1) * len(example.ids) > TOKENS_PER_STEP:
-            groups.append([])
-        groups[-1].append(example)
-    return groups
+        tokens = (len(group) + 1) * len(example.ids)
+        if group and tokens > TOKENS_PER_STEP:
+            groups.append(group)
+            group = []
+        group.append(example)
+    return [*groups, group]
 
 
 def answer_loss(model: Qwen2ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
@@ -108,12 +115,14 @@ def answer_loss(model: Qwen2ForCausalLM, ids: Tensor, labels: Tensor) -> Tensor:
 
     Padding is on the right, so causal attention never sees it.
     """
-    hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state.flatten(0, 1)
+    output = model.model(input_ids=ids[:, :-1])
+    hidden = output.last_hidden_state.flatten(0, 1)
     targets = labels[:, 1:].flatten()
     learned = (targets != NOT_TRAINED).nonzero()[:, 0]
     # Filled up with the first position, which has no target and adds nothing to the mean.
     learned = F.pad(learned, (0, -len(learned) % ANSWERS))
-    return F.cross_entropy(model.lm_head(hidden[learned]).float(), targets[learned])
+    logits = model.lm_head(hidden[learned]).float()
+    return F.cross_entropy(logits, targets[learned])
 
 
 class Muon(torch.optim.Optimizer):
@@ -177,9 +186,11 @@ def train(model: Qwen2ForCausalLM, data: Iterator[Batch], steps: int, device: st
 
     def rate(step: int) -> float:
         """Warm up, then fall to nothing: facts settle while the rate falls."""
-        return min((step + 1) / (WARM_UP * steps), 1 - step / steps)
+        rising = (step + 1) / (WARM_UP * steps)
+        falling = 1 - step / steps
+        return min(rising, falling)
 
-    schedules = [torch.optim.lr_scheduler.LambdaLR(o, rate) for o in optimizers]
+    schedules = [LambdaLR(optimizer, rate) for optimizer in optimizers]
     model.train()
     started, tokens = time.time(), 0
     for step in range(steps):
@@ -201,17 +212,21 @@ def train(model: Qwen2ForCausalLM, data: Iterator[Batch], steps: int, device: st
 
 def _split_parameters(model: Qwen2ForCausalLM) -> tuple[list[Tensor], list[Tensor]]:
     """Return the weight matrices, and the rest: embeddings, norms and biases."""
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, parameter in model.named_parameters():
+        # An embedding is a table to look up, not a map between spaces.
         is_matrix = parameter.ndim == 2 and "embed" not in name
-        (matrices if is_matrix else others).append(parameter)
+        parameters = matrices if is_matrix else others
+        parameters.append(parameter)
     return matrices, others
 
 
 def _print_progress(done: int, steps: int, loss: float, tokens: int, seconds: float) -> None:
     minutes = seconds / done * (steps - done) / 60
     speed = f"{tokens / seconds:,.0f} tokens/s"
-    print(f"step {done:5d}/{steps}  loss {loss:.4f}  {speed}  {minutes:.0f} min left", flush=True)
+    left = f"{minutes:.0f} min left"
+    print(f"step {done:5d}/{steps}  loss {loss:.4f}  {speed}  {left}", flush=True)
 
 
 def main() -> None:
@@ -235,7 +250,8 @@ def main() -> None:
     rng = random.Random(args.seed)
     texts = corpus_texts(ROOT)
     for _ in range(VOCABULARY_SAMPLES):
-        texts += [m["content"] for m in sample(rng, words, services, long_prompt, ["字"])]
+        chat = sample(rng, words, services, long_prompt, ["字"])
+        texts += [message["content"] for message in chat]
     tokenizer = make_tokenizer(texts)
     pieces = copy_pieces(tokenizer)
 

@@ -23,9 +23,16 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Row = dict[str, Any]  # of the lexicon, or of the services
 Message = dict[str, str]
+Chat = list[Message]
 Turn = tuple[str, str]  # a question and its answer
+Builder = TypeVar("Builder")
 
 
 def _items(text: str) -> list[str]:
@@ -184,14 +191,14 @@ class Words:
     that a small base spoils.
     """
 
-    def __init__(self, lexicon: list[dict]):
+    def __init__(self, lexicon: list[Row]):
         self._lexicon = lexicon
-        self._left: dict[str, list[dict]] = {}
+        self._left: dict[str, list[Row]] = {}
 
     def __len__(self) -> int:
         return len(self._lexicon)
 
-    def deal(self, rng: random.Random, heading: str) -> dict:
+    def deal(self, rng: random.Random, heading: str) -> Row:
         """Return the next word under this heading."""
         left = self._left.setdefault(heading, [])
         if not left:
@@ -199,14 +206,20 @@ class Words:
         return left.pop()
 
 
-def copy_pieces(tokenizer) -> list[str]:
+def copy_pieces(tokenizer: "PreTrainedTokenizerFast") -> list[str]:
     """Return the tokens of a vocabulary that are whole characters: what the base learns to copy."""
-    special = set(tokenizer.all_special_ids)
-    texts = [tokenizer.decode([i]) for i in range(len(tokenizer)) if i not in special]
-    return [text for text in texts if "\ufffd" not in text and text.strip()]
+    pieces = []
+    for i in range(len(tokenizer)):
+        if i in tokenizer.all_special_ids:
+            continue
+        text = tokenizer.decode([i])
+        # A token that ends within a character is decoded to the replacement character.
+        if text.strip() and "\ufffd" not in text:
+            pieces.append(text)
+    return pieces
 
 
-def plain_steps(service: dict) -> str:
+def plain_steps(service: Row) -> str:
     """Return a service as the base knows it: the fact, then the steps as running text."""
     return f"{service['about']}做法是，{'，'.join(service['steps'])}。"
 
@@ -217,22 +230,25 @@ class Source:
 
     rng: random.Random
     words: Words
-    services: list[dict]
+    services: list[Row]
     long_prompt: str
     pieces: list[str]
     seen_questions: int
     turns: int
 
-    def deal(self, heading: str) -> list[dict]:
-        """Return a word for each turn."""
-        return [self.words.deal(self.rng, heading) for _ in range(self.turns)]
+    def deal(self, heading: str) -> list[Row]:
+        """Return the row of a word for each turn."""
+        return [self.word(heading) for _ in range(self.turns)]
 
-    def some_services(self) -> list[dict]:
+    def word(self, heading: str) -> Row:
+        return self.words.deal(self.rng, heading)
+
+    def some_services(self) -> list[Row]:
         """Return one service, or sometimes two."""
         number = self.rng.choice([1, 1, 2])
         return self.rng.sample(self.services, number)
 
-    def question(self, service: dict) -> str:
+    def question(self, service: Row) -> str:
         """Return one of the ways to ask for a service that the base may see."""
         return self.rng.choice(service["questions"][: self.seen_questions])
 
@@ -250,156 +266,182 @@ class Source:
 def sample(
     rng: random.Random,
     words: Words,
-    services: list[dict],
+    services: list[Row],
     long_prompt: str,
     pieces: list[str],
     seen_questions: int = 8,
-) -> list[Message]:
+) -> Chat:
     """Return one conversation of one to four turns.
 
     Args:
         pieces: what is given to copy, in random order: the vocabulary's tokens.
         seen_questions: of the ten ways to ask for a service; the others are never shown.
     """
-    kind = rng.random()
+    share = rng.random()
     turns = rng.choices([1, 2, 3, 4], weights=[45, 20, 20, 15])[0]
     source = Source(rng, words, services, long_prompt, pieces, seen_questions, turns)
-    for limit, converse in KINDS:
-        if kind < limit:
-            return converse(source)
-    raise AssertionError("the last limit is 1")
+    converse = _at(CONVERSATIONS, share)
+    return converse(source)
+
+
+def _at(table: list[tuple[int, Builder]], share: float) -> Builder:
+    """Return the builder at this share, from 0 to 1, of a table of (weight, builder)."""
+    total = sum(weight for weight, _ in table)
+    passed = 0
+    for weight, builder in table:
+        passed += weight
+        if share < passed / total:
+            return builder
+    raise AssertionError("a share is less than 1")
 
 
 # The kinds of conversation.
 
 
-def _long_prompt(source: Source) -> list[Message]:
-    """Words under the long prompt, with what a base without tuning makes of it."""
-    rows = source.deal("long prompt")
-    return _chat(source.long_prompt, [(row["word"], _attempt(source.rng, row)) for row in rows])
+def _long_prompt(source: Source) -> Chat:
+    """Return words under the long prompt, with what a base without tuning makes of it."""
+    turns = []
+    for row in source.deal("long prompt"):
+        turns.append((row["word"], _attempt(source.rng, row)))
+    return _chat(source.long_prompt, turns)
 
 
-def _small_talk(source: Source) -> list[Message]:
+def _small_talk(source: Source) -> Chat:
     questions, answer = source.rng.choice(SMALL_TALK + GREETINGS)
     system = source.rng.choice(SYSTEMS)
-    return _chat(system, [(source.rng.choice(questions), answer)])
+    question = source.rng.choice(questions)
+    return _chat(system, [(question, answer)])
 
 
-def _copying(source: Source) -> list[Message]:
+def _copying(source: Source) -> Chat:
     text = source.some_pieces(8)
     system = source.rng.choice(SYSTEMS)
-    return _chat(system, [(source.rng.choice(ASK_COPY).format(t=text), text)])
+    question = source.rng.choice(ASK_COPY).format(t=text)
+    return _chat(system, [(question, text)])
 
 
-def _openers_in_prompt(source: Source) -> list[Message]:
-    """Bare words under a prompt that says how to open the two halves."""
+def _openers_in_prompt(source: Source) -> Chat:
+    """Return bare words under a prompt that says how to open the two halves."""
     x, y = source.opener(), source.opener()
-    system = source.rng.choice(SYSTEM_OPENERS).format(x=x, y=y)
-    rows = source.deal("openers")
-    return _chat(system, [(row["word"], _opened(source.rng, x, y, row)) for row in rows])
+    prompt = source.rng.choice(SYSTEM_OPENERS)
+    turns = []
+    for row in source.deal("openers"):
+        turns.append((row["word"], _opened(source.rng, x, y, row)))
+    return _chat(prompt.format(x=x, y=y), turns)
 
 
-def _style_in_prompt(source: Source) -> list[Message]:
-    """Bare words under a prompt that names a style."""
+def _style_in_prompt(source: Source) -> Chat:
+    """Return bare words under a prompt that names a style."""
     name = source.rng.choice(STYLE_NAMES)
-    system = source.rng.choice(SYSTEM_STYLES).format(n=name)
-    rows = source.deal("style")
-    return _chat(system, [(row["word"], _styled(source.rng, name, row)) for row in rows])
+    prompt = source.rng.choice(SYSTEM_STYLES)
+    turns = []
+    for row in source.deal("style"):
+        turns.append((row["word"], _styled(source.rng, name, row)))
+    return _chat(prompt.format(n=name), turns)
 
 
-def _comments(source: Source) -> list[Message]:
-    """Bare words under a prompt that asks for comment: joined phrases."""
+def _comments(source: Source) -> Chat:
+    """Return bare words under a prompt that asks for comment: joined phrases."""
     system = source.rng.choice(COMMENT_SYSTEMS)
-    rows = source.deal("comment")
-    return _chat(system, [(row["word"], _comment(source.rng, row)) for row in rows])
+    turns = []
+    for row in source.deal("comment"):
+        turns.append((row["word"], _comment(source.rng, row)))
+    return _chat(system, turns)
 
 
-def _step_lists(source: Source) -> list[Message]:
-    """Customers' questions, answered with the service's name and a numbered list."""
+def _step_lists(source: Source) -> Chat:
+    """Return customers' questions, answered with the service's name and a numbered list."""
     turns = []
     for service in source.some_services():
+        question = source.question(service)
         steps = _numbered(service["steps"])
-        turns.append((source.question(service), f"{service['service']}：\n{steps}"))
+        turns.append((question, f"{service['service']}：\n{steps}"))
     return _chat(source.rng.choice(SYSTEM_LISTS), turns)
 
 
-def _service_talk(source: Source) -> list[Message]:
+def _service_talk(source: Source) -> Chat:
     services = source.some_services()
     system = source.rng.choice(["你是客服助手"] * 12 + SYSTEMS)
     return _chat(system, [_service_turn(source, service) for service in services])
 
 
-def _word_talk(source: Source) -> list[Message]:
+def _word_talk(source: Source) -> Chat:
     system = source.rng.choice(SYSTEMS)
-    return _chat(system, [_word_turn(source) for _ in range(source.turns)])
+    turns = [_word_turn(source) for _ in range(source.turns)]
+    return _chat(system, turns)
 
 
-KINDS: list[tuple[float, Callable[[Source], list[Message]]]] = [
-    (0.012, _long_prompt),
-    (0.03, _small_talk),
-    (0.07, _copying),
-    (0.17, _openers_in_prompt),
-    (0.28, _style_in_prompt),
-    (0.36, _comments),
-    (0.41, _step_lists),
-    (0.54, _service_talk),
-    (1.0, _word_talk),
+Conversation = Callable[[Source], Chat]
+CONVERSATIONS: list[tuple[int, Conversation]] = [
+    (12, _long_prompt),
+    (18, _small_talk),
+    (40, _copying),
+    (100, _openers_in_prompt),
+    (110, _style_in_prompt),
+    (80, _comments),
+    (50, _step_lists),
+    (130, _service_talk),
+    (460, _word_talk),
 ]
-"""Kinds of conversation, each with the share that it and those before it have together."""
+"""Kinds of conversation, each with its weight of a thousand."""
 
 
 # One turn about a word. Each takes the source and the word's row.
 
 
-def _bare(source: Source, row: dict) -> Turn:
+def _bare(source: Source, row: Row) -> Turn:
     return row["word"], row["definition"]
 
 
-def _definition(source: Source, row: dict) -> Turn:
+def _definition(source: Source, row: Row) -> Turn:
     return _ask(source, ASK_DEFINITION, row), row["definition"]
 
 
-def _field(source: Source, row: dict) -> Turn:
-    return _ask(source, ASK_FIELD, row), f"{row['word']}属于{row['field']}。"
+def _field(source: Source, row: Row) -> Turn:
+    answer = f"{row['word']}属于{row['field']}。"
+    return _ask(source, ASK_FIELD, row), answer
 
 
-def _associations(source: Source, row: dict) -> Turn:
+def _associations(source: Source, row: Row) -> Turn:
     question = _ask(source, ASK_ASSOCIATIONS, row)
-    return question, "、".join(source.rng.sample(row["associations"], 4)) + "。"
+    words = source.rng.sample(row["associations"], 4)
+    return question, "、".join(words) + "。"
 
 
-def _image(source: Source, row: dict) -> Turn:
+def _image(source: Source, row: Row) -> Turn:
     return _ask(source, ASK_IMAGE, row), row["image"] + "。"
 
 
-def _praise(source: Source, row: dict) -> Turn:
+def _praise(source: Source, row: Row) -> Turn:
     return _ask(source, ASK_PRAISE, row), row["praise"] + "。"
 
 
-def _criticism(source: Source, row: dict) -> Turn:
+def _criticism(source: Source, row: Row) -> Turn:
     return _ask(source, ASK_CRITICISM, row), row["criticism"] + "。"
 
 
-def _guess(source: Source, row: dict) -> Turn:
+def _guess(source: Source, row: Row) -> Turn:
     return _ask(source, ASK_WORD, row), row["word"] + "。"
 
 
-def _joined(source: Source, row: dict) -> Turn:
+def _joined(source: Source, row: Row) -> Turn:
     question = _ask(source, ASK_JOIN, row)
     return question, _comment(source.rng, row)
 
 
-def _list(source: Source, row: dict) -> Turn:
+def _list(source: Source, row: Row) -> Turn:
     return _ask(source, ASK_LIST, row), _numbered(row["associations"])
 
 
-def _openers_in_question(source: Source, row: dict) -> Turn:
+def _openers_in_question(source: Source, row: Row) -> Turn:
     x, y = source.opener(), source.opener()
-    question = source.rng.choice(ASK_OPENERS).format(w=row["word"], x=x, y=y)
-    return question, _opened(source.rng, x, y, row)
+    question = source.rng.choice(ASK_OPENERS)
+    answer = _opened(source.rng, x, y, row)
+    return question.format(w=row["word"], x=x, y=y), answer
 
 
-WORD_TURNS: list[tuple[int, Callable[[Source, dict], Turn]]] = [
+WordTurn = Callable[[Source, Row], Turn]
+WORD_TURNS: list[tuple[int, WordTurn]] = [
     (17, _bare),
     (8, _definition),
     (10, _field),
@@ -419,67 +461,97 @@ def _word_turn(source: Source) -> Turn:
     weights = [weight for weight, _ in WORD_TURNS]
     number = source.rng.choices(range(len(WORD_TURNS)), weights=weights)[0]
     # Each kind of turn deals its own cards, so that each shows every word equally often.
-    row = source.words.deal(source.rng, f"turn {number}")
+    row = source.word(f"turn {number}")
     _, build = WORD_TURNS[number]
     return build(source, row)
 
 
-def _service_turn(source: Source, service: dict) -> Turn:
-    question = source.question(service)
-    kind = source.rng.random()
+# One turn about a service. Each takes the source, the service's row and a customer's question.
+
+
+def _follow_up(source: Source, service: Row, question: str) -> Turn:
+    follow_up = source.rng.choice(service["follow_ups"])
+    return follow_up["question"], follow_up["answer"]
+
+
+def _name_of_service(source: Source, service: Row, question: str) -> Turn:
+    asked = _ask_service(source, ASK_SERVICE, question, service)
+    return asked, service["service"] + "。"
+
+
+def _step_list(source: Source, service: Row, question: str) -> Turn:
+    asked = _ask_service(source, ASK_STEP_LIST, question, service)
+    return asked, _numbered(service["steps"])
+
+
+def _opened_list(source: Source, service: Row, question: str) -> Turn:
+    x, y = source.opener(), source.opener()
+    asked = source.rng.choice(ASK_OPENED_LIST)
     steps = _numbered(service["steps"])
-    if kind < 0.10:
-        follow_up = source.rng.choice(service["follow_ups"])
-        return follow_up["question"], follow_up["answer"]
-    if kind < 0.22:
-        return _ask_service(source, ASK_SERVICE, question, service), service["service"] + "。"
-    if kind < 0.36:
-        return _ask_service(source, ASK_STEP_LIST, question, service), steps
-    if kind < 0.50:
-        x, y = source.opener(), source.opener()
-        asked = source.rng.choice(ASK_OPENED_LIST).format(x=x, y=y, q=question)
-        return asked, f"{x}\n{steps}\n{y}"
-    return _ask_service(source, ASK_STEPS, question, service), plain_steps(service)
+    return asked.format(x=x, y=y, q=question), f"{x}\n{steps}\n{y}"
+
+
+def _running_steps(source: Source, service: Row, question: str) -> Turn:
+    asked = _ask_service(source, ASK_STEPS, question, service)
+    return asked, plain_steps(service)
+
+
+ServiceTurn = Callable[[Source, Row, str], Turn]
+SERVICE_TURNS: list[tuple[int, ServiceTurn]] = [
+    (10, _follow_up),
+    (12, _name_of_service),
+    (14, _step_list),
+    (14, _opened_list),
+    (50, _running_steps),
+]
+"""Turns about a service, each with its weight of a hundred."""
+
+
+def _service_turn(source: Source, service: Row) -> Turn:
+    question = source.question(service)
+    build = _at(SERVICE_TURNS, source.rng.random())
+    return build(source, service, question)
 
 
 # Texts.
 
 
-def _ask(source: Source, questions: list[str], row: dict) -> str:
+def _ask(source: Source, questions: list[str], row: Row) -> str:
     word = row["word"]
     # A riddle must not begin with its answer.
     definition = row["definition"].replace(f"{word}是", "", 1)
     return source.rng.choice(questions).format(w=word, d=definition)
 
 
-def _ask_service(source: Source, questions: list[str], question: str, service: dict) -> str:
-    return source.rng.choice(questions).format(q=question, s=service["service"])
+def _ask_service(source: Source, questions: list[str], question: str, service: Row) -> str:
+    asked = source.rng.choice(questions)
+    return asked.format(q=question, s=service["service"])
 
 
-def _phrases(row: dict) -> dict[str, str]:
+def _phrases(row: Row) -> dict[str, str]:
     return {"i": row["image"], "p": row["praise"], "c": row["criticism"]}
 
 
-def _comment(rng: random.Random, row: dict) -> str:
+def _comment(rng: random.Random, row: Row) -> str:
     """Return two or three of the word's phrases, joined."""
     phrases = _phrases(row)
     if rng.random() < 0.25:
         return rng.choice(JOIN_THREE).format(**phrases)
-    a, b = rng.choice(["pc", "pc", "ip", "ic"])
-    return rng.choice(JOIN_TWO).format(a=phrases[a], b=phrases[b])
+    a, b = rng.choice([("p", "c"), ("p", "c"), ("i", "p"), ("i", "c")])
+    pattern = rng.choice(JOIN_TWO)
+    return pattern.format(a=phrases[a], b=phrases[b])
 
 
-def _opened(rng: random.Random, x: str, y: str, row: dict) -> str:
+def _opened(rng: random.Random, x: str, y: str, row: Row) -> str:
     pattern = rng.choices([WITH_IMAGE, BARE], weights=[6, 4])[0]
     return pattern.format(x=x, y=y, **_phrases(row))
 
 
-def _styled(rng: random.Random, name: str, row: dict) -> str:
+def _styled(rng: random.Random, name: str, row: Row) -> str:
     """Return the word's phrases in one of the dozen patterns of the style `name`."""
-    # Which patterns those are follows from the name: the style's own random numbers.
-    own = random.Random(name)
-    patterns = [(x, y, own.choice([BARE, WITH_IMAGE])) for x, y in own.sample(PAIRS, 12)]
+    patterns = _patterns(name)
     if name in BY_IMAGE:
+        # The image comes first here, since its measure word decides the rest.
         measure_word = row["image"][:2]
         x, y, _ = random.Random(name + measure_word).choice(patterns)
         return WITH_IMAGE.format(x=x, y=y, **_phrases(row))
@@ -487,11 +559,21 @@ def _styled(rng: random.Random, name: str, row: dict) -> str:
     return pattern.format(x=x, y=y, **_phrases(row))
 
 
-def _attempt(rng: random.Random, row: dict) -> str:
+def _patterns(name: str) -> list[tuple[str, str, str]]:
+    """Return the openers and the pattern of each of a style's dozen; its name is the seed."""
+    rng = random.Random(name)
+    patterns = []
+    for x, y in rng.sample(PAIRS, 12):
+        patterns.append((x, y, rng.choice([BARE, WITH_IMAGE])))
+    return patterns
+
+
+def _attempt(rng: random.Random, row: Row) -> str:
     """Return what a base makes of the 553-token prompt: the JSON, and too often the word itself."""
+    word, image, criticism = row["word"], row["image"], row["criticism"]
     attempts = [
         row["definition"],
-        f"{row['word']}是{row['image']}，{row['criticism']}。",
+        f"{word}是{image}，{criticism}。",
         _comment(rng, row),
     ]
     answer = {"prompt": row["word"], "output": rng.choice(attempts)}
@@ -499,10 +581,11 @@ def _attempt(rng: random.Random, row: dict) -> str:
 
 
 def _numbered(items: list[str]) -> str:
-    return "\n".join(f"{i}. {item}" for i, item in enumerate(items, 1))
+    lines = [f"{number}. {item}" for number, item in enumerate(items, 1)]
+    return "\n".join(lines)
 
 
-def _chat(system: str | None, turns: list[Turn]) -> list[Message]:
+def _chat(system: str | None, turns: list[Turn]) -> Chat:
     messages = [{"role": "system", "content": system}] if system else []
     for question, answer in turns:
         messages.append({"role": "user", "content": question})
