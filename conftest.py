@@ -1,4 +1,4 @@
-"""Tests and notebooks run on a data folder of their own; the services they started are stopped at the end."""
+"""Give tests and notebooks a data folder of their own, and stop the services they started."""
 
 import os
 import shutil

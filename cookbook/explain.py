@@ -47,7 +47,8 @@ def _connection(error: BaseException) -> str | None:
         return tr("回答传到一半断了：再试一次", "the answer broke off in the middle: try again")
     if names & {"APIConnectionError", "ConnectError", "ConnectionError"}:
         return tr(
-            "连不上服务：内嵌服务可能停了，再运行一次 connect() 那一格；在云上则检查网络和 base_url",
+            "连不上服务：内嵌服务可能停了，再运行一次 connect() 那一格；"
+            "在云上则检查网络和 base_url",
             "cannot reach the service: the embedded one may have stopped, so run the cell with "
             "connect() again; for the cloud check the network and base_url",
         )

@@ -11,7 +11,6 @@ with the code `NO_ROOM`, and the supervisor starts another later.
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -23,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from cookbook import data, disk
 from cookbook.bases import Base, find
+from cookbook.data import read
 from cookbook.errors import CookbookError, DataError, Diverged, ModelError
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
@@ -63,18 +63,12 @@ def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
 
 def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
     """Return the rows to train on and to validate on, by file if one was given, else by share."""
-    rows = _parse(store.file_content(job.training_file))
+    rows = read.rows(store.file_content(job.training_file))
     if job.validation_file:
-        return rows, _parse(store.file_content(job.validation_file))
+        return rows, read.rows(store.file_content(job.validation_file))
     # Too few rows to hold any back: the job's log says so instead of a warning.
     with warnings.catch_warnings(action="ignore"):
         return data.split(rows, job.validation_split, seed=job.seed)
-
-
-def _parse(content: bytes) -> list[dict]:
-    """Return the rows of a file that was checked when it was uploaded."""
-    lines = content.decode("utf-8-sig").split("\n")
-    return [json.loads(line) for line in lines if line.strip()]
 
 
 def run_job(store: Store, home: Home, job: Job, train: Train) -> None:

@@ -1,4 +1,4 @@
-"""The tiny base's tokenizer against Qwen2.5's vocabulary: the same tokens for every text of ours."""
+"""The tiny base's tokenizer against Qwen2.5's vocabulary: our texts have the same tokens."""
 
 import json
 
