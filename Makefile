@@ -1,6 +1,6 @@
 # make run       notebook 04 end to end in the terminal; leaves runs/<time>/04_zhishuoxinyu.html
 # make lab       JupyterLab on the notebooks
-# make check     lint, types and the unit tests, which need no torch; -j2 runs them side by side
+# make check     lint, types and the unit tests, which need no torch
 # make test      check, then the service's tests and every cell of every notebook
 # make browser   notebooks clicked through in chromium
 # make soak      kills, load, disk faults, fuzzing
@@ -20,7 +20,9 @@ run: $(READY)
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
 
-check: lint types unit
+# Side by side, since types and tests wait for different things.
+check: $(READY)
+	@$(MAKE) --no-print-directory -j2 lint types unit
 
 lint: $(READY)
 	$(BIN)/ruff check .
