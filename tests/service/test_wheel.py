@@ -47,7 +47,9 @@ def reader(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
     reader = Reader(python, folder)
     yield reader
-    reader("-m", "cookbook", "stop")
+    # Notebooks start services of their own, with a data folder beside them.
+    for address in folder.rglob("service.json"):
+        reader("-m", "cookbook", "stop", "--home", address.parent)
 
 
 class Reader:
