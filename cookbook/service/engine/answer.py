@@ -18,6 +18,7 @@ class TooLong(CookbookError, ValueError):
     """The prompt fills the model's context."""
 
 
+# `service/chat.py` chooses the HTTP status by these codes.
 ERROR_CODES: dict[type[Exception], str] = {
     TooLong: "context_length_exceeded",
     ModelError: "model_unavailable",
@@ -78,6 +79,7 @@ class Answer:
 
     def cancel(self) -> None:
         """End the answer before its next token; no further piece is promised."""
+        # A flag that is only ever set needs no lock; the engine looks at it before each pass.
         self.cancelled = True
 
     def send(self, text: str, finish_reason: str | None = None) -> None:

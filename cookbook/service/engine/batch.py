@@ -108,6 +108,7 @@ def read_prompts(model: Any, prompts: list[list[int]], pad: int) -> tuple[Batch,
 
 def stepper(model: Any, adapters: Adapters) -> Step:
     """Return the function that advances every row by a token: the fast one or the plain one."""
+    # The written-out step changes the model's storage, so it is made only where it is used.
     if fast.enabled() and decode.applies(model):
         return decode.Qwen2Step(model, adapters)
 
