@@ -8,7 +8,7 @@ same. A view does not change by itself: `jobs.watch` follows a job.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -123,9 +123,10 @@ class JobView:
     @property
     def time_left(self) -> str:
         """The remaining time in words; empty where it is not known."""
-        if self.job.status != "running" or self.paused or not self.steps:
+        if self.job.status != "running" or self.paused:
             return ""
-        seconds = self.steps[-1].get("seconds_left")
+        newest = next(self._steps_backwards(), {})
+        seconds = newest.get("seconds_left")
         if seconds is None or not math.isfinite(seconds):
             return ""
         # Up to a minute and a half, seconds are easier to read.
@@ -188,10 +189,16 @@ class JobView:
 
     def _newest(self, name: str) -> Any:
         """Return the last value that a training step reported; None if none did."""
-        for data in reversed(self.steps):
+        for data in self._steps_backwards():
             if data.get(name) is not None:
                 return data[name]
         return None
+
+    def _steps_backwards(self) -> Iterator[dict[str, Any]]:
+        """Yield `steps` from the last: what is newest needs no list of thousands."""
+        for event in reversed(self.events):
+            if event.type == "metrics" and event.data:
+                yield _data(event)
 
 
 def _has_step(data: dict[str, Any]) -> bool:
