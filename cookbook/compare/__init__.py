@@ -15,7 +15,7 @@ from cookbook.compare.ask import ask
 from cookbook.compare.cost import break_even, cost, prompt_parts
 from cookbook.compare.judge import agreement, blind, judge, tally
 from cookbook.compare.plot import timings
-from cookbook.compare.stats import paired, share, similarity
+from cookbook.compare.stats import paired, share
 from cookbook.compare.table import side_by_side
 
 # Prices are the platform's, so they live in its room; readers look for them beside the costs.
@@ -33,7 +33,6 @@ __all__ = [
     "prompt_parts",
     "share",
     "side_by_side",
-    "similarity",
     "tally",
     "timings",
 ]

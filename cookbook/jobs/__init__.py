@@ -16,9 +16,8 @@ own objects. In Jupyter they show themselves.
 
 from cookbook.errors import IdentifierError, JobNotFound
 from cookbook.explain import explain
-from cookbook.job_states import TERMINAL as ENDED
 from cookbook.jobs.buttons import CancelButton, StartButton
-from cookbook.jobs.console import ConsoleSheet, console_sheet
+from cookbook.jobs.console import console_sheet
 from cookbook.jobs.find import find
 from cookbook.jobs.identifier import IdentifierBox, remembered, verify
 from cookbook.jobs.loss_mask import as_trained
@@ -29,9 +28,7 @@ from cookbook.jobs.watch import watch
 from cookbook.siliconcloud import identifier
 
 __all__ = [
-    "ENDED",
     "CancelButton",
-    "ConsoleSheet",
     "IdentifierBox",
     "IdentifierError",
     "JobNotFound",

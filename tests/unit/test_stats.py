@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cookbook import compare, tokens, zhishuo
-from cookbook.compare.stats import Share, longest_shared_run, mcnemar
+from cookbook.compare.stats import Share, longest_shared_run, mcnemar, similarity
 
 
 def columns(measure, **values):
@@ -119,12 +119,10 @@ def test_a_word_asked_several_times_counts_once():
 def test_similarity_sees_the_style_and_not_the_text_itself():
     style = ["看上去，花团锦簇，走近了，一地鸡毛。", "看上去，风平浪静，走近了，暗流汹涌。"]
     new, plain = "看上去，人人都笑，走近了，没人开心。", "猫是一种动物。"
-    inside, outside = compare.similarity([new, plain], style)
+    inside, outside = similarity([new, plain], style)
     assert 0.4 < inside <= 1 and outside < 0.2
-    assert compare.similarity(style[:1], style)[0] < 0.8 and compare.similarity(
-        ["甲乙"], ["甲乙", "甲乙"]
-    ) == [1]
-    assert compare.similarity([""], style) == [0]
+    assert similarity(style[:1], style)[0] < 0.8 and similarity(["甲乙"], ["甲乙", "甲乙"]) == [1]
+    assert similarity([""], style) == [0]
 
 
 def test_the_longest_shared_run_is_found_and_never_across_two_sources():

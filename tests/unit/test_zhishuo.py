@@ -4,7 +4,8 @@ import math
 import pandas as pd
 import pytest
 
-from cookbook import compare, zhishuo
+from cookbook import zhishuo
+from cookbook.compare.stats import similarity
 from cookbook.zhishuo.measures import fluency, other_word, relevant, repeats
 from cookbook.zhishuo.patterns import pattern_ok
 from cookbook.zhishuo.rules import is_json, unwrap
@@ -125,7 +126,7 @@ def test_every_answer_is_measured_by_itself():
     assert (
         table.similarity["会议"]
         < 0.2
-        < compare.similarity(["名为修行，实为围炉。"], ["名为围炉，实为修行。"])[0]
+        < similarity(["名为修行，实为围炉。"], ["名为围炉，实为修行。"])[0]
     )
 
 
