@@ -128,7 +128,7 @@ def measure(
 
     Compared with other sentences:
         length_deviation: characters away from the median of its column. self_similarity:
-        `compare.similarity` to the other answers of its column. similarity: the same to `held_out`.
+        similarity to the other answers of its column. similarity: the same to `held_out`.
         copied: the whole sentence is in `trained`. shared_run: the longest piece that is,
         characters. from_prompt: it is one of the long prompt's examples.
 
