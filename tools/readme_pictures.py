@@ -41,11 +41,12 @@ def before_after(chromium: Browser, _: Lab) -> bytes:
     notebook = nbformat.read(course.FOLDER / "00_quickstart.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     asked = next(cell for cell in code if cell.source.startswith("question ="))
-    answered = next(cell for cell in code if "stream=True" in cell.source)
+    before = next(cell for cell in code if cell.source.startswith("before ="))
+    after = next(cell for cell in code if "stream=True" in cell.source)
     # The question is a literal, so that it can be read without running the cell.
     question = ast.literal_eval(ast.parse(asked.source).body[0].value)
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
-    html = template.render(question=question, before=_printed(asked), after=_printed(answered))
+    html = template.render(question=question, before=_printed(before), after=_printed(after))
     page = chromium.new_page(device_scale_factor=2)
     page.set_content(html)
     return page.locator("main").screenshot()
@@ -101,8 +102,15 @@ def main() -> None:
 
 
 def _printed(cell: nbformat.NotebookNode) -> str:
-    """Return what a cell has printed, as it is stored in the notebook."""
-    return "".join(output.get("text", "") for output in cell.outputs).strip()
+    """Return what a cell has printed, as it is stored in the notebook.
+
+    Raises:
+        ValueError: it printed nothing, so a picture of it would be empty.
+    """
+    printed = "".join(output.get("text", "") for output in cell.outputs).strip()
+    if not printed:
+        raise ValueError(f"this cell has no stored output:\n{cell.source}")
+    return printed
 
 
 def _settled(shown: Locator, style: str = "") -> bytes:
