@@ -159,8 +159,10 @@ def _wait_for_address(home: Home, process: _Process) -> dict[str, Any] | None:
 def _did_not_start(home: Home) -> ServiceError:
     lines = home.service_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     reason = lines[-1] if lines else ""
+    # Whoever installed a wheel has no checkout to install from.
+    source = "-e '.[local]'" if paths.in_checkout() else "'….whl[local]'"
     return ServiceError(
-        zh=f"内嵌服务没有启动：{reason}。缺包时运行 pip install -e '.[local]'",
+        zh=f"内嵌服务没有启动：{reason}。缺包时运行 pip install {source}",
         en=f"the embedded service did not start: {reason}. "
-        "If a package is missing: pip install -e '.[local]'",
+        f"If a package is missing: pip install {source}",
     )

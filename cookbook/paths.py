@@ -28,13 +28,17 @@ def shipped_rows(name: str | Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+def in_checkout() -> bool:
+    """Return whether the package runs from a checkout, not from an installed wheel."""
+    return (_CHECKOUT / "pyproject.toml").is_file()
+
+
 def home() -> Path:
     """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in checkout or current folder."""
     if chosen := os.environ.get("COOKBOOK_HOME"):
         return Path(chosen).expanduser().resolve()
     # In a checkout the folder does not depend on where a notebook is started.
-    in_checkout = (_CHECKOUT / "pyproject.toml").is_file()
-    return (_CHECKOUT if in_checkout else Path.cwd()) / ".cookbook"
+    return (_CHECKOUT if in_checkout() else Path.cwd()) / ".cookbook"
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,28 @@
-"""Fixtures of all tests: a row, and a stand-in for SiliconCloud."""
+"""Fixtures of several folders: a row, the running service, and a stand-in for SiliconCloud."""
 
 import pytest
+from openai import OpenAI
 from siliconcloud import SiliconCloud
 from support import make_row
+
+from cookbook import connect
 
 
 @pytest.fixture
 def row():
     return make_row
+
+
+@pytest.fixture(scope="session")
+def service():
+    """Start or find the embedded service; unit tests, which need no torch, never ask for it."""
+    return connect()
+
+
+@pytest.fixture
+def client(service):
+    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture

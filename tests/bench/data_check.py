@@ -11,6 +11,7 @@ in twenty nearly the same as another, and, at its worst, all from 1,200 sentence
 `together` (extra `bench`) is used for this comparison alone.
 """
 
+import argparse
 import json
 import random
 import statistics
@@ -175,4 +176,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     main()

@@ -5,6 +5,7 @@ in its store. Each step's time is divided by its work and by the first step's: 1
 better. The picture is `growth.png`.
 """
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -114,4 +115,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     main()

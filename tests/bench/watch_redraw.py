@@ -6,8 +6,8 @@ goal is 5 %. `COOKBOOK_FAST=0` measures it where each picture is drawn whole. No
 browser's share.
 """
 
+import argparse
 import math
-import sys
 import tempfile
 import threading
 import time
@@ -109,7 +109,7 @@ def serve(store: Store, folder: Path) -> uvicorn.Server:
 
 def main(seconds: int = 60) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "service.db")
+        store = Store(Home(Path(folder)).database)
         job = running_job(store)
         server = serve(store, Path(folder))
         port = server.servers[0].sockets[0].getsockname()[1]
@@ -129,4 +129,8 @@ def main(seconds: int = 60) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:2]))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("seconds", type=int, nargs="?", default=60)
+    main(parser.parse_args().seconds)

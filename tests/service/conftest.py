@@ -1,22 +1,7 @@
-"""Fixtures that need the embedded service or torch."""
+"""Fixtures that need torch."""
 
 import pytest
-from openai import OpenAI
 from support import write_base
-
-from cookbook import connect
-
-
-@pytest.fixture(scope="session")
-def service():
-    """The embedded service, really running."""
-    return connect()
-
-
-@pytest.fixture
-def client(service):
-    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture(scope="session")

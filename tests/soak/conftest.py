@@ -1,23 +1,9 @@
 """Fixtures of the soak tests: services that run, and one short job that nothing disturbed."""
 
 import pytest
-from openai import OpenAI
 from support import train_disturbed
 
-from cookbook import connect
 from cookbook.connection import stop
-
-
-@pytest.fixture(scope="session")
-def service():
-    """Start or find the embedded service on the usual data folder."""
-    return connect()
-
-
-@pytest.fixture
-def client(service):
-    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
