@@ -17,9 +17,9 @@ from collections import defaultdict
 
 from cookbook.paths import DATA, shipped_rows
 from cookbook.zhishuo import patterns
+from cookbook.zhishuo.texts import GUIDE_WORDS
 
 FOLDER = DATA / "zhishuoxinyu"
-GUIDE_WORDS = ["五道口", "新时代", "创新", "降维打击", "基金"]
 EVAL_WORDS = 60
 
 # At most, since measure words are not equally common: 480 rows in all.

@@ -1,3 +1,4 @@
+import dataclasses
 import shutil
 
 import pytest
@@ -48,10 +49,11 @@ def test_a_folder_becomes_the_first_base_and_the_tiny_one_stays(monkeypatch, tmp
     assert mine.adapter_share(8) > mine.adapter_share(4) > 0
 
 
-def test_a_rebuilt_base_brings_its_own_scale(monkeypatch, tmp_path):
+def test_a_rebuilt_base_brings_its_own_card(monkeypatch, tmp_path):
     folder = shutil.copytree(DATA / "models" / "tiny-zh", tmp_path / "mine")
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(folder))
-    assert bases.card("mine").learning_rate_scale == bases.card(TINY).learning_rate_scale
+    mine = dataclasses.replace(bases.card(TINY), id="mine", source=str(folder))
+    assert bases.card("mine") == mine
 
 
 def test_nothing_is_made_up_for_a_base_that_is_not_known():
