@@ -187,7 +187,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _measured(client: "OpenAI", job: Any, known: Base) -> Base:
-    """Add the job's speed at its end, and its weights where no configuration told them."""
+    """Add the job's speed at its end, and its weights where no configuration gave them."""
     # Newest first; further pages come by themselves.
     for event in client.fine_tuning.jobs.list_events(job.id, limit=1000):
         data: dict[str, Any] = event.data if isinstance(event.data, dict) else {}

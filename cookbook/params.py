@@ -181,7 +181,7 @@ class Hyperparameters:
 
     @property
     def scaling(self) -> float:
-        """What the adapter's output is multiplied by: alpha ÷ rank."""
+        """Return what the adapter's output is multiplied by: alpha ÷ rank."""
         return self.lora_alpha / self.lora_rank
 
 

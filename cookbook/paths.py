@@ -101,11 +101,11 @@ class Home:
         return self.folder / "identifiers.json"
 
     def job_folder(self, job_id: str) -> Path:
-        """The working folder of a job: its adapters and the state to resume from."""
+        """Return the working folder of a job: its adapters and the state to resume from."""
         return self.jobs / job_id
 
     def job_lock(self, job_id: str) -> Path:
-        """Held by the process that trains the job."""
+        """Return the lock that is held by the process that trains the job."""
         return self.jobs / f"{job_id}.lock"
 
     def model_folder(self, name: str) -> Path:

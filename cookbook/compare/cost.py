@@ -65,12 +65,12 @@ class BreakEven:
 
     @property
     def break_even_ratio(self) -> float:
-        """How many times the price of a token may rise before a call costs more."""
+        """Return how many times the price of a token may rise before a call costs more."""
         return self.tokens_before / self.tokens_after
 
     @property
     def saved(self) -> float | None:
-        """Yuan saved by each call; below 0 a call costs more. None while the price is unknown."""
+        """Return the yuan that a call saves, below 0 if it costs more; None without a price."""
         if self.price_after is None:
             return None
         cost_before = self.tokens_before * self.price_before
@@ -79,7 +79,7 @@ class BreakEven:
 
     @property
     def calls(self) -> int | None:
-        """Calls until the training is paid for; None if never, or where a figure is missing."""
+        """Return the calls that pay for the training; None if never or not known."""
         # Paid for once the sum saved reaches the cost of the training.
         if self.saved is None or self.training_cost is None or self.saved <= 0:
             return None

@@ -46,7 +46,7 @@ class Tally:
 
     @property
     def share(self) -> Share:
-        """How many of the decided pairs `b` won."""
+        """Return the share of the decided pairs that `b` won."""
         return Share(self.wins_b, self.wins_a + self.wins_b)
 
     @property

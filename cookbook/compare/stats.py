@@ -137,12 +137,12 @@ class Paired:
 
     @property
     def certain(self) -> bool:
-        """Whether chance alone is an unlikely explanation (p < 0.05)."""
+        """Return whether chance alone is an unlikely explanation (p < 0.05)."""
         return self.p < CERTAIN
 
     @property
     def direction(self) -> int:
-        """1 where `b` is higher, -1 where it is lower, 0 where the difference is not certain."""
+        """Return 1 where `b` is higher, -1 where it is lower, 0 where nothing is certain."""
         a, b = self.means
         if not self.certain or a == b:
             return 0

@@ -1,9 +1,9 @@
 """Check a training file: every rule of guide §2.1 and §4 and of the platform's newer pages, all
 problems at once.
 
-The story is told here in order: a file, its lines, the rows, what the rows say together, the
-report. How bytes become rows is in `read.py`, what one row must keep to in `rules.py`, what several
-must in `corpus.py`.
+The functions are in the order of the work: a file, its lines, the rows, what the rows say
+together, the report. How bytes become rows is in `read.py`, what one row must keep to in
+`rules.py`, what several must in `corpus.py`.
 
 `check` never raises for the content of a file; `load` raises `DataError` with the report. One bad
 line never hides another. At most `MAX_BYTES` of a file are read.

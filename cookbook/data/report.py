@@ -121,7 +121,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error; warnings are allowed."""
+        """Return whether there is no error; warnings are allowed."""
         return self.errors == 0
 
     @property

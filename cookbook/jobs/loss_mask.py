@@ -59,7 +59,7 @@ class Token:
 
     @property
     def special(self) -> bool:
-        """Whether it is one of the template's marks."""
+        """Return whether it is one of the template's marks."""
         return self.text in chatml.SPECIAL_TOKENS
 
 

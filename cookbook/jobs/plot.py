@@ -62,7 +62,7 @@ class LearningCurve:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole job; at least 1, so that an axis has a length."""
+        """Return the steps of the whole job; at least 1, so that an axis has a length."""
         total = 0 if self.steps.empty else self.steps.total_steps.max()
         # Where no event names the total, pandas has NaN, which compares as false.
         return int(total) if total >= 1 else 1

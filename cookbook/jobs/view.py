@@ -93,7 +93,7 @@ class JobView:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """(steps done, steps in all), zeros before the first."""
+        """Return (steps done, steps in all), zeros before the first step."""
         numbers = [data["step"] for data in self.steps if _has_step(data)]
         return max(numbers, default=0), self._newest("total_steps") or 0
 
@@ -114,7 +114,7 @@ class JobView:
 
     @property
     def reason(self) -> str:
-        """Why it failed; empty for every other job."""
+        """Return why it failed; empty for every other job."""
         if self.job.status != "failed" or self.job.error is None:
             return ""
         error = self.job.error
@@ -149,7 +149,7 @@ class JobView:
 
     @property
     def curve(self) -> LearningCurve:
-        """What `cookbook.jobs.plot` draws of it."""
+        """Return what `cookbook.jobs.plot` draws of it."""
         start = None
         finished = None
         checkpoints = []

@@ -141,7 +141,7 @@ class Field:
 
     @property
     def problem(self) -> str | None:
-        """Why the value is refused, in one sentence; None if it is not."""
+        """Return why the value is refused, in one sentence; None if it is not."""
         return self._find_problem(self.value)
 
     def show(self, risks: list[Risk]) -> None:

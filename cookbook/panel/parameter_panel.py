@@ -115,7 +115,7 @@ class ParameterPanel:
 
     @property
     def plan(self) -> Plan | None:
-        """What training would do; None unless a file is chosen that can be trained on.
+        """Return what training would do; None unless a file is chosen that can be trained on.
 
         Raises:
             HyperparameterError: a value or the validation share is refused.
@@ -132,7 +132,7 @@ class ParameterPanel:
 
     @property
     def warnings(self) -> list[Risk]:
-        """What is risky about the choice, as (parameter, reason).
+        """Return what is risky about the choice, as (parameter, reason).
 
         Raises:
             HyperparameterError: a value or the validation share is refused.

@@ -98,7 +98,7 @@ class TaskForm:
 
     @property
     def token_counts(self) -> list[int]:
-        """Tokens of each row of the training file; empty unless it can be trained on."""
+        """Return the tokens of each row of the training file; empty unless it can be trained on."""
         return self._read.token_counts
 
     def show(self, risks: list[params.Risk]) -> None:

@@ -67,7 +67,7 @@ class Supervisor:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way or waiting; a paused one is neither."""
+        """Return whether a job is under way or waiting; a paused one is neither."""
         if self._processes:
             return True
         return any(job.requested_state == "run" for job in self._store.unfinished())

@@ -1,0 +1,1 @@
+"""Load models, train adapters, generate answers. Knows neither HTTP nor SQL."""

@@ -1,0 +1,1 @@
+"""Quick paths of answering and training, there for speed alone: `COOKBOOK_FAST=0` skips them."""
