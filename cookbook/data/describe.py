@@ -24,7 +24,7 @@ ORANGE = "#f58518"
 RED = "#e45756"
 TEAL = "#72b7b2"
 GREEN = "#54a24b"
-GREY = "#bab0ac"
+LIGHT_GREY = "#bab0ac"
 
 
 def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
@@ -130,7 +130,7 @@ def _draw_tokens(axes: "Axes", table: "pd.DataFrame", max_tokens: int) -> None:
 def _draw_learned(axes: "Axes", table: "pd.DataFrame") -> None:
     by_size = table.sort_values("tokens").reset_index(drop=True)
     read, whole = by_size.prompt_tokens, by_size.tokens
-    axes.fill_between(by_size.index, read, color=GREY, label="read only")
+    axes.fill_between(by_size.index, read, color=LIGHT_GREY, label="read only")
     axes.fill_between(by_size.index, read, whole, color=ORANGE, label="learned")
     total = table.tokens.sum()
     share = table.trained_tokens.sum() / total

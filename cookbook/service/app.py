@@ -1,13 +1,13 @@
 """The HTTP face of the embedded service: OpenAI's routes for files, fine-tuning, models and chat.
 
-Contract: the unmodified `openai` client, whose own types every answer fits (docs/api.md lists its
+Contract: the unmodified `openai` client, whose own types every response fits (docs/api.md lists its
 methods). Errors are `{"error": {"message", "type", "param", "code"}}`; what is not supported is
 refused by name with 400. Every route but `/health` requires the bearer token. `/openapi.json`
-describes every answer.
+describes every response.
 
     make_app(store, home=…, bases=…, submit=…, on_upload=…, api_key=…)
 
-The answers are described by our own models, since importing `openai` would double the time that
+The responses are described by our own models, since importing `openai` would double the time that
 the service takes to start; `tests/unit/test_contract.py` has the client check them strictly
 against its types.
 """

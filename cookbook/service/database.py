@@ -29,7 +29,7 @@ VERSION = 1 + len(MIGRATIONS)
 LOCK_SECONDS = 30  # how long a transaction waits for that of another process
 
 # What SQLite reports where the disk is full; the last where its shared memory cannot grow.
-_NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
+_FULL_DISK = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 
 
 class Database:
@@ -65,7 +65,7 @@ class Database:
             # On a full disk SQLite has rolled back already.
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
+            if getattr(error, "sqlite_errorname", "") in _FULL_DISK:
                 raise DiskFull(zh="磁盘满了", en="the disk is full") from error
             raise
 

@@ -38,7 +38,7 @@ _CONTENT: dict[int | str, dict[str, Any]] = {
 
 
 class FileObject(Resource):
-    """OpenAI's file. `status_details` has the check's warnings, in the answer to the upload."""
+    """OpenAI's file. `status_details` has the check's warnings, in the response to the upload."""
 
     bytes: int
     created_at: int

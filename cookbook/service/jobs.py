@@ -303,7 +303,7 @@ def pause_job(job_id: str, state: State) -> FineTuningJob:
     text = tr("任务已暂停，resume 后从这一步继续", "Paused; resume continues from this step")
     _unfinished_job(state, job_id)
     state.store.request_state(job_id, "pause", text)
-    # Read again: the answer shows the change, or that the job ended meanwhile.
+    # Read again: the response shows the change, or that the job ended meanwhile.
     return job_object(_unfinished_job(state, job_id))
 
 

@@ -1,6 +1,6 @@
 """What one service accepts at a time, so that a room full of readers cannot bring it down.
 
-The limits are listed in docs/api.md. Beyond one the answer is 413 (too large) or 429 with
+The limits are listed in docs/api.md. Beyond one the response is 413 (too large) or 429 with
 `Retry-After` (too many), never an error of the server.
 """
 

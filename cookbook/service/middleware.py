@@ -72,7 +72,7 @@ class AccessMiddleware:
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
-        # Until the last byte of the answer: a stream keeps the service from ending itself.
+        # Until the last byte of the response: a stream keeps the service from ending itself.
         with self._activity.request():
             await self._app(scope, _counted(receive, limit), send)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Engine", "Piece", "Request"]
 
-MAX_ROWS = 16  # requests that share a forward pass
+MAX_BATCH = 16  # requests that share a forward pass
 MAX_ADAPTERS = 16  # kept in memory
 SINGLE_CORE_WORK = 2**29
 """Multiplications in a pass, below which waking more cores takes longer than it saves."""
@@ -158,7 +158,7 @@ class _Runner:
         """Give waiting answers their first token if there is room, else running ones their next."""
         self._remove([answer for answer in self.running if answer.cancelled])
         self.waiting = [answer for answer in self.waiting if not answer.cancelled]
-        room = MAX_ROWS - len(self.running)
+        room = MAX_BATCH - len(self.running)
         starting = self.waiting[:room]
         if starting:
             self._start(starting)
