@@ -22,19 +22,18 @@ class ChatEngine:
 
     def __init__(self) -> None:
         self._ready = threading.Event()
-        self._generate: Any = None  # the module
         self._engine: Any = None
 
     def load(self, base: Base) -> None:
         """Import torch, start the engine, and let it load `base` before anybody asks for it."""
         from cookbook.service.engine import generate
 
-        self._generate, self._engine = generate, generate.Engine()
+        self._engine = generate.Engine()
         self._engine.start()
         self._ready.set()
         # An engine loads a base at its first request, which then takes seconds longer.
         hello = [{"role": "user", "content": "你好"}]
-        request = generate.Request(base, None, hello, max_tokens=1)
+        request = ChatRequest(base, None, hello, max_tokens=1)
         self._engine.submit(request, lambda piece: None)
 
     def submit(self, request: ChatRequest, on_piece: OnPiece) -> Generation:
@@ -43,19 +42,15 @@ class ChatEngine:
         `on_piece` is called in the engine's thread.
         """
         if self._ready.is_set():
-            return self._start(request, on_piece)
+            return self._engine.submit(request, on_piece)
         early = _EarlyGeneration()
 
         def start_when_ready() -> None:
             self._ready.wait()
-            early.started(self._start(request, on_piece))
+            early.started(self._engine.submit(request, on_piece))
 
         threading.Thread(target=start_when_ready, daemon=True).start()
         return early
-
-    def _start(self, request: ChatRequest, on_piece: OnPiece) -> Generation:
-        # The engine's own request has the same fields; it imports nothing of the service.
-        return self._engine.submit(self._generate.Request(**vars(request)), on_piece)
 
 
 class _EarlyGeneration:

@@ -1,7 +1,7 @@
 """The contract between the chat route and the chat engine, so that neither knows the other.
 
 The route builds a `ChatRequest` and hands it to `submit`; the engine calls back with a `Piece`
-each time it has more text. Neither HTTP nor torch here.
+each time it has more text. Both know this module, which knows neither HTTP nor torch.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from cookbook.bases import Base
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One request for an answer, with the fields of `engine.generate.Request`.
+    """One request for an answer.
 
     Attributes:
         adapter: the PEFT folder of a tuned model; None for the base itself.
@@ -29,33 +29,28 @@ class ChatRequest:
     base: Base
     adapter: Path | None
     messages: list[dict[str, str]]
-    max_tokens: int | None
-    temperature: float
-    top_p: float
-    top_k: int
-    seed: int | None
-    stop: tuple[str, ...]
+    max_tokens: int | None = None
+    temperature: float = 0.7
+    top_p: float = 0.7
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
 
 
-# Properties, since a Protocol's plain attributes would have to be writable, and pieces are frozen.
-class Piece(Protocol):
+@dataclass(frozen=True)
+class Piece:
     """The next bit of an answer.
 
-    Token counts are cumulative. The last piece has a finish reason, or an error and its code.
+    Token counts are cumulative. The last piece has a finish reason; if the answer failed, also the
+    error and its code.
     """
 
-    @property
-    def text(self) -> str: ...
-    @property
-    def prompt_tokens(self) -> int: ...
-    @property
-    def completion_tokens(self) -> int: ...
-    @property
-    def finish_reason(self) -> str | None: ...
-    @property
-    def error(self) -> str | None: ...
-    @property
-    def error_code(self) -> str | None: ...
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: str | None = None
+    error: str | None = None
+    error_code: str | None = None
 
 
 class Generation(Protocol):

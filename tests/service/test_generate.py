@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from cookbook.bases import Base, find
+from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine import generate
 from cookbook.service.engine.fast import decode
-from cookbook.service.engine.generate import Engine, Request
+from cookbook.service.engine.generate import Engine
 from cookbook.service.engine.load import load
 from cookbook.service.engine.sampling import Sampler, draw, held_back
 
@@ -23,7 +24,7 @@ def ask(engine, base, text, **options):
     pieces = queue.Queue()
     options = {"temperature": 0, "max_tokens": 12} | options
     answer = engine.submit(
-        Request(base, None, [{"role": "user", "content": text}], **options), pieces.put
+        ChatRequest(base, None, [{"role": "user", "content": text}], **options), pieces.put
     )
     return answer, pieces
 

@@ -12,7 +12,8 @@ from cookbook import tokens
 from cookbook.bases import Base, installed
 from cookbook.errors import ModelError
 from cookbook.params import Hyperparameters
-from cookbook.service.engine.generate import Engine, Request
+from cookbook.service.chat_request import ChatRequest
+from cookbook.service.engine.generate import Engine
 from cookbook.service.engine.load import load
 from cookbook.service.engine.train import train
 from cookbook.service.events import Finished
@@ -55,7 +56,7 @@ def test_it_is_tuned_and_the_adapter_answers(full_base, row, tmp_path):
     engine, pieces = Engine(), queue.Queue()
     engine.start()
     messages = [{"role": "user", "content": "你好"}]
-    engine.submit(Request(base, done.folder, messages, max_tokens=4, temperature=0), pieces.put)
+    engine.submit(ChatRequest(base, done.folder, messages, max_tokens=4, temperature=0), pieces.put)
     while not (piece := pieces.get(timeout=60)).finish_reason:
         assert not piece.error
 

@@ -1,15 +1,13 @@
-"""One chat request, the answer on its way, and the pieces in which it is sent.
+"""The answer to one chat request on its way, sent in pieces.
 
 `generate.py` fills answers in; whoever submits a request gets `Piece` by `Piece` and may cancel.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from cookbook.bases import Base
 from cookbook.errors import CookbookError, ModelError
 from cookbook.i18n import tr
+from cookbook.service.chat_request import ChatRequest, OnPiece, Piece
 from cookbook.service.engine.adapters import Adapter
 from cookbook.service.engine.sampling import Sampler
 
@@ -25,41 +23,6 @@ ERROR_CODES: dict[type[Exception], str] = {
 }
 
 
-@dataclass(frozen=True)
-class Piece:
-    """A bit of an answer. Token counts are cumulative.
-
-    The last piece has a finish reason; if the answer failed, also the error and its code.
-    """
-
-    text: str
-    prompt_tokens: int
-    completion_tokens: int
-    finish_reason: str | None = None
-    error: str | None = None
-    error_code: str | None = None
-
-
-@dataclass(frozen=True)
-class Request:
-    """One chat request.
-
-    `adapter` is a PEFT folder, or None for the base itself. `max_tokens` None is as many as the
-    context holds. Temperature 0 is greedy, top_k 0 is no limit, and without a seed each answer is
-    drawn differently.
-    """
-
-    base: Base
-    adapter: Path | None
-    messages: list[dict[str, str]]
-    max_tokens: int | None = None
-    temperature: float = 0.7
-    top_p: float = 0.7
-    top_k: int = 0
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-
-
 @dataclass(eq=False)
 class Answer:
     """A request and how far its answer has come.
@@ -67,8 +30,8 @@ class Answer:
     The engine's thread fills it in; other threads may only cancel it.
     """
 
-    request: Request
-    on_piece: Callable[[Piece], None]
+    request: ChatRequest
+    on_piece: OnPiece
     adapter: Adapter | None = None
     sampler: Sampler | None = None
     prompt: list[int] = field(default_factory=list)

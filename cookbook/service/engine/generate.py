@@ -1,7 +1,7 @@
 """Answer with base and tuned models: many requests at once, each with its own sampling and seed.
 
     engine = Engine(); engine.start()
-    answer = engine.submit(Request(...), on_piece=print); answer.cancel()
+    answer = engine.submit(ChatRequest(...), on_piece=print); answer.cancel()
 
 Requests for one base share every forward pass: new ones read their prompts and join the running
 batch between two tokens, finished ones leave it. Models tuned from one base are adapters beside it
@@ -16,7 +16,7 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +25,16 @@ from torch import Tensor
 
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
+from cookbook.service.chat_request import ChatRequest, OnPiece
 from cookbook.service.engine import sampling
 from cookbook.service.engine.adapters import Adapter, Adapters
-from cookbook.service.engine.answer import Answer, Piece, Request, TooLong
+from cookbook.service.engine.answer import Answer, TooLong
 from cookbook.service.engine.batch import Batch, read_prompts, stepper
 from cookbook.service.engine.load import SMALL, load
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Answer", "Engine", "Piece", "Request"]
 
 MAX_BATCH = 16  # requests that share a forward pass
 MAX_ADAPTERS = 16  # kept in memory
@@ -57,7 +57,7 @@ class Engine:
     def start(self) -> None:
         self._thread.start()
 
-    def submit(self, request: Request, on_piece: Callable[[Piece], None]) -> Answer:
+    def submit(self, request: ChatRequest, on_piece: OnPiece) -> Answer:
         """Queue a request. `on_piece` is called from the engine's thread."""
         answer = Answer(request, on_piece)
         self._new.put(answer)
