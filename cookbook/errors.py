@@ -73,6 +73,10 @@ class DiskFull(CookbookError, OSError):
     """There is no room on the disk for what must be written."""
 
 
+class UnsafeName(CookbookError, ValueError):
+    """A name would lead out of the folder that it belongs in."""
+
+
 class IdentifierError(CookbookError, ValueError):
     """A text is not the identifier of a fine-tuned model."""
 

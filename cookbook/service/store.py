@@ -4,6 +4,9 @@ The only channel between the service and its training processes. Promises: each 
 transaction, so a killed process leaves nothing half-written; events are only added; a job's status
 only moves forward. A paused job keeps the status it had, with `requested_state = 'pause'`.
 
+A database may come from elsewhere: rows whose names would lead out of the data folder are left
+where they are and never returned.
+
 The tables are in schema.sql, transactions in database.py. Nothing here knows HTTP or torch.
 """
 
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from cookbook.job_states import RANK, TERMINAL, UNFINISHED
+from cookbook.paths import is_folder_name
 from cookbook.service import events
 from cookbook.service.database import Database
 from cookbook.service.events import Checkpoint, Finished, Started, Step, TrainingEvent
@@ -205,13 +209,13 @@ class Store:
         marks = ", ".join("?" * len(statuses))
         sql = f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY number"
         rows = self._database.rows(sql, *statuses)
-        return [_job_of(row) for row in rows]
+        return _jobs_of(rows)
 
     def jobs_page(self, after: int | None, limit: int) -> list[Job]:
         """Return the jobs older than the job number `after`, newest first."""
         sql = "SELECT * FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
         rows = self._database.rows(sql, after or LAST, limit)
-        return [_job_of(row) for row in rows]
+        return _jobs_of(rows)
 
     def unfinished(self) -> list[Job]:
         """Return the jobs that have not ended, oldest first."""
@@ -223,7 +227,7 @@ class Store:
 
     def job(self, job_id: str) -> Job | None:
         rows = self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)
-        return _job_of(rows[0]) if rows else None
+        return next(iter(_jobs_of(rows)), None)
 
     def _existing_job(self, job_id: str) -> Job:
         return _job_of(self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)[0])
@@ -320,11 +324,11 @@ class Store:
             rows = self._database.rows(
                 "SELECT * FROM models WHERE job = ? ORDER BY number DESC", job_id
             )
-        return [_model_of(row) for row in rows]
+        return _models_of(rows)
 
     def model(self, model_id: str) -> TunedModel | None:
         rows = self._database.rows("SELECT * FROM models WHERE id = ?", model_id)
-        return _model_of(rows[0]) if rows else None
+        return next(iter(_models_of(rows)), None)
 
     def delete_model(self, model_id: str) -> None:
         with self._database.write() as db:
@@ -402,5 +406,11 @@ def _job_of(row: sqlite3.Row) -> Job:
     return Job(**_parsed(row, "hyperparameters", "metadata", "error"))
 
 
-def _model_of(row: sqlite3.Row) -> TunedModel:
-    return TunedModel(**_parsed(row, "metrics"))
+def _jobs_of(rows: list[sqlite3.Row]) -> list[Job]:
+    """Return the jobs of these rows; an id is the name of a folder, too."""
+    return [_job_of(row) for row in rows if is_folder_name(row["id"])]
+
+
+def _models_of(rows: list[sqlite3.Row]) -> list[TunedModel]:
+    models = [TunedModel(**_parsed(row, "metrics")) for row in rows]
+    return [model for model in models if is_folder_name(model.folder)]

@@ -11,6 +11,7 @@ with the code `NO_ROOM`, and the supervisor starts another later.
 
 import contextlib
 import dataclasses
+import glob
 import os
 import shutil
 import sys
@@ -20,10 +21,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cookbook import data, disk
+from cookbook import data, data_folder, disk
 from cookbook.bases import Base, find
 from cookbook.data import read
-from cookbook.errors import CookbookError, DataError, Diverged, ModelError
+from cookbook.errors import CookbookError, DataError, Diverged, ModelError, ServiceError
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
@@ -56,7 +57,7 @@ def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
     """
     shutil.rmtree(home.job_folder(job_id), ignore_errors=True)
     recorded = {model.folder for model in store.models(job_id)}
-    for folder in home.models.glob(f"{job_id}{STEP_MARK}*"):
+    for folder in home.models.glob(f"{glob.escape(job_id)}{STEP_MARK}*"):
         if folder.name not in recorded:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,6 +80,7 @@ def run_job(store: Store, home: Home, job: Job, train: Train) -> None:
     """
     store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
     try:
+        data_folder.refuse_link(home.job_folder(job.id))
         base = find(job.base)
         train_rows, valid_rows = rows_of(store, job)
         if job.validation_split and not valid_rows:
@@ -98,6 +100,8 @@ def run_job(store: Store, home: Home, job: Job, train: Train) -> None:
         _fail(store, job, error, code="diverged", param="learning_rate")
     except ModelError as error:
         _fail(store, job, error, code="model_unavailable", param="model")
+    except ServiceError as error:
+        _fail(store, job, error, code="data_folder", param=None)
     # A paused job keeps its folder: it goes on from there.
     ended = store.job(job.id)
     if ended is None or ended.status in TERMINAL:
@@ -137,6 +141,7 @@ def _completed(home: Home, job: Job, base: Base, event: TrainingEvent) -> Traini
 def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
     """Copy an adapter from the job's folder to the models folder, whole or not at all."""
     target = home.model_folder(f"{job.id}{STEP_MARK}{event.step}")
+    data_folder.refuse_link(target)
     # It is there already where a process was killed before it could record it.
     if not target.exists():
         part = target.with_name(target.name + ".part")
@@ -146,7 +151,7 @@ def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
     return target
 
 
-def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str) -> None:
+def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str | None) -> None:
     reason = str(error)
     details = {"code": code, "message": reason, "param": param}
     store.advance(job.id, "failed", reason, error=details)
