@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cookbook.data import table_size
 from cookbook.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -218,8 +219,11 @@ def _read_table(source: str | Path) -> "pd.DataFrame":
     try:
         content = _read_within_limit(path)
         if path.suffix.lower() in (".xlsx", ".xlsm"):
+            table_size.of_workbook(content)
             return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        return pd.read_csv(io.StringIO(_decode(content)), dtype=str, keep_default_na=False)
+        text = _decode(content)
+        table_size.of_csv(text)
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except Exception as error:  # readers of tables raise whatever their format's library raises
         raise DataError(
             zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
