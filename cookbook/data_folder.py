@@ -53,7 +53,8 @@ def examine(home: Home) -> None:
     Warns:
         UserWarning: it was open to others and is closed now, or cannot be closed on this disk.
     """
-    if not home.folder.is_dir():
+    # Not `Path.is_dir`, which raises where a folder above may not be entered.
+    if not os.path.isdir(home.folder):
         return
     owner = _trusted_owner(home.folder)
     _close(home)

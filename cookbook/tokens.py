@@ -144,8 +144,10 @@ def _normalized(text: str) -> str:
 
 
 def _has_many_marks(text: str) -> bool:
-    runs = groupby(text, key=_is_mark)
-    return any(is_mark and sum(1 for _ in run) >= _MANY_MARKS for is_mark, run in runs)
+    for is_mark, run in groupby(text, key=_is_mark):
+        if is_mark and len(list(run)) >= _MANY_MARKS:
+            return True
+    return False
 
 
 def _is_mark(character: str) -> bool:

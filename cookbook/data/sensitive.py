@@ -96,19 +96,23 @@ def mask(text: str) -> str:
     for _, _, start, end in find_secrets(text):
         # Enough stays readable to find it again: both ends of a long one, the first of a short one.
         first, last = (3, 2) if end - start > 10 else (1, 0)
-        begin, stop = start + first, end - last
-        parts += [text[done:begin], "*" * (stop - begin)]
+        begin = start + first
+        stop = end - last
+        parts.append(text[done:begin])
+        parts.append("*" * (stop - begin))
         done = stop
-    return "".join([*parts, text[done:]])
+    parts.append(text[done:])
+    return "".join(parts)
 
 
 def _start_of(kind: str, match: re.Match[str]) -> int | None:
     """Return where the secret begins, None if the match is only a part of something else."""
     if kind == "email":
         at = match.start()
-        before = match.string[max(0, at - _EMAIL_NAME_LENGTH) : at]
-        name_length = len(before) - len(before.rstrip(_EMAIL_NAME_CHARACTERS))
-        return at - name_length if name_length else None
+        earliest = max(0, at - _EMAIL_NAME_LENGTH)
+        before = match.string[earliest:at]
+        begin = earliest + len(before.rstrip(_EMAIL_NAME_CHARACTERS))
+        return begin if begin < at else None
     if kind in ("phone", "identity") and _is_part_of_number(match):
         return None
     if kind == "identity" and not _has_check_digit(match[0]):

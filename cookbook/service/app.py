@@ -75,12 +75,11 @@ def make_app(
     """Return the application.
 
     Args:
-        store: the database of the data folder.
-        home: the data folder, where the adapters are.
+        store, home: the database and its data folder, where the adapters are.
         bases: those that can be tuned and asked.
-        submit: starts an answer of the chat engine and returns it.
+        submit: starts an answer of the chat engine.
         on_upload: called after a training file was stored.
-        check: checks a file before it is stored: `FileChecks.check`, or as here in this process.
+        check: checks a file before: `FileChecks.check`, or as here in this process.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """

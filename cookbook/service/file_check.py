@@ -11,6 +11,7 @@ longer than `SECONDS` is ended and the upload refused. An idle one ends by itsel
                                                  the content, on standard input; a line in reply
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -53,6 +54,8 @@ class FileChecks:
         self._seconds = seconds
         self._lock = threading.Lock()
         self._idle: list[_Process] = []
+        self._busy: set[_Process] = set()
+        self._closed = False
 
     def __enter__(self) -> "FileChecks":
         return self
@@ -63,11 +66,13 @@ class FileChecks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End the processes."""
+        """End the processes, those too that are checking: a service that stops waits for none."""
         with self._lock:
+            self._closed = True
+            for process in (*self._idle, *self._busy):
+                process.kill()
             for process in self._idle:
                 process.end()
-            self._idle.clear()
 
     def check(self, name: str, content: bytes) -> Verdict:
         """Check a file; safe to call from several threads.
@@ -75,13 +80,8 @@ class FileChecks:
         Raises:
             ApiError: it takes too long, or more memory than there is.
         """
-        with self._lock:
-            process = self._idle.pop() if self._idle else _Process()
-        verdict = process.check(name, content, self._seconds)
-        if verdict is None:
-            # Perhaps it ended just now because it was idle: a new one is not.
-            process = _Process()
-            verdict = process.check(name, content, self._seconds)
+        # The first may have ended just now because it was idle.
+        verdict = self._try(name, content) or self._try(name, content)
         if verdict is None:
             raise ApiError(
                 400,
@@ -91,8 +91,25 @@ class FileChecks:
                 code="file-check",
                 param="file",
             )
+        return verdict
+
+    def _try(self, name: str, content: bytes) -> Verdict | None:
+        """Return the verdict of an idle process, or else a new one; None where it ends before."""
         with self._lock:
-            self._idle.append(process)
+            if self._closed:
+                return None
+            process = self._idle.pop() if self._idle else _Process()
+            self._busy.add(process)
+        verdict = None
+        try:
+            verdict = process.check(name, content, self._seconds)
+        finally:
+            with self._lock:
+                self._busy.discard(process)
+                if verdict and not self._closed:
+                    self._idle.append(process)
+                else:
+                    process.end()
         return verdict
 
 
@@ -118,7 +135,7 @@ class _Process:
 
         def give_up() -> None:
             too_slow.set()
-            self._process.kill()
+            self.kill()
 
         timer = threading.Timer(seconds, give_up)
         timer.start()
@@ -126,7 +143,6 @@ class _Process:
         timer.cancel()
         if reply:
             return Verdict(**json.loads(reply))
-        self.end()
         if too_slow.is_set():
             raise ApiError(
                 400,
@@ -150,10 +166,14 @@ class _Process:
         except OSError:
             return b""
 
-    def end(self) -> None:
+    def kill(self) -> None:
         self._process.kill()
-        # Waits, and closes the pipes.
-        self._process.communicate()
+
+    def end(self) -> None:
+        """End it and close its pipes; no other thread may be using it."""
+        self.kill()
+        with contextlib.suppress(OSError):
+            self._process.communicate()
 
 
 def main(questions: BinaryIO, replies: BinaryIO) -> None:

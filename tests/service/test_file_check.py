@@ -80,6 +80,25 @@ def test_a_slow_file_holds_up_no_other(row):
         thread.join()
 
 
+def test_a_service_that_ends_waits_for_no_check(row):
+    refused = []
+
+    def upload():
+        with pytest.raises(ApiError) as error:
+            checks.check("slow.jsonl", lines(row()))
+        refused.append(error)
+
+    with FileChecks(seconds=1000) as checks:
+        checks.check("a.jsonl", lines(row()))
+        checking_processes()[0].suspend()
+        thread = threading.Thread(target=upload)
+        thread.start()
+        while checks._idle:
+            time.sleep(0.01)
+    thread.join()
+    assert refused and not checking_processes()
+
+
 def test_a_checking_process_is_told_no_secret(row, monkeypatch):
     monkeypatch.setenv("FAKE_TOKEN", "planted")
     with FileChecks() as checks:
