@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data import table_size
+from cookbook.data.excerpt import written
 from cookbook.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -162,13 +163,13 @@ def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} {value!r:.30} is not text")
+        raise TypeError(f"{type(value).__name__} {written(value)[:30]} is not text")
     return value
 
 
 def _pair_of_texts(value: object) -> tuple[str, str]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise TypeError(f"{value!r:.30} is not a pair")
+        raise TypeError(f"{written(value)[:30]} is not a pair")
     question, answer = value
     return _text(question), _text(answer)
 

@@ -45,3 +45,12 @@ def test_a_sentence_that_repeats_its_joint_keeps_the_pattern():
     assert patterns.pattern_ok(good)
     assert not patterns.pattern_ok(good[:-1])
     assert not patterns.pattern_ok("一场\n考试，开场时，都懂，散场后，都忘了。")
+
+
+def test_rows_in_memory_may_be_nested_as_deep_as_they_like():
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    message = {"role": deep, "content": deep}
+    rows = [deep, {"messages": deep}, {"messages": [deep]}, {"messages": [message]}]
+    assert data.check(rows).errors == 5
