@@ -78,8 +78,7 @@ def make_app(
         store, home: the database and its data folder, where the adapters are.
         bases: those that can be tuned and asked.
         submit: starts an answer of the chat engine.
-        on_upload: called after a training file was stored.
-        check: checks a file before: `FileChecks.check`, or as here in this process.
+        check, on_upload: called before and after a training file is stored.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """
