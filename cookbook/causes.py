@@ -19,6 +19,8 @@ from cookbook.errors import CookbookError, DiskFull, ModelError
 from cookbook.i18n import tr
 from cookbook.known_causes import ABORTED, PERMISSION, Cause
 
+__all__ = ["UNKNOWN", "Cause", "cause", "cause_of_output", "decode", "install", "known", "tail"]
+
 UNKNOWN = "unknown"
 """The kind of a cause that is not recognized."""
 

@@ -78,6 +78,7 @@ READ_ONLY = Rule(
     r"Read-only file system|attempt to write a readonly database|unable to open database file",
     "数据目录不能写：用 COOKBOOK_HOME 换一个可写的目录",
     "the data folder cannot be written: choose another one with COOKBOOK_HOME",
+    passes=True,
 )
 PERMISSION = Rule(
     "permission",
@@ -85,6 +86,7 @@ PERMISSION = Rule(
     "没有权限读写{0}：改它的权限，或用 COOKBOOK_HOME 换一个目录",
     "no permission to read or write {0}: change it, or choose another folder with COOKBOOK_HOME",
     anything=("数据目录或模型里的文件", "a file of the data folder or of a model"),
+    passes=True,
 )
 DISK_ERROR = Rule(
     "disk_error",
@@ -92,7 +94,9 @@ DISK_ERROR = Rule(
     f"硬盘读写出错，可能是硬盘坏了，也可能是网络盘断了：{_LOCAL_DISK_ZH}",
     f"the disk cannot be read or written, it may be failing or a network drive gone: "
     f"{_LOCAL_DISK_EN}",
+    passes=True,
 )
+# NFS, GPFS, Lustre, some shared folders of virtual machines.
 LOCKS = Rule(
     "locks",
     r"locking protocol|No locks available|does not appear to support flock|Stale file handle"
@@ -100,6 +104,7 @@ LOCKS = Rule(
     f"数据目录所在的文件系统不支持文件锁，多半是网络盘：{_LOCAL_DISK_ZH}",
     "the data folder's file system does not support file locks, most likely a network drive: "
     f"{_LOCAL_DISK_EN}",
+    passes=True,
 )
 DATABASE_BUSY = Rule(
     "database_busy",
@@ -161,6 +166,7 @@ OLD_SYSTEM = Rule(
     "this system's C or C++ library is too old (no {0}) for an installed package: "
     "use a newer system, a conda environment or a container",
 )
+# Windows names the DLL that was asked for, not the one that it lacks.
 VISUAL_C = Rule(
     "visual_c",
     r"vc_redist|VCRUNTIME|MSVCP|WinError (?:126|1114)\b|DLL load failed",
@@ -176,6 +182,7 @@ NUMPY = Rule(
     "numpy does not fit the packages built on it: run "
     "pip install --upgrade numpy pandas scipy, then restart the kernel",
 )
+# Training and chat work on the CPU as well.
 GPU = Rule(
     "gpu",
     r"CUDA driver version is insufficient|no kernel image is available|CUDA error"
@@ -196,6 +203,7 @@ SYSTEM_LIBRARY = Rule(
     "系统没有 {0}：用系统的包管理器安装它",
     "this system has no {0}: install it with the system's package manager",
 )
+# The last resort of what a loader of libraries says, so it comes after the others.
 BROKEN = Rule(
     "broken_package",
     r"undefined symbol|invalid ELF header|file too short|Library not loaded|WinError (?:127|193)\b"
@@ -221,6 +229,7 @@ NAMES_CLASH = Rule(
     "importing {0} fails: its version does not fit other packages, or a .py file of that name is "
     "in the current folder. Rename that file, or run pip install --upgrade {0}",
 )
+# Python says so itself where a reader's own torch.py is found first.
 HIDDEN = Rule(
     "hidden_module",
     r"partially initialized module '(\w+)'|has the same name as the (?:standard library )?module",

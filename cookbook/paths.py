@@ -72,8 +72,14 @@ class Home:
         return self.folder / "service.log"
 
     @property
-    def worker_log(self) -> Path:
-        return self.folder / "worker.log"
+    def worker_logs(self) -> Path:
+        """What each training process writes to standard error, a file each; the newest are kept."""
+        return self.folder / "logs"
+
+    @property
+    def engine_mark(self) -> Path:
+        """There while the service loads its chat engine; left where that ended the process."""
+        return self.folder / "engine.loading"
 
     @property
     def models(self) -> Path:

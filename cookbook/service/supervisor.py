@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from filelock import Timeout
 
@@ -25,6 +26,7 @@ from cookbook.errors import DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
+from cookbook.service import worker_log
 from cookbook.service.store import Job, Store
 from cookbook.service.worker import NO_ROOM, job_lock, job_of, remove_leftovers
 
@@ -48,6 +50,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by job id
+        self._logs: dict[int, Path] = {}  # of processes that were started, by process number
         self._to_tidy: set[str] = set()  # jobs that may still have a folder when they have ended
         self._full_until = 0.0  # where the disk was full: when to start a job again
         self._prewarmed: subprocess.Popen[bytes] | None = None  # has torch, waits for a job
@@ -96,7 +99,9 @@ class Supervisor:
             code = process.poll()
             if code is not None:
                 del self._processes[job_id]
-                self._react_to_end(job_id, code)
+                log = self._logs.pop(process.pid, None)
+                self._react_to_end(job_id, code, log)
+                worker_log.forget_empty(log)
         self._tidy()
         self._keep_prewarmed()
         if time.monotonic() >= self._full_until:
@@ -171,20 +176,24 @@ class Supervisor:
         environment = {
             name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")
         }
-        with self._home.worker_log.open("ab") as log:
-            return subprocess.Popen(
+        with worker_log.create(self._home) as log:
+            process = subprocess.Popen(
                 [sys.executable, "-m", WORKER_MODULE, str(self._home.folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                env=environment | worker_log.ENVIRONMENT,
                 start_new_session=os.name != "nt",
             )
+        self._logs[process.pid] = Path(log.name)
+        return process
 
     def _keep_prewarmed(self) -> None:
         """Start a process ahead where a job is expected; let it go where none came for long."""
         now = time.monotonic()
         if self._prewarmed and self._prewarmed.poll() is not None:
+            # Its log stays where it has one: the job that comes next will end in the same way.
+            worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
         if self._prewarm_requested.is_set():
             self._prewarm_requested.clear()
@@ -194,9 +203,10 @@ class Supervisor:
             # Without a job's id it ends by itself.
             _send(self._prewarmed, "")
             self._prewarmed.wait()
+            worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
 
-    def _react_to_end(self, job_id: str, code: int) -> None:
+    def _react_to_end(self, job_id: str, code: int, log: Path | None) -> None:
         """Decide how a job goes on whose process has ended with this exit code."""
         job = self._store.job(job_id)
         if job is None:
@@ -209,20 +219,28 @@ class Supervisor:
         if code == NO_ROOM:
             self._wait_for_room(job)
             return
+        cause = worker_log.cause_of_end(log, code)
+        _log.warning("%s: %s", job.id, cause)
+        if not cause.passes:
+            # Another attempt would end in the same way.
+            self._fail(job, tr(f"训练不能进行：{cause}", f"Training is not possible: {cause}"))
+            return
         text = tr(
-            f"训练进程意外结束（代码 {code}），将从上一个检查点继续",
+            f"训练进程意外结束（代码 {code}），将从上一个检查点继续。{cause}",
             f"The training process ended unexpectedly (code {code}); "
-            "going on from the last checkpoint",
+            f"going on from the last checkpoint. {cause}",
         )
         crashes = self._store.count_crash(job.id, text)
         if crashes >= CRASHES:
             reason = tr(
-                f"训练进程连续 {CRASHES} 次意外结束（代码 {code}），详见数据目录里的 worker.log",
-                f"The training process died {CRASHES} times in a row (code {code}); "
-                "see worker.log in the data folder",
+                f"训练进程连续 {CRASHES} 次意外结束（代码 {code}）：{cause}",
+                f"The training process died {CRASHES} times in a row (code {code}): {cause}",
             )
-            error = {"code": "worker_died", "message": reason, "param": None}
-            self._store.advance(job.id, "failed", reason, error=error)
+            self._fail(job, reason)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        error = {"code": "worker_died", "message": reason, "param": None}
+        self._store.advance(job.id, "failed", reason, error=error)
 
     # The disk
 

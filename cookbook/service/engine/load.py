@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from cookbook import causes
 from cookbook.bases import Base
-from cookbook.errors import ModelError
+from cookbook.errors import CookbookError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -61,10 +62,11 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         model: Any = AutoModelForCausalLM.from_pretrained(
             base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
+        model = model.to(device).eval()
     # What is padded is never read, so any token will do.
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to(device).eval(), tokenizer
+    return model, tokenizer
 
 
 def computes_in_bfloat16(device: str) -> bool:
@@ -82,9 +84,18 @@ def _explain_failure(base: Base) -> Iterator[None]:
     """Turn what transformers raises while it reads a model into one sentence with its remedy."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except CookbookError:
+        raise
+    # Whatever a library raises here, the base cannot be loaded.
+    except Exception as error:
+        cause = causes.known(error)
+        if cause and cause.kind not in ("hub", "no_base"):
+            raise ModelError(
+                zh=f"读不到基础模型 {base.id}：{cause.zh}",
+                en=f"cannot load the base model {base.id}: {cause.en}",
+            ) from error
         # The first line gives the reason; what follows are links and advice for other programs.
-        text = str(error).replace(base.source, base.id).strip()
+        text = (str(error) or type(error).__name__).replace(base.source, base.id).strip()
         reason = text.split("\n")[0][:200]
         raise ModelError(
             zh=f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；"

@@ -1,0 +1,125 @@
+"""A service whose torch cannot be loaded: chat and jobs say so at once, with the remedy."""
+
+import contextlib
+import os
+import time
+
+import openai
+import pytest
+from openai import OpenAI
+
+from cookbook import connect, connection, data, jobs
+from cookbook.errors import ServiceError
+from cookbook.paths import Home
+
+# What stands in the place of torch, and a part of what is said in its place.
+BROKEN = {
+    "missing": (
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')",
+        "pip install",
+    ),
+    "library": (
+        "raise OSError('libcudart.so.12: cannot open shared object file: No such file')",
+        "libcudart.so.12",
+    ),
+    "unknown": ("raise ValueError('奇怪的 reason')", "奇怪的 reason"),
+}
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    """Return a function that starts a service with this text in the place of torch."""
+    home = tmp_path / "home"
+
+    def started(code):
+        package = tmp_path / "first" / "torch"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "__init__.py").write_text(code, encoding="utf-8")
+        path = os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")])
+        monkeypatch.setenv("PYTHONPATH", path.strip(os.pathsep))
+        service = connect(home=home)
+        client = OpenAI(
+            base_url=service.base_url, api_key=service.api_key, max_retries=0, timeout=60
+        )
+        return client, service.base_model
+
+    yield started
+    connection.stop(home)
+
+
+def ask(client, model, **options):
+    messages = [{"role": "user", "content": "你好"}]
+    return client.chat.completions.create(model=model, messages=messages, **options)
+
+
+def train(client, model, row):
+    content = data.to_jsonl([row(user=f"问题{i}") for i in range(10)])
+    upload = client.files.create(file=("a.jsonl", content), purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(model=model, training_file=upload.id)
+    return jobs.watch(client, job.id, every=0.2)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("kind", ["missing", "library"])
+def test_chat_and_job_say_at_once_why_torch_cannot_be_loaded(
+    start, row, monkeypatch, kind, language
+):
+    monkeypatch.setenv("COOKBOOK_LANG", language)
+    code, said = BROKEN[kind]
+    client, model = start(code)
+    with client:
+        for stream in (False, True, False):
+            with pytest.raises(openai.InternalServerError) as caught:
+                ask(client, model, stream=stream)
+            assert caught.value.status_code == 503 and caught.value.code == "model_unavailable"
+            text = jobs.explain(caught.value)
+            assert said in text and "torch" in text
+            assert text.isascii() == (language == "en")
+        job = train(client, model, row)
+        assert job.status == "failed" and said in job.error.message
+        # It was tried once.
+        messages = [event.message for event in jobs.view(client, job.id).events]
+        assert sum(said in message for message in messages) == 1
+
+
+def test_an_unknown_last_line_is_kept_readable_with_the_place_of_the_log(start, row, tmp_path):
+    code, said = BROKEN["unknown"]
+    client, model = start(code)
+    with client:
+        with pytest.raises(openai.InternalServerError) as caught:
+            ask(client, model)
+        assert said in str(caught.value) and "service.log" in str(caught.value)
+        job = train(client, model, row)
+    assert job.status == "failed" and said in job.error.message
+    assert str(Home(tmp_path / "home").worker_logs) in job.error.message
+    assert "pip" not in job.error.message
+
+
+def test_two_processes_never_share_their_last_lines(start, row, tmp_path):
+    client, model = start("import os; raise ValueError(f'process {os.getpid()}')")
+    with client:
+        job = train(client, model, row)
+    logs = list(Home(tmp_path / "home").worker_logs.iterdir())
+    said = [log.read_text(encoding="utf-8").splitlines()[-1] for log in logs]
+    assert len(said) == len(set(said)) > 1
+    assert any(line in job.error.message for line in said)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a signal")
+def test_a_processor_that_is_too_old_ends_no_second_service(start, row, tmp_path):
+    code = "import signal; signal.raise_signal(signal.SIGILL)"
+    home = tmp_path / "home"
+    # The first one is ended by loading torch, before or after somebody has found it.
+    with contextlib.suppress(ServiceError):
+        start(code)[0].close()
+    deadline = time.monotonic() + 60
+    while connection.running(home):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    client, model = start(code)
+    with client:
+        with pytest.raises(openai.InternalServerError, match="AVX"):
+            ask(client, model)
+        job = train(client, model, row)
+        assert job.status == "failed" and "AVX" in job.error.message
+    assert connection.running(home)
