@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import uvicorn
 from filelock import FileLock, Timeout
 
-from cookbook import disk
+from cookbook import causes, disk
 from cookbook.bases import installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
@@ -124,13 +124,18 @@ def _locked(home: Home) -> FileLock:
             en=f"a service already runs on {home.folder}: "
             "see python -m cookbook status, or choose another --home",
         ) from None
-    except OSError as error:
+    # filelock raises the second where a file system has no locks at all.
+    except (OSError, NotImplementedError) as error:
         if disk.is_full(error):
             raise
+        cause = causes.cause(error)
+        if cause.kind == "locks":
+            raise ServiceError(zh=cause.zh, en=cause.en) from error
+        reason = getattr(error, "strerror", error)
         raise ServiceError(
-            zh=f"数据目录 {home.folder} 不能写（{error.strerror}）："
+            zh=f"数据目录 {home.folder} 不能写（{reason}）："
             "用 --home 或 COOKBOOK_HOME 换一个可写的目录",
-            en=f"cannot write to {home.folder} ({error.strerror}): "
+            en=f"cannot write to {home.folder} ({reason}): "
             "choose another folder with --home or COOKBOOK_HOME",
         ) from error
     return lock

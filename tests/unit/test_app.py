@@ -1,6 +1,9 @@
 """The HTTP face with the official client over the in-process app: no process, no torch."""
 
+import errno
+import sqlite3
 import threading
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -303,3 +306,41 @@ def test_a_page_after_nothing_is_refused_rather_than_begun_again(client, upload,
         with pytest.raises(openai.BadRequestError) as caught:
             call()
         assert caught.value.param == "after"
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (sqlite3.OperationalError("disk I/O error"), "COOKBOOK_HOME"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "不能写"),
+        (OSError(errno.EROFS, "Read-only file system", "/home/somebody/x"), "不能写"),
+        (PermissionError(errno.EACCES, "Permission denied", "/home/somebody/x"), "没有权限"),
+        (MemoryError(), "内存不够"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit"),
+    ],
+)
+def test_an_error_of_the_disk_is_said_in_words_and_names_no_folder(
+    store, tmp_path, upload, row, monkeypatch, error, said
+):
+    def refuse(*_, **__):
+        raise error
+
+    app = make_app(
+        store, home=Home(tmp_path), bases=[Base("tiny", "x")], submit=speak, api_key="test"
+    )
+    for name in ("add_file", "add_job", "model"):
+        monkeypatch.setattr(store, name, refuse)
+    with TestClient(app, raise_server_exceptions=False) as http:
+        client = OpenAI(
+            base_url="http://testserver/v1", api_key="test", max_retries=0, http_client=http
+        )
+        messages = [{"role": "user", "content": "你好"}]
+        content = data.to_jsonl([row() for _ in range(10)])
+        for call in (
+            partial(client.files.create, file=("a.jsonl", content), purpose="fine-tune"),
+            partial(create, client, upload),
+            partial(client.chat.completions.create, model="ft:x", messages=messages),
+        ):
+            with pytest.raises(openai.InternalServerError, match=said) as caught:
+                call()
+            assert "/home/somebody" not in str(caught.value)
