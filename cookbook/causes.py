@@ -12,6 +12,7 @@ import locale
 import os
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 from cookbook import known_causes, paths
@@ -31,6 +32,9 @@ _PROJECT = "siliconcloud-cookbook"
 _LINES = 80  # of an output that are looked at, from its end
 _LONGEST_LINE = 300  # letters of a line that are shown
 _SIGNALS = 64
+
+# Errors of our own whose reason may pass.
+_PASSING = ("DiskFull", "ModelError")
 
 # Modules whose package has another name.
 _PACKAGES = {
@@ -53,7 +57,9 @@ def cause(error: BaseException, *, log: Path | None = None) -> Cause:
 def known(error: BaseException) -> Cause | None:
     """Return the cause if it is recognized, without the name of a folder: for other machines."""
     found = _recognized(error)
-    return PERMISSION.cause() if found and found.kind == PERMISSION.kind else found
+    if found and found.kind == PERMISSION.kind:
+        return PERMISSION.cause()
+    return found
 
 
 def cause_of_output(
@@ -67,10 +73,7 @@ def cause_of_output(
         log: where the whole output can be read.
     """
     text = output if isinstance(output, str) else decode(output)
-    # The lines of code in a traceback are indented, and only quote what others may raise.
-    last_lines = text.splitlines()[-_LINES:]
-    lines = [_shown(line) for line in last_lines if not line.startswith("  ")]
-    lines = [line for line in lines if line]
+    lines = _last_lines(text)
     by_code = _of_exit_code(exit_code)
     # A signal leaves no last line, and what stands before it is about something else; an abort
     # (6) prints its reason.
@@ -82,8 +85,9 @@ def cause_of_output(
             return known
     if by_code:
         return by_code
-    last = lines[-1] if lines else tr(f"退出码 {exit_code}", f"exit code {exit_code}")
-    return _unknown(last, log)
+    if not lines:
+        lines = [tr(f"退出码 {exit_code}", f"exit code {exit_code}")]
+    return _unknown(_last_word(lines), log)
 
 
 def tail(log: Path, start: int = 0) -> bytes:
@@ -129,6 +133,26 @@ def _wheel() -> str:
 # Reading what was printed
 
 
+def _last_lines(text: str) -> list[str]:
+    """Return the last lines, without empty ones and the quoted code of tracebacks."""
+    lines = []
+    for line in text.splitlines()[-_LINES:]:
+        # Code is indented, and only names what it might raise.
+        shown = "" if line.startswith("  ") else _shown(line)
+        if shown:
+            lines.append(shown)
+    return lines
+
+
+def _last_word(lines: list[str]) -> str:
+    """Return the line that says most: that which ends the last traceback, or else the last."""
+    word = lines[-1]
+    for line, following in pairwise(lines):
+        if line.startswith("Traceback "):
+            word = following
+    return word
+
+
 def _decoded(line: bytes) -> str:
     # The last is what Chinese Windows writes; it matters where a log is read elsewhere.
     for encoding in ("utf-8", locale.getencoding(), "gb18030"):
@@ -142,8 +166,10 @@ def _decoded(line: bytes) -> str:
 def _shown(line: str) -> str:
     """Return a line without colours and control characters, and not too long."""
     line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)
-    line = "".join(letter for letter in line if letter.isprintable()).strip()
-    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+    line = "".join(filter(str.isprintable, line)).strip()
+    if len(line) > _LONGEST_LINE:
+        line = line[: _LONGEST_LINE - 1] + "…"
+    return line
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -175,8 +201,9 @@ def _recognized(error: BaseException) -> Cause | None:
             return known_causes.DISK_FULL.cause()
         if isinstance(one, CookbookError):
             # It says the remedy itself.
-            zh, en = one.zh or str(one), one.en or str(one)
-            return Cause(type(one).__name__, zh, en, passes=isinstance(one, ModelError))
+            text = str(one)
+            passes = isinstance(one, ModelError)
+            return Cause(type(one).__name__, one.zh or text, one.en or text, passes)
         found = _of_number(one) or _of_line(_as_line(one))
         if found:
             return found
@@ -195,16 +222,17 @@ def _of_line(line: str) -> Cause | None:
     # An error of ours that nobody caught says the remedy itself.
     own = re.match(r"cookbook\.errors\.(\w+): (.+)", line)
     if own:
-        return Cause(own[1], own[2], own[2], passes=own[1] in ("DiskFull", "ModelError"))
+        kind, text = own.groups()
+        return Cause(kind, text, text, passes=kind in _PASSING)
     return None
 
 
 def _of_number(error: BaseException) -> Cause | None:
-    number = getattr(error, "errno", None)
-    # Another library's error may have something else by that name.
-    rule = known_causes.BY_NUMBER.get(number) if isinstance(error, OSError) and number else None
-    file = getattr(error, "filename", None)
-    return rule.cause(str(file or "")) if rule else None
+    # Another library's error may have something else by the name of `errno`.
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    rule = known_causes.BY_NUMBER.get(error.errno)
+    return rule.cause(str(error.filename or "")) if rule else None
 
 
 def _missing(module: str) -> Cause:

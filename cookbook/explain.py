@@ -15,6 +15,7 @@ from cookbook.i18n import tr
 
 _PLATFORM, _LOCAL, _ELSEWHERE, _NOWHERE = "platform", "local", "elsewhere", ""
 _TRACE = "x-siliconcloud-trace-id"  # in every answer of the platform
+_TITLE = re.compile(r"<title>([^<]{1,100})", re.IGNORECASE)  # of a page
 _LONGEST = 300  # letters of somebody else's text that are shown
 
 
@@ -22,11 +23,12 @@ def explain(error: BaseException) -> str:
     """Return the sentence for an error of the `openai` client or a cut stream. Never raise."""
     body = getattr(error, "body", None)
     place = _place(error)
-    if isinstance(body, dict) and isinstance(body.get("type"), str) and place != _PLATFORM:
+    if place != _PLATFORM and isinstance(body, dict) and body.keys() >= {"type", "message"}:
         # The embedded service's message says what to do itself.
         return str(body.get("message"))
-    known = _refused(error, body, place) or _gateway(error, place) or _connection(error, place)
-    return known or f"{type(error).__name__}: {error}"
+    if getattr(error, "status_code", None) is not None:
+        return _refused(error, body, place) or _gateway(error, place)
+    return _connection(error, place) or f"{type(error).__name__}: {error}"
 
 
 # Where the request went
@@ -66,20 +68,30 @@ def _refused(error: BaseException, body: object, place: str) -> str | None:
     """Return what the platform said, with the remedy for its code or else for the HTTP status."""
     status = getattr(error, "status_code", None)
     said = _said(error, body, place)
-    if status is None or said is None:
+    if said is None:
         return None
     code = body.get("code") if isinstance(body, dict) else None
-    remedy = None
-    # The code says more than the status: 403 can be the balance or the account.
-    for number in (code, status):
-        if remedy is None and isinstance(number, int) and place != _ELSEWHERE:
-            remedy = siliconcloud.REMEDIES.get(number)
     # Both numbers are shown, since they are what a search of the platform's documentation finds.
     numbers = f"[{status} / {code}]" if code else f"[{status}]"
-    who = tr("服务", "the service") if place == _ELSEWHERE else tr("平台", "the platform")
-    quoted = tr(f"{who}的原话：{said}", f"{who} said: {said}") if said else ""
-    parts = [tr(*remedy) if remedy else "", numbers, quoted]
-    return " ".join(part for part in parts if part)
+    if place == _ELSEWHERE:
+        remedy = ""
+        quoted = tr(f"服务的原话：{said}", f"the service said: {said}")
+    else:
+        remedy = _remedy(code, status)
+        quoted = tr(f"平台的原话：{said}", f"the platform said: {said}")
+    parts = [remedy, numbers, quoted if said else ""]
+    return " ".join(filter(None, parts))
+
+
+def _remedy(*numbers: object) -> str:
+    """Return the remedy of the first number that has one; empty where none has.
+
+    The code comes before the status, since it says more: 403 can be the balance or the account.
+    """
+    for number in numbers:
+        if isinstance(number, int) and number in siliconcloud.REMEDIES:
+            return tr(*siliconcloud.REMEDIES[number])
+    return ""
 
 
 def _said(error: BaseException, body: object, place: str) -> str | None:
@@ -87,10 +99,8 @@ def _said(error: BaseException, body: object, place: str) -> str | None:
     if isinstance(body, dict):
         message = body.get("message") or body.get("detail")
         # On this machine only a stand-in for the platform answers in the platform's shape.
-        own_shape = isinstance(body.get("code"), int) or "data" in body
-        if not isinstance(message, str) or (place == _LOCAL and not own_shape):
-            return None
-        return _one_line(message)
+        trusted = place != _LOCAL or "code" in body or "data" in body
+        return _one_line(message) if trusted and isinstance(message, str) else None
     if not isinstance(body, str) or not body or _is_page(body):
         return "" if _TRACE in _headers(error) else None
     # A bare JSON string is the platform's; other text may be, where the platform was asked.
@@ -99,13 +109,12 @@ def _said(error: BaseException, body: object, place: str) -> str | None:
     return _one_line(body) if is_json or place != _LOCAL else None
 
 
-def _gateway(error: BaseException, place: str) -> str | None:
+def _gateway(error: BaseException, place: str) -> str:
     """Return the sentence for an answer that comes from something between here and the service."""
-    status = getattr(error, "status_code", None)
-    if status is None:
-        return None
-    title = re.search(r"<title>([^<]{1,100})", str(getattr(error, "body", "")), re.IGNORECASE)
-    answer = f"{status}: {_one_line(title[1])}" if title else f"{status}"
+    answer = str(getattr(error, "status_code", ""))
+    title = _TITLE.search(str(getattr(error, "body", "")))
+    if title:
+        answer += f": {_one_line(title[1])}"
     if place == _LOCAL:
         return tr(
             f"应答的不是内嵌服务，而是代理或网关（{answer}）：再运行 connect() 那一格；"
@@ -134,9 +143,10 @@ def _one_line(text: str) -> str:
 
 def _connection(error: BaseException, place: str) -> str | None:
     # The cause tells how a connection failed: the client wraps its transport's error.
-    errors = [error] if error.__cause__ is None else [error, error.__cause__]
-    names = {kind.__name__ for e in errors for kind in type(e).__mro__}
-    detail = _one_line(str(errors[-1]))
+    cause = error.__cause__ or error
+    kinds = [*type(error).__mro__, *type(cause).__mro__]
+    names = {kind.__name__ for kind in kinds}
+    detail = _one_line(str(cause))
     if names & {"APITimeoutError", "TimeoutException"}:
         return _too_late(place)
     if names & {"RemoteProtocolError", "ReadError", "IncompleteRead"}:

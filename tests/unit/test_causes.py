@@ -3,6 +3,8 @@
 import errno
 import sqlite3
 import sys
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -306,6 +308,31 @@ def test_a_checkout_is_installed_with_dash_e_and_a_wheel_without(monkeypatch):
     assert "-e " in causes.install() and "[local]" in causes.install()
     monkeypatch.setattr(paths, "in_checkout", lambda: False)
     assert "-e " not in causes.install() and "[local]" in causes.install()
+
+
+@pytest.mark.parametrize(
+    "origin, named",
+    [
+        (
+            '{"url": "file:///tmp/a%2Bb-0.3.0-py3-none-any.whl", "archive_info": {}}',
+            "a+b-0.3.0-py3",
+        ),
+        (None, "siliconcloud-cookbook[local]"),
+    ],
+)
+def test_a_wheel_is_named_as_it_was_installed(monkeypatch, origin, named):
+    distribution = SimpleNamespace(read_text=lambda name: origin)
+    monkeypatch.setattr(metadata, "distribution", lambda name: distribution)
+    monkeypatch.setattr(paths, "in_checkout", lambda: False)
+    assert named in causes.install() and "[local]" in causes.install()
+
+
+def test_of_a_whole_log_the_line_that_ends_the_traceback_is_kept():
+    output = (
+        "starting\nTraceback (most recent call last):\n  File 'a', line 1\n    boom()\n"
+        "ValueError: strange\nwith more lines\n2026 cookbook the service ends"
+    )
+    assert str(causes.cause_of_output(output, 1)) == "ValueError: strange"
 
 
 def test_the_end_of_a_log_is_read_from_where_a_process_began(tmp_path):

@@ -67,9 +67,7 @@ def test_a_database_that_was_moved_there_keeps_what_its_wal_holds(tmp_path, no_s
     file = store.add_file("a.jsonl", "fine-tune", b"{}")
     # As after a crash: nothing was brought back from the WAL.
     for ending in ("", "-wal"):
-        (tmp_path / f"moved.db{ending}").write_bytes(
-            (tmp_path / f"service.db{ending}").read_bytes()
-        )
+        shutil.copy(f"{path}{ending}", f"{moved}{ending}")
     no_shared_memory()
     again = Store(moved)
     assert again.file_content(file.id) == b"{}"
