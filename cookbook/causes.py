@@ -20,13 +20,26 @@ from cookbook.errors import CookbookError, DiskFull, ModelError
 from cookbook.i18n import tr
 from cookbook.known_causes import ABORTED, PERMISSION, Cause
 
-__all__ = ["UNKNOWN", "Cause", "cause", "cause_of_output", "decode", "install", "known", "tail"]
+__all__ = [
+    "READABLE_OUTPUT",
+    "UNKNOWN",
+    "Cause",
+    "cause",
+    "cause_of_output",
+    "decode",
+    "install",
+    "known",
+    "tail",
+]
 
 UNKNOWN = "unknown"
 """The kind of a cause that is not recognized."""
 
 TAIL_BYTES = 32 * 1024
 """How much of a log is read: a traceback with its chain."""
+
+READABLE_OUTPUT = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""Variables for processes that are started: on Windows, Python writes in the system's code page."""
 
 _PROJECT = "siliconcloud-cookbook"
 _LINES = 80  # of an output that are looked at, from its end

@@ -10,14 +10,16 @@ The only module of the package that knows the embedded service's process. It nev
 import atexit
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cookbook import paths, siliconcloud
+from cookbook import causes, paths, siliconcloud
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.paths import Home
 
@@ -100,8 +102,6 @@ def stop(home: Path) -> bool:
 
 
 def _start(home: Home) -> dict[str, Any]:
-    from filelock import FileLock
-
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         log = home.service_log.open("ab")
@@ -113,14 +113,35 @@ def _start(home: Home) -> dict[str, Any]:
             "choose another folder with COOKBOOK_HOME",
         ) from error
     # Of several kernels that ask at once, one starts it; the others find it running.
-    with log, FileLock(home.start_lock):
+    with log, _start_lock(home):
         address = running(home.folder)
         if address is None:
+            begin = log.tell()
             process = _launch(home, log)
             address = _wait_for_address(home, process)
     if address is None:
-        raise _did_not_start(home)
+        raise _did_not_start(home, process.poll(), begin)
     return address
+
+
+@contextlib.contextmanager
+def _start_lock(home: Home) -> Iterator[None]:
+    from filelock import FileLock
+
+    lock = FileLock(home.start_lock)
+    try:
+        lock.acquire()
+    # filelock raises the second where a file system has no locks at all.
+    except (OSError, NotImplementedError) as error:
+        cause = causes.cause(error)
+        raise ServiceError(
+            zh=f"数据目录 {home.folder} 用不了：{cause.zh}",
+            en=f"the data folder {home.folder} cannot be used: {cause.en}",
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 _Process = subprocess.Popen[bytes]
@@ -128,16 +149,14 @@ _Process = subprocess.Popen[bytes]
 
 def _launch(home: Home, log: BinaryIO) -> _Process:
     command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder)]
+    options: dict[str, Any] = {"env": os.environ | causes.READABLE_OUTPUT}
     # The service outlives the kernel that starts it.
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, creationflags=flags
-        )
+        options["creationflags"] = flags
     else:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        options["start_new_session"] = True
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
     # Python warns of a process object that is dropped before its process has ended.
     atexit.register(process.poll)
     return process
@@ -156,13 +175,20 @@ def _wait_for_address(home: Home, process: _Process) -> dict[str, Any] | None:
     return None
 
 
-def _did_not_start(home: Home) -> ServiceError:
-    lines = home.service_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else ""
-    # Whoever installed a wheel has no checkout to install from.
-    source = "-e '.[local]'" if paths.in_checkout() else "'….whl[local]'"
+def _did_not_start(home: Home, exit_code: int | None, begin: int) -> ServiceError:
+    """Return why the service ended or does not answer: its log, from the byte `begin` on, tells."""
+    text = causes.decode(causes.tail(home.service_log, begin)).strip()
+    if exit_code == 1 and text and "Traceback" not in text:
+        # A sentence of the service itself, which has the remedy.
+        zh = en = text.splitlines()[-1]
+    else:
+        cause = causes.cause_of_output(text, exit_code, log=home.service_log)
+        zh, en = cause.zh, cause.en
+    if exit_code is None:
+        return ServiceError(
+            zh=f"内嵌服务 {START_SECONDS} 秒还没有应答：{zh}",
+            en=f"the embedded service did not answer in {START_SECONDS} s: {en}",
+        )
     return ServiceError(
-        zh=f"内嵌服务没有启动：{reason}。缺包时运行 pip install {source}",
-        en=f"the embedded service did not start: {reason}. "
-        f"If a package is missing: pip install {source}",
+        zh=f"内嵌服务没有启动：{zh}", en=f"the embedded service did not start: {en}"
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from filelock import Timeout
 
+from cookbook import causes
 from cookbook.connection import WORKER_MODULE
 from cookbook.errors import DiskFull
 from cookbook.i18n import tr
@@ -182,7 +183,7 @@ class Supervisor:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment | worker_log.ENVIRONMENT,
+                env=environment | causes.READABLE_OUTPUT,
                 start_new_session=os.name != "nt",
             )
         self._logs[process.pid] = Path(log.name)

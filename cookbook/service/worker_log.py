@@ -20,9 +20,6 @@ from cookbook.paths import Home
 
 KEPT = 20
 
-ENVIRONMENT = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
-"""For the processes: on Windows, Python writes in the system's code page otherwise."""
-
 
 def create(home: Home) -> IO[bytes]:
     """Return a new file, open for writing, and remove the oldest ones."""

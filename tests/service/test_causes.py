@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import time
 
 import openai
@@ -123,3 +125,69 @@ def test_a_processor_that_is_too_old_ends_no_second_service(start, row, tmp_path
         job = train(client, model, row)
         assert job.status == "failed" and "AVX" in job.error.message
     assert connection.running(home)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(
+    "code, said",
+    [
+        ("raise ModuleNotFoundError(\"No module named 'fastapi'\", name='fastapi')", "[local]"),
+        (
+            "raise ImportError('DLL load failed while importing _x: 找不到指定的模块。')",
+            "vc_redist",
+        ),
+        ("import signal; signal.raise_signal(signal.SIGKILL)", ""),
+    ],
+)
+def test_connect_says_why_the_service_did_not_start(tmp_path, monkeypatch, code, said, language):
+    monkeypatch.setenv("COOKBOOK_LANG", language)
+    package = tmp_path / "first" / "fastapi"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(code, encoding="utf-8")
+    path = os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path.strip(os.pathsep))
+    home = Home(tmp_path / "home")
+    home.folder.mkdir()
+    # What an earlier service left is not taken for the reason.
+    home.service_log.write_text("MemoryError\n")
+    with pytest.raises(ServiceError) as caught:
+        connect(home=home.folder)
+    text = str(caught.value)
+    assert said in text and ("pip install" in text) == (said == "[local]")
+    if "SIGKILL" in code:
+        assert "memory" in text or "内存" in text
+    assert text.isascii() == (language == "en")
+    assert "\n" not in text
+
+
+def test_a_sentence_of_the_service_itself_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_API_KEY", "钥匙")
+    with pytest.raises(ServiceError, match="--api-key 只能用") as caught:
+        connect(home=tmp_path / "home")
+    assert "pip" not in str(caught.value)
+
+
+NO_LOCKS = "import errno, fcntl\ndef refuse(*_): raise OSError(errno.ENOLCK, 'x')\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks files in another way")
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_connect_on_a_folder_without_locks_names_the_local_disk(tmp_path, language):
+    (tmp_path / "sitecustomize.py").write_text(NO_LOCKS + "fcntl.flock = refuse\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    variables = {
+        "PYTHONPATH": path.strip(os.pathsep),
+        "COOKBOOK_LANG": language,
+        "COOKBOOK_HOME": str(tmp_path / "home"),
+        "PYTHONUTF8": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "from cookbook import connect; connect()"],
+        env=os.environ | variables,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert "ServiceError" in last and "COOKBOOK_HOME" in last
+    assert last.isascii() == (language == "en")
