@@ -39,8 +39,8 @@ _MEANINGS = {
     413: "Larger than the limit",
     421: "Addressed to another host",
     429: "A documented limit is reached; `Retry-After` gives the seconds to wait",
-    500: "An error of the service itself; its log has the details",
-    503: "The base model cannot be loaded at present",
+    500: "An error of the service or its disk; the message has the cause, or its log the details",
+    503: "The base model, torch or another package cannot be loaded; the message has the cause",
     507: "The disk is full",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ stay, and none that is empty.
 """
 
 import contextlib
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -19,21 +20,25 @@ from cookbook.causes import Cause
 from cookbook.paths import Home
 
 KEPT = 20
+ENDING = ".log"
 
 
 def create(home: Home) -> IO[bytes]:
-    """Return a new file, open for writing, and remove the oldest ones."""
+    """Return a new file, open for writing, and remove the oldest ones.
+
+    Where none can be made, as on a full disk, what is written there is lost: the process must start
+    all the same, and tells by its exit code that there is no room.
+    """
     folder = home.worker_logs
-    folder.mkdir(parents=True, exist_ok=True)
-    oldest = sorted(folder.glob("worker-*.log"))[: -KEPT + 1]
-    for path in oldest:
-        # Windows keeps a file that a process still writes to.
-        with contextlib.suppress(OSError):
-            path.unlink()
     now = time.strftime("%Y%m%d-%H%M%S")
-    return tempfile.NamedTemporaryFile(
-        dir=folder, prefix=f"worker-{now}-", suffix=".log", delete=False
-    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _remove_oldest(folder)
+        return tempfile.NamedTemporaryFile(
+            dir=folder, prefix=f"worker-{now}-", suffix=ENDING, delete=False
+        )
+    except OSError:
+        return open(os.devnull, "wb")
 
 
 def cause_of_end(log: Path | None, exit_code: int) -> Cause:
@@ -45,5 +50,14 @@ def cause_of_end(log: Path | None, exit_code: int) -> Cause:
 def forget_empty(log: Path | None) -> None:
     """Remove the log of a process that had nothing to say."""
     with contextlib.suppress(OSError):
-        if log and not log.stat().st_size:
+        # Not the null device.
+        if log and log.suffix == ENDING and log.stat().st_size == 0:
             log.unlink()
+
+
+def _remove_oldest(folder: Path) -> None:
+    logs = sorted(folder.glob(f"worker-*{ENDING}"))
+    for path in logs[: -KEPT + 1]:
+        # Windows keeps a file that a process still writes to.
+        with contextlib.suppress(OSError):
+            path.unlink()

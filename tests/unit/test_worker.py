@@ -1,10 +1,14 @@
 """The worker with a short stand-in for the training loop: no torch, no process."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from cookbook import data
 from cookbook.errors import DiskFull, Diverged
 from cookbook.paths import Home
+from cookbook.service import worker_log
 from cookbook.service.events import Checkpoint, Finished, Started, Step
 from cookbook.service.store import Store
 from cookbook.service.worker import run_job
@@ -123,3 +127,35 @@ def test_a_training_that_diverges_fails_with_its_code(store, home, job):
         "param": "learning_rate",
     }
     assert not home.job_folder(job.id).exists()
+
+
+def test_each_training_process_has_a_log_of_its_own_and_the_newest_stay(tmp_path):
+    home = Home(tmp_path)
+    paths = []
+    for number in range(worker_log.KEPT + 5):
+        with worker_log.create(home) as log:
+            log.write(f"ValueError: {number}\n".encode())
+        # Names begin with the second in which they were made.
+        older = Path(log.name).with_name(f"worker-{number:03}{worker_log.ENDING}")
+        paths.append(Path(log.name).rename(older))
+    assert sorted(home.worker_logs.iterdir()) == paths[-worker_log.KEPT :]
+    assert "ValueError: 24" in str(worker_log.cause_of_end(paths[-1], 1))
+
+
+def test_a_log_that_cannot_be_made_keeps_no_process_from_starting(tmp_path):
+    home = Home(tmp_path)
+    home.worker_logs.write_text("a file in the place of the folder")
+    with worker_log.create(home) as log:
+        log.write(b"lost")
+    worker_log.forget_empty(Path(log.name))
+    assert (
+        Path(os.devnull).exists() and worker_log.cause_of_end(Path(log.name), -9).kind == "memory"
+    )
+
+
+def test_an_empty_log_is_removed(tmp_path):
+    home = Home(tmp_path)
+    with worker_log.create(home) as log:
+        pass
+    worker_log.forget_empty(Path(log.name))
+    assert not list(home.worker_logs.iterdir())
