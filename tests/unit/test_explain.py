@@ -9,7 +9,8 @@ import pytest
 from openai import OpenAI
 from siliconcloud import FAULTS, TUNED
 
-from cookbook import connect
+from cookbook import connect, jobs
+from cookbook.errors import ServiceError
 from cookbook.explain import explain
 
 ASK = {"model": TUNED, "messages": [{"role": "user", "content": "你好"}]}
@@ -131,6 +132,15 @@ def test_a_timeout_is_explained(base_url):
 def test_an_error_without_a_request_is_explained_all_the_same():
     assert "connect()" in explain(ConnectionError("gone"))
     assert "断了" in explain(httpx2.RemoteProtocolError("peer closed connection"))
+
+
+def test_a_job_is_not_said_to_be_missing_where_there_are_no_jobs(siliconcloud, language):
+    service = connect("siliconcloud")
+    with (
+        OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client,
+        pytest.raises(ServiceError, match=r"控制台|console"),
+    ):
+        jobs.watch(client, "ftjob-x")
 
 
 class _Proxy(http.server.BaseHTTPRequestHandler):
