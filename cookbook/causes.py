@@ -147,14 +147,13 @@ def _wheel() -> str:
 
 
 def _last_lines(text: str) -> list[str]:
-    """Return the last lines, without empty ones and the quoted code of tracebacks."""
+    """Return the last lines, without empty ones, warnings, and the quoted code of tracebacks."""
     lines = []
     for line in text.splitlines()[-_LINES:]:
-        # Code is indented, and only names what it might raise.
-        shown = "" if line.startswith("  ") else _shown(line)
-        if shown:
-            lines.append(shown)
-    return lines
+        # Code is indented, and only names what it might raise; a warning ended nothing.
+        if not line.startswith("  ") and "Warning: " not in line:
+            lines.append(_shown(line))
+    return list(filter(None, lines))
 
 
 def _last_word(lines: list[str]) -> str:

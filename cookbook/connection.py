@@ -102,6 +102,8 @@ def stop(home: Path) -> bool:
 
 
 def _start(home: Home) -> dict[str, Any]:
+    from filelock import FileLock
+
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         log = home.service_log.open("ab")
@@ -113,10 +115,10 @@ def _start(home: Home) -> dict[str, Any]:
             "choose another folder with COOKBOOK_HOME",
         ) from error
     # Of several kernels that ask at once, one starts it; the others find it running.
-    with log, _start_lock(home):
+    with log, _failure_explained(home), FileLock(home.start_lock):
+        begin = log.tell()
         address = running(home.folder)
         if address is None:
-            begin = log.tell()
             process = _launch(home, log)
             address = _wait_for_address(home, process)
     if address is None:
@@ -124,33 +126,13 @@ def _start(home: Home) -> dict[str, Any]:
     return address
 
 
-@contextlib.contextmanager
-def _start_lock(home: Home) -> Iterator[None]:
-    from filelock import FileLock
-
-    lock = FileLock(home.start_lock)
-    try:
-        lock.acquire()
-    # filelock raises the second where a file system has no locks at all.
-    except (OSError, NotImplementedError) as error:
-        cause = causes.cause(error)
-        raise ServiceError(
-            zh=f"数据目录 {home.folder} 用不了：{cause.zh}",
-            en=f"the data folder {home.folder} cannot be used: {cause.en}",
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 _Process = subprocess.Popen[bytes]
 
 
 def _launch(home: Home, log: BinaryIO) -> _Process:
     command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder)]
-    options: dict[str, Any] = {"env": os.environ | causes.READABLE_OUTPUT}
     # The service outlives the kernel that starts it.
+    options: dict[str, Any] = {"env": os.environ | causes.READABLE_OUTPUT}
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         options["creationflags"] = flags
@@ -173,6 +155,20 @@ def _wait_for_address(home: Home, process: _Process) -> dict[str, Any] | None:
             return None
         time.sleep(POLL_SECONDS)
     return None
+
+
+@contextlib.contextmanager
+def _failure_explained(home: Home) -> Iterator[None]:
+    """Say what to do where the folder has no locks or no process can be started."""
+    try:
+        yield
+    # filelock raises the second where a file system has no locks at all.
+    except (OSError, NotImplementedError) as error:
+        cause = causes.cause(error)
+        raise ServiceError(
+            zh=f"内嵌服务没有启动（数据目录 {home.folder}）：{cause.zh}",
+            en=f"the embedded service did not start (data folder {home.folder}): {cause.en}",
+        ) from error
 
 
 def _did_not_start(home: Home, exit_code: int | None, begin: int) -> ServiceError:

@@ -100,7 +100,7 @@ DISK_ERROR = Rule(
 LOCKS = Rule(
     "locks",
     r"locking protocol|No locks available|does not appear to support flock|Stale file handle"
-    r"|flock not supported|Errno 37\b|Errno 95\b|Errno 116\b",
+    r"|Errno 37\b|Errno 95\b|Errno 116\b",
     f"数据目录所在的文件系统不支持文件锁，多半是网络盘：{_LOCAL_DISK_ZH}",
     "the data folder's file system does not support file locks, most likely a network drive: "
     f"{_LOCAL_DISK_EN}",

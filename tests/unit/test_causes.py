@@ -252,6 +252,11 @@ def test_what_is_not_recognized_keeps_its_line_and_names_the_log(tmp_path):
     assert "pip" not in str(found)
 
 
+def test_a_warning_before_the_end_is_no_cause():
+    output = "UserWarning: CUDA initialization: no driver\nTraceback …\nValueError: strange"
+    assert causes.cause_of_output(output, 1).kind == causes.UNKNOWN
+
+
 def test_a_process_without_a_word_is_told_by_its_code():
     assert "3" in str(causes.cause_of_output(b"", 3))
 
