@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cookbook import causes, paths, siliconcloud
+from cookbook import causes, disk, paths, siliconcloud
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.paths import Home
 
@@ -115,7 +115,8 @@ def _start(home: Home) -> dict[str, Any]:
             "choose another folder with COOKBOOK_HOME",
         ) from error
     # Of several kernels that ask at once, one starts it; the others find it running.
-    with log, _failure_explained(home), FileLock(home.start_lock):
+    with log, _failure_explained(home), FileLock(home.start_lock) as lock:
+        disk.check_lock(lock)
         begin = log.tell()
         address = running(home.folder)
         if address is None:
@@ -162,7 +163,7 @@ def _failure_explained(home: Home) -> Iterator[None]:
     """Say what to do where the folder has no locks or no process can be started."""
     try:
         yield
-    # filelock raises the second where a file system has no locks at all.
+    # Older releases of filelock raise the second where a file system has no locks.
     except (OSError, NotImplementedError) as error:
         cause = causes.cause(error)
         raise ServiceError(

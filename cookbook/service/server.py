@@ -117,6 +117,7 @@ def _locked(home: Home) -> FileLock:
     try:
         home.folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
+        disk.check_lock(lock)
     except Timeout:
         raise ServiceError(
             zh=f"数据目录 {home.folder} 已经有一个服务在运行："
@@ -124,12 +125,13 @@ def _locked(home: Home) -> FileLock:
             en=f"a service already runs on {home.folder}: "
             "see python -m cookbook status, or choose another --home",
         ) from None
-    # filelock raises the second where a file system has no locks at all.
+    # Older releases of filelock raise the second where a file system has no locks.
     except (OSError, NotImplementedError) as error:
         if disk.is_full(error):
             raise
         cause = causes.cause(error)
         if cause.kind == "locks":
+            lock.release()
             raise ServiceError(zh=cause.zh, en=cause.en) from error
         reason = getattr(error, "strerror", error)
         raise ServiceError(

@@ -167,13 +167,15 @@ def test_a_sentence_of_the_service_itself_is_kept(tmp_path, monkeypatch):
     assert "pip" not in str(caught.value)
 
 
-NO_LOCKS = "import errno, fcntl\ndef refuse(*_): raise OSError(errno.ENOLCK, 'x')\n"
+NO_LOCKS = "import errno, fcntl\ndef refuse(*_): raise OSError(errno.{}, 'x')\n"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows locks files in another way")
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_connect_on_a_folder_without_locks_names_the_local_disk(tmp_path, language):
-    (tmp_path / "sitecustomize.py").write_text(NO_LOCKS + "fcntl.flock = refuse\n")
+@pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS"])
+def test_connect_on_a_folder_without_locks_names_the_local_disk(tmp_path, number, language):
+    code = NO_LOCKS.format(number) + "fcntl.flock = refuse\n"
+    (tmp_path / "sitecustomize.py").write_text(code)
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     variables = {
         "PYTHONPATH": path.strip(os.pathsep),
