@@ -11,12 +11,14 @@ the engine cannot be loaded, every request fails at once with the cause, and loa
 from time to time. Importing this module loads no torch.
 """
 
+import contextlib
 import importlib
 import logging
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,21 +90,30 @@ class ChatEngine:
         return generation
 
     def _start_engine(self) -> Any:
-        if self._mark and self._mark.exists():
-            _probe()
-        if self._mark:
-            self._mark.touch()
         # Python remembers what it did not find; a package may have been installed since.
         importlib.invalidate_caches()
-        try:
+        with self._marked():
             from cookbook.service.engine import generate
-        finally:
-            # Not reached where the process itself is ended.
-            if self._mark:
-                self._mark.unlink(missing_ok=True)
         engine = generate.Engine()
         engine.start()
         return engine
+
+    @contextlib.contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Leave the mark where the block ends the process; if it did so before, probe first."""
+        mark = self._mark
+        if mark is None:
+            yield
+            return
+        if mark.exists():
+            _probe()
+        # On a full disk there is no mark, but chat.
+        with contextlib.suppress(OSError):
+            mark.touch()
+        try:
+            yield
+        finally:
+            mark.unlink(missing_ok=True)
 
     def _fail(self, failure: Cause) -> None:
         with self._lock:

@@ -193,7 +193,7 @@ class Supervisor:
         """Start a process ahead where a job is expected; let it go where none came for long."""
         now = time.monotonic()
         if self._prewarmed and self._prewarmed.poll() is not None:
-            # Its log stays where it has one: the job that comes next will end in the same way.
+            # What it said stays in its log; the process of the next job will say the same.
             worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
         if self._prewarm_requested.is_set():

@@ -4,8 +4,8 @@
     worker_log.cause_of_end(Path(log.name), exit_code)
 
 Several processes can run, and outlive the service: in a file for all of them nobody could tell
-whose the last line is, which says why a process ended. The newest `KEPT` files
-stay, and none that is empty.
+whose the last line is, which says why a process ended. The newest `KEPT` files stay, and none that
+is empty.
 """
 
 import contextlib
