@@ -94,7 +94,8 @@ class ChatEngine:
         importlib.invalidate_caches()
         with self._marked():
             from cookbook.service.engine import generate
-        engine = generate.Engine()
+
+            engine = generate.Engine()
         engine.start()
         return engine
 

@@ -100,10 +100,12 @@ def test_an_unclear_second_failure_leaves_the_first_cause(monkeypatch):
 
 def test_the_mark_is_there_only_while_the_engine_is_loaded(monkeypatch, tmp_path):
     mark, seen = tmp_path / "mark", []
-    monkeypatch.setattr(
-        chat_engine.importlib, "invalidate_caches", lambda: seen.append(mark.exists())
-    )
-    use(monkeypatch, Engine)
+
+    class Looking(Engine):
+        def __init__(self):
+            seen.append(mark.exists())
+
+    use(monkeypatch, Looking)
     ChatEngine(mark).load(REQUEST.base)
     assert seen == [True] and not mark.exists()
 
