@@ -85,6 +85,10 @@ class DiskFull(CookbookError, OSError):
     """There is no room on the disk for what must be written."""
 
 
+class QueueFull(CookbookError, RuntimeError):
+    """As many jobs as the service accepts have not ended."""
+
+
 class IdentifierError(CookbookError, ValueError):
     """A text is not the identifier of a fine-tuned model."""
 

@@ -122,6 +122,11 @@ def message(event: TrainingEvent, model: str) -> str:
             )
 
 
+def model_id(event: "Checkpoint | Finished", model: str) -> str:
+    """Return the name of an adapter; `model` is the name of the finished model."""
+    return model if isinstance(event, Finished) else f"{model}-ckpt_step_{event.step}"
+
+
 def data(event: TrainingEvent) -> dict[str, Any]:
     """Return the event's figures as the job's log keeps them, without folders of this machine.
 
