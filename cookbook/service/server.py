@@ -17,8 +17,9 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -28,7 +29,7 @@ from cookbook.bases import installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import status
+from cookbook.service import recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.middleware import Activity
@@ -150,7 +151,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     home = settings.home
-    store = Store(home.database)
+    store = recovery.open_store(home)
+    for line in recovery.find_models(store, home):
+        log.warning(line)
     bases = installed()
     supervisor = Supervisor(store, home, settings.max_running)
     api_key = settings.api_key or secrets.token_urlsafe(32)
@@ -166,7 +169,7 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, on_signal=supervisor.stop)
     # Jobs that an earlier service left go on.
     supervisor.start()
     watched = (server, supervisor, app.state.activity, settings, store)
@@ -188,6 +191,19 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     finally:
         supervisor.stop()
         home.address.unlink(missing_ok=True)
+
+
+class _Server(uvicorn.Server):
+    """A server that tells of a signal at once: open requests may keep it for seconds more."""
+
+    def __init__(self, config: uvicorn.Config, on_signal: Callable[[], None]):
+        super().__init__(config)
+        self._on_signal = on_signal
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # A stop ends the training processes as well: the queue must not start them again.
+        self._on_signal()
+        super().handle_exit(sig, frame)
 
 
 def _url(listener: socket.socket) -> str:

@@ -194,8 +194,8 @@ def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
         set_state_aside(folder)
         return Progress()
     if progress.step and math.isnan(progress.train_loss):
-        # The first releases saved no losses, nor whether the epoch's adapter was told of.
-        progress.epoch_ended = progress.step % run.steps_per_epoch == 0
+        # The first releases saved no losses.
+        progress.epoch_ended = progress.step == run.total_steps
         progress.train_loss = run.loss_of(pick_batch(run, progress.step)) or 0.0
         progress.valid_loss = run.loss_of(run.valid_set)
     return progress
