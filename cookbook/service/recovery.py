@@ -29,6 +29,8 @@ WHOLE_CHECK_BYTES = 64 * 2**20
 """Size of a database up to which each page is read at the start, in a fraction of a second."""
 
 _TABLES = ("jobs", "events", "models")
+# The length of a content is told beside the file's other columns.
+_FILES_CHECK = "SELECT 'ok' FROM (SELECT max(length(content)) FROM files)"
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FILES = ("", "-wal", "-shm")  # what belongs to a database, after its name
 _log = logging.getLogger("cookbook")
@@ -79,7 +81,7 @@ def _checks(path: Path) -> list[str]:
     )
     if size <= WHOLE_CHECK_BYTES:
         return ["PRAGMA quick_check(1)"]
-    return [f"PRAGMA quick_check({table})" for table in _TABLES]
+    return [*(f"PRAGMA quick_check({table})" for table in _TABLES), _FILES_CHECK]
 
 
 def _set_aside(home: Home) -> Path:
