@@ -22,7 +22,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service.database import LOCK_SECONDS
-from cookbook.service.store import Store, TunedModel
+from cookbook.service.store import Job, Store, TunedModel
 from cookbook.service.worker import ADAPTER, RECORD
 
 WHOLE_CHECK_BYTES = 64 * 2**20
@@ -74,11 +74,8 @@ def _damage(path: Path) -> str | None:
 
 def _checks(path: Path) -> list[str]:
     """Return the queries that read everything, of a large database all but the files' content."""
-    size = sum(
-        part.stat().st_size
-        for part in (path.with_name(path.name + end) for end in _FILES)
-        if part.exists()
-    )
+    # Its log is merged now and then, and stays small.
+    size = path.stat().st_size if path.exists() else 0
     if size <= WHOLE_CHECK_BYTES:
         return ["PRAGMA quick_check(1)"]
     return [*(f"PRAGMA quick_check({table})" for table in _TABLES), _FILES_CHECK]
@@ -121,8 +118,11 @@ def find_models(store: Store, home: Home) -> list[str]:
 
 def unexplained(store: Store, home: Home) -> list[str]:
     """Return what the data folder holds that no record explains, by its path in there."""
-    working = [folder for folder in home.jobs.glob("*/") if store.job(folder.name) is None]
-    found = [*_unknown_adapters(store, home), *sorted(working), *sorted(home.set_aside.glob("*"))]
+    found = _unknown_adapters(store, home)
+    for folder in sorted(home.jobs.glob("*/")):
+        if store.job(folder.name) is None:
+            found.append(folder)
+    found += sorted(home.set_aside.glob("*"))
     return [path.relative_to(home.folder).as_posix() for path in found]
 
 
@@ -142,11 +142,17 @@ def _unknown_adapters(store: Store, home: Home) -> list[Path]:
             continue
         name = ADAPTER.fullmatch(folder.name.removesuffix(".part"))
         job = store.job(name[1]) if name else None
-        # A known job tidies up when it has ended, and before that makes what is missing again.
-        if job and (job.status in TERMINAL or not (folder / RECORD).exists()):
-            continue
-        unknown.append(folder)
+        if job is None or _is_only_unrecorded(job, folder):
+            unknown.append(folder)
     return unknown
+
+
+def _is_only_unrecorded(job: Job, folder: Path) -> bool:
+    """Return whether a whole adapter of an unfinished job waits for its record.
+
+    A job that has ended tidies up, and one that has not makes again what is not whole.
+    """
+    return job.status not in TERMINAL and (folder / RECORD).exists()
 
 
 def _record_of(folder: Path) -> TunedModel | None:
@@ -157,12 +163,11 @@ def _record_of(folder: Path) -> TunedModel | None:
     job, step = name[1], int(name[2])
     try:
         config = _json(folder / "adapter_config.json")
-        base = config["base_model_name_or_path"]
+        base = str(config["base_model_name_or_path"]).removeprefix("local:")
         record = _json(folder / RECORD) if (folder / RECORD).exists() else {}
-        # A record that was copied here from another folder gives no name.
-        is_own = (record.get("job"), record.get("step")) == (job, step)
-        if not is_own or not str(record["model"]).startswith("ft:"):
+        if not _is_own(record, job, step):
             record = _guess(job, step, base, folder)
+        metrics = record["metrics"]
         return TunedModel(
             number=0,
             id=str(record["model"]),
@@ -171,10 +176,18 @@ def _record_of(folder: Path) -> TunedModel | None:
             created_at=int(record["created_at"]),
             step=step,
             folder=folder.name,
-            metrics={loss: record["metrics"].get(loss) for loss in ("train_loss", "valid_loss")},
+            metrics={name: metrics.get(name) for name in ("train_loss", "valid_loss")},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _is_own(record: dict[str, Any], job: str, step: int) -> bool:
+    """Return whether a record was written for this folder, and not copied here from another."""
+    if (record.get("job"), record.get("step")) != (job, step):
+        return False
+    # Never the name of a base.
+    return str(record.get("model")).startswith("ft:")
 
 
 def _guess(job: str, step: int, base: str, folder: Path) -> dict[str, Any]:

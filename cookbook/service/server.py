@@ -17,9 +17,8 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from types import FrameType
 
 import uvicorn
 from filelock import FileLock, Timeout
@@ -169,7 +168,7 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
     )
-    server = _Server(config, on_signal=supervisor.stop)
+    server = uvicorn.Server(config)
     # Jobs that an earlier service left go on.
     supervisor.start()
     watched = (server, supervisor, app.state.activity, settings, store)
@@ -191,19 +190,6 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     finally:
         supervisor.stop()
         home.address.unlink(missing_ok=True)
-
-
-class _Server(uvicorn.Server):
-    """A server that tells of a signal at once: open requests may keep it for seconds more."""
-
-    def __init__(self, config: uvicorn.Config, on_signal: Callable[[], None]):
-        super().__init__(config)
-        self._on_signal = on_signal
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        # A stop ends the training processes as well: the queue must not start them again.
-        self._on_signal()
-        super().handle_exit(sig, frame)
 
 
 def _url(listener: socket.socket) -> str:

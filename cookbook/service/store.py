@@ -34,6 +34,7 @@ ID_LETTERS = 20  # as in SiliconCloud's identifiers
 
 _IS_UNFINISHED = f"status IN {UNFINISHED}"  # as SQL
 # Without the content, which may have 10 MB.
+_NEW_JOB = {"status": "validating_files", "requested_state": "run"}
 _INSERT_MODEL = (
     "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -195,10 +196,8 @@ class Store:
             QueueFull: `limit` jobs have not ended.
         """
         job_id = new_id("ftjob-")
-        columns = {
+        columns = _NEW_JOB | {
             "id": job_id,
-            "status": "validating_files",
-            "requested_state": "run",
             "created_at": int(time.time()),
             "base": base,
             "model": model,
@@ -210,13 +209,11 @@ class Store:
             "hyperparameters": json.dumps(hyperparameters),
             "metadata": json.dumps(metadata),
         }
-        names = ", ".join(columns)
-        marks = ", ".join("?" * len(columns))
         with self._database.write() as db:
             # Counted where it is added: requests that come together cannot all be the last.
             if limit is not None:
                 _check_limit(db, limit)
-            db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
+            _insert_job(db, columns)
             _log(db, job_id, "Created fine-tuning job")
         return self._existing_job(job_id)
 
@@ -320,6 +317,7 @@ class Store:
     def add_event(self, job_id: str, message: str) -> None:
         """Add a message to a job's log, unless it is there already."""
         with self._database.write() as db:
+            # Such as a note that each start of the job comes to again.
             same = "SELECT 1 FROM events WHERE job = ? AND message = ?"
             if not db.execute(same, (job_id, message)).fetchone():
                 _log(db, job_id, message)
@@ -431,6 +429,12 @@ def _log(
         (job_id, int(time.time()), level, type, message, data_json, step),
     )
     return cursor.rowcount == 1
+
+
+def _insert_job(db: sqlite3.Connection, columns: dict[str, Any]) -> None:
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
 
 
 def _check_limit(db: sqlite3.Connection, limit: int) -> None:

@@ -246,7 +246,8 @@ class Supervisor:
     def _react_to_end(self, job_id: str, code: int) -> None:
         """Decide how a job goes on whose process has ended with this exit code."""
         job = self._store.job(job_id)
-        if job is None:
+        # Where the service ends, somebody ended this process with it: no crash.
+        if job is None or self._stop.is_set():
             return
         self._to_tidy.add(job_id)
         text = tr("%s 的训练进程结束：%s，代码 %s", "the process of %s ended: %s, code %s")

@@ -129,6 +129,7 @@ def run_job(
         stopping: tells when to stop early.
     """
     stopping = stopping or Stopping()
+    folder, seed = home.job_folder(job.id), job.seed
     try:
         # Before the job's status changes: one that cannot start yet goes on waiting.
         base = find(job.base)
@@ -136,14 +137,8 @@ def run_job(
         train_rows, valid_rows = rows_of(store, job)
         if job.validation_split and not valid_rows:
             store.add_event(job.id, data.too_few(len(train_rows)))
-        training = train(
-            base,
-            train_rows,
-            valid_rows,
-            job.hyperparameters,
-            folder=home.job_folder(job.id),
-            seed=job.seed,
-        )
+        hp = job.hyperparameters
+        training = train(base, train_rows, valid_rows, hp, folder=folder, seed=seed)
         _record_all(store, home, job, base, training, stopping)
     except DataError as error:
         _fail(store, job, error, code="invalid_training_file", param="training_file")

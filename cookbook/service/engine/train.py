@@ -125,32 +125,40 @@ def train(
     progress = yield from resume(run, folder)
     if progress.step == 0:
         yield describe(run)
-    clock = Clock(progress)
-    saved_at = time.monotonic()
     try:
-        while True:
-            save_is_due = time.monotonic() - saved_at > SAVE_EVERY
-            # Also where an earlier process was stopped just here.
-            if progress.epoch_ended:
-                check_weights(run, progress)
-                target = folder / f"step_{progress.step}"
-                adapter = save_adapter(run.model, run.tokenizer, base, target)
-                if progress.step == run.total_steps:
-                    break
-                progress.epoch_ended = False
-                yield checkpoint(run, progress, adapter)
-                save_is_due = True
-            # Saved after the caller wrote the step down, never before: no event can be lost.
-            if save_is_due:
-                save(run, progress, folder)
-                saved_at = time.monotonic()
-            take_step(run, progress)
-            yield report(run, progress, clock)
+        adapter = yield from remaining_steps(run, progress, folder)
     except GeneratorExit:
         # The caller stops here, for now or for good.
         save(run, progress, folder)
         raise
     yield finish(run, progress, adapter)
+
+
+def remaining_steps(
+    run: Run, progress: Progress, folder: Path
+) -> Generator[TrainingEvent, None, Path]:
+    """Train to the last step; return the folder of the finished adapter."""
+    clock = Clock(progress)
+    saved_at = time.monotonic()
+    while True:
+        save_is_due = time.monotonic() - saved_at > SAVE_EVERY
+        # Also where an earlier process was stopped just here.
+        if progress.epoch_ended:
+            check_weights(run, progress)
+            target = folder / f"step_{progress.step}"
+            adapter = save_adapter(run.model, run.tokenizer, run.base, target)
+            if progress.step == run.total_steps:
+                return adapter
+            # Whoever stops at this event has the adapter.
+            progress.epoch_ended = False
+            yield checkpoint(run, progress, adapter)
+            save_is_due = True
+        # Saved after the caller wrote the step down, never before: no event can be lost.
+        if save_is_due:
+            save(run, progress, folder)
+            saved_at = time.monotonic()
+        take_step(run, progress)
+        yield report(run, progress, clock)
 
 
 def build(
