@@ -9,7 +9,7 @@ import pytest
 
 from cookbook.errors import ServiceError
 from cookbook.paths import Home
-from cookbook.service import recovery
+from cookbook.service import recovery, status
 from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.recovery import find_models, open_store, unexplained
 from cookbook.service.store import Store
@@ -149,6 +149,7 @@ def test_what_is_kept_is_named_at_the_start_and_in_the_status(home):
     name = next(home.set_aside.iterdir()).name
     assert unexplained(store, home) == [f"set-aside/{name}"]
     assert any(name in line for line in lines)
+    assert any(name in line for line in status.kept(store, home.folder))
 
 
 @pytest.mark.parametrize("size", [0, recovery.WHOLE_CHECK_BYTES])
