@@ -256,7 +256,7 @@ def _status(args: argparse.Namespace) -> int:
     url = address["base_url"]
     print(tr("运行中", "running"), url, f"pid {pid}", address["base_model"])
     print(status.headline(store, home, pid))
-    for line in status.jobs(store):
+    for line in status.jobs(store) + status.kept(store, home):
         print(f"  {line}")
     return 0
 

@@ -62,15 +62,31 @@ class ServiceError(CookbookError, RuntimeError):
 
 
 class Diverged(CookbookError, ArithmeticError):
-    """The loss is no longer a number."""
+    """Loss, gradients or weights are no longer numbers."""
+
+
+class StateDamaged(CookbookError, ValueError):
+    """The saved state of a training cannot be read, or belongs to another training."""
 
 
 class ModelError(CookbookError, OSError):
-    """A base model could not be loaded."""
+    """A base model could not be loaded, and trying again would not change that."""
+
+
+class BaseAway(ModelError):
+    """A base model is not there at present: its folder or the hub may come back."""
+
+
+class MemoryShort(ModelError):
+    """A base model does not fit into the memory that is free at present."""
 
 
 class DiskFull(CookbookError, OSError):
     """There is no room on the disk for what must be written."""
+
+
+class QueueFull(CookbookError, RuntimeError):
+    """As many jobs as the service accepts have not ended."""
 
 
 class IdentifierError(CookbookError, ValueError):

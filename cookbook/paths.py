@@ -106,6 +106,11 @@ class Home:
         """SiliconCloud's model identifiers that were verified last, by platform address."""
         return self.folder / "identifiers.json"
 
+    @property
+    def set_aside(self) -> Path:
+        """What could not be read, such as a damaged database; nothing here is ever deleted."""
+        return self.folder / "set-aside"
+
     def job_folder(self, job_id: str) -> Path:
         """Return the working folder of a job: its adapters and the state to resume from."""
         return self.jobs / job_id

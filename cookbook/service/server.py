@@ -28,7 +28,7 @@ from cookbook.bases import installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import status
+from cookbook.service import recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.middleware import Activity
@@ -157,7 +157,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
     home = settings.home
-    store = Store(home.database)
+    store = recovery.open_store(home)
+    for line in recovery.find_models(store, home):
+        log.warning(line)
     bases = installed()
     supervisor = Supervisor(store, home, settings.max_running)
     api_key = settings.api_key or secrets.token_urlsafe(32)

@@ -12,7 +12,9 @@ from openai import OpenAI
 
 from cookbook import connect, connection, data, jobs
 from cookbook.errors import ServiceError
+from cookbook.params import Hyperparameters
 from cookbook.paths import Home
+from cookbook.service.store import Store
 
 # What stands in the place of torch, and a part of what is said in its place.
 BROKEN = {
@@ -193,3 +195,30 @@ def test_connect_on_a_folder_without_locks_names_the_local_disk(tmp_path, number
     last = done.stderr.strip().splitlines()[-1]
     assert "ServiceError" in last and "COOKBOOK_HOME" in last
     assert last.isascii() == (language == "en")
+
+
+def test_a_job_that_has_trained_waits_for_a_repair_and_keeps_its_state(start, row, tmp_path):
+    home = Home(tmp_path / "home")
+    store = Store(home.database)
+    content = data.to_jsonl([row(user=f"问题{i}") for i in range(10)])
+    job = store.add_job(
+        base="cookbook/tiny-zh",
+        model="ft:LoRA/cookbook/tiny-zh:local:t:abcdefghijklmnopqrst",
+        training_file=store.add_file("a.jsonl", "fine-tune", content).id,
+        validation_split=0.1,
+        suffix="t",
+        seed=42,
+        hyperparameters=Hyperparameters(n_epochs=1).to_dict(),
+    )
+    store.advance(job.id, "running", "go")
+    home.job_folder(job.id).mkdir(parents=True)
+    code, said = BROKEN["missing"]
+    client, _ = start(code)
+    with client:
+        deadline = time.monotonic() + 60
+        while not any(said in event.message for event in jobs.view(client, job.id).events):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
+        assert home.job_folder(job.id).is_dir()
+        client.fine_tuning.jobs.cancel(job.id)
