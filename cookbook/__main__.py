@@ -212,11 +212,13 @@ def _run(args: argparse.Namespace) -> int:
 def _serve(argv: list[str]) -> int:
     try:
         from cookbook.service.__main__ import main as serve
-    except ModuleNotFoundError as error:
+    except ImportError as error:
+        from cookbook.causes import cause
+
+        reason = cause(error)
         raise ServiceError(
-            zh=f"内嵌服务缺少 {error.name}：安装时带上 [local]，如 pip install '….whl[local]'",
-            en=f"the embedded service needs {error.name}: install the package with its extra "
-            "[local], as in pip install '….whl[local]'",
+            zh=f"内嵌服务没有启动：{reason.zh}",
+            en=f"the embedded service did not start: {reason.en}",
         ) from error
     return serve(argv)
 
@@ -254,7 +256,7 @@ def _status(args: argparse.Namespace) -> int:
     url = address["base_url"]
     print(tr("运行中", "running"), url, f"pid {pid}", address["base_model"])
     print(status.headline(store, home, pid))
-    for line in status.jobs(store):
+    for line in status.jobs(store) + status.kept(store, home):
         print(f"  {line}")
     return 0
 

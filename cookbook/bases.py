@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import siliconcloud
-from cookbook.errors import ModelError
+from cookbook.errors import BaseAway
 from cookbook.paths import DATA
 
 if TYPE_CHECKING:
@@ -100,12 +100,12 @@ def find(base_id: str) -> Base:
     """Return the installed base of that name.
 
     Raises:
-        ModelError: there is none, since `COOKBOOK_BASE_MODEL` has changed.
+        BaseAway: there is none, since `COOKBOOK_BASE_MODEL` has changed.
     """
     for base in installed():
         if base.id == base_id:
             return base
-    raise ModelError(
+    raise BaseAway(
         zh=f"基础模型 {base_id} 不在了：把 COOKBOOK_BASE_MODEL 设回原来的值，再重启服务",
         en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was "
         "and restart the service",

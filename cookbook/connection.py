@@ -13,11 +13,12 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cookbook import data_folder, environment, paths, siliconcloud
+from cookbook import causes, data_folder, disk, environment, paths, siliconcloud
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.paths import Home
 
@@ -115,13 +116,15 @@ def _start(home: Home) -> dict[str, Any]:
             "choose another folder with COOKBOOK_HOME",
         ) from error
     # Of several kernels that ask at once, one starts it; the others find it running.
-    with log, FileLock(home.start_lock):
+    with log, _failure_explained(home), FileLock(home.start_lock) as lock:
+        disk.check_lock(lock)
+        begin = log.tell()
         address = running(home.folder)
         if address is None:
             process = _launch(home, log)
             address = _wait_for_address(home, process)
     if address is None:
-        raise _did_not_start(home)
+        raise _did_not_start(home, process.poll(), begin)
     return address
 
 
@@ -130,22 +133,14 @@ _Process = subprocess.Popen[bytes]
 
 def _launch(home: Home, log: BinaryIO) -> _Process:
     command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder)]
-    told = environment.of_service()
     # The service outlives the kernel that starts it.
+    options: dict[str, Any] = {"env": environment.of_service() | causes.READABLE_OUTPUT}
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=told, creationflags=flags
-        )
+        options["creationflags"] = flags
     else:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=told,
-            start_new_session=True,
-        )
+        options["start_new_session"] = True
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options)
     # Python warns of a process object that is dropped before its process has ended.
     atexit.register(process.poll)
     return process
@@ -164,13 +159,34 @@ def _wait_for_address(home: Home, process: _Process) -> dict[str, Any] | None:
     return None
 
 
-def _did_not_start(home: Home) -> ServiceError:
-    lines = home.service_log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else ""
-    # Whoever installed a wheel has no checkout to install from.
-    source = "-e '.[local]'" if paths.in_checkout() else "'….whl[local]'"
+@contextlib.contextmanager
+def _failure_explained(home: Home) -> Iterator[None]:
+    """Say what to do where the folder has no locks or no process can be started."""
+    try:
+        yield
+    # Older releases of filelock raise the second where a file system has no locks.
+    except (OSError, NotImplementedError) as error:
+        cause = causes.cause(error)
+        raise ServiceError(
+            zh=f"内嵌服务没有启动（数据目录 {home.folder}）：{cause.zh}",
+            en=f"the embedded service did not start (data folder {home.folder}): {cause.en}",
+        ) from error
+
+
+def _did_not_start(home: Home, exit_code: int | None, begin: int) -> ServiceError:
+    """Return why the service ended or does not answer: its log, from the byte `begin` on, tells."""
+    text = causes.decode(causes.tail(home.service_log, begin)).strip()
+    if exit_code == 1 and text and "Traceback" not in text:
+        # A sentence of the service itself, which has the remedy.
+        zh = en = text.splitlines()[-1]
+    else:
+        cause = causes.cause_of_output(text, exit_code, log=home.service_log)
+        zh, en = cause.zh, cause.en
+    if exit_code is None:
+        return ServiceError(
+            zh=f"内嵌服务 {START_SECONDS} 秒还没有应答：{zh}",
+            en=f"the embedded service did not answer in {START_SECONDS} s: {en}",
+        )
     return ServiceError(
-        zh=f"内嵌服务没有启动：{reason}。缺包时运行 pip install {source}",
-        en=f"the embedded service did not start: {reason}. "
-        f"If a package is missing: pip install {source}",
+        zh=f"内嵌服务没有启动：{zh}", en=f"the embedded service did not start: {en}"
     )

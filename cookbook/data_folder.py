@@ -7,8 +7,9 @@
 
 A folder of ours that others could write to is closed to them, with a warning; any other is refused,
 and so is one of another user. A link never leads a write out of the folder. There is one exception:
-`models`, `jobs`, `uploads`, or the whole data folder may be links to a folder of the same user, on
-a larger disk for example. Windows keeps such rights elsewhere: there only links are refused.
+`models`, `jobs`, `uploads`, `logs`, or the whole data folder may be links to a folder of the same
+user, on a larger disk for example. Windows keeps such rights elsewhere: there only links are
+refused.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from cookbook.paths import Home
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 # What the names of the service's own files begin with; a reader's files may be there, too.
-_OWN_FILES = ("service.", "worker.", "start.", "reserve", "identifiers.")
+_OWN_FILES = ("service.", "start.", "engine.", "reserve", "identifiers.")
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 
@@ -66,7 +67,7 @@ def examine(home: Home) -> None:
                 en=f"another user put {path} into the data folder: look at it and delete it, "
                 "or choose another folder with COOKBOOK_HOME",
             )
-    for folder in (home.models, home.jobs, home.uploads):
+    for folder in (home.models, home.jobs, home.uploads, home.worker_logs, home.set_aside):
         if folder.is_dir():
             _check_part(folder)
 

@@ -73,6 +73,18 @@ def settle(part: Path, target: Path) -> None:
         os.close(folder)
 
 
+def check_lock(lock: object) -> None:
+    """Refuse a lock that filelock made of a mere file, where a file system has no locks.
+
+    Such a file stays where its process is killed, and then keeps everybody out.
+
+    Raises:
+        OSError: with ENOLCK.
+    """
+    if type(lock).__name__.startswith("Soft"):
+        raise OSError(errno.ENOLCK, "the file system has no locks")
+
+
 def used(folder: Path) -> int:
     """Return the bytes in all files below `folder`; files that vanish meanwhile count nothing."""
     total = 0

@@ -62,11 +62,23 @@ class ServiceError(CookbookError, RuntimeError):
 
 
 class Diverged(CookbookError, ArithmeticError):
-    """The loss is no longer a number."""
+    """Loss, gradients or weights are no longer numbers."""
+
+
+class StateDamaged(CookbookError, ValueError):
+    """The saved state of a training cannot be read, or belongs to another training."""
 
 
 class ModelError(CookbookError, OSError):
-    """A base model could not be loaded."""
+    """A base model could not be loaded, and trying again would not change that."""
+
+
+class BaseAway(ModelError):
+    """A base model is not there at present: its folder or the hub may come back."""
+
+
+class MemoryShort(ModelError):
+    """A base model does not fit into the memory that is free at present."""
 
 
 class DiskFull(CookbookError, OSError):
@@ -75,6 +87,10 @@ class DiskFull(CookbookError, OSError):
 
 class UnsafeName(CookbookError, ValueError):
     """A name would lead out of the folder that it belongs in."""
+
+
+class QueueFull(CookbookError, RuntimeError):
+    """As many jobs as the service accepts have not ended."""
 
 
 class IdentifierError(CookbookError, ValueError):

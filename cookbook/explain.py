@@ -1,55 +1,211 @@
 """Explain a failed request in one sentence that says what to do: `explain(error)`.
 
-Works for SiliconCloud and for the embedded service. Errors are recognized by the names of their
-types, so neither `openai` nor an HTTP library is loaded for it.
+Whoever answered is quoted, and the remedy stands beside it: SiliconCloud's for its own errors, a
+local one for the embedded service. What a proxy or gateway answers in between is not taken for an
+answer of either. Errors are recognized by the names of their types, so neither `openai` nor an HTTP
+library is loaded for it.
 """
+
+import ipaddress
+import re
+from typing import Any
 
 from cookbook import siliconcloud
 from cookbook.i18n import tr
+
+_PLATFORM, _LOCAL, _ELSEWHERE, _NOWHERE = "platform", "local", "elsewhere", ""
+_TRACE = "x-siliconcloud-trace-id"  # in every answer of the platform
+_TITLE = re.compile(r"<title>([^<]{1,100})", re.IGNORECASE)  # of a page
+_LONGEST = 300  # letters of somebody else's text that are shown
 
 
 def explain(error: BaseException) -> str:
     """Return the sentence for an error of the `openai` client or a cut stream. Never raise."""
     body = getattr(error, "body", None)
-    if isinstance(body, dict) and isinstance(body.get("type"), str):
+    place = _place(error)
+    if place != _PLATFORM and isinstance(body, dict) and body.keys() >= {"type", "message"}:
         # The embedded service's message says what to do itself.
         return str(body.get("message"))
-    known = _siliconcloud(error, body) or _connection(error)
-    return known or f"{type(error).__name__}: {error}"
+    if getattr(error, "status_code", None) is not None:
+        return _refused(error, body, place) or _gateway(error, place)
+    return _connection(error, place) or f"{type(error).__name__}: {error}"
 
 
-def _siliconcloud(error: BaseException, body: object) -> str | None:
-    """Return the remedy for the platform's own code, or for the HTTP status where it sent none."""
+# Where the request went
+
+
+def _host(error: BaseException) -> str:
+    """Return the host that was asked; empty where the error does not tell."""
+    try:
+        return str(error.request.url.host)  # type: ignore[attr-defined]
+    # httpx raises RuntimeError where an error has no request.
+    except (AttributeError, RuntimeError):
+        return ""
+
+
+def _place(error: BaseException) -> str:
+    """Return who was asked: the platform, a service on this machine, or somebody else."""
+    host = _host(error)
+    if host.endswith(siliconcloud.HOSTS) or _TRACE in _headers(error):
+        return _PLATFORM
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if local:
+        return _LOCAL
+    return _ELSEWHERE if host else _NOWHERE
+
+
+def _headers(error: BaseException) -> Any:
+    return getattr(getattr(error, "response", None), "headers", {})
+
+
+# Answers that are errors
+
+
+def _refused(error: BaseException, body: object, place: str) -> str | None:
+    """Return what the platform said, with the remedy for its code or else for the HTTP status."""
     status = getattr(error, "status_code", None)
-    code = body.get("code") if isinstance(body, dict) else None
-    remedy = None
-    # The code says more than the status: 403 can be the balance or the account.
-    for number in (code, status):
-        if remedy is None and isinstance(number, int):
-            remedy = siliconcloud.REMEDIES.get(number)
-    if remedy is None:
+    said = _said(error, body, place)
+    if said is None:
         return None
+    code = body.get("code") if isinstance(body, dict) else None
     # Both numbers are shown, since they are what a search of the platform's documentation finds.
-    numbers = f"{status} / {code}" if code else f"{status}"
-    return f"{tr(*remedy)} [{numbers}]"
+    numbers = f"[{status} / {code}]" if code else f"[{status}]"
+    if place == _ELSEWHERE:
+        remedy = ""
+        quoted = tr(f"服务的原话：{said}", f"the service said: {said}")
+    else:
+        remedy = _remedy(code, status)
+        quoted = tr(f"平台的原话：{said}", f"the platform said: {said}")
+    parts = [remedy, numbers, quoted if said else ""]
+    return " ".join(filter(None, parts))
 
 
-def _connection(error: BaseException) -> str | None:
-    # The cause tells how a connection failed: the client wraps its transport's error.
-    errors = [error] if error.__cause__ is None else [error, error.__cause__]
-    names = {kind.__name__ for e in errors for kind in type(e).__mro__}
-    if names & {"APITimeoutError", "TimeoutException"}:
+def _remedy(*numbers: object) -> str:
+    """Return the remedy of the first number that has one; empty where none has.
+
+    The code comes before the status, since it says more: 403 can be the balance or the account.
+    """
+    for number in numbers:
+        if isinstance(number, int) and number in siliconcloud.REMEDIES:
+            return tr(*siliconcloud.REMEDIES[number])
+    return ""
+
+
+def _said(error: BaseException, body: object, place: str) -> str | None:
+    """Return the sentence of the service itself; None where its answer is not of a known shape."""
+    if isinstance(body, dict):
+        message = body.get("message") or body.get("detail")
+        # On this machine only a stand-in for the platform answers in the platform's shape.
+        trusted = place != _LOCAL or "code" in body or "data" in body
+        return _one_line(message) if trusted and isinstance(message, str) else None
+    if not isinstance(body, str) or not body or _is_page(body):
+        return "" if _TRACE in _headers(error) else None
+    # A bare JSON string is the platform's; other text may be, where the platform was asked.
+    text = str(getattr(getattr(error, "response", None), "text", ""))
+    is_json = text.strip().startswith('"')
+    return _one_line(body) if is_json or place != _LOCAL else None
+
+
+def _gateway(error: BaseException, place: str) -> str:
+    """Return the sentence for an answer that comes from something between here and the service."""
+    answer = str(getattr(error, "status_code", ""))
+    title = _TITLE.search(str(getattr(error, "body", "")))
+    if title:
+        answer += f": {_one_line(title[1])}"
+    if place == _LOCAL:
         return tr(
-            "等了太久没有应答：检查网络，或减小 max_tokens 再试",
-            "no answer in time: check the network or lower max_tokens",
+            f"应答的不是内嵌服务，而是代理或网关（{answer}）：再运行 connect() 那一格；"
+            "不行就把 127.0.0.1 加进环境变量 NO_PROXY",
+            f"a proxy or gateway answered ({answer}), not the embedded service: run the cell with "
+            "connect() again, or add 127.0.0.1 to the environment variable NO_PROXY",
         )
+    return tr(
+        f"应答的是中间的代理或网关（{answer}），请求没有到达服务：过一会儿再试；"
+        "若一直这样，检查 HTTPS_PROXY 和 base_url",
+        f"a proxy or gateway answered ({answer}), the request did not reach the service: try again "
+        "in a moment; if it stays, check HTTPS_PROXY and base_url",
+    )
+
+
+def _is_page(text: str) -> bool:
+    return text.lstrip().startswith("<")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_LONGEST]
+
+
+# No answer
+
+
+def _connection(error: BaseException, place: str) -> str | None:
+    # The cause tells how a connection failed: the client wraps its transport's error.
+    cause = error.__cause__ or error
+    kinds = [*type(error).__mro__, *type(cause).__mro__]
+    names = {kind.__name__ for kind in kinds}
+    detail = _one_line(str(cause))
+    if names & {"APITimeoutError", "TimeoutException"}:
+        return _too_late(place)
     if names & {"RemoteProtocolError", "ReadError", "IncompleteRead"}:
-        return tr("回答传到一半断了：再试一次", "the answer broke off in the middle: try again")
+        return _cut_off(place)
+    if "ProxyError" in names:
+        return tr(
+            f"代理没有让请求通过（{detail}）：检查环境变量 HTTP_PROXY、HTTPS_PROXY",
+            f"the proxy did not let the request through ({detail}): check HTTP_PROXY and "
+            "HTTPS_PROXY",
+        )
     if names & {"APIConnectionError", "ConnectError", "ConnectionError"}:
+        return _unreachable(_host(error), place, detail)
+    return None
+
+
+def _too_late(place: str) -> str:
+    if place == _LOCAL:
+        return tr(
+            "等了太久没有应答：服务可能正忙，过一会儿再试，或减小 max_tokens",
+            "no answer in time: the service may be busy, so try again later or lower max_tokens",
+        )
+    return tr(
+        "等了太久没有应答：检查网络，或减小 max_tokens 再试",
+        "no answer in time: check the network or lower max_tokens",
+    )
+
+
+def _cut_off(place: str) -> str:
+    if place == _LOCAL:
+        return tr(
+            "回答传到一半断了：再试一次；若服务停了，先再运行 connect() 那一格",
+            "the answer broke off in the middle: try again; if the service has stopped, run the "
+            "cell with connect() first",
+        )
+    return tr("回答传到一半断了：再试一次", "the answer broke off in the middle: try again")
+
+
+def _unreachable(host: str, place: str, detail: str) -> str:
+    if place == _LOCAL:
+        return tr(
+            "连不上本机的服务，它可能停了：再运行 connect() 那一格，"
+            "再用新的 base_url 建一次 client",
+            "cannot reach the service on this machine, it may have stopped: run the cell with "
+            "connect() again, then make the client again with its base_url",
+        )
+    if place == _NOWHERE:
         return tr(
             "连不上服务：内嵌服务可能停了，再运行一次 connect() 那一格；"
             "在云上则检查网络和 base_url",
             "cannot reach the service: the embedded one may have stopped, so run the cell with "
             "connect() again; for the cloud check the network and base_url",
         )
-    return None
+    if "CERTIFICATE_VERIFY_FAILED" in detail:
+        return tr(
+            f"{host} 的证书不被信任，多半是公司的代理换掉了它：把公司的根证书设进 SSL_CERT_FILE",
+            f"the certificate of {host} is not trusted, most likely a company's proxy replaced it: "
+            "set SSL_CERT_FILE to the company's root certificate",
+        )
+    return tr(
+        f"连不上 {host}（{detail}）：检查网络、代理（HTTPS_PROXY）和 base_url",
+        f"cannot reach {host} ({detail}): check the network, the proxy (HTTPS_PROXY) and base_url",
+    )

@@ -104,8 +104,14 @@ class Home:
         return self.folder / "service.log"
 
     @property
-    def worker_log(self) -> Path:
-        return self.folder / "worker.log"
+    def worker_logs(self) -> Path:
+        """What each training process writes to standard error, a file each; the newest are kept."""
+        return self.folder / "logs"
+
+    @property
+    def engine_mark(self) -> Path:
+        """There while the service loads its chat engine; left where that ended the process."""
+        return self.folder / "engine.loading"
 
     @property
     def models(self) -> Path:
@@ -131,6 +137,11 @@ class Home:
     def identifiers(self) -> Path:
         """SiliconCloud's model identifiers that were verified last, by platform address."""
         return self.folder / "identifiers.json"
+
+    @property
+    def set_aside(self) -> Path:
+        """What could not be read, such as a damaged database; nothing here is ever deleted."""
+        return self.folder / "set-aside"
 
     # Raise UnsafeName where a name would lead out of the folder.
 

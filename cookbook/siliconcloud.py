@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 CONSOLE = "https://cloud.siliconflow.cn/fine-tune"
 KEYS_PAGE = "https://cloud.siliconflow.cn/account/ak"
 DEFAULT_ADDRESS = "https://api.siliconflow.cn/v1"
+HOSTS = ("siliconflow.cn", "siliconflow.com")
+"""How the names of its hosts end: the Chinese and the international site."""
 
 BASES = tuple(f"Qwen/Qwen2.5-{size}-Instruct" for size in ("7B", "14B", "32B", "72B"))
 """Base models of the platform's guide as of November 2026; the console has the live list."""
@@ -42,7 +44,7 @@ TRAINING_FIELD, VALIDATION_FIELD = "训练数据", "验证数据"
 
 def is_siliconcloud(client: "OpenAI") -> bool:
     """Return whether the client's requests go to the platform."""
-    return client.base_url.host.endswith(("siliconflow.cn", "siliconflow.com"))
+    return client.base_url.host.endswith(HOSTS)
 
 
 def key() -> str:

@@ -284,6 +284,9 @@ def refresh(client: "OpenAI", job_id: str, known: JobView | None = None) -> JobV
                 break
             new.append(event)
     except openai.NotFoundError as error:
+        # A proxy may have answered, or a platform without this route.
+        if error.code != "job_not_found":
+            raise
         raise JobNotFound(
             zh=f"没有任务 {job_id}：用 client.fine_tuning.jobs.list() 看看有哪些",
             en=f"no job {job_id}: client.fine_tuning.jobs.list() shows those there are",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook import bases, params, siliconcloud
 from cookbook.errors import DataError, HyperparameterError
+from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.panel import templates, training_file
 from cookbook.panel.field import Field, Scale
@@ -191,9 +192,9 @@ class TaskForm:
         except openai.OpenAIError as error:
             # The base that was asked for is enough; without one, the platform's are a start.
             offered = [] if chosen else list(siliconcloud.BASES)
-            reason = tr("服务没有给出模型列表", "the service did not list its models")
-            kind = type(error).__name__
-            note = templates.warning_lines(f"{reason} ({kind})")
+            why = explain(error)
+            text = tr(f"服务没有给出模型列表：{why}", f"the service did not list its models: {why}")
+            note = templates.warning_lines(text)
         if chosen and chosen not in offered:
             offered.insert(0, chosen)
         # What is known of the platform is dated, and the reader should know how far it goes.

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     # `python -m cookbook stop` ends the service as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        serve(settings, ChatEngine())
+        serve(settings, ChatEngine(settings.home.engine_mark))
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 1

@@ -14,7 +14,8 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from cookbook import disk
+from cookbook import causes, disk
+from cookbook.errors import CookbookError
 from cookbook.i18n import tr
 
 
@@ -38,8 +39,8 @@ _MEANINGS = {
     413: "Larger than the limit",
     421: "Addressed to another host",
     429: "A documented limit is reached; `Retry-After` gives the seconds to wait",
-    500: "An error of the service itself; its log has the details",
-    503: "The base model cannot be loaded at present",
+    500: "An error of the service or its disk; the message has the cause, or its log the details",
+    503: "The base model, torch or another package cannot be loaded; the message has the cause",
     507: "The disk is full",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -152,7 +153,10 @@ async def _on_os_error(request: Request, error: OSError) -> JSONResponse:
 
 
 async def _on_any_error(_: Request, error: Exception) -> JSONResponse:
-    """Say what kind of error it is, and no more: its text may name folders of this machine."""
+    """Say the cause and what to do, or else what kind of error it is.
+
+    Never its text, which may name folders of this machine.
+    """
     if disk.is_full(error):
         refusal = ApiError(
             507,
@@ -161,6 +165,10 @@ async def _on_any_error(_: Request, error: Exception) -> JSONResponse:
             code="disk_full",
         )
         return error_response(refusal)
+    # An error of our own that was not meant for HTTP may name a folder, too.
+    cause = None if isinstance(error, CookbookError) else causes.known(error)
+    if cause:
+        return error_response(ApiError(500, zh=cause.zh, en=cause.en, code=cause.kind))
     kind = type(error).__name__
     refusal = ApiError(
         500,

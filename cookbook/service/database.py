@@ -1,9 +1,12 @@
 """Open the SQLite database of a data folder: connections, transactions, and older versions.
 
 One connection for each thread; WAL, so readers never wait; a transaction that ends is on the disk.
-What the tables mean is in schema.sql, what is done with them in store.py.
+WAL needs memory that processes share, which some network folders do not have: there the database
+keeps a rollback journal, with which a reader waits for a writer, and nothing else changes. What the
+tables mean is in schema.sql, what is done with them in store.py.
 """
 
+import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -11,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cookbook import data_folder
+from cookbook import causes, data_folder
 from cookbook.errors import DiskFull, ServiceError
 
 SCHEMA = Path(__file__).with_name("schema.sql")
@@ -32,12 +35,25 @@ LOCK_SECONDS = 30  # how long a transaction waits for that of another process
 # What SQLite reports where the disk is full; the last where its shared memory cannot grow.
 _FULL_DISK = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")
 
+# What it reports where memory cannot be shared between processes. ("CANTOPEN" is that of a database
+# which is in WAL mode already; it has other reasons, too, for which going on fails once more.)
+_NO_WAL = (
+    "SQLITE_CANTOPEN",
+    "SQLITE_PROTOCOL",
+    "SQLITE_IOERR_SHMOPEN",
+    "SQLITE_IOERR_SHMMAP",
+    "SQLITE_IOERR_SHMLOCK",
+)
+
+_log = logging.getLogger("cookbook")
+
 
 class Database:
     """The tables of one data folder, made or migrated when it is opened.
 
     Raises:
-        ServiceError: a newer release wrote the database, or it is a link.
+        ServiceError: a newer release wrote the database, it is a link, or it cannot be used: its
+            file system has no locks, it is damaged, or another program holds it.
     """
 
     def __init__(self, path: Path):
@@ -45,7 +61,15 @@ class Database:
         data_folder.refuse_link(path)
         self._path = path
         self._local = threading.local()
-        self._migrate()
+        try:
+            self._migrate()
+        except sqlite3.Error as error:
+            cause = causes.known(error)
+            if cause is None:
+                raise
+            raise ServiceError(
+                zh=f"打不开数据库 {path}：{cause.zh}", en=f"cannot open {path}: {cause.en}"
+            ) from error
 
     def rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         """Return the rows of a query."""
@@ -77,7 +101,7 @@ class Database:
         if db is None:
             db = sqlite3.connect(self._path, timeout=LOCK_SECONDS, isolation_level=None)
             db.row_factory = sqlite3.Row
-            db.execute("PRAGMA journal_mode = WAL")
+            _choose_journal(db)
             # What was answered survives a power cut, at a few milliseconds a commit.
             db.execute("PRAGMA synchronous = FULL")
             self._local.db = db
@@ -111,6 +135,36 @@ class Database:
     def _version(self) -> int:
         version: int = self.rows("PRAGMA user_version")[0][0]
         return version
+
+
+def _choose_journal(db: sqlite3.Connection) -> None:
+    """Use WAL, or a rollback journal where the file system cannot do it.
+
+    A database that keeps a rollback journal stays with it: of several processes that each tried
+    WAL again, one would take the database away from the others.
+    """
+    try:
+        is_new = db.execute("PRAGMA page_count").fetchone()[0] == 0
+        if is_new:
+            # Where WAL is refused without an error, the journal stays as it is.
+            db.execute("PRAGMA journal_mode = WAL")
+        # Reads, which is where some file systems fail only now.
+        db.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname not in _NO_WAL:
+            raise
+        _leave_wal(db)
+        _log.warning("%s: the file system cannot do WAL (%s)", "service.db", error)
+
+
+def _leave_wal(db: sqlite3.Connection) -> None:
+    """Bring a database back to a rollback journal, with everything that its WAL holds."""
+    # An only user needs no shared memory. If there is another one, this fails: "locked".
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("PRAGMA journal_mode = DELETE")
+    db.execute("PRAGMA locking_mode = NORMAL")
+    # The lock is given back after the next access.
+    db.execute("PRAGMA user_version").fetchone()
 
 
 def _statements(script: str) -> Iterator[str]:

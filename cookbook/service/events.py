@@ -1,10 +1,11 @@
-"""Say what happens in a training: four events, from the training loop to the job's log.
+"""Say what happens in a training: five events, from the training loop to the job's log.
 
 `engine/train.py` yields them, `worker.py` moves the adapters they name into place, and
 `Store.record` writes them down. `message` and `data` give what the log shows of each.
 Nothing here needs torch or SQL.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ class Started:
     learning_rate_used: float
     valid_loss: float | None
     learning_rate_scale: float | None = None
+
+
+@dataclass(frozen=True)
+class StateUnreadable:
+    """The state to resume from is damaged: training begins again. `kept` is its new file name."""
+
+    reason: str
+    kept: str
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ class Finished:
     logits_difference: float
 
 
-TrainingEvent = Started | Step | Checkpoint | Finished
+TrainingEvent = Started | StateUnreadable | Step | Checkpoint | Finished
 
 
 def message(event: TrainingEvent, model: str) -> str:
@@ -91,6 +100,13 @@ def message(event: TrainingEvent, model: str) -> str:
                 f"{event.train_rows} rows to train, {event.valid_rows} to validate, "
                 f"{event.total_steps} steps; {event.trained_share:.0%} of the tokens are trained "
                 f"on, learning rate after scaling {event.learning_rate_used:g}",
+            )
+        case StateUnreadable():
+            return tr(
+                f"保存的训练状态读不出来（{event.reason}），已改名为 {event.kept}；"
+                "从第 1 步重新训练",
+                f"The saved state of the training cannot be read ({event.reason}) and was renamed "
+                f"to {event.kept}; training starts again from step 1",
             )
         case Step():
             text = f"Step {event.step}/{event.total_steps}: train_loss {event.train_loss:.4f}"
@@ -106,17 +122,29 @@ def message(event: TrainingEvent, model: str) -> str:
             )
 
 
+def model_id(event: "Checkpoint | Finished", model: str) -> str:
+    """Return the name of an adapter; `model` is the name of the finished model."""
+    return model if isinstance(event, Finished) else f"{model}-ckpt_step_{event.step}"
+
+
 def data(event: TrainingEvent) -> dict[str, Any]:
-    """Return the event's figures as the job's log keeps them, without folders of this machine."""
+    """Return the event's figures as the job's log keeps them, without folders of this machine.
+
+    A figure that is no number, which JSON cannot hold, is None.
+    """
     # Its epoch is in the message.
     if isinstance(event, Checkpoint):
         return {"step": event.step, **losses(event)}
     figures = asdict(event)
     # HTTP shows this, to other people too in a shared room.
     figures.pop("folder", None)
-    return figures
+    return {name: _finite(value) for name, value in figures.items()}
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def losses(event: Checkpoint | Finished) -> dict[str, float | None]:
     """Return the metrics that are kept with a model."""
-    return {"train_loss": event.train_loss, "valid_loss": event.valid_loss}
+    return {"train_loss": _finite(event.train_loss), "valid_loss": _finite(event.valid_loss)}

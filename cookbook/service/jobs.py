@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from cookbook.errors import HyperparameterError
+from cookbook.errors import HyperparameterError, QueueFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.params import (
@@ -201,20 +201,6 @@ def _check_job(state: AppState, body: JobBody) -> None:
         )
 
 
-def _check_queue(state: AppState) -> None:
-    """Raise ApiError if no further job is accepted at present."""
-    waiting = state.store.count_unfinished()
-    if waiting >= limits.JOBS:
-        raise ApiError(
-            429,
-            zh=f"已经有 {waiting} 个任务没有结束，达到上限：等一些结束，或取消一些",
-            en=f"{waiting} jobs have not ended, which is the limit: "
-            "wait for some to end, or cancel some",
-            code="too_many_jobs",
-            headers={"retry-after": "30"},
-        )
-
-
 def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
     """Return the hyperparameters of a request; missing and "auto" mean the suggested value.
 
@@ -261,19 +247,24 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs")
 def create_job(body: JobBody, state: State) -> FineTuningJob:
     _check_job(state, body)
     hyperparameters = _hyperparameters(body.given_hyperparameters())
-    # Last, so that a request that is wrong anyway is not sent to wait.
-    _check_queue(state)
-    job = state.store.add_job(
-        base=body.model,
-        model=new_id(f"ft:LoRA/{body.model}:local:{body.suffix or 'task'}:"),
-        training_file=body.training_file,
-        validation_file=body.validation_file,
-        validation_split=body.validation_split,
-        suffix=body.suffix,
-        seed=DEFAULT_SEED if body.seed is None else body.seed,
-        metadata=body.metadata,
-        hyperparameters=hyperparameters.to_dict(),
-    )
+    try:
+        job = state.store.add_job(
+            base=body.model,
+            model=new_id(f"ft:LoRA/{body.model}:local:{body.suffix or 'task'}:"),
+            training_file=body.training_file,
+            validation_file=body.validation_file,
+            validation_split=body.validation_split,
+            suffix=body.suffix,
+            seed=DEFAULT_SEED if body.seed is None else body.seed,
+            metadata=body.metadata,
+            hyperparameters=hyperparameters.to_dict(),
+            limit=limits.JOBS,
+        )
+    except QueueFull as error:
+        headers = {"retry-after": "30"}
+        raise ApiError(
+            429, zh=error.zh, en=error.en, code="too_many_jobs", headers=headers
+        ) from error
     return job_object(job)
 
 

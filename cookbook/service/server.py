@@ -23,12 +23,12 @@ from dataclasses import dataclass
 import uvicorn
 from filelock import FileLock, Timeout
 
-from cookbook import data_folder, disk
+from cookbook import causes, data_folder, disk
 from cookbook.bases import installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import status
+from cookbook.service import recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.file_check import FileChecks
@@ -119,6 +119,7 @@ def _locked(home: Home) -> FileLock:
     try:
         data_folder.prepare(home)
         lock.acquire()
+        disk.check_lock(lock)
     except Timeout:
         raise ServiceError(
             zh=f"数据目录 {home.folder} 已经有一个服务在运行："
@@ -126,13 +127,19 @@ def _locked(home: Home) -> FileLock:
             en=f"a service already runs on {home.folder}: "
             "see python -m cookbook status, or choose another --home",
         ) from None
-    except OSError as error:
+    # Older releases of filelock raise the second where a file system has no locks.
+    except (OSError, NotImplementedError) as error:
         if disk.is_full(error):
             raise
+        cause = causes.cause(error)
+        if cause.kind == "locks":
+            lock.release()
+            raise ServiceError(zh=cause.zh, en=cause.en) from error
+        reason = getattr(error, "strerror", error)
         raise ServiceError(
-            zh=f"数据目录 {home.folder} 不能写（{error.strerror}）："
+            zh=f"数据目录 {home.folder} 不能写（{reason}）："
             "用 --home 或 COOKBOOK_HOME 换一个可写的目录",
-            en=f"cannot write to {home.folder} ({error.strerror}): "
+            en=f"cannot write to {home.folder} ({reason}): "
             "choose another folder with --home or COOKBOOK_HOME",
         ) from error
     return lock
@@ -152,7 +159,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _run(settings: Settings, listener: socket.socket, chat: ChatEngine, checks: FileChecks) -> None:
     home = settings.home
-    store = Store(home.database)
+    store = recovery.open_store(home)
+    for line in recovery.find_models(store, home):
+        log.warning(line)
     bases = installed()
     supervisor = Supervisor(store, home, settings.max_running)
     api_key = settings.api_key or secrets.token_urlsafe(32)

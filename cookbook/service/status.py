@@ -14,6 +14,8 @@ from cookbook import disk
 from cookbook.connection import WORKER_MODULE
 from cookbook.i18n import tr
 from cookbook.job_states import UNFINISHED
+from cookbook.paths import Home
+from cookbook.service import recovery
 from cookbook.service.store import Job, Store
 
 MB, GB = 2**20, 2**30
@@ -54,6 +56,12 @@ def jobs(store: Store, recent: int = 5) -> list[str]:
     ended = [job for job in newest if job.finished_at]
     in_order = [*unfinished, *reversed(ended[:recent])]
     return [_line(store, job) for job in in_order]
+
+
+def kept(store: Store, home: Path) -> list[str]:
+    """Return a line for each part of the data folder that no record explains, and so stays."""
+    text = tr("没有记录，原样保留", "no record explains it; kept as it is")
+    return [f"{name}  {text}" for name in recovery.unexplained(store, Home(home))]
 
 
 def _line(store: Store, job: Job) -> str:

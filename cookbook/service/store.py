@@ -19,17 +19,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cookbook.errors import QueueFull
 from cookbook.job_states import RANK, TERMINAL, UNFINISHED
 from cookbook.paths import is_folder_name
 from cookbook.service import events
 from cookbook.service.database import Database
-from cookbook.service.events import Checkpoint, Finished, Started, Step, TrainingEvent
+from cookbook.service.events import (
+    Checkpoint,
+    Finished,
+    Started,
+    StateUnreadable,
+    Step,
+    TrainingEvent,
+)
 
 LAST = 1 << 62  # beyond every number of a row
 ID_LETTERS = 20  # as in SiliconCloud's identifiers
 
 _IS_UNFINISHED = f"status IN {UNFINISHED}"  # as SQL
 # Without the content, which may have 10 MB.
+_NEW_JOB = {"status": "validating_files", "requested_state": "run"}
+_INSERT_MODEL = (
+    "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 _FILES = "SELECT rowid, id, filename, purpose, bytes, created_at FROM files"
 
 
@@ -179,13 +192,16 @@ class Store:
         seed: int,
         hyperparameters: dict[str, Any],
         metadata: dict[str, str] | None = None,
+        limit: int | None = None,
     ) -> Job:
-        """Add a job in the state `validating_files`; `Job` explains the values."""
+        """Add a job in the state `validating_files`; `Job` explains the values.
+
+        Raises:
+            QueueFull: `limit` jobs have not ended.
+        """
         job_id = new_id("ftjob-")
-        columns = {
+        columns = _NEW_JOB | {
             "id": job_id,
-            "status": "validating_files",
-            "requested_state": "run",
             "created_at": int(time.time()),
             "base": base,
             "model": model,
@@ -197,10 +213,11 @@ class Store:
             "hyperparameters": json.dumps(hyperparameters),
             "metadata": json.dumps(metadata),
         }
-        names = ", ".join(columns)
-        marks = ", ".join("?" * len(columns))
         with self._database.write() as db:
-            db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
+            # Counted where it is added: requests that come together cannot all be the last.
+            if limit is not None:
+                _check_limit(db, limit)
+            _insert_job(db, columns)
             _log(db, job_id, "Created fine-tuning job")
         return self._existing_job(job_id)
 
@@ -220,10 +237,6 @@ class Store:
     def unfinished(self) -> list[Job]:
         """Return the jobs that have not ended, oldest first."""
         return self.jobs(UNFINISHED)
-
-    def count_unfinished(self) -> int:
-        count: int = self._database.rows(f"SELECT count(*) FROM jobs WHERE {_IS_UNFINISHED}")[0][0]
-        return count
 
     def job(self, job_id: str) -> Job | None:
         rows = self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)
@@ -282,19 +295,21 @@ class Store:
             match event:
                 case Started():
                     _log(db, job.id, message, data=data, step=0)
+                case StateUnreadable():
+                    _log(db, job.id, message, level="warn", data=data)
                 case Step():
-                    _log(db, job.id, message, type="metrics", data=data, step=event.step)
+                    new = _log(db, job.id, message, type="metrics", data=data, step=event.step)
+                    if new:
+                        _forgive_crashes(db, job.id)
                     if event.step == event.total_steps:
                         # A pause that comes after the last step comes too late.
                         return True
                 case Checkpoint():
-                    new = _add_model(db, job, f"{job.model}-ckpt_step_{event.step}", event)
-                    if new:
-                        # A job that makes progress may crash again.
-                        db.execute("UPDATE jobs SET crashes = 0 WHERE id = ?", (job.id,))
-                        _log(db, job.id, message, data=data)
+                    _add_model(db, job, event)
+                    if _log(db, job.id, message, data=data, step=event.step):
+                        _forgive_crashes(db, job.id)
                 case Finished():
-                    _add_model(db, job, job.model, event)
+                    _add_model(db, job, event)
                     tokens = event.trained_tokens
                     _advance(db, job.id, "succeeded", message, data=data, trained_tokens=tokens)
                     return False
@@ -304,9 +319,22 @@ class Store:
     # Events
 
     def add_event(self, job_id: str, message: str) -> None:
-        """Add a message to a job's log."""
+        """Add a message to a job's log, unless it is there already."""
         with self._database.write() as db:
-            _log(db, job_id, message)
+            # Such as a note that each start of the job comes to again.
+            same = "SELECT 1 FROM events WHERE job = ? AND message = ?"
+            if not db.execute(same, (job_id, message)).fetchone():
+                _log(db, job_id, message)
+
+    def say_waiting(self, job_id: str, cause: str, message: str) -> bool:
+        """Note in a job's log what it waits for, once for each wait; return whether it is new."""
+        last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
+        waiting = {"waiting_for": cause}
+        with self._database.write() as db:
+            row = db.execute(last, (job_id,)).fetchone()
+            if row and row["data"] == json.dumps(waiting):
+                return False
+            return _log(db, job_id, message, level="warn", data=waiting)
 
     def events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Event]:
         """Return the events older than the event number `before`, newest first."""
@@ -329,6 +357,27 @@ class Store:
     def model(self, model_id: str) -> TunedModel | None:
         rows = self._database.rows("SELECT * FROM models WHERE id = ?", model_id)
         return next(iter(_models_of(rows)), None)
+
+    def add_found_model(self, model: TunedModel) -> bool:
+        """Add a model that was found in its folder; return False if its id or folder is taken.
+
+        Its number is not used: it gets the next one.
+        """
+        values = (
+            model.id,
+            model.job,
+            model.base,
+            model.created_at,
+            model.step,
+            model.folder,
+            json.dumps(model.metrics),
+        )
+        with self._database.write() as db:
+            same = "SELECT 1 FROM models WHERE id = ? OR folder = ?"
+            if db.execute(same, (model.id, model.folder)).fetchone():
+                return False
+            db.execute(_INSERT_MODEL, values)
+        return True
 
     def delete_model(self, model_id: str) -> None:
         with self._database.write() as db:
@@ -371,35 +420,60 @@ def _log(
     type: str = "message",
     data: dict[str, Any] | None = None,
     step: int | None = None,
-) -> None:
-    """Add an event; one with a `step` is there once, whatever comes later."""
+) -> bool:
+    """Add an event; one with a `step` is there once, whatever comes later.
+
+    Returns:
+        Whether it is new.
+    """
     data_json = json.dumps(data) if data else None
-    db.execute(
+    cursor = db.execute(
         "INSERT OR IGNORE INTO events (job, created_at, level, type, message, data, step) "
         "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (job_id, int(time.time()), level, type, message, data_json, step),
     )
-
-
-def _add_model(
-    db: sqlite3.Connection, job: Job, model_id: str, event: Checkpoint | Finished
-) -> bool:
-    """Add a model; return False if it is there already."""
-    metrics = json.dumps(events.losses(event))
-    created_at = int(time.time())
-    cursor = db.execute(
-        "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (model_id, job.id, job.base, created_at, event.step, event.folder.name, metrics),
-    )
     return cursor.rowcount == 1
+
+
+def _insert_job(db: sqlite3.Connection, columns: dict[str, Any]) -> None:
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
+
+
+def _check_limit(db: sqlite3.Connection, limit: int) -> None:
+    waiting = db.execute(f"SELECT count(*) FROM jobs WHERE {_IS_UNFINISHED}").fetchone()[0]
+    if waiting >= limit:
+        raise QueueFull(
+            zh=f"已经有 {waiting} 个任务没有结束，达到上限：等一些结束，或取消一些",
+            en=f"{waiting} jobs have not ended, which is the limit: "
+            "wait for some to end, or cancel some",
+        )
+
+
+def _forgive_crashes(db: sqlite3.Connection, job_id: str) -> None:
+    """Let a job that makes progress crash again."""
+    db.execute("UPDATE jobs SET crashes = 0 WHERE id = ? AND crashes > 0", (job_id,))
+
+
+def _add_model(db: sqlite3.Connection, job: Job, event: Checkpoint | Finished) -> None:
+    """Add a model, unless it is there already."""
+    metrics = json.dumps(events.losses(event))
+    model_id, created_at = events.model_id(event, job.model), int(time.time())
+    values = (model_id, job.id, job.base, created_at, event.step, event.folder.name, metrics)
+    db.execute(_INSERT_MODEL, values)
 
 
 def _parsed(row: sqlite3.Row, *json_columns: str) -> dict[str, Any]:
     columns = dict(row)
     for name in json_columns:
-        columns[name] = json.loads(columns[name]) if columns[name] else None
+        text = columns[name]
+        columns[name] = json.loads(text, parse_constant=_no_number) if text else None
     return columns
+
+
+def _no_number(name: str) -> None:
+    """Read NaN and Infinity, which older releases wrote, as null: HTTP has no such numbers."""
 
 
 def _job_of(row: sqlite3.Row) -> Job:

@@ -2,9 +2,10 @@
 
 Jobs run in the order they came, `max_running` at a time. A job whose process died is started again
 from its last checkpoint; after `CRASHES` deaths without progress between them it fails with that
-reason. A job that finds the disk full waits, says so, and is tried again. Training processes
-outlive the service: after a restart the supervisor waits for those that still run. While training
-is going on, and from an upload on, one process more is prewarmed for the job that will follow.
+reason. Being stopped is no crash. A job that finds the disk full, too little memory or its base
+gone waits, says so, and is tried again, while others run. Training processes outlive the service:
+after a restart the supervisor waits for those that still run. While training is going on, and from
+an upload on, one process more is prewarmed for the job that will follow.
 
 Files are checked when they are uploaded, not here; training itself is worker.py's.
 """
@@ -12,28 +13,39 @@ Files are checked when they are uploaded, not here; training itself is worker.py
 import contextlib
 import logging
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from filelock import Timeout
 
-from cookbook import data_folder, disk, environment
+from cookbook import causes, disk, environment
+from cookbook.bases import find
 from cookbook.connection import WORKER_MODULE
-from cookbook.errors import DiskFull
+from cookbook.errors import BaseAway, DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
+from cookbook.service import worker_log
 from cookbook.service.store import Job, Store
-from cookbook.service.worker import NO_ROOM, job_lock, job_of, remove_leftovers
+from cookbook.service.worker import ADAPTER, Exit, job_lock, remove_leftovers, wait
 
 CRASHES = 3
 RESERVE_BYTES = 256 * 1024
 TICK_SECONDS = 0.2
 RETRY_SECONDS = 5.0  # after an error of the queue itself
-FULL_DISK_RETRY_SECONDS = 10.0
+WAIT_SECONDS = 10.0  # before a job that waits is tried again; doubled each time
+LONGEST_WAIT_SECONDS = 120.0
+STOPPED_SECONDS = 3.0  # a stop mostly ends the service, too: it must not start the job again
+
+# How a process ends that was asked to end; the signals, where it was not listening yet.
+STOPPED = {Exit.STOPPED, -signal.SIGTERM, -signal.SIGINT}
+DISK = "disk"  # what jobs wait for where it is full; no base has this name
 PREWARM_SECONDS = 600.0  # how long a process waits for a job before it gives its memory back
 
 _log = logging.getLogger("cookbook")
@@ -49,8 +61,10 @@ class Supervisor:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by job id
+        self._logs: dict[int, Path] = {}  # of processes that were started, by process number
+        self._told: set[str] = set()  # jobs whose base was looked for since they wait
         self._to_tidy: set[str] = set()  # jobs that may still have a folder when they have ended
-        self._full_until = 0.0  # where the disk was full: when to start a job again
+        self._waits = Waits()  # for a job's id, its base, or the disk
         self._prewarmed: subprocess.Popen[bytes] | None = None  # has torch, waits for a job
         self._prewarmed_until = 0.0
         self._prewarm_requested = threading.Event()
@@ -68,10 +82,17 @@ class Supervisor:
 
     @property
     def busy(self) -> bool:
-        """Return whether a job is under way or waiting; a paused one is neither."""
+        """Return whether a job is under way or may start soon.
+
+        A paused one is neither, nor is one whose base is gone: that may be for ever, and the job
+        goes on when the service is started again.
+        """
         if self._processes:
             return True
-        return any(job.requested_state == "run" for job in self._store.unfinished())
+        return any(
+            job.requested_state == "run" and self._waits.cause(job.base) != Exit.NO_BASE
+            for job in self._store.unfinished()
+        )
 
     # The queue
 
@@ -85,7 +106,7 @@ class Supervisor:
             except DiskFull as error:
                 _log.warning(error)
                 self._stop.wait(RETRY_SECONDS)
-            except (sqlite3.Error, OSError):
+            except Exception:
                 # It may pass, as a locked file does, and the queue must go on.
                 _log.exception("the queue met an error and tries again")
                 self._stop.wait(RETRY_SECONDS)
@@ -97,10 +118,12 @@ class Supervisor:
             code = process.poll()
             if code is not None:
                 del self._processes[job_id]
-                self._react_to_end(job_id, code)
+                log = self._logs.pop(process.pid, None)
+                self._react_to_end(job_id, code, log)
+                worker_log.forget_empty(log)
         self._tidy()
         self._keep_prewarmed()
-        if time.monotonic() >= self._full_until:
+        if self._waits.are_over(DISK):
             self._start_next()
 
     def _admit(self, job: Job) -> None:
@@ -142,8 +165,30 @@ class Supervisor:
         # One that was interrupted goes first, then the oldest.
         waiting.sort(key=lambda job: (job.status != "running", job.number))
         free = max(0, self._max_running - len(training))
-        for job in waiting[:free]:
-            self._launch(job)
+        for job in waiting:
+            if free == 0 or self._stop.is_set():
+                break
+            if self._may_start(job):
+                self._launch(job)
+                free -= 1
+
+    def _may_start(self, job: Job) -> bool:
+        """Return whether nothing is known to keep the job from training.
+
+        A base that is gone is said here; one that cannot be loaded shows in the job's process.
+        """
+        over = self._waits.are_over(job.id, job.base)
+        if not over and job.id in self._told:
+            return False
+        self._told.add(job.id)
+        try:
+            find(job.base)
+        except BaseAway as error:
+            if over:
+                self._waits.begin(job.base, Exit.NO_BASE)
+            wait(self._store, job, Exit.NO_BASE, error)
+            return False
+        return over
 
     def _is_training(self, job_id: str) -> bool:
         """Return whether a process trains this job, whoever started it."""
@@ -160,79 +205,134 @@ class Supervisor:
         process = self._prewarmed or self._new_process()
         self._prewarmed = None
         self._processes[job.id] = process
+        self._told.discard(job.id)
         # Where it has just died, the next tick sees its exit code.
         with contextlib.suppress(OSError):
             _send(process, f"{job.id}\n")
         _log.info(tr("%s 开始训练", "training of %s starts"), job.id)
-        # People seldom train once.
-        self.prewarm()
+        # People seldom train once. But a job that waits for memory must not wait for this process.
+        if self._waits.cause(job.base) != Exit.NO_MEMORY:
+            self.prewarm()
 
     def _new_process(self) -> subprocess.Popen[bytes]:
-        with data_folder.open_log(self._home.worker_log) as log:
-            return subprocess.Popen(
+        with worker_log.create(self._home) as log:
+            process = subprocess.Popen(
                 [sys.executable, "-m", WORKER_MODULE, str(self._home.folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 # Nothing that a reader keeps in the environment beside what training needs.
-                env=environment.of_worker(),
+                env=environment.of_worker() | causes.READABLE_OUTPUT,
                 start_new_session=os.name != "nt",
             )
+        self._logs[process.pid] = Path(log.name)
+        return process
 
     def _keep_prewarmed(self) -> None:
         """Start a process ahead where a job is expected; let it go where none came for long."""
         now = time.monotonic()
         if self._prewarmed and self._prewarmed.poll() is not None:
+            # What it said stays in its log; the process of the next job will say the same.
+            worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
         if self._prewarm_requested.is_set():
             self._prewarm_requested.clear()
             self._prewarmed_until = now + PREWARM_SECONDS
             self._prewarmed = self._prewarmed or self._new_process()
-        elif self._prewarmed and now > self._prewarmed_until and not self._processes:
+        elif now > self._prewarmed_until and not self._processes:
+            self._give_prewarmed_back()
+
+    def _give_prewarmed_back(self) -> None:
+        if self._prewarmed:
             # Without a job's id it ends by itself.
-            _send(self._prewarmed, "")
+            with contextlib.suppress(OSError):
+                _send(self._prewarmed, "")
             self._prewarmed.wait()
+            worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
 
-    def _react_to_end(self, job_id: str, code: int) -> None:
+    def _react_to_end(self, job_id: str, code: int, log: Path | None) -> None:
         """Decide how a job goes on whose process has ended with this exit code."""
         job = self._store.job(job_id)
-        if job is None:
+        # Where the service ends, somebody ended this process with it: no crash.
+        if job is None or self._stop.is_set():
             return
         self._to_tidy.add(job_id)
         text = tr("%s 的训练进程结束：%s，代码 %s", "the process of %s ended: %s, code %s")
         _log.info(text, job_id, job.status, code)
-        if job.status in TERMINAL or job.requested_state != "run" or code == 0:
+        if self._waits_after(job, code):
             return
-        if code == NO_ROOM:
-            self._wait_for_room(job)
+        cause = worker_log.cause_of_end(log, code)
+        _log.warning("%s: %s", job.id, cause)
+        if not cause.passes:
+            self._give_up_or_wait(job, cause)
             return
         text = tr(
-            f"训练进程意外结束（代码 {code}），将从上一个检查点继续",
+            f"训练进程意外结束（代码 {code}），将从上一个检查点继续。{cause}",
             f"The training process ended unexpectedly (code {code}); "
-            "going on from the last checkpoint",
+            f"going on from the last checkpoint. {cause}",
         )
         crashes = self._store.count_crash(job.id, text)
         if crashes >= CRASHES:
             reason = tr(
-                f"训练进程连续 {CRASHES} 次意外结束（代码 {code}），详见数据目录里的 worker.log",
-                f"The training process died {CRASHES} times in a row (code {code}); "
-                "see worker.log in the data folder",
+                f"训练进程连续 {CRASHES} 次意外结束（代码 {code}）：{cause}",
+                f"The training process died {CRASHES} times in a row (code {code}): {cause}",
             )
-            error = {"code": "worker_died", "message": reason, "param": None}
-            self._store.advance(job.id, "failed", reason, error=error)
+            self._fail(job, reason)
+
+    def _give_up_or_wait(self, job: Job, cause: causes.Cause) -> None:
+        """Fail a new job at once where another attempt would end in the same way.
+
+        One that has trained is worth waiting for: somebody may repair what is broken.
+        """
+        if not self._home.job_folder(job.id).exists():
+            self._fail(job, tr(f"训练不能进行：{cause}", f"Training is not possible: {cause}"))
+            return
+        self._waits.begin(job.id, Exit.NOTHING_TO_DO)
+        text = tr(
+            f"{cause}。任务等待，之后自动继续",
+            f"{cause}. The job waits, and goes on by itself afterwards",
+        )
+        self._store.say_waiting(job.id, cause.kind, text)
+
+    def _fail(self, job: Job, reason: str) -> None:
+        error = {"code": "worker_died", "message": reason, "param": None}
+        self._store.advance(job.id, "failed", reason, error=error)
+
+    def _waits_after(self, job: Job, code: int) -> bool:
+        """Return whether this exit code is no crash; begin the wait that it asks for."""
+        over = job.status in TERMINAL or job.requested_state != "run"
+        if code in (Exit.NO_MEMORY, Exit.NO_BASE):
+            self._waits.begin(job.base, Exit(code))
+            if code == Exit.NO_MEMORY:
+                self._give_prewarmed_back()
+            return True
+        # It got beyond what it had waited for.
+        self._waits.end(job.base)
+        if code == Exit.NO_ROOM and not over:
+            self._wait_for_room(job)
+        elif code in STOPPED:
+            self._waits.begin(job.id, Exit.STOPPED, STOPPED_SECONDS)
+        elif code == Exit.NOTHING_TO_DO:
+            self._waits.begin(job.id, Exit.NOTHING_TO_DO, RETRY_SECONDS)
+        else:
+            self._waits.end(job.id)
+            return over or code == Exit.DONE
+        return True
 
     # The disk
 
     def _sweep(self) -> None:
         """Remove what ended jobs left behind where a process was killed while it ended them."""
-        adapters = [folder.name for folder in self._home.models.glob("*")]
+        names = [folder.name.removesuffix(".part") for folder in self._home.models.glob("*")]
+        adapters = [name[1] for name in map(ADAPTER.fullmatch, names) if name]
         working = [folder.name for folder in self._home.jobs.glob("ftjob-*/")]
-        for job_id in {*map(job_of, adapters), *working}:
+        for job_id in {*adapters, *working}:
             job = self._store.job(job_id)
-            if job is None or job.status in TERMINAL:
+            # What the store does not know stays: recovery.py has named it.
+            if job and job.status in TERMINAL:
                 remove_leftovers(self._store, self._home, job_id)
-            else:
+            elif job:
                 self._to_tidy.add(job_id)
 
     def _tidy(self) -> None:
@@ -255,7 +355,7 @@ class Supervisor:
                 self._home.reserve.unlink(missing_ok=True)
 
     def _wait_for_room(self, job: Job) -> None:
-        self._full_until = time.monotonic() + FULL_DISK_RETRY_SECONDS
+        self._waits.begin(DISK, Exit.NO_ROOM, WAIT_SECONDS)
         text = tr(
             "磁盘满了，任务等待；腾出空间后自动继续",
             "The disk is full: waiting, going on when there is room",
@@ -263,9 +363,43 @@ class Supervisor:
         _log.warning("%s: %s", job.id, text)
         self._home.reserve.unlink(missing_ok=True)
         # Said once, however often it is tried.
-        last = self._store.events(job.id, limit=1)[0]
-        if last.message != text:
-            self._store.add_event(job.id, text)
+        self._store.say_waiting(job.id, Exit.NO_ROOM.name.lower(), text)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A wait for something: until when, as `time.monotonic` counts, and for how long at first."""
+
+    cause: Exit
+    until: float
+    seconds: float
+
+
+class Waits:
+    """What is waited for, by a job's id, the name of its base, or DISK."""
+
+    def __init__(self) -> None:
+        self._waits: dict[str, Wait] = {}
+
+    def begin(self, key: str, cause: Exit, seconds: float | None = None) -> None:
+        """Wait `seconds`; without them twice as long as the last time."""
+        if seconds is None:
+            last = self._waits.get(key)
+            seconds = min(2 * last.seconds, LONGEST_WAIT_SECONDS) if last else WAIT_SECONDS
+        self._waits[key] = Wait(cause, time.monotonic() + seconds, seconds)
+
+    def end(self, key: str) -> None:
+        self._waits.pop(key, None)
+
+    def are_over(self, *keys: str) -> bool:
+        """Return whether it is time to try again."""
+        now = time.monotonic()
+        return all(now >= self._waits[key].until for key in keys if key in self._waits)
+
+    def cause(self, key: str) -> Exit | None:
+        """Return what the last wait was for; None once it was got over."""
+        wait = self._waits.get(key)
+        return wait.cause if wait else None
 
 
 def _send(process: subprocess.Popen[bytes], line: str) -> None:

@@ -5,35 +5,66 @@
 Torch is loaded before the id is read, which takes seconds, so a process that is started ahead of a
 job begins at once; without an id it just ends. A file lock keeps a second process away from the
 same job. Whatever kills this process, the job goes on from its last checkpoint when the supervisor
-starts the next one. A cancel or pause is noticed at the next step. On a full disk the process ends
-with the code `NO_ROOM`, and the supervisor starts another later.
+starts the next one. A cancel, a pause or SIGTERM is noticed at the next step, and what was done is
+saved. Where a job cannot go on for a reason that may pass, the process ends with a code that names
+it, `Exit`, and the supervisor starts another later.
 """
 
 import contextlib
 import dataclasses
+import enum
 import glob
+import json
 import os
+import re
 import shutil
+import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from cookbook import data, data_folder, disk
 from cookbook.bases import Base, find
 from cookbook.data import read
-from cookbook.errors import CookbookError, DataError, Diverged, ModelError, ServiceError
+from cookbook.errors import (
+    BaseAway,
+    CookbookError,
+    DataError,
+    Diverged,
+    MemoryShort,
+    ModelError,
+    ServiceError,
+)
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
+from cookbook.service import events
 from cookbook.service.events import Checkpoint, Finished, Started, TrainingEvent
 from cookbook.service.store import Job, Store
 
-NO_ROOM = 28  # exit code; ENOSPC's number, as a reminder
 NICENESS = 5  # chat answers come before training
-STEP_MARK = "-step_"  # between the job's id and the step in the name of an adapter's folder
+ADAPTER = re.compile(r"(ftjob-[a-z]+)-step_(\d+)")  # the name of an adapter's folder: job and step
+RECORD = "cookbook-model.json"  # in an adapter's folder: what the store says of it
+
+
+class Exit(enum.IntEnum):
+    """How the training process ends; other codes are a crash.
+
+    The numbers that name a reason are those of errno and sysexits.h with the same meaning.
+    """
+
+    DONE = 0  # the job has ended or is paused
+    NOTHING_TO_DO = 3  # another process has the job, or it must not run at present
+    NO_MEMORY = 12
+    NO_ROOM = 28  # on the disk
+    NO_BASE = 69
+    STOPPED = 75  # by SIGTERM, with the state saved
+
 
 Train = Callable[..., Generator[TrainingEvent, None, None]]
 
@@ -44,21 +75,19 @@ def job_lock(home: Home, job_id: str) -> FileLock:
     return FileLock(home.job_lock(job_id), blocking=False)
 
 
-def job_of(adapter_folder: str) -> str:
-    """Return the id of the job that an adapter in the models folder comes from."""
-    return adapter_folder.split(STEP_MARK)[0]
-
-
 def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
     """Remove what a job that has ended does not need.
 
     That is its working folder, and each adapter that was moved into place but not recorded, since
-    the job was cancelled or its process killed in between.
+    the job was cancelled or its process killed in between. Call it only for a job that the store
+    knows to have ended: what no record explains may be somebody's work.
     """
     shutil.rmtree(home.job_folder(job_id), ignore_errors=True)
     recorded = {model.folder for model in store.models(job_id)}
-    for folder in home.models.glob(f"{glob.escape(job_id)}{STEP_MARK}*"):
-        if folder.name not in recorded:
+    for folder in home.models.glob(f"{glob.escape(job_id)}-step_*"):
+        # Not a copy that somebody made beside it, under a longer name.
+        name = ADAPTER.fullmatch(folder.name.removesuffix(".part"))
+        if name and folder.name not in recorded:
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -72,40 +101,84 @@ def rows_of(store: Store, job: Job) -> tuple[list[dict], list[dict]]:
         return data.split(rows, job.validation_split, seed=job.seed)
 
 
-def run_job(store: Store, home: Home, job: Job, train: Train) -> None:
-    """Train one job to its end.
+class Stopping:
+    """Notices SIGTERM: a plain stop, a reboot. The training then ends after the step under way.
+
+    Before the first event of a training there is nothing to save, and the process ends at once;
+    likewise at a second signal.
+    """
+
+    def __init__(self) -> None:
+        self.training = False
+        self.requested = False
+
+    def listen(self) -> None:
+        signal.signal(signal.SIGTERM, self._react)
+
+    def _react(self, *_: Any) -> None:
+        if self.requested or not self.training:
+            raise SystemExit(Exit.STOPPED)
+        self.requested = True
+
+
+def run_job(
+    store: Store, home: Home, job: Job, train: Train, stopping: Stopping | None = None
+) -> Exit:
+    """Train one job to its end, or until it must wait; return why the process ends.
 
     Args:
         train: `cookbook.service.engine.train.train`, or a short one in tests.
+        stopping: tells when to stop early.
     """
-    store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
+    stopping = stopping or Stopping()
+    folder, seed = home.job_folder(job.id), job.seed
     try:
-        data_folder.refuse_link(home.job_folder(job.id))
+        data_folder.refuse_link(folder)
+        # Before the job's status changes: one that cannot start yet goes on waiting.
         base = find(job.base)
+        store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
         train_rows, valid_rows = rows_of(store, job)
         if job.validation_split and not valid_rows:
             store.add_event(job.id, data.too_few(len(train_rows)))
-        training = train(
-            base,
-            train_rows,
-            valid_rows,
-            job.hyperparameters,
-            folder=home.job_folder(job.id),
-            seed=job.seed,
-        )
-        _record_all(store, home, job, base, training)
+        hp = job.hyperparameters
+        training = train(base, train_rows, valid_rows, hp, folder=folder, seed=seed)
+        _record_all(store, home, job, base, training, stopping)
     except DataError as error:
         _fail(store, job, error, code="invalid_training_file", param="training_file")
     except Diverged as error:
         _fail(store, job, error, code="diverged", param="learning_rate")
     except ModelError as error:
+        if reason := _reason_to_wait(home, job, error):
+            wait(store, job, reason, error)
+            return reason
         _fail(store, job, error, code="model_unavailable", param="model")
     except ServiceError as error:
         _fail(store, job, error, code="data_folder", param=None)
-    # A paused job keeps its folder: it goes on from there.
+    # A paused or stopped job keeps its folder: it goes on from there.
     ended = store.job(job.id)
     if ended is None or ended.status in TERMINAL:
         remove_leftovers(store, home, job.id)
+        return Exit.DONE
+    return Exit.STOPPED if stopping.requested else Exit.DONE
+
+
+def _reason_to_wait(home: Home, job: Job, error: ModelError) -> Exit | None:
+    """Return why the job waits for its base; None where that would be in vain."""
+    if isinstance(error, MemoryShort):
+        return Exit.NO_MEMORY
+    # A job that has trained had its base once, and may have it again, whatever is wrong now.
+    if isinstance(error, BaseAway) or home.job_folder(job.id).exists():
+        return Exit.NO_BASE
+    return None
+
+
+def wait(store: Store, job: Job, reason: Exit, error: CookbookError) -> None:
+    """Say once in the job's log what it waits for."""
+    text = tr(
+        f"{error}。任务等待，之后自动继续",
+        f"{error}. The job waits, and goes on by itself afterwards",
+    )
+    store.say_waiting(job.id, reason.name.lower(), text)
 
 
 def _record_all(
@@ -114,9 +187,11 @@ def _record_all(
     job: Job,
     base: Base,
     training: Generator[TrainingEvent, None, None],
+    stopping: Stopping,
 ) -> None:
     """Record each event of a training before the next step begins; end it where the job ends."""
     for event in training:
+        stopping.training = True
         try:
             going_on = store.record(job, _completed(home, job, base, event))
         except BaseException as error:
@@ -124,7 +199,7 @@ def _record_all(
             # last recorded event would lose that event.
             training.throw(error)
             raise
-        if not going_on:
+        if stopping.requested or not going_on:
             training.close()
 
 
@@ -140,13 +215,23 @@ def _completed(home: Home, job: Job, base: Base, event: TrainingEvent) -> Traini
 
 def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
     """Copy an adapter from the job's folder to the models folder, whole or not at all."""
-    target = home.model_folder(f"{job.id}{STEP_MARK}{event.step}")
+    target = home.model_folder(f"{job.id}-step_{event.step}")
     data_folder.refuse_link(target)
     # It is there already where a process was killed before it could record it.
     if not target.exists():
         part = target.with_name(target.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(event.folder, part)
+        # What is found again if the database is lost; `recovery` reads it.
+        record = {
+            "model": events.model_id(event, job.model),
+            "job": job.id,
+            "base": job.base,
+            "created_at": int(time.time()),
+            "step": event.step,
+            "metrics": events.losses(event),
+        }
+        disk.write(part / RECORD, json.dumps(record, indent=2).encode())
         disk.settle(part, target)
     return target
 
@@ -166,19 +251,21 @@ def main(home: Home) -> int:
     job_id = sys.stdin.readline().strip()
     if not job_id:
         # The service ended, or did not need this process after all.
-        return 0
+        return Exit.DONE
+    stopping = Stopping()
+    stopping.listen()
     try:
         store = Store(home.database)
         # Another process may have the job: one that outlived the service which started it.
         with contextlib.suppress(Timeout), job_lock(home, job_id):
             job = store.job(job_id)
             if job and job.status in ("queued", "running") and job.requested_state == "run":
-                run_job(store, home, job, train)
+                return run_job(store, home, job, train, stopping)
     except Exception as error:
         if not disk.is_full(error):
             raise
-        return NO_ROOM
-    return 0
+        return Exit.NO_ROOM
+    return Exit.NOTHING_TO_DO
 
 
 if __name__ == "__main__":

@@ -95,13 +95,16 @@ def unbroken(small):
     return result(home, jobs.view(client, job.id))
 
 
-def wait_until_it_says_so(client, job_id: str, log: Path) -> None:
+def wait_until_it_says_so(client, job_id: str, logs: Path) -> None:
     deadline = time.monotonic() + 120
     while True:
         messages = [event.message for event in jobs.view(client, job_id).events]
         if any("磁盘满了" in message for message in messages):
             return
-        assert time.monotonic() < deadline, [*messages, log.read_text()]
+        assert time.monotonic() < deadline, [
+            *messages,
+            *(log.read_text() for log in logs.iterdir()),
+        ]
         time.sleep(0.5)
 
 
@@ -112,7 +115,7 @@ def test_a_job_that_finds_no_room_waits_says_so_and_goes_on(small, unbroken, lef
     while not jobs.view(client, job.id).steps:
         time.sleep(0.05)
     with Filler(home, left):
-        wait_until_it_says_so(client, job.id, Home(home).worker_log)
+        wait_until_it_says_so(client, job.id, Home(home).worker_logs)
         assert client.fine_tuning.jobs.retrieve(job.id).status == "running"
         assert not Home(home).model_folder(f"{job.id}-step_12").exists()
     jobs.watch(client, job.id, every=0.3)

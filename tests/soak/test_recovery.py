@@ -17,10 +17,10 @@ from cookbook.params import Hyperparameters
 from cookbook.paths import Home, home
 from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
-from cookbook.service.supervisor import Supervisor
+from cookbook.service.supervisor import CRASHES, Supervisor
 
 JOB = {
-    "base": "tiny",
+    "base": "cookbook/tiny-zh",
     "training_file": "file-x",
     "hyperparameters": {},
     "validation_file": None,
@@ -130,6 +130,28 @@ def test_a_job_trains_though_the_process_that_waited_for_it_is_dead(client, serv
     assert job.status == "succeeded"
     # The job did not notice: it never had that process.
     assert not any("意外结束" in message for message in messages(client, job))
+
+
+def test_a_job_that_is_stopped_with_its_service_again_and_again_goes_on(tmp_path):
+    """More often than a job may crash."""
+    job_id = None
+    for seen in range(1, CRASHES + 2):
+        service = connect(home=tmp_path)
+        with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
+            if job_id is None:
+                lines = CORPUS.read_bytes().splitlines(keepends=True)[:48]
+                file = client.files.create(file=("a.jsonl", b"".join(lines)), purpose="fine-tune")
+                job_id = launch(client, service.base_model, file).id
+            wait_for_step(client, client.fine_tuning.jobs.retrieve(job_id), seen)
+        assert stop(tmp_path)
+        assert training_processes(tmp_path) == []
+    service = connect(home=tmp_path)
+    with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
+        assert jobs.watch(client, job_id, every=0.3).status == "succeeded"
+        view = jobs.view(client, job_id)
+    assert [step["step"] for step in view.steps] == list(range(1, 19))
+    assert not any("意外结束" in event.message for event in view.events)
+    stop(tmp_path)
 
 
 def test_a_paused_job_stands_still_and_goes_on_from_there(client, service, upload):
@@ -278,7 +300,9 @@ def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_
     store.record(over, Checkpoint(1, 1, tmp_path / f"{over.id}-step_1", 1.0, None))
     store.advance(over.id, "cancelled", "stop")
     staying = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
-    swept = [f"models/{over.id}-step_2.part", f"jobs/{over.id}", "models/ftjob-unknown-step_3"]
+    # What the store does not know may be somebody's work.
+    staying += ["models/ftjob-unknown-step_3", f"models/{over.id}-step_1 (copy)", "models/mine"]
+    swept = [f"models/{over.id}-step_2.part", f"models/{over.id}-step_2", f"jobs/{over.id}"]
     for name in staying + swept:
         (tmp_path / name).mkdir(parents=True)
     Supervisor(store, Home(tmp_path))._sweep()

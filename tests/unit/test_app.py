@@ -1,6 +1,11 @@
 """The HTTP face with the official client over the in-process app: no process, no torch."""
 
+import errno
+import sqlite3
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +19,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
-from cookbook.service.events import Checkpoint, Finished
+from cookbook.service.events import Checkpoint, Finished, Step
 from cookbook.service.store import Store
 
 
@@ -292,6 +297,41 @@ def test_a_stated_limit_answers_429_and_when_to_come_back(client, upload, monkey
     assert create(client, upload).id
 
 
+def test_requests_that_come_together_do_not_pass_the_limit_together(client, upload, monkeypatch):
+    monkeypatch.setattr(limits, "JOBS", 5)
+
+    def outcome(_):
+        try:
+            return create(client, upload).status
+        except openai.RateLimitError:
+            return "refused"
+
+    with ThreadPoolExecutor(40) as clients:
+        outcomes = Counter(clients.map(outcome, range(40)))
+    assert outcomes == {"validating_files": 5, "refused": 35}
+    assert len(client.fine_tuning.jobs.list(limit=100).data) == 5
+
+
+def test_figures_that_are_no_numbers_are_null_in_events_and_checkpoints(client, store, upload):
+    job = store.job(create(client, upload).id)
+    store.advance(job.id, "running", "go")
+    nan = float("nan")
+    store.record(job, Step(1, 2, 0.5, float("inf"), nan, 1e-4, 10, 1.0, 1.0))
+    store.record(job, Checkpoint(1, 1, Path("x"), nan, nan))
+    # As an older release wrote it.
+    with store._database.write() as db:
+        sql = (
+            "INSERT INTO events (job, created_at, level, type, message, data) VALUES (?,?,?,?,?,?)"
+        )
+        db.execute(sql, (job.id, 1, "info", "metrics", "Step 2", '{"train_loss": NaN}'))
+    events = client.fine_tuning.jobs.list_events(job.id).data
+    assert events[0].data == {"train_loss": None}
+    step = next(event.data for event in events if event.message.startswith("Step 1"))
+    assert (step["train_loss"], step["valid_loss"]) == (None, None)
+    checkpoint = client.fine_tuning.jobs.checkpoints.list(job.id).data[0]
+    assert checkpoint.metrics.valid_loss is None
+
+
 @pytest.mark.parametrize("after", ["ftevent-x", "ftevent-" + "9" * 400, "nothing"])
 def test_a_page_after_nothing_is_refused_rather_than_begun_again(client, upload, after):
     job = create(client, upload)
@@ -303,3 +343,41 @@ def test_a_page_after_nothing_is_refused_rather_than_begun_again(client, upload,
         with pytest.raises(openai.BadRequestError) as caught:
             call()
         assert caught.value.param == "after"
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (sqlite3.OperationalError("disk I/O error"), "COOKBOOK_HOME"),
+        (sqlite3.OperationalError("attempt to write a readonly database"), "不能写"),
+        (OSError(errno.EROFS, "Read-only file system", "/home/somebody/x"), "不能写"),
+        (PermissionError(errno.EACCES, "Permission denied", "/home/somebody/x"), "没有权限"),
+        (MemoryError(), "内存不够"),
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit"),
+    ],
+)
+def test_an_error_of_the_disk_is_said_in_words_and_names_no_folder(
+    store, tmp_path, upload, row, monkeypatch, error, said
+):
+    def refuse(*_, **__):
+        raise error
+
+    app = make_app(
+        store, home=Home(tmp_path), bases=[Base("tiny", "x")], submit=speak, api_key="test"
+    )
+    for name in ("add_file", "add_job", "model"):
+        monkeypatch.setattr(store, name, refuse)
+    with TestClient(app, raise_server_exceptions=False) as http:
+        client = OpenAI(
+            base_url="http://testserver/v1", api_key="test", max_retries=0, http_client=http
+        )
+        messages = [{"role": "user", "content": "你好"}]
+        content = data.to_jsonl([row() for _ in range(10)])
+        for call in (
+            partial(client.files.create, file=("a.jsonl", content), purpose="fine-tune"),
+            partial(create, client, upload),
+            partial(client.chat.completions.create, model="ft:x", messages=messages),
+        ):
+            with pytest.raises(openai.InternalServerError, match=said) as caught:
+                call()
+            assert "/home/somebody" not in str(caught.value)

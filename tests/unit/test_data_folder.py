@@ -97,7 +97,7 @@ def test_root_is_warned_of_another_users_folder_and_refuses_a_third_ones_files(h
         data_folder.examine(home)
 
 
-OWN_FILES = ["database", "address", "service_lock", "start_lock", "service_log", "worker_log"]
+OWN_FILES = ["database", "address", "service_lock", "start_lock", "service_log", "engine_mark"]
 
 
 @pytest.mark.parametrize("name", [*OWN_FILES, "reserve", "identifiers"])
@@ -120,7 +120,7 @@ def test_nothing_is_written_through_a_link(home, tmp_path):
     disk.write(home.address, b"{}", private=True)
     assert not home.address.is_symlink()
     with pytest.raises(OSError):
-        data_folder.open_log(home.worker_log)
+        data_folder.open_log(home.service_log)
     with pytest.raises(ServiceError, match="service.db"):
         Database(home.database)
     assert not target.exists()

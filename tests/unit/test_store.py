@@ -7,7 +7,7 @@ from cookbook.errors import DiskFull, ServiceError
 from cookbook.service import database
 from cookbook.service.database import Database
 from cookbook.service.events import Checkpoint, Finished, Started, Step
-from cookbook.service.store import Store
+from cookbook.service.store import Store, TunedModel
 
 # What older releases wrote, typed out here so that no later change of the code can change it.
 VERSION_1 = """
@@ -194,6 +194,37 @@ def test_a_checkpoint_announced_twice_is_there_once_and_forgives_crashes(store):
     assert [m.id for m in store.models(job.id)] == [f"{job.model}-ckpt_step_5"]
     assert sum("检查点" in message for message in messages(store, job)) == 1
     assert store.job(job.id).crashes == 0
+
+
+def test_each_new_step_forgives_crashes_and_a_repeated_one_does_not(store):
+    job = running_job(store)
+    store.record(job, step(1))
+    for number, expected in ((1, 1), (2, 0)):
+        store.count_crash(job.id, "died")
+        store.record(job, step(number))
+        assert store.job(job.id).crashes == expected
+
+
+def test_a_checkpoint_that_was_found_again_is_still_announced_once(store):
+    job = running_job(store)
+    name = f"{job.model}-ckpt_step_5"
+    found = TunedModel(0, name, job.id, job.base, 1, 5, "step_5", {"train_loss": 1.5})
+    assert store.add_found_model(found) and not store.add_found_model(found)
+    for _ in range(2):
+        store.record(job, checkpoint(5))
+    assert [m.id for m in store.models()] == [name]
+    assert sum("检查点" in message for message in messages(store, job)) == 1
+
+
+def test_a_wait_is_said_once_and_again_after_something_else(store):
+    job = running_job(store)
+    said = [store.say_waiting(job.id, "no_base", f"gone {i}") for i in range(3)]
+    assert said == [True, False, False]
+    assert store.say_waiting(job.id, "no_memory", "memory")
+    store.record(job, step(1))
+    assert store.say_waiting(job.id, "no_memory", "memory")
+    last = store.events(job.id, limit=1)[0]
+    assert (last.level, last.data) == ("warn", {"waiting_for": "no_memory"})
 
 
 def test_events_page_backwards_without_gaps(store):

@@ -1,13 +1,20 @@
 """The worker with a short stand-in for the training loop: no torch, no process."""
 
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
 import pytest
 
 from cookbook import data
-from cookbook.errors import DiskFull, Diverged
+from cookbook.errors import BaseAway, DiskFull, Diverged, MemoryShort, ModelError
 from cookbook.paths import Home
+from cookbook.service import worker_log
 from cookbook.service.events import Checkpoint, Finished, Started, Step
 from cookbook.service.store import Store
-from cookbook.service.worker import run_job
+from cookbook.service.worker import RECORD, Exit, Stopping, run_job
 
 TOTAL = 2
 
@@ -56,7 +63,7 @@ class Training:
 
     def events(self, folder):
         for step in range(1, TOTAL + 1):
-            (folder / f"step_{step}").mkdir(parents=True)
+            (folder / f"step_{step}").mkdir(parents=True, exist_ok=True)
         yield Started(TOTAL, *self.rows, 0.5, 1, 1, 0.001, None)
         yield Step(1, TOTAL, 0.5, 2.0, None, 1e-4, 10, 1.0, 1.0)
         yield Checkpoint(1, 1, folder / "step_1", 2.0, None)
@@ -137,3 +144,120 @@ def test_a_training_that_diverges_fails_with_its_code(store, home, job):
         "param": "learning_rate",
     }
     assert not home.job_folder(job.id).exists()
+
+
+def test_each_training_process_has_a_log_of_its_own_and_the_newest_stay(tmp_path):
+    home = Home(tmp_path)
+    paths = []
+    for number in range(worker_log.KEPT + 5):
+        with worker_log.create(home) as log:
+            log.write(f"ValueError: {number}\n".encode())
+        # Names begin with the second in which they were made.
+        older = Path(log.name).with_name(f"worker-{number:03}{worker_log.ENDING}")
+        paths.append(Path(log.name).rename(older))
+    assert sorted(home.worker_logs.iterdir()) == paths[-worker_log.KEPT :]
+    assert "ValueError: 24" in str(worker_log.cause_of_end(paths[-1], 1))
+
+
+def test_a_log_that_cannot_be_made_keeps_no_process_from_starting(tmp_path):
+    home = Home(tmp_path)
+    home.worker_logs.write_text("a file in the place of the folder")
+    with worker_log.create(home) as log:
+        log.write(b"lost")
+    worker_log.forget_empty(Path(log.name))
+    assert (
+        Path(os.devnull).exists() and worker_log.cause_of_end(Path(log.name), -9).kind == "memory"
+    )
+
+
+def test_an_empty_log_is_removed(tmp_path):
+    home = Home(tmp_path)
+    with worker_log.create(home) as log:
+        pass
+    worker_log.forget_empty(Path(log.name))
+    assert not list(home.worker_logs.iterdir())
+
+
+def raising(error):
+    def fail():
+        raise error(zh="现在不行", en="not now")
+
+    return fail
+
+
+@pytest.mark.parametrize("error, reason", [(BaseAway, Exit.NO_BASE), (MemoryShort, Exit.NO_MEMORY)])
+def test_a_job_waits_for_what_may_pass_says_so_once_and_goes_on(store, home, job, error, reason):
+    for _ in range(2):
+        assert run_job(store, home, job, Training(Started, raising(error))) == reason
+    assert store.job(job.id).status == "running"
+    assert [e.message for e in store.events(job.id)].count("现在不行。任务等待，之后自动继续") == 1
+    assert run_job(store, home, job, Training()) == Exit.DONE
+    assert store.job(job.id).status == "succeeded"
+
+
+def test_a_job_whose_base_is_not_installed_keeps_waiting_in_the_queue(store, home, job):
+    with store._database.write() as db:
+        db.execute("UPDATE jobs SET base = 'my-base', status = 'queued'")
+    training = Training()
+    assert run_job(store, home, store.job(job.id), training) == Exit.NO_BASE
+    assert store.job(job.id).status == "queued" and not hasattr(training, "rows")
+
+
+def test_a_base_that_can_never_be_used_fails_a_new_job_but_not_one_that_has_trained(
+    store, home, job
+):
+    never = Training(Started, raising(ModelError))
+    state = home.job_folder(job.id) / "state.safetensors"
+    state.parent.mkdir(parents=True)
+    state.touch()
+    assert run_job(store, home, job, never) == Exit.NO_BASE
+    assert store.job(job.id).status == "running" and state.exists()
+    shutil.rmtree(state.parent)
+
+    def train(*_, **__):
+        raise ModelError(zh="没有对话模板", en="no chat template")
+        yield
+
+    assert run_job(store, home, job, train) == Exit.DONE
+    assert store.job(job.id).error["code"] == "model_unavailable"
+
+
+def test_that_there_are_too_few_rows_is_said_once_however_often_the_job_starts(
+    store, home, job, monkeypatch
+):
+    monkeypatch.setattr(data, "split", lambda rows, *_, **__: (rows, []))
+    run_job(store, home, job, Training(Started, raising(MemoryShort)))
+    run_job(store, home, job, Training())
+    assert [e.message for e in store.events(job.id)].count(data.too_few(12)) == 1
+
+
+def test_each_adapter_carries_the_record_it_can_be_found_again_by(store, home, job):
+    run_job(store, home, job, Training())
+    for model in store.models(job.id):
+        path = home.model_folder(model.folder) / RECORD
+        record = json.loads(path.read_text())
+        assert (record["model"], record["job"], record["base"]) == (model.id, job.id, job.base)
+        assert (record["step"], record["metrics"]) == (model.step, model.metrics)
+        # It travels with the adapter: nothing of this machine is in it.
+        assert str(home.folder) not in path.read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_sigterm_ends_the_training_after_its_step_with_a_state(store, home, job):
+    before = signal.getsignal(signal.SIGTERM)
+    stopping = Stopping()
+    stopping.listen()
+    try:
+        training = Training(Checkpoint, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert run_job(store, home, job, training, stopping) == Exit.STOPPED
+        assert training.ended_by is GeneratorExit and len(store.models(job.id)) == 1
+        assert store.job(job.id).status == "running" and home.job_folder(job.id).exists()
+        # Before the first event there is nothing to save.
+        stopping = Stopping()
+        stopping.listen()
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+            stopping.listen()
+        assert ended.value.code == Exit.STOPPED
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -32,6 +32,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cookbook import causes
 from cookbook.errors import ModelError
 
 STACKED = 4
@@ -215,6 +216,12 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, SafetensorError) as error:
+        cause = causes.known(error) if isinstance(error, OSError) else None
+        if cause:
+            raise ModelError(
+                zh=f"读不到微调模型 {folder.name}：{cause.zh}",
+                en=f"cannot read the tuned model {folder.name}: {cause.en}",
+            ) from error
         raise ModelError(
             zh=f"微调模型 {folder.name} 的 adapter_model.safetensors 不在了："
             "重新微调，或换一个检查点",

@@ -5,6 +5,7 @@
 
 from dataclasses import dataclass, field
 
+from cookbook import causes
 from cookbook.errors import CookbookError, ModelError
 from cookbook.i18n import tr
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece
@@ -51,8 +52,13 @@ class Answer:
 
     def fail(self, error: Exception) -> None:
         """Hand the error to `on_piece`, as the last piece."""
+        code = ERROR_CODES.get(type(error), "engine_error")
+        cause = causes.known(error)
         if isinstance(error, CookbookError):
             text = str(error)
+        elif cause:
+            # Memory, the disk, a package: it says what to do.
+            text, code = str(cause), "model_unavailable"
         else:
             # The text of any other error may name folders of this machine: it is for the log alone.
             kind = type(error).__name__
@@ -65,6 +71,6 @@ class Answer:
             completion_tokens=len(self.tokens),
             finish_reason="stop",
             error=text,
-            error_code=ERROR_CODES.get(type(error), "engine_error"),
+            error_code=code,
         )
         self.on_piece(piece)

@@ -4,39 +4,54 @@
     state.safetensors     adapter, optimizer and progress after a step; the newest alone
 
 Both are safetensors, never pickle, written beside their place and then moved, so each is complete
-or absent.
+or absent. A state that a disk damaged later is recognized by its checksum.
 """
 
 import json
+import math
 import shutil
+import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import AdamW
 
 from cookbook import disk
 from cookbook.bases import Base
+from cookbook.errors import StateDamaged
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 STATE = "state.safetensors"
+DAMAGED = "state.damaged.safetensors"
+"""What a state that cannot be read is renamed to; it goes with the job's folder."""
+
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """What AdamW remembers of each weight."""
 
 
 @dataclass
 class Progress:
-    """How far a job has come. All counts include what earlier processes of the job did."""
+    """How far a job has come. All counts include what earlier processes of the job did.
+
+    The losses are those of the last step. `epoch_ended` tells that an epoch ended with it, of which
+    the caller has no adapter yet.
+    """
 
     step: int = 0
     tokens_seen: int = 0
     tokens_trained: int = 0
+    train_loss: float = math.nan
+    valid_loss: float | None = None
+    epoch_ended: bool = False
 
 
 def save_adapter(
@@ -71,6 +86,9 @@ def save_state(model: Any, optimizer: AdamW, progress: Progress, folder: Path) -
         "step": str(progress.step),
         "seen": str(progress.tokens_seen),
         "trained_tokens": str(progress.tokens_trained),
+        "losses": json.dumps([progress.train_loss, progress.valid_loss]),
+        "epoch_ended": json.dumps(progress.epoch_ended),
+        "checksum": str(_checksum(tensors)),
     }
     path = folder / STATE
     part = path.with_suffix(".part")
@@ -78,33 +96,94 @@ def save_state(model: Any, optimizer: AdamW, progress: Progress, folder: Path) -
     disk.settle(part, path)
 
 
-def restore(model: Any, optimizer: AdamW, folder: Path) -> Progress:
+def restore(model: Any, optimizer: AdamW, folder: Path, total_steps: int) -> Progress:
     """Put adapter and optimizer back as they were saved, and return how far the job has come.
 
     Without a saved state they stay as they are, and the progress is zero.
+
+    Raises:
+        StateDamaged: the state cannot be used; adapter and optimizer are as they were.
     """
     path = folder / STATE
     if not path.exists():
         return Progress()
-    tensors = load_file(path)
-    adapter = {}
-    for name, tensor in tensors.items():
-        if name.startswith("adapter."):
-            adapter[name.removeprefix("adapter.")] = tensor
-    set_peft_model_state_dict(model, adapter)
+    # Everything is read and checked before anything is changed.
+    tensors, progress = _read_state(path)
+    adapter = get_peft_model_state_dict(model)
+    _check_shapes(tensors, adapter, _weights(optimizer))
+    if progress.step > total_steps:
+        raise _of_another_training()
+    set_peft_model_state_dict(model, {name: tensors[f"adapter.{name}"] for name in adapter})
     for i, weight in enumerate(_weights(optimizer)):
         # Empty before the first step; a weight's entry is made when it is asked for.
         state = optimizer.state[weight]
         for moment in MOMENTS:
             saved = tensors[f"optimizer.{i}.{moment}"]
             state[moment] = saved.to(weight.device)
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-    return Progress(
-        step=int(metadata["step"]),
-        tokens_seen=int(metadata["seen"]),
-        tokens_trained=int(metadata["trained_tokens"]),
-    )
+    return progress
+
+
+def set_state_aside(folder: Path) -> None:
+    """Rename a state that cannot be read, so that the next process does not meet it again."""
+    (folder / STATE).replace(folder / DAMAGED)
+
+
+def _read_state(path: Path) -> tuple[dict[str, Tensor], Progress]:
+    """Return the tensors and the progress of a saved state.
+
+    Raises:
+        StateDamaged: it is cut off, or its content has changed since it was written.
+    """
+    try:
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+        train_loss, valid_loss = json.loads(metadata.get("losses", "[NaN, null]"))
+        progress = Progress(
+            step=int(metadata["step"]),
+            tokens_seen=int(metadata["seen"]),
+            tokens_trained=int(metadata["trained_tokens"]),
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            epoch_ended=json.loads(metadata.get("epoch_ended", "false")),
+        )
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StateDamaged(zh="文件损坏", en="the file is damaged") from error
+    # The first releases wrote no checksum.
+    checksum = metadata.get("checksum")
+    if checksum not in (None, str(_checksum(tensors))) or not are_finite(tensors.values()):
+        raise StateDamaged(zh="内容损坏", en="its content is damaged")
+    return tensors, progress
+
+
+def _check_shapes(
+    tensors: dict[str, Tensor], adapter: dict[str, Tensor], weights: list[Tensor]
+) -> None:
+    """Raise StateDamaged where the state is not one of this adapter and its optimizer."""
+    expected = {f"adapter.{name}": weight.shape for name, weight in adapter.items()}
+    for i, weight in enumerate(weights):
+        shapes = (weight.shape, weight.shape, torch.Size())
+        for moment, shape in zip(MOMENTS, shapes, strict=True):
+            expected[f"optimizer.{i}.{moment}"] = shape
+    if expected != {name: tensor.shape for name, tensor in tensors.items()}:
+        raise _of_another_training()
+
+
+def _of_another_training() -> StateDamaged:
+    return StateDamaged(zh="它属于另一次训练", en="it belongs to another training")
+
+
+def are_finite(tensors: Iterable[Tensor]) -> bool:
+    """Return whether every value of these tensors is a finite number."""
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
+def _checksum(tensors: dict[str, Tensor]) -> int:
+    checksum = 0
+    for _, tensor in sorted(tensors.items()):
+        content = tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy()
+        checksum = zlib.crc32(content.data, checksum)
+    return checksum
 
 
 def _weights(optimizer: AdamW) -> list[Tensor]:

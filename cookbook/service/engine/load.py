@@ -10,10 +10,12 @@ Importing this module is quick: the functions import torch and transformers them
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cookbook import causes
 from cookbook.bases import Base
-from cookbook.errors import ModelError
+from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError
 from cookbook.service.engine import template
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     The weights are bfloat16 if the model is large and the machine computes in it, else float32.
 
     Raises:
-        ModelError: the folder or hub cannot be read, there is not enough memory, or no chat
-        template.
+        BaseAway: the hub is out of reach, or the folder cannot be read at present.
+        MemoryShort: other programs have the memory that it needs.
+        ModelError: it is not a model that can be used here, or larger than this machine.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -66,10 +69,11 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         model: Any = AutoModelForCausalLM.from_pretrained(
             base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
+        model = model.to(device).eval()
     # What is padded is never read, so any token will do.
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to(device).eval(), tokenizer
+    return model, tokenizer
 
 
 def computes_in_bfloat16(device: str) -> bool:
@@ -87,16 +91,48 @@ def _explain_failure(base: Base) -> Iterator[None]:
     """Turn what transformers raises while it reads a model into one sentence with its remedy."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except CookbookError:
+        raise
+    # Whatever a library raises here, the base cannot be loaded.
+    except Exception as error:
+        cause = causes.known(error)
+        if cause and cause.kind not in ("hub", "no_base"):
+            kind = ModelError
+            if cause.passes:
+                kind = MemoryShort if cause.kind == "memory" else BaseAway
+            raise kind(
+                zh=f"读不到基础模型 {base.id}：{cause.zh}",
+                en=f"cannot load the base model {base.id}: {cause.en}",
+            ) from error
         # The first line gives the reason; what follows are links and advice for other programs.
-        text = str(error).replace(base.source, base.id).strip()
+        text = (str(error) or type(error).__name__).replace(base.source, base.id).strip()
         reason = text.split("\n")[0][:200]
-        raise ModelError(
+        kind = BaseAway if _may_pass(base, error) else ModelError
+        raise kind(
             zh=f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；"
             "连不上 hub 时设 HF_ENDPOINT 用镜像，或先下载再填本地文件夹",
             en=f"cannot load the base model {base.id}: {reason}. Check COOKBOOK_BASE_MODEL; "
             "if the hub is out of reach, set HF_ENDPOINT to a mirror or give a local folder",
         ) from error
+
+
+NOT_ON_THE_HUB = {"RepositoryNotFoundError", "RevisionNotFoundError", "EntryNotFoundError"}
+"""Errors of huggingface_hub that an answer of the hub leads to, not its absence."""
+
+
+def _may_pass(base: Base, error: Exception) -> bool:
+    """Return whether the same base may be read later: an absent hub may, a wrong file may not."""
+    if isinstance(error, ValueError):
+        return False
+    if Path(base.source).is_dir():
+        # What the system itself reports, such as a network drive, has a number.
+        return getattr(error, "errno", None) is not None
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return not any(type(cause).__name__ in NOT_ON_THE_HUB for cause in causes)
 
 
 def _dtype(parameters: int, device: str) -> "torch.dtype":
@@ -111,15 +147,24 @@ def _check_memory(base: Base, weight_bytes: int, device: str) -> None:
     """Refuse a model that cannot fit, before it is loaded.
 
     Raises:
-        ModelError: naming the memory that is needed and the memory that is free.
+        MemoryShort: naming the memory that is needed and the memory that is free.
+        ModelError: it would not fit if all memory were free.
     """
     needed = WORK_SPACE * weight_bytes + RUNTIME_BYTES
-    free = _free_memory(device)
+    free, total = _memory(device)
     if needed <= free:
         return
     needed_gb = f"{needed / 2**30:.1f}"
     free_gb = f"{free / 2**30:.1f}"
-    raise ModelError(
+    if needed > total:
+        total_gb = f"{total / 2**30:.1f}"
+        raise ModelError(
+            zh=f"内存不够：{base.id} 约需 {needed_gb} GB，这台机器一共 {total_gb} GB。"
+            "换小一些的模型",
+            en=f"not enough memory: {base.id} needs about {needed_gb} GB, this machine has "
+            f"{total_gb} GB. Choose a smaller model",
+        )
+    raise MemoryShort(
         zh=f"内存不够：{base.id} 约需 {needed_gb} GB，现在空闲 {free_gb} GB。"
         "换小一些的模型，或关掉别的程序",
         en=f"not enough memory: {base.id} needs about {needed_gb} GB, {free_gb} GB are free. "
@@ -127,12 +172,13 @@ def _check_memory(base: Base, weight_bytes: int, device: str) -> None:
     )
 
 
-def _free_memory(device: str) -> int:
-    """Return the free bytes of the GPU, or of this machine."""
+def _memory(device: str) -> tuple[int, int]:
+    """Return the free bytes and all bytes of the GPU, or of this machine."""
     if device == "cuda":
         import torch
 
-        return torch.cuda.mem_get_info()[0]
+        return torch.cuda.mem_get_info()
     import psutil
 
-    return psutil.virtual_memory().available
+    memory = psutil.virtual_memory()
+    return memory.available, memory.total

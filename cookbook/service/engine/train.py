@@ -25,13 +25,28 @@ from torch.optim import AdamW
 
 from cookbook import fast
 from cookbook.bases import Base
-from cookbook.errors import Diverged
-from cookbook.service.engine.checkpoints import Progress, restore, save_adapter, save_state
+from cookbook.errors import Diverged, ModelError, StateDamaged
+from cookbook.service.engine.checkpoints import (
+    DAMAGED,
+    Progress,
+    are_finite,
+    restore,
+    save_adapter,
+    save_state,
+    set_state_aside,
+)
 from cookbook.service.engine.evaluate import adapter_effect, evaluate, loss_sum
 from cookbook.service.engine.examples import Example, collate, encode_all
 from cookbook.service.engine.fast.lora import patch_lora_layers
 from cookbook.service.engine.load import load
-from cookbook.service.events import Checkpoint, Finished, Started, Step, TrainingEvent
+from cookbook.service.events import (
+    Checkpoint,
+    Finished,
+    Started,
+    StateUnreadable,
+    Step,
+    TrainingEvent,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -76,8 +91,13 @@ class Run:
     def learning_rate(self, step: int) -> float:
         return self.highest_rate * rate_factor(step, self.total_steps)
 
-    def valid_loss(self) -> float | None:
-        return evaluate(self.model, self.valid_set, self.pad, self.model.device)
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The adapter's weights, which are trained."""
+        return self.optimizer.param_groups[0]["params"]
+
+    def loss_of(self, examples: list[Example]) -> float | None:
+        return evaluate(self.model, examples, self.pad, self.model.device)
 
 
 def train(
@@ -98,42 +118,47 @@ def train(
     Raises:
         ModelError: the base cannot be loaded.
         DataError: of some rows no token would be trained.
-        Diverged: the loss is no longer a number.
+        Diverged: loss, gradients or weights are no longer numbers; of these nothing is saved.
     """
     run = build(base, train_rows, valid_rows, hp, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    progress = restore(run.model, run.optimizer, folder)
+    progress = yield from resume(run, folder)
     if progress.step == 0:
         yield describe(run)
+    try:
+        adapter = yield from remaining_steps(run, progress, folder)
+    except GeneratorExit:
+        # The caller stops here, for now or for good.
+        save(run, progress, folder)
+        raise
+    yield finish(run, progress, adapter)
+
+
+def remaining_steps(
+    run: Run, progress: Progress, folder: Path
+) -> Generator[TrainingEvent, None, Path]:
+    """Train to the last step; return the folder of the finished adapter."""
     clock = Clock(progress)
     saved_at = time.monotonic()
-    while progress.step < run.total_steps:
-        # One step, and at the end of an epoch a look at the validation rows.
-        train_loss = take_step(run, progress)
-        epoch, steps_into_next = divmod(progress.step, run.steps_per_epoch)
-        epoch_ends = steps_into_next == 0
-        valid_loss = run.valid_loss() if epoch_ends else None
-        is_last = progress.step == run.total_steps
-        try:
-            yield report(run, progress, clock, train_loss, valid_loss)
-            if epoch_ends:
-                target = folder / f"step_{progress.step}"
-                adapter = save_adapter(run.model, run.tokenizer, base, target)
-                if not is_last:
-                    yield Checkpoint(progress.step, epoch, adapter, train_loss, valid_loss)
-        except GeneratorExit:
-            # The caller stops here, for now or for good.
-            if not is_last:
-                save_state(run.model, run.optimizer, progress, folder)
-            raise
-        # Saved after the caller wrote the step down, never before: no event can be lost. Not
-        # after the last step: a job that stops while it finishes goes back a little and finishes
-        # again.
-        save_is_due = epoch_ends or time.monotonic() - saved_at > SAVE_EVERY
-        if save_is_due and not is_last:
-            save_state(run.model, run.optimizer, progress, folder)
+    while True:
+        save_is_due = time.monotonic() - saved_at > SAVE_EVERY
+        # Also where an earlier process was stopped just here.
+        if progress.epoch_ended:
+            check_weights(run, progress)
+            target = folder / f"step_{progress.step}"
+            adapter = save_adapter(run.model, run.tokenizer, run.base, target)
+            if progress.step == run.total_steps:
+                return adapter
+            # Whoever stops at this event has the adapter.
+            progress.epoch_ended = False
+            yield checkpoint(run, progress, adapter)
+            save_is_due = True
+        # Saved after the caller wrote the step down, never before: no event can be lost.
+        if save_is_due:
+            save(run, progress, folder)
             saved_at = time.monotonic()
-    yield finish(run, progress, adapter, train_loss, valid_loss)
+        take_step(run, progress)
+        yield report(run, progress, clock)
 
 
 def build(
@@ -168,11 +193,57 @@ def build(
     return Run(base, hp, seed, tuned, tokenizer, optimizer, train_set, valid_set)
 
 
-def take_step(run: Run, progress: Progress) -> float:
-    """Do the next step, count it in `progress`, and return the mean loss of its trained tokens.
+def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
+    """Put the run where the state in `folder` left it; say so where the state cannot be read."""
+    try:
+        progress = restore(run.model, run.optimizer, folder, run.total_steps)
+    except StateDamaged as error:
+        yield StateUnreadable(str(error), DAMAGED)
+        set_state_aside(folder)
+        return Progress()
+    if progress.step and math.isnan(progress.train_loss):
+        # The first releases saved no losses.
+        progress.epoch_ended = progress.step == run.total_steps
+        progress.train_loss = run.loss_of(pick_batch(run, progress.step)) or 0.0
+        progress.valid_loss = run.loss_of(run.valid_set)
+    return progress
+
+
+def save(run: Run, progress: Progress, folder: Path) -> None:
+    """Save the state to resume from.
 
     Raises:
-        Diverged: the loss is no longer a number.
+        Diverged: the weights are no longer numbers; nothing is saved.
+    """
+    check_weights(run, progress)
+    save_state(run.model, run.optimizer, progress, folder)
+
+
+def check_weights(run: Run, progress: Progress) -> None:
+    """Raise Diverged if a weight of the adapter is no longer a number."""
+    if not are_finite(run.weights):
+        raise diverged(run, progress.step, "权重", "the weights are no longer numbers")
+
+
+def diverged(run: Run, step: int, zh: str, en: str) -> Diverged:
+    """Return the error for what is no longer a number at this step."""
+    chosen, used = run.hp["learning_rate"], run.highest_rate
+    return Diverged(
+        zh=f"第 {step} 步的{zh}已经不是数字：学习速率 {chosen:g} 太大（实际用了 {used:g}）。"
+        "除以 10 再试",
+        en=f"at step {step} {en}: the learning rate {chosen:g} is too high ({used:g} after "
+        "scaling). Try a tenth of it",
+    )
+
+
+def take_step(run: Run, progress: Progress) -> None:
+    """Do the next step and write it down in `progress`, with the mean loss of its trained tokens.
+
+    At the end of an epoch the loss of the validation rows is measured, too.
+
+    Raises:
+        Diverged: the loss or a gradient is no longer a number.
+        ModelError: the base alone gives a loss that is no number.
     """
     step = progress.step + 1
     # Dropout follows from the step, so a resumed job draws the same.
@@ -183,23 +254,47 @@ def take_step(run: Run, progress: Progress) -> float:
     ids, labels = collate(batch, run.pad, run.model.device)
     loss, trained = loss_sum(run.model, ids, labels)
     if not torch.isfinite(loss):
-        chosen, used = run.hp["learning_rate"], run.highest_rate
-        raise Diverged(
-            zh=f"第 {step} 步的 loss 已经不是数字：学习速率 {chosen:g} 太大（实际用了 {used:g}）。"
-            "除以 10 再试",
-            en=f"at step {step} the loss is no longer a number: the learning rate {chosen:g} is "
-            f"too high ({used:g} after scaling). Try a tenth of it",
-        )
+        # An adapter adds nothing before its first step.
+        if step == 1:
+            raise broken(run.base)
+        raise diverged(run, step, " loss ", "the loss is no longer a number")
     (loss / trained).backward()
-    weights = run.optimizer.param_groups[0]["params"]
-    torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT_NORM)
+    norm = torch.nn.utils.clip_grad_norm_(run.weights, MAX_GRADIENT_NORM)
+    # Before they reach the weights: the loss of the last step is followed by no other.
+    if not torch.isfinite(norm):
+        raise diverged(run, step, "梯度", "the gradients are no longer numbers")
     run.optimizer.step()
     run.optimizer.zero_grad()
 
     progress.step = step
     progress.tokens_seen += sum(len(example.ids) for example in batch)
     progress.tokens_trained += trained
-    return float(loss.detach()) / trained
+    progress.train_loss = float(loss.detach()) / trained
+    progress.epoch_ended = step % run.steps_per_epoch == 0
+    progress.valid_loss = measure(run, step) if progress.epoch_ended else None
+
+
+def measure(run: Run, step: int) -> float | None:
+    """Return the loss of the validation rows, None without any.
+
+    Raises:
+        Diverged: it is no number, or that of a training row is none.
+    """
+    valid_loss = run.loss_of(run.valid_set)
+    # One row shows whether the adapter that is about to be saved can be used at all.
+    shown = valid_loss if run.valid_set else run.loss_of(run.train_set[:1])
+    if shown is None or not math.isfinite(shown):
+        raise diverged(run, step, " loss ", "the loss is no longer a number")
+    return valid_loss
+
+
+def broken(base: Base) -> ModelError:
+    """Return the error for a base that cannot be trained, whatever the learning rate."""
+    return ModelError(
+        zh=f"基础模型 {base.id} 还没训练，loss 就不是数字：权重可能损坏了，重新下载或换一个",
+        en=f"the loss of the base model {base.id} is not a number before any training: its "
+        "weights may be damaged. Download it again or choose another",
+    )
 
 
 def pick_batch(run: Run, step: int) -> list[Example]:
@@ -238,12 +333,19 @@ class Clock:
 
 
 def describe(run: Run) -> Started:
-    """Return what will be done, with the validation loss before the first step."""
+    """Return what will be done, with the validation loss before the first step.
+
+    Raises:
+        ModelError: this loss is not a number.
+    """
     trained = sum(sum(example.trained) for example in run.train_set)
     tokens = sum(len(example.ids) for example in run.train_set)
     parameters = {True: 0, False: 0}
     for p in run.model.parameters():
         parameters[p.requires_grad] += p.numel()
+    valid_loss = run.loss_of(run.valid_set)
+    if valid_loss is not None and not math.isfinite(valid_loss):
+        raise broken(run.base)
     return Started(
         total_steps=run.total_steps,
         train_rows=len(run.train_set),
@@ -252,21 +354,19 @@ def describe(run: Run) -> Started:
         adapter_parameters=parameters[True],
         parameters=parameters[False],
         learning_rate_used=run.highest_rate,
-        valid_loss=run.valid_loss(),
+        valid_loss=valid_loss,
     )
 
 
-def report(
-    run: Run, progress: Progress, clock: Clock, train_loss: float, valid_loss: float | None
-) -> Step:
+def report(run: Run, progress: Progress, clock: Clock) -> Step:
     """Return the event of the step that `progress` has just counted."""
     tokens_per_second, seconds_left = clock.read(progress, run.total_steps)
     return Step(
         step=progress.step,
         total_steps=run.total_steps,
         epoch=progress.step / run.steps_per_epoch,
-        train_loss=train_loss,
-        valid_loss=valid_loss,
+        train_loss=progress.train_loss,
+        valid_loss=progress.valid_loss,
         learning_rate=run.learning_rate(progress.step),
         tokens=progress.tokens_seen,
         tokens_per_second=tokens_per_second,
@@ -274,17 +374,32 @@ def report(
     )
 
 
-def finish(
-    run: Run, progress: Progress, folder: Path, train_loss: float, valid_loss: float | None
-) -> Finished:
-    """Return the end of the job, with the proof that the adapter acts."""
+def checkpoint(run: Run, progress: Progress, folder: Path) -> Checkpoint:
+    """Return the event of the adapter at the end of an epoch."""
+    return Checkpoint(
+        step=progress.step,
+        epoch=progress.step // run.steps_per_epoch,
+        folder=folder,
+        train_loss=progress.train_loss,
+        valid_loss=progress.valid_loss,
+    )
+
+
+def finish(run: Run, progress: Progress, folder: Path) -> Finished:
+    """Return the end of the job, with the proof that the adapter acts.
+
+    Raises:
+        Diverged: what the adapter does is beyond numbers.
+    """
     first_row = run.train_set[0]
     update_norm, logits_difference = adapter_effect(run.model, first_row, run.pad)
+    if not math.isfinite(update_norm + logits_difference):
+        raise diverged(run, progress.step, "权重", "the weights are no longer numbers")
     return Finished(
         step=progress.step,
         folder=folder,
-        train_loss=train_loss,
-        valid_loss=valid_loss,
+        train_loss=progress.train_loss,
+        valid_loss=progress.valid_loss,
         trained_tokens=progress.tokens_trained,
         update_norm=update_norm,
         logits_difference=logits_difference,

@@ -1,0 +1,194 @@
+"""The queue without processes of its own: which job starts, which waits, and what is said of it."""
+
+import signal
+
+import pytest
+
+from cookbook.paths import Home
+from cookbook.service import supervisor as module
+from cookbook.service.store import Store
+from cookbook.service.supervisor import CRASHES, DISK, Supervisor
+from cookbook.service.worker import Exit
+
+TINY, AWAY = "cookbook/tiny-zh", "my-base"
+
+
+class Process:
+    """A training process that ends with `code` when it is told to."""
+
+    pid = 0  # of no log
+
+    def __init__(self):
+        self.code = None
+
+    def poll(self):
+        return self.code
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(Home(tmp_path).database)
+
+
+@pytest.fixture
+def queue(store, tmp_path, monkeypatch):
+    """A supervisor that is ticked by the test, with a clock that the test moves."""
+    queue = Supervisor(store, Home(tmp_path), max_running=1)
+    clock = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+
+    def launch(job):
+        queue._told.discard(job.id)
+        queue._processes[job.id] = Process()
+        store.advance(job.id, "running", "go")
+
+    def wait(seconds):
+        clock[0] += seconds
+        queue._tick()
+
+    def end(job, code):
+        queue._processes[job.id].code = code
+        queue._tick()
+
+    monkeypatch.setattr(queue, "_launch", launch)
+    queue.wait, queue.end = wait, end
+    return queue
+
+
+def add_job(store, base=TINY, **fields):
+    values = {
+        "base": base,
+        "model": "ft:x",
+        "training_file": store.add_file("a.jsonl", "fine-tune", b"{}").id,
+        "validation_split": 0.1,
+        "suffix": None,
+        "seed": 1,
+        "hyperparameters": {},
+    }
+    return store.add_job(**values | fields)
+
+
+def said(store, job, cause):
+    """Return how often the job's log says that it waits for this."""
+    events = store.events(job.id, limit=100)
+    return sum((event.data or {}).get("waiting_for") == cause for event in events)
+
+
+def test_a_job_whose_base_is_away_waits_says_so_once_and_lets_others_run(store, queue):
+    away, later, tiny = add_job(store, AWAY), add_job(store, AWAY), add_job(store)
+    for _ in range(20):
+        queue.wait(30)
+    assert list(queue._processes) == [tiny.id]
+    for job in (away, later):
+        assert said(store, job, "no_base") == 1 and store.job(job.id).status == "queued"
+    assert "COOKBOOK_BASE_MODEL" in store.events(away.id, limit=1)[0].message
+
+
+def test_it_goes_on_when_the_base_is_back(store, queue, tmp_path, monkeypatch):
+    job = add_job(store, AWAY)
+    queue.wait(1)
+    (tmp_path / AWAY).mkdir()
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path / AWAY))
+    queue.wait(1)
+    assert not queue._processes
+    queue.wait(module.WAIT_SECONDS)
+    assert list(queue._processes) == [job.id]
+    queue.end(job, Exit.STOPPED)
+    # Away a second time, said a second time.
+    monkeypatch.delenv("COOKBOOK_BASE_MODEL")
+    queue.wait(module.STOPPED_SECONDS)
+    assert said(store, job, "no_base") == 2
+
+
+def test_jobs_that_wait_for_a_base_do_not_keep_the_service_alive(store, queue):
+    job = add_job(store, AWAY)
+    assert queue.busy
+    queue.wait(1)
+    assert not queue.busy
+    add_job(store)
+    assert queue.busy
+    assert store.job(job.id).status == "queued"
+
+
+@pytest.mark.parametrize("code", [Exit.NO_MEMORY, Exit.NO_BASE])
+def test_what_a_process_waits_for_is_tried_ever_more_seldom_while_others_run(
+    store, queue, monkeypatch, code
+):
+    monkeypatch.setattr(module, "find", lambda base: None)
+    big, same = add_job(store, "big"), add_job(store, "big")
+    queue.wait(0)
+    queue.end(big, code)
+    assert not queue._processes
+    assert queue.busy == (code == Exit.NO_MEMORY)
+    queue.wait(module.WAIT_SECONDS)
+    assert list(queue._processes) == [big.id]
+    queue.end(big, code)
+    tiny = add_job(store)
+    queue.wait(module.WAIT_SECONDS)
+    assert list(queue._processes) == [tiny.id]
+    store.advance(tiny.id, "succeeded", "done")
+    queue.end(tiny, Exit.DONE)
+    queue.wait(module.WAIT_SECONDS)
+    assert list(queue._processes) == [big.id]
+    store.advance(big.id, "succeeded", "done")
+    queue.end(big, Exit.DONE)
+    assert list(queue._processes) == [same.id] and store.job(same.id).crashes == 0
+
+
+@pytest.mark.parametrize("code", [Exit.STOPPED, -signal.SIGTERM, -signal.SIGINT])
+def test_being_stopped_is_no_crash(store, queue, code):
+    job = add_job(store)
+    for _ in range(2 * CRASHES):
+        queue.wait(module.STOPPED_SECONDS)
+        queue.end(job, code)
+    assert (store.job(job.id).status, store.job(job.id).crashes) == ("running", 0)
+    assert not any("意外" in event.message for event in store.events(job.id))
+
+
+def test_deaths_without_progress_are_counted_and_end_the_job(store, queue):
+    job = add_job(store)
+    for _ in range(CRASHES):
+        queue.wait(1)
+        queue.end(job, -9)
+    assert store.job(job.id).error["code"] == "worker_died"
+
+
+def test_a_full_disk_is_said_once_and_tried_again(store, queue):
+    job = add_job(store)
+    for _ in range(3):
+        queue.wait(module.WAIT_SECONDS)
+        assert list(queue._processes) == [job.id]
+        queue.end(job, Exit.NO_ROOM)
+        assert not queue._waits.are_over(DISK)
+    assert said(store, job, "no_room") == 1 and store.job(job.id).crashes == 0
+
+
+def test_a_process_that_found_nothing_to_do_is_not_started_again_at_once(store, queue):
+    job = add_job(store)
+    queue.wait(1)
+    queue.end(job, Exit.NOTHING_TO_DO)
+    assert not queue._processes
+    queue.wait(module.RETRY_SECONDS)
+    assert list(queue._processes) == [job.id]
+
+
+def test_no_job_starts_once_the_service_ends(store, queue):
+    add_job(store)
+    queue.stop()
+    queue.wait(1)
+    assert not queue._processes
+
+
+def test_no_error_ends_the_queue(store, tmp_path, monkeypatch):
+    queue, seen = Supervisor(store, Home(tmp_path)), []
+
+    def tick():
+        seen.append(1)
+        if len(seen) == 3:
+            queue.stop()
+        raise KeyError("unexpected")
+
+    monkeypatch.setattr(queue, "_tick", tick)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0)
+    queue._run()
+    assert len(seen) == 3
