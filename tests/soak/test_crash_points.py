@@ -107,11 +107,11 @@ def watched(home: Path, job_id: str):
     """Follow a job to its end, over services that die meanwhile."""
     while True:
         service = connect(home=home)
-        with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
-            # Not by `jobs.watch`, which waits minutes for a service that nobody starts again.
-            with contextlib.suppress(openai.APIConnectionError):
-                if client.fine_tuning.jobs.retrieve(job_id).status in TERMINAL:
-                    return result(home, jobs.view(client, job_id))
+        client = OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0)
+        # Not by `jobs.watch`, which waits minutes for a service that nobody starts again.
+        with client, contextlib.suppress(openai.APIConnectionError):
+            if client.fine_tuning.jobs.retrieve(job_id).status in TERMINAL:
+                return result(home, jobs.view(client, job_id))
         time.sleep(0.3)
 
 
