@@ -93,8 +93,18 @@ def test_a_base_without_a_chat_template_is_refused(small_base, tmp_path):
     assert type(caught.value) is ModelError
 
 
-@pytest.mark.parametrize("spoilt", ["config.json", "model.safetensors", "tokenizer.json"])
-@pytest.mark.parametrize("content", [None, b"{}", b"\xa5" * 99], ids=["gone", "empty", "noise"])
+@pytest.mark.parametrize(
+    "spoilt, content",
+    [
+        ("config.json", None),
+        ("config.json", b"{}"),
+        ("config.json", b"\xa5" * 99),
+        ("model.safetensors", None),
+        ("model.safetensors", b"\xa5" * 99),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b"\xa5" * 99),
+    ],
+)
 def test_a_folder_that_is_no_whole_base_is_refused_for_good(small_base, tmp_path, spoilt, content):
     shutil.copytree(small_base.source, tmp_path / "base")
     file = tmp_path / "base" / spoilt

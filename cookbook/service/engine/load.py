@@ -84,7 +84,10 @@ def _explain_failure(base: Base) -> Iterator[None]:
     """Turn what transformers raises while it reads a model into one sentence with its remedy."""
     try:
         yield
-    except (OSError, ValueError) as error:
+    except (MemoryError, RuntimeError):
+        # Not the files' fault, as far as can be told: out of memory, above all.
+        raise
+    except Exception as error:
         # The first line gives the reason; what follows are links and advice for other programs.
         text = str(error).replace(base.source, base.id).strip()
         reason = text.split("\n")[0][:200]
