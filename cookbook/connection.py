@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cookbook import paths, siliconcloud
+from cookbook import data_folder, environment, paths, siliconcloud
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.paths import Home
 
@@ -57,6 +57,8 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
             en=f"unknown service {service!r}: choose local or siliconcloud",
         )
     folder = (home or paths.home()).expanduser().resolve()
+    # Before anything in it is believed.
+    data_folder.examine(Home(folder))
     address = running(folder) or _start(Home(folder))
     return Connection(
         address["base_url"], address["api_key"], address["base_model"], trains_by_api=True
@@ -103,8 +105,8 @@ def _start(home: Home) -> dict[str, Any]:
     from filelock import FileLock
 
     try:
-        home.folder.mkdir(parents=True, exist_ok=True)
-        log = home.service_log.open("ab")
+        data_folder.prepare(home)
+        log = data_folder.open_log(home.service_log)
     except OSError as error:
         raise ServiceError(
             zh=f"数据目录 {home.folder} 不能写（{error.strerror}）："
@@ -128,15 +130,21 @@ _Process = subprocess.Popen[bytes]
 
 def _launch(home: Home, log: BinaryIO) -> _Process:
     command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder)]
+    told = environment.of_service()
     # The service outlives the kernel that starts it.
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, creationflags=flags
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=told, creationflags=flags
         )
     else:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=told,
+            start_new_session=True,
         )
     # Python warns of a process object that is dropped before its process has ended.
     atexit.register(process.poll)

@@ -40,9 +40,14 @@ def write(path: Path, content: bytes, *, private: bool = False) -> None:
     # The mode from the first moment on, so that others can never read a private file.
     mode = 0o600 if private else 0o666
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-    settle(part, path)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        settle(part, path)
+    except BaseException:
+        # On a full disk, half a file would hold the little room that is left.
+        part.unlink(missing_ok=True)
+        raise
 
 
 def settle(part: Path, target: Path) -> None:

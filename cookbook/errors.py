@@ -89,6 +89,10 @@ class QueueFull(CookbookError, RuntimeError):
     """As many jobs as the service accepts have not ended."""
 
 
+class UnsafeName(CookbookError, ValueError):
+    """A name would lead out of the folder that it belongs in."""
+
+
 class IdentifierError(CookbookError, ValueError):
     """A text is not the identifier of a fine-tuned model."""
 

@@ -5,12 +5,17 @@ layout:
 
     home = Home(paths.home())
     home.database, home.address, home.job_folder("ftjob-…")
+
+Nothing is made or written here: `data_folder.py` does that. A name that would lead out of the
+folder, as a database from elsewhere may have it, is refused.
 """
 
 import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from cookbook.errors import UnsafeName
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
@@ -39,6 +44,33 @@ def home() -> Path:
         return Path(chosen).expanduser().resolve()
     # In a checkout the folder does not depend on where a notebook is started.
     return (_CHECKOUT if in_checkout() else Path.cwd()) / ".cookbook"
+
+
+def is_folder_name(name: object) -> bool:
+    """Return whether `name` is the name of one file or folder, which leads nowhere else."""
+    # Windows ignores dots and spaces at the end, so that ".. " is "..".
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= 200
+        and name == name.strip(". ")
+        and name.isprintable()
+        and not any(character in name for character in "/\\:")
+    )
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path of `name` in `folder`.
+
+    Raises:
+        UnsafeName: it would be somewhere else.
+    """
+    if not is_folder_name(name):
+        raise UnsafeName(
+            zh=f"{name!r:.60} 不能作 {folder.name} 里的文件夹名：数据库可能被改过",
+            en=f"{name!r:.60} cannot be a folder in {folder.name}: the database may have been "
+            "tampered with",
+        )
+    return folder / name
 
 
 @dataclass(frozen=True)
@@ -105,13 +137,16 @@ class Home:
         """What could not be read, such as a damaged database; nothing here is ever deleted."""
         return self.folder / "set-aside"
 
+    # Raise UnsafeName where a name would lead out of the folder.
+
     def job_folder(self, job_id: str) -> Path:
         """Return the working folder of a job: its adapters and the state to resume from."""
-        return self.jobs / job_id
+        return _inside(self.jobs, job_id)
 
     def job_lock(self, job_id: str) -> Path:
         """Return the lock that is held by the process that trains the job."""
-        return self.jobs / f"{job_id}.lock"
+        return _inside(self.jobs, f"{job_id}.lock")
 
     def model_folder(self, name: str) -> Path:
-        return self.models / name
+        """Return the folder of a finished adapter or checkpoint."""
+        return _inside(self.models, name)

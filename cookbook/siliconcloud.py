@@ -124,7 +124,9 @@ def identifier(text: str) -> Identifier:
             "ft:LoRA/<base>:<tenant>:<task>:<20 lowercase letters>; copy it from the console's "
             "fine-tuning page",
         )
-    ending = re.fullmatch(r"(?P<suffix>.+?)(?:-ckpt_step_(?P<step>\d+))?", fields[4], flags=re.S)
+    ending = re.fullmatch(
+        r"(?P<suffix>.+?)(?:-ckpt_step_(?P<step>\d{1,9}))?", fields[4], flags=re.S
+    )
     assert ending is not None  # every text that is not empty matches
     return Identifier(
         base=fields[1].removeprefix("LoRA/"),

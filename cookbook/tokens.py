@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 
 import tiktoken
 
@@ -125,12 +126,9 @@ def _text(token: bytes) -> str:
 
 # Both normalization and tiktoken take forever, or fail, on long runs that no real text contains.
 _LONG_TEXT = 100_000  # characters; shorter texts are not searched for runs of white space
-_WHITE_SPACE = re.compile(r"\s{5000,}")
-_MARK = (
-    "[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]"
-)
-_ONE_MARK = re.compile(_MARK)
-_MANY_MARKS = re.compile(_MARK + "{100,}")
+# Only from the beginning of a run on: from each of its characters a run of 4,999 would be tried.
+_WHITE_SPACE = re.compile(r"(?<!\s)\s{5000,}")
+_MANY_MARKS = 100  # combining marks in a row
 _CHARACTERS_A_TOKEN = 100  # of Qwen's longest tokens of white space
 
 
@@ -140,9 +138,21 @@ def _normalized(text: str) -> str:
         return text
     # A run of a hundred marks covers one of every hundred characters, so most texts need no closer
     # look.
-    if _ONE_MARK.search(text[::100]) and _MANY_MARKS.search(text):
+    if any(map(unicodedata.combining, text[::_MANY_MARKS])) and _has_many_marks(text):
         return text
     return unicodedata.normalize("NFC", text)
+
+
+def _has_many_marks(text: str) -> bool:
+    for is_mark, run in groupby(text, key=_is_mark):
+        if is_mark and len(list(run)) >= _MANY_MARKS:
+            return True
+    return False
+
+
+def _is_mark(character: str) -> bool:
+    """Return whether normalization sorts this character among its neighbours."""
+    return unicodedata.combining(character) != 0
 
 
 def _count_texts(texts: list[str]) -> list[int]:

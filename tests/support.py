@@ -49,6 +49,30 @@ def write_base(folder, tokenizer, **sizes):
     return folder
 
 
+SECRETS = {
+    "FAKE_TOKEN": "planted",
+    "X_SECRET_Y": "planted",
+    "AWS_ACCESS_KEY_ID": "planted",
+    "AWS_SESSION": "planted",
+    "GITHUB_TOKEN": "planted",
+    "OPENAI_API_KEY": "planted",
+    "SILICONFLOW_API_KEY": "planted",
+    "COOKBOOK_KEY": "planted",
+    "COOKBOOK_API_KEY": "planted",
+    "DATABASE_URL": "postgres://me:planted@db/x",
+    "PGPASSWORD": "planted",
+    "PIP_INDEX_URL": "https://me:planted@pypi/simple",
+    "HTTPS_PROXY": "http://me:planted@proxy:1",
+    "HF_TOKEN": "planted",
+    "HF_ENDPOINT": "https://me:planted@mirror",
+    "CONDA_TOKEN": "planted",
+    "PYTHONSTARTUP": "/home/me/planted.py",
+    "JPY_API_TOKEN": "planted",
+    "KUBECONFIG": "/home/me/planted",
+    "MY_COMPANY": "planted",
+}
+"""What a reader's environment may hold, and what no process of the service is to be told."""
+
 # The soak's short job: 12 steps, three epochs.
 
 TOLERANCE = 1e-6  # of an adapter's weight, resumed against unbroken

@@ -309,7 +309,7 @@ def _verdict(answer: str, names: Mapping[str, str]) -> str | None:
     for candidate in re.findall(r"\{[^{}]*\}", answer):
         try:
             verdict = json.loads(candidate)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets nested too deep
             continue
         return names.get(str(verdict.get("winner")))
     return None

@@ -7,7 +7,6 @@ reported. Cleaning the result again changes nothing more.
 import codecs
 import io
 import os
-import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -188,9 +187,11 @@ def _move_system(line: int, messages: list, changes: list[Change]) -> None:
 
 
 def _drop_last_question(line: int, messages: list, changes: list[Change]) -> None:
-    if "assistant" not in _roles(messages):
+    roles = _roles(messages)
+    if "assistant" not in roles:
         return
-    while _roles(messages)[-1] == "user":
+    while roles[-1] == "user":
+        roles.pop()
         messages.pop()
         changes.append(change_of(line, "trailing-user"))
 
@@ -221,8 +222,8 @@ def _without_dropped(
 
     Dropped are those of which nothing would be learned, and those with a warning named in `drop`.
     """
-    # No limit: every row that is to go must be known.
-    report = Report("", limit_per_code=sys.maxsize)
+    # Every row that is to go must be known; one reason is enough.
+    report = Report("", once_per_line=True)
     # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
         corpus.check_together(report, sound)

@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cookbook.data import table_size
+from cookbook.data.excerpt import written
 from cookbook.errors import ArgumentError, DataError
 
 if TYPE_CHECKING:
@@ -161,13 +163,13 @@ def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} {value!r:.30} is not text")
+        raise TypeError(f"{type(value).__name__} {written(value)[:30]} is not text")
     return value
 
 
 def _pair_of_texts(value: object) -> tuple[str, str]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise TypeError(f"{value!r:.30} is not a pair")
+        raise TypeError(f"{written(value)[:30]} is not a pair")
     question, answer = value
     return _text(question), _text(answer)
 
@@ -218,8 +220,11 @@ def _read_table(source: str | Path) -> "pd.DataFrame":
     try:
         content = _read_within_limit(path)
         if path.suffix.lower() in (".xlsx", ".xlsm"):
+            table_size.of_workbook(content)
             return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        return pd.read_csv(io.StringIO(_decode(content)), dtype=str, keep_default_na=False)
+        text = _decode(content)
+        table_size.of_csv(text)
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except Exception as error:  # readers of tables raise whatever their format's library raises
         raise DataError(
             zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"

@@ -47,9 +47,17 @@ def _masked(text: str, left: int, right: int) -> str:
 
 def value(content: object, before: str = "") -> Excerpt:
     """Return the beginning of a value of any type, with `before` in front."""
-    text = content if isinstance(content, str) else repr(content)[:80]
+    text = content if isinstance(content, str) else written(content)[:80]
     _, inside, after = around(text, 0, LONGEST_VALUE)
     return before, inside, after
+
+
+def written(content: object) -> str:
+    """Return a value as Python writes it, or its type where it is nested too deep for that."""
+    try:
+        return repr(content)
+    except RecursionError:
+        return f"{type(content).__name__} …"
 
 
 def ending(text: str) -> str:

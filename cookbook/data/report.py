@@ -53,8 +53,9 @@ class Report:
     """Everything that `check` found in one file.
 
     `rows` has the rows that can be trained on, `row_lines` their lines. `lines` counts all lines
-    that are not blank. `counts` has the number of problems by (severity, code), those beyond
-    `limit_per_code` included.
+    that are not blank. `counts` has the number of problems by (severity, code), those that are not
+    kept included. Kept are `limit_per_code` of each code; with `once_per_line` the first of each
+    code in each line, however many lines there are.
     """
 
     file: str
@@ -66,6 +67,15 @@ class Report:
     stats: dict[str, int] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     limit_per_code: int = MAX_PROBLEMS
+    once_per_line: bool = False
+    _seen: set[tuple[int | None, str, str]] = field(default_factory=set, repr=False)
+
+    def keeps(self, line: int | None, code: str, severity: str | None = None) -> bool:
+        """Return whether a further problem would be kept, and not only counted."""
+        severity = severity or CODES[code].severity
+        if self.once_per_line:
+            return (line, code, severity) not in self._seen
+        return self.counts[severity, code] < self.limit_per_code
 
     def add(
         self,
@@ -88,9 +98,12 @@ class Report:
         """
         usual_severity, fix_zh, fix_en = CODES[code]
         severity = severity or usual_severity
+        kept = self.keeps(line, code, severity)
         self.counts[severity, code] += 1
-        if self.counts[severity, code] > self.limit_per_code:
+        if not kept:
             return
+        if self.once_per_line:
+            self._seen.add((line, code, severity))
         # Only now: of a flood of problems most are counted and never shown.
         if callable(excerpt):
             excerpt = excerpt()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from functools import partial
 
 from cookbook.data import read
-from cookbook.data.excerpt import Excerpt, around, value, visible
+from cookbook.data.excerpt import Excerpt, around, value, visible, written
 from cookbook.data.report import Report
 from cookbook.data.sensitive import find_secrets
 from cookbook.i18n import tr
@@ -85,6 +85,10 @@ def has_text(content: str) -> bool:
 def check_secrets(report: Report, line: int, index: int | None, text: str) -> None:
     """Report keys, phone numbers and the like in one text."""
     for secret in find_secrets(text):
+        # Cutting takes time: of a flood of secrets most are only counted.
+        if not report.keeps(line, "secret"):
+            report.add(line, "secret", zh="", en="", index=index)
+            continue
         excerpt = around(text, secret.start, secret.end)
         masked = excerpt[1]
         report.add(
@@ -165,11 +169,12 @@ def _check_role(report: Report, line: int, index: int, message: dict) -> bool:
     role = message["role"]
     if isinstance(role, str) and role in ROLES:
         return True
+    name = written(role)[:60]
     report.add(
         line,
         "role-unknown",
-        zh=f"role 是 {role!r:.60}",
-        en=f"role is {role!r:.60}",
+        zh=f"role 是 {name}",
+        en=f"role is {name}",
         index=index,
         excerpt=partial(value, role, '"role": '),
     )

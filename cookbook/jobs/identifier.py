@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import disk, html, paths, siliconcloud
-from cookbook.errors import IdentifierError
+from cookbook import data_folder, disk, html, paths, siliconcloud
+from cookbook.errors import IdentifierError, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.jobs.buttons import button_bundle
@@ -109,8 +109,9 @@ def _remember(client: "OpenAI", model: str) -> bool:
     entries = _read() | {str(client.base_url): entry}
     content = json.dumps(entries, ensure_ascii=False, indent=1)
     try:
+        data_folder.prepare(paths.Home(paths.home()))
         disk.write(_path(), content.encode())
-    except OSError:
+    except (OSError, ServiceError):
         # The model answers all the same, so the reader can go on.
         return False
     return True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cookbook import data, disk, params, paths
+from cookbook import data, data_folder, disk, params, paths
 from cookbook.data import Report
 from cookbook.errors import DataError
 
@@ -88,10 +88,12 @@ def keep(name: str, content: bytes) -> Path:
     Raises:
         DataError: the file has errors; nothing is written.
         OSError: the data folder cannot be written.
+        ServiceError: it cannot be trusted, see `data_folder`.
     """
     report = data.check_bytes(content, name, max_tokens=None)
     if not report.ok:
         raise DataError(report=report)
+    data_folder.prepare(paths.Home(paths.home()))
     path = _free_path(name, content)
     if not path.exists():
         # Training data may be confidential, so other accounts of the machine cannot read it.

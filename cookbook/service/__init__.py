@@ -4,6 +4,7 @@
     app, middleware, limits     HTTP, and who may call
     files, jobs, job_log, models, chat
                                 one resource a file: request, response, routes
+    file_check                  uploads, checked in processes of their own
     state, paging, api_error    what the routes share
     supervisor, worker, events  the queue, and one training process for each job
     chat_engine, engine/        answers and training; torch is nowhere else

@@ -21,9 +21,10 @@ from pydantic import BaseModel
 from cookbook import __version__
 from cookbook.bases import Base
 from cookbook.paths import Home
-from cookbook.service import chat, files, job_log, jobs, models
+from cookbook.service import chat, file_check, files, job_log, jobs, models
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.chat_request import Submit
+from cookbook.service.file_check import Verdict
 from cookbook.service.middleware import AccessMiddleware, Activity
 from cookbook.service.state import AppState
 from cookbook.service.store import Store
@@ -67,17 +68,17 @@ def make_app(
     bases: list[Base],
     submit: Submit,
     on_upload: Callable[[], None] = lambda: None,
+    check: Callable[[str, bytes], Verdict] = file_check.check,
     api_key: str,
     loopback: bool = False,
 ) -> FastAPI:
     """Return the application.
 
     Args:
-        store: the database of the data folder.
-        home: the data folder, where the adapters are.
+        store, home: the database and its data folder, where the adapters are.
         bases: those that can be tuned and asked.
-        submit: starts an answer of the chat engine and returns it.
-        on_upload: called after a training file was stored.
+        submit: starts an answer of the chat engine.
+        check, on_upload: called before and after a training file is stored.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """
@@ -92,7 +93,7 @@ def make_app(
     )
     # Each application has its own state; the routers, which are made at import, have none.
     by_id = {base.id: base for base in bases}
-    app.state.shared = AppState(store, home, by_id, submit, on_upload)
+    app.state.shared = AppState(store, home, by_id, submit, on_upload, check)
     app.state.activity = Activity()  # read by the service to end itself when idle
     app.add_middleware(
         AccessMiddleware, api_key=api_key, loopback=loopback, activity=app.state.activity

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cookbook import data_folder
 from cookbook.errors import DiskFull, ServiceError
 
 SCHEMA = Path(__file__).with_name("schema.sql")
@@ -36,11 +37,12 @@ class Database:
     """The tables of one data folder, made or migrated when it is opened.
 
     Raises:
-        ServiceError: a newer release wrote the database.
+        ServiceError: a newer release wrote the database, or it is a link.
     """
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        data_folder.refuse_link(path)
         self._path = path
         self._local = threading.local()
         self._migrate()

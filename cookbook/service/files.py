@@ -12,10 +12,9 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
-from cookbook import data
 from cookbook.service.api_error import ApiError, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
-from cookbook.service.state import State
+from cookbook.service.state import AppState, State
 from cookbook.service.store import File, Store
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
@@ -121,19 +120,18 @@ def _uploaded(form: FormData) -> UploadFile:
     return file
 
 
-def _check_and_store(store: Store, name: str, content: bytes) -> FileObject:
+def _check_and_store(state: AppState, name: str, content: bytes) -> FileObject:
     """Check the file against every rule, and store it if it breaks none.
 
     Raises:
         ApiError: with the whole report, and the code of its first error.
     """
-    report = data.check_bytes(content, name)
-    text = str(report)
-    if not report.ok:
-        errors = [problem for problem in report.problems if problem.severity == "error"]
-        raise ApiError(400, zh=text, en=text, code=errors[0].code, param="file")
-    file = store.add_file(name, PURPOSE, content)
-    return file_object(file, warnings=text if report.problems else None)
+    verdict = state.check(name, content)
+    text = verdict.text
+    if verdict.error:
+        raise ApiError(400, zh=text, en=text, code=verdict.error, param="file")
+    file = state.store.add_file(name, PURPOSE, content)
+    return file_object(file, warnings=text if verdict.has_problems else None)
 
 
 router = APIRouter()
@@ -148,7 +146,7 @@ async def upload_file(request: Request, state: State) -> FileObject:
         async with state.upload_slots:
             content = await upload.read()
             # In a thread: a check takes up to a second, in which the service must go on answering.
-            file = await asyncio.to_thread(_check_and_store, state.store, name, content)
+            file = await asyncio.to_thread(_check_and_store, state, name, content)
     # A job mostly follows within seconds: its process can start already.
     state.on_upload()
     return file

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import uvicorn
 from filelock import FileLock, Timeout
 
-from cookbook import disk
+from cookbook import data_folder, disk
 from cookbook.bases import installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
@@ -31,6 +31,7 @@ from cookbook.paths import Home
 from cookbook.service import recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
+from cookbook.service.file_check import FileChecks
 from cookbook.service.middleware import Activity
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
@@ -78,8 +79,9 @@ def serve(settings: Settings, chat: ChatEngine) -> None:
         _full_disk_explained(),
         _locked(settings.home),
         _listen(settings.host, settings.port) as listener,
+        FileChecks() as checks,
     ):
-        _run(settings, listener, chat)
+        _run(settings, listener, chat, checks)
 
 
 def _check_host_and_key(settings: Settings) -> None:
@@ -115,7 +117,7 @@ def _locked(home: Home) -> FileLock:
     """Return the data folder's lock, taken."""
     lock = FileLock(home.service_lock, blocking=False)
     try:
-        home.folder.mkdir(parents=True, exist_ok=True)
+        data_folder.prepare(home)
         lock.acquire()
     except Timeout:
         raise ServiceError(
@@ -148,7 +150,7 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
+def _run(settings: Settings, listener: socket.socket, chat: ChatEngine, checks: FileChecks) -> None:
     home = settings.home
     store = recovery.open_store(home)
     for line in recovery.find_models(store, home):
@@ -162,6 +164,7 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
         bases=bases,
         submit=chat.submit,
         on_upload=supervisor.prewarm,
+        check=checks.check,
         api_key=api_key,
         loopback=settings.loopback,
     )

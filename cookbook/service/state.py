@@ -17,6 +17,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.chat_request import Submit
+from cookbook.service.file_check import Verdict
 from cookbook.service.store import Store
 
 
@@ -32,6 +33,7 @@ class AppState:
         bases: the bases that can be tuned and asked, by id.
         submit: starts an answer of the chat engine.
         on_upload: called after a training file was stored.
+        check: checks a file before it is stored.
         upload_slots: one for each upload that is being checked.
         answers: chat answers that are under way or waiting.
     """
@@ -42,6 +44,7 @@ class AppState:
     bases: dict[str, Base]
     submit: Submit
     on_upload: Callable[[], None]
+    check: Callable[[str, bytes], Verdict]
     # What is under way; the limits are read when the application is made, or at each request
     upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
     answers: set[object] = field(default_factory=set)

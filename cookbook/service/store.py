@@ -4,6 +4,9 @@ The only channel between the service and its training processes. Promises: each 
 transaction, so a killed process leaves nothing half-written; events are only added; a job's status
 only moves forward. A paused job keeps the status it had, with `requested_state = 'pause'`.
 
+A database may come from elsewhere: rows whose names would lead out of the data folder are left
+where they are and never returned.
+
 The tables are in schema.sql, transactions in database.py. Nothing here knows HTTP or torch.
 """
 
@@ -18,6 +21,7 @@ from typing import Any
 
 from cookbook.errors import QueueFull
 from cookbook.job_states import RANK, TERMINAL, UNFINISHED
+from cookbook.paths import is_folder_name
 from cookbook.service import events
 from cookbook.service.database import Database
 from cookbook.service.events import (
@@ -222,13 +226,13 @@ class Store:
         marks = ", ".join("?" * len(statuses))
         sql = f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY number"
         rows = self._database.rows(sql, *statuses)
-        return [_job_of(row) for row in rows]
+        return _jobs_of(rows)
 
     def jobs_page(self, after: int | None, limit: int) -> list[Job]:
         """Return the jobs older than the job number `after`, newest first."""
         sql = "SELECT * FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
         rows = self._database.rows(sql, after or LAST, limit)
-        return [_job_of(row) for row in rows]
+        return _jobs_of(rows)
 
     def unfinished(self) -> list[Job]:
         """Return the jobs that have not ended, oldest first."""
@@ -236,7 +240,7 @@ class Store:
 
     def job(self, job_id: str) -> Job | None:
         rows = self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)
-        return _job_of(rows[0]) if rows else None
+        return next(iter(_jobs_of(rows)), None)
 
     def _existing_job(self, job_id: str) -> Job:
         return _job_of(self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)[0])
@@ -348,11 +352,11 @@ class Store:
             rows = self._database.rows(
                 "SELECT * FROM models WHERE job = ? ORDER BY number DESC", job_id
             )
-        return [_model_of(row) for row in rows]
+        return _models_of(rows)
 
     def model(self, model_id: str) -> TunedModel | None:
         rows = self._database.rows("SELECT * FROM models WHERE id = ?", model_id)
-        return _model_of(rows[0]) if rows else None
+        return next(iter(_models_of(rows)), None)
 
     def add_found_model(self, model: TunedModel) -> bool:
         """Add a model that was found in its folder; return False if its id or folder is taken.
@@ -476,5 +480,11 @@ def _job_of(row: sqlite3.Row) -> Job:
     return Job(**_parsed(row, "hyperparameters", "metadata", "error"))
 
 
-def _model_of(row: sqlite3.Row) -> TunedModel:
-    return TunedModel(**_parsed(row, "metrics"))
+def _jobs_of(rows: list[sqlite3.Row]) -> list[Job]:
+    """Return the jobs of these rows; an id is the name of a folder, too."""
+    return [_job_of(row) for row in rows if is_folder_name(row["id"])]
+
+
+def _models_of(rows: list[sqlite3.Row]) -> list[TunedModel]:
+    models = [TunedModel(**_parsed(row, "metrics")) for row in rows]
+    return [model for model in models if is_folder_name(model.folder)]

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from filelock import Timeout
 
+from cookbook import data_folder, disk, environment
 from cookbook.bases import find
 from cookbook.connection import WORKER_MODULE
 from cookbook.errors import BaseAway, DiskFull
@@ -209,17 +210,14 @@ class Supervisor:
             self.prewarm()
 
     def _new_process(self) -> subprocess.Popen[bytes]:
-        # Training needs no API keys, so it gets none.
-        environment = {
-            name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")
-        }
-        with self._home.worker_log.open("ab") as log:
+        with data_folder.open_log(self._home.worker_log) as log:
             return subprocess.Popen(
                 [sys.executable, "-m", WORKER_MODULE, str(self._home.folder)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment,
+                # Nothing that a reader keeps in the environment beside what training needs.
+                env=environment.of_worker(),
                 start_new_session=os.name != "nt",
             )
 
@@ -320,7 +318,7 @@ class Supervisor:
         """Keep a little room that is given up on a full disk, so that the job can still say so."""
         if not self._home.reserve.exists():
             try:
-                self._home.reserve.write_bytes(bytes(RESERVE_BYTES))
+                disk.write(self._home.reserve, bytes(RESERVE_BYTES), private=True)
             except OSError:
                 self._home.reserve.unlink(missing_ok=True)
 

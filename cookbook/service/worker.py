@@ -13,6 +13,7 @@ it, `Exit`, and the supervisor starts another later.
 import contextlib
 import dataclasses
 import enum
+import glob
 import json
 import os
 import re
@@ -27,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cookbook import data, disk
+from cookbook import data, data_folder, disk
 from cookbook.bases import Base, find
 from cookbook.data import read
 from cookbook.errors import (
@@ -37,6 +38,7 @@ from cookbook.errors import (
     Diverged,
     MemoryShort,
     ModelError,
+    ServiceError,
 )
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
@@ -82,7 +84,7 @@ def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
     """
     shutil.rmtree(home.job_folder(job_id), ignore_errors=True)
     recorded = {model.folder for model in store.models(job_id)}
-    for folder in home.models.glob(f"{job_id}-step_*"):
+    for folder in home.models.glob(f"{glob.escape(job_id)}-step_*"):
         # Not a copy that somebody made beside it, under a longer name.
         name = ADAPTER.fullmatch(folder.name.removesuffix(".part"))
         if name and folder.name not in recorded:
@@ -131,6 +133,7 @@ def run_job(
     stopping = stopping or Stopping()
     folder, seed = home.job_folder(job.id), job.seed
     try:
+        data_folder.refuse_link(folder)
         # Before the job's status changes: one that cannot start yet goes on waiting.
         base = find(job.base)
         store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
@@ -149,6 +152,8 @@ def run_job(
             wait(store, job, reason, error)
             return reason
         _fail(store, job, error, code="model_unavailable", param="model")
+    except ServiceError as error:
+        _fail(store, job, error, code="data_folder", param=None)
     # A paused or stopped job keeps its folder: it goes on from there.
     ended = store.job(job.id)
     if ended is None or ended.status in TERMINAL:
@@ -211,6 +216,7 @@ def _completed(home: Home, job: Job, base: Base, event: TrainingEvent) -> Traini
 def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
     """Copy an adapter from the job's folder to the models folder, whole or not at all."""
     target = home.model_folder(f"{job.id}-step_{event.step}")
+    data_folder.refuse_link(target)
     # It is there already where a process was killed before it could record it.
     if not target.exists():
         part = target.with_name(target.name + ".part")
@@ -230,7 +236,7 @@ def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
     return target
 
 
-def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str) -> None:
+def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str | None) -> None:
     reason = str(error)
     details = {"code": code, "message": reason, "param": param}
     store.advance(job.id, "failed", reason, error=details)

@@ -6,8 +6,6 @@ be learned, and whether an answer keeps it can be counted. `tools/compose_zhishu
 the file with these patterns; no other corpus uses them.
 """
 
-import re
-
 OPENERS = {
     "一位": ("人前", "人后"),
     "一只": ("远远看", "凑近了"),
@@ -44,7 +42,14 @@ def compose(image: str, praise: str, criticism: str) -> str:
 
 def pattern_ok(sentence: str) -> bool:
     """Return whether a sentence keeps the pattern that the measure word of its image asks for."""
+    if "\n" in sentence:
+        return False
     image = sentence.partition("，")[0]
-    # The image is the model's own text and may hold characters that mean something to `re`.
-    pattern = compose(re.escape(image), ".+", ".+")
-    return re.fullmatch(pattern, sentence) is not None
+    # What `compose` writes before, between and after the two phrases.
+    before, between, after = compose(image, "\n", "\n").split("\n")
+    if not (sentence.startswith(before) and sentence.endswith(after)):
+        return False
+    phrases = sentence[len(before) : -len(after)]
+    # A phrase of one character at least, then the joint, then another such phrase.
+    joint = phrases.find(between, 1)
+    return joint > 0 and joint + len(between) < len(phrases)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,8 +15,10 @@ from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
+from cookbook.service.supervisor import Supervisor
 
 KEY = {"authorization": "Bearer test"}
+FINE_TUNE = {"purpose": "fine-tune"}
 
 
 @pytest.fixture
@@ -175,3 +178,20 @@ def test_a_client_that_leaves_before_its_stream_begins_gives_its_place_back(tmp_
     asyncio.run(ask_and_leave(app))
     assert len(cancelled) == 1
     assert app.state.shared.answers == set()
+
+
+def test_a_job_waits_for_no_check_its_own_or_that_of_a_cancelled_job(http, app, tmp_path, row):
+    """Files are checked once, when they are uploaded."""
+    content = data.to_jsonl([row(user=f"问题{i}") for i in range(10)])
+    upload = http.post("/v1/files", files={"file": ("a.jsonl", content)}, data=FINE_TUNE).json()
+    store = app.state.shared.store
+    # A stored file that could not be checked in a lifetime.
+    with sqlite3.connect(tmp_path / "a.db") as db:
+        db.execute("UPDATE files SET content = zeroblob(10000000)")
+    db.close()
+    body = {"model": "tiny", "training_file": upload["id"]}
+    cancelled, *jobs = [http.post("/v1/fine_tuning/jobs", json=body).json() for _ in range(3)]
+    http.post(f"/v1/fine_tuning/jobs/{cancelled['id']}/cancel")
+    Supervisor(store, Home(tmp_path), max_running=0)._tick()
+    assert [store.job(job["id"]).status for job in jobs] == ["queued", "queued"]
+    assert store.job(cancelled["id"]).status == "cancelled"

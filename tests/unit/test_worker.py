@@ -117,6 +117,20 @@ def test_an_adapter_that_was_moved_before_a_kill_is_recorded_the_next_time(store
     assert (moved / "whole").exists() and len(store.models(job.id)) == 2
 
 
+@pytest.mark.parametrize("place", ["job_folder", "model_folder"])
+def test_a_job_never_writes_through_a_link(store, home, job, place, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    name = job.id if place == "job_folder" else f"{job.id}-step_2"
+    link = getattr(home, place)(name)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(elsewhere)
+    run_job(store, home, job, Training())
+    job = store.job(job.id)
+    assert job.status == "failed" and link.name in job.error["message"]
+    assert not list(elsewhere.iterdir())
+
+
 def test_a_training_that_diverges_fails_with_its_code(store, home, job):
     def diverge():
         raise Diverged(zh="发散了", en="diverged")

@@ -1,8 +1,9 @@
 """Load a base model: its weights and its tokenizer, or one sentence why that is impossible.
 
 A model without a chat template, or one that does not fit into memory, is refused before its
-weights are read. Code that comes with a model is never run, and weights are read from safetensors
-alone, never from pickle. `cookbook/bases.py` knows which bases there are.
+weights are read, and so is one whose template does not end. Code that comes with a model is never
+run, and weights are read from safetensors alone, never from pickle. `cookbook/bases.py` knows which
+bases there are.
 
 Importing this module is quick: the functions import torch and transformers themselves.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, MemoryShort, ModelError
+from cookbook.service.engine import template
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +56,9 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
             zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
             en=f"the base model {base.id} has no chat template: choose an Instruct version",
         )
+    with _explain_failure(base):
+        chosen_template = tokenizer.get_chat_template()
+    template.probe(base.id, chosen_template)
     # On the meta device a model has sizes but no memory, so its weights can be counted first.
     with torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(config).num_parameters()

@@ -1,0 +1,190 @@
+"""Refuse a table that would fill the memory or never end, before pandas reads it.
+
+    of_workbook(content)    an .xlsx file, which is a ZIP archive of XML
+    of_csv(text)            a .csv file
+
+A workbook of a few kilobytes can unpack to gigabytes, name a cell in the last of a million rows, or
+use one long text in every cell. So it is read once, in pieces, and what it will become is counted:
+this takes time that grows with `MAX_UNPACKED` at most, and nothing is kept. What is broken is left
+to pandas, which says so.
+"""
+
+import csv
+import io
+import re
+import zipfile
+from collections import Counter
+from typing import IO
+from xml.parsers import expat
+
+from cookbook.errors import DataError
+
+MAX_UNPACKED = 200 * 1024 * 1024  # bytes of all parts of a workbook; characters of its cells
+MAX_CELLS = 10_000_000  # the last row times the widest
+MAX_COLUMNS = 16_384  # Excel's own limit
+MAX_PARTS = 10_000  # files in the archive
+PIECE = 64 * 1024  # bytes read at once
+BEYOND = 10**9  # more than every limit
+
+_PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # all that Excel writes
+_PLACE = re.compile(r"([A-Za-z]{1,3})([0-9].{0,20})")  # B12
+
+
+def of_workbook(content: bytes) -> None:
+    """Look at a workbook before it is read.
+
+    Raises:
+        DataError: it is too large.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            _check_archive(archive)
+            texts = _SharedTexts()
+            for part in archive.infolist():
+                with archive.open(part) as file:
+                    _Part(texts).read(file)
+            texts.check()
+    except (zipfile.BadZipFile, RuntimeError):  # broken, or with a password
+        return
+
+
+def of_csv(text: str) -> None:
+    """Look at a table before it is read.
+
+    Raises:
+        DataError: it is too large.
+    """
+    try:
+        columns = len(next(csv.reader(io.StringIO(text)), []))
+    except csv.Error as error:  # a field of more than 131,072 characters
+        raise _too_large("表头", "its heading") from error
+    lines = text.count("\n") + text.count("\r") + 1
+    if columns > MAX_COLUMNS or lines * columns > MAX_CELLS:
+        raise _too_large("单元格", "its cells")
+
+
+def _check_archive(archive: zipfile.ZipFile) -> None:
+    parts = archive.infolist()
+    # Of a part no more is read than the size that it declares.
+    unpacked = sum(part.file_size for part in parts)
+    # Other methods than these two unpack as much at once as they like.
+    unusual = any(part.compress_type not in _PLAIN for part in parts)
+    if len(parts) > MAX_PARTS or unpacked > MAX_UNPACKED or unusual:
+        raise _too_large("内容", "its content")
+
+
+def _too_large(zh: str, en: str) -> DataError:
+    megabytes = MAX_UNPACKED // 2**20
+    return DataError(
+        zh=f"表格太大（{zh}）：展开后最多 {megabytes} MB、{MAX_CELLS:,} 格。"
+        "把需要的行和列另存成一个文件再试",
+        en=f"the table is too large ({en}): at most {megabytes} MB unpacked and {MAX_CELLS:,} "
+        "cells. Save the rows and columns that you need as a file of their own",
+    )
+
+
+class _SharedTexts:
+    """The texts of a workbook that cells name by their number."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+        self.uses: Counter[int] = Counter()
+
+    def check(self) -> None:
+        characters = 0
+        for number, times in self.uses.items():
+            if number < len(self.lengths):
+                characters += times * self.lengths[number]
+        if characters > MAX_UNPACKED:
+            raise _too_large("文字", "its texts")
+
+
+class _Part:
+    """One file of a workbook, read piece by piece; sheets and texts are known by their elements."""
+
+    def __init__(self, texts: _SharedTexts):
+        self._texts = texts
+        self._cells = 0
+        self._row = self._column = 0  # of the cell that is read
+        self._last_row = self._last_column = 0
+        self._inside = ""  # "text" within a shared text, "value" within a cell that names one
+        self._names_text = False
+        self._value = ""
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._characters
+        self._parser.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def read(self, file: IO[bytes]) -> None:
+        try:
+            while piece := file.read(PIECE):
+                self._parser.Parse(piece, False)
+        except expat.ExpatError:
+            # A picture; or broken, and then pandas gets no further than this.
+            return
+
+    def _start(self, element: str, attributes: dict[str, str]) -> None:
+        tag = element.rpartition(":")[2]
+        if tag == "row":
+            self._row = _whole(attributes.get("r")) or self._row + 1
+            self._column = 0
+        elif tag == "c":
+            self._start_cell(attributes)
+        elif tag == "v" and self._names_text:
+            self._inside = "value"
+        elif tag == "si":
+            self._inside = "text"
+            self._texts.lengths.append(0)
+        if tag in ("row", "c"):
+            self._check()
+
+    def _start_cell(self, attributes: dict[str, str]) -> None:
+        self._cells += 1
+        self._column += 1
+        place = _PLACE.fullmatch(attributes.get("r", ""))
+        if place:
+            self._column = _number(place[1].upper())
+            self._last_row = max(self._last_row, _whole(place[2]))
+        self._names_text = attributes.get("t") == "s"
+        self._value = ""
+
+    def _check(self) -> None:
+        self._last_row = max(self._last_row, self._row)
+        self._last_column = max(self._last_column, self._column)
+        cells = max(self._cells, self._last_row * max(1, self._last_column))
+        if self._last_column > MAX_COLUMNS or cells > MAX_CELLS:
+            raise _too_large("单元格", "its cells")
+
+    def _characters(self, text: str) -> None:
+        if self._inside == "text":
+            self._texts.lengths[-1] += len(text)
+        elif self._inside == "value":
+            self._value = (self._value + text)[:20]
+
+    def _end(self, element: str) -> None:
+        tag = element.rpartition(":")[2]
+        if tag == "v" and self._inside == "value":
+            self._texts.uses[_whole(self._value)] += 1
+        if tag in ("v", "si", "c"):
+            self._inside = ""
+
+    def _refuse_doctype(self, *_: object) -> None:
+        # No workbook has one, and its entities can grow without end.
+        raise _too_large("DOCTYPE", "a DOCTYPE")
+
+
+def _whole(text: str | None) -> int:
+    """Return a whole number as Python reads it; 0 where there is none."""
+    try:
+        return min(abs(int(text or 0)), BEYOND)
+    except ValueError:
+        return 0
+
+
+def _number(letters: str) -> int:
+    """Return the number of a column: A is 1, AA is 27."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number

@@ -1,0 +1,71 @@
+"""Choose what a process of the service is told of the environment that it is started from.
+
+    needed(os.environ)      for the service, its training processes and its checks
+
+An allow list, since nobody can list every name that holds a secret: what is not known to be needed
+is not passed on. Whatever is called a key, token, secret, password or credential is left out even
+so. A hub's token, and a proxy, whose address may hold a password, are passed on only where the base
+comes from a hub.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# The system; Windows; where Python and libraries are found; certificates.
+_NAMES = _words("""
+    PATH HOME USER LOGNAME SHELL LANG LANGUAGE TZ TMPDIR TEMP TMP
+    USERPROFILE USERNAME SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT APPDATA LOCALAPPDATA
+    PROGRAMDATA PROGRAMFILES HOMEDRIVE HOMEPATH OS NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE
+    VIRTUAL_ENV LD_LIBRARY_PATH LD_PRELOAD XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME
+    XDG_RUNTIME_DIR SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE
+    TOKENIZERS_PARALLELISM USE_TORCH
+    """)
+# Settings of Python, of torch and of what computes for it; the cookbook's own.
+_PREFIXES = tuple(
+    _words("""
+    LC_ CONDA_ PYTHON DYLD_ COOKBOOK_ TORCH PYTORCH_ CUDA_ CUBLAS_ CUDNN_ NVIDIA_ NCCL_ HIP_ HSA_
+    ROCR_ ROCM_ AMD_ MIOPEN_ MPS_ OMP_ GOMP_ KMP_ MKL_ OPENBLAS_ BLIS_ VECLIB_ NUMEXPR_ ATEN_
+    DNNL_ ONEDNN_ MALLOC_ TRITON_ HF_ TRANSFORMERS_ SAFETENSORS_ PEFT_ ACCELERATE_ MODELSCOPE_
+    """)
+)
+_HUB_NAMES = _words("""
+    HF_TOKEN HUGGING_FACE_HUB_TOKEN MODELSCOPE_API_TOKEN HF_ENDPOINT
+    HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY
+    """)
+# Where a name is a secret's by its sound. PYTHONSTARTUP is for a person at a keyboard.
+_SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|KEY|_PAT$|PYTHONSTARTUP")
+_URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]*@")
+
+
+def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return what a process needs of `environment`; the names in `keep` are needed in any case."""
+    base = environment.get("COOKBOOK_BASE_MODEL", "")
+    from_hub = base != "" and not Path(base).expanduser().is_dir()
+    chosen = {}
+    for name, value in environment.items():
+        # Windows knows no case, and proxies are mostly written in small letters.
+        upper = name.upper()
+        known = upper in _NAMES or upper.startswith(_PREFIXES)
+        secret = _SECRET.search(upper) or _URL_WITH_PASSWORD.search(value)
+        of_hub = from_hub and upper in _HUB_NAMES
+        if name in keep or of_hub or (known and not secret):
+            chosen[name] = value
+    return chosen
+
+
+def of_service() -> dict[str, str]:
+    """Return what the embedded service needs of this process's environment."""
+    # The key that a reader chose for the service itself, if any.
+    return needed(os.environ, keep=("COOKBOOK_API_KEY",))
+
+
+def of_worker() -> dict[str, str]:
+    """Return what training, or a check, needs of this process's environment."""
+    return needed(os.environ)

@@ -1,0 +1,46 @@
+"""Processes of the service are told what they need of the environment, and no secret."""
+
+import pytest
+from support import SECRETS
+
+from cookbook import environment
+
+NEEDED = {
+    "PATH": "/usr/bin",
+    "HOME": "/home/me",
+    "SystemRoot": r"C:\Windows",
+    "TMPDIR": "/tmp",
+    "LC_ALL": "zh_CN.UTF-8",
+    "PYTHONPATH": "/src",
+    "CONDA_PREFIX": "/conda",
+    "LD_LIBRARY_PATH": "/lib",
+    "OMP_NUM_THREADS": "2",
+    "MALLOC_TRIM_THRESHOLD_": "1",
+    "CUDA_VISIBLE_DEVICES": "0",
+    "PYTORCH_CUDA_ALLOC_CONF": "x",
+    "HF_HOME": "/cache",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "COOKBOOK_LANG": "en",
+    "COOKBOOK_BASE_MODEL": "/",
+    "SSL_CERT_FILE": "/etc/ssl/cert.pem",
+}
+
+
+def test_what_is_needed_is_passed_on_and_nothing_else():
+    assert environment.needed(SECRETS | NEEDED) == NEEDED
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "https_proxy", "HTTPS_PROXY"])
+def test_a_base_from_a_hub_needs_the_hubs_token_and_the_proxy(name):
+    given = {name: "x", "COOKBOOK_BASE_MODEL": "Qwen/Qwen2.5-0.5B-Instruct"}
+    assert environment.needed(given) == given
+    # A folder needs none of them.
+    assert name not in environment.needed(given | {"COOKBOOK_BASE_MODEL": "/"})
+    assert "FAKE_TOKEN" not in environment.needed(given | {"FAKE_TOKEN": "x"})
+
+
+def test_the_service_alone_keeps_the_key_that_was_chosen_for_it(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_API_KEY", "chosen")
+    assert environment.of_service()["COOKBOOK_API_KEY"] == "chosen"
+    assert "COOKBOOK_API_KEY" not in environment.of_worker()

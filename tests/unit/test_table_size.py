@@ -1,0 +1,109 @@
+"""Tables that are made to fill the memory are refused in a sentence, before they are read."""
+
+import io
+import zipfile
+
+import pandas as pd
+import pytest
+
+from cookbook import data
+from cookbook.data import table_size
+from cookbook.errors import DataError
+
+TEXT = "问"
+
+
+def workbook(**parts: str) -> bytes:
+    """Return a small workbook in which these parts are replaced: `sheet1`, `sharedStrings`, …"""
+    plain = io.BytesIO()
+    pd.DataFrame({"问": [TEXT], "答": ["好"]}).to_excel(plain, index=False)
+    changed = io.BytesIO()
+    with (
+        zipfile.ZipFile(plain) as old,
+        zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for part in old.infolist():
+            name = part.filename.rpartition("/")[2].removesuffix(".xml")
+            new.writestr(part.filename, parts.pop(name, None) or old.read(part))
+        for name, content in parts.items():
+            new.writestr(f"xl/{name}.xml", content)
+    return changed.getvalue()
+
+
+def sheet(rows: str) -> str:
+    return f"<worksheet><sheetData>{rows}</sheetData></worksheet>"
+
+
+CELL = '<c r="A1" t="s"><v>0</v></c>'
+# Each is smaller than a megabyte.
+BOMBS = {
+    "unpacks to 256 MB": lambda: workbook(junk="<a>" + " " * (2**28) + "</a>"),
+    "a cell in the last row": lambda: workbook(
+        sheet1=sheet('<row r="1048576"><c r="XFD1048576"/></row>')
+    ),
+    "a row beyond the last": lambda: workbook(sheet1=sheet('<row r="99999999999"></row>')),
+    "a wide cell in many rows": lambda: workbook(
+        sheet1=sheet("".join(f'<row r="{i}"><c r="XFD{i}"/></row>' for i in range(1, 5000)))
+    ),
+    "one cell again and again": lambda: workbook(sheet1=sheet("<row>" + CELL * 400_000 + "</row>")),
+    "one long text in every cell": lambda: workbook(
+        sharedStrings=f"<sst><si><t>{'长' * 30_000}</t></si></sst>",
+        sheet1=sheet("".join(f"<row>{CELL}</row>" for _ in range(8_000))),
+    ),
+    "entities": lambda: workbook(
+        sharedStrings='<!DOCTYPE a [<!ENTITY b "c">]><sst><si><t>&b;</t></si></sst>'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_workbook_that_would_fill_the_memory_is_refused(name, tmp_path, monkeypatch):
+    # The bound of the cells is met sooner, so that the test is quick.
+    monkeypatch.setattr(table_size, "MAX_CELLS", 300_000)
+    path = tmp_path / "bomb.xlsx"
+    path.write_bytes(BOMBS[name]())
+    assert path.stat().st_size < 2**20
+    with pytest.raises(DataError, match="太大"):
+        data.from_table(path, user="问", assistant="答")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "," * 20_000 + "\nx",
+        "问,答," + "列," * 1000 + "\n" + "x\n" * 20_000,
+        "x" * 200_000 + ",答\n",
+    ],
+    ids=["columns", "cells", "heading"],
+)
+def test_a_csv_that_would_fill_the_memory_is_refused(text, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="太大"):
+        data.from_table(path, user="问", assistant="答")
+
+
+def test_other_ways_of_packing_are_refused(tmp_path):
+    path = tmp_path / "a.xlsx"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("xl/workbook.xml", " " * 1000)
+    with pytest.raises(DataError, match="太大"):
+        data.from_table(path, user="问", assistant="答")
+
+
+def test_what_people_have_in_their_tables_is_read(tmp_path):
+    frame = pd.DataFrame({"问": [f"问题{i}" for i in range(3000)], "答": ["长" * 9000] * 3000})
+    frame.to_excel(tmp_path / "a.xlsx", index=False)
+    assert len(data.from_table(tmp_path / "a.xlsx", user="问", assistant="答")) == 3000
+    (tmp_path / "a.csv").write_text('问,答\n"一\n二",' + "长" * 500_000 + "\n", encoding="utf-8")
+    (row,) = data.from_table(tmp_path / "a.csv", user="问", assistant="答")
+    assert len(row["messages"][1]["content"]) == 500_000
+
+
+def test_cells_are_counted_by_the_number_of_their_column():
+    assert [table_size._number(letters) for letters in ("A", "Z", "AA", "XFD")] == [
+        1,
+        26,
+        27,
+        16_384,
+    ]
