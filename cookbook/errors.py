@@ -85,12 +85,12 @@ class DiskFull(CookbookError, OSError):
     """There is no room on the disk for what must be written."""
 
 
-class UnsafeName(CookbookError, ValueError):
-    """A name would lead out of the folder that it belongs in."""
-
-
 class QueueFull(CookbookError, RuntimeError):
     """As many jobs as the service accepts have not ended."""
+
+
+class UnsafeName(CookbookError, ValueError):
+    """A name would lead out of the folder that it belongs in."""
 
 
 class IdentifierError(CookbookError, ValueError):

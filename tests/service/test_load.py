@@ -1,6 +1,7 @@
 """Base models other than the tiny one: any Qwen2.5-style checkpoint, else a clear sentence."""
 
 import queue
+import shutil
 
 import psutil
 import pytest
@@ -10,7 +11,7 @@ from tiny_base.cut_vocabulary import make_tokenizer
 
 from cookbook import tokens
 from cookbook.bases import Base, installed
-from cookbook.errors import ModelError
+from cookbook.errors import BaseAway, MemoryShort, ModelError
 from cookbook.params import Hyperparameters
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine.generate import Engine
@@ -62,7 +63,7 @@ def test_it_is_tuned_and_the_adapter_answers(full_base, row, tmp_path):
 
 
 def test_where_the_hub_cannot_be_reached_the_remedies_are_named():
-    with pytest.raises(ModelError, match="HF_ENDPOINT") as caught:
+    with pytest.raises(BaseAway, match="HF_ENDPOINT") as caught:
         load(Base("Qwen/Qwen2.5-0.5B-Instruct", "Qwen/Qwen2.5-0.5B-Instruct"))
     assert "本地文件夹" in str(caught.value)
 
@@ -71,8 +72,14 @@ def test_what_does_not_fit_into_memory_is_refused_before_loading(full_base, monk
     free = psutil.virtual_memory()._replace(available=200 * 2**20)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ModelError, match=r"约需 0\.\d GB，现在空闲 0\.2 GB"):
+    with pytest.raises(MemoryShort, match=r"约需 0\.\d GB，现在空闲 0\.2 GB"):
         load(Base("full", str(full_base)))
+    # More than the machine has: waiting would be in vain.
+    small = free._replace(total=300 * 2**20)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: small)
+    with pytest.raises(ModelError, match=r"一共 0\.3 GB") as caught:
+        load(Base("full", str(full_base)))
+    assert type(caught.value) is ModelError
 
 
 def test_a_base_without_a_chat_template_is_refused(small_base, tmp_path):
@@ -81,10 +88,34 @@ def test_a_base_without_a_chat_template_is_refused(small_base, tmp_path):
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
-    with pytest.raises(ModelError, match="chat template"):
+    with pytest.raises(ModelError, match="chat template") as caught:
         load(Base("x", str(tmp_path)))
+    assert type(caught.value) is ModelError
+
+
+@pytest.mark.parametrize(
+    "spoilt, content",
+    [
+        ("config.json", None),
+        ("config.json", b"{}"),
+        ("config.json", b"\xa5" * 99),
+        ("model.safetensors", None),
+        ("model.safetensors", b"\xa5" * 99),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b"\xa5" * 99),
+    ],
+)
+def test_a_folder_that_is_no_whole_base_is_refused_for_good(small_base, tmp_path, spoilt, content):
+    shutil.copytree(small_base.source, tmp_path / "base")
+    file = tmp_path / "base" / spoilt
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        load(Base("x", str(tmp_path / "base")))
+    assert type(caught.value) is ModelError
 
 
 def test_a_base_that_is_not_there_is_explained(tmp_path):
-    with pytest.raises(ModelError, match="HF_ENDPOINT"):
+    with pytest.raises(BaseAway, match="HF_ENDPOINT"):
         load(Base("x", str(tmp_path / "nowhere")))

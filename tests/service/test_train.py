@@ -285,3 +285,5 @@ def test_a_base_whose_weights_are_no_numbers_is_named_not_the_learning_rate(
     for valid_rows in ([], rows[:2]):
         with pytest.raises(ModelError, match="还没训练"):
             list(train(base, rows, valid_rows, hp(), folder=tmp_path / "job"))
+        # Nothing was trained, so that the job fails rather than waits.
+        assert not (tmp_path / "job").exists()

@@ -121,7 +121,6 @@ def train(
         Diverged: loss, gradients or weights are no longer numbers; of these nothing is saved.
     """
     run = build(base, train_rows, valid_rows, hp, seed=seed)
-    folder.mkdir(parents=True, exist_ok=True)
     progress = yield from resume(run, folder)
     if progress.step == 0:
         yield describe(run)
@@ -216,6 +215,8 @@ def save(run: Run, progress: Progress, folder: Path) -> None:
         Diverged: the weights are no longer numbers; nothing is saved.
     """
     check_weights(run, progress)
+    # Made no sooner: that it is there tells that the job has trained.
+    folder.mkdir(parents=True, exist_ok=True)
     save_state(run.model, run.optimizer, progress, folder)
 
 
