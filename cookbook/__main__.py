@@ -238,7 +238,7 @@ def _add_status(commands: Any) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from cookbook.connection import running
+    from cookbook.connection import differences, running
 
     home = _home(args)
     address = running(home)
@@ -253,6 +253,12 @@ def _status(args: argparse.Namespace) -> int:
     pid = address["pid"]
     url = address["base_url"]
     print(tr("运行中", "running"), url, f"pid {pid}", address["base_model"])
+    if different := differences(address):
+        restart = tr("stop 后再 connect() 才会改变", "to change that: stop, then connect()")
+        print(
+            tr("与现在的设置不同：", "other settings than here: ") + "; ".join(different), end=" "
+        )
+        print(f"({restart})")
     print(status.headline(store, home, pid))
     for line in status.jobs(store):
         print(f"  {line}")

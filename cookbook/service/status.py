@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 
 from cookbook import disk
-from cookbook.connection import WORKER_MODULE
 from cookbook.i18n import tr
 from cookbook.job_states import UNFINISHED
+from cookbook.processes import WORKER_MODULE
 from cookbook.service.store import Job, Store
 
 MB, GB = 2**20, 2**30

@@ -20,14 +20,14 @@ import time
 
 from filelock import Timeout
 
-from cookbook import data_folder, disk, environment
-from cookbook.connection import WORKER_MODULE
+from cookbook import __version__, data_folder, disk, environment
 from cookbook.errors import DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
+from cookbook.processes import WORKER_MODULE
 from cookbook.service.store import Job, Store
-from cookbook.service.worker import NO_ROOM, job_lock, job_of, remove_leftovers
+from cookbook.service.worker import NO_ROOM, OTHER_VERSION, job_lock, job_of, remove_leftovers
 
 CRASHES = 3
 RESERVE_BYTES = 256 * 1024
@@ -54,6 +54,7 @@ class Supervisor:
         self._prewarmed: subprocess.Popen[bytes] | None = None  # has torch, waits for a job
         self._prewarmed_until = 0.0
         self._prewarm_requested = threading.Event()
+        self._outdated = False  # the package was upgraded: training needs a new service
 
     def start(self) -> None:
         self._thread.start()
@@ -62,6 +63,12 @@ class Supervisor:
         """Stop the queue; training processes go on by themselves."""
         self._stop.set()
 
+    def end_training(self) -> None:
+        """End the training processes of this service, and the queue with them."""
+        self.stop()
+        for process in list(self._processes.values()):
+            process.terminate()
+
     def prewarm(self) -> None:
         """Get a process ready, since a job is likely to come. Callable from any thread."""
         self._prewarm_requested.set()
@@ -69,8 +76,8 @@ class Supervisor:
     @property
     def busy(self) -> bool:
         """Return whether a job is under way or waiting; a paused one is neither."""
-        if self._processes:
-            return True
+        if self._processes or self._outdated:
+            return bool(self._processes)
         return any(job.requested_state == "run" for job in self._store.unfinished())
 
     # The queue
@@ -100,7 +107,7 @@ class Supervisor:
                 self._react_to_end(job_id, code)
         self._tidy()
         self._keep_prewarmed()
-        if time.monotonic() >= self._full_until:
+        if time.monotonic() >= self._full_until and not self._outdated:
             self._start_next()
 
     def _admit(self, job: Job) -> None:
@@ -170,7 +177,7 @@ class Supervisor:
     def _new_process(self) -> subprocess.Popen[bytes]:
         with data_folder.open_log(self._home.worker_log) as log:
             return subprocess.Popen(
-                [sys.executable, "-m", WORKER_MODULE, str(self._home.folder)],
+                [sys.executable, "-m", WORKER_MODULE, str(self._home.folder), __version__],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -183,6 +190,7 @@ class Supervisor:
         """Start a process ahead where a job is expected; let it go where none came for long."""
         now = time.monotonic()
         if self._prewarmed and self._prewarmed.poll() is not None:
+            self._outdated = self._outdated or self._prewarmed.returncode == OTHER_VERSION
             self._prewarmed = None
         if self._prewarm_requested.is_set():
             self._prewarm_requested.clear()
@@ -197,7 +205,8 @@ class Supervisor:
     def _react_to_end(self, job_id: str, code: int) -> None:
         """Decide how a job goes on whose process has ended with this exit code."""
         job = self._store.job(job_id)
-        if job is None:
+        # It was ended along with the service, by the system or by `stop`: no crash.
+        if job is None or self._stop.is_set():
             return
         self._to_tidy.add(job_id)
         text = tr("%s 的训练进程结束：%s，代码 %s", "the process of %s ended: %s, code %s")
@@ -206,6 +215,9 @@ class Supervisor:
             return
         if code == NO_ROOM:
             self._wait_for_room(job)
+            return
+        if code == OTHER_VERSION:
+            self._wait_for_restart(job)
             return
         text = tr(
             f"训练进程意外结束（代码 {code}），将从上一个检查点继续",
@@ -221,6 +233,16 @@ class Supervisor:
             )
             error = {"code": "worker_died", "message": reason, "param": None}
             self._store.advance(job.id, "failed", reason, error=error)
+
+    def _wait_for_restart(self, job: Job) -> None:
+        self._outdated = True
+        text = tr(
+            "cookbook 已升级，正在运行的服务还是旧版本：再运行一次 connect() 那一格，任务接着训练",
+            "The cookbook was upgraded while this service runs: run the cell with connect() again, "
+            "and the job goes on",
+        )
+        _log.warning("%s: %s", job.id, text)
+        self._store.add_event(job.id, text)
 
     # The disk
 

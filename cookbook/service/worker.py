@@ -1,12 +1,14 @@
 """Train one job in a process of its own: read it from the store, train it, record what happens.
 
-    python -m cookbook.service.worker HOME        then the job's id, one line on standard input
+    python -m cookbook.service.worker HOME VERSION    then the job's id, a line on standard input
 
 Torch is loaded before the id is read, which takes seconds, so a process that is started ahead of a
 job begins at once; without an id it just ends. A file lock keeps a second process away from the
 same job. Whatever kills this process, the job goes on from its last checkpoint when the supervisor
-starts the next one. A cancel or pause is noticed at the next step. On a full disk the process ends
-with the code `NO_ROOM`, and the supervisor starts another later.
+starts the next one. A cancel or pause is noticed at the next step, and so is SIGTERM: the state is
+saved and the process ends. On a full disk the process ends with the code `NO_ROOM`, and the
+supervisor starts another later. Where the package was upgraded since its service started, it ends
+with `OTHER_VERSION` and touches nothing: the tables may have changed.
 """
 
 import contextlib
@@ -14,14 +16,17 @@ import dataclasses
 import glob
 import os
 import shutil
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import FrameType
 
 from filelock import FileLock, Timeout
 
-from cookbook import data, data_folder, disk
+from cookbook import __version__, data, data_folder, disk
 from cookbook.bases import Base, find
 from cookbook.data import read
 from cookbook.errors import CookbookError, DataError, Diverged, ModelError, ServiceError
@@ -32,10 +37,13 @@ from cookbook.service.events import Checkpoint, Finished, Started, TrainingEvent
 from cookbook.service.store import Job, Store
 
 NO_ROOM = 28  # exit code; ENOSPC's number, as a reminder
+OTHER_VERSION = 65  # exit code; sysexits.h calls it "data error"
 NICENESS = 5  # chat answers come before training
 STEP_MARK = "-step_"  # between the job's id and the step in the name of an adapter's folder
 
 Train = Callable[..., Generator[TrainingEvent, None, None]]
+
+_asked_to_end = threading.Event()
 
 
 def job_lock(home: Home, job_id: str) -> FileLock:
@@ -124,7 +132,7 @@ def _record_all(
             # last recorded event would lose that event.
             training.throw(error)
             raise
-        if not going_on:
+        if not going_on or _asked_to_end.is_set():
             training.close()
 
 
@@ -157,8 +165,23 @@ def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str
     store.advance(job.id, "failed", reason, error=details)
 
 
-def main(home: Home) -> int:
-    """Wait for a job's id and train it; return the process's exit code."""
+def _end_at_once(signal_number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+def _end_at_next_step(signal_number: int, frame: FrameType | None) -> None:
+    _asked_to_end.set()
+
+
+def main(home: Home, version: str = __version__) -> int:
+    """Wait for a job's id and train it; return the process's exit code.
+
+    `version` is that of the service which started this process.
+    """
+    if version != __version__:
+        return OTHER_VERSION
+    # Nothing is lost before the job begins.
+    signal.signal(signal.SIGTERM, _end_at_once)
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     from cookbook.service.engine.train import train  # takes seconds: before the id is read
@@ -167,6 +190,7 @@ def main(home: Home) -> int:
     if not job_id:
         # The service ended, or did not need this process after all.
         return 0
+    signal.signal(signal.SIGTERM, _end_at_next_step)
     try:
         store = Store(home.database)
         # Another process may have the job: one that outlived the service which started it.
@@ -182,4 +206,4 @@ def main(home: Home) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Home(Path(sys.argv[1]))))
+    sys.exit(main(Home(Path(sys.argv[1])), *sys.argv[2:]))

@@ -1,0 +1,201 @@
+"""Keep a proxy from standing between this process and the services on this machine.
+
+    bypass()     requests to this machine go straight to it, whichever library sends them
+    check()      raise where a proxy or certificate setting keeps every OpenAI client from starting
+
+HTTP libraries read proxies from the environment (`HTTP_PROXY`, `no_proxy` and so on, in either
+case) and, where it has none, from the registry of Windows or the network settings of macOS, whose
+exceptions httpx does not read. Only the environment of this process is changed, and only so that
+other hosts are reached as before.
+"""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from cookbook.errors import ServiceError
+
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+SCHEMES = ("http", "https", "all")
+"""The kinds of proxy that httpx reads."""
+
+_SOCKS = ("socks5", "socks5h")
+_USABLE = ("http", "https", *_SOCKS)
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+
+_from_system: dict[str, str] = {}  # what `bypass` wrote into the environment
+
+
+def bypass(*hosts: str) -> None:
+    """Have this process send requests to this machine, and to `hosts`, without a proxy."""
+    _copy_system_proxies()
+    # The lower case wins where both are set, and an empty one counts as set.
+    lower, upper = os.environ.get("no_proxy"), os.environ.get("NO_PROXY")
+    exceptions = {
+        "no_proxy": upper if lower is None else lower,
+        "NO_PROXY": lower if upper is None else upper,
+    }
+    for name, given in exceptions.items():
+        os.environ[name] = _extended(given or "", {*THIS_MACHINE, *hosts})
+
+
+def check(*, https: bool) -> None:
+    """Raise ServiceError, naming the variable, where no OpenAI client can be made.
+
+    Args:
+        https: the requests need certificates, too.
+    """
+    proxies = _proxies()
+    certificates = [name for name in _CERTIFICATES if os.environ.get(name)]
+    for name, url in proxies.items():
+        _check_proxy(name, url)
+    _check_certificates(https)
+    if not proxies and not certificates:
+        return
+    # The libraries have further rules. What is imported here, the reader imports anyway.
+    from openai import DefaultHttpxClient
+
+    try:
+        DefaultHttpxClient().close()
+    except Exception as error:
+        names = ", ".join([*proxies, *certificates])
+        raise ServiceError(
+            zh=f"环境变量 {names} 里有一个用不了，OpenAI() 会报错（{error}）："
+            "改正或删掉它，再重启内核",
+            en=f"one of {names} cannot be used, so that OpenAI() fails ({error}): correct or unset "
+            "it and restart the kernel",
+        ) from error
+
+
+def _copy_system_proxies() -> None:
+    """Write the system's proxies into the environment, where it has none.
+
+    With `NO_PROXY` in the environment the system's settings are no longer read, and other hosts
+    would lose their proxy.
+    """
+    # What an earlier call wrote may have changed since.
+    for name, value in _from_system.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    _from_system.clear()
+    if not _has_network_settings():
+        return
+    import urllib.request  # takes half as long to import as the whole package
+
+    if urllib.request.getproxies_environment():
+        return
+    system = urllib.request.getproxies()
+    # Beside one that httpx cannot use, even requests to this machine would fail.
+    usable = {s: url for s, url in system.items() if s in SCHEMES and _fault(url) is None}
+    if not usable:
+        return
+    for scheme, url in usable.items():
+        _from_system[f"{scheme.upper()}_PROXY"] = url
+    _from_system["NO_PROXY"] = ",".join(_system_exceptions())
+    os.environ.update(_from_system)
+
+
+def _has_network_settings() -> bool:
+    return sys.platform in ("win32", "darwin")
+
+
+def _system_exceptions() -> list[str]:
+    """Return the hosts that the system's settings except, in the form of `NO_PROXY`."""
+    given: list[str] = []
+    # A setting that is not there means none.
+    with contextlib.suppress(OSError, ImportError, AttributeError):
+        if sys.platform == "win32":
+            import winreg
+
+            path = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings"
+            with winreg.OpenKey(winreg.HKEY_CURRENT_USER, path) as settings:
+                given = str(winreg.QueryValueEx(settings, "ProxyOverride")[0]).split(";")
+        elif sys.platform == "darwin":
+            import _scproxy
+
+            given = list(_scproxy._get_proxy_settings().get("exceptions", ()))
+    hosts = [host.strip().removeprefix("*") for host in given]
+    # Other patterns, such as 10.* and <local>, cannot be said in NO_PROXY.
+    return [host for host in hosts if re.fullmatch(r"[\w.:-]+", host)]
+
+
+def _extended(exceptions: str, hosts: Iterable[str]) -> str:
+    """Return a value of `NO_PROXY` with these hosts added."""
+    present = [host.strip() for host in exceptions.split(",") if host.strip()]
+    # No proxy for any host; urllib reads the star only where it is alone.
+    if "*" in present:
+        return exceptions
+    return ",".join([*present, *sorted(set(hosts) - set(present))])
+
+
+def _proxies() -> dict[str, str]:
+    """Return the proxies that httpx reads, by the name of their variable."""
+    found = {}
+    for scheme in SCHEMES:
+        # The lower case wins, as in urllib, and an empty one counts as set.
+        for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY"):
+            if name in os.environ:
+                if os.environ[name]:
+                    found[name] = os.environ[name]
+                break
+    return found
+
+
+def _fault(url: str) -> str | None:
+    """Return what is wrong with a proxy's URL: "socksio", "scheme", "url", or None."""
+    url = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises ValueError
+    except ValueError:
+        return "url"
+    if not url.isprintable():
+        return "url"
+    if parts.scheme not in _USABLE:
+        return "scheme"
+    if parts.scheme in _SOCKS and find_spec("socksio") is None:
+        return "socksio"
+    return None
+
+
+def _check_proxy(name: str, url: str) -> None:
+    fault = _fault(url)
+    if fault is None:
+        return
+    # A proxy's password must not appear in a notebook.
+    shown = re.sub(r"//[^/@]*@", "//***@", url)
+    address = "HOST:PORT" if fault == "url" else shown.split("://")[-1].strip()
+    package_zh = package_en = ""
+    if fault == "socksio":
+        package_zh, package_en = "，或 pip install socksio", ", or run pip install socksio"
+    raise ServiceError(
+        zh=f"环境变量 {name}={shown!r} 会让 OpenAI() 报错：删掉它，或改成 http://{address}"
+        f"（Clash、V2Ray 的端口一般也支持 HTTP）{package_zh}，再重启内核",
+        en=f"{name}={shown!r} makes OpenAI() fail: unset it, or set it to http://{address} "
+        f"(the port of Clash or V2Ray usually speaks HTTP too){package_en}; "
+        "then restart the kernel",
+    )
+
+
+def _check_certificates(https: bool) -> None:
+    """Raise ServiceError for certificates that are not there, as a removed environment leaves."""
+    file, folders = (os.environ.get(name, "") for name in _CERTIFICATES)
+    if file:
+        name, value = "SSL_CERT_FILE", file
+        present = os.path.isfile(file)
+    else:
+        # Read where no file is set. A client can be made without it, but has no certificates.
+        name, value = "SSL_CERT_DIR", folders
+        present = any(os.path.isdir(folder) for folder in folders.split(os.pathsep))
+        present = present or not folders or not https
+    if not present:
+        raise ServiceError(
+            zh=f"环境变量 {name}={value!r} 指向不存在的证书，OpenAI() 会报错："
+            "删掉这个变量，或改成存在的证书，再重启内核",
+            en=f"{name}={value!r} names certificates that do not exist, so OpenAI() fails: "
+            "unset it, or name existing ones; then restart the kernel",
+        )
