@@ -38,23 +38,27 @@ def service_of(address: Address, folder: Path) -> "psutil.Process | None":
 
 def services(folder: str) -> "list[psutil.Process]":
     """Return the services that were started with `--home` and this folder."""
-    return [p for p, command in _commands(SERVICE_MODULE) if home_of(command) == folder]
+    return [process for process, command in _commands() if home_of(command) == folder]
 
 
 def workers(folder: str) -> "list[psutil.Process]":
     """Return the training processes of a data folder, whoever started them."""
-    found = _commands(WORKER_MODULE)
-    return [p for p, command in found if _arguments(command, WORKER_MODULE)[:1] == [folder]]
+    found = []
+    for process, command in _commands():
+        module, arguments = _split(command)
+        if module == WORKER_MODULE and arguments[:1] == [folder]:
+            found.append(process)
+    return found
 
 
 def home_of(command: list[str]) -> str | None:
-    """Return the data folder in the command line of a service, or None."""
-    arguments = _arguments(command, SERVICE_MODULE)
-    if not arguments:
-        arguments = _arguments(command, "cookbook")[1:]
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    """Return the data folder that is named in the command line of a service."""
+    if not _is_service(command):
+        return None
+    _, arguments = _split(command)
+    for place, argument in enumerate(arguments):
         if argument == "--home":
-            return following
+            return "".join(arguments[place + 1 : place + 2])
         if argument.startswith("--home="):
             return argument.removeprefix("--home=")
     return None
@@ -76,11 +80,14 @@ def end(processes: "Iterable[psutil.Process]", seconds: float) -> None:
 
 
 def _wrote(process: "psutil.Process", address: Address, folder: Path) -> bool:
+    command = process.cmdline()
+    if not _is_service(command):
+        return False
     if "home" not in address:
         # The first release wrote less. Its process holds the folder's lock.
         held = [Path(file.path) for file in process.open_files()]
         return Home(folder).service_lock in held
-    given = home_of(process.cmdline())
+    given = home_of(command)
     if given is not None:
         return _same(given, process.cwd(), address["home"])
     # Started without `--home`, as by `python -m cookbook serve`.
@@ -101,23 +108,28 @@ def _same(given: str, cwd: str, home: str) -> bool:
         return False
 
 
-def _commands(module: str) -> "Iterator[tuple[psutil.Process, list[str]]]":
-    """Yield this user's processes that run this module, with their command lines."""
+def _commands() -> "Iterator[tuple[psutil.Process, list[str]]]":
+    """Yield this user's processes that run a module of the package, with their command lines."""
     import psutil
 
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
         with contextlib.suppress(psutil.Error):
-            if _arguments(command, module) and _is_mine(process):
+            if _split(command)[0].startswith("cookbook") and _is_mine(process):
                 yield process, command
 
 
-def _arguments(command: list[str], module: str) -> list[str]:
-    """Return what follows `python … -m module` in a command line; nothing for another command."""
+def _is_service(command: list[str]) -> bool:
+    module, arguments = _split(command)
+    return module == SERVICE_MODULE or (module == "cookbook" and arguments[:1] == ["serve"])
+
+
+def _split(command: list[str]) -> tuple[str, list[str]]:
+    """Split a command line `python … -m module …`; the module of another command is empty."""
     if not command or "python" not in Path(command[0]).name.lower() or "-m" not in command:
-        return []
+        return "", []
     place = command.index("-m")
-    return command[place + 2 :] if command[place + 1 : place + 2] == [module] else []
+    return "".join(command[place + 1 : place + 2]), command[place + 2 :]
 
 
 def _is_mine(process: "psutil.Process") -> bool:

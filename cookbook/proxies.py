@@ -27,12 +27,13 @@ _SOCKS = ("socks5", "socks5h")
 _USABLE = ("http", "https", *_SOCKS)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
-_from_system: dict[str, str] = {}  # what `bypass` wrote into the environment
+_written: dict[str, str] = {}  # what `bypass` wrote into an environment without proxies
 
 
 def bypass(*hosts: str) -> None:
     """Have this process send requests to this machine, and to `hosts`, without a proxy."""
-    _copy_system_proxies()
+    system = _system_proxies() if _has_network_settings() else {}
+    os.environ.update(system)
     # The lower case wins where both are set, and an empty one counts as set.
     lower, upper = os.environ.get("no_proxy"), os.environ.get("NO_PROXY")
     exceptions = {
@@ -41,6 +42,8 @@ def bypass(*hosts: str) -> None:
     }
     for name, given in exceptions.items():
         os.environ[name] = _extended(given or "", {*THIS_MACHINE, *hosts})
+    if system:
+        _written.update({name: os.environ[name] for name in (*system, *exceptions)})
 
 
 def check(*, https: bool) -> None:
@@ -71,32 +74,26 @@ def check(*, https: bool) -> None:
         ) from error
 
 
-def _copy_system_proxies() -> None:
-    """Write the system's proxies into the environment, where it has none.
+def _system_proxies() -> dict[str, str]:
+    """Return the system's proxies as variables, where the environment has none of its own.
 
     With `NO_PROXY` in the environment the system's settings are no longer read, and other hosts
     would lose their proxy.
     """
-    # What an earlier call wrote may have changed since.
-    for name, value in _from_system.items():
-        if os.environ.get(name) == value:
-            del os.environ[name]
-    _from_system.clear()
-    if not _has_network_settings():
-        return
     import urllib.request  # takes half as long to import as the whole package
 
+    # They may have changed since an earlier call.
+    for name, value in _written.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    _written.clear()
     if urllib.request.getproxies_environment():
-        return
+        return {}
     system = urllib.request.getproxies()
     # Beside one that httpx cannot use, even requests to this machine would fail.
     usable = {s: url for s, url in system.items() if s in SCHEMES and _fault(url) is None}
-    if not usable:
-        return
-    for scheme, url in usable.items():
-        _from_system[f"{scheme.upper()}_PROXY"] = url
-    _from_system["NO_PROXY"] = ",".join(_system_exceptions())
-    os.environ.update(_from_system)
+    variables = {f"{scheme.upper()}_PROXY": url for scheme, url in usable.items()}
+    return variables | {"NO_PROXY": ",".join(_system_exceptions())}
 
 
 def _has_network_settings() -> bool:
