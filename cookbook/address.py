@@ -18,6 +18,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +34,12 @@ MAX_BYTES = 64 * 1024  # of a file or an answer
 
 # What the first release wrote, and each later one, too.
 _FIELDS = {"base_url": str, "api_key": str, "pid": int, "base_model": str}
+
+
+# Neither through a link, nor waiting where it is a pipe. Windows has neither flag.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_PLAIN_FILE = os.O_RDONLY | _NO_LINK | _NO_WAITING
 
 
 def proof(api_key: str, nonce: str, folder: Path | str) -> str:
@@ -62,20 +69,21 @@ def read(path: Path) -> Address | None:
     for name, kind in _FIELDS.items():
         if not isinstance(found.get(name), kind):
             return None
+    if not 0 < found["pid"] < 2**31:
+        return None
     # A token is sent in a header.
-    if not re.fullmatch(r"[!-~]+", found["api_key"]) or found["pid"] <= 0:
+    if not re.fullmatch(r"[!-~]+", found["api_key"]):
         return None
     return found if _is_here(found["base_url"]) else None
 
 
 def read_private(path: Path) -> dict[str, Any] | None:
     """Return the object in a JSON file that only this user can have written, or else None."""
-    # Neither through a link, nor waiting where it is a pipe. Windows has neither flag.
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
+        with open(os.open(path, _PLAIN_FILE), "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or not _is_own(status, path.parent):
+            is_file = stat.S_ISREG(status.st_mode)
+            if not is_file or not _is_own(status, path.parent):
                 return None
             content = json.loads(file.read(MAX_BYTES))
     except (OSError, ValueError, RecursionError):
@@ -99,51 +107,58 @@ def health(address: Address, *, details: bool = False) -> dict[str, Any] | None:
     Args:
         details: ask on for what it tells only to those who have the token.
     """
-    # Takes a third of the time of the whole package's import; no proxy is ever used.
+    # Takes a third of the time of the whole package's import. It never asks a proxy.
     import http.client
-    import threading
 
     parts = urlsplit(address["base_url"])
-    nonce = os.urandom(16).hex()
-    connection = http.client.HTTPConnection(
-        parts.hostname or "", parts.port, timeout=ANSWER_SECONDS
-    )
+    host = parts.hostname or ""
+    connection = http.client.HTTPConnection(host, parts.port, timeout=ANSWER_SECONDS)
     try:
         connection.connect()
-        # The timeout is for each read; a stranger could answer one byte at a time.
-        deadline = threading.Timer(ANSWER_SECONDS, _cut, [connection.sock])
-        deadline.daemon = True
-        deadline.start()
-        try:
+        with _deadline(connection.sock):
+            nonce = os.urandom(16).hex()
             answer = _get(connection, f"/health?nonce={nonce}", {})
             expected = proof(address["api_key"], nonce, address["home"])
-            if not hmac.compare_digest(str(answer.get("proof")).encode(), expected.encode()):
+            given = str(answer.get("proof"))
+            if not hmac.compare_digest(given.encode(), expected.encode()):
                 return None
             if details:
                 # On the same connection: another one could end elsewhere.
                 connection.auto_open = 0
                 token = {"authorization": f"Bearer {address['api_key']}"}
                 answer = _get(connection, "/health", token)
-            return answer
-        finally:
-            deadline.cancel()
+        return answer
     except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return None
     finally:
         connection.close()
 
 
+@contextlib.contextmanager
+def _deadline(opened: socket.socket) -> Iterator[None]:
+    """Cut the connection if it takes too long: a stranger could answer one byte at a time."""
+    import threading
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(ANSWER_SECONDS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def _get(connection: Any, target: str, headers: dict[str, str]) -> dict[str, Any]:
     connection.request("GET", target, headers=headers)
-    content = json.loads(connection.getresponse().read(MAX_BYTES))
+    response = connection.getresponse()
+    content = json.loads(response.read(MAX_BYTES))
     if not isinstance(content, dict):
         raise ValueError("not an object")
     return content
-
-
-def _cut(opened: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        opened.shutdown(socket.SHUT_RDWR)
 
 
 def _is_own(status: os.stat_result, folder: Path) -> bool:
@@ -154,19 +169,15 @@ def _is_own(status: os.stat_result, folder: Path) -> bool:
         return True
     # Some file systems know neither owners nor modes (a Windows drive in WSL, a network share).
     # There a new private file looks the same.
-    trial = folder / f".trial-{os.getpid()}"
+    trial = folder / f".trial-{os.urandom(4).hex()}"
     try:
-        descriptor = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            fresh = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-            trial.unlink()
+        with open(os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)) as file:
+            fresh = os.fstat(file.fileno())
+        trial.unlink()
     except OSError:
         return False
-    return status.st_uid == fresh.st_uid and stat.S_IMODE(status.st_mode) == stat.S_IMODE(
-        fresh.st_mode
-    )
+    same_mode = stat.S_IMODE(status.st_mode) == stat.S_IMODE(fresh.st_mode)
+    return same_mode and status.st_uid == fresh.st_uid
 
 
 def _is_here(base_url: str) -> bool:
@@ -176,17 +187,16 @@ def _is_here(base_url: str) -> bool:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return False
-    if parts.scheme != "http" or not port or parts.path != "/v1" or "@" in parts.netloc:
+    # Nothing but the parts that a service writes: no user, no other path.
+    shown = f"[{host}]" if ":" in host else host
+    if base_url != f"http://{shown}:{port}/v1":
         return False
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.inet_pton(family, host)
-    except OSError:
-        return False
-    if host.startswith("127.") or host == "::1":
-        return True
-    # One of this machine's own addresses, as after `serve --host`: others cannot be bound.
-    try:
+        if host.startswith("127.") or host == "::1":
+            return True
+        # One of this machine's own addresses, as after `serve --host`: others cannot be bound.
         with socket.socket(family) as trial:
             trial.bind((host, 0))
     except OSError:

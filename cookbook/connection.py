@@ -12,6 +12,7 @@ The only module of the package, beside processes.py, that knows the embedded ser
 """
 
 import atexit
+import contextlib
 import os
 import re
 import subprocess
@@ -20,7 +21,7 @@ import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urlsplit
 
 from cookbook import data_folder, environment, paths, proxies, siliconcloud
@@ -28,6 +29,9 @@ from cookbook.address import Address, health, is_folder_of, read, settings
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
+
+if TYPE_CHECKING:
+    import psutil
 
 START_SECONDS = 60
 POLL_SECONDS = 0.05
@@ -96,7 +100,9 @@ def running(home: Path) -> Address | None:
     Only a service that has proved to be this folder's own is one that answers.
     """
     address = read(Home(home).address)
-    if address is None or not is_folder_of(address, home) or health(address) is None:
+    if address is None or not is_folder_of(address, home):
+        return None
+    if health(address) is None:
         return None
     from cookbook import processes  # psutil takes a fifth of the time of the package's import
 
@@ -109,8 +115,9 @@ def differences(address: Address) -> list[str]:
     here = {"version": _installed_version()} | settings()
     # Whoever started one in a terminal chose for it; only what this process has set itself counts.
     if not address.get("managed"):
-        counted = {"version", *(key for key, name in VARIABLES.items() if os.environ.get(name))}
-        here = {key: value for key, value in here.items() if key in counted - {"jobs"}}
+        chosen = {key for key, name in VARIABLES.items() if os.environ.get(name)}
+        counted = {"version", *chosen} - {"jobs"}
+        here = {key: value for key, value in here.items() if key in counted}
     found = []
     for key, value in here.items():
         if address.get(key) != value:
@@ -143,15 +150,30 @@ def stop(home: Path) -> bool:
     return _stop(_absolute(home))
 
 
+def is_silent(home: Path) -> bool:
+    """Return whether a service has this data folder but does not answer as this version does."""
+    return running(home) is None and _process_of(home) is not None
+
+
+def _process_of(folder: Path) -> "psutil.Process | None":
+    """Return the process that wrote the folder's address file, whether it answers or not."""
+    from cookbook import processes
+
+    address = read(Home(folder).address)
+    # The first release did not write which folder it serves.
+    if address is None or ("home" in address and not is_folder_of(address, folder)):
+        return None
+    return processes.service_of(address, folder)
+
+
 def _stop(folder: Path) -> bool:
     from cookbook import processes
 
     served = processes.services(str(folder))
     # One without `--home` on its command line.
-    address = read(Home(folder).address)
-    if address and ("home" not in address or is_folder_of(address, folder)):
-        process = processes.service_of(address, folder)
-        served += [process] if process and process not in served else []
+    process = _process_of(folder)
+    if process and process not in served:
+        served.append(process)
     # The service first: it must not take the end of a training process for a crash, nor start
     # another one.
     processes.end(served, STOP_SECONDS)
@@ -216,13 +238,17 @@ def _is_replaceable(address: Address) -> bool:
 
 
 def _warn(address: Address, different: list[str]) -> None:
-    home = "" if Path(address["home"]) == paths.home() else f' --home "{address["home"]}"'
-    command = f"python -m cookbook stop{home}"
-    settings = tr("；", "; ").join(different)
+    command = "python -m cookbook stop"
+    if Path(address["home"]) != paths.home():
+        command += f' --home "{address["home"]}"'
+    listed = tr("；", "; ").join(different)
+    reason = tr("有人在用", "is in use")
+    if not address.get("managed"):
+        reason = tr("是用 serve 启动的", "was started with serve")
     text = tr(
-        f"运行中的内嵌服务和现在的设置不同（{settings}），正在使用，没有重启。"
+        f"运行中的内嵌服务和现在的设置不同（{listed}）。它{reason}，所以没有重启。"
         f"要换成现在的设置：运行 {command}，再运行这一格",
-        f"the running service has other settings than this process ({settings}) and is in use, "
+        f"the running service has other settings than this process ({listed}). It {reason}, "
         f"so it was not restarted. To change that: run {command}, then this cell again",
     )
     # To the line that called `connect`, through `_fitting`.
@@ -260,10 +286,15 @@ def _end_former(home: Home) -> None:
 
 
 def _has_jobs(home: Home) -> bool:
-    from cookbook.service.store import Store
+    import sqlite3
 
-    unfinished = Store(home.database).unfinished()
-    return any(job.requested_state == "run" for job in unfinished)
+    # Not through the store, which would change the tables of a service that still runs.
+    sql = "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND requested_state = 'run'"
+    try:
+        with contextlib.closing(sqlite3.connect(home.database)) as db:
+            return bool(db.execute(sql).fetchone()[0])
+    except sqlite3.Error:
+        return True
 
 
 _Process = subprocess.Popen[bytes]

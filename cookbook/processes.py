@@ -69,6 +69,7 @@ def end(processes: "Iterable[psutil.Process]", seconds: float) -> None:
     import psutil
 
     asked = list(processes)
+    # Another may have ended it meanwhile.
     for process in asked:
         with contextlib.suppress(psutil.Error):
             process.terminate()
@@ -99,6 +100,7 @@ def _wrote(process: "psutil.Process", address: Address, folder: Path) -> bool:
 
 def _same(given: str, cwd: str, home: str) -> bool:
     """Return whether a folder as it was typed is that data folder, which may be gone by now."""
+    # Relative to where the process was started.
     typed = os.path.normpath(os.path.join(cwd, given))
     if typed == home:
         return True
@@ -114,22 +116,28 @@ def _commands() -> "Iterator[tuple[psutil.Process, list[str]]]":
 
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
+        module, _ = _split(command)
         with contextlib.suppress(psutil.Error):
-            if _split(command)[0].startswith("cookbook") and _is_mine(process):
+            if module.startswith("cookbook") and _is_mine(process):
                 yield process, command
 
 
 def _is_service(command: list[str]) -> bool:
     module, arguments = _split(command)
-    return module == SERVICE_MODULE or (module == "cookbook" and arguments[:1] == ["serve"])
+    if module == "cookbook":
+        return arguments[:1] == ["serve"]
+    return module == SERVICE_MODULE
 
 
 def _split(command: list[str]) -> tuple[str, list[str]]:
     """Split a command line `python … -m module …`; the module of another command is empty."""
-    if not command or "python" not in Path(command[0]).name.lower() or "-m" not in command:
+    program = Path(command[0]).name if command else ""
+    # A search for these words, or an editor, is another program.
+    if "python" not in program.lower() or "-m" not in command:
         return "", []
     place = command.index("-m")
-    return "".join(command[place + 1 : place + 2]), command[place + 2 :]
+    module = "".join(command[place + 1 : place + 2])
+    return module, command[place + 2 :]
 
 
 def _is_mine(process: "psutil.Process") -> bool:

@@ -35,7 +35,8 @@ def bypass(*hosts: str) -> None:
     system = _system_proxies() if _has_network_settings() else {}
     os.environ.update(system)
     # The lower case wins where both are set, and an empty one counts as set.
-    lower, upper = os.environ.get("no_proxy"), os.environ.get("NO_PROXY")
+    lower = os.environ.get("no_proxy")
+    upper = os.environ.get("NO_PROXY")
     exceptions = {
         "no_proxy": upper if lower is None else lower,
         "NO_PROXY": lower if upper is None else upper,
@@ -91,9 +92,12 @@ def _system_proxies() -> dict[str, str]:
         return {}
     system = urllib.request.getproxies()
     # Beside one that httpx cannot use, even requests to this machine would fail.
-    usable = {s: url for s, url in system.items() if s in SCHEMES and _fault(url) is None}
-    variables = {f"{scheme.upper()}_PROXY": url for scheme, url in usable.items()}
-    return variables | {"NO_PROXY": ",".join(_system_exceptions())}
+    variables = {"NO_PROXY": ",".join(_system_exceptions())}
+    for scheme in SCHEMES:
+        url = system.get(scheme)
+        if url and _fault(url) is None:
+            variables[f"{scheme.upper()}_PROXY"] = url
+    return variables
 
 
 def _has_network_settings() -> bool:
@@ -110,11 +114,13 @@ def _system_exceptions() -> list[str]:
 
             path = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings"
             with winreg.OpenKey(winreg.HKEY_CURRENT_USER, path) as settings:
-                given = str(winreg.QueryValueEx(settings, "ProxyOverride")[0]).split(";")
+                override, _ = winreg.QueryValueEx(settings, "ProxyOverride")
+            given = str(override).split(";")
         elif sys.platform == "darwin":
             import _scproxy
 
-            given = list(_scproxy._get_proxy_settings().get("exceptions", ()))
+            settings = _scproxy._get_proxy_settings()
+            given = list(settings.get("exceptions", ()))
     hosts = [host.strip().removeprefix("*") for host in given]
     # Other patterns, such as 10.* and <local>, cannot be said in NO_PROXY.
     return [host for host in hosts if re.fullmatch(r"[\w.:-]+", host)]
@@ -122,23 +128,32 @@ def _system_exceptions() -> list[str]:
 
 def _extended(exceptions: str, hosts: Iterable[str]) -> str:
     """Return a value of `NO_PROXY` with these hosts added."""
-    present = [host.strip() for host in exceptions.split(",") if host.strip()]
+    present = _hosts(exceptions)
     # No proxy for any host; urllib reads the star only where it is alone.
     if "*" in present:
         return exceptions
-    return ",".join([*present, *sorted(set(hosts) - set(present))])
+    missing = set(hosts) - set(present)
+    return ",".join([*present, *sorted(missing)])
+
+
+def _hosts(exceptions: str) -> list[str]:
+    hosts = [host.strip() for host in exceptions.split(",")]
+    return [host for host in hosts if host]
 
 
 def _proxies() -> dict[str, str]:
     """Return the proxies that httpx reads, by the name of their variable."""
+    # With a star, however it is surrounded, httpx reads none.
+    exceptions = os.environ.get("no_proxy", os.environ.get("NO_PROXY", ""))
+    if "*" in _hosts(exceptions):
+        return {}
     found = {}
-    for scheme in SCHEMES:
+    for name, url in os.environ.items():
+        scheme, _, kind = name.lower().rpartition("_")
         # The lower case wins, as in urllib, and an empty one counts as set.
-        for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY"):
-            if name in os.environ:
-                if os.environ[name]:
-                    found[name] = os.environ[name]
-                break
+        wins = name.islower() or name.lower() not in os.environ
+        if kind == "proxy" and scheme in SCHEMES and url and wins:
+            found[name] = url
     return found
 
 
@@ -180,7 +195,8 @@ def _check_proxy(name: str, url: str) -> None:
 
 def _check_certificates(https: bool) -> None:
     """Raise ServiceError for certificates that are not there, as a removed environment leaves."""
-    file, folders = (os.environ.get(name, "") for name in _CERTIFICATES)
+    file = os.environ.get("SSL_CERT_FILE", "")
+    folders = os.environ.get("SSL_CERT_DIR", "")
     if file:
         name, value = "SSL_CERT_FILE", file
         present = os.path.isfile(file)

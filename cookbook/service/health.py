@@ -56,19 +56,23 @@ async def health(request: Request, nonce: Nonce = None) -> Health:
     # From elsewhere a proof would help to guess a weak key, and nobody there asks for it.
     if nonce is not None and _is_from_here(request):
         answer.proof = proof(identity.api_key, nonce, identity.folder)
-    given = request.headers.get("authorization", "").encode()
-    if hmac.compare_digest(given, f"Bearer {identity.api_key}".encode()):
+    given = request.headers.get("authorization", "")
+    expected = f"Bearer {identity.api_key}"
+    if hmac.compare_digest(given.encode(), expected.encode()):
+        # It may wait for the database.
         answer.busy = await run_in_threadpool(identity.is_busy)
     return answer
 
 
 def _is_from_here(request: Request) -> bool:
     """Return whether the request comes from this machine."""
-    client, server = request.scope.get("client"), request.scope.get("server")
+    client = request.scope.get("client")
+    server = request.scope.get("server")
     if not client or not server:
         return False
     try:
-        loopback = ipaddress.ip_address(client[0]).is_loopback
+        address = ipaddress.ip_address(client[0])
     except ValueError:
-        loopback = False
-    return bool(loopback or client[0] == server[0])
+        return False
+    # To an address of its own, a machine connects from the same one.
+    return bool(address.is_loopback or client[0] == server[0])

@@ -12,6 +12,7 @@ not used in a copy of the folder: its services are other services.
 
 import json
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,13 @@ def remembered(home: Home) -> Endpoint | None:
     found = read_private(home.identity)
     if found is None or found.get("folder") != _identity(home.folder):
         return None
-    port, api_key = found.get("port"), found.get("api_key")
-    if not isinstance(port, int) or not 0 < port < 2**16 or not isinstance(api_key, str):
+    port = found.get("port")
+    api_key = found.get("api_key")
+    # A file that somebody has edited is no reason not to start.
+    if not isinstance(port, int) or not isinstance(api_key, str):
         return None
-    return Endpoint(port, api_key)
+    is_usable = 0 < port < 2**16 and re.fullmatch(r"[!-~]+", api_key)
+    return Endpoint(port, api_key) if is_usable else None
 
 
 def remember(home: Home, endpoint: Endpoint) -> None:
@@ -52,6 +56,7 @@ def remember(home: Home, endpoint: Endpoint) -> None:
 
 def _identity(folder: Path) -> list[str | int]:
     """Return what tells this folder from a copy, and from one that came in an archive."""
+    # A copy has another path; what an archive brings to the same path has another number.
     status = folder.stat()
     return [str(folder), status.st_dev, status.st_ino]
 

@@ -24,7 +24,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from cookbook import data_folder, disk
-from cookbook.bases import installed
+from cookbook.bases import Base, installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
@@ -210,18 +210,7 @@ def _run(
     server = _Server(config, supervisor)
     # Jobs that an earlier service left go on.
     supervisor.start()
-    # From here on others find the service: it listens already and answers in a moment.
-    url = _url(listener)
-    if settings.api_key is None:
-        remember(home, Endpoint(listener.getsockname()[1], api_key))
-    publication = Publication(
-        home,
-        base_url=url,
-        api_key=api_key,
-        base_model=bases[0].id,
-        managed=settings.managed,
-    )
-    log.info(tr("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home.folder)
+    publication = _publish(settings, listener, api_key, bases[0])
     watched = (server, supervisor, app.state.activity, settings, store, publication)
     threading.Thread(target=_watch, args=watched, name="idle-watch", daemon=True).start()
     # Torch takes seconds to load; everything but chat answers meanwhile.
@@ -231,6 +220,20 @@ def _run(
     finally:
         supervisor.stop()
         publication.withdraw()
+
+
+def _publish(settings: Settings, listener: socket.socket, api_key: str, base: Base) -> Publication:
+    """Let others find the service: it listens already and answers in a moment."""
+    home = settings.home
+    url = _url(listener)
+    # A key that was given is not kept: whoever gave it gives it again.
+    if settings.api_key is None:
+        remember(home, Endpoint(listener.getsockname()[1], api_key))
+    publication = Publication(
+        home, base_url=url, api_key=api_key, base_model=base.id, managed=settings.managed
+    )
+    log.info(tr("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home.folder)
+    return publication
 
 
 def _url(listener: socket.socket) -> str:
@@ -259,10 +262,7 @@ def _watch(
         try:
             if not publication.renew():
                 log.info(
-                    tr(
-                        "数据目录被删除或换掉，服务结束",
-                        "the data folder is gone: the service ends",
-                    )
+                    tr("数据目录没有了，服务结束", "the data folder is gone: the service ends")
                 )
                 # What they would save has no place any more.
                 supervisor.end_training()
