@@ -10,6 +10,7 @@ other hosts are reached as before.
 """
 
 import contextlib
+import errno
 import os
 import re
 import sys
@@ -27,6 +28,7 @@ _SOCKS = ("socks5", "socks5h")
 _USABLE = ("http", "https", *_SOCKS)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
+_found_good: set[tuple[object, ...]] = set()  # settings that `check` has found to be usable
 _written: dict[str, str] = {}  # what `bypass` wrote into an environment without proxies
 
 
@@ -54,19 +56,27 @@ def check(*, https: bool) -> None:
         https: the requests need certificates, too.
     """
     proxies = _proxies()
-    certificates = [name for name in _CERTIFICATES if os.environ.get(name)]
+    certificates = {name: os.environ.get(name, "") for name in _CERTIFICATES}
+    state = (https, *proxies.items(), *certificates.items())
+    # Reading certificates takes longer than all else here.
+    if state in _found_good:
+        return
     for name, url in proxies.items():
         _check_proxy(name, url)
-    _check_certificates(https)
-    if not proxies and not certificates:
-        return
-    # The libraries have further rules. What is imported here, the reader imports anyway.
+    _check_certificates(*certificates.values(), https=https)
+    if proxies and "openai" in sys.modules:
+        _check_client(proxies)
+    _found_good.add(state)
+
+
+def _check_client(proxies: Iterable[str]) -> None:
+    """Raise ServiceError for what only the library itself knows to refuse."""
     from openai import DefaultHttpxClient
 
     try:
         DefaultHttpxClient().close()
     except Exception as error:
-        names = ", ".join([*proxies, *certificates])
+        names = ", ".join(proxies)
         raise ServiceError(
             zh=f"环境变量 {names} 里有一个用不了，OpenAI() 会报错（{error}）："
             "改正或删掉它，再重启内核",
@@ -193,22 +203,31 @@ def _check_proxy(name: str, url: str) -> None:
     )
 
 
-def _check_certificates(https: bool) -> None:
+def _check_certificates(file: str, folders: str, *, https: bool) -> None:
     """Raise ServiceError for certificates that are not there, as a removed environment leaves."""
-    file = os.environ.get("SSL_CERT_FILE", "")
-    folders = os.environ.get("SSL_CERT_DIR", "")
+    name, value = "SSL_CERT_FILE", file
     if file:
-        name, value = "SSL_CERT_FILE", file
-        present = os.path.isfile(file)
+        reason = _fault_of_certificates(file)
     else:
         # Read where no file is set. A client can be made without it, but has no certificates.
         name, value = "SSL_CERT_DIR", folders
         present = any(os.path.isdir(folder) for folder in folders.split(os.pathsep))
-        present = present or not folders or not https
-    if not present:
+        reason = "" if present or not folders or not https else os.strerror(errno.ENOENT)
+    if reason:
         raise ServiceError(
-            zh=f"环境变量 {name}={value!r} 指向不存在的证书，OpenAI() 会报错："
+            zh=f"环境变量 {name}={value!r} 里没有能读的证书（{reason}），OpenAI() 会报错："
             "删掉这个变量，或改成存在的证书，再重启内核",
-            en=f"{name}={value!r} names certificates that do not exist, so OpenAI() fails: "
-            "unset it, or name existing ones; then restart the kernel",
+            en=f"{name}={value!r} holds no certificates that can be read ({reason}), so OpenAI() "
+            "fails: unset it, or name existing ones; then restart the kernel",
         )
+
+
+def _fault_of_certificates(file: str) -> str:
+    """Return why a file of certificates cannot be used; empty if it can."""
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError as error:  # also that of ssl
+        return error.strerror or str(error)
+    return ""

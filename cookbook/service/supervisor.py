@@ -192,7 +192,7 @@ class Supervisor:
         if self._prewarmed and self._prewarmed.poll() is not None:
             self._outdated = self._outdated or self._prewarmed.returncode == OTHER_VERSION
             self._prewarmed = None
-        if self._prewarm_requested.is_set():
+        if self._prewarm_requested.is_set() and not self._outdated:
             self._prewarm_requested.clear()
             self._prewarmed_until = now + PREWARM_SECONDS
             self._prewarmed = self._prewarmed or self._new_process()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from openai import OpenAI
 from support import CORPUS, ROWS, launch, training_processes
 
 import cookbook
-from cookbook import connect
+from cookbook import connect, jobs
 from cookbook.address import read
 from cookbook.connection import running, stop
 from cookbook.paths import DATA, Home
@@ -26,7 +27,7 @@ DEAD_PROXY = "http://127.0.0.1:9"
 REACH = """
 import asyncio, json, urllib.request
 import openai, requests
-from cookbook import connect
+from cookbook import connect, jobs
 
 service = connect()
 key = {"authorization": f"Bearer {service.api_key}"}
@@ -178,27 +179,54 @@ def test_a_service_in_use_is_not_replaced_but_named(home, monkeypatch):
     assert "COOKBOOK_LANG zh → en" in subprocess.run(status, capture_output=True, text=True).stdout
 
 
-def test_a_service_of_an_older_package_is_replaced(home, tmp_path):
-    old = tmp_path / "old"
+@pytest.fixture
+def older(tmp_path, home):
+    """A service of a package with another version; gives the folder of that package."""
+    folder = tmp_path / "older"
     package = os.path.dirname(cookbook.__file__)
-    shutil.copytree(package, old / "cookbook", ignore=shutil.ignore_patterns("__pycache__"))
-    if not (old / "cookbook" / "_data").exists():
-        shutil.copytree(DATA, old / "cookbook" / "_data")
-    start = old / "cookbook" / "__init__.py"
-    text = start.read_text(encoding="utf-8").replace(cookbook.__version__, "0.0.1")
-    start.write_text(text, encoding="utf-8")
-    code = f"""
+    shutil.copytree(package, folder / "cookbook", ignore=shutil.ignore_patterns("__pycache__"))
+    if not (folder / "cookbook" / "_data").exists():
+        shutil.copytree(DATA, folder / "cookbook" / "_data")
+    set_version(folder, "0.0.1")
+    # From there, since the current folder comes before PYTHONPATH.
+    python(
+        f"""
+        import os
         from pathlib import Path
-        from cookbook import connect
-        print(connect(home=Path({str(home)!r})).base_url)
-    """
-    # The worktree may be the current folder, which comes before PYTHONPATH.
-    url = python(
-        f"import os; os.chdir({str(tmp_path)!r})\n" + textwrap.dedent(code), PYTHONPATH=str(old)
+        os.chdir({str(folder)!r})
+        from cookbook import connect, jobs
+        connect(home=Path({str(home)!r}))
+        """,
+        PYTHONPATH=str(folder),
     )
     assert json.loads(Home(home).address.read_text())["version"] == "0.0.1"
+    return folder
+
+
+def set_version(folder, version):
+    start = folder / "cookbook" / "__init__.py"
+    text = re.sub('__version__ = ".+"', f'__version__ = "{version}"', start.read_text("utf-8"))
+    start.write_text(text, encoding="utf-8")
+
+
+def test_a_service_of_an_older_package_is_replaced(home, older):
+    url = read(Home(home).address)["base_url"]
     assert connect(home=home).base_url == url
     assert running(home)["version"] == cookbook.__version__
+
+
+def test_a_package_that_was_upgraded_under_a_service_trains_with_the_next_one(home, older):
+    set_version(older, cookbook.__version__)
+    address = read(Home(home).address)
+    store = Store(Home(home).database)
+    with OpenAI(base_url=address["base_url"], api_key=address["api_key"]) as client:
+        job = launch(client, address["base_model"])
+        wait_until(lambda: "connect()" in store.events(job.id)[0].message)
+        assert (store.job(job.id).status, store.job(job.id).crashes) == ("queued", 0)
+        # Nothing trains, so nobody is disturbed.
+        with warnings.catch_warnings(action="error"):
+            connect(home=home)
+        assert jobs.watch(client, job.id, every=0.5).status == "succeeded"
 
 
 def test_a_service_that_somebody_started_is_left_to_them(home, monkeypatch):
@@ -269,7 +297,7 @@ def test_a_current_folder_that_was_removed_is_explained(tmp_path):
         os.chdir(tempfile.mkdtemp(dir=os.environ["PARENT"]))
         os.rmdir(os.getcwd())
         os.environ["COOKBOOK_HOME"] = "relative"
-        from cookbook import connect
+        from cookbook import connect, jobs
         connect()
     """
     told = python(code, PARENT=str(tmp_path)).splitlines()[-1]

@@ -21,6 +21,7 @@ def clean(monkeypatch):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setattr(proxies, "_written", {})
+    monkeypatch.setattr(proxies, "_found_good", set())
 
 
 @pytest.fixture
@@ -131,7 +132,20 @@ def test_a_folder_of_certificates_matters_to_https_alone(monkeypatch):
     proxies.check(https=False)
 
 
-def test_what_only_the_library_refuses_is_named_too(monkeypatch, tmp_path):
+def test_what_only_the_library_refuses_is_named_too(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://300.1.1.1:1")
+    with pytest.raises(ServiceError, match="http_proxy"):
+        proxies.check(https=False)
+
+
+def test_settings_that_were_found_good_are_not_tried_again(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:7890")
+    proxies.check(https=False)
+    monkeypatch.setattr(proxies, "_check_client", pytest.fail)
+    proxies.check(https=False)
+
+
+def test_a_file_without_certificates_is_named(monkeypatch, tmp_path):
     empty = tmp_path / "cert.pem"
     empty.write_text("")
     monkeypatch.setenv("SSL_CERT_FILE", str(empty))
