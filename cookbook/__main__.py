@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cookbook import paths
+from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.i18n import tr
 
@@ -240,25 +240,48 @@ def _add_status(commands: Any) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
-    from cookbook.connection import running
+    from cookbook.connection import differences, is_silent, running
 
     home = _home(args)
     address = running(home)
+    if address is None and is_silent(home):
+        print(
+            tr(
+                "内嵌服务没有应答（卡住了，或是旧版本）：运行 python -m cookbook stop",
+                "the embedded service does not answer (it hangs, or is an older version): "
+                "run python -m cookbook stop",
+            )
+        )
+        return 1
     if address is None:
         print(tr("内嵌服务没有运行", "the embedded service is not running"))
         return 1
+    print(tr("运行中", "running"), address["base_url"], f"pid {address['pid']}", end=" ")
+    print(address["base_model"])
+    different = differences(address)
+    if different:
+        listed = tr("；", "; ").join(different)
+        print(
+            tr(
+                f"和现在的设置不同：{listed}（先 stop，再 connect()）",
+                f"other settings than here: {listed} (to change that: stop, then connect())",
+            )
+        )
+    # Its tables may be others than those of this version.
+    if address.get("version") == __version__:
+        _print_jobs(home, address["pid"])
+    return 0
+
+
+def _print_jobs(home: Path, pid: int) -> None:
     # Only now: the helpers must work without the `local` extra.
     from cookbook.service import status
     from cookbook.service.store import Store
 
     store = Store(paths.Home(home).database)
-    pid = address["pid"]
-    url = address["base_url"]
-    print(tr("运行中", "running"), url, f"pid {pid}", address["base_model"])
     print(status.headline(store, home, pid))
     for line in status.jobs(store) + status.kept(store, home):
         print(f"  {line}")
-    return 0
 
 
 def _add_stop(commands: Any) -> None:

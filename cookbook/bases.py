@@ -81,6 +81,15 @@ class Base:
         return None if trained is None or not self.parameters else trained / self.parameters
 
 
+def chosen() -> str | None:
+    """Return what `COOKBOOK_BASE_MODEL` names: the whole path of a folder, a hub name, or None."""
+    given = os.environ.get("COOKBOOK_BASE_MODEL")
+    if not given:
+        return None
+    folder = Path(given).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else given
+
+
 def installed() -> list[Base]:
     """Return the bases that this machine can tune, that of `COOKBOOK_BASE_MODEL` first."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))

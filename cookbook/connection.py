@@ -4,29 +4,47 @@
     service = connect("siliconcloud")    reads SILICONFLOW_API_KEY
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
 
-The only module of the package that knows the embedded service's process. It never loads torch.
+Promises: it attaches only to this data folder's own service, proved before the token is sent; a
+service that does not fit this process's settings is replaced, or, where that would disturb
+somebody, named in a warning; no proxy is asked on the way to this machine. It never loads torch.
+
+The only module of the package, beside processes.py, that knows the embedded service's process.
 """
 
 import atexit
 import contextlib
-import json
+import os
+import re
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
-from cookbook import causes, data_folder, disk, environment, paths, siliconcloud
+from cookbook import causes, data_folder, disk, environment, paths, proxies, siliconcloud
+from cookbook.address import Address, health, is_folder_of, read, settings
 from cookbook.errors import ArgumentError, ServiceError
+from cookbook.i18n import tr
 from cookbook.paths import Home
+
+if TYPE_CHECKING:
+    import psutil
 
 START_SECONDS = 60
 POLL_SECONDS = 0.05
 STOP_SECONDS = 20
-SERVICE_MODULE = "cookbook.service"
-WORKER_MODULE = "cookbook.service.worker"
+
+# What a service takes from the environment: key of the address file, variable.
+VARIABLES = {
+    "base_setting": "COOKBOOK_BASE_MODEL",
+    "language": "COOKBOOK_LANG",
+    "jobs": "COOKBOOK_JOBS",
+    "fast": "COOKBOOK_FAST",
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +64,16 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
 
     Raises:
         KeyMissing: no SiliconCloud key in the environment, or something that cannot be one.
-        ServiceError: the embedded service does not start, or SILICONFLOW_BASE_URL is not a URL.
+        ServiceError: the embedded service does not start, SILICONFLOW_BASE_URL is not a URL, or a
+            proxy or certificate setting would keep every client from starting.
         ArgumentError: an unknown service.
+
+    Warns:
+        UserWarning: the running service has other settings, and somebody uses it.
     """
     if service == "siliconcloud":
+        proxies.bypass()
+        proxies.check(https=True)
         key = siliconcloud.key()
         return Connection(siliconcloud.address(), key, siliconcloud.BASES[0], trains_by_api=False)
     if service != "local":
@@ -57,52 +81,122 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
             zh=f"没有服务 {service!r}，可选 local、siliconcloud",
             en=f"unknown service {service!r}: choose local or siliconcloud",
         )
-    folder = (home or paths.home()).expanduser().resolve()
+    proxies.bypass()
+    proxies.check(https=False)
+    folder = _absolute(home)
     # Before anything in it is believed.
     data_folder.examine(Home(folder))
-    address = running(folder) or _start(Home(folder))
+    address = running(folder)
+    if address is None or differences(address):
+        address = _fitting(Home(folder))
+    proxies.bypass(urlsplit(address["base_url"]).hostname or "")
     return Connection(
         address["base_url"], address["api_key"], address["base_model"], trains_by_api=True
     )
 
 
-def running(home: Path) -> dict[str, Any] | None:
-    """Return what the address file of this data folder's service says; None if none answers."""
-    import urllib.request  # takes half as long to import as the whole package
+def running(home: Path) -> Address | None:
+    """Return what the address file of this data folder's service says; None if none answers.
+
+    Only a service that has proved to be this folder's own is one that answers.
+    """
+    address = read(Home(home).address)
+    if address is None or not is_folder_of(address, home):
+        return None
+    if health(address) is None:
+        return None
+    from cookbook import processes  # psutil takes a fifth of the time of the package's import
+
+    # The token may be known to whoever wrote the file, but not the process.
+    return None if processes.service_of(address, home) is None else address
+
+
+def differences(address: Address) -> list[str]:
+    """Return in which respects a running service is not the one that would be started now."""
+    here = {"version": _installed_version()} | settings()
+    # Whoever started one in a terminal chose for it; only what this process has set itself counts.
+    if not address.get("managed"):
+        chosen = {key for key, name in VARIABLES.items() if os.environ.get(name)}
+        counted = {"version", *chosen} - {"jobs"}
+        here = {key: value for key, value in here.items() if key in counted}
+    found = []
+    for key, value in here.items():
+        if address.get(key) != value:
+            name = VARIABLES.get(key) or tr("版本", "version")
+            found.append(f"{name} {address.get(key) or '-'} → {value or '-'}")
+    # Another environment may have started it; one that was removed since cannot train.
+    interpreter = address.get("interpreter")
+    if isinstance(interpreter, str) and not os.path.exists(interpreter):
+        found.append(tr(f"它的 Python 已删除：{interpreter}", f"its Python is gone: {interpreter}"))
+    return found
+
+
+def _installed_version() -> str:
+    """Return the version on the disk: what this process has loaded may be older."""
+    from cookbook import __version__
 
     try:
-        address = json.loads(Home(home).address.read_text(encoding="utf-8"))
-        root = address["base_url"].removesuffix("/v1")
-        # Never through a proxy: the service is on this machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{root}/health", timeout=5) as response:
-            healthy = json.load(response).get("status") == "ok"
-    except (OSError, ValueError, KeyError):
-        return None
-    return address if healthy else None
+        source = Path(__file__).with_name("__init__.py").read_text(encoding="utf-8")
+    except OSError:
+        return __version__
+    found = re.search(r'^__version__ = "(.+)"', source, flags=re.M)
+    return found[1] if found else __version__
 
 
 def stop(home: Path) -> bool:
-    """Stop the service of this data folder; return whether one was running.
+    """Stop the service of this data folder and what trains there; return whether any was running.
 
     Jobs that were being trained go on from where they are when the service is started again.
     """
-    import psutil
-
-    address = running(home)
-    if address is None:
-        return False
-    with contextlib.suppress(psutil.NoSuchProcess):
-        service = psutil.Process(address["pid"])
-        # Training processes outlive the service on purpose, so they are ended by name.
-        workers = [child for child in service.children() if WORKER_MODULE in child.cmdline()]
-        for process in (service, *workers):
-            process.terminate()
-        psutil.wait_procs([service, *workers], timeout=STOP_SECONDS)
-    return True
+    return _stop(_absolute(home))
 
 
-def _start(home: Home) -> dict[str, Any]:
+def is_silent(home: Path) -> bool:
+    """Return whether a service has this data folder but does not answer as this version does."""
+    return running(home) is None and _process_of(home) is not None
+
+
+def _process_of(folder: Path) -> "psutil.Process | None":
+    """Return the process that wrote the folder's address file, whether it answers or not."""
+    from cookbook import processes
+
+    address = read(Home(folder).address)
+    # The first release did not write which folder it serves.
+    if address is None or ("home" in address and not is_folder_of(address, folder)):
+        return None
+    return processes.service_of(address, folder)
+
+
+def _stop(folder: Path) -> bool:
+    from cookbook import processes
+
+    served = processes.services(str(folder))
+    # One without `--home` on its command line.
+    process = _process_of(folder)
+    if process and process not in served:
+        served.append(process)
+    # The service first: it must not take the end of a training process for a crash, nor start
+    # another one.
+    processes.end(served, STOP_SECONDS)
+    # They outlive their service on purpose, and may be those of an earlier one.
+    training = processes.workers(str(folder))
+    processes.end(training, STOP_SECONDS)
+    return bool(served or training)
+
+
+def _absolute(home: Path | None) -> Path:
+    try:
+        return (home or paths.home()).expanduser().resolve()
+    except FileNotFoundError as error:
+        raise ServiceError(
+            zh="当前文件夹已被删除：用 os.chdir 换一个，或把 COOKBOOK_HOME 设为完整路径",
+            en="the current folder was deleted: change to another with os.chdir, "
+            "or set COOKBOOK_HOME to a full path",
+        ) from error
+
+
+def _fitting(home: Home) -> Address:
+    """Return the address of a service with this process's settings, started if necessary."""
     from filelock import FileLock
 
     try:
@@ -120,19 +214,99 @@ def _start(home: Home) -> dict[str, Any]:
         disk.check_lock(lock)
         begin = log.tell()
         address = running(home.folder)
-        if address is None:
-            process = _launch(home, log)
-            address = _wait_for_address(home, process)
+        if address is not None:
+            different = differences(address)
+            if not different:
+                return address
+            if not _is_replaceable(address):
+                _warn(address, different)
+                return address
+            _stop(home.folder)
+        else:
+            _end_former(home)
+        process = _launch(home, log)
+        address = _wait_for_address(home, process)
     if address is None:
         raise _did_not_start(home, process.poll(), begin)
     return address
+
+
+def _is_replaceable(address: Address) -> bool:
+    """Return whether nobody notices when the service is replaced by another."""
+    # What somebody started in a terminal is theirs.
+    if not address.get("managed"):
+        return False
+    answer = health(address, details=True)
+    return answer is not None and answer.get("busy") is False
+
+
+def _warn(address: Address, different: list[str]) -> None:
+    command = "python -m cookbook stop"
+    if Path(address["home"]) != paths.home():
+        command += f' --home "{address["home"]}"'
+    listed = tr("；", "; ").join(different)
+    reason = tr("有人在用", "is in use")
+    if not address.get("managed"):
+        reason = tr("是用 serve 启动的", "was started with serve")
+    text = tr(
+        f"运行中的内嵌服务和现在的设置不同（{listed}）。它{reason}，所以没有重启。"
+        f"要换成现在的设置：运行 {command}，再运行这一格",
+        f"the running service has other settings than this process ({listed}). It {reason}, "
+        f"so it was not restarted. To change that: run {command}, then this cell again",
+    )
+    # To the line that called `connect`, through `_fitting`.
+    warnings.warn(text, UserWarning, stacklevel=4)
+
+
+def _end_former(home: Home) -> None:
+    """End a service that holds the folder, or held it under another name, and cannot serve it.
+
+    That is one of the first release, which proves nothing, and one whose folder was renamed.
+
+    Raises:
+        ServiceError: a service of the first release still has jobs.
+    """
+    address = read(home.address)
+    if address is None:
+        return
+    from cookbook import processes
+
+    former = processes.service_of(address, home.folder)
+    if former is None:
+        return
+    if "home" not in address:
+        if _has_jobs(home):
+            raise ServiceError(
+                zh="旧版本的内嵌服务还有任务没训练完：先运行 python -m cookbook stop，"
+                "再运行这一格，任务会接着训练",
+                en="a service of an older version still has jobs: run python -m cookbook stop, "
+                "then this cell again, and they go on",
+            )
+        _stop(home.folder)
+    elif not os.path.exists(address["home"]):
+        processes.end([former], STOP_SECONDS)
+        _stop(Path(address["home"]))
+
+
+def _has_jobs(home: Home) -> bool:
+    import sqlite3
+
+    # Not through the store, which would change the tables of a service that still runs.
+    sql = "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND requested_state = 'run'"
+    try:
+        with contextlib.closing(sqlite3.connect(home.database)) as db:
+            return bool(db.execute(sql).fetchone()[0])
+    except sqlite3.Error:
+        return True
 
 
 _Process = subprocess.Popen[bytes]
 
 
 def _launch(home: Home, log: BinaryIO) -> _Process:
-    command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder)]
+    from cookbook.processes import SERVICE_MODULE
+
+    command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder), "--managed"]
     # The service outlives the kernel that starts it.
     options: dict[str, Any] = {"env": environment.of_service() | causes.READABLE_OUTPUT}
     if sys.platform == "win32":
@@ -146,7 +320,7 @@ def _launch(home: Home, log: BinaryIO) -> _Process:
     return process
 
 
-def _wait_for_address(home: Home, process: _Process) -> dict[str, Any] | None:
+def _wait_for_address(home: Home, process: _Process) -> Address | None:
     """Return the address once the service answers; None if it ends or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

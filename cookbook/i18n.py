@@ -3,6 +3,11 @@
 import os
 
 
+def language() -> str:
+    """Return the reader's language, "zh" or "en"."""
+    return "en" if os.environ.get("COOKBOOK_LANG", "zh").lower().startswith("en") else "zh"
+
+
 def tr(zh: str, en: str) -> str:
     """Return the text in the reader's language."""
-    return en if os.environ.get("COOKBOOK_LANG", "zh").lower().startswith("en") else zh
+    return en if language() == "en" else zh

@@ -90,6 +90,11 @@ class Home:
         return self.folder / "service.json"
 
     @property
+    def identity(self) -> Path:
+        """Port and token of the last service, for the next one; only its owner can read it."""
+        return self.folder / "identity.json"
+
+    @property
     def service_lock(self) -> Path:
         """Held by the service: one for each data folder."""
         return self.folder / "service.lock"

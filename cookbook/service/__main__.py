@@ -67,9 +67,13 @@ def parse(argv: list[str] | None) -> Settings:
     parser.add_argument(
         "--idle", type=float, default=IDLE_SECONDS, help="end after so many idle seconds; 0: never"
     )
+    # Given by `connect()`, for which the service is then one that it may replace.
+    parser.add_argument("--managed", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     folder = (args.home or paths.home()).expanduser().resolve()
-    return Settings(Home(folder), args.host, args.port, args.api_key, args.jobs, args.idle)
+    return Settings(
+        Home(folder), args.host, args.port, args.api_key, args.jobs, args.idle, args.managed
+    )
 
 
 def set_thread_and_memory_limits() -> None:

@@ -13,36 +13,21 @@ against its types.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel
+from fastapi import FastAPI
 
 from cookbook import __version__
 from cookbook.bases import Base
 from cookbook.paths import Home
-from cookbook.service import chat, file_check, files, job_log, jobs, models
+from cookbook.service import chat, file_check, files, health, job_log, jobs, models
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
+from cookbook.service.health import HEALTH, Identity
 from cookbook.service.middleware import AccessMiddleware, Activity
 from cookbook.service.state import AppState
 from cookbook.service.store import Store
-
-HEALTH = "/health"
-
-
-class Health(BaseModel):
-    status: Literal["ok"] = "ok"
-    version: str
-
-
-router = APIRouter()
-
-
-@router.get(HEALTH)
-async def health() -> Health:
-    return Health(version=__version__)
 
 
 class _App(FastAPI):
@@ -69,6 +54,7 @@ def make_app(
     submit: Submit,
     on_upload: Callable[[], None] = lambda: None,
     check: Callable[[str, bytes], Verdict] = file_check.check,
+    has_jobs: Callable[[], bool] = lambda: False,
     api_key: str,
     loopback: bool = False,
 ) -> FastAPI:
@@ -79,6 +65,7 @@ def make_app(
         bases: those that can be tuned and asked.
         submit: starts an answer of the chat engine.
         check, on_upload: called before and after a training file is stored.
+        has_jobs: tells whether a job is under way or waiting.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """
@@ -94,10 +81,10 @@ def make_app(
     # Each application has its own state; the routers, which are made at import, have none.
     by_id = {base.id: base for base in bases}
     app.state.shared = AppState(store, home, by_id, submit, on_upload, check)
-    app.state.activity = Activity()  # read by the service to end itself when idle
-    app.add_middleware(
-        AccessMiddleware, api_key=api_key, loopback=loopback, activity=app.state.activity
-    )
-    for part in (router, files.router, jobs.router, job_log.router, models.router, chat.router):
-        app.include_router(part)
+    activity = Activity()  # read by the service to end itself when idle
+    app.state.activity = activity
+    app.state.identity = Identity(api_key, home.folder, activity, has_jobs)
+    app.add_middleware(AccessMiddleware, api_key=api_key, loopback=loopback, activity=activity)
+    for part in (health, files, jobs, job_log, models, chat):
+        app.include_router(part.router)
     return app

@@ -40,6 +40,11 @@ class Activity:
             self._last = time.monotonic()
 
     @property
+    def in_use(self) -> bool:
+        """Return whether a request is under way."""
+        return self._open > 0
+
+    @property
     def idle_seconds(self) -> float:
         return 0.0 if self._open else time.monotonic() - self._last
 

@@ -2,16 +2,16 @@
 
 Binds first and writes the address file afterwards, so whoever reads it finds a service that
 listens. A file lock allows one service a data folder. Ends after `idle_seconds` without a request
-or a job, on Ctrl-C or SIGTERM; training processes go on by themselves.
+or a job, on Ctrl-C or SIGTERM, and when its folder is removed; training processes go on by
+themselves, but for those of a folder that is gone.
 
-Requests are answered by app.py, jobs are started by supervisor.py.
+Requests are answered by app.py, jobs are started by supervisor.py. What others need to find the
+service is in publication.py.
 """
 
 import contextlib
 import ipaddress
-import json
 import logging
-import os
 import secrets
 import socket
 import sqlite3
@@ -24,7 +24,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 
 from cookbook import causes, data_folder, disk
-from cookbook.bases import installed
+from cookbook.bases import Base, installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
@@ -33,12 +33,14 @@ from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.file_check import FileChecks
 from cookbook.service.middleware import Activity
+from cookbook.service.publication import Endpoint, Publication, remember, remembered
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 
 IDLE_SECONDS = 3600.0
 LOG_SECONDS = 60.0  # between two lines of the log while jobs are under way
 SHUTDOWN_SECONDS = 5  # a stream that never ends must not keep a stopped service alive
+PREDECESSOR_SECONDS = 2 * SHUTDOWN_SECONDS  # how long one that is ending keeps the folder
 
 log = logging.getLogger("cookbook")
 
@@ -48,7 +50,8 @@ class Settings:
     """How to run the service.
 
     `port` 0 is a free one, `api_key` None a random one, `max_running` the jobs that train at the
-    same time, `idle_seconds` 0 means never to end by itself.
+    same time, `idle_seconds` 0 means never to end by itself. `managed` tells that `connect()`
+    started the service, and may replace it.
     """
 
     home: Home
@@ -57,6 +60,7 @@ class Settings:
     api_key: str | None = None
     max_running: int = 1
     idle_seconds: float = IDLE_SECONDS
+    managed: bool = False
 
     @property
     def loopback(self) -> bool:
@@ -75,13 +79,10 @@ def serve(settings: Settings, chat: ChatEngine) -> None:
             or `host` is open to the network and no key was given.
     """
     _check_host_and_key(settings)
-    with (
-        _full_disk_explained(),
-        _locked(settings.home),
-        _listen(settings.host, settings.port) as listener,
-        FileChecks() as checks,
-    ):
-        _run(settings, listener, chat, checks)
+    with _full_disk_explained(), _locked(settings), FileChecks() as checks:
+        listener, api_key = _endpoint(settings)
+        with listener:
+            _run(settings, listener, api_key, chat, checks)
 
 
 def _check_host_and_key(settings: Settings) -> None:
@@ -113,19 +114,23 @@ def _full_disk_explained() -> Iterator[None]:
         ) from error
 
 
-def _locked(home: Home) -> FileLock:
+def _locked(settings: Settings) -> FileLock:
     """Return the data folder's lock, taken."""
-    lock = FileLock(home.service_lock, blocking=False)
+    home = settings.home
+    # `connect()` has made sure that none serves; one that does not any more may still be ending.
+    lock = FileLock(home.service_lock, timeout=PREDECESSOR_SECONDS if settings.managed else 0)
     try:
         data_folder.prepare(home)
         lock.acquire()
         disk.check_lock(lock)
     except Timeout:
+        # `connect()` starts a second one only where the first does not answer.
+        command = "stop" if settings.managed else "status"
         raise ServiceError(
             zh=f"数据目录 {home.folder} 已经有一个服务在运行："
-            "用 python -m cookbook status 查看，或用 --home 换一个目录",
+            f"先运行 python -m cookbook {command}，或用 --home 换一个目录",
             en=f"a service already runs on {home.folder}: "
-            "see python -m cookbook status, or choose another --home",
+            f"run python -m cookbook {command}, or choose another --home",
         ) from None
     # Older releases of filelock raise the second where a file system has no locks.
     except (OSError, NotImplementedError) as error:
@@ -157,14 +162,46 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _run(settings: Settings, listener: socket.socket, chat: ChatEngine, checks: FileChecks) -> None:
+def _endpoint(settings: Settings) -> tuple[socket.socket, str]:
+    """Listen on the port of the last service of this folder, with its token, where that works."""
+    last = remembered(settings.home)
+    if last and settings.port in (0, last.port):
+        with contextlib.suppress(ServiceError):
+            listener = _listen(settings.host, last.port)
+            return listener, settings.api_key or last.api_key
+    # Clients of the last service send its token to whoever has its port now: a new one is safer.
+    listener = _listen(settings.host, settings.port)
+    return listener, settings.api_key or secrets.token_urlsafe(32)
+
+
+class _Server(uvicorn.Server):
+    """A server that stops the queue before it waits for the last requests.
+
+    In these seconds a job must not be started, nor a training process that was ended be missed.
+    """
+
+    def __init__(self, config: uvicorn.Config, supervisor: Supervisor):
+        super().__init__(config)
+        self._supervisor = supervisor
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._supervisor.stop()
+        await super().shutdown(sockets)
+
+
+def _run(
+    settings: Settings,
+    listener: socket.socket,
+    api_key: str,
+    chat: ChatEngine,
+    checks: FileChecks,
+) -> None:
     home = settings.home
     store = recovery.open_store(home)
     for line in recovery.find_models(store, home):
         log.warning(line)
     bases = installed()
     supervisor = Supervisor(store, home, settings.max_running)
-    api_key = settings.api_key or secrets.token_urlsafe(32)
     app = make_app(
         store,
         home=home,
@@ -172,34 +209,40 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine, checks: 
         submit=chat.submit,
         on_upload=supervisor.prewarm,
         check=checks.check,
+        has_jobs=lambda: supervisor.busy,
         api_key=api_key,
         loopback=settings.loopback,
     )
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, supervisor)
     # Jobs that an earlier service left go on.
     supervisor.start()
-    watched = (server, supervisor, app.state.activity, settings, store)
+    publication = _publish(settings, listener, api_key, bases[0])
+    watched = (server, supervisor, app.state.activity, settings, store, publication)
     threading.Thread(target=_watch, args=watched, name="idle-watch", daemon=True).start()
-    # From here on others find the service: it listens already and answers in a moment.
-    url = _url(listener)
-    address = {
-        "base_url": url,
-        "api_key": api_key,
-        "pid": os.getpid(),
-        "base_model": bases[0].id,
-    }
-    disk.write(home.address, json.dumps(address).encode(), private=True)
-    log.info(tr("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home.folder)
     # Torch takes seconds to load; everything but chat answers meanwhile.
     threading.Thread(target=chat.load, args=(bases[0],), name="chat-loader", daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:
         supervisor.stop()
-        home.address.unlink(missing_ok=True)
+        publication.withdraw()
+
+
+def _publish(settings: Settings, listener: socket.socket, api_key: str, base: Base) -> Publication:
+    """Let others find the service: it listens already and answers in a moment."""
+    home = settings.home
+    url = _url(listener)
+    # A key that was given is not kept: whoever gave it gives it again.
+    if settings.api_key is None:
+        remember(home, Endpoint(listener.getsockname()[1], api_key))
+    publication = Publication(
+        home, base_url=url, api_key=api_key, base_model=base.id, managed=settings.managed
+    )
+    log.info(tr("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home.folder)
+    return publication
 
 
 def _url(listener: socket.socket) -> str:
@@ -218,6 +261,7 @@ def _watch(
     activity: Activity,
     settings: Settings,
     store: Store,
+    publication: Publication,
 ) -> None:
     """End the service when nobody needs it; log a line each minute while jobs are under way."""
     idle_seconds = settings.idle_seconds
@@ -225,6 +269,14 @@ def _watch(
     while not server.should_exit:
         time.sleep(min(1.0, idle_seconds or 1.0))
         try:
+            if not publication.renew():
+                log.info(
+                    tr("数据目录没有了，服务结束", "the data folder is gone: the service ends")
+                )
+                # What they would save has no place any more.
+                supervisor.end_training()
+                server.should_exit = True
+                return
             busy = supervisor.busy
             if busy and time.monotonic() - logged_at > LOG_SECONDS:
                 logged_at = time.monotonic()

@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 
 from cookbook import disk
-from cookbook.connection import WORKER_MODULE
 from cookbook.i18n import tr
 from cookbook.job_states import UNFINISHED
 from cookbook.paths import Home
+from cookbook.processes import WORKER_MODULE
 from cookbook.service import recovery
 from cookbook.service.store import Job, Store
 

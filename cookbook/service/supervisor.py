@@ -24,13 +24,13 @@ from pathlib import Path
 
 from filelock import Timeout
 
-from cookbook import causes, disk, environment
+from cookbook import __version__, causes, disk, environment
 from cookbook.bases import find
-from cookbook.connection import WORKER_MODULE
 from cookbook.errors import BaseAway, DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
+from cookbook.processes import WORKER_MODULE
 from cookbook.service import worker_log
 from cookbook.service.store import Job, Store
 from cookbook.service.worker import ADAPTER, Exit, job_lock, remove_leftovers, wait
@@ -68,6 +68,7 @@ class Supervisor:
         self._prewarmed: subprocess.Popen[bytes] | None = None  # has torch, waits for a job
         self._prewarmed_until = 0.0
         self._prewarm_requested = threading.Event()
+        self._outdated = False  # the package was upgraded: training needs a new service
 
     def start(self) -> None:
         self._thread.start()
@@ -75,6 +76,12 @@ class Supervisor:
     def stop(self) -> None:
         """Stop the queue; training processes go on by themselves."""
         self._stop.set()
+
+    def end_training(self) -> None:
+        """End the training processes of this service, and the queue with them."""
+        self.stop()
+        for process in list(self._processes.values()):
+            process.terminate()
 
     def prewarm(self) -> None:
         """Get a process ready, since a job is likely to come. Callable from any thread."""
@@ -85,10 +92,10 @@ class Supervisor:
         """Return whether a job is under way or may start soon.
 
         A paused one is neither, nor is one whose base is gone: that may be for ever, and the job
-        goes on when the service is started again.
+        goes on when the service is started again. Nor is any where the package was upgraded.
         """
-        if self._processes:
-            return True
+        if self._processes or self._outdated:
+            return bool(self._processes)
         return any(
             job.requested_state == "run" and self._waits.cause(job.base) != Exit.NO_BASE
             for job in self._store.unfinished()
@@ -123,7 +130,7 @@ class Supervisor:
                 worker_log.forget_empty(log)
         self._tidy()
         self._keep_prewarmed()
-        if self._waits.are_over(DISK):
+        if self._waits.are_over(DISK) and not self._outdated:
             self._start_next()
 
     def _admit(self, job: Job) -> None:
@@ -217,7 +224,7 @@ class Supervisor:
     def _new_process(self) -> subprocess.Popen[bytes]:
         with worker_log.create(self._home) as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", WORKER_MODULE, str(self._home.folder)],
+                [sys.executable, "-m", WORKER_MODULE, str(self._home.folder), __version__],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -232,10 +239,11 @@ class Supervisor:
         """Start a process ahead where a job is expected; let it go where none came for long."""
         now = time.monotonic()
         if self._prewarmed and self._prewarmed.poll() is not None:
+            self._outdated = self._outdated or self._prewarmed.returncode == Exit.OTHER_VERSION
             # What it said stays in its log; the process of the next job will say the same.
             worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
-        if self._prewarm_requested.is_set():
+        if self._prewarm_requested.is_set() and not self._outdated:
             self._prewarm_requested.clear()
             self._prewarmed_until = now + PREWARM_SECONDS
             self._prewarmed = self._prewarmed or self._new_process()
@@ -254,7 +262,7 @@ class Supervisor:
     def _react_to_end(self, job_id: str, code: int, log: Path | None) -> None:
         """Decide how a job goes on whose process has ended with this exit code."""
         job = self._store.job(job_id)
-        # Where the service ends, somebody ended this process with it: no crash.
+        # It was ended along with the service, by the system or by `stop`: no crash.
         if job is None or self._stop.is_set():
             return
         self._to_tidy.add(job_id)
@@ -302,6 +310,9 @@ class Supervisor:
     def _waits_after(self, job: Job, code: int) -> bool:
         """Return whether this exit code is no crash; begin the wait that it asks for."""
         over = job.status in TERMINAL or job.requested_state != "run"
+        if code == Exit.OTHER_VERSION:
+            self._wait_for_restart(job)
+            return True
         if code in (Exit.NO_MEMORY, Exit.NO_BASE):
             self._waits.begin(job.base, Exit(code))
             if code == Exit.NO_MEMORY:
@@ -319,6 +330,16 @@ class Supervisor:
             self._waits.end(job.id)
             return over or code == Exit.DONE
         return True
+
+    def _wait_for_restart(self, job: Job) -> None:
+        self._outdated = True
+        text = tr(
+            "cookbook 已升级，正在运行的服务还是旧版本：再运行一次 connect() 那一格，任务接着训练",
+            "The cookbook was upgraded while this service runs: run the cell with connect() again, "
+            "and the job goes on",
+        )
+        _log.warning("%s: %s", job.id, text)
+        self._store.add_event(job.id, text)
 
     # The disk
 

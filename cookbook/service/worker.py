@@ -1,13 +1,14 @@
 """Train one job in a process of its own: read it from the store, train it, record what happens.
 
-    python -m cookbook.service.worker HOME        then the job's id, one line on standard input
+    python -m cookbook.service.worker HOME VERSION    then the job's id, a line on standard input
 
 Torch is loaded before the id is read, which takes seconds, so a process that is started ahead of a
 job begins at once; without an id it just ends. A file lock keeps a second process away from the
 same job. Whatever kills this process, the job goes on from its last checkpoint when the supervisor
 starts the next one. A cancel, a pause or SIGTERM is noticed at the next step, and what was done is
 saved. Where a job cannot go on for a reason that may pass, the process ends with a code that names
-it, `Exit`, and the supervisor starts another later.
+it, `Exit`, and the supervisor starts another later. Where the package was upgraded since its
+service started, it touches nothing: the tables may have changed.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cookbook import data, data_folder, disk
+from cookbook import __version__, data, data_folder, disk
 from cookbook.bases import Base, find
 from cookbook.data import read
 from cookbook.errors import (
@@ -62,6 +63,7 @@ class Exit(enum.IntEnum):
     NOTHING_TO_DO = 3  # another process has the job, or it must not run at present
     NO_MEMORY = 12
     NO_ROOM = 28  # on the disk
+    OTHER_VERSION = 65  # the package was upgraded since the service started
     NO_BASE = 69
     STOPPED = 75  # by SIGTERM, with the state saved
 
@@ -242,8 +244,15 @@ def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str
     store.advance(job.id, "failed", reason, error=details)
 
 
-def main(home: Home) -> int:
-    """Wait for a job's id and train it; return the process's exit code."""
+def main(home: Home, version: str = __version__) -> int:
+    """Wait for a job's id and train it; return the process's exit code.
+
+    `version` is that of the service which started this process.
+    """
+    if version != __version__:
+        return Exit.OTHER_VERSION
+    stopping = Stopping()
+    stopping.listen()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     from cookbook.service.engine.train import train  # takes seconds: before the id is read
@@ -252,8 +261,6 @@ def main(home: Home) -> int:
     if not job_id:
         # The service ended, or did not need this process after all.
         return Exit.DONE
-    stopping = Stopping()
-    stopping.listen()
     try:
         store = Store(home.database)
         # Another process may have the job: one that outlived the service which started it.
@@ -269,4 +276,4 @@ def main(home: Home) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Home(Path(sys.argv[1]))))
+    sys.exit(main(Home(Path(sys.argv[1])), *sys.argv[2:]))

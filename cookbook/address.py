@@ -1,0 +1,204 @@
+"""Say who serves a data folder, and have them prove it before anything is sent to them.
+
+    address = read(home.address)      what the file says, if only this user can have written it
+    health(address)                   the service's answer; None if it does not know the token
+    proof(api_key, nonce, folder)     what a service answers to a nonce
+    settings()                        what a service started by this process would be set to
+
+Promise: the token is sent to nobody who has not proved to know it, and nothing is sent to another
+machine. A proof is an HMAC over a nonce and the data folder, so it cannot be used twice, and a
+service of another folder cannot give it.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cookbook import bases
+from cookbook.i18n import language
+
+Address = dict[str, Any]
+"""The content of an address file: base_url, api_key, pid, base_model, started, home, …"""
+
+ANSWER_SECONDS = 5.0
+MAX_BYTES = 64 * 1024  # of a file or an answer
+
+# What the first release wrote, and each later one, too.
+_FIELDS = {"base_url": str, "api_key": str, "pid": int, "base_model": str}
+
+
+# Neither through a link, nor waiting where it is a pipe. Windows has neither flag.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
+_PLAIN_FILE = os.O_RDONLY | _NO_LINK | _NO_WAITING
+
+
+def proof(api_key: str, nonce: str, folder: Path | str) -> str:
+    """Return what only a service of this folder with this token can answer to the nonce."""
+    message = nonce.encode() + b"\n" + os.fsencode(folder)
+    return hmac.new(api_key.encode(), message, hashlib.sha256).hexdigest()
+
+
+def settings() -> dict[str, Any]:
+    """Return what a service takes from the environment of the process that starts it."""
+    return {
+        "base_setting": bases.chosen(),
+        "language": language(),
+        "jobs": os.environ.get("COOKBOOK_JOBS", "1"),
+        "fast": os.environ.get("COOKBOOK_FAST", "1"),
+    }
+
+
+def read(path: Path) -> Address | None:
+    """Return the content of an address file; None where it is not there or cannot be trusted.
+
+    A trusted one is this user's own, nobody else can write it, and its service is on this machine.
+    """
+    found = read_private(path)
+    if found is None:
+        return None
+    for name, kind in _FIELDS.items():
+        if not isinstance(found.get(name), kind):
+            return None
+    if not 0 < found["pid"] < 2**31:
+        return None
+    # A token is sent in a header.
+    if not re.fullmatch(r"[!-~]+", found["api_key"]):
+        return None
+    return found if _is_here(found["base_url"]) else None
+
+
+def read_private(path: Path) -> dict[str, Any] | None:
+    """Return the object in a JSON file that only this user can have written, or else None."""
+    try:
+        with open(os.open(path, _PLAIN_FILE), "rb") as file:
+            status = os.fstat(file.fileno())
+            is_file = stat.S_ISREG(status.st_mode)
+            if not is_file or not _is_own(status, path.parent):
+                return None
+            content = json.loads(file.read(MAX_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def is_folder_of(address: Address, folder: Path) -> bool:
+    """Return whether the file was written for this folder, not for one it was copied from."""
+    home = address.get("home")
+    try:
+        # Not by name: a link, or another case of the letters, leads to the same folder.
+        return isinstance(home, str) and os.path.samefile(home, folder)
+    except (OSError, ValueError):
+        return False
+
+
+def health(address: Address, *, details: bool = False) -> dict[str, Any] | None:
+    """Return what the service says of itself; None if it does not prove to know the token.
+
+    Args:
+        details: ask on for what it tells only to those who have the token.
+    """
+    # Takes a third of the time of the whole package's import. It never asks a proxy.
+    import http.client
+
+    parts = urlsplit(address["base_url"])
+    host = parts.hostname or ""
+    connection = http.client.HTTPConnection(host, parts.port, timeout=ANSWER_SECONDS)
+    try:
+        connection.connect()
+        with _deadline(connection.sock):
+            nonce = os.urandom(16).hex()
+            answer = _get(connection, f"/health?nonce={nonce}", {})
+            expected = proof(address["api_key"], nonce, address["home"])
+            given = str(answer.get("proof"))
+            if not hmac.compare_digest(given.encode(), expected.encode()):
+                return None
+            if details:
+                # On the same connection: another one could end elsewhere.
+                connection.auto_open = 0
+                token = {"authorization": f"Bearer {address['api_key']}"}
+                answer = _get(connection, "/health", token)
+        return answer
+    except (OSError, ValueError, RecursionError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def _deadline(opened: socket.socket) -> Iterator[None]:
+    """Cut the connection if it takes too long: a stranger could answer one byte at a time."""
+    import threading
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(ANSWER_SECONDS, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _get(connection: Any, target: str, headers: dict[str, str]) -> dict[str, Any]:
+    connection.request("GET", target, headers=headers)
+    response = connection.getresponse()
+    content = json.loads(response.read(MAX_BYTES))
+    if not isinstance(content, dict):
+        raise ValueError("not an object")
+    return content
+
+
+def _is_own(status: os.stat_result, folder: Path) -> bool:
+    """Return whether a file is this user's and closed to others."""
+    if not hasattr(os, "getuid"):
+        return True
+    if status.st_uid == os.getuid() and not status.st_mode & 0o077:
+        return True
+    # Some file systems know neither owners nor modes (a Windows drive in WSL, a network share).
+    # There a new private file looks the same.
+    trial = folder / f".trial-{os.urandom(4).hex()}"
+    try:
+        with open(os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)) as file:
+            fresh = os.fstat(file.fileno())
+        trial.unlink()
+    except OSError:
+        return False
+    same_mode = stat.S_IMODE(status.st_mode) == stat.S_IMODE(fresh.st_mode)
+    return same_mode and status.st_uid == fresh.st_uid
+
+
+def _is_here(base_url: str) -> bool:
+    """Return whether the address is an HTTP address of this machine."""
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    # Nothing but the parts that a service writes: no user, no other path.
+    shown = f"[{host}]" if ":" in host else host
+    if base_url != f"http://{shown}:{port}/v1":
+        return False
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.inet_pton(family, host)
+        if host.startswith("127.") or host == "::1":
+            return True
+        # One of this machine's own addresses, as after `serve --host`: others cannot be bound.
+        with socket.socket(family) as trial:
+            trial.bind((host, 0))
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,145 @@
+"""Find the processes of a data folder, and end them: the service, and those that train.
+
+A process belongs to a folder if its command line says so (`-m cookbook.service --home FOLDER`,
+`-m cookbook.service.worker FOLDER`) and it is this user's. Promise: no other process gets a signal,
+whatever number an old address file has. psutil checks once more, at the signal itself, that the
+number has not been given to another process meanwhile.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cookbook.address import Address
+from cookbook.paths import Home
+
+if TYPE_CHECKING:
+    import psutil
+
+SERVICE_MODULE = "cookbook.service"
+WORKER_MODULE = "cookbook.service.worker"
+
+CLOCK_SECONDS = 2.0  # by how much the start of a process can seem to move when the clock is set
+
+
+def service_of(address: Address, folder: Path) -> "psutil.Process | None":
+    """Return the running process that wrote this folder's address file, or None."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(address["pid"])
+        if _is_mine(process) and _wrote(process, address, folder):
+            return process
+    return None
+
+
+def services(folder: str) -> "list[psutil.Process]":
+    """Return the services that were started with `--home` and this folder."""
+    return [process for process, command in _commands() if home_of(command) == folder]
+
+
+def workers(folder: str) -> "list[psutil.Process]":
+    """Return the training processes of a data folder, whoever started them."""
+    found = []
+    for process, command in _commands():
+        module, arguments = _split(command)
+        if module == WORKER_MODULE and arguments[:1] == [folder]:
+            found.append(process)
+    return found
+
+
+def home_of(command: list[str]) -> str | None:
+    """Return the data folder that is named in the command line of a service."""
+    if not _is_service(command):
+        return None
+    _, arguments = _split(command)
+    for place, argument in enumerate(arguments):
+        if argument == "--home":
+            return "".join(arguments[place + 1 : place + 2])
+        if argument.startswith("--home="):
+            return argument.removeprefix("--home=")
+    return None
+
+
+def end(processes: "Iterable[psutil.Process]", seconds: float) -> None:
+    """Ask processes to end, wait for them, and kill those that are still there afterwards."""
+    import psutil
+
+    asked = list(processes)
+    # Another may have ended it meanwhile.
+    for process in asked:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(asked, timeout=seconds)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=seconds)
+
+
+def _wrote(process: "psutil.Process", address: Address, folder: Path) -> bool:
+    command = process.cmdline()
+    if not _is_service(command):
+        return False
+    if "home" not in address:
+        # The first release wrote less. Its process holds the folder's lock.
+        held = [Path(file.path) for file in process.open_files()]
+        return Home(folder).service_lock in held
+    given = home_of(command)
+    if given is not None:
+        return _same(given, process.cwd(), address["home"])
+    # Started without `--home`, as by `python -m cookbook serve`.
+    started = address.get("started")
+    if not isinstance(started, int | float):
+        return False
+    return abs(process.create_time() - started) < CLOCK_SECONDS
+
+
+def _same(given: str, cwd: str, home: str) -> bool:
+    """Return whether a folder as it was typed is that data folder, which may be gone by now."""
+    # Relative to where the process was started.
+    typed = os.path.normpath(os.path.join(cwd, given))
+    if typed == home:
+        return True
+    try:
+        return os.path.samefile(typed, home)
+    except OSError:
+        return False
+
+
+def _commands() -> "Iterator[tuple[psutil.Process, list[str]]]":
+    """Yield this user's processes that run a module of the package, with their command lines."""
+    import psutil
+
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        module, _ = _split(command)
+        with contextlib.suppress(psutil.Error):
+            if module.startswith("cookbook") and _is_mine(process):
+                yield process, command
+
+
+def _is_service(command: list[str]) -> bool:
+    module, arguments = _split(command)
+    if module == "cookbook":
+        return arguments[:1] == ["serve"]
+    return module == SERVICE_MODULE
+
+
+def _split(command: list[str]) -> tuple[str, list[str]]:
+    """Split a command line `python … -m module …`; the module of another command is empty."""
+    program = Path(command[0]).name if command else ""
+    # A search for these words, or an editor, is another program.
+    if "python" not in program.lower() or "-m" not in command:
+        return "", []
+    place = command.index("-m")
+    module = "".join(command[place + 1 : place + 2])
+    return module, command[place + 2 :]
+
+
+def _is_mine(process: "psutil.Process") -> bool:
+    # Windows shows the command lines of one's own processes only.
+    return sys.platform == "win32" or process.uids().real == os.getuid()
