@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from cookbook import __version__
 from cookbook.bases import Base
 from cookbook.paths import Home
-from cookbook.service import chat, files, job_log, jobs, models
+from cookbook.service import chat, completions, files, job_log, jobs, models
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.chat_request import Submit
 from cookbook.service.middleware import AccessMiddleware, Activity
@@ -97,6 +97,7 @@ def make_app(
     app.add_middleware(
         AccessMiddleware, api_key=api_key, loopback=loopback, activity=app.state.activity
     )
-    for part in (router, files.router, jobs.router, job_log.router, models.router, chat.router):
+    resources = (files, jobs, job_log, models, chat, completions)
+    for part in (router, *(resource.router for resource in resources)):
         app.include_router(part)
     return app

@@ -1,0 +1,166 @@
+"""/v1/completions: continue raw text, without a chat template.
+
+For evaluation above all: `echo` with `logprobs` says how likely the model finds a text that is
+given (lm-eval's `local-completions`, guidance). `max_tokens` 0 only reads.
+"""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cookbook.bases import Base
+from cookbook.i18n import tr
+from cookbook.service import limits
+from cookbook.service.answers import (
+    MAX_CHOICES,
+    STREAM,
+    Answer,
+    Usage,
+    check_room,
+    find_model,
+    respond,
+    seed_of,
+)
+from cookbook.service.chat_request import ChatRequest, Piece
+from cookbook.service.logprobs import MAX_TOP, CompletionLogprobs, ForCompletions
+from cookbook.service.state import State
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_Stop = Annotated[str, Field(max_length=200)]
+_Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+
+
+class CompletionBody(BaseModel):
+    """What `POST /v1/completions` understands; anything else is refused by name."""
+
+    model_config = _STRICT
+    model: str
+    prompt: str | _Ids | Annotated[list[str] | list[_Ids], Field(min_length=1)]
+    stream: bool = False
+    stream_options: dict | None = None
+    max_tokens: int = Field(16, ge=0)  # OpenAI's default
+    echo: bool = False
+    logprobs: int | None = Field(None, ge=0, le=MAX_TOP)
+    n: int = Field(1, ge=1, le=MAX_CHOICES)
+    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
+    temperature: float = Field(1.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)
+    top_k: int = Field(0, ge=0, lt=2**31)
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
+    suffix: None = None
+    user: str | None = None
+    # Clients send the value that has no effect.
+    frequency_penalty: float | None = Field(None, ge=0, le=0)
+    presence_penalty: float | None = Field(None, ge=0, le=0)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.best_of not in (None, self.n):
+            raise ValueError(tr("best_of 只能等于 n", "best_of must be the same as n"))
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError(tr("max_tokens 为 0 时需要 echo", "max_tokens 0 needs echo"))
+        choices = len(self._prompts()) * self.n
+        if choices > limits.CHATS:
+            raise ValueError(
+                tr(
+                    f"prompt 的个数乘 n 是 {choices}，最多 {limits.CHATS}：分几次请求",
+                    f"the prompts times n are {choices}, the limit is {limits.CHATS}: "
+                    "send several requests",
+                )
+            )
+        return self
+
+    def _prompts(self) -> list[str | tuple[int, ...]]:
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        prompts: list[str | tuple[int, ...]] = []
+        ids: list[int] = []
+        for item in self.prompt:
+            if isinstance(item, int):
+                ids.append(item)
+            else:
+                prompts.append(item if isinstance(item, str) else tuple(item))
+        return [tuple(ids)] if ids else prompts
+
+    def to_requests(self, base: Base, adapter: Path | None) -> list[ChatRequest]:
+        """Return what the engine is asked for: each prompt `n` times."""
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        first = ChatRequest(
+            base=base,
+            adapter=adapter,
+            echo=self.echo,
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            stop=tuple(text for text in stops if text),
+            logprobs=self.logprobs,
+        )
+        requests = []
+        for prompt in self._prompts():
+            for choice in range(self.n):
+                seed = seed_of(self.seed, choice)
+                requests.append(replace(first, prompt=prompt, seed=seed))
+        return requests
+
+
+class CompletionChoice(BaseModel):
+    index: int
+    text: str
+    finish_reason: Literal["stop", "length"]
+    logprobs: CompletionLogprobs | None = None
+
+
+class Completion(BaseModel):
+    id: str
+    object: Literal["text_completion"] = "text_completion"
+    created: int
+    model: str
+    choices: list[CompletionChoice]
+    usage: Usage
+
+
+class _Form:
+    """How a completion looks; `top` is the number of likeliest tokens, None without logprobs."""
+
+    id_prefix = "cmpl-"
+    object = "text_completion"
+    chunk_object = "text_completion"
+
+    def __init__(self, top: int | None):
+        self._top = top
+        self._logprobs: dict[int, ForCompletions] = {}  # by choice
+
+    def choice(self, index: int, whole: Piece) -> dict[str, Any]:
+        return self.chunk(index, whole, is_first=True)
+
+    def chunk(self, index: int, piece: Piece, is_first: bool) -> dict[str, Any]:
+        logprobs = None
+        if self._top is not None:
+            if is_first:
+                self._logprobs[index] = ForCompletions(bool(self._top))
+            logprobs = self._logprobs[index].next(piece.logprobs).model_dump()
+        return {
+            "index": index,
+            "text": piece.text,
+            "finish_reason": piece.finish_reason,
+            "logprobs": logprobs,
+        }
+
+
+router = APIRouter()
+
+
+@router.post("/v1/completions", response_model=Completion, responses=STREAM)
+async def create_completion(body: CompletionBody, request: Request, state: State) -> Any:
+    # The store is read in a thread: it may wait for a lock.
+    base, adapter = await asyncio.to_thread(find_model, state, body.model)
+    requests = body.to_requests(base, adapter)
+    check_room(state, len(requests))
+    answer = Answer(body.model, requests, body.n, state, _Form(body.logprobs))
+    return await respond(answer, request, stream=body.stream)
