@@ -6,6 +6,7 @@ is not known here: the engine is called through `state.submit` (`chat_request.py
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,15 +20,19 @@ from starlette.types import Receive, Scope, Send
 from cookbook.bases import Base
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError
-from cookbook.service.chat_request import ChatRequest, Piece
+from cookbook.service.chat_request import ChatRequest, Piece, joined
 from cookbook.service.models import tuned_model
 from cookbook.service.state import AppState, State
 from cookbook.service.store import new_id
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _Stop = Annotated[str, Field(max_length=200)]
-_ENGINE_STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}  # others: 500
-_POLL = 1.0  # seconds between two looks whether a client that waits is still there
+_ENGINE_STATUS = {  # others: 500
+    "context_length_exceeded": 400,
+    "model_broken": 400,
+    "model_unavailable": 503,
+}
+_UNREAD = 64  # pieces of one answer that are kept apart while its client does not read
 _EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": _EVENT}}}
@@ -146,12 +151,14 @@ def _engine_error(piece: Piece) -> ApiError:
 class Answer:
     """One answer, from the engine's pieces to what the client reads.
 
-    It is in `state.answers` until it ends.
+    It is in `state.answers` until the engine has finished it.
     """
 
     def __init__(self, body: ChatBody, request: ChatRequest, state: AppState):
         self._head = {"id": new_id("chatcmpl-"), "created": int(time.time()), "model": body.model}
-        self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
+        self._unread: deque[Piece] = deque()
+        self._news = asyncio.Event()  # there is an unread piece, or the client has left
+        self._client_left = False
         self._loop = asyncio.get_running_loop()
         self._state = state
         self._generation = state.submit(request, self._on_piece)
@@ -159,36 +166,55 @@ class Answer:
 
     def _on_piece(self, piece: Piece) -> None:
         # Called in the engine's thread.
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
+        self._loop.call_soon_threadsafe(self._add, piece)
+
+    def _add(self, piece: Piece) -> None:
+        # What a client is slow to read takes little more memory than the text of the answer.
+        is_behind = len(self._unread) >= _UNREAD
+        both = joined(self._unread[-1], piece) if is_behind else None
+        if both:
+            self._unread[-1] = both
+        else:
+            self._unread.append(piece)
+        self._news.set()
+        # A client that never reads the rest keeps nobody else from asking.
+        if piece.finish_reason:
+            self._state.answers.discard(self)
 
     def end(self) -> None:
         """Stop the engine where it has not finished, and make room for another answer."""
         self._generation.cancel()
         self._state.answers.discard(self)
 
-    async def next(self, request: Request) -> Piece:
+    async def watch_client(self, request: Request) -> None:
+        """Let `next` raise as soon as the client has closed the connection."""
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self._client_left = True
+        self._news.set()
+
+    async def next(self) -> Piece:
         """Return the next piece.
 
         Raises:
             ApiError: the engine failed, or the client closed the connection.
         """
-        while True:
-            try:
-                piece = await asyncio.wait_for(self._pieces.get(), _POLL)
-            except TimeoutError:
-                if await request.is_disconnected():
-                    text = "the client closed the connection"
-                    raise ApiError(499, zh=text, en=text) from None
-                continue
-            if piece.error:
-                raise _engine_error(piece)
-            return piece
+        await self._news.wait()
+        if self._client_left:
+            text = "the client closed the connection"
+            raise ApiError(499, zh=text, en=text)
+        piece = self._unread.popleft()
+        if not self._unread:
+            self._news.clear()
+        if piece.error:
+            raise _engine_error(piece)
+        return piece
 
-    async def whole(self, piece: Piece, request: Request) -> ChatCompletion:
+    async def whole(self, piece: Piece) -> ChatCompletion:
         """Return the answer that begins with `piece`, when it is complete."""
         text = piece.text
         while not piece.finish_reason:
-            piece = await self.next(request)
+            piece = await self.next()
             text += piece.text
         choice = {"message": {"content": text}, "finish_reason": piece.finish_reason}
         return ChatCompletion.model_validate(
@@ -209,10 +235,11 @@ class Answer:
             yield _event(self._head | chunk)
             if piece.finish_reason:
                 break
-            piece = await self._pieces.get()
-            # The status is sent already: the error is an event of its own.
-            if piece.error:
-                yield _event(_engine_error(piece).body())
+            try:
+                piece = await self.next()
+            except ApiError as error:
+                # The status is sent already: the error is an event of its own.
+                yield _event(error.body())
                 break
             delta = {"content": piece.text}
         yield b"data: [DONE]\n\n"
@@ -282,14 +309,18 @@ async def create_chat_completion(
     base, adapter = await asyncio.to_thread(_find_model, state, body.model)
     _check_answers(state)
     answer = Answer(body, body.to_request(base, adapter), state)
+    # A stream watches for itself, once it has begun.
+    watch = asyncio.create_task(answer.watch_client(request))
     try:
         # Waited for before the response starts, so that an error can still choose its status.
-        first = await answer.next(request)
+        first = await answer.next()
         if body.stream:
             return AnswerStream(answer, first)  # which ends the answer
-        completion = await answer.whole(first, request)
+        completion = await answer.whole(first)
     except BaseException:
         answer.end()
         raise
+    finally:
+        watch.cancel()
     answer.end()
     return completion

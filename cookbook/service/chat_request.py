@@ -5,7 +5,7 @@ each time it has more text. Both know this module, which knows neither HTTP nor 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +51,15 @@ class Piece:
     finish_reason: str | None = None
     error: str | None = None
     error_code: str | None = None
+
+
+def joined(first: Piece, second: Piece) -> Piece | None:
+    """Return two successive pieces as one; None where they differ in more than text and count."""
+    rest = replace(first, text="", completion_tokens=0)
+    also = replace(
+        second, text="", completion_tokens=0, finish_reason=None, error=None, error_code=None
+    )
+    return replace(second, text=first.text + second.text) if rest == also else None
 
 
 class Generation(Protocol):

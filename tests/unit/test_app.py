@@ -14,6 +14,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
+from cookbook.service.chat_request import Piece
 from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.store import Store
 
@@ -23,19 +24,10 @@ def speak(request, on_piece):
 
     text = request.messages[-1]["content"]
 
-    def piece(text: str, completion_tokens: int, finish_reason: str | None = None):
-        return SimpleNamespace(
-            text=text,
-            prompt_tokens=7,
-            completion_tokens=completion_tokens,
-            finish_reason=finish_reason,
-            error=None,
-        )
-
     def run():
         for i, character in enumerate(text, 1):
-            on_piece(piece(character, i))
-        on_piece(piece("", len(text), "stop"))
+            on_piece(Piece(character, 7, i))
+        on_piece(Piece("", 7, len(text), "stop"))
 
     threading.Thread(target=run).start()
     return SimpleNamespace(cancel=lambda: None)

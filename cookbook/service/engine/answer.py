@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from cookbook.errors import CookbookError, ModelError
 from cookbook.i18n import tr
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece
-from cookbook.service.engine.adapters import Adapter
+from cookbook.service.engine.adapters import Adapter, BrokenModel
 from cookbook.service.engine.sampling import Sampler
 
 
@@ -20,6 +20,7 @@ class TooLong(CookbookError, ValueError):
 ERROR_CODES: dict[type[Exception], str] = {
     TooLong: "context_length_exceeded",
     ModelError: "model_unavailable",
+    BrokenModel: "model_broken",
 }
 
 
@@ -38,6 +39,7 @@ class Answer:
     tokens: list[int] = field(default_factory=list)
     limit: int = 0  # tokens of the answer, at most
     sent: int = 0  # characters
+    broken: bool = False  # its last logits were not numbers
     cancelled: bool = False
 
     def cancel(self) -> None:
