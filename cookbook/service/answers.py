@@ -34,6 +34,7 @@ _STATUS = {  # of the engine's errors; others are 500
     "context_length_exceeded": 400,
     "invalid_prompt": 400,
     "invalid_schema": 400,
+    "model_broken": 400,
     "model_unavailable": 503,
 }
 _PARAM = {"invalid_prompt": "prompt", "invalid_schema": "response_format"}

@@ -47,6 +47,9 @@ class ChatEngine:
 
         def start_when_ready() -> None:
             self._ready.wait()
+            # Its client has left meanwhile.
+            if early.cancelled:
+                return
             early.started(self._engine.submit(request, on_piece))
 
         threading.Thread(target=start_when_ready, daemon=True).start()
@@ -58,15 +61,15 @@ class _EarlyGeneration:
 
     def __init__(self) -> None:
         self._generation: Generation | None = None
-        self._cancelled = False
+        self.cancelled = False
 
     def started(self, generation: Generation) -> None:
         self._generation = generation
         # `cancel` sets its mark before it looks here, so one of the two sees the other.
-        if self._cancelled:
+        if self.cancelled:
             generation.cancel()
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self.cancelled = True
         if self._generation:
             self._generation.cancel()

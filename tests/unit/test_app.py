@@ -24,13 +24,10 @@ def speak(request, on_piece):
 
     text = request.messages[-1]["content"]
 
-    def piece(text: str, completion_tokens: int, finish_reason: str | None = None):
-        return Piece(text, 7, completion_tokens, finish_reason)
-
     def run():
         for i, character in enumerate(text, 1):
-            on_piece(piece(character, i))
-        on_piece(piece("", len(text), "stop"))
+            on_piece(Piece(character, 7, i))
+        on_piece(Piece("", 7, len(text), "stop"))
 
     threading.Thread(target=run).start()
     return SimpleNamespace(cancel=lambda: None)

@@ -11,7 +11,7 @@ from cookbook.errors import CookbookError, ModelError
 from cookbook.i18n import tr
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
 from cookbook.service.engine import sampling
-from cookbook.service.engine.adapters import Adapter
+from cookbook.service.engine.adapters import Adapter, BrokenModel
 from cookbook.service.engine.grammar import BadSchema, Grammar
 from cookbook.service.engine.sampling import Sampler
 
@@ -33,6 +33,7 @@ ERROR_CODES: dict[type[Exception], str] = {
     BadPrompt: "invalid_prompt",
     BadSchema: "invalid_schema",
     ModelError: "model_unavailable",
+    BrokenModel: "model_broken",
 }
 
 
@@ -59,13 +60,13 @@ class Answer:
 
     @property
     def scores_prompt(self) -> bool:
-        """Return whether the log-probabilities of the prompt are asked for."""
-        return self.request.echo and self.request.logprobs is not None
+        """Return whether the log-probabilities of the prompt are asked for, and not yet known."""
+        return self.request.echo and self.request.logprobs is not None and not self.tokens
 
     @property
     def key(self) -> tuple[int, tuple[int, ...]]:
         """Return what is the same for answers that can share a reading of the prompt."""
-        return id(self.adapter), tuple(self.prompt)
+        return id(self.adapter), tuple(self.prompt + self.tokens)
 
     def cancel(self) -> None:
         """End the answer before its next token; no further piece is promised."""

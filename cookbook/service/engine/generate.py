@@ -5,14 +5,17 @@
 
 Requests for one base share every forward pass: new ones read their prompts and join the running
 batch between two tokens, finished ones leave it. Models tuned from one base are adapters beside it
-and share its batch.
+and share its batch. A request that fails does so alone: after an error in a shared pass its rows
+are tried one by one, and a row whose logits are not numbers leaves the batch.
 
 Written here rather than taken from transformers' continuous batching because that takes seed, top_p
 and top_k for the whole engine, not for a request, and serves one set of weights. A lesson needs the
 same seed in every column and several models side by side. Nothing here knows HTTP or SQL.
 """
 
+import contextlib
 import logging
+import math
 import queue
 import threading
 from collections import OrderedDict
@@ -27,7 +30,7 @@ from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.chat_request import ChatRequest, OnPiece, TokenLogprob
 from cookbook.service.engine import sampling
-from cookbook.service.engine.adapters import Adapter, Adapters
+from cookbook.service.engine.adapters import Adapter, Adapters, BrokenModel
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
 from cookbook.service.engine.grammar import BadSchema, Grammars
@@ -76,16 +79,19 @@ class Engine:
                     continue
                 try:
                     runner.advance()
-                except Exception as error:
+                except Exception:
                     # One broken batch must not end the engine.
-                    log.exception("a batch failed")
-                    runner.fail(error)
+                    log.exception("a pass failed; its answers go on one by one")
+                    runner.recover()
 
     def _take_new(self, wait: bool) -> None:
         """Hand every new request to the runner of its base; `wait` for the first one."""
         while wait or not self._new.empty():
             answer = self._new.get()
             wait = False
+            # Its client has left while it waited.
+            if answer.cancelled:
+                continue
             try:
                 runner = self._runner(answer.request.base)
                 if answer.request.schema and not answer.grammar:
@@ -152,7 +158,7 @@ class _Runner:
         Raises:
             TooLong: no room is left for an answer.
             BadPrompt: the prompt has no tokens, or some that the model does not know.
-            ModelError: the adapter cannot be read.
+            ModelError: the adapter cannot be read, or its weights are not numbers.
         """
         if answer.request.adapter:
             answer.adapter = self._load_adapter(answer.request.adapter)
@@ -172,15 +178,22 @@ class _Runner:
         elif self._batch:
             self._continue(self._batch)
 
-    def fail(self, error: Exception) -> None:
-        """End every request with the error."""
-        failed = [*self.running, *self.waiting]
+    @torch.inference_mode()
+    def recover(self) -> None:
+        """Go on after a pass that raised an error: what cannot be answered alone ends with it."""
+        suspects = self.running + self.waiting[: MAX_BATCH - len(self.running)]
+        self.waiting = [answer for answer in self.waiting if answer not in suspects]
         # The batch may be half changed, so nothing of it is kept.
         self._batch = None
         self.running = []
-        self.waiting = []
-        for answer in failed:
-            answer.fail(error)
+        for answer in suspects:
+            if answer.cancelled:
+                continue
+            try:
+                self._start([answer])
+            except Exception as error:
+                log.exception("a request failed")
+                answer.fail(error)
 
     def _start(self, answers: list[Answer]) -> None:
         """Read the prompts of the answers that wait longest, and let them join those that run.
@@ -189,9 +202,10 @@ class _Runner:
         """
         # A prompt that several answers share is read once.
         readers = list({answer.key: answer for answer in answers}.values())
-        longest = max(len(answer.prompt) for answer in readers)
+        # After an error an answer that had begun is read like a prompt, and goes on from there.
+        prompts = [answer.prompt + answer.tokens for answer in readers]
+        longest = max(map(len, prompts))
         self._prepare(readers, tokens=len(readers) * longest)
-        prompts = [answer.prompt for answer in readers]
         pad = self.tokenizer.pad_token_id
         row_of = {answer.key: row for row, answer in enumerate(readers)}
         rows = [row_of[answer.key] for answer in answers]
@@ -244,7 +258,12 @@ class _Runner:
             _restrict(answers[row], logits[row])
         samplers = [answer.sampler for answer in answers if answer.sampler]
         tokens = sampling.choose(logits, samplers)
-        for answer, token in zip(answers, tokens.tolist(), strict=True):
+        # The sum shows a single NaN or infinity in a row, in a fraction of the time of a search.
+        totals = logits.sum(-1, dtype=torch.float32)
+        rows = zip(answers, tokens.tolist(), totals.tolist(), strict=True)
+        for answer, token, total in rows:
+            if not total < math.inf:
+                answer.failure = _no_numbers(answer.request)
             answer.take(token)
         if watched:
             self._report([answers[row] for row in watched], before, tokens[watched])
@@ -263,16 +282,27 @@ class _Runner:
     def _report_prompt(self, answer: Answer, scores: Scores) -> None:
         """Note how likely each token of the prompt was, after those before it."""
         first, *others = answer.prompt
-        answer.logprobs.append(TokenLogprob(self._vocabulary.bytes_of(first), None))
         top = answer.request.logprobs or 0
-        answer.logprobs += self._vocabulary.reports(others, scores, top)
+        # Not added to those that are there: an error may have ended the pass before.
+        answer.logprobs = [
+            TokenLogprob(self._vocabulary.bytes_of(first), None),
+            *self._vocabulary.reports(others, scores, top),
+        ]
 
     def _deliver(self, answers: Sequence[Answer]) -> None:
         """Send what is new of each answer, and remove those that have ended."""
         ended = []
         for answer in answers:
-            if answer.deliver(self.tokenizer, self._ends):
+            try:
+                if answer.deliver(self.tokenizer, self._ends):
+                    ended.append(answer)
+            except Exception as error:
+                # Once its text cannot be sent, nobody reads the answer.
+                if not isinstance(error, CookbookError):
+                    log.exception("a request failed")
                 ended.append(answer)
+                with contextlib.suppress(Exception):
+                    answer.fail(error)
         self._remove(ended)
 
     def _remove(self, gone: Sequence[Answer]) -> None:
@@ -307,3 +337,13 @@ def _restrict(answer: Answer, logits: Tensor) -> None:
             answer.grammar.restrict(logits)
     except BadSchema as error:
         answer.failure = error
+
+
+def _no_numbers(request: ChatRequest) -> BrokenModel:
+    model = request.adapter.name if request.adapter else request.base.id
+    return BrokenModel(
+        zh=f"模型 {model} 算出了 NaN 或无穷大，不能回答：如果是微调模型，"
+        "把学习率降到十分之一重新微调，或换一个更早的检查点",
+        en=f"the model {model} computes values that are not numbers and cannot answer. If it is "
+        "tuned, tune again with a tenth of the learning rate, or use an earlier checkpoint",
+    )
