@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 
 from cookbook import disk
 from cookbook.i18n import tr
+from cookbook.service.validation import problems, summary
 
 
 class ErrorDetail(BaseModel):
@@ -94,30 +95,26 @@ async def _on_api_error(_: Request, error: ApiError) -> JSONResponse:
     return error_response(error)
 
 
-async def _on_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Name the first part of the request that does not fit its model."""
-    first = error.errors()[0]
-    # FastAPI begins the path with the place where it looked.
-    path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    param = ".".join(path) or None
-    # A field that is not in the model: of OpenAI's API, say, but not done here.
-    if first["type"] == "extra_forbidden":
-        refusal = ApiError(
-            400,
-            zh=f"不支持参数 {param}，请去掉它",
-            en=f"{param} is not supported here: leave it out",
-            code="unsupported_parameter",
-            param=param,
-        )
-        return error_response(refusal)
-    refusal = ApiError(
-        400,
-        zh=f"参数 {param} 不对：{first['msg']}",
-        en=f"{param} is not valid: {first['msg']}",
-        code="invalid_value",
-        param=param,
-    )
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Name every part of the request that does not fit its model."""
+    found = problems(error.errors(), _described(request))
+    text = summary(found)
+    # Programs are told of the first.
+    first = found[0]
+    refusal = ApiError(400, zh=text, en=text, code=first.code, param=first.param)
     return error_response(refusal)
+
+
+def _described(request: Request) -> dict[str, Any]:
+    """Return the schemas of the request's parameters by name, as the OpenAPI document has them."""
+    document = request.app.openapi()
+    operation = document["paths"][request.scope["route"].path_format][request.method.lower()]
+    schemas = {part["name"]: part.get("schema", {}) for part in operation.get("parameters", [])}
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    model = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    if model:
+        schemas |= document["components"]["schemas"][model]["properties"]
+    return schemas
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
@@ -125,7 +122,12 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
     # Answered with 400 below /v1/, where it is a part of OpenAI's API that is not done here.
     call = f"{request.method} {request.url.path}"
     if error.status_code not in (404, 405):
-        refusal = ApiError(error.status_code, zh=error.detail, en=error.detail, code="invalid_body")
+        refusal = ApiError(
+            error.status_code,
+            zh="请求体读不了：检查它的 Content-Type 和格式",
+            en=f"the body cannot be read: {error.detail}",
+            code="invalid_body",
+        )
     elif request.url.path.startswith("/v1/"):
         refusal = ApiError(
             400,

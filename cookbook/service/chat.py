@@ -1,96 +1,43 @@
 """/v1/chat/completions: whole answers and streams.
 
-Usage is in every chunk of a stream, cumulative, as SiliconCloud sends it. How text is generated
-is not known here: the engine is called through `state.submit` (`chat_request.py`).
+A stream reports usage once, since some clients add up what every chunk says, and others drop the
+text beside it: in the chunk with the finish reason, which has no text. `stream_options` may ask for
+OpenAI's form (`include_usage`: a last chunk without choices), for none, or for every chunk as
+SiliconCloud sends it (`continuous_usage_stats`).
+
+How text is generated is not known here: the engine is called through `state.submit`
+(`chat_request.py`).
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import orjson
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from cookbook.bases import Base
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError
+from cookbook.service.chat_body import ChatBody, StreamOptions
 from cookbook.service.chat_request import ChatRequest, Piece
 from cookbook.service.models import tuned_model
+from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import new_id
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-_Stop = Annotated[str, Field(max_length=200)]
 _ENGINE_STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}  # others: 500
 _POLL = 1.0  # seconds between two looks whether a client that waits is still there
+_DONE = b"data: [DONE]\n\n"
 _EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": _EVENT}}}
 }
-
-
-# Requests
-
-
-class Text(BaseModel):
-    model_config = _STRICT
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    """`content` is text; parts of text, which some clients send, are joined."""
-
-    model_config = _STRICT
-    role: Literal["system", "user", "assistant"]
-    content: str | list[Text]
-
-    @field_validator("content")
-    @classmethod
-    def _join(cls, content: str | list[Text]) -> str:
-        return content if isinstance(content, str) else "".join(part.text for part in content)
-
-
-class ChatBody(BaseModel):
-    """What `POST /v1/chat/completions` understands; anything else is refused by name."""
-
-    model_config = _STRICT
-    model: str
-    messages: list[Message] = Field(min_length=1)
-    stream: bool = False
-    stream_options: dict | None = None  # accepted without effect: usage is in every chunk
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(0.7, gt=0, le=1)  # SiliconCloud's default
-    top_k: int = Field(0, ge=0, lt=2**31)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
-    n: Literal[1] | None = None
-    user: str | None = None
-    # Clients send the value that has no effect.
-    frequency_penalty: float | None = Field(None, ge=0, le=0)
-    presence_penalty: float | None = Field(None, ge=0, le=0)
-
-    def to_request(self, base: Base, adapter: Path | None) -> ChatRequest:
-        """Return what the engine is asked for."""
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return ChatRequest(
-            base=base,
-            adapter=adapter,
-            messages=[message.model_dump() for message in self.messages],
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            seed=self.seed,
-            stop=tuple(text for text in stop if text),  # an empty text would end every answer
-        )
 
 
 # Responses
@@ -195,27 +142,42 @@ class Answer:
             {**self._head, "choices": [choice], "usage": _usage(piece)}
         )
 
-    async def chunks(self, piece: Piece) -> AsyncIterator[bytes]:
+    async def chunks(self, piece: Piece, options: StreamOptions) -> AsyncIterator[bytes]:
         """Yield the answer that begins with `piece` as server-sent events."""
+        usage_everywhere = options.continuous_usage_stats
         delta = {"role": "assistant", "content": piece.text}
         while True:
-            choice = {
-                "index": 0,
-                "delta": delta,
-                "finish_reason": piece.finish_reason,
-                "logprobs": None,
-            }
-            chunk = {"object": "chat.completion.chunk", "choices": [choice], "usage": _usage(piece)}
-            yield _event(self._head | chunk)
+            usage = _usage(piece) if usage_everywhere else None
             if piece.finish_reason:
                 break
+            yield self._chunk(delta, None, usage)
             piece = await self._pieces.get()
             # The status is sent already: the error is an event of its own.
             if piece.error:
                 yield _event(_engine_error(piece).body())
-                break
+                yield _DONE
+                return
             delta = {"content": piece.text}
-        yield b"data: [DONE]\n\n"
+        # The last text, and then the end without text: what is beside usage gets lost in places.
+        if piece.text:
+            yield self._chunk(delta, None, usage)
+            delta = {"content": ""}
+        if options.include_usage is None:
+            usage = _usage(piece)
+        yield self._chunk(delta, piece.finish_reason, usage)
+        if options.include_usage:
+            yield self._event([], _usage(piece))
+        yield _DONE
+
+    def _chunk(
+        self, delta: dict[str, str], finish_reason: str | None, usage: dict[str, int] | None
+    ) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
+        return self._event([choice], usage)
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
+        chunk = {"object": "chat.completion.chunk", "choices": choices, "usage": usage}
+        return _event(self._head | chunk)
 
 
 class AnswerStream(StreamingResponse):
@@ -225,8 +187,8 @@ class AnswerStream(StreamingResponse):
     generator never starts.
     """
 
-    def __init__(self, answer: Answer, first: Piece):
-        super().__init__(answer.chunks(first), media_type="text/event-stream")
+    def __init__(self, answer: Answer, first: Piece, options: StreamOptions):
+        super().__init__(answer.chunks(first, options), media_type="text/event-stream")
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -271,7 +233,7 @@ def _check_answers(state: AppState) -> None:
         )
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_STREAM)
@@ -286,7 +248,7 @@ async def create_chat_completion(
         # Waited for before the response starts, so that an error can still choose its status.
         first = await answer.next(request)
         if body.stream:
-            return AnswerStream(answer, first)  # which ends the answer
+            return AnswerStream(answer, first, body.stream_options)  # which ends the answer
         completion = await answer.whole(first, request)
     except BaseException:
         answer.end()
