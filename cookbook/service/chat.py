@@ -144,33 +144,33 @@ class Answer:
 
     async def chunks(self, piece: Piece, options: StreamOptions) -> AsyncIterator[bytes]:
         """Yield the answer that begins with `piece` as server-sent events."""
-        usage_everywhere = options.continuous_usage_stats
+        everywhere, at_end = options.continuous_usage_stats, options.include_usage
         delta = {"role": "assistant", "content": piece.text}
-        while True:
-            usage = _usage(piece) if usage_everywhere else None
-            if piece.finish_reason:
-                break
-            yield self._chunk(delta, None, usage)
+        while not piece.finish_reason:
+            yield self._chunk(delta, usage=_usage(piece) if everywhere else None)
             piece = await self._pieces.get()
             # The status is sent already: the error is an event of its own.
             if piece.error:
-                yield _event(_engine_error(piece).body())
-                yield _DONE
+                yield _event(_engine_error(piece).body()) + _DONE
                 return
             delta = {"content": piece.text}
-        # The last text, and then the end without text: what is beside usage gets lost in places.
+        usage = _usage(piece)
+        # The last text is in a chunk before the end: beside usage, some clients do not see it.
         if piece.text:
-            yield self._chunk(delta, None, usage)
+            yield self._chunk(delta, usage=usage if everywhere else None)
             delta = {"content": ""}
-        if options.include_usage is None:
-            usage = _usage(piece)
-        yield self._chunk(delta, piece.finish_reason, usage)
-        if options.include_usage:
-            yield self._event([], _usage(piece))
+        in_last_choice = everywhere or at_end is None
+        yield self._chunk(delta, piece.finish_reason, usage=usage if in_last_choice else None)
+        if at_end:
+            yield self._event([], usage)
         yield _DONE
 
     def _chunk(
-        self, delta: dict[str, str], finish_reason: str | None, usage: dict[str, int] | None
+        self,
+        delta: dict[str, str],
+        finish_reason: str | None = None,
+        *,
+        usage: dict[str, int] | None,
     ) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}
         return self._event([choice], usage)

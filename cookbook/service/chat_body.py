@@ -59,7 +59,7 @@ class Message(RequestBody):
         return message
 
     def for_template(self) -> dict[str, str]:
-        """Return the message as the chat template reads it: one text, and `system` for developer."""
+        """Return it as the chat template reads it: with one text, and `system` for developer."""
         content = self.content
         text = content if isinstance(content, str) else "".join(part.text for part in content)
         role = "system" if self.role == "developer" else self.role

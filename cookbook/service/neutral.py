@@ -98,12 +98,9 @@ def without_neutral(given: Mapping[str, Any], table: Table, declared: Collection
     return kept
 
 
-def accepted(name: str) -> tuple[Any, ...]:
-    """Return the values of a field that mean nothing; none where no table knows it."""
-    for table in (CHAT, MESSAGE, PART, STREAM_OPTIONS, HYPERPARAMETERS):
-        if name in table:
-            return table[name]
-    return ()
+def schema(values: tuple[Any, ...]) -> dict[str, Any]:
+    """Return the JSON schema of a field that is accepted without effect."""
+    return {} if values is _LABEL else {"enum": [*values, None]}
 
 
 def _means_nothing(name: str, value: Any, table: Table) -> bool:

@@ -2,11 +2,12 @@
 
 `RequestBody` is the base of every model of a body: it drops what changes nothing
 (`neutral.py`) and refuses what it does not know. `StrictRoute` reads JSON with orjson, which
-refuses what the JSON standard has no place for: half characters, NaN, numbers beyond a double,
-a thousand levels of nesting. It also refuses query parameters that the route does not know, which
-would otherwise be filters that filter nothing.
+refuses what the JSON standard has no place for: half characters, NaN, numbers beyond a double. It
+also refuses query parameters that the route does not know, which would otherwise be filters that
+filter nothing.
 """
 
+import json
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
@@ -15,11 +16,15 @@ import orjson
 from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
-from cookbook.service.api_error import ApiError
-from cookbook.service.neutral import Table, without_neutral
+from cookbook.i18n import tr
+from cookbook.service.api_error import error_of
+from cookbook.service.neutral import Table, schema, without_neutral
+from cookbook.service.validation import Problem, unsupported
 
+_DEPTH = 100  # levels; code that follows them one inside the other would fail at a thousand
 _BOM = b"\xef\xbb\xbf"  # begins what some programs on Windows write
 # Clients' own version, which they add to every address
 _QUERY_LABELS = {"api-version", "client_version"}
@@ -38,6 +43,17 @@ class RequestBody(BaseModel):
             return given
         return without_neutral(given, cls.neutral, cls.model_fields)
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the model's JSON schema, with the fields that are accepted without effect."""
+        reference = handler(core_schema)
+        properties = handler.resolve_ref_schema(reference)["properties"]
+        for name, values in cls.neutral.items():
+            properties.setdefault(name, schema(values))
+        return reference
+
 
 class _StrictRequest(Request):
     async def json(self) -> Any:
@@ -47,7 +63,26 @@ class _StrictRequest(Request):
             json.JSONDecodeError: it is not JSON, which FastAPI turns into a validation error.
         """
         body = await self.body()
-        return orjson.loads(body.removeprefix(_BOM))
+        value = orjson.loads(body.removeprefix(_BOM))
+        if _is_deep(value):
+            raise json.JSONDecodeError("nested too deeply", "", 0)
+        return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether lists and objects are nested deeper than any request has reason to be."""
+    level = [value]
+    for _ in range(_DEPTH):
+        inner: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                inner += part.values()
+            elif isinstance(part, list):
+                inner += part
+        if not inner:
+            return False
+        level = inner
+    return True
 
 
 class StrictRoute(APIRoute):
@@ -69,23 +104,12 @@ class StrictRoute(APIRoute):
         described = (self.openapi_extra or {}).get("parameters", [])
         objects = {parameter["name"] for parameter in described}
         given = Counter(name for name, _ in request.query_params.multi_items())
-        unknown = [
-            name for name in given if name not in known and name.partition("[")[0] not in objects
-        ]
-        if unknown:
-            raise ApiError(
-                400,
-                zh=f"不支持查询参数 {'、'.join(unknown)}，请去掉",
-                en=f"query parameters not supported here: {', '.join(unknown)}; leave them out",
-                code="unsupported_parameter",
-                param=unknown[0],
-            )
-        repeated = [name for name, times in given.items() if times > 1]
-        if repeated:
-            raise ApiError(
-                400,
-                zh=f"查询参数 {'、'.join(repeated)} 给了不止一次",
-                en=f"query parameters given more than once: {', '.join(repeated)}",
-                code="invalid_value",
-                param=repeated[0],
-            )
+        found = []
+        for name, times in given.items():
+            if name not in known and name.partition("[")[0] not in objects:
+                found.append(Problem(name, "unsupported_parameter", unsupported(name)))
+            elif times > 1:
+                text = tr(f"{name} 给了不止一次", f"{name} is given more than once")
+                found.append(Problem(name, "invalid_value", text))
+        if found:
+            raise error_of(found)

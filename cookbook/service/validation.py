@@ -4,7 +4,7 @@ pydantic finds what does not fit, and names each error by a type; its sentences,
 English and speak of Python, are never shown. All that is wrong is said at once, so that nobody has
 to send a request again for each name.
 
-Knows no route; the ranges of numbers are read in the OpenAPI document.
+Knows no route; what a parameter may be is read in its JSON schema.
 """
 
 import json
@@ -16,7 +16,6 @@ from typing import Any
 
 from cookbook.errors import CookbookError
 from cookbook.i18n import tr
-from cookbook.service import neutral
 
 Schema = Mapping[str, Any]
 Error = Mapping[str, Any]
@@ -102,7 +101,13 @@ def name_of(path: Iterable[str | int]) -> str:
     name = ""
     for step in path:
         name += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return name.removeprefix(".")
+    # A client chooses the names of metadata, and of fields that do not exist.
+    return shortened(name.removeprefix("."))
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Return the text, cut off where it is too long for a message."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def shown(value: object) -> str:
@@ -115,12 +120,22 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         return tr("列表", "a list") if value else "[]"
     if isinstance(value, str):
-        text = json.dumps(value[: _SHOWN + 1], ensure_ascii=False)
+        text = json.dumps(value[:_SHOWN], ensure_ascii=False)
     elif value is None or isinstance(value, bool):
         text = json.dumps(value)
     else:
         text = reprlib.repr(value)
-    return text if len(text) <= _SHOWN + 2 else text[:_SHOWN] + "…"
+    return shortened(text, _SHOWN)
+
+
+def unsupported(param: str, value: object = None, accepted: Iterable[object] = ()) -> str:
+    """Say that something is not done here; `accepted` are the values that mean nothing."""
+    param = shortened(param)
+    # A value is worth naming where a client can choose it.
+    named = [json.dumps(other) for other in accepted if other not in (None, [], {})]
+    if named:
+        return _one_of(param, tr(" 或 ", " or ").join(named), shown(value))
+    return tr(f"不支持参数 {param}，请去掉它", f"{param} is not supported here: leave it out")
 
 
 def _union(loc: tuple) -> tuple:
@@ -207,7 +222,8 @@ def _sentence(param: str, error: Error, properties: Schema) -> str:
         case "missing":
             return tr(f"缺少 {param}", f"{param} is missing")
         case "extra_forbidden":
-            return _unsupported(param, error)
+            neutral = properties.get(param, {}).get("enum", ())
+            return unsupported(param, error["input"], neutral)
         case "literal_error" | "enum":
             allowed = context["expected"].replace("'", "")
             return _one_of(param, allowed.replace(" or ", tr(" 或 ", " or ")), value)
@@ -223,15 +239,6 @@ def _sentence(param: str, error: Error, properties: Schema) -> str:
         return _must_be(param, tr(*kind), error.get("input"))
     # An error that no field of today raises
     return tr(f"{param} 的值 {value} 不对", f"{param} is not valid, got {value}")
-
-
-def _unsupported(param: str, error: Error) -> str:
-    values = neutral.accepted(error["loc"][-1])
-    # A value is worth naming where a client can choose it.
-    named = [json.dumps(value) for value in values if value not in ([], {})]
-    if named:
-        return _one_of(param, tr(" 或 ", " or ").join(named), shown(error["input"]))
-    return tr(f"不支持参数 {param}，请去掉它", f"{param} is not supported here: leave it out")
 
 
 def _one_of(param: str, allowed: str, value: str) -> str:
