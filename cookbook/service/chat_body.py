@@ -24,7 +24,7 @@ _ROLES = ("system", "developer", "user", "assistant")
 class Part(RequestBody):
     """A part of a message's content: only text."""
 
-    neutral: ClassVar = neutral.PART
+    neutral_values: ClassVar = neutral.PART
     type: Literal["text", "input_text", "output_text"]
     text: str
 
@@ -42,7 +42,7 @@ class Part(RequestBody):
 
 
 class Message(RequestBody):
-    neutral: ClassVar = neutral.MESSAGE
+    neutral_values: ClassVar = neutral.MESSAGE
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[Part]
 
@@ -69,13 +69,13 @@ class Message(RequestBody):
 class StreamOptions(RequestBody):
     """Where a stream reports usage; `chat.py` says what each choice means."""
 
-    neutral: ClassVar = neutral.STREAM_OPTIONS
+    neutral_values: ClassVar = neutral.STREAM_OPTIONS
     include_usage: bool | None = None
     continuous_usage_stats: bool = False
 
 
 class ChatBody(RequestBody):
-    neutral: ClassVar = neutral.CHAT
+    neutral_values: ClassVar = neutral.CHAT
     model: str
     messages: list[Message] = Field(min_length=1)
     stream: bool = False

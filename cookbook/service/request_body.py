@@ -31,17 +31,17 @@ _QUERY_LABELS = {"api-version", "client_version"}
 
 
 class RequestBody(BaseModel):
-    """A part of a request; a subclass names the `neutral` values of the fields that it lacks."""
+    """A part of a request; a subclass names the `neutral_values` of the fields that it lacks."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-    neutral: ClassVar[Table] = {}
+    neutral_values: ClassVar[Table] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _drop_neutral(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return without_neutral(given, cls.neutral, cls.model_fields)
+        return without_neutral(given, cls.neutral_values, cls.model_fields)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -50,7 +50,7 @@ class RequestBody(BaseModel):
         """Return the model's JSON schema, with the fields that are accepted without effect."""
         reference = handler(core_schema)
         properties = handler.resolve_ref_schema(reference)["properties"]
-        for name, values in cls.neutral.items():
+        for name, values in cls.neutral_values.items():
             properties.setdefault(name, schema(values))
         return reference
 
@@ -92,7 +92,7 @@ class StrictRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def strict_handler(request: Request) -> Response:
-            if request.url.query:
+            if request.scope["query_string"]:
                 self._check_query(request)
             return await handler(_StrictRequest(request.scope, request.receive))
 

@@ -128,13 +128,20 @@ def shown(value: object) -> str:
     return shortened(text, _SHOWN)
 
 
+def _got(value: object) -> str:
+    text = shown(value)
+    # Chinese characters follow each other without a space.
+    space = " " if text[0].isascii() else ""
+    return tr(f"收到的是{space}{text}", f"got {text}")
+
+
 def unsupported(param: str, value: object = None, accepted: Iterable[object] = ()) -> str:
     """Say that something is not done here; `accepted` are the values that mean nothing."""
     param = shortened(param)
     # A value is worth naming where a client can choose it.
     named = [json.dumps(other) for other in accepted if other not in (None, [], {})]
     if named:
-        return _one_of(param, tr(" 或 ", " or ").join(named), shown(value))
+        return _one_of(param, tr(" 或 ", " or ").join(named), value)
     return tr(f"不支持参数 {param}，请去掉它", f"{param} is not supported here: leave it out")
 
 
@@ -170,7 +177,7 @@ def _no_branch(branches: list[Error]) -> Problem:
     param = _param(branches[0]["loc"])
     kinds = [_kind(error) for error in branches]
     names = list(dict.fromkeys(tr(*kind) for kind in kinds if kind))
-    kind = tr(" 或", " or ").join(names)
+    kind = tr("或", " or ").join(names)
     return Problem(param, "invalid_value", _must_be(param, kind, branches[0]["input"]))
 
 
@@ -178,8 +185,8 @@ def _must_be(param: str | None, kind: str, value: object) -> str:
     # ASCII letters are set apart from Chinese characters.
     space = " " if kind[:1].isascii() else ""
     return tr(
-        f"{param} 应当是{space}{kind}，收到的是 {shown(value)}",
-        f"{param} must be {kind}, got {shown(value)}",
+        f"{param} 应当是{space}{kind}，{_got(value)}",
+        f"{param} must be {kind}, {_got(value)}",
     )
 
 
@@ -217,13 +224,13 @@ def _no_object(error: Error) -> str:
 
 def _sentence(param: str, error: Error, properties: Schema) -> str:
     """Return the sentence for an error of pydantic's own."""
-    context, value = error.get("ctx", {}), shown(error.get("input"))
+    context, value = error.get("ctx", {}), error.get("input")
     match error["type"]:
         case "missing":
             return tr(f"缺少 {param}", f"{param} is missing")
         case "extra_forbidden":
             neutral = properties.get(param, {}).get("enum", ())
-            return unsupported(param, error["input"], neutral)
+            return unsupported(param, value, neutral)
         case "literal_error" | "enum":
             allowed = context["expected"].replace("'", "")
             return _one_of(param, allowed.replace(" or ", tr(" 或 ", " or ")), value)
@@ -236,15 +243,15 @@ def _sentence(param: str, error: Error, properties: Schema) -> str:
         return _out_of_range(param, context, value, properties)
     kind = _kind(error)
     if kind:
-        return _must_be(param, tr(*kind), error.get("input"))
+        return _must_be(param, tr(*kind), value)
     # An error that no field of today raises
-    return tr(f"{param} 的值 {value} 不对", f"{param} is not valid, got {value}")
+    return tr(f"{param} 不对，{_got(value)}", f"{param} is not valid, {_got(value)}")
 
 
-def _one_of(param: str, allowed: str, value: str) -> str:
+def _one_of(param: str, allowed: str, value: object) -> str:
     return tr(
-        f"{param} 只能是 {allowed}，收到的是 {value}",
-        f"{param} can only be {allowed} here, got {value}",
+        f"{param} 只能是 {allowed}，{_got(value)}",
+        f"{param} can only be {allowed} here, {_got(value)}",
     )
 
 
@@ -257,11 +264,11 @@ def _length(param: str, context: Schema, *, unit: tuple[str, str], given: str) -
             f"{param} 最多 {most} {zh}{got_zh}", f"{param} may have {most} {en} at most{got_en}"
         )
     return tr(
-        f"{param} 至少要有 {least} {zh}{got_zh}", f"{param} must have at least {least} {en}{got_en}"
+        f"{param} 至少要有 {least} {zh}{got_zh}", f"{param} must have {least} or more {en}{got_en}"
     )
 
 
-def _out_of_range(param: str, context: Schema, value: str, properties: Schema) -> str:
+def _out_of_range(param: str, context: Schema, value: object, properties: Schema) -> str:
     bounds = _bounds(properties.get(param, {}))
     # Inside another object, only the bound that was broken is known.
     broken = {_CONTEXT[name]: limit for name, limit in context.items() if name in _CONTEXT}
@@ -270,8 +277,8 @@ def _out_of_range(param: str, context: Schema, value: str, properties: Schema) -
         for name, limit in (bounds or broken).items()
     ]
     return tr(
-        f"{param} 应当{'、'.join(parts)}，收到的是 {value}",
-        f"{param} must be {' and '.join(parts)}, got {value}",
+        f"{param} 应当{'、'.join(parts)}，{_got(value)}",
+        f"{param} must be {' and '.join(parts)}, {_got(value)}",
     )
 
 
