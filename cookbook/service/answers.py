@@ -1,7 +1,7 @@
 """Answers on their way to the client, whole or streamed; what chat and completions share.
 
     answer = Answer(model, requests, each, state, form)      form: how a choice looks
-    return await respond(answer, request, stream=True)
+    return await respond(answer, request, body.stream_options)      or None for a whole one
 
 An answer has a choice for each of its engine requests: several for `n`, and for several prompts.
 How text is generated is not known here: the engine is called through `state.submit`
@@ -10,10 +10,12 @@ How text is generated is not known here: the engine is called through `state.sub
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import orjson
 from fastapi import Request
@@ -22,10 +24,11 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from cookbook.bases import Base
-from cookbook.service import limits
+from cookbook.service import limits, neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.chat_request import ChatRequest, Generation, Piece, joined
 from cookbook.service.models import tuned_model
+from cookbook.service.request_body import RequestBody
 from cookbook.service.state import AppState
 from cookbook.service.store import new_id
 
@@ -38,11 +41,27 @@ _STATUS = {  # of the engine's errors; others are 500
     "model_unavailable": 503,
 }
 _PARAM = {"invalid_prompt": "prompt", "invalid_schema": "response_format"}
+_UNREAD = 200  # pieces that wait for a client as they came, more than there can be choices
 _SEED_STEP = 0x9E3779B97F4A7C15  # odd, and far from the seeds that people choose
+_DONE = b"data: [DONE]\n\n"
 _EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": _EVENT}}}
 }
+
+
+class StreamOptions(RequestBody):
+    """Where a stream reports usage.
+
+    Once, since some clients add up what every chunk says, and others drop the text beside it: in
+    the chunk with the last finish reason, which has no text. A request may ask for OpenAI's form
+    (`include_usage`: a last chunk without choices), for none, or for every chunk as SiliconCloud
+    sends it (`continuous_usage_stats`).
+    """
+
+    neutral_values: ClassVar = neutral.STREAM_OPTIONS
+    include_usage: bool | None = None
+    continuous_usage_stats: bool = False
 
 
 class Usage(BaseModel):
@@ -83,7 +102,7 @@ class Answer:
         self.choices = len(requests)
         self._each, self._form, self._state = each, form, state
         self._head = {"id": new_id(form.id_prefix), "created": int(time.time()), "model": model}
-        self._unread: dict[int, Piece] = {}  # by choice
+        self._unread: deque[tuple[int, Piece]] = deque()  # each with the index of its choice
         self._read: dict[int, Piece] = {}  # the latest of each choice
         self._unfinished = set(range(self.choices))
         self._news = asyncio.Event()  # there is an unread piece, or the client has left
@@ -99,15 +118,22 @@ class Answer:
         self._loop.call_soon_threadsafe(self._add, index, piece)
 
     def _add(self, index: int, piece: Piece) -> None:
-        # What a client is slow to read takes no more memory than the text of the answer.
-        before = self._unread.get(index)
-        self._unread[index] = joined(before, piece) if before else piece
+        self._unread.append((index, piece))
+        if len(self._unread) > _UNREAD:
+            self._join()
         self._news.set()
         if piece.finish_reason:
             self._unfinished.discard(index)
         # A client that never reads the rest keeps nobody else from asking.
         if not self._unfinished:
             self._state.answers.discard(self)
+
+    def _join(self) -> None:
+        """Keep a piece for each choice: what a client is slow to read takes no more memory."""
+        whole: dict[int, Piece] = {}
+        for index, piece in self._unread:
+            whole[index] = joined(whole[index], piece) if index in whole else piece
+        self._unread = deque(whole.items())
 
     def end(self) -> None:
         """Stop the engine where it has not finished, and make room for another answer."""
@@ -132,8 +158,7 @@ class Answer:
         if self._client_left:
             text = "the client closed the connection"
             raise ApiError(499, zh=text, en=text)
-        index = next(iter(self._unread))
-        piece = self._unread.pop(index)
+        index, piece = self._unread.popleft()
         if not self._unread:
             self._news.clear()
         if piece.error:
@@ -151,23 +176,36 @@ class Answer:
         body = {"object": self._form.object, "choices": choices, "usage": self._usage()}
         return self._head | body
 
-    async def chunks(self, index: int, piece: Piece) -> AsyncIterator[bytes]:
+    async def chunks(
+        self, index: int, piece: Piece, options: StreamOptions
+    ) -> AsyncIterator[bytes]:
         """Yield the answer that begins with `piece` as server-sent events."""
         while True:
-            is_first = index not in self._read
-            self._read[index] = piece
-            choice = self._form.chunk(index, piece, is_first)
-            chunk = {"object": self._form.chunk_object, "choices": [choice]}
-            yield _event(self._head | chunk | {"usage": self._usage()})
+            for part in _split(piece):
+                yield self._chunk(index, part, options)
             if self._is_read:
                 break
             try:
                 index, piece = await self.next()
             except ApiError as error:
                 # The status is sent already: the error is an event of its own.
-                yield _event(error.body())
-                break
-        yield b"data: [DONE]\n\n"
+                yield _event(error.body()) + _DONE
+                return
+        if options.include_usage:
+            yield self._event([], self._usage())
+        yield _DONE
+
+    def _chunk(self, index: int, piece: Piece, options: StreamOptions) -> bytes:
+        is_first = index not in self._read
+        self._read[index] = piece
+        choice = self._form.chunk(index, piece, is_first)
+        in_last = options.include_usage is None and self._is_read
+        with_usage = options.continuous_usage_stats or in_last
+        return self._event([choice], self._usage() if with_usage else None)
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
+        chunk = {"object": self._form.chunk_object, "choices": choices, "usage": usage}
+        return _event(self._head | chunk)
 
     @property
     def _is_read(self) -> bool:
@@ -194,8 +232,8 @@ class AnswerStream(StreamingResponse):
     generator never starts.
     """
 
-    def __init__(self, answer: Answer, index: int, first: Piece):
-        super().__init__(answer.chunks(index, first), media_type="text/event-stream")
+    def __init__(self, answer: Answer, chunks: AsyncIterator[bytes]):
+        super().__init__(chunks, media_type="text/event-stream")
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -205,8 +243,11 @@ class AnswerStream(StreamingResponse):
             self._answer.end()
 
 
-async def respond(answer: Answer, request: Request, *, stream: bool) -> Any:
+async def respond(answer: Answer, request: Request, stream: StreamOptions | None) -> Any:
     """Return the answer when it is complete, or as a stream when it has begun.
+
+    Args:
+        stream: None for a whole answer.
 
     Raises:
         ApiError: the engine failed, or the client closed the connection.
@@ -217,7 +258,8 @@ async def respond(answer: Answer, request: Request, *, stream: bool) -> Any:
         # Waited for before the response starts, so that an error can still choose its status.
         index, first = await answer.next()
         if stream:
-            return AnswerStream(answer, index, first)  # which ends the answer
+            chunks = answer.chunks(index, first, stream)
+            return AnswerStream(answer, chunks)  # which ends the answer
         whole = await answer.whole(index, first)
     except BaseException:
         answer.end()
@@ -269,6 +311,13 @@ def check_room(state: AppState, choices: int) -> None:
             code="too_many_requests",
             headers={"retry-after": "2"},
         )
+
+
+def _split(piece: Piece) -> list[Piece]:
+    """Return the last piece of a choice as two: beside its end, some clients do not see text."""
+    if not piece.finish_reason or not piece.text:
+        return [piece]
+    return [replace(piece, finish_reason=None), replace(piece, text="", logprobs=())]
 
 
 def _event(body: dict[str, Any]) -> bytes:

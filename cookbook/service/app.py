@@ -25,6 +25,7 @@ from cookbook.service import chat, completions, files, job_log, jobs, models
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.chat_request import Submit
 from cookbook.service.middleware import AccessMiddleware, Activity
+from cookbook.service.request_id import RequestIdMiddleware
 from cookbook.service.state import AppState
 from cookbook.service.store import Store
 
@@ -97,6 +98,8 @@ def make_app(
     app.add_middleware(
         AccessMiddleware, api_key=api_key, loopback=loopback, activity=app.state.activity
     )
+    # Added last, so that it is the outermost: what the other refuses has an id as well.
+    app.add_middleware(RequestIdMiddleware)
     resources = (files, jobs, job_log, models, chat, completions)
     for part in (router, *(resource.router for resource in resources)):
         app.include_router(part)

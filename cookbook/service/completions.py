@@ -7,18 +7,19 @@ given (lm-eval's `local-completions`, guidance). `max_tokens` 0 only reads.
 import asyncio
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from cookbook.bases import Base
-from cookbook.i18n import tr
-from cookbook.service import limits
+from cookbook.errors import ArgumentError
+from cookbook.service import limits, neutral
 from cookbook.service.answers import (
     MAX_CHOICES,
     STREAM,
     Answer,
+    StreamOptions,
     Usage,
     check_room,
     find_model,
@@ -27,65 +28,58 @@ from cookbook.service.answers import (
 )
 from cookbook.service.chat_request import ChatRequest, Piece
 from cookbook.service.logprobs import MAX_TOP, CompletionLogprobs, ForCompletions
+from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import State
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _Stop = Annotated[str, Field(max_length=200)]
 _Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
-class CompletionBody(BaseModel):
+class CompletionBody(RequestBody):
     """What `POST /v1/completions` understands; anything else is refused by name."""
 
-    model_config = _STRICT
+    neutral_values: ClassVar = {**neutral.GENERATION, "suffix": ("",)}
     model: str
+    n: int = Field(1, ge=1, le=MAX_CHOICES)
+    best_of: int = Field(1, ge=1, le=MAX_CHOICES)
     prompt: str | _Ids | Annotated[list[str] | list[_Ids], Field(min_length=1)]
     stream: bool = False
-    stream_options: dict | None = None
-    max_tokens: int = Field(16, ge=0)  # OpenAI's default
+    stream_options: StreamOptions = StreamOptions()
     echo: bool = False
+    max_tokens: int = Field(16, ge=0)  # OpenAI's default
     logprobs: int | None = Field(None, ge=0, le=MAX_TOP)
-    n: int = Field(1, ge=1, le=MAX_CHOICES)
-    best_of: int | None = Field(None, ge=1, le=MAX_CHOICES)
     temperature: float = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0, lt=2**31)
+    top_k: int = Field(0, ge=-1, lt=2**31)  # 0 and -1: all tokens
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
     stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
-    suffix: None = None
-    user: str | None = None
-    # Clients send the value that has no effect.
-    frequency_penalty: float | None = Field(None, ge=0, le=0)
-    presence_penalty: float | None = Field(None, ge=0, le=0)
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.best_of not in (None, self.n):
-            raise ValueError(tr("best_of 只能等于 n", "best_of must be the same as n"))
-        if self.max_tokens == 0 and not self.echo:
-            raise ValueError(tr("max_tokens 为 0 时需要 echo", "max_tokens 0 needs echo"))
-        choices = len(self._prompts()) * self.n
+    @field_validator("best_of")
+    @classmethod
+    def _is_n(cls, best_of: int, info: ValidationInfo) -> int:
+        # Choices that are not returned are not drawn.
+        if best_of not in (1, info.data.get("n")):
+            raise ArgumentError(zh="只能等于 n", en="must be the same as n")
+        return best_of
+
+    @field_validator("prompt")
+    @classmethod
+    def _is_not_too_many(cls, prompt: Any, info: ValidationInfo) -> Any:
+        choices = len(_prompts(prompt)) * info.data.get("n", 1)
         if choices > limits.CHATS:
-            raise ValueError(
-                tr(
-                    f"prompt 的个数乘 n 是 {choices}，最多 {limits.CHATS}：分几次请求",
-                    f"the prompts times n are {choices}, the limit is {limits.CHATS}: "
-                    "send several requests",
-                )
+            raise ArgumentError(
+                zh=f"提示的个数乘 n 是 {choices}，最多 {limits.CHATS}：分几次请求",
+                en=f"the prompts times n are {choices}, the limit is {limits.CHATS}: "
+                "send several requests",
             )
-        return self
+        return prompt
 
-    def _prompts(self) -> list[str | tuple[int, ...]]:
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        prompts: list[str | tuple[int, ...]] = []
-        ids: list[int] = []
-        for item in self.prompt:
-            if isinstance(item, int):
-                ids.append(item)
-            else:
-                prompts.append(item if isinstance(item, str) else tuple(item))
-        return [tuple(ids)] if ids else prompts
+    @field_validator("max_tokens")
+    @classmethod
+    def _asks_for_something(cls, max_tokens: int, info: ValidationInfo) -> int:
+        if max_tokens == 0 and not info.data.get("echo"):
+            raise ArgumentError(zh="为 0 时需要 echo: true", en="0 needs echo: true")
+        return max_tokens
 
     def to_requests(self, base: Base, adapter: Path | None) -> list[ChatRequest]:
         """Return what the engine is asked for: each prompt `n` times."""
@@ -97,16 +91,25 @@ class CompletionBody(BaseModel):
             max_tokens=self.max_tokens,
             temperature=self.temperature,
             top_p=self.top_p,
-            top_k=self.top_k,
+            top_k=max(0, self.top_k),
             stop=tuple(text for text in stops if text),
             logprobs=self.logprobs,
         )
         requests = []
-        for prompt in self._prompts():
+        for prompt in _prompts(self.prompt):
             for choice in range(self.n):
                 seed = seed_of(self.seed, choice)
                 requests.append(replace(first, prompt=prompt, seed=seed))
         return requests
+
+
+def _prompts(given: Any) -> list[str | tuple[int, ...]]:
+    """Return one prompt or several, each a text or token ids, as a list."""
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given[0], int):
+        return [tuple(given)]
+    return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in given]
 
 
 class CompletionChoice(BaseModel):
@@ -153,7 +156,7 @@ class _Form:
         }
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/v1/completions", response_model=Completion, responses=STREAM)
@@ -163,4 +166,4 @@ async def create_completion(body: CompletionBody, request: Request, state: State
     requests = body.to_requests(base, adapter)
     check_room(state, len(requests))
     answer = Answer(body.model, requests, body.n, state, _Form(body.logprobs))
-    return await respond(answer, request, stream=body.stream)
+    return await respond(answer, request, body.stream_options if body.stream else None)

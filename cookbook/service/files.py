@@ -15,6 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from cookbook import data
 from cookbook.service.api_error import ApiError, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
+from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import State
 from cookbook.service.store import File, Store
 
@@ -136,7 +137,7 @@ def _check_and_store(store: Store, name: str, content: bytes) -> FileObject:
     return file_object(file, warnings=text if report.problems else None)
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/v1/files", openapi_extra={"requestBody": _UPLOAD_BODY})

@@ -4,10 +4,12 @@ Events and checkpoints are in `job_log.py`. A route only writes to the store wha
 The supervisor and the job's process read it there and act.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, BeforeValidator, Field
 
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
@@ -19,14 +21,17 @@ from cookbook.params import (
     VALIDATION,
     Hyperparameters,
 )
-from cookbook.service import limits
-from cookbook.service.api_error import ApiError
+from cookbook.service import limits, neutral
+from cookbook.service.api_error import ApiError, error_of
 from cookbook.service.files import stored_file
 from cookbook.service.paging import Limit, Page, Resource
+from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import Job, new_id
+from cookbook.service.validation import Problem, unsupported
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_METADATA = 16  # entries, as in OpenAI's API
+_METADATA_ENTRY = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _Key = Annotated[str, Field(max_length=64)]
 _Value = Annotated[str, Field(max_length=512)]
 
@@ -34,38 +39,47 @@ _Value = Annotated[str, Field(max_length=512)]
 # Requests
 
 
-class Supervised(BaseModel):
-    model_config = _STRICT
-    hyperparameters: dict[str, Any] = {}
+def _without_defaults(given: Any) -> Any:
+    """Drop what leaves the choice to the service: "auto", null, and what means nothing."""
+    if not isinstance(given, dict):
+        return given
+    chosen = {name: value for name, value in given.items() if value != "auto"}
+    return neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, Hyperparameters.__annotations__)
 
 
-class Method(BaseModel):
-    model_config = _STRICT
+# Their ranges are known to `params.py`.
+_GivenHyperparameters = Annotated[dict[str, Any], BeforeValidator(_without_defaults)]
+
+
+class Supervised(RequestBody):
+    hyperparameters: _GivenHyperparameters = {}
+
+
+class Method(RequestBody):
     type: Literal["supervised"]
     supervised: Supervised = Supervised()
 
 
-class JobBody(BaseModel):
+class JobBody(RequestBody):
     """What `POST /v1/fine_tuning/jobs` understands; anything else is refused by name.
 
     `hyperparameters` at the top is OpenAI's older place for those of `method`.
     """
 
-    model_config = _STRICT
     model: str
     training_file: str
     validation_file: str | None = None
     validation_split: float = Field(VALIDATION.suggested, ge=0, lt=1)
     suffix: str | None = Field(None, min_length=1, max_length=64)
     seed: int | None = Field(None, ge=0, lt=2**31)
-    metadata: dict[_Key, _Value] | None = Field(None, max_length=16)
+    metadata: dict[_Key, _Value] | None = Field(None, max_length=_METADATA)
     method: Method | None = None
-    hyperparameters: dict[str, Any] | None = None
+    hyperparameters: _GivenHyperparameters = {}
 
     def given_hyperparameters(self) -> dict[str, Any]:
-        if self.method:
-            return self.method.supervised.hyperparameters
-        return self.hyperparameters or {}
+        """Return them by name, from both places."""
+        newer = self.method.supervised.hyperparameters if self.method else {}
+        return self.hyperparameters | newer
 
 
 # Responses
@@ -216,45 +230,93 @@ def _check_queue(state: AppState) -> None:
 
 
 def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
-    """Return the hyperparameters of a request; missing and "auto" mean the suggested value.
+    """Return the hyperparameters of a request; missing ones have the suggested value.
 
     Raises:
-        ApiError: a name that does not exist, or a value out of its range.
+        ApiError: with every name that does not exist and every value out of its range.
     """
-    known = list(Hyperparameters.__dataclass_fields__)
     values = {}
+    found = []
     for name, value in given.items():
-        if name not in known:
-            raise ApiError(
-                400,
-                zh=f"没有超参数 {name}，可用的是 {', '.join(known)}",
-                en=f"there is no hyperparameter {name}; known are {', '.join(known)}",
-                code="unsupported_parameter",
-                param=f"hyperparameters.{name}",
-            )
-        # OpenAI's word for the value that the service chooses
-        if value == "auto":
+        if name not in Hyperparameters.__annotations__:
+            found.append(_unknown_hyperparameter(name, value))
             continue
         # Some clients write every number as a float.
         if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
             value = int(value)
         values[name] = value
     try:
-        return Hyperparameters(**values)
+        hyperparameters = Hyperparameters(**values)
     except HyperparameterError as error:
-        name = next(iter(error.problems))
+        for name, reason in error.problems.items():
+            found.append(Problem(f"hyperparameters.{name}", "invalid_hyperparameter", reason))
+    if found:
+        raise error_of(found)
+    return hyperparameters
+
+
+def _unknown_hyperparameter(name: str, value: Any) -> Problem:
+    known = ", ".join(Hyperparameters.__annotations__)
+    accepted = neutral.HYPERPARAMETERS.get(name)
+    if accepted:
+        text = unsupported(name, value, accepted)
+    else:
+        text = tr(
+            f"没有超参数 {name}，可用的是 {known}",
+            f"there is no hyperparameter {name}; known are {known}",
+        )
+    return Problem(f"hyperparameters.{name}", "unsupported_parameter", text)
+
+
+# FastAPI knows no parameters that are objects: `metadata[key]=value`.
+_METADATA_FILTER = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "maxProperties": _METADATA,
+    },
+}
+
+
+async def _metadata_filter(request: Request) -> Mapping[str, str] | None:
+    """Return the entries that the jobs of a list must have; None for `metadata=null`.
+
+    Raises:
+        ApiError: `metadata` is written in another way, or has too many entries.
+    """
+    entries = {}
+    for name, value in request.query_params.items():
+        if name == "metadata" and value == "null":
+            return None
+        match = _METADATA_ENTRY.fullmatch(name)
+        if match:
+            entries[match[1]] = value
+        elif name.startswith("metadata"):
+            raise ApiError(
+                400,
+                zh="按 metadata 筛选要写成 metadata[名称]=值，或 metadata=null",
+                en="to filter by metadata write metadata[key]=value, or metadata=null",
+                code="invalid_value",
+                param="metadata",
+            )
+    if len(entries) > _METADATA:
         raise ApiError(
             400,
-            zh=error.zh,
-            en=error.en,
-            code="invalid_hyperparameter",
-            param=f"hyperparameters.{name}",
-        ) from error
+            zh=f"metadata 最多 {_METADATA} 项，收到 {len(entries)} 项",
+            en=f"metadata may have {_METADATA} entries at most, got {len(entries)}",
+            code="invalid_value",
+            param="metadata",
+        )
+    return entries
 
 
 # Routes
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs")
+router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=StrictRoute)
 
 
 @router.post("")
@@ -277,10 +339,15 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
     return job_object(job)
 
 
-@router.get("")
-def list_jobs(state: State, after: str | None = None, limit: Limit = 20) -> JobList:
+@router.get("", openapi_extra={"parameters": [_METADATA_FILTER]})
+def list_jobs(
+    state: State,
+    metadata: Annotated[Mapping[str, str] | None, Depends(_metadata_filter)],
+    after: str | None = None,
+    limit: Limit = 20,
+) -> JobList:
     last = stored_job(state, after, "after").number if after else None
-    jobs = state.store.jobs_page(last, limit + 1)
+    jobs = state.store.jobs_page(last, limit + 1, metadata)
     return JobList.of([job_object(job) for job in jobs], limit)
 
 

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
 
+_OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
+_LONGEST_NAME = 100  # characters of a host name that are repeated
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
 
 
@@ -67,6 +69,7 @@ class AccessMiddleware:
             if scope["path"] == "/health":
                 await self._app(scope, receive, send)
                 return
+            _check_method(scope["method"])
             self._check_key(headers.get(b"authorization", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
         except ApiError as error:
@@ -90,12 +93,30 @@ class AccessMiddleware:
 
 def _check_host(host: str) -> None:
     if not _is_this_machine(host):
+        name = host[:_LONGEST_NAME]
         raise ApiError(
             421,
-            zh=f"这个服务只在本机使用，不认主机名 {host}：请用 127.0.0.1",
-            en=f"this service is for this machine alone and does not answer to {host}: "
-            "use 127.0.0.1",
+            zh=f"这个服务只在本机使用，不认主机名 {name}。本机的程序请用 127.0.0.1；"
+            "要从容器（host.docker.internal）或别的机器访问，先 python -m cookbook stop，"
+            f"再用 {_OPEN} 启动",
+            en=f"this service is for this machine alone and does not answer to {name}. "
+            "Programs on this machine use 127.0.0.1; to call it from a container "
+            "(host.docker.internal) or another machine, run python -m cookbook stop and then "
+            f"{_OPEN}",
             code="wrong_host",
+        )
+
+
+def _check_method(method: str) -> None:
+    """Raise ApiError for what a browser asks before a page may call: the token is never in it."""
+    if method == "OPTIONS":
+        raise ApiError(
+            405,
+            zh="网页不能直接调用这个服务（没有 CORS）：由网页的服务端或 Python 程序来调用",
+            en="web pages cannot call this service (there is no CORS): "
+            "call it from the page's server or from Python",
+            code="cors_not_supported",
+            headers={"allow": "GET, POST, DELETE"},
         )
 
 

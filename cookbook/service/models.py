@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
+from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import TunedModel
 
@@ -51,7 +52,7 @@ def tuned_model(state: AppState, model_id: str) -> TunedModel:
     return model
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/v1/models")

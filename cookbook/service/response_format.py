@@ -4,48 +4,44 @@ Whether a schema can be used is found out by the engine (`engine/grammar.py`), w
 tokens. `strict` changes nothing: every answer fits its schema.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, ValidationInfo, field_validator
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+from cookbook.errors import ArgumentError
+from cookbook.service.request_body import RequestBody
+
 _ANY_OBJECT = '{"type": "object"}'
 
 
-class Text(BaseModel):
-    model_config = _STRICT
-    type: Literal["text"]
-
-    def to_schema(self) -> None:
-        return None
-
-
-class JsonObject(BaseModel):
-    model_config = _STRICT
-    type: Literal["json_object"]
-
-    def to_schema(self) -> str:
-        return _ANY_OBJECT
-
-
-class NamedSchema(BaseModel):
-    model_config = _STRICT
+class NamedSchema(RequestBody):
     name: str = Field(max_length=64)
     description: str | None = None
     schema_: dict[str, Any] | None = Field(None, alias="schema")
-    strict: bool | None = None
+    strict: bool = False
 
 
-class JsonSchema(BaseModel):
-    model_config = _STRICT
-    type: Literal["json_schema"]
-    json_schema: NamedSchema
+class ResponseFormat(RequestBody):
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: NamedSchema | None = Field(None, validate_default=True)
 
-    def to_schema(self) -> str:
-        """Return the schema as JSON, in which the order of the properties is kept."""
-        schema = self.json_schema.schema_
+    @field_validator("json_schema")
+    @classmethod
+    def _belongs_to_type(
+        cls, schema: NamedSchema | None, info: ValidationInfo
+    ) -> NamedSchema | None:
+        kind = info.data.get("type")
+        if kind and (kind == "json_schema") != (schema is not None):
+            raise ArgumentError(
+                zh="type 是 json_schema 时要有它，否则不能有",
+                en="needed where type is json_schema, and nowhere else",
+            )
+        return schema
+
+    def to_schema(self) -> str | None:
+        """Return the schema as JSON, with its properties in their order; None for text."""
+        if self.type == "text":
+            return None
+        schema = self.json_schema and self.json_schema.schema_
         return _ANY_OBJECT if schema is None else orjson.dumps(schema).decode()
-
-
-ResponseFormat = Annotated[Text | JsonObject | JsonSchema, Field(discriminator="type")]
