@@ -229,10 +229,11 @@ def _unfinished_job(state: AppState, job_id: str) -> Job:
 def _check_job(state: AppState, body: JobBody) -> None:
     """Raise ApiError if the request names a base or file that is not there, or a bad task name."""
     if body.model not in state.bases:
+        name = shortened(body.model)
         raise ApiError(
             400,
-            zh=f"不能微调 {body.model}。可用的基础模型：{'、'.join(state.bases)}",
-            en=f"{body.model} cannot be tuned. Bases: {', '.join(state.bases)}",
+            zh=f"不能微调 {name}。可用的基础模型：{'、'.join(state.bases)}",
+            en=f"{name} cannot be tuned. Bases: {', '.join(state.bases)}",
             code="model_not_found",
             param="model",
         )
