@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from cookbook import disk
 from cookbook.i18n import tr
 from cookbook.service.request_id import HEADER, request_id
-from cookbook.service.validation import Problem, problems, summary
+from cookbook.service.validation import Problem, problems, shortened, summary
 
 log = logging.getLogger("cookbook")
 
@@ -126,7 +126,7 @@ def _described(request: Request) -> dict[str, Any]:
 async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
     """Answer what the framework itself refuses: unknown routes, bodies that cannot be parsed."""
     # Answered with 400 below /v1/, where it is a part of OpenAI's API that is not done here.
-    call = f"{request.method} {request.url.path}"
+    call = f"{request.method} {shortened(request.url.path)}"
     if error.status_code not in (404, 405):
         refusal = ApiError(
             error.status_code,

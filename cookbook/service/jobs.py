@@ -22,13 +22,13 @@ from cookbook.params import (
     Hyperparameters,
 )
 from cookbook.service import limits, neutral
-from cookbook.service.api_error import ApiError, error_of
+from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
 from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import Job, new_id
-from cookbook.service.validation import Problem, unsupported
+from cookbook.service.validation import Problem, Refused, shortened, unsupported
 
 _METADATA = 16  # entries, as in OpenAI's API
 _METADATA_ENTRY = re.compile(r"metadata\[(.*)\]", re.DOTALL)
@@ -39,16 +39,50 @@ _Value = Annotated[str, Field(max_length=512)]
 # Requests
 
 
-def _without_defaults(given: Any) -> Any:
-    """Drop what leaves the choice to the service: "auto", null, and what means nothing."""
+def _checked_hyperparameters(given: Any) -> Any:
+    """Return the chosen values: without "auto", null, and what means nothing.
+
+    Raises:
+        Refused: with every name that does not exist and every value out of its range.
+    """
     if not isinstance(given, dict):
         return given
+    known = Hyperparameters.__annotations__
     chosen = {name: value for name, value in given.items() if value != "auto"}
-    return neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, Hyperparameters.__annotations__)
+    chosen = neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, known)
+    found = [_unknown_hyperparameter(name, chosen[name]) for name in chosen if name not in known]
+    values = {name: _number(name, value) for name, value in chosen.items() if name in known}
+    try:
+        Hyperparameters(**values)
+    except HyperparameterError as error:
+        for name, reason in error.problems.items():
+            found.append(Problem(f"hyperparameters.{name}", "invalid_hyperparameter", reason))
+    if found:
+        raise Refused(found)
+    return values
 
 
-# Their ranges are known to `params.py`.
-_GivenHyperparameters = Annotated[dict[str, Any], BeforeValidator(_without_defaults)]
+def _number(name: str, value: Any) -> Any:
+    # Some clients write every number as a float.
+    if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _unknown_hyperparameter(name: str, value: Any) -> Problem:
+    param = f"hyperparameters.{name}"
+    accepted = neutral.HYPERPARAMETERS.get(name)
+    if accepted:
+        return Problem(param, "unsupported_parameter", unsupported(name, value, accepted))
+    known = ", ".join(Hyperparameters.__annotations__)
+    text = tr(
+        f"没有超参数 {shortened(name)}，可用的是 {known}",
+        f"there is no hyperparameter {shortened(name)}; known are {known}",
+    )
+    return Problem(param, "unsupported_parameter", text)
+
+
+_GivenHyperparameters = Annotated[dict[str, Any], BeforeValidator(_checked_hyperparameters)]
 
 
 class Supervised(RequestBody):
@@ -76,10 +110,10 @@ class JobBody(RequestBody):
     method: Method | None = None
     hyperparameters: _GivenHyperparameters = {}
 
-    def given_hyperparameters(self) -> dict[str, Any]:
-        """Return them by name, from both places."""
+    def all_hyperparameters(self) -> Hyperparameters:
+        """Return them from both places; missing ones have the suggested value."""
         newer = self.method.supervised.hyperparameters if self.method else {}
-        return self.hyperparameters | newer
+        return Hyperparameters(**(self.hyperparameters | newer))
 
 
 # Responses
@@ -195,10 +229,11 @@ def _unfinished_job(state: AppState, job_id: str) -> Job:
 def _check_job(state: AppState, body: JobBody) -> None:
     """Raise ApiError if the request names a base or file that is not there, or a bad task name."""
     if body.model not in state.bases:
+        name = shortened(body.model)
         raise ApiError(
             400,
-            zh=f"不能微调 {body.model}。可用的基础模型：{'、'.join(state.bases)}",
-            en=f"{body.model} cannot be tuned. Bases: {', '.join(state.bases)}",
+            zh=f"不能微调 {name}。可用的基础模型：{'、'.join(state.bases)}",
+            en=f"{name} cannot be tuned. Bases: {', '.join(state.bases)}",
             code="model_not_found",
             param="model",
         )
@@ -227,45 +262,6 @@ def _check_queue(state: AppState) -> None:
             code="too_many_jobs",
             headers={"retry-after": "30"},
         )
-
-
-def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
-    """Return the hyperparameters of a request; missing ones have the suggested value.
-
-    Raises:
-        ApiError: with every name that does not exist and every value out of its range.
-    """
-    values = {}
-    found = []
-    for name, value in given.items():
-        if name not in Hyperparameters.__annotations__:
-            found.append(_unknown_hyperparameter(name, value))
-            continue
-        # Some clients write every number as a float.
-        if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        values[name] = value
-    try:
-        hyperparameters = Hyperparameters(**values)
-    except HyperparameterError as error:
-        for name, reason in error.problems.items():
-            found.append(Problem(f"hyperparameters.{name}", "invalid_hyperparameter", reason))
-    if found:
-        raise error_of(found)
-    return hyperparameters
-
-
-def _unknown_hyperparameter(name: str, value: Any) -> Problem:
-    known = ", ".join(Hyperparameters.__annotations__)
-    accepted = neutral.HYPERPARAMETERS.get(name)
-    if accepted:
-        text = unsupported(name, value, accepted)
-    else:
-        text = tr(
-            f"没有超参数 {name}，可用的是 {known}",
-            f"there is no hyperparameter {name}; known are {known}",
-        )
-    return Problem(f"hyperparameters.{name}", "unsupported_parameter", text)
 
 
 # FastAPI knows no parameters that are objects: `metadata[key]=value`.
@@ -322,7 +318,6 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=StrictRoute)
 @router.post("")
 def create_job(body: JobBody, state: State) -> FineTuningJob:
     _check_job(state, body)
-    hyperparameters = _hyperparameters(body.given_hyperparameters())
     # Last, so that a request that is wrong anyway is not sent to wait.
     _check_queue(state)
     job = state.store.add_job(
@@ -334,7 +329,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
         suffix=body.suffix,
         seed=DEFAULT_SEED if body.seed is None else body.seed,
         metadata=body.metadata,
-        hyperparameters=hyperparameters.to_dict(),
+        hyperparameters=body.all_hyperparameters().to_dict(),
     )
     return job_object(job)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cookbook.errors import CookbookError
+from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
 
 Schema = Mapping[str, Any]
@@ -65,6 +65,14 @@ class Problem:
     text: str
 
 
+class Refused(ArgumentError):
+    """Raised by a check of ours on a part of a request: all that it found."""
+
+    def __init__(self, found: list[Problem]):
+        super().__init__(zh=summary(found), en=summary(found))
+        self.found = found
+
+
 def problems(errors: Iterable[Error], properties: Schema) -> list[Problem]:
     """Return what is wrong, in the order of the request.
 
@@ -78,11 +86,12 @@ def problems(errors: Iterable[Error], properties: Schema) -> list[Problem]:
         unions.setdefault(_union(error["loc"]), []).append(error)
     found = []
     for place, branches in unions.items():
-        deeper = [error for error in branches if not _is_other_kind(error, place)]
-        if place[-1:] != ("|",) or deeper:
-            found += [_problem(error, properties) for error in deeper or branches]
-        else:
+        meant = [error for error in branches if not _is_other_kind(error, place)]
+        if not meant:
             found.append(_no_branch(branches))
+        for error in meant:
+            own = _own(error)
+            found += own.found if isinstance(own, Refused) else [_problem(error, properties)]
     return found
 
 
@@ -172,6 +181,12 @@ def _param(loc: tuple) -> str | None:
     return name_of(names) or None
 
 
+def _own(error: Error) -> ArgumentError | None:
+    """Return the error that a check of ours raised."""
+    own = error.get("ctx", {}).get("error")
+    return own if isinstance(own, ArgumentError) else None
+
+
 def _no_branch(branches: list[Error]) -> Problem:
     """Say that a value is of none of the kinds that it may have."""
     param = _param(branches[0]["loc"])
@@ -192,15 +207,15 @@ def _must_be(param: str | None, kind: str, value: object) -> str:
 
 def _problem(error: Error, properties: Schema) -> Problem:
     param = _param(error["loc"])
-    own = error.get("ctx", {}).get("error")
     if error["type"] == "json_invalid":
         # Its place in the body is at the end of `loc`.
-        return Problem(None, "invalid_body", _not_json(error["loc"][-1], own))
+        text = _not_json(error["loc"][-1], error["ctx"]["error"])
+        return Problem(None, "invalid_body", text)
     if param is None:
         return Problem(None, "invalid_body", _no_object(error))
     code = "unsupported_parameter" if error["type"] == "extra_forbidden" else "invalid_value"
-    # An error that a check of ours raised.
-    if isinstance(own, CookbookError):
+    own = _own(error)
+    if own:
         return Problem(param, code, f"{param}{tr('：', ': ')}{own}")
     return Problem(param, code, _sentence(param, error, properties))
 

@@ -8,7 +8,6 @@ about 40 ms: most of such a call.
 
     models        `client.models.list()`
     two tokens    a chat answer of two tokens, greedy, not streamed
-    gap           the median time between two chunks of a streamed answer
 
 Medians in milliseconds, with the fastest and the slowest. The servers run side by side and take
 turns; all but one are idle.
@@ -18,13 +17,13 @@ import argparse
 import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from chat import SYSTEM, Server, llama_cpp, ours, questions, wait_until_it_answers
 from openai import OpenAI
 
 ROUNDS = 4  # turns of each server
-WHATS = ["models", "two tokens", "gap"]
+WHATS = ["models", "two tokens"]
 
 
 def messages() -> list[dict[str, str]]:
@@ -35,16 +34,6 @@ def seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
-
-
-def gaps(client: OpenAI, model: str) -> Iterator[float]:
-    """Yield the seconds between the chunks of one answer."""
-    stream = client.chat.completions.create(
-        model=model, messages=messages(), temperature=0, max_tokens=20, stream=True
-    )
-    times = [time.perf_counter() for _ in stream]
-    for earlier, later in zip(times, times[1:], strict=False):
-        yield later - earlier
 
 
 def measure(server: Server, repeats: int) -> dict[str, list[float]]:
@@ -59,7 +48,6 @@ def measure(server: Server, repeats: int) -> dict[str, list[float]]:
         return {
             "models": [seconds(client.models.list) for _ in range(repeats)],
             "two tokens": [seconds(two_tokens) for _ in range(repeats)],
-            "gap": list(gaps(client, server.model)),
         }
 
 
