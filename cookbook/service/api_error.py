@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cookbook import disk
 from cookbook.i18n import tr
@@ -40,12 +41,13 @@ _MEANINGS = {
     403: "A base model cannot be deleted",
     404: "No such object",
     405: "A web page asks whether it may call the service, which it may not",
+    408: "The request did not arrive in time",
     409: "A job that has not ended uses the file",
     413: "Larger than the limit",
     421: "Addressed to another host",
     429: "A documented limit is reached; `Retry-After` gives the seconds to wait",
     500: "An error of the service itself; its log has the details",
-    503: "The base model cannot be loaded at present",
+    503: "The base model cannot be loaded at present, or too many connections are open",
     507: "The disk is full",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -151,6 +153,12 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
     return error_response(refusal)
 
 
+async def _on_client_gone(_: Request, error: ClientDisconnect) -> JSONResponse:
+    """End a request whose body stopped coming; it is not an error of the service."""
+    text = "the client closed the connection"
+    return error_response(ApiError(499, zh=text, en=text))
+
+
 async def _on_os_error(request: Request, error: OSError) -> JSONResponse:
     """Answer a full disk without a traceback in the log: it is not an error of the service."""
     if disk.is_full(error):
@@ -191,6 +199,7 @@ HANDLERS: dict[int | type[Exception], Handler] = {
     ApiError: _on_api_error,
     RequestValidationError: _on_invalid_request,
     HTTPException: _on_http_error,
+    ClientDisconnect: _on_client_gone,
     OSError: _on_os_error,
     Exception: _on_any_error,
 }

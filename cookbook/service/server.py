@@ -28,9 +28,10 @@ from cookbook.bases import installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import status
+from cookbook.service import limits, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
+from cookbook.service.connections import LimitedProtocol, raise_descriptor_limit
 from cookbook.service.middleware import Activity
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
@@ -153,6 +154,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
+    raise_descriptor_limit()
     home = settings.home
     store = Store(home.database)
     bases = installed()
@@ -168,7 +170,15 @@ def _run(settings: Settings, listener: socket.socket, chat: ChatEngine) -> None:
         loopback=settings.loopback,
     )
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
+        app,
+        http=LimitedProtocol,
+        ws="none",
+        backlog=limits.BACKLOG,
+        timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        log_config=None,  # its messages go where the service's own go, see logs.py
+        log_level="warning",
+        access_log=False,
     )
     server = uvicorn.Server(config)
     # Jobs that an earlier service left go on.
@@ -216,6 +226,7 @@ def _watch(
     logged_at = time.monotonic()
     while not server.should_exit:
         time.sleep(min(1.0, idle_seconds or 1.0))
+        _keep_logs_short(settings.home)
         try:
             busy = supervisor.busy
             if busy and time.monotonic() - logged_at > LOG_SECONDS:
@@ -228,3 +239,10 @@ def _watch(
             text = tr("%g 秒没有请求和任务，服务结束", "idle for %g seconds: the service ends")
             log.info(text, idle_seconds)
             server.should_exit = True
+
+
+def _keep_logs_short(home: Home) -> None:
+    # On Windows whoever writes to a file goes on at its old end.
+    if os.name != "nt":
+        disk.keep_short(home.service_log, limits.LOG_BYTES)
+        disk.keep_short(home.worker_log, limits.LOG_BYTES)
