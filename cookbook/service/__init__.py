@@ -2,8 +2,9 @@
 
     store, database             SQLite, the only channel between its processes
     app, middleware, limits     HTTP, and who may call
-    files, jobs, job_log, models, chat
+    files, jobs, job_log, models, chat, completions
                                 one resource a file: request, response, routes
+    answers, asked              what chat and completions share
     state, paging, api_error    what the routes share
     supervisor, worker, events  the queue, and one training process for each job
     chat_engine, engine/        answers and training; torch is nowhere else

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import orjson
@@ -23,16 +22,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from cookbook.bases import Base
-from cookbook.service import limits, neutral
+from cookbook.service import neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.chat_request import ChatRequest, Generation, Piece, joined
-from cookbook.service.models import tuned_model
 from cookbook.service.request_body import RequestBody
 from cookbook.service.state import AppState
 from cookbook.service.store import new_id
 
-MAX_CHOICES = 8
 _STATUS = {  # of the engine's errors; others are 500
     "context_length_exceeded": 400,
     "invalid_prompt": 400,
@@ -42,7 +38,6 @@ _STATUS = {  # of the engine's errors; others are 500
 }
 _PARAM = {"invalid_prompt": "prompt", "invalid_schema": "response_format"}
 _UNREAD = 200  # pieces that wait for a client as they came, more than there can be choices
-_SEED_STEP = 0x9E3779B97F4A7C15  # odd, and far from the seeds that people choose
 _DONE = b"data: [DONE]\n\n"
 _EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 STREAM: dict[int | str, dict[str, Any]] = {
@@ -268,49 +263,6 @@ async def respond(answer: Answer, request: Request, stream: StreamOptions | None
         watch.cancel()
     answer.end()
     return whole
-
-
-def seed_of(seed: int | None, choice: int) -> int | None:
-    """Return the seed of one of several choices: the first has the request's own."""
-    if seed is None or choice == 0:
-        return seed
-    # As a signed number of 64 bits, which is what a generator takes.
-    mixed = (seed + choice * _SEED_STEP) % 2**64
-    return mixed - 2**64 if mixed >= 2**63 else mixed
-
-
-def find_model(state: AppState, model_id: str) -> tuple[Base, Path | None]:
-    """Return the base and the adapter folder of a model; no folder for a base itself.
-
-    Raises:
-        ApiError: there is no such model, or its base is gone.
-    """
-    if model_id in state.bases:
-        return state.bases[model_id], None
-    tuned = tuned_model(state, model_id)
-    if tuned.base not in state.bases:
-        raise ApiError(
-            400,
-            zh=f"基础模型 {tuned.base} 不在了",
-            en=f"its base model {tuned.base} is gone",
-            code="model_not_found",
-            param="model",
-        )
-    return state.bases[tuned.base], state.home.model_folder(tuned.folder)
-
-
-def check_room(state: AppState, choices: int) -> None:
-    """Raise ApiError if so many choices cannot be started at present."""
-    under_way = sum(answer.choices for answer in state.answers)
-    if under_way + choices > limits.CHATS:
-        raise ApiError(
-            429,
-            zh=f"已有 {under_way} 个回答在进行，上限是 {limits.CHATS} 个：稍后再问",
-            en=f"{under_way} answers are under way, the limit is {limits.CHATS}: "
-            "ask again in a moment",
-            code="too_many_requests",
-            headers={"retry-after": "2"},
-        )
 
 
 def _split(piece: Piece) -> list[Piece]:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from cookbook.service.answers import STREAM, Answer, Usage, check_room, find_model, respond
+from cookbook.service.answers import STREAM, Answer, Usage, respond
+from cookbook.service.asked import check_room, find_model
 from cookbook.service.chat_body import ChatBody
 from cookbook.service.chat_request import Piece
 from cookbook.service.logprobs import ChatLogprobs, for_chat

@@ -13,7 +13,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from cookbook.bases import Base
 from cookbook.errors import ArgumentError
 from cookbook.service import neutral
-from cookbook.service.answers import MAX_CHOICES, StreamOptions, seed_of
+from cookbook.service.answers import StreamOptions
+from cookbook.service.asked import MAX_CHOICES, seed_of
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.logprobs import MAX_TOP
 from cookbook.service.request_body import RequestBody

@@ -15,7 +15,6 @@ same seed in every column and several models side by side. Nothing here knows HT
 
 import contextlib
 import logging
-import math
 import queue
 import threading
 from collections import OrderedDict
@@ -24,18 +23,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
-from cookbook.service.chat_request import ChatRequest, OnPiece, TokenLogprob
-from cookbook.service.engine import sampling
-from cookbook.service.engine.adapters import Adapter, Adapters, BrokenModel
+from cookbook.service.chat_request import ChatRequest, OnPiece
+from cookbook.service.engine.adapters import Adapter, Adapters
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
-from cookbook.service.engine.grammar import BadSchema, Grammars
+from cookbook.service.engine.choose import Chooser
+from cookbook.service.engine.grammar import Grammars
 from cookbook.service.engine.load import SMALL, load
-from cookbook.service.engine.logprobs import Scores, Vocabulary, score
+from cookbook.service.engine.logprobs import Vocabulary
 from cookbook.service.engine.prompt import lay_out
 
 if TYPE_CHECKING:
@@ -145,7 +143,7 @@ class _Runner:
         if not isinstance(ends, list):
             ends = [ends]
         self._ends = {tokenizer.eos_token_id, *ends}
-        self._vocabulary = Vocabulary(tokenizer)
+        self._chooser = Chooser(Vocabulary(tokenizer), self._ends)
         self.grammars = Grammars(tokenizer, model.config.vocab_size, sorted(self._ends))
 
     @property
@@ -206,20 +204,21 @@ class _Runner:
         prompts = [answer.prompt + answer.tokens for answer in readers]
         longest = max(map(len, prompts))
         self._prepare(readers, tokens=len(readers) * longest)
-        pad = self.tokenizer.pad_token_id
         row_of = {answer.key: row for row, answer in enumerate(readers)}
         rows = [row_of[answer.key] for answer in answers]
+        pad = self.tokenizer.pad_token_id
         if answers[0].scores_prompt:
             top = max(answer.request.logprobs or 0 for answer in answers)
             batch, logits, scores = score_prompts(self.model, prompts, pad, top)
             for answer, row in zip(answers, rows, strict=True):
-                self._report_prompt(answer, scores[row])
+                self._chooser.report_prompt(answer, scores[row])
         else:
             batch, logits = read_prompts(self.model, prompts, pad)
+        # From here on each answer has a row of its own.
         if len(readers) < len(answers):
             batch.keep(rows)
             logits = logits[rows]
-        batch.tokens = self._choose(answers, logits)
+        batch.tokens = self._chooser.choose(answers, logits)
         if self._batch:
             self._batch.join(batch)
         else:
@@ -232,7 +231,7 @@ class _Runner:
         """Give every running answer its next token."""
         self._prepare(self.running, tokens=len(self.running))
         logits = self._step(*batch.next_inputs())
-        batch.advance(self._choose(self.running, logits))
+        batch.advance(self._chooser.choose(self.running, logits))
         self._deliver(self.running)
 
     def _prepare(self, rows: Sequence[Answer], tokens: int) -> None:
@@ -241,53 +240,6 @@ class _Runner:
         work = tokens * self._parameters
         one_core = self._parameters < SMALL and work < SINGLE_CORE_WORK
         torch.set_num_threads(1 if one_core else CORES)
-
-    def _choose(self, answers: Sequence[Answer], logits: Tensor) -> Tensor:
-        """Append the next token to each answer, and return all of them, (rows,).
-
-        The logits of rows that a schema restricts are changed.
-        """
-        watched, restricted = [], []
-        for row, answer in enumerate(answers):
-            if answer.request.logprobs is not None:
-                watched.append(row)
-            if answer.grammar:
-                restricted.append(row)
-        before = logits[watched] if watched else logits  # a copy, or nobody looks
-        for row in restricted:
-            _restrict(answers[row], logits[row])
-        samplers = [answer.sampler for answer in answers if answer.sampler]
-        tokens = sampling.choose(logits, samplers)
-        # The sum shows a single NaN or infinity in a row, in a fraction of the time of a search.
-        totals = logits.sum(-1, dtype=torch.float32)
-        rows = zip(answers, tokens.tolist(), totals.tolist(), strict=True)
-        for answer, token, total in rows:
-            if not total < math.inf:
-                answer.failure = _no_numbers(answer.request)
-            answer.take(token)
-        if watched:
-            self._report([answers[row] for row in watched], before, tokens[watched])
-        return tokens
-
-    def _report(self, answers: Sequence[Answer], logits: Tensor, tokens: Tensor) -> None:
-        """Note for each answer how likely its new token was."""
-        most = max(answer.request.logprobs or 0 for answer in answers)
-        scores = score(logits, tokens, most)
-        for row, answer in enumerate(answers):
-            if answer.shows_last_token(self._ends):
-                top = answer.request.logprobs or 0
-                own = scores[row : row + 1]
-                answer.logprobs += self._vocabulary.reports(answer.tokens[-1:], own, top)
-
-    def _report_prompt(self, answer: Answer, scores: Scores) -> None:
-        """Note how likely each token of the prompt was, after those before it."""
-        first, *others = answer.prompt
-        top = answer.request.logprobs or 0
-        # Not added to those that are there: an error may have ended the pass before.
-        answer.logprobs = [
-            TokenLogprob(self._vocabulary.bytes_of(first), None),
-            *self._vocabulary.reports(others, scores, top),
-        ]
 
     def _deliver(self, answers: Sequence[Answer]) -> None:
         """Send what is new of each answer, and remove those that have ended."""
@@ -328,22 +280,3 @@ class _Runner:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(folder)
         return self._loaded[folder]
-
-
-def _restrict(answer: Answer, logits: Tensor) -> None:
-    """Let the answer's next token fit its schema. An answer that fails, fails alone."""
-    try:
-        if answer.grammar:
-            answer.grammar.restrict(logits)
-    except BadSchema as error:
-        answer.failure = error
-
-
-def _no_numbers(request: ChatRequest) -> BrokenModel:
-    model = request.adapter.name if request.adapter else request.base.id
-    return BrokenModel(
-        zh=f"模型 {model} 算出了 NaN 或无穷大，不能回答：如果是微调模型，"
-        "把学习率降到十分之一重新微调，或换一个更早的检查点",
-        en=f"the model {model} computes values that are not numbers and cannot answer. If it is "
-        "tuned, tune again with a tenth of the learning rate, or use an earlier checkpoint",
-    )
