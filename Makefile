@@ -50,6 +50,7 @@ bench: $(READY)
 	$(BIN)/python tests/bench/watch_redraw.py
 	$(BIN)/python tests/bench/training.py
 	$(BIN)/python tests/bench/chat.py
+	$(BIN)/python tests/bench/calls.py
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/growth.py
 

@@ -94,3 +94,23 @@ def used(folder: Path) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def keep_short(log: Path, most: int) -> None:
+    """Drop the older part of a log that is longer than `most` bytes.
+
+    Processes that append to it go on. Lines that come in this very moment may be lost.
+    """
+    try:
+        if log.stat().st_size <= most:
+            return
+        with log.open("rb+") as file:
+            file.seek(-most // 2, os.SEEK_END)
+            # Begins with a whole line.
+            _, _, newest = file.read().partition(b"\n")
+            file.seek(0)
+            file.write(newest)
+            file.truncate()
+    except OSError:
+        # Not there, or in use: the next look finds it again.
+        return

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from cookbook import bases, tokens
@@ -200,8 +201,8 @@ def problem(name: str, value: object) -> str | None:
     if not _is_number(value, whole=whole):
         kind = tr("整数", "a whole number") if whole else tr("数字", "a number")
         return tr(
-            f"{name} 应当是{kind}，收到的是 {value!r}",
-            f"{name} must be {kind}, got {value!r}",
+            f"{name} 应当是{kind}，收到的是 {shortened(value)}",
+            f"{name} must be {kind}, got {shortened(value)}",
         )
     advice = f"{limits.suggested:g}"
     if not limits.low <= value <= limits.high:

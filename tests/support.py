@@ -1,5 +1,8 @@
 """What tests of several folders share: valid rows, small models, the soak's short job."""
 
+import contextlib
+import socket
+import threading
 from types import SimpleNamespace
 
 import psutil
@@ -141,3 +144,30 @@ def training_processes(home) -> list[psutil.Process]:
         if arguments <= set(process.info["cmdline"] or []):
             processes.append(process)
     return processes
+
+
+# A service in this process, whose parts a test can watch.
+
+
+@contextlib.contextmanager
+def served(app, **settings):
+    """Serve an application as the service does; give its (host, port)."""
+    import uvicorn
+
+    from cookbook.service.connections import LimitedProtocol
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", **settings
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # this thread is not the main one
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        thread.join()
+        listener.close()

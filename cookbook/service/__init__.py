@@ -2,8 +2,9 @@
 
     store, database             SQLite, the only channel between its processes
     app, middleware, limits     HTTP, and who may call
-    files, jobs, job_log, models, chat
+    files, jobs, job_log, models, chat, completions
                                 one resource a file: request, response, routes
+    answers, asked              what chat and completions share
     file_check                  uploads, checked in processes of their own
     state, paging, api_error    what the routes share
     supervisor, worker, events  the queue, and one training process for each job

@@ -7,7 +7,6 @@ What serving means is in server.py. Ends after an idle hour, or with `python -m 
 """
 
 import argparse
-import logging
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from cookbook import paths
 from cookbook.errors import ServiceError
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
+from cookbook.service.logs import log_to_stderr
 from cookbook.service.server import IDLE_SECONDS, Settings, serve
 
 MAX_JOBS = 16
@@ -87,13 +87,6 @@ def set_thread_and_memory_limits() -> None:
     # With these a training process keeps its memory.
     os.environ.setdefault("MALLOC_MMAP_MAX_", "0")
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))
-
-
-def log_to_stderr() -> None:
-    """Show the service's own messages, and of the libraries only warnings."""
-    line = "%(asctime)s %(name)s %(message)s"
-    logging.basicConfig(level=logging.WARNING, format=line, stream=sys.stderr)
-    logging.getLogger("cookbook").setLevel(logging.INFO)
 
 
 if __name__ == "__main__":

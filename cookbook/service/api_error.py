@@ -5,6 +5,7 @@
 those responses in the OpenAPI document. Knows no route and no store.
 """
 
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal
 
@@ -13,10 +14,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from cookbook import causes, disk
 from cookbook.errors import CookbookError
 from cookbook.i18n import tr
+from cookbook.service.request_id import HEADER, request_id
+from cookbook.service.validation import Problem, problems, shortened, summary
+
+log = logging.getLogger("cookbook")
 
 
 class ErrorDetail(BaseModel):
@@ -35,12 +41,15 @@ _MEANINGS = {
     401: "The bearer token is missing or wrong",
     403: "A base model cannot be deleted",
     404: "No such object",
+    405: "A web page asks whether it may call the service, which it may not",
+    408: "The request did not arrive in time",
     409: "A job that has not ended uses the file",
     413: "Larger than the limit",
     421: "Addressed to another host",
     429: "A documented limit is reached; `Retry-After` gives the seconds to wait",
     500: "An error of the service or its disk; the message has the cause, or its log the details",
-    503: "The base model, torch or another package cannot be loaded; the message has the cause",
+    503: "The base model, torch or another package cannot be loaded, or too many connections are "
+    "open; the message has the cause",
     507: "The disk is full",
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
@@ -86,6 +95,12 @@ def error_response(error: ApiError) -> JSONResponse:
     return JSONResponse(error.body(), error.status_code, error.headers)
 
 
+def error_of(found: list[Problem]) -> ApiError:
+    """Return the error that says all that is wrong; `code` and `param` are of the first."""
+    text = summary(found)
+    return ApiError(400, zh=text, en=text, code=found[0].code, param=found[0].param)
+
+
 def replace_surrogates(text: str) -> str:
     """Return the text with "?" for each lone surrogate, which JSON can carry and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
@@ -95,38 +110,34 @@ async def _on_api_error(_: Request, error: ApiError) -> JSONResponse:
     return error_response(error)
 
 
-async def _on_invalid_request(_: Request, error: RequestValidationError) -> JSONResponse:
-    """Name the first part of the request that does not fit its model."""
-    first = error.errors()[0]
-    # FastAPI begins the path with the place where it looked.
-    path = [str(part) for part in first["loc"] if part not in ("body", "query", "path")]
-    param = ".".join(path) or None
-    # A field that is not in the model: of OpenAI's API, say, but not done here.
-    if first["type"] == "extra_forbidden":
-        refusal = ApiError(
-            400,
-            zh=f"不支持参数 {param}，请去掉它",
-            en=f"{param} is not supported here: leave it out",
-            code="unsupported_parameter",
-            param=param,
-        )
-        return error_response(refusal)
-    refusal = ApiError(
-        400,
-        zh=f"参数 {param} 不对：{first['msg']}",
-        en=f"{param} is not valid: {first['msg']}",
-        code="invalid_value",
-        param=param,
-    )
-    return error_response(refusal)
+async def _on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    """Name every part of the request that does not fit its model."""
+    return error_response(error_of(problems(error.errors(), _described(request))))
+
+
+def _described(request: Request) -> dict[str, Any]:
+    """Return the schemas of the request's parameters by name, as the OpenAPI document has them."""
+    document = request.app.openapi()
+    operation = document["paths"][request.scope["route"].path_format][request.method.lower()]
+    schemas = {part["name"]: part.get("schema", {}) for part in operation.get("parameters", [])}
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    model = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    if model:
+        schemas |= document["components"]["schemas"][model]["properties"]
+    return schemas
 
 
 async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse:
     """Answer what the framework itself refuses: unknown routes, bodies that cannot be parsed."""
     # Answered with 400 below /v1/, where it is a part of OpenAI's API that is not done here.
-    call = f"{request.method} {request.url.path}"
+    call = f"{request.method} {shortened(request.url.path)}"
     if error.status_code not in (404, 405):
-        refusal = ApiError(error.status_code, zh=error.detail, en=error.detail, code="invalid_body")
+        refusal = ApiError(
+            error.status_code,
+            zh="请求体读不了：检查它的 Content-Type 和格式",
+            en=f"the body cannot be read: {error.detail}",
+            code="invalid_body",
+        )
     elif request.url.path.startswith("/v1/"):
         refusal = ApiError(
             400,
@@ -144,6 +155,12 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
     return error_response(refusal)
 
 
+async def _on_client_gone(_: Request, error: ClientDisconnect) -> JSONResponse:
+    """End a request whose body stopped coming; it is not an error of the service."""
+    text = "the client closed the connection"
+    return error_response(ApiError(499, zh=text, en=text))
+
+
 async def _on_os_error(request: Request, error: OSError) -> JSONResponse:
     """Answer a full disk without a traceback in the log: it is not an error of the service."""
     if disk.is_full(error):
@@ -152,29 +169,37 @@ async def _on_os_error(request: Request, error: OSError) -> JSONResponse:
     raise RuntimeError(f"{request.method} {request.url.path} failed") from error
 
 
-async def _on_any_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_any_error(request: Request, error: Exception) -> JSONResponse:
     """Say the cause and what to do, or else what kind of error it is.
 
     Never its text, which may name folders of this machine.
     """
+    # Starlette sends this response past all middleware.
+    headers = {HEADER: request_id(request.scope)}
     if disk.is_full(error):
         refusal = ApiError(
             507,
             zh="磁盘满了，什么都没有保存：腾出空间再试",
             en="the disk is full, nothing was saved: make room and try again",
             code="disk_full",
+            headers=headers,
         )
         return error_response(refusal)
     # An error of our own that was not meant for HTTP may name a folder, too.
     cause = None if isinstance(error, CookbookError) else causes.known(error)
     if cause:
-        return error_response(ApiError(500, zh=cause.zh, en=cause.en, code=cause.kind))
+        refusal = ApiError(500, zh=cause.zh, en=cause.en, code=cause.kind, headers=headers)
+        return error_response(refusal)
     kind = type(error).__name__
+    number = headers[HEADER]
+    # The traceback follows: Starlette raises the error again, and the server logs it.
+    log.error("%s: %s %s failed", number, request.method, request.url.path)
     refusal = ApiError(
         500,
-        zh=f"服务内部错误（{kind}），详见 service.log",
-        en=f"internal error ({kind}), see service.log",
+        zh=f"服务内部错误（{kind}），在 service.log 里查找 {number}",
+        en=f"internal error ({kind}): look for {number} in service.log",
         code="internal_error",
+        headers=headers,
     )
     return error_response(refusal)
 
@@ -184,6 +209,7 @@ HANDLERS: dict[int | type[Exception], Handler] = {
     ApiError: _on_api_error,
     RequestValidationError: _on_invalid_request,
     HTTPException: _on_http_error,
+    ClientDisconnect: _on_client_gone,
     OSError: _on_os_error,
     Exception: _on_any_error,
 }

@@ -20,12 +20,13 @@ from fastapi import FastAPI
 from cookbook import __version__
 from cookbook.bases import Base
 from cookbook.paths import Home
-from cookbook.service import chat, file_check, files, health, job_log, jobs, models
+from cookbook.service import chat, completions, file_check, files, health, job_log, jobs, models
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
 from cookbook.service.health import HEALTH, Identity
 from cookbook.service.middleware import AccessMiddleware, Activity
+from cookbook.service.request_id import RequestIdMiddleware
 from cookbook.service.state import AppState
 from cookbook.service.store import Store
 
@@ -85,6 +86,8 @@ def make_app(
     app.state.activity = activity
     app.state.identity = Identity(api_key, home.folder, activity, has_jobs)
     app.add_middleware(AccessMiddleware, api_key=api_key, loopback=loopback, activity=activity)
-    for part in (health, files, jobs, job_log, models, chat):
+    # Added last, so that it is the outermost: what the other refuses has an id as well.
+    app.add_middleware(RequestIdMiddleware)
+    for part in (health, files, jobs, job_log, models, chat, completions):
         app.include_router(part.router)
     return app

@@ -1,105 +1,22 @@
 """/v1/chat/completions: whole answers and streams.
 
-Usage is in every chunk of a stream, cumulative, as SiliconCloud sends it. How text is generated
-is not known here: the engine is called through `state.submit` (`chat_request.py`).
+What a request may hold is in `chat_body.py`; how an answer travels is in `answers.py`, which
+`completions.py` shares.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import orjson
 from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from starlette.types import Receive, Scope, Send
+from pydantic import BaseModel
 
-from cookbook.bases import Base
-from cookbook.service import limits
-from cookbook.service.api_error import ApiError
-from cookbook.service.chat_request import ChatRequest, Piece
-from cookbook.service.models import tuned_model
-from cookbook.service.state import AppState, State
-from cookbook.service.store import new_id
-
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-_Stop = Annotated[str, Field(max_length=200)]
-_ENGINE_STATUS = {"context_length_exceeded": 400, "model_unavailable": 503}  # others: 500
-_POLL = 1.0  # seconds between two looks whether a client that waits is still there
-_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": _EVENT}}}
-}
-
-
-# Requests
-
-
-class Text(BaseModel):
-    model_config = _STRICT
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    """`content` is text; parts of text, which some clients send, are joined."""
-
-    model_config = _STRICT
-    role: Literal["system", "user", "assistant"]
-    content: str | list[Text]
-
-    @field_validator("content")
-    @classmethod
-    def _join(cls, content: str | list[Text]) -> str:
-        return content if isinstance(content, str) else "".join(part.text for part in content)
-
-
-class ChatBody(BaseModel):
-    """What `POST /v1/chat/completions` understands; anything else is refused by name."""
-
-    model_config = _STRICT
-    model: str
-    messages: list[Message] = Field(min_length=1)
-    stream: bool = False
-    stream_options: dict | None = None  # accepted without effect: usage is in every chunk
-    max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(0.7, gt=0, le=1)  # SiliconCloud's default
-    top_k: int = Field(0, ge=0, lt=2**31)
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
-    n: Literal[1] | None = None
-    user: str | None = None
-    # Clients send the value that has no effect.
-    frequency_penalty: float | None = Field(None, ge=0, le=0)
-    presence_penalty: float | None = Field(None, ge=0, le=0)
-
-    def to_request(self, base: Base, adapter: Path | None) -> ChatRequest:
-        """Return what the engine is asked for."""
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return ChatRequest(
-            base=base,
-            adapter=adapter,
-            messages=[message.model_dump() for message in self.messages],
-            max_tokens=self.max_completion_tokens or self.max_tokens,
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            seed=self.seed,
-            stop=tuple(text for text in stop if text),  # an empty text would end every answer
-        )
-
-
-# Responses
-
-
-class Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+from cookbook.service.answers import STREAM, Answer, Usage, respond
+from cookbook.service.asked import check_room, find_model
+from cookbook.service.chat_body import ChatBody
+from cookbook.service.chat_request import Piece
+from cookbook.service.logprobs import ChatLogprobs, for_chat
+from cookbook.service.request_body import StrictRoute
+from cookbook.service.state import State
 
 
 class AnswerMessage(BaseModel):
@@ -109,10 +26,10 @@ class AnswerMessage(BaseModel):
 
 
 class Choice(BaseModel):
-    index: Literal[0] = 0
+    index: int
     message: AnswerMessage
     finish_reason: Literal["stop", "length"]
-    logprobs: None = None
+    logprobs: ChatLogprobs | None = None
 
 
 class ChatCompletion(BaseModel):
@@ -124,172 +41,46 @@ class ChatCompletion(BaseModel):
     usage: Usage
 
 
-def _usage(piece: Piece) -> dict[str, int]:
-    return {
-        "prompt_tokens": piece.prompt_tokens,
-        "completion_tokens": piece.completion_tokens,
-        "total_tokens": piece.prompt_tokens + piece.completion_tokens,
-    }
+class _Form:
+    """How a chat answer looks, with its logprobs or without."""
+
+    id_prefix = "chatcmpl-"
+    object = "chat.completion"
+    chunk_object = "chat.completion.chunk"
+
+    def __init__(self, logprobs: bool):
+        self._logprobs = logprobs
+
+    def choice(self, index: int, whole: Piece) -> dict[str, Any]:
+        message = AnswerMessage(content=whole.text).model_dump()
+        return self._with("message", message, index, whole)
+
+    def chunk(self, index: int, piece: Piece, is_first: bool) -> dict[str, Any]:
+        delta = {"content": piece.text}
+        if is_first:
+            delta = {"role": "assistant", "content": piece.text}
+        return self._with("delta", delta, index, piece)
+
+    def _with(self, name: str, said: dict[str, Any], index: int, piece: Piece) -> dict[str, Any]:
+        logprobs = None
+        if self._logprobs:
+            logprobs = for_chat(piece.logprobs).model_dump()
+        return {
+            "index": index,
+            name: said,
+            "finish_reason": piece.finish_reason,
+            "logprobs": logprobs,
+        }
 
 
-def _event(body: dict[str, Any]) -> bytes:
-    # By orjson, since a chunk is sent for every token of every answer.
-    return b"data: " + orjson.dumps(body) + b"\n\n"
+router = APIRouter(route_class=StrictRoute)
 
 
-def _engine_error(piece: Piece) -> ApiError:
-    status = _ENGINE_STATUS.get(piece.error_code or "", 500)
-    text = piece.error or ""
-    return ApiError(status, zh=text, en=text, code=piece.error_code)
-
-
-class Answer:
-    """One answer, from the engine's pieces to what the client reads.
-
-    It is in `state.answers` until it ends.
-    """
-
-    def __init__(self, body: ChatBody, request: ChatRequest, state: AppState):
-        self._head = {"id": new_id("chatcmpl-"), "created": int(time.time()), "model": body.model}
-        self._pieces: asyncio.Queue[Piece] = asyncio.Queue()
-        self._loop = asyncio.get_running_loop()
-        self._state = state
-        self._generation = state.submit(request, self._on_piece)
-        state.answers.add(self)
-
-    def _on_piece(self, piece: Piece) -> None:
-        # Called in the engine's thread.
-        self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
-
-    def end(self) -> None:
-        """Stop the engine where it has not finished, and make room for another answer."""
-        self._generation.cancel()
-        self._state.answers.discard(self)
-
-    async def next(self, request: Request) -> Piece:
-        """Return the next piece.
-
-        Raises:
-            ApiError: the engine failed, or the client closed the connection.
-        """
-        while True:
-            try:
-                piece = await asyncio.wait_for(self._pieces.get(), _POLL)
-            except TimeoutError:
-                if await request.is_disconnected():
-                    text = "the client closed the connection"
-                    raise ApiError(499, zh=text, en=text) from None
-                continue
-            if piece.error:
-                raise _engine_error(piece)
-            return piece
-
-    async def whole(self, piece: Piece, request: Request) -> ChatCompletion:
-        """Return the answer that begins with `piece`, when it is complete."""
-        text = piece.text
-        while not piece.finish_reason:
-            piece = await self.next(request)
-            text += piece.text
-        choice = {"message": {"content": text}, "finish_reason": piece.finish_reason}
-        return ChatCompletion.model_validate(
-            {**self._head, "choices": [choice], "usage": _usage(piece)}
-        )
-
-    async def chunks(self, piece: Piece) -> AsyncIterator[bytes]:
-        """Yield the answer that begins with `piece` as server-sent events."""
-        delta = {"role": "assistant", "content": piece.text}
-        while True:
-            choice = {
-                "index": 0,
-                "delta": delta,
-                "finish_reason": piece.finish_reason,
-                "logprobs": None,
-            }
-            chunk = {"object": "chat.completion.chunk", "choices": [choice], "usage": _usage(piece)}
-            yield _event(self._head | chunk)
-            if piece.finish_reason:
-                break
-            piece = await self._pieces.get()
-            # The status is sent already: the error is an event of its own.
-            if piece.error:
-                yield _event(_engine_error(piece).body())
-                break
-            delta = {"content": piece.text}
-        yield b"data: [DONE]\n\n"
-
-
-class AnswerStream(StreamingResponse):
-    """A stream that ends its answer however it ends itself.
-
-    Not by a `finally` in the generator: where the client leaves before the first chunk, the
-    generator never starts.
-    """
-
-    def __init__(self, answer: Answer, first: Piece):
-        super().__init__(answer.chunks(first), media_type="text/event-stream")
-        self._answer = answer
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._answer.end()
-
-
-# Routes
-
-
-def _find_model(state: AppState, model_id: str) -> tuple[Base, Path | None]:
-    """Return the base and the adapter folder of a model; no folder for a base itself.
-
-    Raises:
-        ApiError: there is no such model, or its base is gone.
-    """
-    if model_id in state.bases:
-        return state.bases[model_id], None
-    tuned = tuned_model(state, model_id)
-    if tuned.base not in state.bases:
-        raise ApiError(
-            400,
-            zh=f"基础模型 {tuned.base} 不在了",
-            en=f"its base model {tuned.base} is gone",
-            code="model_not_found",
-            param="model",
-        )
-    return state.bases[tuned.base], state.home.model_folder(tuned.folder)
-
-
-def _check_answers(state: AppState) -> None:
-    """Raise ApiError if no further answer can be started at present."""
-    if len(state.answers) >= limits.CHATS:
-        raise ApiError(
-            429,
-            zh=f"已有 {limits.CHATS} 个回答在进行，达到上限：稍后再问",
-            en=f"{limits.CHATS} answers are under way, which is the limit: ask again in a moment",
-            code="too_many_requests",
-            headers={"retry-after": "2"},
-        )
-
-
-router = APIRouter()
-
-
-@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=_STREAM)
-async def create_chat_completion(
-    body: ChatBody, request: Request, state: State
-) -> ChatCompletion | AnswerStream:
+@router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAM)
+async def create_chat_completion(body: ChatBody, request: Request, state: State) -> Any:
     # The store is read in a thread: it may wait for a lock.
-    base, adapter = await asyncio.to_thread(_find_model, state, body.model)
-    _check_answers(state)
-    answer = Answer(body, body.to_request(base, adapter), state)
-    try:
-        # Waited for before the response starts, so that an error can still choose its status.
-        first = await answer.next(request)
-        if body.stream:
-            return AnswerStream(answer, first)  # which ends the answer
-        completion = await answer.whole(first, request)
-    except BaseException:
-        answer.end()
-        raise
-    answer.end()
-    return completion
+    base, adapter = await asyncio.to_thread(find_model, state, body.model)
+    check_room(state, body.n)
+    requests = body.to_requests(base, adapter)
+    answer = Answer(body.model, requests, body.n, state, _Form(body.logprobs))
+    return await respond(answer, request, body.stream_options if body.stream else None)

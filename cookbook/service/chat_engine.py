@@ -66,7 +66,9 @@ class ChatEngine:
             self._engine, self._failure = engine, None
             early, self._early = self._early, []
         for generation in early:
-            generation.start(engine)
+            # Unless its client has left meanwhile.
+            if not generation.cancelled:
+                generation.start(engine)
         # An engine loads a base at its first request, which then takes seconds longer.
         hello = [{"role": "user", "content": "你好"}]
         request = ChatRequest(base, None, hello, max_tokens=1)
@@ -177,13 +179,13 @@ class _EarlyGeneration:
     def __init__(self, request: ChatRequest, on_piece: OnPiece) -> None:
         self._request, self._on_piece = request, on_piece
         self._generation: Generation | None = None
-        self._cancelled = False
+        self.cancelled = False
 
     def start(self, engine: Any) -> None:
         generation = engine.submit(self._request, self._on_piece)
         self._generation = generation
         # `cancel` sets its mark before it looks here, so one of the two sees the other.
-        if self._cancelled:
+        if self.cancelled:
             generation.cancel()
 
     def fail(self, failure: Cause) -> None:
@@ -200,6 +202,6 @@ class _EarlyGeneration:
         )
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self.cancelled = True
         if self._generation:
             self._generation.cancel()

@@ -1,11 +1,11 @@
-"""The contract between the chat route and the chat engine, so that neither knows the other.
+"""The contract between the routes that answer and the chat engine, so that neither knows the other.
 
-The route builds a `ChatRequest` and hands it to `submit`; the engine calls back with a `Piece`
-each time it has more text. Both know this module, which knows neither HTTP nor torch.
+A route builds a `ChatRequest` and hands it to `submit`; the engine calls back with a `Piece` each
+time it has more text. Both know this module, which knows neither HTTP nor torch.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,22 +19,47 @@ class ChatRequest:
     Attributes:
         adapter: the PEFT folder of a tuned model; None for the base itself.
         messages: dicts of `role` and `content`.
+        prompt: text or token ids that the answer continues, in place of messages; no chat template.
+        echo: the answer begins with the prompt.
         max_tokens: of the answer; None for as many as the context has room for.
         temperature: 0 takes the likeliest token each time.
         top_k: 0 for all tokens.
         seed: None for another answer each time.
         stop: texts that end the answer; they are not part of it.
+        schema: a JSON schema, as JSON; the answer is JSON that fits it.
+        logprobs: how many of the likeliest tokens to report at each place; None for no report.
     """
 
     base: Base
     adapter: Path | None
-    messages: list[dict[str, str]]
+    messages: list[dict[str, str]] = field(default_factory=list)
+    prompt: str | tuple[int, ...] | None = None
+    echo: bool = False
     max_tokens: int | None = None
     temperature: float = 0.7
     top_p: float = 0.7
     top_k: int = 0
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    schema: str | None = None
+    logprobs: int | None = None
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token of an answer, or of an echoed prompt, and how likely the model found it.
+
+    Natural logarithms of the model's own distribution: before temperature, top_p, top_k and schema.
+
+    Attributes:
+        token: its bytes, which may be a part of a character.
+        logprob: None for the first token of a prompt, before which there is nothing.
+        top: the likeliest tokens at its place, the likeliest first.
+    """
+
+    token: bytes
+    logprob: float | None
+    top: tuple[tuple[bytes, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +76,13 @@ class Piece:
     finish_reason: str | None = None
     error: str | None = None
     error_code: str | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the piece before
+
+
+def joined(first: Piece, second: Piece) -> Piece:
+    """Return two successive pieces as one."""
+    text = first.text + second.text
+    return replace(second, text=text, logprobs=first.logprobs + second.logprobs)
 
 
 class Generation(Protocol):
@@ -59,6 +91,6 @@ class Generation(Protocol):
     def cancel(self) -> None: ...
 
 
-# `on_piece` is called in the engine's thread.
+# `on_piece` is called in a thread of the engine.
 OnPiece = Callable[[Piece], None]
 Submit = Callable[[ChatRequest, OnPiece], Generation]

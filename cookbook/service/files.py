@@ -14,8 +14,10 @@ from starlette.datastructures import FormData, UploadFile
 
 from cookbook.service.api_error import ApiError, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
+from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import File, Store
+from cookbook.service.validation import shortened, shown
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
 _NAME_LENGTH = 255  # characters of a file's name that are kept, from its end
@@ -80,8 +82,8 @@ def stored_file(store: Store, file_id: str, param: str = "file_id") -> File:
     if not file:
         raise ApiError(
             404 if param == "file_id" else 400,
-            zh=f"没有文件 {file_id}，先用 files.create 上传",
-            en=f"there is no file {file_id}: upload it with files.create",
+            zh=f"没有文件 {shortened(file_id)}，先用 files.create 上传",
+            en=f"there is no file {shortened(file_id)}: upload it with files.create",
             code="file_not_found",
             param=param,
         )
@@ -96,10 +98,11 @@ def _uploaded(form: FormData) -> UploadFile:
     """
     unknown = sorted(set(form) - {"file", "purpose"})
     if unknown:
+        names = ", ".join(shortened(name) for name in unknown)
         raise ApiError(
             400,
-            zh=f"不支持参数 {unknown[0]}，请去掉它",
-            en=f"{unknown[0]} is not supported here: leave it out",
+            zh=f"不支持参数 {names}，请去掉",
+            en=f"not supported here: {names}; leave it out",
             code="unsupported_parameter",
             param=unknown[0],
         )
@@ -110,10 +113,11 @@ def _uploaded(form: FormData) -> UploadFile:
         )
     purpose = form.get("purpose")
     if purpose != PURPOSE:
+        given = shown(purpose) if isinstance(purpose, str) else "null"
         raise ApiError(
             400,
-            zh=f"purpose 只支持 {PURPOSE}，收到 {purpose!r}",
-            en=f"purpose must be {PURPOSE}, got {purpose!r}",
+            zh=f"purpose 只支持 {PURPOSE}，收到的是 {given}",
+            en=f"purpose must be {PURPOSE}, got {given}",
             code="unsupported_parameter",
             param="purpose",
         )
@@ -134,7 +138,7 @@ def _check_and_store(state: AppState, name: str, content: bytes) -> FileObject:
     return file_object(file, warnings=text if verdict.has_problems else None)
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.post("/v1/files", openapi_extra={"requestBody": _UPLOAD_BODY})

@@ -4,10 +4,12 @@ Events and checkpoints are in `job_log.py`. A route only writes to the store wha
 The supervisor and the job's process read it there and act.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, BeforeValidator, Field
 
 from cookbook.errors import HyperparameterError, QueueFull
 from cookbook.i18n import tr
@@ -19,14 +21,17 @@ from cookbook.params import (
     VALIDATION,
     Hyperparameters,
 )
-from cookbook.service import limits
+from cookbook.service import limits, neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
 from cookbook.service.paging import Limit, Page, Resource
+from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import Job, new_id
+from cookbook.service.validation import Problem, Refused, shortened, unsupported
 
-_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+_METADATA = 16  # entries, as in OpenAI's API
+_METADATA_ENTRY = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 _Key = Annotated[str, Field(max_length=64)]
 _Value = Annotated[str, Field(max_length=512)]
 
@@ -34,38 +39,81 @@ _Value = Annotated[str, Field(max_length=512)]
 # Requests
 
 
-class Supervised(BaseModel):
-    model_config = _STRICT
-    hyperparameters: dict[str, Any] = {}
+def _checked_hyperparameters(given: Any) -> Any:
+    """Return the chosen values: without "auto", null, and what means nothing.
+
+    Raises:
+        Refused: with every name that does not exist and every value out of its range.
+    """
+    if not isinstance(given, dict):
+        return given
+    known = Hyperparameters.__annotations__
+    chosen = {name: value for name, value in given.items() if value != "auto"}
+    chosen = neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, known)
+    found = [_unknown_hyperparameter(name, chosen[name]) for name in chosen if name not in known]
+    values = {name: _number(name, value) for name, value in chosen.items() if name in known}
+    try:
+        Hyperparameters(**values)
+    except HyperparameterError as error:
+        for name, reason in error.problems.items():
+            found.append(Problem(f"hyperparameters.{name}", "invalid_hyperparameter", reason))
+    if found:
+        raise Refused(found)
+    return values
 
 
-class Method(BaseModel):
-    model_config = _STRICT
+def _number(name: str, value: Any) -> Any:
+    # Some clients write every number as a float.
+    if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _unknown_hyperparameter(name: str, value: Any) -> Problem:
+    param = f"hyperparameters.{name}"
+    accepted = neutral.HYPERPARAMETERS.get(name)
+    if accepted:
+        return Problem(param, "unsupported_parameter", unsupported(name, value, accepted))
+    known = ", ".join(Hyperparameters.__annotations__)
+    text = tr(
+        f"没有超参数 {shortened(name)}，可用的是 {known}",
+        f"there is no hyperparameter {shortened(name)}; known are {known}",
+    )
+    return Problem(param, "unsupported_parameter", text)
+
+
+_GivenHyperparameters = Annotated[dict[str, Any], BeforeValidator(_checked_hyperparameters)]
+
+
+class Supervised(RequestBody):
+    hyperparameters: _GivenHyperparameters = {}
+
+
+class Method(RequestBody):
     type: Literal["supervised"]
     supervised: Supervised = Supervised()
 
 
-class JobBody(BaseModel):
+class JobBody(RequestBody):
     """What `POST /v1/fine_tuning/jobs` understands; anything else is refused by name.
 
     `hyperparameters` at the top is OpenAI's older place for those of `method`.
     """
 
-    model_config = _STRICT
     model: str
     training_file: str
     validation_file: str | None = None
     validation_split: float = Field(VALIDATION.suggested, ge=0, lt=1)
     suffix: str | None = Field(None, min_length=1, max_length=64)
     seed: int | None = Field(None, ge=0, lt=2**31)
-    metadata: dict[_Key, _Value] | None = Field(None, max_length=16)
+    metadata: dict[_Key, _Value] | None = Field(None, max_length=_METADATA)
     method: Method | None = None
-    hyperparameters: dict[str, Any] | None = None
+    hyperparameters: _GivenHyperparameters = {}
 
-    def given_hyperparameters(self) -> dict[str, Any]:
-        if self.method:
-            return self.method.supervised.hyperparameters
-        return self.hyperparameters or {}
+    def all_hyperparameters(self) -> Hyperparameters:
+        """Return them from both places; missing ones have the suggested value."""
+        newer = self.method.supervised.hyperparameters if self.method else {}
+        return Hyperparameters(**(self.hyperparameters | newer))
 
 
 # Responses
@@ -181,10 +229,11 @@ def _unfinished_job(state: AppState, job_id: str) -> Job:
 def _check_job(state: AppState, body: JobBody) -> None:
     """Raise ApiError if the request names a base or file that is not there, or a bad task name."""
     if body.model not in state.bases:
+        name = shortened(body.model)
         raise ApiError(
             400,
-            zh=f"不能微调 {body.model}。可用的基础模型：{'、'.join(state.bases)}",
-            en=f"{body.model} cannot be tuned. Bases: {', '.join(state.bases)}",
+            zh=f"不能微调 {name}。可用的基础模型：{'、'.join(state.bases)}",
+            en=f"{name} cannot be tuned. Bases: {', '.join(state.bases)}",
             code="model_not_found",
             param="model",
         )
@@ -201,52 +250,61 @@ def _check_job(state: AppState, body: JobBody) -> None:
         )
 
 
-def _hyperparameters(given: dict[str, Any]) -> Hyperparameters:
-    """Return the hyperparameters of a request; missing and "auto" mean the suggested value.
+# FastAPI knows no parameters that are objects: `metadata[key]=value`.
+_METADATA_FILTER = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "additionalProperties": {"type": "string"},
+        "maxProperties": _METADATA,
+    },
+}
+
+
+async def _metadata_filter(request: Request) -> Mapping[str, str] | None:
+    """Return the entries that the jobs of a list must have; None for `metadata=null`.
 
     Raises:
-        ApiError: a name that does not exist, or a value out of its range.
+        ApiError: `metadata` is written in another way, or has too many entries.
     """
-    known = list(Hyperparameters.__dataclass_fields__)
-    values = {}
-    for name, value in given.items():
-        if name not in known:
+    entries = {}
+    for name, value in request.query_params.items():
+        if name == "metadata" and value == "null":
+            return None
+        match = _METADATA_ENTRY.fullmatch(name)
+        if match:
+            entries[match[1]] = value
+        elif name.startswith("metadata"):
             raise ApiError(
                 400,
-                zh=f"没有超参数 {name}，可用的是 {', '.join(known)}",
-                en=f"there is no hyperparameter {name}; known are {', '.join(known)}",
-                code="unsupported_parameter",
-                param=f"hyperparameters.{name}",
+                zh="按 metadata 筛选要写成 metadata[名称]=值，或 metadata=null",
+                en="to filter by metadata write metadata[key]=value, or metadata=null",
+                code="invalid_value",
+                param="metadata",
             )
-        # OpenAI's word for the value that the service chooses
-        if value == "auto":
-            continue
-        # Some clients write every number as a float.
-        if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        values[name] = value
-    try:
-        return Hyperparameters(**values)
-    except HyperparameterError as error:
-        name = next(iter(error.problems))
+    if len(entries) > _METADATA:
         raise ApiError(
             400,
-            zh=error.zh,
-            en=error.en,
-            code="invalid_hyperparameter",
-            param=f"hyperparameters.{name}",
-        ) from error
+            zh=f"metadata 最多 {_METADATA} 项，收到 {len(entries)} 项",
+            en=f"metadata may have {_METADATA} entries at most, got {len(entries)}",
+            code="invalid_value",
+            param="metadata",
+        )
+    return entries
 
 
 # Routes
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs")
+router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=StrictRoute)
 
 
 @router.post("")
 def create_job(body: JobBody, state: State) -> FineTuningJob:
     _check_job(state, body)
-    hyperparameters = _hyperparameters(body.given_hyperparameters())
+    # Last, so that a request that is wrong anyway is not sent to wait.
     try:
         job = state.store.add_job(
             base=body.model,
@@ -257,7 +315,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
             suffix=body.suffix,
             seed=DEFAULT_SEED if body.seed is None else body.seed,
             metadata=body.metadata,
-            hyperparameters=hyperparameters.to_dict(),
+            hyperparameters=body.all_hyperparameters().to_dict(),
             limit=limits.JOBS,
         )
     except QueueFull as error:
@@ -268,10 +326,15 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
     return job_object(job)
 
 
-@router.get("")
-def list_jobs(state: State, after: str | None = None, limit: Limit = 20) -> JobList:
+@router.get("", openapi_extra={"parameters": [_METADATA_FILTER]})
+def list_jobs(
+    state: State,
+    metadata: Annotated[Mapping[str, str] | None, Depends(_metadata_filter)],
+    after: str | None = None,
+    limit: Limit = 20,
+) -> JobList:
     last = stored_job(state, after, "after").number if after else None
-    jobs = state.store.jobs_page(last, limit + 1)
+    jobs = state.store.jobs_page(last, limit + 1, metadata)
     return JobList.of([job_object(job) for job in jobs], limit)
 
 

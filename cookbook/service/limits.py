@@ -1,7 +1,7 @@
 """What one service accepts at a time, so that a room full of readers cannot bring it down.
 
-The limits are listed in docs/api.md. Beyond one the response is 413 (too large) or 429 with
-`Retry-After` (too many), never an error of the server.
+The limits are listed in docs/api.md. Beyond one the response is 413 (too large), 408 (too slow) or
+429 and 503 with `Retry-After` (too many), never an error of the server.
 """
 
 from cookbook.data import MAX_BYTES
@@ -14,3 +14,27 @@ BODY_BYTES = 1024 * 1024  # any other request
 UPLOADS = 2  # being checked; the others wait
 CHATS = 64  # answers under way or waiting
 JOBS = 100  # jobs that have not ended
+BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in temporary files
+
+# Connections: a notebook keeps one or two open, a page of Jupyter none.
+CONNECTIONS = 1000  # less where the descriptors are few
+DESCRIPTORS = 65536  # as many as are asked for at the start, where the user may have them
+BACKLOG = 100  # connections that are accepted at once, before any can make room
+
+# Seconds that a connection may keep the service waiting
+KEEP_ALIVE_SECONDS = (
+    15  # between requests; longer than clients keep one, who then never meet its end
+)
+HEAD_SECONDS = 30  # until a request's head is there
+STALLED_SECONDS = 60  # without progress, of a body that comes or an answer that is read
+BODY_RATE = 1024  # bytes a second of a body, on average, from then on
+PROGRESS_BYTES = 16 * 1024  # of an answer that must be read meanwhile
+
+# Wrong tokens: a mistake is answered at once, somebody who tries one after the other is not.
+WRONG_KEYS = 10  # answered at once, and again as many each minute
+WRONG_KEY_SECONDS = 1.0  # until each further one is answered
+WRONG_KEYS_WAITING = 32  # beyond which there is a 429
+
+# Logs
+LOG_BYTES = 4 * 1024 * 1024  # of each file, whose older part is dropped then
+LOG_REPEATS = 5  # times that the same warning is written in a minute

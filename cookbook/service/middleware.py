@@ -2,14 +2,16 @@
 
 Decided from the request's head alone, before any of the body is read: the Host (a service on this
 machine answers to no other name, so a web page cannot reach it under a name of its own), the
-bearer token (compared in constant time), the declared length. A body without a declared length is
-counted while it is read, and cut off at the limit.
+bearer token (compared in constant time; who tries one after the other waits), the declared length.
+A body without a declared length is counted while it is read, and cut off at the limit, and so is
+what all requests send together.
 
 Not Starlette's middleware: its errors are plain text; `TrustedHostMiddleware` has no pattern for
 "any address of this machine"; `RequestBodyLimitMiddleware` takes a length that is not a number
 for none.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import time
@@ -21,6 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
 
+_OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
+_LONGEST_NAME = 100  # characters of a host name that are repeated
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
 
 
@@ -49,6 +53,73 @@ class Activity:
         return 0.0 if self._open else time.monotonic() - self._last
 
 
+class Bodies:
+    """Bytes of all requests that are being read or answered."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    @contextmanager
+    def counted(self, receive: Receive, limit: int) -> Iterator[Receive]:
+        """Give `receive`, which raises ApiError when more than `limit` bytes have come.
+
+        It does so, too, where all requests together have sent more than the service can keep.
+        """
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            size = len(message.get("body", b""))
+            read += size
+            self._bytes += size
+            # Closed, or the server would read the rest before the next request.
+            if read > limit:
+                raise _too_large(limit, {"connection": "close"})
+            if self._bytes > limits.BODIES_BYTES:
+                raise _too_many(
+                    zh="正在上传的内容太多：稍后再试",
+                    en="too much is being uploaded at the moment: try again shortly",
+                )
+            return message
+
+        try:
+            yield counted
+        finally:
+            self._bytes -= read
+
+
+class WrongKeys:
+    """Slow down whoever tries one key after the other; a right key never comes here."""
+
+    def __init__(self) -> None:
+        self._left, self._counted_at = float(limits.WRONG_KEYS), time.monotonic()
+        self._waiting = 0
+
+    async def wait(self) -> None:
+        """Return at once for the first few, later after a while.
+
+        Raises:
+            ApiError: too many wait already.
+        """
+        now = time.monotonic()
+        more = (now - self._counted_at) * limits.WRONG_KEYS / 60
+        self._left, self._counted_at = min(self._left + more, limits.WRONG_KEYS), now
+        if self._left >= 1:
+            self._left -= 1
+            return
+        if self._waiting >= limits.WRONG_KEYS_WAITING:
+            raise _too_many(
+                zh="错误的 API key 太多：稍后再试",
+                en="too many wrong API keys: try again shortly",
+            )
+        self._waiting += 1
+        try:
+            await asyncio.sleep(limits.WRONG_KEY_SECONDS)
+        finally:
+            self._waiting -= 1
+
+
 class AccessMiddleware:
     """ASGI middleware; `loopback` says that the service listens on this machine alone."""
 
@@ -57,6 +128,7 @@ class AccessMiddleware:
         self._key = api_key.encode()
         self._loopback = loopback
         self._activity = activity
+        self._bodies, self._wrong_keys = Bodies(), WrongKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -72,18 +144,22 @@ class AccessMiddleware:
             if scope["path"] == "/health":
                 await self._app(scope, receive, send)
                 return
-            self._check_key(headers.get(b"authorization", b""))
+            _check_method(scope["method"])
+            await self._check_key(headers.get(b"authorization", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
         # Until the last byte of the response: a stream keeps the service from ending itself.
-        with self._activity.request():
-            await self._app(scope, _counted(receive, limit), send)
+        with self._activity.request(), self._bodies.counted(receive, limit) as counted:
+            await self._app(scope, counted, send)
 
-    def _check_key(self, given: bytes) -> None:
+    async def _check_key(self, given: bytes) -> None:
         scheme, _, token = given.partition(b" ")
         if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._key):
+            # Without a key it is no guess.
+            if given:
+                await self._wrong_keys.wait()
             raise ApiError(
                 401,
                 zh="API key 不对：用 connect() 给出的 api_key",
@@ -95,12 +171,30 @@ class AccessMiddleware:
 
 def _check_host(host: str) -> None:
     if not _is_this_machine(host):
+        name = host[:_LONGEST_NAME]
         raise ApiError(
             421,
-            zh=f"这个服务只在本机使用，不认主机名 {host}：请用 127.0.0.1",
-            en=f"this service is for this machine alone and does not answer to {host}: "
-            "use 127.0.0.1",
+            zh=f"这个服务只在本机使用，不认主机名 {name}。本机的程序请用 127.0.0.1；"
+            "要从容器（host.docker.internal）或别的机器访问，先 python -m cookbook stop，"
+            f"再用 {_OPEN} 启动",
+            en=f"this service is for this machine alone and does not answer to {name}. "
+            "Programs on this machine use 127.0.0.1; to call it from a container "
+            "(host.docker.internal) or another machine, run python -m cookbook stop and then "
+            f"{_OPEN}",
             code="wrong_host",
+        )
+
+
+def _check_method(method: str) -> None:
+    """Raise ApiError for what a browser asks before a page may call: the token is never in it."""
+    if method == "OPTIONS":
+        raise ApiError(
+            405,
+            zh="网页不能直接调用这个服务（没有 CORS）：由网页的服务端或 Python 程序来调用",
+            en="web pages cannot call this service (there is no CORS): "
+            "call it from the page's server or from Python",
+            code="cors_not_supported",
+            headers={"allow": "GET, POST, DELETE"},
         )
 
 
@@ -127,22 +221,6 @@ def _check_length(declared: bytes, limit: int) -> None:
         raise _too_large(limit)
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    """Return `receive`, which raises ApiError when more than `limit` bytes have come."""
-    read = 0
-
-    async def counted() -> Message:
-        nonlocal read
-        message = await receive()
-        read += len(message.get("body", b""))
-        if read > limit:
-            # Closed, or the server would read the rest before the next request.
-            raise _too_large(limit, {"connection": "close"})
-        return message
-
-    return counted
-
-
 def _too_large(limit: int, headers: dict[str, str] | None = None) -> ApiError:
     is_upload = limit == limits.UPLOAD_BYTES
     size = f"{limit // 2**20} MB"
@@ -154,3 +232,8 @@ def _too_large(limit: int, headers: dict[str, str] | None = None) -> ApiError:
         param="file" if is_upload else None,
         headers=headers,
     )
+
+
+def _too_many(*, zh: str, en: str) -> ApiError:
+    headers = {"retry-after": "5", "connection": "close"}
+    return ApiError(429, zh=zh, en=en, code="too_many_requests", headers=headers)

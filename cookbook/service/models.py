@@ -8,8 +8,10 @@ from pydantic import BaseModel
 
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
+from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import AppState, State
 from cookbook.service.store import TunedModel
+from cookbook.service.validation import shortened
 
 
 class Model(Resource):
@@ -39,11 +41,12 @@ def tuned_model(state: AppState, model_id: str) -> TunedModel:
     """
     model = state.store.model(model_id)
     if not model:
+        name = shortened(model_id)
         raise ApiError(
             404,
-            zh=f"没有模型 {model_id}。可用的基础模型：{'、'.join(state.bases)}；"
+            zh=f"没有模型 {name}。可用的基础模型：{'、'.join(state.bases)}；"
             "微调模型用 job.fine_tuned_model 的值",
-            en=f"there is no model {model_id}. Bases: {', '.join(state.bases)}; "
+            en=f"there is no model {name}. Bases: {', '.join(state.bases)}; "
             "for a tuned model use the value of job.fine_tuned_model",
             code="model_not_found",
             param="model",
@@ -51,7 +54,7 @@ def tuned_model(state: AppState, model_id: str) -> TunedModel:
     return model
 
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/v1/models")

@@ -12,6 +12,7 @@ service is in publication.py.
 import contextlib
 import ipaddress
 import logging
+import os
 import secrets
 import socket
 import sqlite3
@@ -28,9 +29,10 @@ from cookbook.bases import Base, installed
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import recovery, status
+from cookbook.service import limits, recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
+from cookbook.service.connections import LimitedProtocol, raise_descriptor_limit
 from cookbook.service.file_check import FileChecks
 from cookbook.service.middleware import Activity
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
@@ -153,13 +155,17 @@ def _locked(settings: Settings) -> FileLock:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         raise ServiceError(
             zh=f"不能监听 {host}:{port}（{error.strerror}）：换一个 --port，或省略它让系统挑选",
             en=f"cannot listen on {host}:{port} ({error.strerror}): "
             "choose another --port, or leave it out",
         ) from error
+    # The same socket under its protocol's own number instead of 0. Connections inherit the number,
+    # and only by it asyncio knows that it can set TCP_NODELAY. Without that, every answer on a
+    # connection that is kept waits for the client's delayed acknowledgement, about 40 ms.
+    return socket.socket(family, listener.type, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 def _endpoint(settings: Settings) -> tuple[socket.socket, str]:
@@ -196,6 +202,7 @@ def _run(
     chat: ChatEngine,
     checks: FileChecks,
 ) -> None:
+    raise_descriptor_limit()
     home = settings.home
     store = recovery.open_store(home)
     for line in recovery.find_models(store, home):
@@ -214,7 +221,15 @@ def _run(
         loopback=settings.loopback,
     )
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=SHUTDOWN_SECONDS
+        app,
+        http=LimitedProtocol,
+        ws="none",
+        backlog=limits.BACKLOG,
+        timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        log_config=None,  # its messages go where the service's own go, see logs.py
+        log_level="warning",
+        access_log=False,
     )
     server = _Server(config, supervisor)
     # Jobs that an earlier service left go on.
@@ -268,6 +283,7 @@ def _watch(
     logged_at = time.monotonic()
     while not server.should_exit:
         time.sleep(min(1.0, idle_seconds or 1.0))
+        _keep_logs_short(settings.home)
         try:
             if not publication.renew():
                 log.info(
@@ -288,3 +304,10 @@ def _watch(
             text = tr("%g 秒没有请求和任务，服务结束", "idle for %g seconds: the service ends")
             log.info(text, idle_seconds)
             server.should_exit = True
+
+
+def _keep_logs_short(home: Home) -> None:
+    # On Windows whoever writes to a file goes on at its old end.
+    if os.name != "nt":
+        for path in (home.service_log, *home.worker_logs.glob("*.log")):
+            disk.keep_short(path, limits.LOG_BYTES)

@@ -9,7 +9,7 @@ A handler that declares a parameter of type `State` is given it by FastAPI.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 
@@ -25,6 +25,12 @@ def _upload_slots() -> asyncio.Semaphore:
     return asyncio.Semaphore(limits.UPLOADS)
 
 
+class UnderWay(Protocol):
+    """An answer that has not ended, with so many choices."""
+
+    choices: int
+
+
 @dataclass(frozen=True)
 class AppState:
     """The store, what the service was started with, and what is under way at present.
@@ -35,7 +41,7 @@ class AppState:
         on_upload: called after a training file was stored.
         check: checks a file before it is stored.
         upload_slots: one for each upload that is being checked.
-        answers: chat answers that are under way or waiting.
+        answers: those that are under way or waiting.
     """
 
     # What the application was made with
@@ -47,7 +53,7 @@ class AppState:
     check: Callable[[str, bytes], Verdict]
     # What is under way; the limits are read when the application is made, or at each request
     upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
-    answers: set[object] = field(default_factory=set)
+    answers: set[UnderWay] = field(default_factory=set)
 
 
 # Asynchronous, since FastAPI runs other dependencies in a thread, which takes longer.

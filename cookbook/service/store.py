@@ -15,6 +15,7 @@ import random
 import sqlite3
 import string
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ from cookbook.service.events import (
 LAST = 1 << 62  # beyond every number of a row
 ID_LETTERS = 20  # as in SiliconCloud's identifiers
 
+ANY_METADATA: Mapping[str, str] = {}
+
+_HAS_METADATA = "EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ?)"
 _IS_UNFINISHED = f"status IN {UNFINISHED}"  # as SQL
 # Without the content, which may have 10 MB.
 _NEW_JOB = {"status": "validating_files", "requested_state": "run"}
@@ -228,11 +232,23 @@ class Store:
         rows = self._database.rows(sql, *statuses)
         return _jobs_of(rows)
 
-    def jobs_page(self, after: int | None, limit: int) -> list[Job]:
-        """Return the jobs older than the job number `after`, newest first."""
-        sql = "SELECT * FROM jobs WHERE number < ? ORDER BY number DESC LIMIT ?"
-        rows = self._database.rows(sql, after or LAST, limit)
-        return _jobs_of(rows)
+    def jobs_page(
+        self, after: int | None, limit: int, metadata: Mapping[str, str] | None = ANY_METADATA
+    ) -> list[Job]:
+        """Return the jobs older than the job number `after`, newest first, at most `limit`.
+
+        `metadata` chooses the jobs that have all of its entries; None those without metadata.
+        """
+        conditions = ["number < ?"]
+        values: list[int | str] = [after or LAST]
+        if metadata is None:
+            conditions.append("coalesce(metadata, 'null') = 'null'")
+        for entry in (metadata or {}).items():
+            conditions.append(_HAS_METADATA)
+            values += entry
+        condition = " AND ".join(conditions)
+        sql = f"SELECT * FROM jobs WHERE {condition} ORDER BY number DESC LIMIT ?"
+        return _jobs_of(self._database.rows(sql, *values, limit))
 
     def unfinished(self) -> list[Job]:
         """Return the jobs that have not ended, oldest first."""

@@ -76,8 +76,21 @@ def test_a_stream_says_what_the_whole_answer_says(client, service):
         == whole.choices[0].message.content
     )
     assert chunks[-1].usage == whole.usage
-    counts = [c.usage.completion_tokens for c in chunks]
+    assert not any(chunk.usage for chunk in chunks[:-1])
+    everywhere = {"continuous_usage_stats": True}
+    chunks = list(chat(client, service.base_model, "地铁", stream=True, stream_options=everywhere))
+    counts = [chunk.usage.completion_tokens for chunk in chunks]
     assert counts == sorted(counts) and counts[0] >= 1
+
+
+def test_the_service_takes_back_its_own_answer(client, service):
+    """As tutorials do it: the message of an answer, as it is, before the next question."""
+    question = {"role": "user", "content": "地铁"}
+    create = client.chat.completions.create
+    first = create(model=service.base_model, messages=[question], max_tokens=8)
+    again = [question, first.choices[0].message, question]
+    second = create(model=service.base_model, messages=again, max_tokens=2)
+    assert second.usage.prompt_tokens > first.usage.prompt_tokens
 
 
 def test_the_finished_adapter_is_a_standard_peft_folder(tuned):

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +14,12 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from cookbook import data
+from cookbook import compare, data
 from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
+from cookbook.service.chat_request import Piece
 from cookbook.service.events import Checkpoint, Finished, Step
 from cookbook.service.store import Store
 
@@ -28,19 +29,10 @@ def speak(request, on_piece):
 
     text = request.messages[-1]["content"]
 
-    def piece(text: str, completion_tokens: int, finish_reason: str | None = None):
-        return SimpleNamespace(
-            text=text,
-            prompt_tokens=7,
-            completion_tokens=completion_tokens,
-            finish_reason=finish_reason,
-            error=None,
-        )
-
     def run():
         for i, character in enumerate(text, 1):
-            on_piece(piece(character, i))
-        on_piece(piece("", len(text), "stop"))
+            on_piece(Piece(character, 7, i))
+        on_piece(Piece("", 7, len(text), "stop"))
 
     threading.Thread(target=run).start()
     return SimpleNamespace(cancel=lambda: None)
@@ -223,7 +215,7 @@ def test_hyperparameters_in_the_older_place_and_auto_are_understood(client, uplo
         {"model": "nobody"},
         {"training_file": "file-no"},
         {"suffix": "a b"},
-        {"integrations": []},
+        {"integrations": [{"type": "wandb"}]},
         {"seed": -1},
     ],
 )
@@ -233,19 +225,80 @@ def test_a_bad_request_for_a_job_says_which_part(client, upload, options):
     assert caught.value.param == next(iter(options))
 
 
-def test_chat_answers_whole_and_streamed_with_usage_in_every_chunk(client):
+def test_chat_answers_whole_and_streamed(client):
     messages = [{"role": "user", "content": "你好吗"}]
     whole = client.chat.completions.create(model="tiny", messages=messages)
     assert whole.choices[0].message.content == "你好吗" and whole.usage.total_tokens == 10
     chunks = list(client.chat.completions.create(model="tiny", messages=messages, stream=True))
     assert "".join(c.choices[0].delta.content for c in chunks) == "你好吗"
-    assert [c.usage.completion_tokens for c in chunks] == [1, 2, 3, 3]
     assert [c.choices[0].finish_reason for c in chunks] == [None, None, None, "stop"]
+
+
+# Asked for in `stream_options`, and the completion tokens that each chunk reports.
+USAGE = [
+    (None, [None, None, None, 3]),
+    ({}, [None, None, None, 3]),
+    ({"include_usage": False}, [None, None, None, None]),
+    ({"include_usage": True}, [None, None, None, None, 3]),
+    ({"continuous_usage_stats": True}, [1, 2, 3, 3]),
+    ({"continuous_usage_stats": True, "include_usage": True}, [1, 2, 3, 3, 3]),
+]
+
+
+@pytest.mark.parametrize("options, reported", USAGE)
+def test_usage_is_in_one_chunk_unless_asked_otherwise(client, options, reported):
+    chunks = list(
+        client.chat.completions.create(
+            model="tiny",
+            messages=[{"role": "user", "content": "你好吗"}],
+            stream=True,
+            stream_options=options,
+        )
+    )
+    assert [chunk.usage and chunk.usage.completion_tokens for chunk in chunks] == reported
+    # As OpenAI sends it: the chunk that `include_usage` asks for has no choices.
+    assert [not chunk.choices for chunk in chunks] == [i == 4 for i in range(len(chunks))]
+
+
+def test_no_text_is_beside_usage_where_clients_would_drop_it(tmp_path):
+    """One word, which the engine sends in the same piece as the end."""
+
+    def say(request, on_piece):
+        on_piece(Piece("好", prompt_tokens=1, completion_tokens=1, finish_reason="stop"))
+        return SimpleNamespace(cancel=lambda: None)
+
+    app = make_app(
+        Store(tmp_path / "a.db"),
+        home=Home(tmp_path),
+        bases=[Base("tiny", "nowhere")],
+        submit=say,
+        api_key="test",
+    )
+    with TestClient(app) as http:
+        client = OpenAI(base_url="http://testserver/v1", api_key="test", http_client=http)
+        messages = [{"role": "user", "content": "你好"}]
+        chunks = list(client.chat.completions.create(model="tiny", messages=messages, stream=True))
+    assert [chunk.choices[0].delta.content for chunk in chunks] == ["好", ""]
+    assert chunks[1].usage.completion_tokens == 1 and chunks[0].usage is None
+
+
+@pytest.mark.parametrize("options, reported", USAGE)
+def test_helpers_read_the_last_usage_in_every_form(client, monkeypatch, options, reported):
+    completions = type(client.chat.completions)
+    create = partialmethod(completions.create, stream_options=options)
+    monkeypatch.setattr(completions, "create", create)
+    row = compare.ask(client, {"a": ("tiny", None)}, ["你好吗"], progress=False).iloc[0]
+    assert (row.answer, row.get("completion_tokens")) == ("你好吗", reported[-1])
 
 
 @pytest.mark.parametrize(
     "name, value",
-    [("tools", []), ("n", 2), ("response_format", {"type": "json_object"}), ("temperature", 3)],
+    [
+        ("tools", [{"type": "function"}]),
+        ("n", 9),
+        ("response_format", {"type": "xml"}),
+        ("temperature", 3),
+    ],
 )
 def test_what_chat_does_not_support_is_refused_by_name(client, name, value):
     with pytest.raises(openai.BadRequestError, match=name):

@@ -26,6 +26,7 @@ from schemathesis.specs.openapi.checks import (
 from cookbook.bases import Base
 from cookbook.paths import DATA, Home
 from cookbook.service.app import make_app
+from cookbook.service.chat_request import Piece
 from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
 
@@ -49,6 +50,7 @@ RESOURCES = [
     "fine_tuning.jobs.checkpoints",
     "chat.completions",
     "chat.completions.messages",
+    "completions",
 ]
 ROW = (
     '{"messages": [{"role": "user", "content": "问%d"}, {"role": "assistant", "content": "答"}]}\n'
@@ -59,9 +61,7 @@ DOCS = DATA.parent / "docs" / "api.md"
 
 def speak(request, on_piece):
     """A chat engine of one word."""
-    piece = SimpleNamespace(
-        text="好", prompt_tokens=1, completion_tokens=1, finish_reason="stop", error=None
-    )
+    piece = Piece("好", prompt_tokens=1, completion_tokens=1, finish_reason="stop")
     threading.Thread(target=on_piece, args=(piece,)).start()
     return SimpleNamespace(cancel=lambda: None)
 
@@ -193,6 +193,7 @@ def arguments(ids: dict) -> dict[str, dict]:
         "chat.completions.update": completion | {"metadata": {}},
         "chat.completions.delete": completion,
         "chat.completions.messages.list": completion,
+        "completions.create": {"model": "tiny", "prompt": "你好"},
     }
 
 

@@ -14,6 +14,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
+from cookbook.service.chat_request import Piece
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 
@@ -161,11 +162,7 @@ def test_a_client_that_leaves_before_its_stream_begins_gives_its_place_back(tmp_
     cancelled = []
 
     def submit(request, on_piece):
-        on_piece(
-            SimpleNamespace(
-                text="好", prompt_tokens=1, completion_tokens=1, finish_reason=None, error=None
-            )
-        )
+        on_piece(Piece("好", 1, 1))
         return SimpleNamespace(cancel=lambda: cancelled.append(request))
 
     app = make_app(

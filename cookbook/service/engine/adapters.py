@@ -9,18 +9,22 @@ products a layer for all rows, and between the two every row keeps the ranks of 
 With `one` of rank 2, `other` of rank 3, six tokens a row, and a layer that makes 5 values of 4:
 
     x                       (3 rows, 6, 4)
-    A of both   (2+3, 4)    low  = x Aᵀ             (3, 6, 2+3)
-    row scales  (3, 2+3)    own  = low · row scales (3, 6, 2+3)
-                            rows  one    s s 0 0 0
+    A of both   (2+3, 4)    low  = x Aᵀ, each adapter's A times its scale     (3, 6, 2+3)
+    others'     (3, 2+3)    own  = low, with 0 put where another's ranks are  (3, 6, 2+3)
+                            rows  one    . . 0 0 0
                                   None   0 0 0 0 0
-                                  other  0 0 t t t
-    B of both   (5, 2+3)    added = own Bᵀ          (3, 6, 5)
+                                  other  0 0 . . .
+    B of both   (5, 2+3)    added = own Bᵀ                                    (3, 6, 5)
+
+The zeros are put, not multiplied by: what another adapter makes of a row may be infinite, and zero
+times infinity is not a number. An adapter whose own weights are not all numbers is never loaded.
 
 Layers that read the same input can be passed together, and are then one product as well (see
 `fast/decode.py`).
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +52,14 @@ Matrices = tuple[Tensor, Tensor]
 """A, (layers x all ranks, in), and B, (the layers' outputs together, layers x all ranks)."""
 
 
+VARIANTS = ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
+"""Settings of PEFT under which an adapter computes something else than is written here."""
+
+
+class BrokenModel(ModelError):
+    """A model that can be read gives no answer: its weights are not numbers or do not fit."""
+
+
 @dataclass(frozen=True, eq=False)
 class Adapter:
     """Adds `scale · x Aᵀ Bᵀ` to what a linear layer makes of x; A is (rank, in), B (out, rank)."""
@@ -69,28 +81,31 @@ class AdapterStack:
     answer hundreds of passes.
     """
 
-    def __init__(self, adapters: list[Adapter], device: torch.device, dtype: torch.dtype):
+    def __init__(self, adapters: list[Adapter], device: torch.device):
         self.adapters = adapters
         self._matrices: dict[Layers, Matrices] = {}
-        # (adapters + 1, all ranks): each adapter's scale at its own ranks, and zeros for the base.
-        self._scales = torch.zeros(
+        # (adapters + 1, all ranks): which ranks are not the adapter's own; for the base, none is.
+        self._others = torch.ones(
             len(adapters) + 1,
             sum(adapter.rank for adapter in adapters),
             device=device,
-            dtype=dtype,
+            dtype=torch.bool,
         )
         self._row_of: dict[Adapter | None, int] = {None: len(adapters)}
         start = 0
         for row, adapter in enumerate(adapters):
             self._row_of[adapter] = row
             end = start + adapter.rank
-            self._scales[row, start:end] = adapter.scale
+            self._others[row, start:end] = False
             start = end
 
     def batch(self, rows: Sequence[Adapter | None]) -> "AdapterBatch":
         """Return what one pass of these rows needs."""
+        # The only adapter there is needs no choice of ranks.
+        if len(self.adapters) == 1 and None not in rows:
+            return AdapterBatch(self, None)
         index = [self._row_of[adapter] for adapter in rows]
-        return AdapterBatch(self, self._scales[index])
+        return AdapterBatch(self, self._others[index])
 
     def matrices(self, layers: Layers) -> Matrices:
         """Return A and B of layers that read the same input, side by side."""
@@ -101,7 +116,7 @@ class AdapterStack:
     def _put_together(self, layers: Layers) -> Matrices:
         a, b = [], []
         for layer in layers:
-            a += [adapter.a[layer] for adapter in self.adapters]
+            a += [adapter.a[layer] * adapter.scale for adapter in self.adapters]
             own_b = [adapter.b[layer] for adapter in self.adapters]
             b.append(torch.cat(own_b, dim=1))
         # Each layer's output follows from its own ranks alone, hence the block diagonal.
@@ -111,24 +126,27 @@ class AdapterStack:
 class AdapterBatch:
     """The adapters of one pass: a stack, and for each row which of its ranks act.
 
-    `row_scales` is (rows, all ranks): the scale of the row's adapter at its ranks, 0 elsewhere.
+    `others` is (rows, all ranks): true at the ranks that are not of the row's adapter. None where
+    all ranks act in every row.
     """
 
-    def __init__(self, stack: AdapterStack, row_scales: Tensor):
+    def __init__(self, stack: AdapterStack, others: Tensor | None):
         self._stack = stack
-        self._row_scales = row_scales
+        self._others = others
 
     def add(self, out: Tensor, x: Tensor, layers: Layers) -> Tensor:
         """Return `out`, (rows, …, outputs), plus what the adapters make of `x`, (rows, …, in)."""
         a, b = self._stack.matrices(layers)
         low = F.linear(x, a)
-        # Every layer has all ranks, so the scales of a row hold for each of them: (rows, …,
-        # layers, all ranks).
-        low = low.unflatten(-1, (len(layers), -1))
+        if self._others is None:
+            return out + F.linear(low, b)
+        # Every layer has all ranks, so the row's choice holds for each of them: (rows, …, layers,
+        # all ranks).
+        own = low.unflatten(-1, (len(layers), -1))
         between = [1] * (x.dim() - 1)  # "…" and layers
-        scales = self._row_scales.view(len(x), *between, -1)
-        own = (low * scales).flatten(-2)
-        return out + F.linear(own, b)
+        others = self._others.view(len(x), *between, -1)
+        own = own.masked_fill_(others, 0)
+        return out + F.linear(own.flatten(-2), b)
 
 
 class Adapters:
@@ -141,7 +159,7 @@ class Adapters:
 
     def __init__(self, model: Any):
         self._model = model
-        self._stack = AdapterStack([], model.device, model.dtype)
+        self._stack = AdapterStack([], model.device)
         # None while every row is the base's alone.
         self._batch: AdapterBatch | None = None
         self._names: dict[nn.Linear, str] = {}
@@ -162,8 +180,7 @@ class Adapters:
             # Others stay, so that answers that take turns do not build a new stack each time.
             others = [adapter for adapter in stacked if adapter not in used]
             room = max(0, STACKED - len(used))
-            device, dtype = self._model.device, self._model.dtype
-            self._stack = AdapterStack(used + others[:room], device, dtype)
+            self._stack = AdapterStack(used + others[:room], self._model.device)
         self._batch = self._stack.batch(rows)
 
     def add(self, out: Tensor, x: Tensor, *layers: nn.Linear) -> Tensor:
@@ -185,14 +202,16 @@ class Adapters:
 
         Raises:
             ModelError: its weights are not there as safetensors, or belong to another base.
+            BrokenModel: they are not all numbers, or do not fit the adapter's own settings.
         """
         config, weights = _read(folder)
+        scale = _scale(folder, config)
         device, dtype = self._model.device, self._model.dtype
         a: dict[nn.Linear, Tensor] = {}
         b: dict[nn.Linear, Tensor] = {}
         for layer, name in self._names.items():
-            own_a = weights.get(f"{PREFIX}{name}.lora_A.weight")
-            own_b = weights.get(f"{PREFIX}{name}.lora_B.weight")
+            own_a = weights.pop(f"{PREFIX}{name}.lora_A.weight", None)
+            own_b = weights.pop(f"{PREFIX}{name}.lora_B.weight", None)
             # Another base has other layers, or the same ones in another size.
             if own_a is None or own_b is None or not _fits(layer, own_a, own_b):
                 raise ModelError(
@@ -201,9 +220,16 @@ class Adapters:
                     en=f"the tuned model {folder.name} was trained on another base model: "
                     "set COOKBOOK_BASE_MODEL as it was and restart the service",
                 )
+            # One rank for all layers, since the layers of a pass share the choice of ranks.
+            if not len(own_a) == own_b.shape[1] == config["r"]:
+                raise _does_not_fit(folder, f"{name} (rank {len(own_a)}, {own_b.shape[1]})")
             a[layer] = own_a.to(device, dtype)
             b[layer] = own_b.to(device, dtype)
-        return Adapter(config["lora_alpha"] / config["r"], a, b)
+        if weights:
+            raise _does_not_fit(folder, next(iter(weights)))
+        adapter = Adapter(scale, a, b)
+        _check_numbers(folder, adapter)
+        return adapter
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -215,6 +241,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     try:
         config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "adapter_model.safetensors")
+        if not isinstance(config, dict):
+            raise ValueError("not an object")
     except (OSError, ValueError, SafetensorError) as error:
         cause = causes.known(error) if isinstance(error, OSError) else None
         if cause:
@@ -231,6 +259,48 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return config, weights
 
 
+def _scale(folder: Path, config: dict[str, Any]) -> float:
+    """Return what the adapter's product is multiplied by.
+
+    Raises:
+        BrokenModel: the settings do not give it, or ask for a variant that is not computed here.
+    """
+    for name in VARIANTS:
+        if config.get(name):
+            raise _does_not_fit(folder, f"adapter_config.json: {name}")
+    rank, alpha = config.get("r"), config.get("lora_alpha")
+    if not isinstance(rank, int) or rank < 1:
+        raise _does_not_fit(folder, "adapter_config.json: r")
+    if not isinstance(alpha, int | float) or not math.isfinite(alpha):
+        raise _does_not_fit(folder, "adapter_config.json: lora_alpha")
+    return alpha / rank
+
+
 def _fits(layer: nn.Linear, a: Tensor, b: Tensor) -> bool:
+    if a.dim() != 2 or b.dim() != 2:
+        return False
     reads, makes = a.shape[1], b.shape[0]
     return reads == layer.in_features and makes == layer.out_features
+
+
+def _does_not_fit(folder: Path, part: str) -> BrokenModel:
+    return BrokenModel(
+        zh=f"微调模型 {folder.name} 的权重和设置对不上（{part}），不能回答："
+        "重新微调，或换一个检查点",
+        en=f"weights and settings of the tuned model {folder.name} do not fit each other ({part}): "
+        "tune again or use another checkpoint",
+    )
+
+
+def _check_numbers(folder: Path, adapter: Adapter) -> None:
+    """Raise BrokenModel where a weight, as it will be used, is infinite or not a number."""
+    for layer, a in adapter.a.items():
+        scaled = a * adapter.scale
+        if scaled.isfinite().all() and adapter.b[layer].isfinite().all():
+            continue
+        raise BrokenModel(
+            zh=f"微调模型 {folder.name} 训练时发散了，权重里有 NaN 或无穷大，不能回答："
+            "把学习率降到十分之一重新微调，或换一个更早的检查点",
+            en=f"training of the tuned model {folder.name} diverged: its weights are not all "
+            "numbers. Tune again with a tenth of the learning rate, or use an earlier checkpoint",
+        )

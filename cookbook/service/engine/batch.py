@@ -1,6 +1,7 @@
 """Hold the rows that share a forward pass: read prompts, join and drop rows, step on by a token.
 
     batch, logits = read_prompts(model, prompts, pad)
+    batch, logits, scores = score_prompts(model, prompts, pad, top)     of each prompt's own tokens
     running.join(batch)
     logits = step(*running.next_inputs())
     running.keep(rows)
@@ -19,6 +20,10 @@ from transformers import DynamicCache
 from cookbook import fast
 from cookbook.service.engine.adapters import Adapters
 from cookbook.service.engine.fast import decode
+from cookbook.service.engine.logprobs import Scores, joined, score
+
+SCORED_LOGITS = 2**25
+"""Logits that are held at a time while prompts are scored: 128 MB."""
 
 Step = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
 """(tokens, positions, mask, cache) -> logits, and the cache grows by a column; see `plain_step`."""
@@ -62,7 +67,10 @@ class Batch:
         self.tokens = torch.cat([self.tokens, other.tokens])
 
     def keep(self, rows: list[int]) -> None:
-        """Drop all other rows, and the columns that are padding in each row that is left."""
+        """Drop all other rows, and the columns that are padding in each row that is left.
+
+        A row that is named twice is there twice afterwards.
+        """
         index = torch.tensor(rows, device=self.mask.device)
         mask = self.mask[index]
         # Columns before the first that any row uses held the padding of rows that are gone.
@@ -83,16 +91,7 @@ def read_prompts(model: Any, prompts: list[list[int]], pad: int) -> tuple[Batch,
 
     Its `tokens` are the last of each prompt, until the caller has chosen the first of the answer.
     """
-    longest = max(len(prompt) for prompt in prompts)
-    rows, seen = [], []
-    for prompt in prompts:
-        padding = longest - len(prompt)
-        rows.append([pad] * padding + prompt)
-        seen.append([0] * padding + [1] * len(prompt))
-    ids = torch.tensor(rows, device=model.device)
-    mask = torch.tensor(seen, device=model.device)
-    # A row's positions begin where its padding ends; what padding gets is masked.
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    ids, mask, positions = _padded(model, prompts, pad)
     cache = DynamicCache(config=model.config)
     # Logits for whole prompts would be the largest tensor of all; only the last column is used.
     out = model(
@@ -104,6 +103,54 @@ def read_prompts(model: Any, prompts: list[list[int]], pad: int) -> tuple[Batch,
     )
     batch = Batch(cache, mask, mask.sum(1), ids[:, -1])
     return batch, out.logits[:, -1]
+
+
+def score_prompts(
+    model: Any, prompts: list[list[int]], pad: int, top: int
+) -> tuple[Batch, Tensor, list[Scores]]:
+    """Return what `read_prompts` does, and the scores of each prompt's tokens but the first.
+
+    Args:
+        top: how many of the likeliest tokens to find at each place.
+    """
+    ids, mask, positions = _padded(model, prompts, pad)
+    longest = ids.shape[1]
+    cache = DynamicCache(config=model.config)
+    # Logits of a whole prompt would take gigabytes: it is read a few columns at a time.
+    columns = max(1, SCORED_LOGITS // (len(prompts) * model.config.vocab_size))
+    parts = []
+    for first in range(0, longest, columns):
+        last = min(first + columns, longest)
+        out = model(
+            input_ids=ids[:, first:last],
+            attention_mask=mask[:, :last],
+            position_ids=positions[:, first:last],
+            past_key_values=cache,
+        )
+        # The logits of a column are about the token in the next one.
+        following = ids[:, first + 1 : last + 1]
+        parts.append(score(out.logits[:, : following.shape[1]], following, top))
+    scores = joined(parts)
+    own = []
+    for row, prompt in enumerate(prompts):
+        own.append(scores[row, longest - len(prompt) :])
+    batch = Batch(cache, mask, mask.sum(1), ids[:, -1])
+    return batch, out.logits[:, -1], own
+
+
+def _padded(model: Any, prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the prompts with padding on the left: ids, mask and positions, (rows, longest)."""
+    longest = max(len(prompt) for prompt in prompts)
+    rows, seen = [], []
+    for prompt in prompts:
+        padding = longest - len(prompt)
+        rows.append([pad] * padding + prompt)
+        seen.append([0] * padding + [1] * len(prompt))
+    ids = torch.tensor(rows, device=model.device)
+    mask = torch.tensor(seen, device=model.device)
+    # A row's positions begin where its padding ends; what padding gets is masked.
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    return ids, mask, positions
 
 
 def stepper(model: Any, adapters: Adapters) -> Step:

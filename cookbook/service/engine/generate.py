@@ -5,13 +5,15 @@
 
 Requests for one base share every forward pass: new ones read their prompts and join the running
 batch between two tokens, finished ones leave it. Models tuned from one base are adapters beside it
-and share its batch.
+and share its batch. A request that fails does so alone: after an error in a shared pass its rows
+are tried one by one, and a row whose logits are not numbers leaves the batch.
 
 Written here rather than taken from transformers' continuous batching because that takes seed, top_p
 and top_k for the whole engine, not for a request, and serves one set of weights. A lesson needs the
 same seed in every column and several models side by side. Nothing here knows HTTP or SQL.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -21,16 +23,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.chat_request import ChatRequest, OnPiece
-from cookbook.service.engine import sampling
 from cookbook.service.engine.adapters import Adapter, Adapters
-from cookbook.service.engine.answer import Answer, TooLong
-from cookbook.service.engine.batch import Batch, read_prompts, stepper
+from cookbook.service.engine.answer import Answer
+from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
+from cookbook.service.engine.choose import Chooser
+from cookbook.service.engine.grammar import Grammars
 from cookbook.service.engine.load import SMALL, load
+from cookbook.service.engine.logprobs import Vocabulary
+from cookbook.service.engine.prompt import lay_out
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -73,23 +77,47 @@ class Engine:
                     continue
                 try:
                     runner.advance()
-                except Exception as error:
+                except Exception:
                     # One broken batch must not end the engine.
-                    log.exception("a batch failed")
-                    runner.fail(error)
+                    log.exception("a pass failed; its answers go on one by one")
+                    runner.recover()
 
     def _take_new(self, wait: bool) -> None:
         """Hand every new request to the runner of its base; `wait` for the first one."""
         while wait or not self._new.empty():
             answer = self._new.get()
             wait = False
+            # Its client has left while it waited.
+            if answer.cancelled:
+                continue
             try:
-                self._runner(answer.request.base).admit(answer)
+                runner = self._runner(answer.request.base)
+                if answer.request.schema and not answer.grammar:
+                    self._compile(answer, runner.grammars)
+                else:
+                    runner.admit(answer)
             except Exception as error:
                 # It fails alone: other requests go on.
                 if not isinstance(error, CookbookError):
                     log.exception("a request could not start")
                 answer.fail(error)
+
+    def _compile(self, answer: Answer, grammars: Grammars) -> None:
+        """Give the answer its grammar, in a thread of its own, and take it in afterwards."""
+
+        def compile_and_return() -> None:
+            if answer.cancelled:
+                return
+            try:
+                answer.grammar = grammars.compile(answer.request.schema or "")
+            except Exception as error:
+                if not isinstance(error, CookbookError):
+                    log.exception("a schema could not be compiled")
+                answer.fail(error)
+            else:
+                self._new.put(answer)
+
+        threading.Thread(target=compile_and_return, name="grammar", daemon=True).start()
 
     def _runner(self, base: Base) -> "_Runner":
         if base.source not in self._runners:
@@ -107,7 +135,6 @@ class _Runner:
         self.running: list[Answer] = []
         self._batch: Batch | None = None  # None while nothing runs
         self._parameters = model.num_parameters()
-        self._context = model.config.max_position_embeddings
         self._adapters = Adapters(model)
         self._loaded: OrderedDict[Path, Adapter] = OrderedDict()  # the least recently used first
         self._step = stepper(model, self._adapters)
@@ -116,6 +143,8 @@ class _Runner:
         if not isinstance(ends, list):
             ends = [ends]
         self._ends = {tokenizer.eos_token_id, *ends}
+        self._chooser = Chooser(Vocabulary(tokenizer), self._ends)
+        self.grammars = Grammars(tokenizer, model.config.vocab_size, sorted(self._ends))
 
     @property
     def busy(self) -> bool:
@@ -126,31 +155,12 @@ class _Runner:
 
         Raises:
             TooLong: no room is left for an answer.
-            ModelError: the adapter cannot be read.
+            BadPrompt: the prompt has no tokens, or some that the model does not know.
+            ModelError: the adapter cannot be read, or its weights are not numbers.
         """
-        request = answer.request
-        if request.adapter:
-            answer.adapter = self._load_adapter(request.adapter)
-        prompt = self.tokenizer.apply_chat_template(
-            request.messages, tokenize=False, add_generation_prompt=True
-        )
-        answer.prompt = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        room = self._context - len(answer.prompt)
-        if room < 1:
-            tokens, most = len(answer.prompt), self._context
-            raise TooLong(
-                zh=f"提问有 {tokens} 个 token，模型最多读 {most} 个：缩短提问",
-                en=f"the prompt has {tokens} tokens, the model reads {most}: shorten it",
-            )
-        answer.limit = min(request.max_tokens or room, room)
-        generator = torch.Generator(device=self.model.device)
-        if request.seed is None:
-            generator.seed()
-        else:
-            generator.manual_seed(request.seed)
-        answer.sampler = sampling.Sampler(
-            request.temperature, request.top_p, request.top_k, generator
-        )
+        if answer.request.adapter:
+            answer.adapter = self._load_adapter(answer.request.adapter)
+        lay_out(answer, self.model, self.tokenizer)
         self.waiting.append(answer)
 
     @torch.inference_mode()
@@ -161,41 +171,67 @@ class _Runner:
         room = MAX_BATCH - len(self.running)
         starting = self.waiting[:room]
         if starting:
-            self._start(starting)
+            scored = starting[0].scores_prompt
+            self._start([answer for answer in starting if answer.scores_prompt == scored])
         elif self._batch:
             self._continue(self._batch)
 
-    def fail(self, error: Exception) -> None:
-        """End every request with the error."""
-        failed = [*self.running, *self.waiting]
+    @torch.inference_mode()
+    def recover(self) -> None:
+        """Go on after a pass that raised an error: what cannot be answered alone ends with it."""
+        suspects = self.running + self.waiting[: MAX_BATCH - len(self.running)]
+        self.waiting = [answer for answer in self.waiting if answer not in suspects]
         # The batch may be half changed, so nothing of it is kept.
         self._batch = None
         self.running = []
-        self.waiting = []
-        for answer in failed:
-            answer.fail(error)
+        for answer in suspects:
+            if answer.cancelled:
+                continue
+            try:
+                self._start([answer])
+            except Exception as error:
+                log.exception("a request failed")
+                answer.fail(error)
 
     def _start(self, answers: list[Answer]) -> None:
-        """Read the prompts of the answers that wait longest, and let them join those that run."""
-        longest = max(len(answer.prompt) for answer in answers)
-        self._prepare(answers, tokens=len(answers) * longest)
-        prompts = [answer.prompt for answer in answers]
+        """Read the prompts of the answers that wait longest, and let them join those that run.
+
+        Either all of them ask for the log-probabilities of their prompts, or none.
+        """
+        # A prompt that several answers share is read once.
+        readers = list({answer.key: answer for answer in answers}.values())
+        # After an error an answer that had begun is read like a prompt, and goes on from there.
+        prompts = [answer.prompt + answer.tokens for answer in readers]
+        longest = max(map(len, prompts))
+        self._prepare(readers, tokens=len(readers) * longest)
+        row_of = {answer.key: row for row, answer in enumerate(readers)}
+        rows = [row_of[answer.key] for answer in answers]
         pad = self.tokenizer.pad_token_id
-        batch, logits = read_prompts(self.model, prompts, pad)
-        batch.tokens = self._choose(answers, logits)
+        if answers[0].scores_prompt:
+            top = max(answer.request.logprobs or 0 for answer in answers)
+            batch, logits, scores = score_prompts(self.model, prompts, pad, top)
+            for answer, row in zip(answers, rows, strict=True):
+                self._chooser.report_prompt(answer, scores[row])
+        else:
+            batch, logits = read_prompts(self.model, prompts, pad)
+        # From here on each answer has a row of its own.
+        if len(readers) < len(answers):
+            batch.keep(rows)
+            logits = logits[rows]
+        batch.tokens = self._chooser.choose(answers, logits)
         if self._batch:
             self._batch.join(batch)
         else:
             self._batch = batch
         self.running = self.running + answers
-        self.waiting = self.waiting[len(answers) :]
+        self.waiting = [answer for answer in self.waiting if answer not in answers]
         self._deliver(answers)
 
     def _continue(self, batch: Batch) -> None:
         """Give every running answer its next token."""
         self._prepare(self.running, tokens=len(self.running))
         logits = self._step(*batch.next_inputs())
-        batch.advance(self._choose(self.running, logits))
+        batch.advance(self._chooser.choose(self.running, logits))
         self._deliver(self.running)
 
     def _prepare(self, rows: Sequence[Answer], tokens: int) -> None:
@@ -205,41 +241,21 @@ class _Runner:
         one_core = self._parameters < SMALL and work < SINGLE_CORE_WORK
         torch.set_num_threads(1 if one_core else CORES)
 
-    def _choose(self, answers: Sequence[Answer], logits: Tensor) -> Tensor:
-        """Append the next token to each answer, and return all of them, (rows,)."""
-        samplers = [answer.sampler for answer in answers if answer.sampler]
-        tokens = sampling.choose(logits, samplers)
-        for answer, token in zip(answers, tokens.tolist(), strict=True):
-            answer.tokens.append(token)
-        return tokens
-
     def _deliver(self, answers: Sequence[Answer]) -> None:
         """Send what is new of each answer, and remove those that have ended."""
-        ended = [answer for answer in answers if self._send(answer)]
+        ended = []
+        for answer in answers:
+            try:
+                if answer.deliver(self.tokenizer, self._ends):
+                    ended.append(answer)
+            except Exception as error:
+                # Once its text cannot be sent, nobody reads the answer.
+                if not isinstance(error, CookbookError):
+                    log.exception("a request failed")
+                ended.append(answer)
+                with contextlib.suppress(Exception):
+                    answer.fail(error)
         self._remove(ended)
-
-    def _send(self, answer: Answer) -> bool:
-        """Send the text that is certain by now; return whether the answer is at its end."""
-        stops = answer.request.stop
-        ended = answer.tokens[-1] in self._ends
-        tokens = answer.tokens[:-1] if ended else answer.tokens
-        text = self.tokenizer.decode(tokens, skip_special_tokens=True)
-        text, stopped = sampling.cut_at_stop(text, stops)
-        reason = None
-        if ended or stopped:
-            reason = "stop"
-        elif len(answer.tokens) >= answer.limit:
-            reason = "length"
-        # While more text comes, its end may still turn into another character or a stop text.
-        certain = len(text)
-        if reason is None:
-            certain -= sampling.held_back(text, stops)
-        # A text that is cut may be shorter than what was already sent.
-        piece = text[answer.sent : certain]
-        answer.sent = max(answer.sent, certain)
-        if piece or reason:
-            answer.send(piece, reason)
-        return reason is not None
 
     def _remove(self, gone: Sequence[Answer]) -> None:
         """Take answers out of the batch."""

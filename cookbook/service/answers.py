@@ -1,0 +1,285 @@
+"""Answers on their way to the client, whole or streamed; what chat and completions share.
+
+    answer = Answer(model, requests, each, state, form)      form: how a choice looks
+    return await respond(answer, request, body.stream_options)      or None for a whole one
+
+An answer has a choice for each of its engine requests: several for `n`, and for several prompts.
+How text is generated is not known here: the engine is called through `state.submit`
+(`chat_request.py`).
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+import orjson
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+from cookbook.service import neutral
+from cookbook.service.api_error import ApiError
+from cookbook.service.chat_request import ChatRequest, Generation, Piece, joined
+from cookbook.service.request_body import RequestBody
+from cookbook.service.state import AppState
+from cookbook.service.store import new_id
+
+_STATUS = {  # of the engine's errors; others are 500
+    "context_length_exceeded": 400,
+    "invalid_prompt": 400,
+    "invalid_schema": 400,
+    "model_broken": 400,
+    "model_unavailable": 503,
+}
+_PARAM = {"invalid_prompt": "prompt", "invalid_schema": "response_format"}
+_UNREAD = 200  # pieces that wait for a client as they came, more than there can be choices
+_DONE = b"data: [DONE]\n\n"
+_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": _EVENT}}}
+}
+
+
+class StreamOptions(RequestBody):
+    """Where a stream reports usage.
+
+    Once, since some clients add up what every chunk says, and others drop the text beside it: in
+    the chunk with the last finish reason, which has no text. A request may ask for OpenAI's form
+    (`include_usage`: a last chunk without choices), for none, or for every chunk as SiliconCloud
+    sends it (`continuous_usage_stats`).
+    """
+
+    neutral_values: ClassVar = neutral.STREAM_OPTIONS
+    include_usage: bool | None = None
+    continuous_usage_stats: bool = False
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Form(Protocol):
+    """How one kind of answer looks."""
+
+    id_prefix: str
+    object: str
+    chunk_object: str
+
+    def choice(self, index: int, whole: Piece) -> dict[str, Any]:
+        """Return a whole choice."""
+        ...
+
+    def chunk(self, index: int, piece: Piece, is_first: bool) -> dict[str, Any]:
+        """Return what a chunk of a stream says about a choice."""
+        ...
+
+
+class Answer:
+    """The answer to one request of a client, from the engine's pieces to what the client reads.
+
+    It is in `state.answers` until the engine has finished it.
+
+    Args:
+        requests: one for each choice.
+        each: successive choices that answer the same prompt.
+    """
+
+    def __init__(
+        self, model: str, requests: Sequence[ChatRequest], each: int, state: AppState, form: Form
+    ):
+        self.choices = len(requests)
+        self._each, self._form, self._state = each, form, state
+        self._head = {"id": new_id(form.id_prefix), "created": int(time.time()), "model": model}
+        self._unread: deque[tuple[int, Piece]] = deque()  # each with the index of its choice
+        self._read: dict[int, Piece] = {}  # the latest of each choice
+        self._unfinished = set(range(self.choices))
+        self._news = asyncio.Event()  # there is an unread piece, or the client has left
+        self._client_left = False
+        self._loop = asyncio.get_running_loop()
+        state.answers.add(self)
+        self._generations: list[Generation] = []
+        for index, request in enumerate(requests):
+            self._generations.append(state.submit(request, partial(self._on_piece, index)))
+
+    def _on_piece(self, index: int, piece: Piece) -> None:
+        # Called in a thread of the engine.
+        self._loop.call_soon_threadsafe(self._add, index, piece)
+
+    def _add(self, index: int, piece: Piece) -> None:
+        self._unread.append((index, piece))
+        if len(self._unread) > _UNREAD:
+            self._join()
+        self._news.set()
+        if piece.finish_reason:
+            self._unfinished.discard(index)
+        # A client that never reads the rest keeps nobody else from asking.
+        if not self._unfinished:
+            self._state.answers.discard(self)
+
+    def _join(self) -> None:
+        """Keep a piece for each choice: what a client is slow to read takes no more memory."""
+        whole: dict[int, Piece] = {}
+        for index, piece in self._unread:
+            whole[index] = joined(whole[index], piece) if index in whole else piece
+        self._unread = deque(whole.items())
+
+    def end(self) -> None:
+        """Stop the engine where it has not finished, and make room for another answer."""
+        for generation in self._generations:
+            generation.cancel()
+        self._state.answers.discard(self)
+
+    async def watch_client(self, request: Request) -> None:
+        """Let `next` raise as soon as the client has closed the connection."""
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self._client_left = True
+        self._news.set()
+
+    async def next(self) -> tuple[int, Piece]:
+        """Return the next piece, and the index of its choice.
+
+        Raises:
+            ApiError: the engine failed, or the client closed the connection.
+        """
+        await self._news.wait()
+        if self._client_left:
+            text = "the client closed the connection"
+            raise ApiError(499, zh=text, en=text)
+        index, piece = self._unread.popleft()
+        if not self._unread:
+            self._news.clear()
+        if piece.error:
+            raise _engine_error(piece)
+        return index, piece
+
+    async def whole(self, index: int, piece: Piece) -> dict[str, Any]:
+        """Return the answer that begins with `piece`, when it is complete."""
+        self._read[index] = piece
+        while not self._is_read:
+            index, piece = await self.next()
+            before = self._read.get(index)
+            self._read[index] = joined(before, piece) if before else piece
+        choices = [self._form.choice(i, self._read[i]) for i in range(self.choices)]
+        body = {"object": self._form.object, "choices": choices, "usage": self._usage()}
+        return self._head | body
+
+    async def chunks(
+        self, index: int, piece: Piece, options: StreamOptions
+    ) -> AsyncIterator[bytes]:
+        """Yield the answer that begins with `piece` as server-sent events."""
+        while True:
+            for part in _split(piece):
+                yield self._chunk(index, part, options)
+            if self._is_read:
+                break
+            try:
+                index, piece = await self.next()
+            except ApiError as error:
+                # The status is sent already: the error is an event of its own.
+                yield _event(error.body()) + _DONE
+                return
+        if options.include_usage:
+            yield self._event([], self._usage())
+        yield _DONE
+
+    def _chunk(self, index: int, piece: Piece, options: StreamOptions) -> bytes:
+        is_first = index not in self._read
+        self._read[index] = piece
+        choice = self._form.chunk(index, piece, is_first)
+        in_last = options.include_usage is None and self._is_read
+        with_usage = options.continuous_usage_stats or in_last
+        return self._event([choice], self._usage() if with_usage else None)
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, int] | None) -> bytes:
+        chunk = {"object": self._form.chunk_object, "choices": choices, "usage": usage}
+        return _event(self._head | chunk)
+
+    @property
+    def _is_read(self) -> bool:
+        """Return whether the last piece of every choice has been read."""
+        latest = self._read.values()
+        return len(latest) == self.choices and all(piece.finish_reason for piece in latest)
+
+    def _usage(self) -> dict[str, int]:
+        """Return the tokens so far: those of a prompt count once for all its choices."""
+        prompts = {i // self._each: piece.prompt_tokens for i, piece in self._read.items()}
+        read = sum(prompts.values())
+        written = sum(piece.completion_tokens for piece in self._read.values())
+        return {
+            "prompt_tokens": read,
+            "completion_tokens": written,
+            "total_tokens": read + written,
+        }
+
+
+class AnswerStream(StreamingResponse):
+    """A stream that ends its answer however it ends itself.
+
+    Not by a `finally` in the generator: where the client leaves before the first chunk, the
+    generator never starts.
+    """
+
+    def __init__(self, answer: Answer, chunks: AsyncIterator[bytes]):
+        super().__init__(chunks, media_type="text/event-stream")
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answer.end()
+
+
+async def respond(answer: Answer, request: Request, stream: StreamOptions | None) -> Any:
+    """Return the answer when it is complete, or as a stream when it has begun.
+
+    Args:
+        stream: None for a whole answer.
+
+    Raises:
+        ApiError: the engine failed, or the client closed the connection.
+    """
+    # A stream watches for itself, once it has begun.
+    watch = asyncio.create_task(answer.watch_client(request))
+    try:
+        # Waited for before the response starts, so that an error can still choose its status.
+        index, first = await answer.next()
+        if stream:
+            chunks = answer.chunks(index, first, stream)
+            return AnswerStream(answer, chunks)  # which ends the answer
+        whole = await answer.whole(index, first)
+    except BaseException:
+        answer.end()
+        raise
+    finally:
+        watch.cancel()
+    answer.end()
+    return whole
+
+
+def _split(piece: Piece) -> list[Piece]:
+    """Return the last piece of a choice as two: beside its end, some clients do not see text."""
+    if not piece.finish_reason or not piece.text:
+        return [piece]
+    return [replace(piece, finish_reason=None), replace(piece, text="", logprobs=())]
+
+
+def _event(body: dict[str, Any]) -> bytes:
+    # By orjson, since a chunk is sent for every token of every answer.
+    return b"data: " + orjson.dumps(body) + b"\n\n"
+
+
+def _engine_error(piece: Piece) -> ApiError:
+    code = piece.error_code or ""
+    text = piece.error or ""
+    return ApiError(
+        _STATUS.get(code, 500), zh=text, en=text, code=piece.error_code, param=_PARAM.get(code)
+    )

@@ -1,0 +1,75 @@
+"""Lay out what an answer needs before its first token: prompt, room, sampler.
+
+lay_out(answer, model, tokenizer)      raises TooLong, BadPrompt
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cookbook.service.engine.answer import Answer, BadPrompt, TooLong
+from cookbook.service.engine.sampling import Sampler
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Fill in prompt, echo, limit and sampler of an answer.
+
+    Raises:
+        TooLong: no room is left for an answer.
+        BadPrompt: the prompt is empty, or has token ids that the model does not know.
+    """
+    request = answer.request
+    answer.prompt = _tokens(answer, model, tokenizer)
+    if request.echo:
+        answer.echo = _text(answer, tokenizer)
+    context = model.config.max_position_embeddings
+    room = context - len(answer.prompt)
+    asked = room if request.max_tokens is None else request.max_tokens
+    # A prompt that is only scored may fill the context.
+    if room < min(asked, 1):
+        tokens = len(answer.prompt)
+        raise TooLong(
+            zh=f"提问有 {tokens} 个 token，模型最多读 {context} 个：缩短提问",
+            en=f"the prompt has {tokens} tokens, the model reads {context}: shorten it",
+        )
+    answer.limit = min(asked, room)
+    generator = torch.Generator(device=model.device)
+    if request.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(request.seed)
+    answer.sampler = Sampler(request.temperature, request.top_p, request.top_k, generator)
+
+
+def _tokens(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
+    prompt = answer.request.prompt
+    if prompt is None:
+        prompt = tokenizer.apply_chat_template(
+            answer.request.messages, tokenize=False, add_generation_prompt=True
+        )
+    if isinstance(prompt, str):
+        # Templates write the special tokens themselves, as does who sends raw text.
+        tokens = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    else:
+        tokens = list(prompt)
+    if not tokens:
+        raise BadPrompt(
+            zh="prompt 是空的：至少要有一个 token",
+            en="the prompt is empty: it must have a token at least",
+        )
+    largest = model.config.vocab_size - 1
+    if max(tokens) > largest:
+        raise BadPrompt(
+            zh=f"prompt 里有 token {max(tokens)}，这个模型的 token 从 0 到 {largest}",
+            en=f"the prompt has token {max(tokens)}; this model's tokens are 0 to {largest}",
+        )
+    return tokens
+
+
+def _text(answer: Answer, tokenizer: "PreTrainedTokenizerBase") -> str:
+    """Return the prompt as text."""
+    prompt = answer.request.prompt
+    return prompt if isinstance(prompt, str) else tokenizer.decode(answer.prompt)

@@ -1,0 +1,63 @@
+"""Keep the service's log readable and small, whatever is done to the service.
+
+A warning that repeats is written `LOG_REPEATS` times a minute, and the next minute says how often
+it came. The files themselves are kept short by `disk.keep_short`.
+"""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from cookbook.i18n import tr
+from cookbook.service import limits
+
+WINDOW_SECONDS = 60.0
+MOST_KINDS = 500  # of messages that are told apart
+
+
+def log_to_stderr() -> None:
+    """Show the service's own messages, and of the libraries only warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+    handler.addFilter(Repeats())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("cookbook").setLevel(logging.INFO)
+
+
+class Repeats(logging.Filter):
+    """Let a warning through only so often; everything below a warning always."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple, tuple[float, int]] = {}  # (begin of the minute, times since)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING:
+            return True
+        now, kind = time.monotonic(), _kind(record)
+        begin, times = self._seen.get(kind, (now, 0))
+        if now - begin > WINDOW_SECONDS:
+            hidden = times - limits.LOG_REPEATS
+            if hidden > 0:
+                text = tr(f"（此前又出现 {hidden} 次）", f" ({hidden} more before)")
+                record.msg, record.args = record.getMessage() + text, None
+            begin, times = now, 0
+        if len(self._seen) >= MOST_KINDS:
+            self._seen.clear()
+        self._seen[kind] = begin, times + 1
+        return times < limits.LOG_REPEATS
+
+
+def _kind(record: logging.LogRecord) -> tuple:
+    """Return what the same message has in common: its text, and where its error was raised."""
+    _, error, trace = record.exc_info or (None, None, None)
+    return record.name, str(record.msg), type(error), _raised_at(trace)
+
+
+def _raised_at(trace: TracebackType | None) -> tuple[str, int] | None:
+    place = None
+    while trace:
+        place = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        trace = trace.tb_next
+    return place

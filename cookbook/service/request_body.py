@@ -1,0 +1,115 @@
+"""Read what a client sends: strictly where it means something, and leniently where it does not.
+
+`RequestBody` is the base of every model of a body: it drops what changes nothing
+(`neutral.py`) and refuses what it does not know. `StrictRoute` reads JSON with orjson, which
+refuses what the JSON standard has no place for: half characters, NaN, numbers beyond a double. It
+also refuses query parameters that the route does not know, which would otherwise be filters that
+filter nothing.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+import orjson
+from fastapi import Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from cookbook.i18n import tr
+from cookbook.service.api_error import error_of
+from cookbook.service.neutral import Table, schema, without_neutral
+from cookbook.service.validation import Problem, unsupported
+
+_DEPTH = 100  # levels; code that follows them one inside the other would fail at a thousand
+_BOM = b"\xef\xbb\xbf"  # begins what some programs on Windows write
+# Clients' own version, which they add to every address
+_QUERY_LABELS = {"api-version", "client_version"}
+
+
+class RequestBody(BaseModel):
+    """A part of a request; a subclass names the `neutral_values` of the fields that it lacks."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    neutral_values: ClassVar[Table] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_neutral(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return without_neutral(given, cls.neutral_values, cls.model_fields)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the model's JSON schema, with the fields that are accepted without effect."""
+        reference = handler(core_schema)
+        properties = handler.resolve_ref_schema(reference)["properties"]
+        for name, values in cls.neutral_values.items():
+            properties.setdefault(name, schema(values))
+        return reference
+
+
+class _StrictRequest(Request):
+    async def json(self) -> Any:
+        """Return the body.
+
+        Raises:
+            json.JSONDecodeError: it is not JSON, which FastAPI turns into a validation error.
+        """
+        body = await self.body()
+        value = orjson.loads(body.removeprefix(_BOM))
+        if _is_deep(value):
+            raise json.JSONDecodeError("nested too deeply", "", 0)
+        return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Return whether lists and objects are nested deeper than any request has reason to be."""
+    level = [value]
+    for _ in range(_DEPTH):
+        inner: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                inner += part.values()
+            elif isinstance(part, list):
+                inner += part
+        if not inner:
+            return False
+        level = inner
+    return True
+
+
+class StrictRoute(APIRoute):
+    """For `APIRouter(route_class=…)`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def strict_handler(request: Request) -> Response:
+            if request.scope["query_string"]:
+                self._check_query(request)
+            return await handler(_StrictRequest(request.scope, request.receive))
+
+        return strict_handler
+
+    def _check_query(self, request: Request) -> None:
+        """Raise ApiError for a parameter that is not known, or is there twice."""
+        known = {field.alias for field in self.dependant.query_params} | _QUERY_LABELS
+        described = (self.openapi_extra or {}).get("parameters", [])
+        objects = {parameter["name"] for parameter in described}
+        given = Counter(name for name, _ in request.query_params.multi_items())
+        found = []
+        for name, times in given.items():
+            if name not in known and name.partition("[")[0] not in objects:
+                found.append(Problem(name, "unsupported_parameter", unsupported(name)))
+            elif times > 1:
+                text = tr(f"{name} 给了不止一次", f"{name} is given more than once")
+                found.append(Problem(name, "invalid_value", text))
+        if found:
+            raise error_of(found)
