@@ -201,6 +201,7 @@ def _fitting(home: Home) -> Address:
 
     try:
         data_folder.prepare(home)
+        disk.keep_short(home.service_log)
         log = data_folder.open_log(home.service_log)
     except OSError as error:
         raise ServiceError(

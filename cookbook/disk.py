@@ -17,6 +17,10 @@ FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """Error numbers that mean "no room": disk full, file too big for it, quota used up."""
 
 
+LOG_BYTES = 4 * 1024 * 1024
+"""The longest that a log becomes before its older part is dropped."""
+
+
 def is_full(error: BaseException) -> bool:
     """Return whether this error means that there is no room."""
     if isinstance(error, DiskFull):
@@ -96,15 +100,17 @@ def used(folder: Path) -> int:
     return total
 
 
-def keep_short(log: Path, most: int) -> None:
+def keep_short(log: Path, most: int = LOG_BYTES) -> None:
     """Drop the older part of a log that is longer than `most` bytes.
 
     Processes that append to it go on. Lines that come in this very moment may be lost.
     """
     try:
-        if log.stat().st_size <= most:
+        if log.lstat().st_size <= most:
             return
-        with log.open("rb+") as file:
+        # Never through a link.
+        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(log, flags), "rb+") as file:
             file.seek(-most // 2, os.SEEK_END)
             # Begins with a whole line.
             _, _, newest = file.read().partition(b"\n")

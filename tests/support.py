@@ -154,13 +154,13 @@ def served(app, **settings):
     """Serve an application as the service does; give its (host, port)."""
     import uvicorn
 
-    from cookbook.service.connections import LimitedProtocol
+    from cookbook.service.connections import LimitedProtocol, LimitedServer
 
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", **settings
     )
-    server = uvicorn.Server(config)
+    server = LimitedServer(config)
     server.capture_signals = contextlib.nullcontext  # this thread is not the main one
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

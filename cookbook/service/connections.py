@@ -1,6 +1,7 @@
 """How many connections the service holds, and how long each of them may keep it waiting.
 
-    uvicorn.Config(app, http=LimitedProtocol, ws="none", backlog=limits.BACKLOG)
+    config = uvicorn.Config(app, http=LimitedProtocol, ws="none", backlog=limits.ACCEPTED)
+    LimitedServer(config).run(sockets=[listener])
 
 uvicorn has a limit of time between two requests, and none for a head or a body that does not come
 or an answer that is not read; what it has for the number of connections refuses new ones while old
@@ -13,8 +14,10 @@ Knows no route. How much a request may send is middleware.py's.
 import asyncio
 import functools
 import json
+import socket
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from cookbook.service import limits
@@ -47,6 +50,17 @@ def most_connections() -> int:
     if soft == resource.RLIM_INFINITY:
         return limits.CONNECTIONS
     return min(limits.CONNECTIONS, soft // 2)
+
+
+class LimitedServer(uvicorn.Server):
+    """A server that accepts few connections at a time, while many may wait to be accepted."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # asyncio has one number for both. The system refuses those that find no place to wait,
+        # and they try again a second later.
+        for listener in sockets or []:
+            listener.listen(limits.BACKLOG)
 
 
 class LimitedProtocol(H11Protocol):

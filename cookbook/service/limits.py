@@ -19,7 +19,8 @@ BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in 
 # Connections: a notebook keeps one or two open, a page of Jupyter none.
 CONNECTIONS = 1000  # less where the descriptors are few
 DESCRIPTORS = 65536  # as many as are asked for at the start, where the user may have them
-BACKLOG = 100  # connections that are accepted at once, before any can make room
+ACCEPTED = 100  # at once, before any can make room
+BACKLOG = 2048  # that wait to be accepted
 
 # Seconds that a connection may keep the service waiting
 KEEP_ALIVE_SECONDS = (
@@ -35,6 +36,4 @@ WRONG_KEYS = 10  # answered at once, and again as many each minute
 WRONG_KEY_SECONDS = 1.0  # until each further one is answered
 WRONG_KEYS_WAITING = 32  # beyond which there is a 429
 
-# Logs
-LOG_BYTES = 4 * 1024 * 1024  # of each file, whose older part is dropped then
 LOG_REPEATS = 5  # times that the same warning is written in a minute

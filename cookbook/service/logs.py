@@ -35,29 +35,38 @@ class Repeats(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
             return True
-        now, kind = time.monotonic(), _kind(record)
+        kind = _kind(record)
+        now = time.monotonic()
         begin, times = self._seen.get(kind, (now, 0))
         if now - begin > WINDOW_SECONDS:
-            hidden = times - limits.LOG_REPEATS
-            if hidden > 0:
-                text = tr(f"（此前又出现 {hidden} 次）", f" ({hidden} more before)")
-                record.msg, record.args = record.getMessage() + text, None
+            _tell(record, hidden=times - limits.LOG_REPEATS)
             begin, times = now, 0
+        # Texts that never come again must not pile up.
         if len(self._seen) >= MOST_KINDS:
             self._seen.clear()
         self._seen[kind] = begin, times + 1
         return times < limits.LOG_REPEATS
 
 
+def _tell(record: logging.LogRecord, hidden: int) -> None:
+    """Add to the message how often it was not written."""
+    if hidden > 0:
+        text = tr(f"（此前又出现 {hidden} 次）", f" ({hidden} more before)")
+        record.msg = record.getMessage() + text
+        record.args = None
+
+
 def _kind(record: logging.LogRecord) -> tuple:
     """Return what the same message has in common: its text, and where its error was raised."""
     _, error, trace = record.exc_info or (None, None, None)
-    return record.name, str(record.msg), type(error), _raised_at(trace)
+    text = str(record.msg)
+    return record.name, text, type(error), _raised_at(trace)
 
 
 def _raised_at(trace: TracebackType | None) -> tuple[str, int] | None:
     place = None
     while trace:
-        place = trace.tb_frame.f_code.co_filename, trace.tb_lineno
+        code = trace.tb_frame.f_code
+        place = code.co_filename, trace.tb_lineno
         trace = trace.tb_next
     return place

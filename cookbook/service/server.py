@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import uvicorn
+from fastapi import FastAPI
 from filelock import FileLock, Timeout
 
 from cookbook import causes, data_folder, disk
@@ -32,7 +33,7 @@ from cookbook.paths import Home
 from cookbook.service import limits, recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
-from cookbook.service.connections import LimitedProtocol, raise_descriptor_limit
+from cookbook.service.connections import LimitedProtocol, LimitedServer, raise_descriptor_limit
 from cookbook.service.file_check import FileChecks
 from cookbook.service.middleware import Activity
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
@@ -180,7 +181,7 @@ def _endpoint(settings: Settings) -> tuple[socket.socket, str]:
     return listener, settings.api_key or secrets.token_urlsafe(32)
 
 
-class _Server(uvicorn.Server):
+class _Server(LimitedServer):
     """A server that stops the queue before it waits for the last requests.
 
     In these seconds a job must not be started, nor a training process that was ended be missed.
@@ -220,18 +221,7 @@ def _run(
         api_key=api_key,
         loopback=settings.loopback,
     )
-    config = uvicorn.Config(
-        app,
-        http=LimitedProtocol,
-        ws="none",
-        backlog=limits.BACKLOG,
-        timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        log_config=None,  # its messages go where the service's own go, see logs.py
-        log_level="warning",
-        access_log=False,
-    )
-    server = _Server(config, supervisor)
+    server = _Server(_config(app), supervisor)
     # Jobs that an earlier service left go on.
     supervisor.start()
     publication = _publish(settings, listener, api_key, bases[0])
@@ -258,6 +248,20 @@ def _publish(settings: Settings, listener: socket.socket, api_key: str, base: Ba
     )
     log.info(tr("服务已启动 %s，数据目录 %s", "serving at %s, data folder %s"), url, home.folder)
     return publication
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=LimitedProtocol,
+        ws="none",
+        backlog=limits.ACCEPTED,
+        timeout_keep_alive=limits.KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        log_config=None,  # its messages go where the service's own go, see logs.py
+        log_level="warning",
+        access_log=False,
+    )
 
 
 def _url(listener: socket.socket) -> str:
@@ -310,4 +314,4 @@ def _keep_logs_short(home: Home) -> None:
     # On Windows whoever writes to a file goes on at its old end.
     if os.name != "nt":
         for path in (home.service_log, *home.worker_logs.glob("*.log")):
-            disk.keep_short(path, limits.LOG_BYTES)
+            disk.keep_short(path)

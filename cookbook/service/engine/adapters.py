@@ -221,8 +221,9 @@ class Adapters:
                     "set COOKBOOK_BASE_MODEL as it was and restart the service",
                 )
             # One rank for all layers, since the layers of a pass share the choice of ranks.
-            if not len(own_a) == own_b.shape[1] == config["r"]:
-                raise _does_not_fit(folder, f"{name} (rank {len(own_a)}, {own_b.shape[1]})")
+            ranks = {config["r"], len(own_a), own_b.shape[1]}
+            if len(ranks) > 1:
+                raise _does_not_fit(folder, f"{name}: r")
             a[layer] = own_a.to(device, dtype)
             b[layer] = own_b.to(device, dtype)
         if weights:
@@ -295,8 +296,9 @@ def _does_not_fit(folder: Path, part: str) -> BrokenModel:
 def _check_numbers(folder: Path, adapter: Adapter) -> None:
     """Raise BrokenModel where a weight, as it will be used, is infinite or not a number."""
     for layer, a in adapter.a.items():
-        scaled = a * adapter.scale
-        if scaled.isfinite().all() and adapter.b[layer].isfinite().all():
+        # Each as it is used: the scale becomes a part of A.
+        used = torch.cat([(a * adapter.scale).flatten(), adapter.b[layer].flatten()])
+        if used.isfinite().all():
             continue
         raise BrokenModel(
             zh=f"微调模型 {folder.name} 训练时发散了，权重里有 NaN 或无穷大，不能回答："
