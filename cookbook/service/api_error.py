@@ -20,7 +20,8 @@ from cookbook import causes, disk
 from cookbook.errors import CookbookError
 from cookbook.i18n import tr
 from cookbook.service.request_id import HEADER, request_id
-from cookbook.service.validation import Problem, problems, shortened, summary
+from cookbook.service.sentences import shortened
+from cookbook.service.validation import Problem, problems, summary
 
 log = logging.getLogger("cookbook")
 

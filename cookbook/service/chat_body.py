@@ -19,7 +19,7 @@ from cookbook.service.chat_request import ChatRequest
 from cookbook.service.logprobs import MAX_TOP
 from cookbook.service.request_body import RequestBody
 from cookbook.service.response_format import ResponseFormat
-from cookbook.service.validation import shown
+from cookbook.service.sentences import shown
 
 _Stop = Annotated[str, Field(max_length=200)]
 _TEXT_PARTS = ("text", "input_text", "output_text")  # the latter two are of the Responses API

@@ -15,9 +15,9 @@ from starlette.datastructures import FormData, UploadFile
 from cookbook.service.api_error import ApiError, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import StrictRoute
+from cookbook.service.sentences import shortened, shown
 from cookbook.service.state import AppState, State
 from cookbook.service.store import File, Store
-from cookbook.service.validation import shortened, shown
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
 _NAME_LENGTH = 255  # characters of a file's name that are kept, from its end

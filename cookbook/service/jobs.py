@@ -9,111 +9,23 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel
 
-from cookbook.errors import HyperparameterError, QueueFull
+from cookbook.errors import QueueFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
-from cookbook.params import (
-    DEFAULT_SEED,
-    INTEGER_PARAMETERS,
-    TASK_NAME,
-    VALIDATION,
-    Hyperparameters,
-)
-from cookbook.service import limits, neutral
+from cookbook.params import DEFAULT_SEED, TASK_NAME
+from cookbook.service import limits
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
+from cookbook.service.job_body import MOST_METADATA, JobBody
 from cookbook.service.paging import Limit, Page, Resource
-from cookbook.service.request_body import RequestBody, StrictRoute
+from cookbook.service.request_body import StrictRoute
+from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import Job, new_id
-from cookbook.service.validation import Problem, Refused, shortened, unsupported
 
-_METADATA = 16  # entries, as in OpenAI's API
 _METADATA_ENTRY = re.compile(r"metadata\[(.*)\]", re.DOTALL)
-_Key = Annotated[str, Field(max_length=64)]
-_Value = Annotated[str, Field(max_length=512)]
-
-
-# Requests
-
-
-def _checked_hyperparameters(given: Any) -> Any:
-    """Return the chosen values: without "auto", null, and what means nothing.
-
-    Raises:
-        Refused: with every name that does not exist and every value out of its range.
-    """
-    if not isinstance(given, dict):
-        return given
-    known = Hyperparameters.__annotations__
-    chosen = {name: value for name, value in given.items() if value != "auto"}
-    chosen = neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, known)
-    found = [_unknown_hyperparameter(name, chosen[name]) for name in chosen if name not in known]
-    values = {name: _number(name, value) for name, value in chosen.items() if name in known}
-    try:
-        Hyperparameters(**values)
-    except HyperparameterError as error:
-        for name, reason in error.problems.items():
-            found.append(Problem(f"hyperparameters.{name}", "invalid_hyperparameter", reason))
-    if found:
-        raise Refused(found)
-    return values
-
-
-def _number(name: str, value: Any) -> Any:
-    # Some clients write every number as a float.
-    if name in INTEGER_PARAMETERS and isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-def _unknown_hyperparameter(name: str, value: Any) -> Problem:
-    param = f"hyperparameters.{name}"
-    accepted = neutral.HYPERPARAMETERS.get(name)
-    if accepted:
-        return Problem(param, "unsupported_parameter", unsupported(name, value, accepted))
-    known = ", ".join(Hyperparameters.__annotations__)
-    text = tr(
-        f"没有超参数 {shortened(name)}，可用的是 {known}",
-        f"there is no hyperparameter {shortened(name)}; known are {known}",
-    )
-    return Problem(param, "unsupported_parameter", text)
-
-
-_GivenHyperparameters = Annotated[dict[str, Any], BeforeValidator(_checked_hyperparameters)]
-
-
-class Supervised(RequestBody):
-    hyperparameters: _GivenHyperparameters = {}
-
-
-class Method(RequestBody):
-    type: Literal["supervised"]
-    supervised: Supervised = Supervised()
-
-
-class JobBody(RequestBody):
-    """What `POST /v1/fine_tuning/jobs` understands; anything else is refused by name.
-
-    `hyperparameters` at the top is OpenAI's older place for those of `method`.
-    """
-
-    model: str
-    training_file: str
-    validation_file: str | None = None
-    validation_split: float = Field(VALIDATION.suggested, ge=0, lt=1)
-    suffix: str | None = Field(None, min_length=1, max_length=64)
-    seed: int | None = Field(None, ge=0, lt=2**31)
-    metadata: dict[_Key, _Value] | None = Field(None, max_length=_METADATA)
-    method: Method | None = None
-    hyperparameters: _GivenHyperparameters = {}
-
-    def all_hyperparameters(self) -> Hyperparameters:
-        """Return them from both places; missing ones have the suggested value."""
-        newer = self.method.supervised.hyperparameters if self.method else {}
-        return Hyperparameters(**(self.hyperparameters | newer))
 
 
 # Responses
@@ -259,7 +171,7 @@ _METADATA_FILTER = {
     "schema": {
         "type": "object",
         "additionalProperties": {"type": "string"},
-        "maxProperties": _METADATA,
+        "maxProperties": MOST_METADATA,
     },
 }
 
@@ -285,11 +197,11 @@ async def _metadata_filter(request: Request) -> Mapping[str, str] | None:
                 code="invalid_value",
                 param="metadata",
             )
-    if len(entries) > _METADATA:
+    if len(entries) > MOST_METADATA:
         raise ApiError(
             400,
-            zh=f"metadata 最多 {_METADATA} 项，收到 {len(entries)} 项",
-            en=f"metadata may have {_METADATA} entries at most, got {len(entries)}",
+            zh=f"metadata 最多 {MOST_METADATA} 项，收到 {len(entries)} 项",
+            en=f"metadata may have {MOST_METADATA} entries at most, got {len(entries)}",
             code="invalid_value",
             param="metadata",
         )

@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
 from cookbook.service.request_body import StrictRoute
+from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import TunedModel
-from cookbook.service.validation import shortened
 
 
 class Model(Resource):

@@ -22,7 +22,8 @@ from pydantic_core import CoreSchema
 from cookbook.i18n import tr
 from cookbook.service.api_error import error_of
 from cookbook.service.neutral import Table, schema, without_neutral
-from cookbook.service.validation import Problem, unsupported
+from cookbook.service.sentences import unsupported
+from cookbook.service.validation import Problem
 
 _DEPTH = 100  # levels; code that follows them one inside the other would fail at a thousand
 _BOM = b"\xef\xbb\xbf"  # begins what some programs on Windows write
