@@ -50,6 +50,7 @@ class RequestBody(BaseModel):
     ) -> dict[str, Any]:
         """Return the model's JSON schema, with the fields that are accepted without effect."""
         reference = handler(core_schema)
+        # So that clients can read them in the OpenAPI document, and messages can name them.
         properties = handler.resolve_ref_schema(reference)["properties"]
         for name, values in cls.neutral_values.items():
             properties.setdefault(name, schema(values))
@@ -102,6 +103,7 @@ class StrictRoute(APIRoute):
     def _check_query(self, request: Request) -> None:
         """Raise ApiError for a parameter that is not known, or is there twice."""
         known = {field.alias for field in self.dependant.query_params} | _QUERY_LABELS
+        # Objects, such as `metadata[key]=value`, are described by the route itself.
         described = (self.openapi_extra or {}).get("parameters", [])
         objects = {parameter["name"] for parameter in described}
         given = Counter(name for name, _ in request.query_params.multi_items())

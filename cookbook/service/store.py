@@ -39,7 +39,9 @@ ID_LETTERS = 20  # as in SiliconCloud's identifiers
 
 ANY_METADATA: Mapping[str, str] = {}
 
-_HAS_METADATA = "EXISTS (SELECT 1 FROM json_each(metadata) WHERE key = ? AND value = ?)"
+# Text that is no JSON, in a database that was damaged, has no entries.
+_ENTRIES = "json_each(CASE WHEN json_valid(metadata) THEN metadata END)"
+_HAS_METADATA = f"EXISTS (SELECT 1 FROM {_ENTRIES} WHERE key = ? AND value = ?)"
 _IS_UNFINISHED = f"status IN {UNFINISHED}"  # as SQL
 # Without the content, which may have 10 MB.
 _NEW_JOB = {"status": "validating_files", "requested_state": "run"}
