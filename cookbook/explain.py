@@ -6,6 +6,7 @@ types, so neither `openai` nor an HTTP library is loaded for it.
 
 from cookbook import siliconcloud
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 
 def explain(error: BaseException) -> str:
@@ -13,9 +14,9 @@ def explain(error: BaseException) -> str:
     body = getattr(error, "body", None)
     if isinstance(body, dict) and isinstance(body.get("type"), str):
         # The embedded service's message says what to do itself.
-        return str(body.get("message"))
+        return printable(str(body.get("message")))
     known = _siliconcloud(error, body) or _connection(error)
-    return known or f"{type(error).__name__}: {error}"
+    return known or printable(f"{type(error).__name__}: {error}")
 
 
 def _siliconcloud(error: BaseException, body: object) -> str | None:

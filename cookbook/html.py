@@ -2,10 +2,10 @@
 
     html.template("<b>{{ name }}</b>").render(name="<x>")     -> "<b>&lt;x&gt;</b>"
 
-Templates are Jinja2 with automatic escaping, so a reader's text is never taken for markup; `tr`
-chooses the language in them. A string that is HTML already must be passed as `markupsafe.Markup`,
-or with the filter `safe`. Jinja2 is loaded with the first template, not with this module. The
-panel's style sheet is not kept here.
+Templates are Jinja2 with automatic escaping, so a reader's text is never taken for markup, and its
+control characters are shown as escapes; `tr` chooses the language in them. A string that is HTML
+already must be passed as `markupsafe.Markup`, or with the filter `safe`. Jinja2 is loaded with the
+first template, not with this module. The panel's style sheet is not kept here.
 """
 
 from functools import cache
@@ -13,6 +13,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -21,6 +22,7 @@ __all__ = [
     "Bundle",
     "ERROR",
     "GREY",
+    "LOADS_NOTHING",
     "OK",
     "TEXT",
     "WARNING",
@@ -37,6 +39,13 @@ OK = "#238b45"
 TEXT = "#444"
 GREY = "#8a8a8a"
 
+LOADS_NOTHING = (
+    '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+    "media-src data:; font-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "form-action 'none'; base-uri 'none'\">"
+)
+"""For the head of a page: the browser refuses whatever is not inside the page itself."""
+
 Bundle = dict[str, Any]
 """What `_repr_mimebundle_` returns: outputs by MIME type."""
 
@@ -48,12 +57,19 @@ def environment() -> "Environment":
 
     created = jinja2.Environment(
         autoescape=True,
+        finalize=_finalize,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     created.globals["tr"] = tr
     return created
+
+
+def _finalize(value: object) -> object:
+    """Return what a template writes for a value; markup is left as it is."""
+    # The type itself: `Markup` is a kind of `str`.
+    return printable(value) if type(value) is str else value
 
 
 @cache

@@ -20,6 +20,7 @@ from cookbook.compare.stats import Share, mcnemar
 from cookbook.errors import ArgumentError
 from cookbook.html import template, widget_bundle
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class Tally:
                 f"；分出胜负的里，“{self.b}”占 {self.share}，p = {self.p:.3f}",
                 f"; of those decided, {self.b} won {self.share}, p = {self.p:.3f}",
             )
-        return text
+        return printable(text)
 
     __repr__ = __str__
 

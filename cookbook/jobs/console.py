@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from cookbook import html, siliconcloud
 from cookbook.params import VALIDATION, Hyperparameters
+from cookbook.terminal import printable
 
 # Selects the value beside the button and copies it. Unlike the clipboard API, this older command
 # needs no HTTPS.
@@ -62,7 +63,7 @@ class ConsoleSheet:
 
     def __repr__(self) -> str:
         lines = [f"{name}: {value}" for name, value in self.fields.items()]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
         links = {name: _link(path) for name, path in self.files.items()}

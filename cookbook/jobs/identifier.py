@@ -20,6 +20,7 @@ from cookbook.errors import IdentifierError, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.jobs.buttons import button_bundle
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -55,7 +56,7 @@ class Verified:
                 "choose another with COOKBOOK_HOME",
             )
         name = f"{self.parts.task} ({self.parts.base})"
-        return f"✔ {name}: {outcome} · {self.answer}"
+        return printable(f"✔ {name}: {outcome} · {self.answer}")
 
 
 def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified:

@@ -18,6 +18,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.jobs import plot
 from cookbook.jobs.plot import LearningCurve
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +166,9 @@ class JobView:
                     finished = data["step"]
                 else:
                     checkpoints.append(data["step"])
-        label = self.name if self.name.isascii() else self.job.id
+        # The fonts of a picture have neither Chinese nor control characters.
+        drawable = self.name.isascii() and self.name.isprintable()
+        label = self.name if drawable else self.job.id
         return LearningCurve(label, self.to_frame(), start, checkpoints, finished)
 
     def figure(self) -> "Figure":
@@ -178,7 +181,7 @@ class JobView:
         lines = [event.message for event in new[-_NEWEST_EVENTS:]]
         if not lines or self.job.status in TERMINAL:
             lines.append(self.summary)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -250,7 +253,7 @@ class StateLines:
     def __repr__(self) -> str:
         lines = [repr(view) for view in self.views]
         if self.note:
-            lines.append(self.note)
+            lines.append(printable(self.note))
         return "\n".join(lines)
 
 

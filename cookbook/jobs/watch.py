@@ -19,6 +19,7 @@ from cookbook.job_states import TERMINAL
 from cookbook.jobs.fast.picture import RedrawnPicture
 from cookbook.jobs.plot import Picture
 from cookbook.jobs.view import JobView, StateLines, refresh
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -258,5 +259,5 @@ class _Terminal:
             view.new = 0
         # The note of a wait changes each second; its first version is enough.
         if note and note != self._note and (last or not self._note):
-            print(note)
+            print(printable(note))
         self._note = note

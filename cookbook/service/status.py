@@ -15,6 +15,7 @@ from cookbook.connection import WORKER_MODULE
 from cookbook.i18n import tr
 from cookbook.job_states import UNFINISHED
 from cookbook.service.store import Job, Store
+from cookbook.terminal import printable
 
 MB, GB = 2**20, 2**30
 COLUMN = 16  # letters: the longest status
@@ -62,7 +63,7 @@ def _line(store: Store, job: Job) -> str:
     message = last_event.message.split("\n")[0]
     state = _state(job).ljust(COLUMN)
     task_name = (job.suffix or "-").ljust(COLUMN)
-    return "  ".join([job.id, state, task_name, job.base, message])
+    return printable("  ".join([job.id, state, task_name, job.base, message]))
 
 
 def _state(job: Job) -> str:
