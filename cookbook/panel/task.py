@@ -56,7 +56,8 @@ class TaskForm:
             self._client = client.with_options(timeout=SERVICE_TIMEOUT, max_retries=0)
         self._changed = changed
         self._tokens_per_second = tokens_per_second
-        self._folder = Path(folder)
+        # Absolute, since a cell may change the current folder later.
+        self._folder = Path(folder).absolute()
         self._last_read: tuple[Path | None, Path | None] = (None, None)
         self._read = TrainingFile()
 
@@ -64,11 +65,11 @@ class TaskForm:
         if isinstance(validation, int | float):
             share = validation
         else:
-            validation_file = Path(validation)
+            validation_file = Path(validation).absolute()
         self._make_widgets(task_name, share)
         self.widget = self._layout()
         self.validation_kind.value = "file" if validation_file else "share"
-        self._offer_files(Path(rows_file) if rows_file else None, validation_file)
+        self._offer_files(Path(rows_file).absolute() if rows_file else None, validation_file)
         self._offer_bases(base_model)
         self._on_base()
         self._on_file()

@@ -9,7 +9,8 @@ from cookbook import compare, execute
 
 HOSTILE = (
     '<img src="https://host.example/a.png"><script src="https://host.example/b.js"></script>'
-    '<link rel="stylesheet" href="https://host.example/c.css"><iframe src="//host.example"></iframe>'
+    '<link rel="stylesheet" href="https://host.example/c.css">'
+    '<iframe src="https://host.example"></iframe>'
     "<style>@import url(https://host.example/d.css)</style>"
     "<script>fetch('https://host.example/e'); new Image().src = 'https://host.example/f'</script>"
 )
