@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cookbook import html
+from cookbook.client import synchronous
 from cookbook.errors import JobNotFound
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
@@ -261,9 +262,10 @@ def view(client: "OpenAI", job_id: str) -> JobView:
     """Return the job as it is now, with all its events.
 
     Raises:
+        ArgumentError: `client` is asynchronous, or no client.
         JobNotFound: the service knows no such job.
     """
-    return refresh(client, job_id)
+    return refresh(synchronous(client), job_id)
 
 
 def refresh(client: "OpenAI", job_id: str, known: JobView | None = None) -> JobView:

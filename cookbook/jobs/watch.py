@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from cookbook import fast
+from cookbook.client import synchronous
 from cookbook.errors import JobNotFound, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
@@ -76,11 +77,12 @@ def watch(
         patience: seconds without an answer after which watching ends with a sentence.
 
     Raises:
+        ArgumentError: `client` is asynchronous, or no client.
         JobNotFound: the service knows no such job.
         ServiceError: the service does not answer at the first request.
     """
     # Retries are this module's own work, so that the reader sees that it waits.
-    client = client.with_options(timeout=ANSWER_SECONDS, max_retries=0)
+    client = synchronous(client).with_options(timeout=ANSWER_SECONDS, max_retries=0)
     ids = [job_id] if isinstance(job_id, str) else list(job_id)
     # An id that is given twice is watched once.
     views = {}

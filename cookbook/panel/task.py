@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import bases, params, siliconcloud
+from cookbook.client import synchronous
 from cookbook.errors import DataError, HyperparameterError
 from cookbook.i18n import tr
 from cookbook.panel import templates, training_file
@@ -53,7 +54,7 @@ class TaskForm:
         # A service that hangs must not hold up the notebook.
         self._client = None
         if client is not None:
-            self._client = client.with_options(timeout=SERVICE_TIMEOUT, max_retries=0)
+            self._client = synchronous(client).with_options(timeout=SERVICE_TIMEOUT, max_retries=0)
         self._changed = changed
         self._tokens_per_second = tokens_per_second
         # Absolute, since a cell may change the current folder later.
