@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bundle",
+    "Displayed",
     "ERROR",
     "GREY",
+    "LIVE",
     "LOADS_NOTHING",
     "OK",
     "TEXT",
@@ -48,6 +50,22 @@ LOADS_NOTHING = (
 
 Bundle = dict[str, Any]
 """What `_repr_mimebundle_` returns: outputs by MIME type."""
+
+
+LIVE = "cookbook-live"
+"""The CSS class of every widget that is shown; ipywidgets adds one of its own when it is dead."""
+
+_DEAD_WIDGET = """\
+<style>
+.jp-OutputArea:has(.{{ live }}:not(.jupyter-widgets-disconnected)) .cookbook-dead { display: none }
+</style>
+<div class="cookbook-dead" style="color:{{ grey }}">
+{{- tr("控件没有出现，或点了没有反应：内核已经换过，从第一格起再运行一遍（“运行”菜单里的"
+       "“运行选中单元格以上的所有单元格”），再运行这一格",
+       "If the controls are missing or do nothing, the kernel is another one by now: run the "
+       "cells above again (Run All Above Selected Cell), then this one") -}}
+</div>
+"""
 
 
 @cache
@@ -87,9 +105,31 @@ def widget_bundle(widget: Any, options: Bundle, *, text: str, html: str) -> Bund
         text: the stand-in in a terminal.
         html: the stand-in on a web page, for example a notebook on GitHub.
     """
+    widget.add_class(LIVE)
     # Jupyter shows the richest that it can; a page without widgets falls back to HTML.
     bundle = widget._repr_mimebundle_(**options)
     return bundle | {"text/plain": text, "text/html": html}
+
+
+class Displayed:
+    """Base of what shows itself as a widget: below it a sentence for the day when it is dead.
+
+    A notebook that is opened again, or whose kernel was restarted, shows "model not found" or
+    controls that do nothing. The sentence says what to run. It is hidden while the widget in the
+    same output is connected to its kernel; where a page cannot tell, it is shown.
+    """
+
+    def _repr_mimebundle_(self, **options: Any) -> Bundle:
+        """Return the widget's bundle, see `widget_bundle`."""
+        raise NotImplementedError
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True)
+        # HTML alone: a terminal has no widget that could be dead.
+        note = template(_DEAD_WIDGET).render(live=LIVE, grey=GREY)
+        display({"text/html": note}, raw=True)
 
 
 def coloured(text: str, colour: str) -> str:

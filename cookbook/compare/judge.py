@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cookbook.compare.ask import answered, ask
 from cookbook.compare.stats import Share, mcnemar
 from cookbook.errors import ArgumentError
-from cookbook.html import template, widget_bundle
+from cookbook.html import Displayed, template, widget_bundle
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
@@ -90,7 +90,7 @@ def tally(winners: Iterable[str | None], a: str, b: str) -> Tally:
     )
 
 
-class Blind:
+class Blind(Displayed):
     """A page that shows a word and two answers in random order; the reader clicks the better one.
 
     Shown again, in any cell, it continues where it was. `choose` does what a click does. `winners`

@@ -31,7 +31,7 @@ def button_bundle(widget: Any, label: str, options: html.Bundle) -> html.Bundle:
     return html.widget_bundle(widget, options, text=f"[ {label} ]", html=still)
 
 
-class _Button:
+class _Button(html.Displayed):
     """A button with a sentence beside it. However often it is clicked, it does its work once."""
 
     def __init__(self, label: str, style: str, css_class: str) -> None:

@@ -119,7 +119,7 @@ def _remember(client: "OpenAI", model: str) -> bool:
     return True
 
 
-class IdentifierBox:
+class IdentifierBox(html.Displayed):
     """A box to paste the identifier into. A click verifies it and, if it works, remembers it."""
 
     def __init__(self, client: "OpenAI") -> None:

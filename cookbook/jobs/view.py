@@ -230,22 +230,30 @@ _LINES = """
 {% if note %}
 <div style="color:{{ note_colour }}">{{ note }}</div>
 {% endif %}
+{% if hint %}
+<div style="color:{{ grey }}"><small>{{ hint }}</small></div>
+{% endif %}
 </div>
 """
 
 
 @dataclass
 class StateLines:
-    """A line for each job in the colour of its curve, and below them a note about the watching."""
+    """A line for each job in the colour of its curve, and below them a note about the watching.
+
+    `hint` is shown on pages alone: what to do where they are not updated any more.
+    """
 
     views: Sequence[JobView]
     note: str = ""
+    hint: str = ""
 
     def _repr_html_(self) -> str:
         colours = plot.colours(len(self.views))
         return html.template(_LINES).render(
             lines=list(zip(self.views, colours, strict=True)),
             note=self.note,
+            hint=self.hint,
             note_colour=html.WARNING,
             grey=html.GREY,
             error=html.ERROR,

@@ -195,6 +195,14 @@ def _screen() -> _Screen:
     return _Notebook() if hasattr(get_ipython(), "kernel") else _Terminal()
 
 
+def _reload_hint() -> str:
+    return tr(
+        "刷新过网页以后，这里不再变化：按 ■ 中断内核，再运行这一格接着看（任务不受影响）",
+        "after a reload of the page this stays as it is: interrupt the kernel (■) and run this "
+        "cell again to go on watching (the job is not affected)",
+    )
+
+
 class _Notebook:
     """Two outputs of the cell, updated in place: lines when they change, the picture when due."""
 
@@ -206,7 +214,9 @@ class _Notebook:
         self._due = 0.0
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
-        self._show_lines(StateLines(views, note))
+        # The page may be reloaded at any time, and nothing that is shown later reaches it.
+        hint = "" if last else _reload_hint()
+        self._show_lines(StateLines(views, note, hint))
         # Before the first step there is nothing to draw.
         trained = any(view.steps for view in views)
         due = last or time.monotonic() >= self._due

@@ -56,7 +56,7 @@ SCALES = {
 }
 
 
-class ParameterPanel:
+class ParameterPanel(html.Displayed):
     """Widgets for `Hyperparameters` and what goes with them; needs Jupyter with ipywidgets.
 
     Args:
