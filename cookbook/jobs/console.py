@@ -117,9 +117,6 @@ def console_sheet(
         fields[label] = f"{values[name]:.10g}"
     # A file may be named that is on another machine; the form shows its name without a link.
     present = {name: path for name, path in paths.items() if os.path.isfile(path)}
-    links = {}
-    for name, path in present.items():
-        link = upload_copy.link(path, copy=copy_files)
-        if link is not None:
-            links[name] = link
-    return ConsoleSheet(fields, present, links)
+    links = {name: upload_copy.link(path, copy=copy_files) for name, path in present.items()}
+    reachable = {name: link for name, link in links.items() if link is not None}
+    return ConsoleSheet(fields, present, reachable)

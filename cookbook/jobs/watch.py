@@ -85,9 +85,7 @@ def watch(
     client = synchronous(client).with_options(timeout=ANSWER_SECONDS, max_retries=0)
     ids = [job_id] if isinstance(job_id, str) else list(job_id)
     # An id that is given twice is watched once.
-    views = {}
-    for one in dict.fromkeys(ids):
-        views[one] = _first(client, one)
+    views = {one: _first(client, one) for one in dict.fromkeys(ids)}
     screen = _screen()
     try:
         pause = max(every, SHORTEST_PAUSE)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook import bases, params, siliconcloud
 from cookbook.client import synchronous
-from cookbook.errors import DataError, HyperparameterError
+from cookbook.errors import CookbookError, DataError, HyperparameterError
 from cookbook.i18n import tr
 from cookbook.panel import templates, training_file
 from cookbook.panel.field import Field, Scale
@@ -251,6 +251,8 @@ class TaskForm:
             self._offer_files(path, self.validation_file.value)
         except DataError as error:
             note.value = templates.file_note(TrainingFile(error.report))
+        except CookbookError as error:
+            note.value = templates.error_lines(str(error))
         except OSError as error:
             note.value = templates.error_lines(_unwritable(error))
         # Emptied, so that a file of the same name can be uploaded again.
