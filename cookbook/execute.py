@@ -32,10 +32,12 @@ from cookbook.terminal import printable
 CELL_SECONDS = 1800  # the longest time a cell may take; a training on a slow machine takes minutes
 WIDTH = 90  # columns of a cell's first line that are shown
 
-# nbconvert's own template without all that it loads from elsewhere.
+# nbconvert's own template without all that it loads from elsewhere, and without the sentence about
+# dead widgets: no kernel belongs to a page.
 _TEMPLATE = f"""\
 {{%- extends 'lab/index.html.j2' -%}}
 {{% block html_head_js %}}{html.LOADS_NOTHING}{{% endblock %}}
+{{% block extra_css %}}<style>.cookbook-dead {{ display: none }}</style>{{% endblock %}}
 {{% block jupyter_widgets %}}{{% endblock %}}
 {{% block html_head_js_mathjax %}}{{% endblock %}}
 {{% block html_head_js_mermaidjs %}}{{% endblock %}}

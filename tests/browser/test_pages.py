@@ -58,6 +58,7 @@ def test_a_run_page_shows_panel_and_plot_and_asks_nobody(opened, tmp_path):
     page, asked = opened(execute.run(path, tmp_path))
     assert asked == []
     assert page.get_by_text("learning_rate").first.is_visible()
+    assert page.locator(".cookbook-dead").is_hidden()
     assert page.locator("img[src^='data:image/png']").first.is_visible()
 
 

@@ -3,6 +3,7 @@
 import json
 from types import SimpleNamespace
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -98,6 +99,30 @@ def test_a_notebook_with_a_hostile_name_is_refused_without_harm(capsys):
     main(["run", f"{HOSTILE[:-1]}.ipynb"])
     text = capsys.readouterr().err
     assert harmless(text) and "\\x1b" in text
+
+
+def test_what_run_prints_of_cells_answers_and_errors_is_shown(tmp_path, capsys):
+    sources = [
+        f"text = {HOSTILE[:-1]!r}; print(text)",
+        "display({'text/plain': text}, raw=True)",
+        "print('10 %\\r20 %')",
+        "import pandas; pandas.DataFrame({'answer': [text]})",
+        "raise ValueError(text)",
+    ]
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[3].metadata["tags"] = ["summary"]
+    path = tmp_path / "a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells[:4]), path)
+    assert main(["run", str(path), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert harmless(printed) and printed.count("\\x1b[2J") >= 3
+    # A progress bar's states come one below the other.
+    assert "      10 %\n      20 %" in printed
+
+    nbformat.write(nbformat.v4.new_notebook(cells=[cells[0], cells[4]]), path)
+    assert main(["run", str(path), "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().err
+    assert harmless(printed) and "\\x1b[2J" in printed and "[0;31m" not in printed
 
 
 def test_line_breaks_tabs_and_joined_emoji_keep_their_meaning():
