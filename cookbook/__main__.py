@@ -14,6 +14,7 @@ from typing import Any
 from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -163,7 +164,7 @@ def _course(args: argparse.Namespace) -> int:
     from cookbook import course
 
     written = course.copy(args.folder, overwrite=args.force)
-    folder = args.folder
+    folder = printable(str(args.folder))
     number = len(written)
     print(f"{folder}:", tr(f"复制了 {number} 个笔记本", f"copied {number} notebooks"))
     print(tr("打开：", "open them: ") + f"jupyter lab {folder}")

@@ -28,6 +28,9 @@ from cookbook.paths import DATA
 if TYPE_CHECKING:
     from openai import OpenAI
 
+LOCAL = "local:"
+"""Before the name of a base that is on no hub; hubs allow no colon in a name."""
+
 _SIZES = (
     "hidden_size",
     "intermediate_size",
@@ -70,6 +73,30 @@ class Base:
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Return whether it is loaded by its name on a hub, and not from a folder."""
+        return self.source == self.id
+
+    @property
+    def is_shipped(self) -> bool:
+        """Return whether it is one of the project's own."""
+        return Path(self.source).parent == DATA / "models"
+
+    @property
+    def folder_name(self) -> str:
+        """The name of its folder; only for a base that is loaded from one."""
+        return Path(self.source).name
+
+    @property
+    def reference(self) -> str:
+        """Return how an adapter names its base.
+
+        A base that was loaded from a folder gets a name that no hub allows: anybody could register
+        its plain one there, and PEFT would load what they put under it.
+        """
+        return self.id if self.on_hub else LOCAL + self.id
 
     def adapter_parameters(self, rank: int) -> int | None:
         """Return how many weights an adapter of this rank trains."""
@@ -119,6 +146,11 @@ def find(base_id: str) -> Base:
         en=f"the base model {base_id} is gone: set COOKBOOK_BASE_MODEL as it was "
         "and restart the service",
     )
+
+
+def referred(reference: str) -> str:
+    """Return the id of the base that an adapter's `base_model_name_or_path` names."""
+    return reference.removeprefix(LOCAL)
 
 
 def offered(client: "OpenAI | None" = None) -> list[str]:

@@ -7,6 +7,7 @@ languages: `raise DataError(zh=…, en=…)`. The language is chosen when the er
 from typing import TYPE_CHECKING, Any
 
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from cookbook.data.report import Report
@@ -20,7 +21,8 @@ class CookbookError(Exception):
         self.zh, self.en = zh, en
 
     def __str__(self) -> str:
-        return tr(self.zh, self.en)
+        # Names of files and a service's own words are part of it.
+        return printable(tr(self.zh, self.en))
 
 
 class ArgumentError(CookbookError, ValueError):

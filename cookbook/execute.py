@@ -1,5 +1,9 @@
 """Run notebooks in the terminal, show their progress, and save each as a self-contained HTML page.
 
+A page loads nothing: no script, font or picture from elsewhere, and a browser refuses what a cell's
+own HTML asks for. Widgets, whose program is not in the page, are shown by the table or text that
+stands in for them. Formulas and Mermaid diagrams are shown as they are written.
+
 Text that a cell displays or updates, such as a training step, is printed when it arrives. What a
 cell with the tag `summary` returns is printed once more at the end. The notebook files themselves
 are not changed.
@@ -7,7 +11,7 @@ are not changed.
 This is a part of the command line: it prints. For a program, nbclient is the better library.
 """
 
-import re
+import copy
 import sys
 import textwrap
 import time
@@ -20,12 +24,25 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-from cookbook import course
+from cookbook import course, html
 from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 CELL_SECONDS = 1800  # the longest time a cell may take; a training on a slow machine takes minutes
 WIDTH = 90  # columns of a cell's first line that are shown
+
+# nbconvert's own template without all that it loads from elsewhere, and without the sentence about
+# dead widgets: no kernel belongs to a page.
+_TEMPLATE = f"""\
+{{%- extends 'lab/index.html.j2' -%}}
+{{% block html_head_js %}}{html.LOADS_NOTHING}{{% endblock %}}
+{{% block extra_css %}}<style>.cookbook-dead {{ display: none }}</style>{{% endblock %}}
+{{% block jupyter_widgets %}}{{% endblock %}}
+{{% block html_head_js_mathjax %}}{{% endblock %}}
+{{% block html_head_js_mermaidjs %}}{{% endblock %}}
+"""
+_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class _PrintingClient(NotebookClient):
@@ -58,20 +75,18 @@ def main(paths: list[Path], out: Path | None = None) -> int:
     # Shown to the reader, who may open it from elsewhere.
     out = out.resolve()
     for path in notebooks:
-        print(tr("运行", "running"), path.name, file=sys.stderr)
+        print(tr("运行", "running"), printable(path.name), file=sys.stderr)
         try:
             run(path, out)
         except CellExecutionError as error:
             # Its text is the cell and the traceback.
-            print(error, file=sys.stderr)
+            print(printable(str(error)), file=sys.stderr)
             page = _page(path, out)
-            print(
-                tr(
-                    f"{path.name} 停在出错的单元；到此为止的结果：{page}",
-                    f"{path.name} stopped at the cell that failed; the results so far: {page}",
-                ),
-                file=sys.stderr,
+            stopped = tr(
+                f"{path.name} 停在出错的单元；到此为止的结果：{page}",
+                f"{path.name} stopped at the cell that failed; the results so far: {page}",
             )
+            print(printable(stopped), file=sys.stderr)
             return 1
     return 0
 
@@ -93,10 +108,11 @@ def run(path: Path, out: Path) -> Path:
         out.mkdir(parents=True, exist_ok=True)
         page.write_text(_html(notebook), encoding="utf-8")
     for text in _summaries(notebook):
-        print("\n" + text)
+        print("\n" + printable(text))
     seconds = f"{time.monotonic() - started:.0f}"
     print()
-    print(tr(f"用时 {seconds} 秒。结果：{page}", f"{seconds} s. Result: {page}"))
+    result = tr(f"用时 {seconds} 秒。结果：{page}", f"{seconds} s. Result: {page}")
+    print(printable(result))
     return page
 
 
@@ -138,7 +154,7 @@ def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:
     def announce(cell: NotebookNode, cell_index: int) -> None:
         number = numbers[cell_index]
         first_line = cell.source.strip().split("\n")[0]
-        print(f"[{number:2d}/{last}]", first_line[:WIDTH], flush=True)
+        print(f"[{number:2d}/{last}]", printable(first_line[:WIDTH]), flush=True)
 
     return _PrintingClient(
         notebook,
@@ -146,8 +162,12 @@ def _client(notebook: NotebookNode, folder: Path) -> NotebookClient:
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
         on_cell_execute=announce,
-        # Hides the kernel's note that it listens on TCP, which means nothing on one machine.
-        extra_arguments=["--IPKernelApp.log_level=40"],
+        extra_arguments=[
+            # Hides the kernel's note that it listens on TCP, which means nothing on one machine.
+            "--IPKernelApp.log_level=40",
+            # Colours are control sequences, which are shown here and not sent to the terminal.
+            "--InteractiveShell.colors=nocolor",
+        ],
     )
 
 
@@ -167,13 +187,18 @@ def _page(path: Path, out: Path) -> Path:
 
 def _html(notebook: NotebookNode) -> str:
     """Return the notebook as a page that loads nothing from the network."""
-    exporter = HTMLExporter(
-        embed_images=True, mathjax_url="", require_js_url="", jquery_url="", widget_renderer_url=""
-    )
-    page, _ = exporter.from_notebook_node(notebook)
-    # The template leaves empty tags where the addresses were.
-    return re.sub(r'<script src="">\s*</script>', "", page)
+    still = copy.deepcopy(notebook)
+    still.metadata.pop("widgets", None)
+    for cell in still.cells:
+        for output in cell.get("outputs", []):
+            # What remains is the stand-in; it would be the last choice otherwise.
+            output.get("data", {}).pop(_WIDGET, None)
+    exporter = HTMLExporter(raw_template=_TEMPLATE, embed_images=True)
+    page, _ = exporter.from_notebook_node(still)
+    return page
 
 
 def _print_indented(text: str) -> None:
-    print(textwrap.indent(text.rstrip("\n"), "      "), flush=True)
+    # A progress bar goes back to the start of its line; here each of its states is a line.
+    lines = printable(text.replace("\r\n", "\n").replace("\r", "\n"))
+    print(textwrap.indent(lines.strip("\n"), "      "), flush=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from cookbook import siliconcloud
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 _PLATFORM, _LOCAL, _ELSEWHERE, _NOWHERE = "platform", "local", "elsewhere", ""
 _TRACE = "x-siliconcloud-trace-id"  # in every answer of the platform
@@ -25,10 +26,10 @@ def explain(error: BaseException) -> str:
     place = _place(error)
     if place != _PLATFORM and isinstance(body, dict) and body.keys() >= {"type", "message"}:
         # The embedded service's message says what to do itself.
-        return str(body.get("message"))
+        return printable(str(body.get("message")))
     if getattr(error, "status_code", None) is not None:
-        return _refused(error, body, place) or _gateway(error, place)
-    return _connection(error, place) or f"{type(error).__name__}: {error}"
+        return printable(_refused(error, body, place) or _gateway(error, place))
+    return printable(_connection(error, place) or f"{type(error).__name__}: {error}")
 
 
 # Where the request went

@@ -13,6 +13,7 @@ folder, as a database from elsewhere may have it, is refused.
 import json
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from cookbook.errors import UnsafeName
@@ -43,7 +44,13 @@ def home() -> Path:
     if chosen := os.environ.get("COOKBOOK_HOME"):
         return Path(chosen).expanduser().resolve()
     # In a checkout the folder does not depend on where a notebook is started.
-    return (_CHECKOUT if in_checkout() else Path.cwd()) / ".cookbook"
+    return (_CHECKOUT if in_checkout() else _first_folder()) / ".cookbook"
+
+
+@cache
+def _first_folder() -> Path:
+    """Return the current folder of the first call: a cell may change it, but not the data's."""
+    return Path.cwd()
 
 
 def is_folder_name(name: object) -> bool:

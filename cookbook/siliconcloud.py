@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cookbook.client import synchronous
 from cookbook.errors import IdentifierError, KeyMissing, ServiceError
 from cookbook.paths import DATA
 
@@ -44,7 +45,7 @@ TRAINING_FIELD, VALIDATION_FIELD = "训练数据", "验证数据"
 
 def is_siliconcloud(client: "OpenAI") -> bool:
     """Return whether the client's requests go to the platform."""
-    return client.base_url.host.endswith(HOSTS)
+    return synchronous(client).base_url.host.endswith(HOSTS)
 
 
 def key() -> str:

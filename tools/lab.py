@@ -58,6 +58,16 @@ class Lab:
     """A JupyterLab that runs."""
 
     url: str
+    folder: Path
+
+    def end_kernels(self) -> None:
+        """End every kernel, as when the server is stopped for the night."""
+        sessions = f"{self.url}/api/sessions"
+        with urllib.request.urlopen(f"{sessions}?token={TOKEN}", timeout=30) as answer:
+            ids = [session["id"] for session in json.load(answer)]
+        for one in ids:
+            request = urllib.request.Request(f"{sessions}/{one}?token={TOKEN}", method="DELETE")
+            urllib.request.urlopen(request, timeout=30).close()
 
     def open(self, chromium: Browser, name: str, *, run: bool = False) -> Page:
         """Return a new page with the notebook `name`, its kernel ready; `run` starts all cells."""
@@ -98,7 +108,7 @@ def jupyter_lab(folder: Path) -> Iterator[Lab]:
             if url is None:
                 tail = log.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise RuntimeError(f"JupyterLab did not start:\n{tail}")
-            yield Lab(url)
+            yield Lab(url, folder)
         finally:
             process.terminate()
             process.wait()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from cookbook.client import synchronous
 from cookbook.errors import ArgumentError
 from cookbook.explain import explain
 from cookbook.i18n import tr
@@ -68,7 +69,7 @@ def ask(
         attempts, error, model, system.
 
     Raises:
-        ArgumentError: a column has no model.
+        ArgumentError: a column has no model, or `client` is asynchronous or no client.
     """
     import pandas as pd
 
@@ -90,7 +91,8 @@ def ask(
     by_input = chain.from_iterable(zip(*by_column, strict=True))
 
     # Two retries on top of each other would multiply the attempts and hide half of them.
-    sender = _Sender(client.with_options(max_retries=0), sampling, retries)
+    once = synchronous(client).with_options(max_retries=0)
+    sender = _Sender(once, sampling, retries)
     _send_all(sender, by_input, len(rows), concurrency, _progress(progress))
 
     # What has neither an answer nor an error was under way, or waiting, at the interrupt.

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from cookbook.compare.ask import answered, ask
 from cookbook.compare.stats import Share, mcnemar
 from cookbook.errors import ArgumentError
-from cookbook.html import template, widget_bundle
+from cookbook.html import Displayed, template, widget_bundle
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class Tally:
                 f"；分出胜负的里，“{self.b}”占 {self.share}，p = {self.p:.3f}",
                 f"; of those decided, {self.b} won {self.share}, p = {self.p:.3f}",
             )
-        return text
+        return printable(text)
 
     __repr__ = __str__
 
@@ -89,7 +90,7 @@ def tally(winners: Iterable[str | None], a: str, b: str) -> Tally:
     )
 
 
-class Blind:
+class Blind(Displayed):
     """A page that shows a word and two answers in random order; the reader clicks the better one.
 
     Shown again, in any cell, it continues where it was. `choose` does what a click does. `winners`

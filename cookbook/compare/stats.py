@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,9 +150,9 @@ class Paired:
         return 1 if b > a else -1
 
     def __str__(self) -> str:
-        if self.kind == "mcnemar":
-            return self._flags_sentence()
-        return self._numbers_sentence()
+        flags = self.kind == "mcnemar"
+        sentence = self._flags_sentence() if flags else self._numbers_sentence()
+        return printable(sentence)
 
     __repr__ = __str__
 

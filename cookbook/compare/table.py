@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from wcwidth import wcwidth
 
-from cookbook.html import template
+from cookbook.html import LOADS_NOTHING, template
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,6 +56,7 @@ PAGE = """\
 <html lang="zh-CN">
 <head>
 <meta charset="utf-8">
+{{ loads_nothing | safe }}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}</title>
 <style>
@@ -108,9 +110,9 @@ class SideBySide:
     def __repr__(self) -> str:
         lines = []
         for text, answers in self.rows:
-            lines.append(f"【{text}】")
+            lines.append(f"【{printable(text)}】")
             for column in self.columns:
-                lines.append(f"  {column}")
+                lines.append(f"  {printable(column)}")
                 lines += _indented(answers.get(column, Answer("")))
         return "\n".join(lines)
 
@@ -120,6 +122,7 @@ class SideBySide:
         The page names the date and each column's model and prompt.
         """
         page = template(PAGE).render(
+            loads_nothing=LOADS_NOTHING,
             title=title or tr("并排比较", "Side by side"),
             date=time.strftime("%Y-%m-%d %H:%M"),
             asked=self.asked,
@@ -161,9 +164,10 @@ def _prompt(row: dict) -> str:
 
 
 def _indented(answer: Answer) -> list[str]:
-    lines = _wrap(answer.text, TERMINAL_WIDTH)
+    # Before the lines are cut: an escape is longer than what it shows.
+    lines = _wrap(printable(answer.text), TERMINAL_WIDTH)
     if answer.note:
-        lines.append(answer.note)
+        lines.append(printable(answer.note))
     return [" " * 4 + line for line in lines]
 
 

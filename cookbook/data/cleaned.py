@@ -15,6 +15,7 @@ from cookbook.data.excerpt import visible
 from cookbook.data.report import Report, place
 from cookbook.errors import DataError
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +108,7 @@ class Cleaned:
             lines.append(f"  {tr(*TITLES[code])} × {n}")
         for problem in self.left.problems[:PROBLEMS_SHOWN]:
             lines.append(f"  ✘ {place(problem)} [{problem.code}] {problem.message}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     __repr__ = __str__
 

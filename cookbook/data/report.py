@@ -15,6 +15,7 @@ from cookbook import html
 from cookbook.data.codes import CODES
 from cookbook.data.excerpt import Excerpt, visible
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -181,7 +182,7 @@ class Report:
         hidden = self.counts.total() - len(shown)
         if hidden > 0:
             lines.append(tr(f"  …… 另有 {hidden} 个", f"  … and {hidden} more"))
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     __repr__ = __str__
 

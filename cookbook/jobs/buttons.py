@@ -12,6 +12,7 @@ the running cell has ended. On a page without widgets a button is shown that can
 from typing import TYPE_CHECKING, Any
 
 from cookbook import html
+from cookbook.client import synchronous
 from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
@@ -30,7 +31,7 @@ def button_bundle(widget: Any, label: str, options: html.Bundle) -> html.Bundle:
     return html.widget_bundle(widget, options, text=f"[ {label} ]", html=still)
 
 
-class _Button:
+class _Button(html.Displayed):
     """A button with a sentence beside it. However often it is clicked, it does its work once."""
 
     def __init__(self, label: str, style: str, css_class: str) -> None:
@@ -75,7 +76,7 @@ class StartButton(_Button):
 
     def __init__(self, client: "OpenAI", **request: Any) -> None:
         super().__init__(tr("开始微调", "Start fine-tuning"), "primary", "cookbook-start")
-        self._client = client
+        self._client = synchronous(client)
         self._request = request
         self.job: FineTuningJob | None = None
 
@@ -98,7 +99,7 @@ class CancelButton(_Button):
 
     def __init__(self, client: "OpenAI", job_id: str) -> None:
         super().__init__(tr("取消", "Cancel"), "danger", "cookbook-cancel")
-        self._client = client
+        self._client = synchronous(client)
         self._job_id = job_id
 
     def _act(self) -> str:

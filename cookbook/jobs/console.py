@@ -9,10 +9,11 @@ that the console gives back is handled in `cookbook.jobs.identifier`.
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 from cookbook import html, siliconcloud
+from cookbook.jobs import upload_copy
 from cookbook.params import VALIDATION, Hyperparameters
+from cookbook.terminal import printable
 
 # Selects the value beside the button and copies it. Unlike the clipboard API, this older command
 # needs no HTTPS.
@@ -29,10 +30,10 @@ _TEMPLATE = """
 {% for name, value in fields.items() %}
 <tr>
 <td style="text-align:left">{{ name }}</td>
-<td style="text-align:left"><code>{{ value }}</code></td>
+<td style="text-align:left"><code>{{ paths[name] or value }}</code></td>
 <td style="text-align:left">
 {% if name in links %}
-<a href="{{ links[name] }}" download target="_blank"
+<a href="{{ links[name] }}" download="{{ value }}" target="_blank"
  title="{{ tr("下载后上传", "download, then upload") }}">{{ tr("文件", "file") }}</a>
 {% else %}
 <button class="cookbook-copy" onclick="{{ copy }}">{{ tr("复制", "copy") }}</button>
@@ -55,27 +56,30 @@ class ConsoleSheet:
     Attributes:
         fields: what to type, by the form's label.
         files: of the fields that name a file, those that exist on this machine.
+        links: of these, the addresses that a page of Jupyter opens, relative to the notebook.
     """
 
     fields: dict[str, str]
     files: dict[str, Path] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         lines = [f"{name}: {value}" for name, value in self.fields.items()]
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
-        links = {name: _link(path) for name, path in self.files.items()}
+        # A file without a link is found by its path, which a file dialog takes.
+        paths = {}
+        for name in self.fields:
+            unlinked = name in self.files and name not in self.links
+            paths[name] = str(self.files[name].absolute()) if unlinked else ""
         return html.template(_TEMPLATE).render(
-            console=siliconcloud.CONSOLE, fields=self.fields, links=links, copy=_COPY
+            console=siliconcloud.CONSOLE,
+            fields=self.fields,
+            links=self.links,
+            paths=paths,
+            copy=_COPY,
         )
-
-
-def _link(path: Path) -> str:
-    """Return the address relative to the notebook's folder, as IPython's FileLink does."""
-    # The kernel runs in the notebook's folder, and the page resolves links from there.
-    relative = os.path.relpath(path)
-    return quote(relative.replace(os.sep, "/"))
 
 
 def console_sheet(
@@ -85,12 +89,15 @@ def console_sheet(
     *,
     base_model: str = siliconcloud.BASES[0],
     validation: float | str | Path = VALIDATION.suggested,
+    copy_files: bool = True,
 ) -> ConsoleSheet:
     """Return what to type into SiliconCloud's form.
 
     Args:
         training_file: its path; if the file exists on this machine, the form links to it.
         validation: a share of the training rows, or the path of a validation file.
+        copy_files: whether a file that Jupyter cannot serve is copied beside the notebook, into
+            `siliconcloud-upload/`; without it the form shows the file's path.
     """
     paths = {siliconcloud.TRAINING_FIELD: Path(training_file)}
     if isinstance(validation, str | Path):
@@ -109,5 +116,7 @@ def console_sheet(
         # Ten digits show a number as the reader wrote it, without the noise of binary fractions.
         fields[label] = f"{values[name]:.10g}"
     # A file may be named that is on another machine; the form shows its name without a link.
-    present = {name: path for name, path in paths.items() if path.is_file()}
-    return ConsoleSheet(fields, present)
+    present = {name: path for name, path in paths.items() if os.path.isfile(path)}
+    links = {name: upload_copy.link(path, copy=copy_files) for name, path in present.items()}
+    reachable = {name: link for name, link in links.items() if link is not None}
+    return ConsoleSheet(fields, present, reachable)

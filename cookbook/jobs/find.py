@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cookbook.client import synchronous
 from cookbook.job_states import TERMINAL
 from cookbook.params import DEFAULT_SEED, VALIDATION, Hyperparameters
 
@@ -49,6 +50,9 @@ def find(
     """Return the newest finished job that is the same, else the newest unfinished one, else None.
 
     Takes what `client.fine_tuning.jobs.create` takes. Every page of the jobs is read.
+
+    Raises:
+        ArgumentError: `client` is asynchronous, or no client.
     """
     recipe = _Recipe(
         model=model,
@@ -56,6 +60,7 @@ def find(
         validation_share=None if validation_file else _validation_share(extra_body),
         hyperparameters=_hyperparameters(method, hyperparameters),
     )
+    client = synchronous(client)
     files = _Files(client)
     unfinished = None
     # Newest first; the client fetches further pages by itself.

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import data_folder, disk, html, paths, siliconcloud
+from cookbook.client import synchronous
 from cookbook.errors import IdentifierError, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.jobs.buttons import button_bundle
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -55,7 +57,7 @@ class Verified:
                 "choose another with COOKBOOK_HOME",
             )
         name = f"{self.parts.task} ({self.parts.base})"
-        return f"✔ {name}: {outcome} · {self.answer}"
+        return printable(f"✔ {name}: {outcome} · {self.answer}")
 
 
 def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified:
@@ -72,7 +74,7 @@ def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified
     model = text.strip()
     messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": question}]
     try:
-        completion = client.chat.completions.create(
+        completion = synchronous(client).chat.completions.create(
             model=model, messages=messages, max_tokens=ANSWER_TOKENS
         )
     except openai.APIError as error:
@@ -84,7 +86,7 @@ def verify(client: "OpenAI", text: str, *, question: str = "你好") -> Verified
 
 def remembered(client: "OpenAI") -> str | None:
     """Return the identifier verified last at the platform of `client`; None if there is none."""
-    entry = _read().get(str(client.base_url))
+    entry = _read().get(str(synchronous(client).base_url))
     # The reader may have edited the file.
     return entry.get("model") if isinstance(entry, dict) else None
 
@@ -110,20 +112,20 @@ def _remember(client: "OpenAI", model: str) -> bool:
     content = json.dumps(entries, ensure_ascii=False, indent=1)
     try:
         data_folder.prepare(paths.Home(paths.home()))
-        disk.write(_path(), content.encode())
+        disk.write(_path(), content.encode(), private=True)
     except (OSError, ServiceError):
         # The model answers all the same, so the reader can go on.
         return False
     return True
 
 
-class IdentifierBox:
+class IdentifierBox(html.Displayed):
     """A box to paste the identifier into. A click verifies it and, if it works, remembers it."""
 
     def __init__(self, client: "OpenAI") -> None:
         import ipywidgets as w
 
-        self._client = client
+        self._client = synchronous(client)
         self.text = w.Text(
             placeholder="ft:LoRA/…",
             description=tr("标识符", "identifier"),

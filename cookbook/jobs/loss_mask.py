@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cookbook import chatml, html, tokens
 from cookbook.chatml import Message
 from cookbook.i18n import tr
+from cookbook.terminal import printable
 
 # Only block tags are on lines of their own: Jinja2 drops those line breaks, so no space gets into a
 # token.
@@ -50,8 +51,8 @@ class Token:
 
     @property
     def visible(self) -> str:
-        """The text with line breaks that can be seen."""
-        return self.text.replace("\n", "⏎")
+        """The text with line breaks and control characters that can be seen."""
+        return printable(self.text).replace("\n", "⏎")
 
     @property
     def line_breaks(self) -> int:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cookbook import html
+from cookbook.client import synchronous
 from cookbook.errors import JobNotFound
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.jobs import plot
 from cookbook.jobs.plot import LearningCurve
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +167,9 @@ class JobView:
                     finished = data["step"]
                 else:
                     checkpoints.append(data["step"])
-        label = self.name if self.name.isascii() else self.job.id
+        # The fonts of a picture have neither Chinese nor control characters.
+        drawable = self.name.isascii() and self.name.isprintable()
+        label = self.name if drawable else self.job.id
         return LearningCurve(label, self.to_frame(), start, checkpoints, finished)
 
     def figure(self) -> "Figure":
@@ -178,7 +182,7 @@ class JobView:
         lines = [event.message for event in new[-_NEWEST_EVENTS:]]
         if not lines or self.job.status in TERMINAL:
             lines.append(self.summary)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -226,22 +230,30 @@ _LINES = """
 {% if note %}
 <div style="color:{{ note_colour }}">{{ note }}</div>
 {% endif %}
+{% if hint %}
+<div style="color:{{ grey }}"><small>{{ hint }}</small></div>
+{% endif %}
 </div>
 """
 
 
 @dataclass
 class StateLines:
-    """A line for each job in the colour of its curve, and below them a note about the watching."""
+    """A line for each job in the colour of its curve, and below them a note about the watching.
+
+    `hint` is shown on pages alone: what to do where they are not updated any more.
+    """
 
     views: Sequence[JobView]
     note: str = ""
+    hint: str = ""
 
     def _repr_html_(self) -> str:
         colours = plot.colours(len(self.views))
         return html.template(_LINES).render(
             lines=list(zip(self.views, colours, strict=True)),
             note=self.note,
+            hint=self.hint,
             note_colour=html.WARNING,
             grey=html.GREY,
             error=html.ERROR,
@@ -250,7 +262,7 @@ class StateLines:
     def __repr__(self) -> str:
         lines = [repr(view) for view in self.views]
         if self.note:
-            lines.append(self.note)
+            lines.append(printable(self.note))
         return "\n".join(lines)
 
 
@@ -258,9 +270,10 @@ def view(client: "OpenAI", job_id: str) -> JobView:
     """Return the job as it is now, with all its events.
 
     Raises:
+        ArgumentError: `client` is asynchronous, or no client.
         JobNotFound: the service knows no such job.
     """
-    return refresh(client, job_id)
+    return refresh(synchronous(client), job_id)
 
 
 def refresh(client: "OpenAI", job_id: str, known: JobView | None = None) -> JobView:

@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from cookbook import fast
+from cookbook.client import synchronous
 from cookbook.errors import JobNotFound, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
@@ -19,6 +20,7 @@ from cookbook.job_states import TERMINAL
 from cookbook.jobs.fast.picture import RedrawnPicture
 from cookbook.jobs.plot import Picture
 from cookbook.jobs.view import JobView, StateLines, refresh
+from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -75,16 +77,15 @@ def watch(
         patience: seconds without an answer after which watching ends with a sentence.
 
     Raises:
+        ArgumentError: `client` is asynchronous, or no client.
         JobNotFound: the service knows no such job.
         ServiceError: the service does not answer at the first request.
     """
     # Retries are this module's own work, so that the reader sees that it waits.
-    client = client.with_options(timeout=ANSWER_SECONDS, max_retries=0)
+    client = synchronous(client).with_options(timeout=ANSWER_SECONDS, max_retries=0)
     ids = [job_id] if isinstance(job_id, str) else list(job_id)
     # An id that is given twice is watched once.
-    views = {}
-    for one in dict.fromkeys(ids):
-        views[one] = _first(client, one)
+    views = {one: _first(client, one) for one in dict.fromkeys(ids)}
     screen = _screen()
     try:
         pause = max(every, SHORTEST_PAUSE)
@@ -191,6 +192,14 @@ def _screen() -> _Screen:
     return _Notebook() if hasattr(get_ipython(), "kernel") else _Terminal()
 
 
+def _reload_hint() -> str:
+    return tr(
+        "刷新过网页以后，这里不再变化：按 ■ 中断内核，再运行这一格接着看（任务不受影响）",
+        "after a reload of the page this stays as it is: interrupt the kernel (■) and run this "
+        "cell again to go on watching (the job is not affected)",
+    )
+
+
 class _Notebook:
     """Two outputs of the cell, updated in place: lines when they change, the picture when due."""
 
@@ -202,7 +211,9 @@ class _Notebook:
         self._due = 0.0
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
-        self._show_lines(StateLines(views, note))
+        # The page may be reloaded at any time, and nothing that is shown later reaches it.
+        hint = "" if last else _reload_hint()
+        self._show_lines(StateLines(views, note, hint))
         # Before the first step there is nothing to draw.
         trained = any(view.steps for view in views)
         due = last or time.monotonic() >= self._due
@@ -257,5 +268,5 @@ class _Terminal:
             view.new = 0
         # The note of a wait changes each second; its first version is enough.
         if note and note != self._note and (last or not self._note):
-            print(note)
+            print(printable(note))
         self._note = note

@@ -56,7 +56,7 @@ SCALES = {
 }
 
 
-class ParameterPanel:
+class ParameterPanel(html.Displayed):
     """Widgets for `Hyperparameters` and what goes with them; needs Jupyter with ipywidgets.
 
     Args:
@@ -167,14 +167,19 @@ class ParameterPanel:
     def console_sheet(self) -> ConsoleSheet:
         """Return what to type into SiliconCloud's form, with the same values.
 
-        A base that the platform does not have is replaced by its first one.
+        A base that the platform does not have is replaced by its first one. Files are copied beside
+        the notebook where Jupyter cannot serve them, see `jobs.console_sheet`.
         """
+        return self._sheet(copy_files=True)
+
+    def _sheet(self, *, copy_files: bool) -> ConsoleSheet:
         return console_sheet(
             self.task.task_name.value,
-            self._file_name() or tr("（还没选文件）", "(no file chosen)"),
+            self.task.training_file.value or tr("（还没选文件）", "(no file chosen)"),
             self.value,
             base_model=self._console_base(),
-            validation=self._validation_name(),
+            validation=self.task.validation,
+            copy_files=copy_files,
         )
 
     def __repr__(self) -> str:
@@ -335,7 +340,8 @@ class ParameterPanel:
         return consequences(self.value, self.plan, self.task.base)
 
     def _form_page(self) -> str:
-        form = self.console_sheet()._repr_html_()
+        # Shown at every change, so nothing is copied for it.
+        form = self._sheet(copy_files=False)._repr_html_()
         chosen = self.task.base_model.value
         base = self._console_base()
         if chosen == base:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import bases, params, siliconcloud
-from cookbook.errors import DataError, HyperparameterError
+from cookbook.client import synchronous
+from cookbook.errors import CookbookError, DataError, HyperparameterError
 from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.panel import templates, training_file
@@ -54,10 +55,11 @@ class TaskForm:
         # A service that hangs must not hold up the notebook.
         self._client = None
         if client is not None:
-            self._client = client.with_options(timeout=SERVICE_TIMEOUT, max_retries=0)
+            self._client = synchronous(client).with_options(timeout=SERVICE_TIMEOUT, max_retries=0)
         self._changed = changed
         self._tokens_per_second = tokens_per_second
-        self._folder = Path(folder)
+        # Absolute, since a cell may change the current folder later.
+        self._folder = Path(folder).absolute()
         self._last_read: tuple[Path | None, Path | None] = (None, None)
         self._read = TrainingFile()
 
@@ -65,11 +67,11 @@ class TaskForm:
         if isinstance(validation, int | float):
             share = validation
         else:
-            validation_file = Path(validation)
+            validation_file = Path(validation).absolute()
         self._make_widgets(task_name, share)
         self.widget = self._layout()
         self.validation_kind.value = "file" if validation_file else "share"
-        self._offer_files(Path(rows_file) if rows_file else None, validation_file)
+        self._offer_files(Path(rows_file).absolute() if rows_file else None, validation_file)
         self._offer_bases(base_model)
         self._on_base()
         self._on_file()
@@ -250,6 +252,8 @@ class TaskForm:
             self._offer_files(path, self.validation_file.value)
         except DataError as error:
             note.value = templates.file_note(TrainingFile(error.report))
+        except CookbookError as error:
+            note.value = templates.error_lines(str(error))
         except OSError as error:
             note.value = templates.error_lines(_unwritable(error))
         # Emptied, so that a file of the same name can be uploaded again.

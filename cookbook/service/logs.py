@@ -11,6 +11,7 @@ from types import TracebackType
 
 from cookbook.i18n import tr
 from cookbook.service import limits
+from cookbook.terminal import printable
 
 WINDOW_SECONDS = 60.0
 MOST_KINDS = 500  # of messages that are told apart
@@ -19,10 +20,17 @@ MOST_KINDS = 500  # of messages that are told apart
 def log_to_stderr() -> None:
     """Show the service's own messages, and of the libraries only warnings."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
+    handler.setFormatter(_Printable("%(asctime)s %(name)s %(message)s"))
     handler.addFilter(Repeats())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("cookbook").setLevel(logging.INFO)
+
+
+class _Printable(logging.Formatter):
+    """Show control characters, which a request may bring, instead of sending them to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class Repeats(logging.Filter):

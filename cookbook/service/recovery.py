@@ -163,7 +163,7 @@ def _record_of(folder: Path) -> TunedModel | None:
     job, step = name[1], int(name[2])
     try:
         config = _json(folder / "adapter_config.json")
-        base = str(config["base_model_name_or_path"]).removeprefix("local:")
+        base = bases.referred(str(config["base_model_name_or_path"]))
         record = _json(folder / RECORD) if (folder / RECORD).exists() else {}
         if not _is_own(record, job, step):
             record = _guess(job, step, base, folder)

@@ -17,6 +17,7 @@ from cookbook.paths import Home
 from cookbook.processes import WORKER_MODULE
 from cookbook.service import recovery
 from cookbook.service.store import Job, Store
+from cookbook.terminal import printable
 
 MB, GB = 2**20, 2**30
 COLUMN = 16  # letters: the longest status
@@ -70,7 +71,7 @@ def _line(store: Store, job: Job) -> str:
     message = last_event.message.split("\n")[0]
     state = _state(job).ljust(COLUMN)
     task_name = (job.suffix or "-").ljust(COLUMN)
-    return "  ".join([job.id, state, task_name, job.base, message])
+    return printable("  ".join([job.id, state, task_name, job.base, message]))
 
 
 def _state(job: Job) -> str:

@@ -46,6 +46,7 @@ from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service import events
 from cookbook.service.events import Checkpoint, Finished, Started, TrainingEvent
+from cookbook.service.model_card import model_card
 from cookbook.service.store import Job, Store
 
 NICENESS = 5  # chat answers come before training
@@ -195,7 +196,7 @@ def _record_all(
     for event in training:
         stopping.training = True
         try:
-            going_on = store.record(job, _completed(home, job, base, event))
+            going_on = store.record(job, _completed(store, home, job, base, event))
         except BaseException as error:
             # Not closed: closing saves a state to resume from, and a state that is ahead of the
             # last recorded event would lose that event.
@@ -205,18 +206,21 @@ def _record_all(
             training.close()
 
 
-def _completed(home: Home, job: Job, base: Base, event: TrainingEvent) -> TrainingEvent:
+def _completed(
+    store: Store, home: Home, job: Job, base: Base, event: TrainingEvent
+) -> TrainingEvent:
     """Return the event with what only this process knows; its adapter is moved into place."""
     match event:
         case Started():
             return dataclasses.replace(event, learning_rate_scale=base.learning_rate_scale)
         case Checkpoint() | Finished():
-            return dataclasses.replace(event, folder=_publish(home, job, event))
+            card = model_card(store, job, base, event)
+            return dataclasses.replace(event, folder=_publish(home, job, event, card))
     return event
 
 
-def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
-    """Copy an adapter from the job's folder to the models folder, whole or not at all."""
+def _publish(home: Home, job: Job, event: Checkpoint | Finished, card: str) -> Path:
+    """Copy an adapter with its card from the job's folder to the models folder, whole or not."""
     target = home.model_folder(f"{job.id}-step_{event.step}")
     data_folder.refuse_link(target)
     # It is there already where a process was killed before it could record it.
@@ -224,6 +228,7 @@ def _publish(home: Home, job: Job, event: Checkpoint | Finished) -> Path:
         part = target.with_name(target.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(event.folder, part)
+        (part / "README.md").write_text(card, encoding="utf-8")
         # What is found again if the database is lost; `recovery` reads it.
         record = {
             "model": events.model_id(event, job.model),

@@ -2,6 +2,7 @@
 
 import os
 
+import nbformat
 import pytest
 from lab import browser, jupyter_lab
 
@@ -35,3 +36,17 @@ def open_notebook(chromium, lab):
     yield open_
     for page in pages:
         page.close()
+
+
+@pytest.fixture
+def write_notebook(lab):
+    """Write a notebook with these code cells beside those of the course."""
+
+    def write(name: str, *sources: str) -> None:
+        cells = [nbformat.v4.new_code_cell(source) for source in sources]
+        # Otherwise JupyterLab asks which kernel to start.
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        notebook = nbformat.v4.new_notebook(cells=cells, metadata=kernel)
+        nbformat.write(notebook, lab.folder / name)
+
+    return write

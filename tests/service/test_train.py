@@ -103,7 +103,7 @@ def test_the_adapter_is_a_standard_peft_folder_without_pickle(small_base, rows, 
     assert not torch.equal(plain, tuned(ids).logits)
     assert (
         json.loads((finished.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
-        == "small"
+        == "local:small"
     )
     assert not [
         p for p in tmp_path.rglob("*") if p.suffix in (".bin", ".pt", ".pkl", ".pth", ".part")

@@ -1,14 +1,17 @@
 """The console form and the identifier, against a server that behaves as SiliconCloud documents."""
 
 import os
+import re
+from urllib.parse import unquote
 
 import openai
 import pytest
 from openai import OpenAI
 from siliconcloud import FAULTS, TUNED
 
-from cookbook import connect, jobs
+from cookbook import connect, data, jobs
 from cookbook.errors import IdentifierError
+from cookbook.panel import ParameterPanel
 from cookbook.params import PRESETS
 from cookbook.paths import DATA, Home, home
 from cookbook.siliconcloud import Identifier
@@ -55,13 +58,88 @@ def test_the_console_sheet_has_every_field_in_the_forms_order():
     assert "cloud.siliconflow.cn" in sheet._repr_html_()
 
 
-def test_each_value_has_a_copy_button_and_each_file_a_link(monkeypatch):
-    monkeypatch.chdir(DATA.parent / "notebooks")
-    path = DATA / "zhishuoxinyu" / "train.jsonl"
-    html = jobs.console_sheet("zhishuo", path, PRESETS["standard"], validation=path)._repr_html_()
+CORPUS = DATA / "zhishuoxinyu" / "train.jsonl"
+
+
+def sheet(path, **options):
+    return jobs.console_sheet("zhishuo", path, PRESETS["standard"], **options)
+
+
+def links(html: str) -> list[str]:
+    return [unquote(found) for found in re.findall(r'href="([^"]+)" download', html)]
+
+
+def test_each_value_has_a_copy_button_and_each_file_a_link(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    html = sheet(CORPUS, validation=CORPUS)._repr_html_()
     assert html.count("cookbook-copy") == 9
-    assert html.count('href="../data/zhishuoxinyu/train.jsonl"') == 2
-    assert str(DATA) not in html
+    assert len(links(html)) == 2 and str(DATA) not in html and str(tmp_path) not in html
+
+
+def test_a_file_that_jupyter_cannot_serve_is_copied_beside_the_notebook(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    hidden = tmp_path / ".cookbook" / "训练 1.jsonl"
+    hidden.parent.mkdir()
+    hidden.write_bytes(b"hidden")
+    for path in (CORPUS, hidden):
+        found = sheet(path)
+        [link] = links(found._repr_html_())
+        copy = tmp_path / link
+        assert copy.read_bytes() == path.read_bytes() and copy.stat().st_mode & 0o777 == 0o600
+        assert f'download="{path.name}"' in found._repr_html_()
+    assert (copy.parent / ".gitignore").read_text() == "*\n"
+    assert len(list(copy.parent.iterdir())) == 3
+
+
+def test_a_file_beside_the_notebook_is_linked_where_it_is(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    (tmp_path / "my data" / "甲#1.jsonl").write_bytes(b"x")
+    assert links(sheet("my data/甲#1.jsonl")._repr_html_()) == ["my data/甲#1.jsonl"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_link_is_relative_to_the_notebook_whatever_the_current_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "a.ipynb"))
+    monkeypatch.chdir(DATA)
+    [link] = links(sheet(CORPUS)._repr_html_())
+    assert (tmp_path / link).is_file() and not (DATA / "siliconcloud-upload").exists()
+
+
+def test_two_drives_are_no_error(monkeypatch, tmp_path):
+    def relpath(*_):
+        raise ValueError("path is on mount 'C:', start on mount 'D:'")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, "relpath", relpath)
+    assert len(links(sheet(CORPUS)._repr_html_())) == 1
+    panel = ParameterPanel(rows_file=CORPUS, base_model="other/base")
+    assert str(CORPUS) in panel.to_script()
+    assert len(links(panel.console_sheet()._repr_html_())) == 1
+
+
+@pytest.mark.parametrize("why", ["folder cannot be written", "larger than the console takes"])
+def test_a_file_without_a_link_is_found_by_its_path(monkeypatch, tmp_path, why):
+    monkeypatch.chdir(tmp_path)
+    path = CORPUS
+    if why.startswith("folder"):
+        (tmp_path / "siliconcloud-upload").write_text("a file")
+    else:
+        path = tmp_path / ".large.jsonl"
+        path.write_bytes(b" " * (data.MAX_BYTES + 1))
+    html = sheet(path)._repr_html_()
+    assert links(html) == [] and str(path) in html and html.count("cookbook-copy") == 11
+
+
+def test_the_panels_form_names_the_chosen_file_and_copies_nothing(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    # Another file of the same name, which must not be taken for the chosen one.
+    (tmp_path / CORPUS.name).write_bytes(b"another")
+    panel = ParameterPanel(rows_file=CORPUS)
+    form = list(panel._exports.values())[2].value
+    assert links(form) == [] and str(CORPUS) in form
+    assert len(list(tmp_path.iterdir())) == 1
+    assert "siliconcloud-upload" in links(panel.console_sheet()._repr_html_())[0]
 
 
 def test_what_the_reader_typed_is_text_in_the_sheet():

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 from datetime import datetime
 
 import pytest
@@ -226,6 +228,41 @@ def test_an_upload_never_overwrites(row):
     assert files.keep("a.jsonl", again) == path != files.keep("a.jsonl", other)
     path.write_bytes(b"edited by its owner")
     assert files.keep("a.jsonl", first) != path and path.read_bytes() == b"edited by its owner"
+
+
+def test_an_upload_is_readable_for_its_owner_alone(row):
+    path = files.keep("private.jsonl", to_jsonl([row(user="private")]))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_upload_that_finds_no_room_is_reported_and_never_offered(row, monkeypatch):
+    panel = ParameterPanel()
+    before = dict(panel.task.training_file.options)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        # The bytes are in the file by then, perhaps not all of them on the disk.
+        patched.setattr(os, "fsync", full)
+        upload(panel, "half.jsonl", to_jsonl([row(user="half")]))
+    assert "No space left" in panel.task._notes["training_file"].value
+    assert dict(ParameterPanel().task.training_file.options) == before
+    # With room again the same upload is whole.
+    upload(panel, "half.jsonl", to_jsonl([row(user="half")]))
+    assert panel.task.training_file.value.read_bytes() == to_jsonl([row(user="half")])
+
+
+def test_a_panel_does_not_depend_on_the_current_folder_of_a_later_cell(row, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_bytes(to_jsonl([row(), row(user="另一个")]))
+    panel = ParameterPanel(rows_file="mine.jsonl", validation="mine.jsonl")
+    other = ParameterPanel()
+    monkeypatch.chdir("/")
+    for shown in (panel, other):
+        shown.task.validation_kind.value = "share"
+        shown.task.training_file.value = tmp_path / "mine.jsonl"
+        assert shown.task.token_counts and "mine.jsonl" in shown.to_json()
 
 
 def test_an_upload_with_errors_is_not_kept_and_says_why(row):

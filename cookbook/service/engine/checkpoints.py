@@ -57,16 +57,18 @@ class Progress:
 def save_adapter(
     model: Any, tokenizer: "PreTrainedTokenizerBase", base: Base, folder: Path
 ) -> Path:
-    """Write the adapter as PEFT does and return its folder."""
+    """Write the adapter as PEFT does and return its folder; whoever moves it adds a model card."""
     part = folder.with_name(folder.name + ".part")
     # A process that died may have left a part of it.
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(part)
     tokenizer.save_pretrained(part)
-    # Name the base as the public knows it, not by its folder on this machine.
+    # PEFT's own card is a form to fill in, with the base's folder on this machine.
+    (part / "README.md").unlink(missing_ok=True)
+    # Name the base as others know it.
     path = part / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
-    config["base_model_name_or_path"] = base.id
+    config["base_model_name_or_path"] = base.reference
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     disk.settle(part, folder)
     return folder
