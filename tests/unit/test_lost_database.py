@@ -41,7 +41,7 @@ def home(tmp_path):
         Checkpoint(2, 1, write_adapter(tmp_path / "a"), 1.5, None),
         Finished(4, write_adapter(tmp_path / "b"), 1.0, 1.25, 7, 0.5, 0.5),
     ):
-        folder = _publish(home, job, event)
+        folder = _publish(home, job, event, card="")
         store.record(job, type(event)(**vars(event) | {"folder": folder}))
     close(store)
     return home
