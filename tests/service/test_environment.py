@@ -11,7 +11,8 @@ from openai import OpenAI
 from support import SECRETS, make_row, training_processes
 
 from cookbook import connect, data
-from cookbook.connection import SERVICE_MODULE, running, stop
+from cookbook.connection import running, stop
+from cookbook.processes import SERVICE_MODULE
 from cookbook.service import file_check
 
 
