@@ -69,6 +69,7 @@ class Supervisor:
         self._prewarmed_until = 0.0
         self._prewarm_requested = threading.Event()
         self._outdated = False  # the package was upgraded: training needs a new service
+        self._told_outdated: set[str] = set()  # jobs that were told so
 
     def start(self) -> None:
         self._thread.start()
@@ -130,7 +131,9 @@ class Supervisor:
                 worker_log.forget_empty(log)
         self._tidy()
         self._keep_prewarmed()
-        if self._waits.are_over(DISK) and not self._outdated:
+        if self._outdated:
+            self._say_outdated()
+        elif self._waits.are_over(DISK):
             self._start_next()
 
     def _admit(self, job: Job) -> None:
@@ -311,7 +314,7 @@ class Supervisor:
         """Return whether this exit code is no crash; begin the wait that it asks for."""
         over = job.status in TERMINAL or job.requested_state != "run"
         if code == Exit.OTHER_VERSION:
-            self._wait_for_restart(job)
+            self._outdated = True
             return True
         if code in (Exit.NO_MEMORY, Exit.NO_BASE):
             self._waits.begin(job.base, Exit(code))
@@ -331,15 +334,20 @@ class Supervisor:
             return over or code == Exit.DONE
         return True
 
-    def _wait_for_restart(self, job: Job) -> None:
-        self._outdated = True
+    def _say_outdated(self) -> None:
+        """Tell each waiting job, once, that it needs a service of the package's new version."""
         text = tr(
             "cookbook 已升级，正在运行的服务还是旧版本：再运行一次 connect() 那一格，任务接着训练",
             "The cookbook was upgraded while this service runs: run the cell with connect() again, "
             "and the job goes on",
         )
-        _log.warning("%s: %s", job.id, text)
-        self._store.add_event(job.id, text)
+        for job in self._store.unfinished():
+            waits = job.requested_state == "run" and job.id not in self._told_outdated
+            if not waits or self._is_training(job.id):
+                continue
+            self._told_outdated.add(job.id)
+            _log.warning("%s: %s", job.id, text)
+            self._store.say_waiting(job.id, Exit.OTHER_VERSION.name.lower(), text)
 
     # The disk
 

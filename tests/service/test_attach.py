@@ -215,12 +215,16 @@ def test_a_service_of_an_older_package_is_replaced(home, older):
     assert running(home)["version"] == cookbook.__version__
 
 
-def test_a_package_that_was_upgraded_under_a_service_trains_with_the_next_one(home, older):
+@pytest.mark.parametrize("seconds", [0, 5])
+def test_a_package_that_was_upgraded_under_a_service_trains_with_the_next_one(home, older, seconds):
     set_version(older, cookbook.__version__)
     address = read(Home(home).address)
     store = Store(Home(home).database)
     with OpenAI(base_url=address["base_url"], api_key=address["api_key"]) as client:
-        job = launch(client, address["base_model"])
+        upload = client.files.create(file=("a.jsonl", b"".join(ROWS)), purpose="fine-tune")
+        # Before or after the process that the upload prewarms has seen the version.
+        time.sleep(seconds)
+        job = client.fine_tuning.jobs.create(model=address["base_model"], training_file=upload.id)
         wait_until(lambda: "connect()" in store.events(job.id)[0].message)
         assert (store.job(job.id).status, store.job(job.id).crashes) == ("queued", 0)
         # Nothing trains, so nobody is disturbed.
