@@ -3,7 +3,7 @@
 # make check     lint, types and the unit tests, which need no torch
 # make test      check, then the service's tests and every cell of every notebook
 # make browser   notebooks clicked through in chromium
-# make soak      kills, load, disk faults, fuzzing
+# make soak      kills, load, attacks, disk faults, fuzzing, and the clients that people use
 # make bench     measured side by side with other tools
 # make pictures  the pictures of README and docs, drawn again
 # The first of them sets up .venv. It needs python3 >= 3.11 and a package index, nothing else.
@@ -11,6 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+CLIENTS := .venv-clients/ready
 
 .PHONY: run lab check lint types unit test browser soak bench pictures clean
 
@@ -41,7 +42,7 @@ test: check
 browser: $(READY)
 	$(BIN)/python -m pytest -v tests/browser
 
-soak: $(READY)
+soak: $(READY) $(CLIENTS)
 	$(BIN)/python -m pytest -v tests/soak
 
 bench: $(READY)
@@ -58,7 +59,13 @@ pictures: $(READY)
 	$(BIN)/python tools/readme_pictures.py
 
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-clients runs
+
+# Apart from .venv: some clients bring pytest plugins, and none needs what the service needs.
+$(CLIENTS): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]'
+	@touch $(CLIENTS)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'

@@ -101,13 +101,20 @@ def schema(values: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _means_nothing(name: str, value: Any, table: Table) -> bool:
-    if value in ([], {}):
+    if _is_empty(value):
         return True
     # "Off" is the usual state of what is not done here; a table names the exceptions.
     if name not in table:
         return value is False
     values = table[name]
     return values is _LABEL or any(_same(value, other) for other in values)
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether a value holds nothing: `{"refusal": null}`, which LiteLLM sends back, say."""
+    if isinstance(value, dict):
+        return all(_is_empty(part) for part in value.values())
+    return value is None or value == []
 
 
 def _same(one: Any, other: Any) -> bool:

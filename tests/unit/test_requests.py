@@ -207,6 +207,7 @@ def test_the_service_takes_back_its_own_answer(client, asked):
 
 BACK = [
     {"refusal": None, "tool_calls": None, "function_call": None, "audio": None, "annotations": []},
+    {"provider_specific_fields": {"refusal": None, "citations": []}},
     {"tool_calls": [], "reasoning_content": "", "name": "bot"},
     {"reasoning_content": "想了想", "reasoning": None, "id": "msg_1"},
     {"prefix": False, "provider_specific_fields": None, "parsed": {"a": 1}},
