@@ -5,6 +5,7 @@
 # make browser   notebooks clicked through in chromium
 # make soak      kills, load, attacks, disk faults, fuzzing, and the clients that people use
 # make bench     measured side by side with other tools
+# make clients   the table of clients in docs/api.md, measured again
 # make pictures  the pictures of README and docs, drawn again
 # The first of them sets up .venv. It needs python3 >= 3.11 and a package index, nothing else.
 
@@ -13,7 +14,7 @@ BIN := .venv/bin
 READY := .venv/ready
 CLIENTS := .venv-clients/ready
 
-.PHONY: run lab check lint types unit test browser soak bench pictures clean
+.PHONY: run lab check lint types unit test browser soak bench clients pictures clean
 
 run: $(READY)
 	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
@@ -55,6 +56,9 @@ bench: $(READY)
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/growth.py
 
+clients: $(READY) $(CLIENTS)
+	PYTHONPATH=tests $(BIN)/python tools/clients_table.py
+
 pictures: $(READY)
 	$(BIN)/python tools/readme_pictures.py
 
@@ -64,7 +68,8 @@ clean:
 # Apart from .venv: some clients bring pytest plugins, and none needs what the service needs.
 $(CLIENTS): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[clients]'
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["clients"], sep="\n")' > .venv-clients/requirements.txt
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r .venv-clients/requirements.txt
 	@touch $(CLIENTS)
 
 $(READY): pyproject.toml constraints.txt

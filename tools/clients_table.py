@@ -1,7 +1,6 @@
 """Try the clients that people use against a real service, and write the table of docs/api.md.
 
-    make clients                        the clients' own environment, .venv-clients
-    python tools/clients_table.py       run everything, and write the table
+    make clients
 
 The clients have an environment of their own: LangChain's suite brings pytest plugins, and a client
 speaks HTTP alone. openai's API tests are those of the pinned release's source, fetched from the
@@ -24,22 +23,20 @@ from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
+from clients.forward import Forwarder
 from openai import OpenAI
+from support import served
 
 from cookbook import connect, connection, data
 from cookbook.job_states import UNFINISHED
 from cookbook.paths import DATA
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-from clients.forward import Forwarder  # noqa: E402
-from support import served  # noqa: E402
-
+LONGEST = 900  # seconds for one suite, on a machine that does other things as well
 CLIENTS = ROOT / "tests" / "clients"
 FOLDER = ROOT / ".venv-clients"
 PYTHON = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-BEGIN, END = "<!-- clients: python tools/clients_table.py -->", "<!-- end of clients -->"
+BEGIN, END = "<!-- clients: make clients -->", "<!-- end of clients -->"
 
 # Nothing is asked of anybody but the service.
 QUIET = {
@@ -155,6 +152,7 @@ def _run(command: list[str | Path], environment: dict[str, str], folder: Path) -
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        timeout=LONGEST,
     )
     return done.stdout
 
@@ -248,7 +246,7 @@ def table(results: list[Result]) -> str:
         is_suite = ":" in result.name
         works = f"{len(result.works)} tests" if is_suite else "; ".join(result.works)
         refused = "; ".join(
-            f"{words} ({number} tests)" if is_suite else words
+            f"{words} ({number})" if is_suite else words
             for words, number in sorted(result.refused.items())
         )
         lines.append(f"| {result.name} | {result.version} | {works} | {refused or '–'} |")
