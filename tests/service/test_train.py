@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import pytest
 import torch
@@ -238,6 +239,52 @@ def test_a_state_that_cannot_be_read_is_kept_and_said_and_training_begins_again(
     assert (state.parent / events[0].kept).exists()
     assert losses(events) == losses(whole)
     assert without_folder(events[-1]) == without_folder(whole[-1])
+
+
+def taken(small_base, rows, folder):
+    """Return whether the training of these rows goes on from the state in the folder."""
+    return not isinstance(next(train(small_base, rows, [], hp(), folder=folder)), StateUnreadable)
+
+
+def test_a_state_of_another_training_is_not_taken(small_base, rows, tmp_path):
+    others = {"rows": (rows[::-1], {}, 42), "rate": (rows, {"learning_rate": 3e-4}, 42)}
+    others["seed"] = (rows, {}, 43)
+    for name, (its_rows, values, seed) in others.items():
+        folder = tmp_path / name
+        training = train(small_base, its_rows, [], hp(**values), folder=folder, seed=seed)
+        next(event for event in training if isinstance(event, Step) and event.step == 2)
+        training.close()
+        assert not taken(small_base, rows, folder), name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"step": "2"}, {"step": "-3"}, {"losses": '["a", {}]'}, {"epoch_ended": "7"}, {"seen": "0"}],
+)
+def test_figures_of_a_state_that_were_changed_are_noticed(small_base, rows, tmp_path, changed):
+    state = stopped_at(small_base, rows, hp(), tmp_path, 4)
+    with safe_open(state, "pt") as file:
+        metadata = file.metadata() | changed
+    save_file(load_file(state), state, metadata=metadata)
+    assert not taken(small_base, rows, tmp_path)
+
+
+def test_impossible_figures_of_an_older_release_are_noticed(small_base, rows, tmp_path):
+    state = stopped_at(small_base, rows, hp(), tmp_path, 4)
+    with safe_open(state, "pt") as file:
+        metadata = file.metadata() | {"step": "-3"}
+    del metadata["training"], metadata["seal"]
+    save_file(load_file(state), state, metadata=metadata)
+    assert not taken(small_base, rows, tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes or links here")
+@pytest.mark.parametrize("put", [os.mkdir, os.mkfifo, lambda path: os.symlink("kept", path)])
+def test_what_is_not_a_file_is_no_state(small_base, rows, tmp_path, put):
+    state = stopped_at(small_base, rows, hp(), tmp_path, 4)
+    state.rename(tmp_path / "kept")
+    put(state)
+    assert not taken(small_base, rows, tmp_path)
 
 
 def test_a_state_of_another_rank_is_not_taken(small_base, rows, tmp_path):

@@ -1,6 +1,6 @@
 """The service's or the training's process is killed right after one of its writes: nothing is lost.
 
-SOAK_POINTS=40 pytest tests/soak/test_crash_points.py      every write; the default takes samples
+SOAK_POINTS=30 pytest tests/soak/test_crash_points.py      every write; the default takes samples
 
 tests/service/test_crash_points.py walks through every write with a stand-in for the training.
 """
@@ -15,18 +15,20 @@ from pathlib import Path
 import openai
 import pytest
 from openai import OpenAI
-from support import assert_same, launch, result
+from support import ROWS, assert_same, result
 
 from cookbook import connect, jobs
 from cookbook.connection import stop
 from cookbook.job_states import TERMINAL
 
-POINTS = int(os.environ.get("SOAK_POINTS", 8))
-TRAINING_WRITES = 40  # what the training process of the short job writes, about
+POINTS = int(os.environ.get("SOAK_POINTS", 5))
 SERVICE_WRITES = 3  # upload, job, queue
 
+# Two epochs of two steps: a checkpoint in the middle, and everything that a long job writes.
+HYPERPARAMETERS = {"n_epochs": 2, "batch_size": 16}
+
 # Python runs this file in each process that finds it. While the plan is there, the process that it
-# names counts what it has written, and ends as by a power cut.
+# names counts what it has written, and ends as by a power cut; without a moment it only counts.
 HOOK = """
 import json, os, shutil, signal, sqlite3, sys
 PLAN = {plan!r}
@@ -42,7 +44,9 @@ def wrote():
         return
     if kind == KIND:
         count += 1
-        if count >= after:
+        with open(PLAN + ".count", "w") as file:
+            file.write(str(count))
+        if after and count >= after:
             os.unlink(PLAN)
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -91,7 +95,13 @@ def home(tmp_path_factory, plan):
     stop(folder)
 
 
-def job_of(home: Path, known: set[str]):
+def launch(client, model: str):
+    upload = client.files.create(file=("small.jsonl", b"".join(ROWS)), purpose="fine-tune")
+    method = {"type": "supervised", "supervised": {"hyperparameters": HYPERPARAMETERS}}
+    return client.fine_tuning.jobs.create(model=model, training_file=upload.id, method=method)
+
+
+def job_of(home: Path, known: set[str]) -> str:
     """Return the id of the one job that is not known, created again if the service died first."""
     while True:
         service = connect(home=home)
@@ -115,30 +125,41 @@ def watched(home: Path, job_id: str):
         time.sleep(0.3)
 
 
-def points(writes: int, number: int) -> list[int]:
-    """Return `number` moments, spread over the writes."""
-    return sorted({1 + round(i * (writes - 1) / max(1, number - 1)) for i in range(number)})
-
-
-MOMENTS = [("service.worker", moment) for moment in points(TRAINING_WRITES, POINTS)]
-MOMENTS += [("service", moment) for moment in points(SERVICE_WRITES, min(POINTS, SERVICE_WRITES))]
-
-
-@pytest.mark.parametrize("kind, moment", MOMENTS)
-def test_a_job_survives_a_kill_after_a_write(home, plan, unbroken, kind, moment):
+def trained(home: Path, plan: Path, kind: str, moment: int | None):
+    """Train a job while the plan is there; return its result."""
     service = connect(home=home)
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         known = {job.id for job in client.fine_tuning.jobs.list(limit=100)}
     plan.write_text(json.dumps([kind, moment]))
-    job_id = job_of(home, known)
-    disturbed = watched(home, job_id)
-    # The process was killed, but where the moment is later than its last write.
-    assert not plan.exists() or moment == TRAINING_WRITES
-    plan.unlink(missing_ok=True)
-    assert_same(disturbed, unbroken)
+    return watched(home, job_of(home, known))
+
+
+@pytest.fixture(scope="module")
+def unbroken(home, plan):
+    """Return the result of a job that nothing disturbs, and how much its process wrote."""
+    done = trained(home, plan, "service.worker", None)
+    plan.unlink()
+    writes = int(Path(f"{plan}.count").read_text())
+    assert writes > 20
+    return done, writes
+
+
+# Spread over all that the training process writes, from the first to the last.
+MOMENTS = [("service.worker", number / (POINTS - 1)) for number in range(POINTS)]
+MOMENTS += [("service", number / (SERVICE_WRITES - 1)) for number in range(SERVICE_WRITES)]
+
+
+@pytest.mark.parametrize("kind, share", MOMENTS)
+def test_a_job_survives_a_kill_after_a_write(home, plan, unbroken, kind, share):
+    expected, writes = unbroken
+    if kind == "service":
+        writes = SERVICE_WRITES
+    disturbed = trained(home, plan, kind, 1 + round(share * (writes - 1)))
+    # The last write is the removal of the job's folder, after the job has ended.
     for _ in range(50):
         left = list((home / "jobs").glob("ftjob-*/"))
-        if not left:
+        if not left and not plan.exists():
             break
         time.sleep(0.1)
-    assert left == []
+    assert left == [] and not plan.exists(), "the process was not killed"
+    assert_same(disturbed, expected)

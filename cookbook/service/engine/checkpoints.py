@@ -74,8 +74,13 @@ def save_adapter(
     return folder
 
 
-def save_state(model: Any, optimizer: AdamW, progress: Progress, folder: Path) -> None:
-    """Write all that the next step depends on, beside the seed: adapter, optimizer, progress."""
+def save_state(
+    model: Any, optimizer: AdamW, progress: Progress, folder: Path, training: str
+) -> None:
+    """Write all that the next step depends on, beside the seed: adapter, optimizer, progress.
+
+    `training` tells this training from every other: only the same one goes on from the state.
+    """
     tensors: dict[str, Tensor] = {}
     for name, weight in get_peft_model_state_dict(model).items():
         tensors[f"adapter.{name}"] = weight.contiguous()
@@ -91,14 +96,18 @@ def save_state(model: Any, optimizer: AdamW, progress: Progress, folder: Path) -
         "losses": json.dumps([progress.train_loss, progress.valid_loss]),
         "epoch_ended": json.dumps(progress.epoch_ended),
         "checksum": str(_checksum(tensors)),
+        "training": training,
     }
+    metadata["seal"] = _seal(metadata)
     path = folder / STATE
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=metadata)
     disk.settle(part, path)
 
 
-def restore(model: Any, optimizer: AdamW, folder: Path, total_steps: int) -> Progress:
+def restore(
+    model: Any, optimizer: AdamW, folder: Path, total_steps: int, training: str
+) -> Progress:
     """Put adapter and optimizer back as they were saved, and return how far the job has come.
 
     Without a saved state they stay as they are, and the progress is zero.
@@ -110,7 +119,7 @@ def restore(model: Any, optimizer: AdamW, folder: Path, total_steps: int) -> Pro
     if not path.exists():
         return Progress()
     # Everything is read and checked before anything is changed.
-    tensors, progress = _read_state(path)
+    tensors, progress = _read_state(path, training)
     adapter = get_peft_model_state_dict(model)
     _check_shapes(tensors, adapter, _weights(optimizer))
     if progress.step > total_steps:
@@ -130,12 +139,16 @@ def set_state_aside(folder: Path) -> None:
     (folder / STATE).replace(folder / DAMAGED)
 
 
-def _read_state(path: Path) -> tuple[dict[str, Tensor], Progress]:
+def _read_state(path: Path, training: str) -> tuple[dict[str, Tensor], Progress]:
     """Return the tensors and the progress of a saved state.
 
     Raises:
-        StateDamaged: it is cut off, or its content has changed since it was written.
+        StateDamaged: it is cut off, its content has changed since it was written, or another
+            training wrote it.
     """
+    # Opened by name, a pipe would wait for ever, and a link may lead anywhere.
+    if path.is_symlink() or not path.is_file():
+        raise StateDamaged(zh="不是普通文件", en="it is not a regular file")
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
@@ -151,11 +164,32 @@ def _read_state(path: Path) -> tuple[dict[str, Tensor], Progress]:
         )
     except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise StateDamaged(zh="文件损坏", en="the file is damaged") from error
-    # The first releases wrote no checksum.
-    checksum = metadata.get("checksum")
-    if checksum not in (None, str(_checksum(tensors))) or not are_finite(tensors.values()):
+    if not _is_intact(tensors, metadata) or not _is_possible(progress):
         raise StateDamaged(zh="内容损坏", en="its content is damaged")
+    if metadata.get("training") not in (None, training):
+        raise _of_another_training()
     return tensors, progress
+
+
+def _is_intact(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bool:
+    """Return whether tensors and metadata are what was written, as far as that can be told."""
+    if not tensors or not are_finite(tensors.values()):
+        return False
+    # The first releases wrote no checksum, and those after them none of the metadata.
+    checksum = metadata.get("checksum")
+    sealed = "training" not in metadata or metadata.get("seal") == _seal(metadata)
+    return sealed and checksum in (None, str(_checksum(tensors)))
+
+
+def _is_possible(progress: Progress) -> bool:
+    """Return whether these figures can be those of a training: they come from a file."""
+    counts = (progress.step, progress.tokens_seen, progress.tokens_trained)
+    losses = (progress.train_loss, progress.valid_loss or 0.0)
+    return (
+        min(counts) > 0
+        and all(isinstance(loss, float | int) for loss in losses)
+        and isinstance(progress.epoch_ended, bool)
+    )
 
 
 def _check_shapes(
@@ -178,6 +212,12 @@ def _of_another_training() -> StateDamaged:
 def are_finite(tensors: Iterable[Tensor]) -> bool:
     """Return whether every value of these tensors is a finite number."""
     return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
+
+
+def _seal(metadata: dict[str, str]) -> str:
+    """Return the checksum of the metadata, the tensors' checksum among them."""
+    content = sorted(item for item in metadata.items() if item[0] != "seal")
+    return str(zlib.crc32(json.dumps(content).encode()))
 
 
 def _checksum(tensors: dict[str, Tensor]) -> int:

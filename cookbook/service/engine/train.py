@@ -12,10 +12,14 @@ Every linear layer of the body gets an adapter. The learning rate warms up over 
 the steps and then falls linearly to a tenth. Nothing here knows HTTP or SQL.
 """
 
+import hashlib
+import json
 import math
 import time
+from array import array
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +99,18 @@ class Run:
     def weights(self) -> list[torch.Tensor]:
         """The adapter's weights, which are trained."""
         return self.optimizer.param_groups[0]["params"]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells this training from one on other rows, or with other settings."""
+        settings = [self.base.id, self.seed, sorted(self.hp.items())]
+        digest = hashlib.sha256(json.dumps(settings).encode())
+        for examples in (self.train_set, self.valid_set):
+            digest.update(len(examples).to_bytes(8))
+            for example in examples:
+                digest.update(len(example.ids).to_bytes(8))
+                digest.update(array("q", example.ids).tobytes() + bytes(example.trained))
+        return digest.hexdigest()
 
     def loss_of(self, examples: list[Example]) -> float | None:
         return evaluate(self.model, examples, self.pad, self.model.device)
@@ -195,7 +211,7 @@ def build(
 def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
     """Put the run where the state in `folder` left it; say so where the state cannot be read."""
     try:
-        progress = restore(run.model, run.optimizer, folder, run.total_steps)
+        progress = restore(run.model, run.optimizer, folder, run.total_steps, run.fingerprint)
     except StateDamaged as error:
         yield StateUnreadable(str(error), DAMAGED)
         set_state_aside(folder)
@@ -217,7 +233,7 @@ def save(run: Run, progress: Progress, folder: Path) -> None:
     check_weights(run, progress)
     # Made no sooner: that it is there tells that the job has trained.
     folder.mkdir(parents=True, exist_ok=True)
-    save_state(run.model, run.optimizer, progress, folder)
+    save_state(run.model, run.optimizer, progress, folder, run.fingerprint)
 
 
 def check_weights(run: Run, progress: Progress) -> None:
