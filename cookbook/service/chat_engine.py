@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cookbook import causes
+from cookbook import causes, environment
 from cookbook.bases import Base
 from cookbook.causes import Cause
 from cookbook.errors import ServiceError
@@ -150,6 +150,7 @@ def _probe() -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        env=environment.of_worker(),
         timeout=PROBE_SECONDS,
     )
     if done.returncode:

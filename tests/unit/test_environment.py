@@ -1,8 +1,12 @@
 """Processes of the service are told what they need of the environment, and no secret."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from support import SECRETS
 
+import cookbook
 from cookbook import environment
 
 NEEDED = {
@@ -44,3 +48,19 @@ def test_the_service_alone_keeps_the_key_that_was_chosen_for_it(monkeypatch):
     monkeypatch.setenv("COOKBOOK_API_KEY", "chosen")
     assert environment.of_service()["COOKBOOK_API_KEY"] == "chosen"
     assert "COOKBOOK_API_KEY" not in environment.of_worker()
+
+
+def test_no_process_is_started_with_the_whole_environment():
+    started = []
+    for path in Path(cookbook.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(call, ast.Call):
+                continue
+            name = ast.unparse(call.func)
+            if name not in ("subprocess.Popen", "subprocess.run"):
+                assert not name.startswith(("subprocess.", "os.exec", "os.spawn")), path
+                continue
+            # `None` is the name of `**options`.
+            assert {"env", None} & {keyword.arg for keyword in call.keywords}, (path, call.lineno)
+            started.append(path.name)
+    assert {"supervisor.py", "file_check.py", "template.py", "grammar.py"} <= set(started)

@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cookbook import environment
 from cookbook.errors import CookbookError, ModelError
 
 if TYPE_CHECKING:
@@ -134,7 +135,11 @@ def _check(schema: str) -> str:
     command = [sys.executable, "-P", str(_PROGRAM)]
     try:
         done = subprocess.run(
-            command, input=schema.encode(), capture_output=True, timeout=CHECK_SECONDS
+            command,
+            input=schema.encode(),
+            capture_output=True,
+            env=environment.of_worker(),
+            timeout=CHECK_SECONDS,
         )
     except subprocess.TimeoutExpired:
         raise bad_schema("too large") from None

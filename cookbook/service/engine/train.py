@@ -158,7 +158,7 @@ def remaining_steps(
     while True:
         save_is_due = time.monotonic() - saved_at > SAVE_EVERY
         # Also where an earlier process was stopped just here.
-        if progress.epoch_ended:
+        if progress.epoch_ended or progress.step == run.total_steps:
             check_weights(run, progress)
             target = folder / f"step_{progress.step}"
             adapter = save_adapter(run.model, run.tokenizer, run.base, target)
@@ -218,7 +218,6 @@ def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
         return Progress()
     if progress.step and math.isnan(progress.train_loss):
         # The first releases saved no losses.
-        progress.epoch_ended = progress.step == run.total_steps
         progress.train_loss = run.loss_of(pick_batch(run, progress.step)) or 0.0
         progress.valid_loss = run.loss_of(run.valid_set)
     return progress
