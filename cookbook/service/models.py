@@ -1,5 +1,6 @@
 """/v1/models: the bases, the tuned models and their checkpoints. The list is never paged."""
 
+import contextlib
 import shutil
 from typing import Literal
 
@@ -78,8 +79,13 @@ def delete_model(model_id: str, state: State) -> DeletedModel:
         raise ApiError(
             403, zh="基础模型不能删除", en="a base model cannot be deleted", param="model"
         )
-    folder = tuned_model(state, model_id).folder
+    folder = state.home.model_folder(tuned_model(state, model_id).folder)
+    part = folder.with_name(folder.name + ".part")
+    # A whole folder without a record would be found again, should the service be killed just now.
+    with contextlib.suppress(OSError):
+        folder.replace(part)
     # Answers under way go on: they have the model in memory.
     state.store.delete_model(model_id)
-    shutil.rmtree(state.home.model_folder(folder), ignore_errors=True)
+    for left in (part, folder):
+        shutil.rmtree(left, ignore_errors=True)
     return DeletedModel(id=model_id)

@@ -149,11 +149,13 @@ def _unknown_adapters(store: Store, home: Home) -> list[Path]:
 
 
 def _is_only_unrecorded(job: Job, folder: Path) -> bool:
-    """Return whether a whole adapter of an unfinished job waits for its record.
+    """Return whether this is a whole adapter of the job, which lacks nothing but its record.
 
-    A job that has ended tidies up, and one that has not makes again what is not whole.
+    A job that has ended tidies up parts, and one that has not makes again what is not whole.
     """
-    return job.status not in TERMINAL and (folder / RECORD).exists()
+    if folder.name.endswith(".part"):
+        return False
+    return job.status in TERMINAL or (folder / RECORD).exists()
 
 
 def _record_of(folder: Path) -> TunedModel | None:

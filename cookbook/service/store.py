@@ -379,7 +379,8 @@ class Store:
     def add_found_model(self, model: TunedModel) -> bool:
         """Add a model that was found in its folder; return False if its id or folder is taken.
 
-        Its number is not used: it gets the next one.
+        Its number is not used: it gets the next one. A row of its id that leads nowhere, as one
+        with a folder of another machine, is replaced.
         """
         values = (
             model.id,
@@ -391,9 +392,11 @@ class Store:
             json.dumps(model.metrics),
         )
         with self._database.write() as db:
-            same = "SELECT 1 FROM models WHERE id = ? OR folder = ?"
-            if db.execute(same, (model.id, model.folder)).fetchone():
-                return False
+            same = "SELECT folder FROM models WHERE id = ? OR folder = ?"
+            for row in db.execute(same, (model.id, model.folder)).fetchall():
+                if is_folder_name(row["folder"]):
+                    return False
+            db.execute("DELETE FROM models WHERE id = ?", (model.id,))
             db.execute(_INSERT_MODEL, values)
         return True
 

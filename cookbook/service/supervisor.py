@@ -360,7 +360,7 @@ class Supervisor:
             job = self._store.job(job_id)
             # What the store does not know stays: recovery.py has named it.
             if job and job.status in TERMINAL:
-                remove_leftovers(self._store, self._home, job_id)
+                remove_leftovers(self._home, job_id)
             elif job:
                 self._to_tidy.add(job_id)
 
@@ -372,7 +372,7 @@ class Supervisor:
         for job_id in self._to_tidy - self._processes.keys():
             job = self._store.job(job_id)
             if job and job.status in TERMINAL and not self._is_training(job_id):
-                remove_leftovers(self._store, self._home, job_id)
+                remove_leftovers(self._home, job_id)
                 self._to_tidy.discard(job_id)
 
     def _keep_reserve(self) -> None:

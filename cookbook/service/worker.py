@@ -78,19 +78,17 @@ def job_lock(home: Home, job_id: str) -> FileLock:
     return FileLock(home.job_lock(job_id), blocking=False)
 
 
-def remove_leftovers(store: Store, home: Home, job_id: str) -> None:
+def remove_leftovers(home: Home, job_id: str) -> None:
     """Remove what a job that has ended does not need.
 
-    That is its working folder, and each adapter that was moved into place but not recorded, since
-    the job was cancelled or its process killed in between. Call it only for a job that the store
-    knows to have ended: what no record explains may be somebody's work.
+    That is its working folder, and parts of adapters. A whole adapter stays even if no record
+    explains it: the record may be what is missing, and `recovery` finds the adapter again. Call it
+    only for a job that the store knows to have ended.
     """
     shutil.rmtree(home.job_folder(job_id), ignore_errors=True)
-    recorded = {model.folder for model in store.models(job_id)}
-    for folder in home.models.glob(f"{glob.escape(job_id)}-step_*"):
+    for folder in home.models.glob(f"{glob.escape(job_id)}-step_*.part"):
         # Not a copy that somebody made beside it, under a longer name.
-        name = ADAPTER.fullmatch(folder.name.removesuffix(".part"))
-        if name and folder.name not in recorded:
+        if ADAPTER.fullmatch(folder.name.removesuffix(".part")):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -160,7 +158,7 @@ def run_job(
     # A paused or stopped job keeps its folder: it goes on from there.
     ended = store.job(job.id)
     if ended is None or ended.status in TERMINAL:
-        remove_leftovers(store, home, job.id)
+        remove_leftovers(home, job.id)
         return Exit.DONE
     return Exit.STOPPED if stopping.requested else Exit.DONE
 
@@ -196,14 +194,23 @@ def _record_all(
     for event in training:
         stopping.training = True
         try:
-            going_on = store.record(job, _completed(store, home, job, base, event))
+            completed = _completed(store, home, job, base, event)
+            going_on = store.record(job, completed)
         except BaseException as error:
             # Not closed: closing saves a state to resume from, and a state that is ahead of the
             # last recorded event would lose that event.
             training.throw(error)
             raise
+        if not going_on and isinstance(completed, Checkpoint | Finished):
+            _take_back(store, job, completed.folder)
         if stopping.requested or not going_on:
             training.close()
+
+
+def _take_back(store: Store, job: Job, folder: Path) -> None:
+    """Remove an adapter that this process has made for a job which was cancelled meanwhile."""
+    if folder.name not in {model.folder for model in store.models(job.id)}:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _completed(

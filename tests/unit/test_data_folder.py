@@ -1,6 +1,7 @@
 """The data folder is its owner's alone, and nothing in it leads a write or a deletion out of it."""
 
 import os
+import shutil
 import sqlite3
 import stat
 
@@ -14,7 +15,8 @@ from cookbook.panel import training_file
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.database import Database
-from cookbook.service.store import Store
+from cookbook.service.recovery import find_models
+from cookbook.service.store import Store, TunedModel
 from cookbook.service.supervisor import Supervisor
 from cookbook.service.worker import remove_leftovers
 
@@ -251,10 +253,26 @@ def test_leftovers_of_a_planted_job_are_not_looked_for_elsewhere(home, victim, p
     home.models.mkdir()
     kept = home.models / "ftjob-other-step_1"
     kept.mkdir()
-    store = Store(home.database)
     if paths.is_folder_name(planted):
-        remove_leftovers(store, home, planted)
+        remove_leftovers(home, planted)
     else:
         with pytest.raises(UnsafeName):
-            remove_leftovers(store, home, planted)
+            remove_leftovers(home, planted)
     assert kept.is_dir()
+
+
+def test_a_model_whose_deletion_was_cut_short_does_not_come_back(home, monkeypatch):
+    store = plant(home, "ftjob-abc", "succeeded")
+    folder = home.models / "ftjob-abc-step_1"
+    folder.mkdir(parents=True)
+    found = TunedModel(0, "ft:x", "ftjob-abc", "cookbook/tiny-zh", 1, 1, folder.name, {})
+    assert store.add_found_model(found)
+    # As if the service were killed here.
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *args, **kwargs: None)
+        assert asked(home, store).delete("/v1/models/ft:x").status_code == 200
+    assert list(home.models.iterdir())
+    find_models(store, home)
+    Supervisor(store, home)._sweep()
+    assert [model.id for model in store.models()] == ["ft:planted"]
+    assert list(home.models.iterdir()) == []

@@ -14,7 +14,7 @@ from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.recovery import find_models, open_store, unexplained
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
-from cookbook.service.worker import RECORD, _publish
+from cookbook.service.worker import ADAPTER, RECORD, _publish, remove_leftovers
 
 BASE = "cookbook/tiny-zh"
 
@@ -261,3 +261,31 @@ def test_an_adapter_survives_the_cancellation_of_a_job_that_an_older_copy_knows(
     store.advance(job.id, "cancelled", "stop")
     Supervisor(store, home)._sweep()
     assert files(home) == before and len(models(store)) == 2
+
+
+@pytest.mark.parametrize("folder", ["/home/another/.cookbook/models/x", "..", ""])
+def test_records_that_lead_nowhere_cost_no_adapter_of_a_job_that_has_ended(home, folder):
+    """As in a database from another machine."""
+    expected = stored_models(home)
+    with sqlite3.connect(home.database) as db:
+        db.execute("UPDATE models SET folder = ?", (folder,))
+    db.close()
+    before = files(home)
+    store = open_store(home)
+    find_models(store, home)
+    Supervisor(store, home)._sweep()
+    assert files(home) == before
+    assert models(store) == expected
+
+
+def test_the_end_of_a_job_leaves_adapters_whose_records_are_gone(home):
+    store = open_store(home)
+    with sqlite3.connect(home.database) as db:
+        db.execute("DELETE FROM models")
+    db.close()
+    before = files(home)
+    for folder in home.models.iterdir():
+        remove_leftovers(home, ADAPTER.fullmatch(folder.name)[1])
+    assert files(home) == before
+    find_models(store, home)
+    assert len(models(store)) == 2
