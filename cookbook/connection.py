@@ -13,6 +13,7 @@ The only module of the package, beside processes.py, that knows the embedded ser
 
 import atexit
 import contextlib
+import errno
 import os
 import re
 import subprocess
@@ -351,7 +352,11 @@ def _failure_explained(home: Home) -> Iterator[None]:
 def _did_not_start(home: Home, exit_code: int | None, begin: int) -> ServiceError:
     """Return why the service ended or does not answer: its log, from the byte `begin` on, tells."""
     text = causes.decode(causes.tail(home.service_log, begin)).strip()
-    if exit_code == 1 and text and "Traceback" not in text:
+    if not text and disk.has_no_room(home.folder):
+        # Not even for its last line.
+        cause = causes.cause(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        zh, en = cause.zh, cause.en
+    elif exit_code == 1 and text and "Traceback" not in text:
         # A sentence of the service itself, which has the remedy.
         zh = en = text.splitlines()[-1]
     else:

@@ -32,6 +32,14 @@ def is_full(error: BaseException) -> bool:
     return number is not None and int(number[1]) in FULL
 
 
+def has_no_room(folder: Path) -> bool:
+    """Return whether the disk of a folder is full; False where it cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free < 4096
+    except OSError:
+        return False
+
+
 def write(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write a file whole, replacing an older one; `private` leaves it readable for its owner alone.
 

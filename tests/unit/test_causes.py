@@ -1,6 +1,7 @@
 """Causes: what a process leaves behind and what is raised, turned into a sentence that helps."""
 
 import errno
+import shutil
 import sqlite3
 import sys
 from importlib import metadata
@@ -8,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from cookbook import causes, paths
+from cookbook import causes, connection, paths
 from cookbook.errors import DiskFull, ModelError, ServiceError
+from cookbook.paths import Home
 
 # Last lines as they were seen, what a process ended with, the cause, and a part of the remedy.
 ENDS = {
@@ -357,3 +359,12 @@ def test_a_real_missing_module_is_named():
         __import__("nonesuch_package")
     assert "nonesuch_package" in str(causes.cause(caught.value))
     assert "nonesuch_package" not in sys.modules
+
+
+def test_a_service_without_room_for_its_last_line_is_told_from_others(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    home.service_log.touch()
+    assert "磁盘满" not in str(connection._did_not_start(home, 1, 0))
+    full = SimpleNamespace(free=0)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+    assert "磁盘满" in str(connection._did_not_start(home, 1, 0))
