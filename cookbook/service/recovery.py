@@ -34,6 +34,16 @@ _TABLES = ("jobs", "events", "models")
 _FILES_CHECK = "SELECT 'ok' FROM (SELECT max(length(content)) FROM files)"
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FILES = ("", "-wal", "-shm")  # what belongs to a database, after its name
+# What reading a file raises that is not what it should be.
+_NO_RECORD = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    OverflowError,
+)
 _log = logging.getLogger("cookbook")
 
 
@@ -181,7 +191,7 @@ def _record_of(folder: Path) -> TunedModel | None:
             folder=folder.name,
             metrics={name: metrics.get(name) for name in ("train_loss", "valid_loss")},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _NO_RECORD:
         return None
 
 
@@ -206,6 +216,8 @@ def _guess(job: str, step: int, base: str, folder: Path) -> dict[str, Any]:
 
 def _is_whole(weights: Path) -> bool:
     """Return whether a safetensors file has the length that its header tells."""
+    if not weights.is_file():
+        return False
     try:
         with weights.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -213,11 +225,13 @@ def _is_whole(weights: Path) -> bool:
         header.pop("__metadata__", None)
         end = max(tensor["data_offsets"][1] for tensor in header.values())
         return weights.stat().st_size == 8 + length + int(end)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _NO_RECORD:
         return False
 
 
 def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ValueError(path)
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(path)

@@ -1,6 +1,7 @@
 """Models that are broken are refused, and never reach the answers of others."""
 
 import json
+import os
 import sqlite3
 import threading
 
@@ -81,6 +82,21 @@ def another_layer(weights):
     weights[name.replace("layers.0", "layers.9")] = weights[name].clone()
 
 
+def whole_numbers(weights):
+    for name in weights:
+        weights[name] = weights[name].to(torch.int8)
+
+
+def config_of(text):
+    return lambda folder: (folder / "adapter_config.json").write_text(text)
+
+
+def not_a_file(folder):
+    (folder / "adapter_model.safetensors").unlink()
+    # A pipe, opened to read it, waits for whoever writes into it.
+    getattr(os, "mkfifo", os.mkdir)(folder / "adapter_model.safetensors")
+
+
 BROKEN = {
     "nan": lambda folder: change_weights(folder, one_nan),
     "infinite": lambda folder: change_weights(folder, one_infinite),
@@ -91,6 +107,11 @@ BROKEN = {
     "rank-of-config": lambda folder: change_config(folder, r=3),
     "rank-zero": lambda folder: change_config(folder, r=0),
     "alpha-nan": lambda folder: change_config(folder, lora_alpha=float("nan")),
+    "alpha-huge": lambda folder: change_config(folder, lora_alpha=10**400),
+    "whole-numbers": lambda folder: change_weights(folder, whole_numbers),
+    "config-deep": config_of("[" * 100_000),
+    "config-list": config_of("[1]"),
+    "not-a-file": not_a_file,
     "variant": lambda folder: change_config(folder, use_dora=True),
 }
 

@@ -23,6 +23,7 @@ Layers that read the same input can be passed together, and are then one product
 `fast/decode.py`).
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Sequence
@@ -57,7 +58,7 @@ VARIANTS = ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bia
 
 
 class BrokenModel(ModelError):
-    """A model that can be read gives no answer: its weights are not numbers or do not fit."""
+    """A model gives no answer: its files are damaged, or its weights not numbers or do not fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,6 +225,8 @@ class Adapters:
             ranks = {config["r"], len(own_a), own_b.shape[1]}
             if len(ranks) > 1:
                 raise _does_not_fit(folder, f"{name}: r")
+            if not (own_a.is_floating_point() and own_b.is_floating_point()):
+                raise _does_not_fit(folder, f"{name}: {own_a.dtype}, {own_b.dtype}")
             a[layer] = own_a.to(device, dtype)
             b[layer] = own_b.to(device, dtype)
         if weights:
@@ -237,27 +240,43 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return configuration and weights; never PEFT's other form of weights, which is a pickle.
 
     Raises:
-        ModelError: one of the two files is not there or cannot be read.
+        ModelError: one of the two files is not there, or the disk cannot be read.
+        BrokenModel: one of them is damaged.
     """
+    paths = [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
     try:
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        weights = load_file(folder / "adapter_model.safetensors")
+        for path in paths:
+            # A pipe would keep every answer waiting.
+            if path.exists() and not path.is_file():
+                raise ValueError(f"{path.name} is not a file")
+        config = json.loads(paths[0].read_text(encoding="utf-8"))
+        weights = load_file(paths[1])
         if not isinstance(config, dict):
             raise ValueError("not an object")
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         cause = causes.known(error) if isinstance(error, OSError) else None
         if cause:
             raise ModelError(
                 zh=f"读不到微调模型 {folder.name}：{cause.zh}",
                 en=f"cannot read the tuned model {folder.name}: {cause.en}",
             ) from error
-        raise ModelError(
-            zh=f"微调模型 {folder.name} 的 adapter_model.safetensors 不在了："
-            "重新微调，或换一个检查点",
-            en=f"adapter_model.safetensors of the tuned model {folder.name} is gone: "
-            "tune again or use another checkpoint",
-        ) from error
+        raise _unreadable(folder, paths) from error
     return config, weights
+
+
+def _unreadable(folder: Path, paths: list[Path]) -> ModelError:
+    for path in paths:
+        if not path.exists():
+            return ModelError(
+                zh=f"微调模型 {folder.name} 的 {path.name} 不在了：重新微调，或换一个检查点",
+                en=f"{path.name} of the tuned model {folder.name} is gone: "
+                "tune again or use another checkpoint",
+            )
+    return BrokenModel(
+        zh=f"微调模型 {folder.name} 的文件损坏了，读不出来：重新微调，或换一个检查点",
+        en=f"the files of the tuned model {folder.name} are damaged and cannot be read: "
+        "tune again or use another checkpoint",
+    )
 
 
 def _scale(folder: Path, config: dict[str, Any]) -> float:
@@ -272,9 +291,14 @@ def _scale(folder: Path, config: dict[str, Any]) -> float:
     rank, alpha = config.get("r"), config.get("lora_alpha")
     if not isinstance(rank, int) or rank < 1:
         raise _does_not_fit(folder, "adapter_config.json: r")
-    if not isinstance(alpha, int | float) or not math.isfinite(alpha):
+    scale = math.nan
+    if isinstance(alpha, int | float):
+        # JSON's whole numbers have no limit.
+        with contextlib.suppress(OverflowError):
+            scale = alpha / rank
+    if not math.isfinite(scale):
         raise _does_not_fit(folder, "adapter_config.json: lora_alpha")
-    return alpha / rank
+    return scale
 
 
 def _fits(layer: nn.Linear, a: Tensor, b: Tensor) -> bool:
