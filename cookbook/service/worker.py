@@ -209,6 +209,9 @@ def _record_all(
 
 def _take_back(store: Store, job: Job, folder: Path) -> None:
     """Remove an adapter that this process has made for a job which was cancelled meanwhile."""
+    ended = store.job(job.id)
+    if ended is None or ended.status != "cancelled":
+        return
     if folder.name not in {model.folder for model in store.models(job.id)}:
         shutil.rmtree(folder, ignore_errors=True)
 
