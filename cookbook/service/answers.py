@@ -22,7 +22,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from cookbook.service import neutral
+from cookbook.service import limits, neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.chat_request import ChatRequest, Generation, Piece, joined
 from cookbook.service.request_body import RequestBody
@@ -218,6 +218,20 @@ class Answer:
             "completion_tokens": written,
             "total_tokens": read + written,
         }
+
+
+def check_room(state: AppState, choices: int) -> None:
+    """Raise ApiError if so many choices cannot be started at present."""
+    under_way = sum(answer.choices for answer in state.answers)
+    if under_way + choices > limits.CHATS:
+        raise ApiError(
+            429,
+            zh=f"已有 {under_way} 个回答在进行，上限是 {limits.CHATS} 个：稍后再问",
+            en=f"{under_way} answers are under way, the limit is {limits.CHATS}: "
+            "ask again in a moment",
+            code="too_many_requests",
+            headers={"retry-after": "2"},
+        )
 
 
 class AnswerStream(StreamingResponse):

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from cookbook.service.answers import STREAM, Answer, Usage, respond
-from cookbook.service.asked import check_room, find_model
+from cookbook.service.answers import STREAM, Answer, Usage, check_room, respond
 from cookbook.service.chat_body import ChatBody
 from cookbook.service.chat_request import Piece
 from cookbook.service.logprobs import ChatLogprobs, for_chat
+from cookbook.service.models import find_model
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import State
 

@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from cookbook.bases import Base
 from cookbook.errors import ArgumentError
 from cookbook.service import limits, neutral
-from cookbook.service.answers import STREAM, Answer, StreamOptions, Usage, respond
-from cookbook.service.asked import MAX_CHOICES, check_room, find_model, seed_of
-from cookbook.service.chat_request import ChatRequest, Piece
+from cookbook.service.answers import STREAM, Answer, StreamOptions, Usage, check_room, respond
+from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, Piece, seed_of
 from cookbook.service.logprobs import MAX_TOP, CompletionLogprobs, ForCompletions
+from cookbook.service.models import find_model
 from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import State
 
