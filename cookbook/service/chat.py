@@ -61,13 +61,13 @@ class _Form:
             delta = {"role": "assistant", "content": piece.text}
         return self._with("delta", delta, index, piece)
 
-    def _with(self, name: str, said: dict[str, Any], index: int, piece: Piece) -> dict[str, Any]:
+    def _with(self, name: str, content: dict[str, Any], index: int, piece: Piece) -> dict[str, Any]:
         logprobs = None
         if self._logprobs:
             logprobs = for_chat(piece.logprobs).model_dump()
         return {
             "index": index,
-            name: said,
+            name: content,
             "finish_reason": piece.finish_reason,
             "logprobs": logprobs,
         }

@@ -58,9 +58,9 @@ def problems(errors: Iterable[Error], properties: Schema) -> list[Problem]:
         unions.setdefault(_union(error["loc"]), []).append(error)
     found = []
     for place, branches in unions.items():
-        meant = [error for error in branches if not _is_otherkind_of(error, place)]
+        meant = [error for error in branches if not _is_other_branch(error, place)]
         if not meant:
-            found.append(_no_branch(branches))
+            found.append(_of_no_kind(branches))
         for error in meant:
             found += _problems(error, properties)
     return found
@@ -100,7 +100,7 @@ def _is_branch(step: str | int) -> bool:
     return isinstance(step, str) and _BRANCH.fullmatch(step) is not None
 
 
-def _is_otherkind_of(error: Error, union: tuple) -> bool:
+def _is_other_branch(error: Error, union: tuple) -> bool:
     """Return whether a branch of a union was not even meant."""
     if union[-1:] != ("|",):
         return False
@@ -119,7 +119,7 @@ def _own(error: Error) -> ArgumentError | None:
     return own if isinstance(own, ArgumentError) else None
 
 
-def _no_branch(branches: list[Error]) -> Problem:
+def _of_no_kind(branches: list[Error]) -> Problem:
     """Say that a value is of none of the kinds that it may have."""
     first = branches[0]
     kinds = [kind_of(error) for error in branches]

@@ -127,12 +127,7 @@ def _may_pass(base: Base, error: Exception) -> bool:
     if Path(base.source).is_dir():
         # What the system itself reports, such as a network drive, has a number.
         return getattr(error, "errno", None) is not None
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return not any(type(cause).__name__ in NOT_ON_THE_HUB for cause in causes)
+    return not any(type(one).__name__ in NOT_ON_THE_HUB for one in causes.chain(error))
 
 
 def _dtype(parameters: int, device: str) -> "torch.dtype":
