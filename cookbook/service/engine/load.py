@@ -52,14 +52,7 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     with _explain_failure(base):
         tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        raise ModelError(
-            zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
-            en=f"the base model {base.id} has no chat template: choose an Instruct version",
-        )
-    with _explain_failure(base):
-        chosen_template = tokenizer.get_chat_template()
-    template.probe(base.id, chosen_template)
+    _check_template(base, tokenizer)
     # On the meta device a model has sizes but no memory, so its weights can be counted first.
     with torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(config).num_parameters()
@@ -74,6 +67,18 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _check_template(base: Base, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raise ModelError where the base has no chat template, or one that does not end."""
+    if not tokenizer.chat_template:
+        raise ModelError(
+            zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
+            en=f"the base model {base.id} has no chat template: choose an Instruct version",
+        )
+    with _explain_failure(base):
+        chosen = tokenizer.get_chat_template()
+    template.probe(base.id, chosen)
 
 
 def computes_in_bfloat16(device: str) -> bool:
