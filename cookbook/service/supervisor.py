@@ -298,7 +298,7 @@ class Supervisor:
         One that has trained is worth waiting for: somebody may repair what is broken.
         """
         if not self._home.job_folder(job.id).exists():
-            self._fail(job, tr(f"训练不能进行：{cause}", f"Training is not possible: {cause}"))
+            self._fail(job, tr(f"无法训练：{cause}", f"Training is not possible: {cause}"))
             return
         self._waits.begin(job.id, Exit.NOTHING_TO_DO)
         wait(self._store, job, cause.kind, cause)
