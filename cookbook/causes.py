@@ -26,6 +26,7 @@ __all__ = [
     "Cause",
     "cause",
     "cause_of_output",
+    "chain",
     "decode",
     "install",
     "known",
@@ -88,8 +89,8 @@ def cause_of_output(
     text = output if isinstance(output, str) else decode(output)
     lines = _last_lines(text)
     by_code = _of_exit_code(exit_code)
-    # A signal leaves no last line, and what stands before it is about something else; an abort
-    # (6) prints its reason.
+    # A signal leaves no last line, and earlier lines are about something else; an abort (6) prints
+    # its reason.
     if by_code and by_code is not ABORTED:
         return by_code
     for line in reversed(lines):
@@ -184,7 +185,7 @@ def _shown(line: str) -> str:
     return line
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and what it was raised from; each once."""
     seen: set[int] = set()
     one: BaseException | None = error
@@ -208,7 +209,7 @@ def _unknown(line: str, log: Path | None) -> Cause:
 
 
 def _recognized(error: BaseException) -> Cause | None:
-    for one in _chain(error):
+    for one in chain(error):
         if isinstance(one, DiskFull):
             return known_causes.DISK_FULL.cause()
         if isinstance(one, CookbookError):

@@ -1,4 +1,4 @@
-"""Choose what a process of the service is told of the environment that it is started from.
+"""Choose which environment variables a process of the service gets.
 
     needed(os.environ)      for the service, its training processes and its checks
 

@@ -2,7 +2,7 @@
 
 A page loads nothing: no script, font or picture from elsewhere, and a browser refuses what a cell's
 own HTML asks for. Widgets, whose program is not in the page, are shown by the table or text that
-stands in for them. Formulas and Mermaid diagrams are shown as they are written.
+replaces them. Formulas and Mermaid diagrams are shown as they are written.
 
 Text that a cell displays or updates, such as a training step, is printed when it arrives. What a
 cell with the tag `summary` returns is printed once more at the end. The notebook files themselves

@@ -1,8 +1,8 @@
 """Explain a failed request in one sentence that says what to do: `explain(error)`.
 
-Whoever answered is quoted, and the remedy stands beside it: SiliconCloud's for its own errors, a
-local one for the embedded service. What a proxy or gateway answers in between is not taken for an
-answer of either. Errors are recognized by the names of their types, so neither `openai` nor an HTTP
+Whoever answered is quoted, with the remedy beside it: SiliconCloud's for its own errors, a local
+one for the embedded service. What a proxy or gateway answers in between is not taken for an answer
+of either. Errors are recognized by the names of their types, so neither `openai` nor an HTTP
 library is loaded for it.
 """
 
@@ -66,21 +66,21 @@ def _headers(error: BaseException) -> Any:
 
 
 def _refused(error: BaseException, body: object, place: str) -> str | None:
-    """Return what the platform said, with the remedy for its code or else for the HTTP status."""
+    """Return the platform's message, with the remedy for its code or else its HTTP status."""
     status = getattr(error, "status_code", None)
-    said = _said(error, body, place)
-    if said is None:
+    message = _message_of(error, body, place)
+    if message is None:
         return None
     code = body.get("code") if isinstance(body, dict) else None
     # Both numbers are shown, since they are what a search of the platform's documentation finds.
     numbers = f"[{status} / {code}]" if code else f"[{status}]"
     if place == _ELSEWHERE:
         remedy = ""
-        quoted = tr(f"服务的原话：{said}", f"the service said: {said}")
+        quoted = tr(f"服务的原话：{message}", f"the service said: {message}")
     else:
         remedy = _remedy(code, status)
-        quoted = tr(f"平台的原话：{said}", f"the platform said: {said}")
-    parts = [remedy, numbers, quoted if said else ""]
+        quoted = tr(f"平台的原话：{message}", f"the platform said: {message}")
+    parts = [remedy, numbers, quoted if message else ""]
     return " ".join(filter(None, parts))
 
 
@@ -95,7 +95,7 @@ def _remedy(*numbers: object) -> str:
     return ""
 
 
-def _said(error: BaseException, body: object, place: str) -> str | None:
+def _message_of(error: BaseException, body: object, place: str) -> str | None:
     """Return the sentence of the service itself; None where its answer is not of a known shape."""
     if isinstance(body, dict):
         message = body.get("message") or body.get("detail")

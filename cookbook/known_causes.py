@@ -145,7 +145,7 @@ THREADS = Rule(
     "threads",
     r"can't start new thread|Thread creation failed|BlockingIOError.*Resource temporarily"
     r"|fork.*Resource temporarily",
-    "系统不让再开线程或进程：关掉别的程序，或设 OMP_NUM_THREADS=1",
+    "系统不允许再创建线程或进程：关掉别的程序，或设 OMP_NUM_THREADS=1",
     "the system allows no more threads or processes: close other programs, "
     "or set OMP_NUM_THREADS=1",
     passes=True,
@@ -162,7 +162,7 @@ PORT = Rule(
 OLD_SYSTEM = Rule(
     "old_system",
     r"(GLIBC(?:XX)?_[\d.]+|CXXABI_[\d.]+)['’`]? not found",
-    "系统的 C/C++ 库太旧（没有 {0}），装好的包加载不了：换新一些的系统、conda 环境或容器",
+    "系统的 C/C++ 库太旧（没有 {0}），已安装的包无法加载：换新一些的系统、conda 环境或容器",
     "this system's C or C++ library is too old (no {0}) for an installed package: "
     "use a newer system, a conda environment or a container",
 )
@@ -193,7 +193,7 @@ GPU = Rule(
 TORCH_LIBRARY = Rule(
     "broken_package",
     r"(lib(?:cu|nv|nccl|torch|c10)[\w.-]*): cannot open shared object file",
-    f"torch 装了但加载不了（没有 {{0}}）：重装，没有显卡就运行 {_CPU_TORCH}",
+    f"torch 已安装但无法加载（缺少 {{0}}）：重新安装，没有显卡就运行 {_CPU_TORCH}",
     f"torch is installed but cannot be loaded (no {{0}}): reinstall it, without a GPU by "
     f"{_CPU_TORCH}",
 )
@@ -209,7 +209,7 @@ BROKEN = Rule(
     r"undefined symbol|invalid ELF header|file too short|Library not loaded|WinError (?:127|193)\b"
     r"|incompatible architecture|wrong architecture|failed to map segment|Error loading \".*torch"
     r"|static TLS block|libtorch",
-    f"有个包装坏了，或不是给这台机器的，加载不了：多半是 torch，运行 {_REINSTALL}",
+    f"有个包损坏了，或不适合这台机器，无法加载：多半是 torch，运行 {_REINSTALL}",
     "a package is broken or not for this machine and cannot be loaded: most likely torch, "
     f"so run {_REINSTALL}",
 )
@@ -217,14 +217,14 @@ TOO_OLD = Rule(
     "old_package",
     r"([\w.-]+[<>=!~][\w.,<>=!~ ]*) is required for a normal functioning"
     r"|((?:PyTorch|torch) >= ?[\d.]+) is required",
-    "包的版本不合（要 {0}）：用 pip install --upgrade 装合适的版本",
+    "包的版本不符合要求（需要 {0}）：用 pip install --upgrade 装合适的版本",
     "a package has the wrong version ({0} is required): install a fitting one with "
     "pip install --upgrade",
 )
 NAMES_CLASH = Rule(
     "broken_package",
     r"cannot import name '[^']+' from (?:partially initialized module )?'(\w+)",
-    "导入 {0} 出错：它的版本与别的包不合，或当前目录里有同名的 .py 文件。"
+    "导入 {0} 出错：它的版本与别的包不兼容，或当前目录里有同名的 .py 文件。"
     "改掉那个文件名，或运行 pip install --upgrade {0}",
     "importing {0} fails: its version does not fit other packages, or a .py file of that name is "
     "in the current folder. Rename that file, or run pip install --upgrade {0}",
@@ -329,13 +329,13 @@ KILLED = Cause(
 )
 OLD_PROCESSOR = Cause(
     "old_processor",
-    "这台机器的处理器没有 torch 要的指令（如 AVX）：换一台机器，或装为它编译的 torch",
+    "这台机器的处理器不支持 torch 需要的指令（如 AVX）：换一台机器，或装为它编译的 torch",
     "this machine's processor lacks instructions that torch needs (such as AVX): "
     "use another machine, or a torch built for it",
 )
 CRASHED = Cause(
     "crashed",
-    f"进程崩溃了（段错误），多半是某个包装坏了：若再次出现，运行 {_REINSTALL}",
+    f"进程崩溃了（段错误），多半是某个包损坏了：若再次出现，运行 {_REINSTALL}",
     "the process crashed (segmentation fault), most likely because of a broken package: "
     f"if it happens again, run {_REINSTALL}",
     passes=True,

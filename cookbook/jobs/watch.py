@@ -177,7 +177,7 @@ def _may_pass(error: Exception) -> bool:
 
 def _given_up(error: Exception, seconds: float) -> str:
     return explain(error) + tr(
-        f"（等了 {seconds:.0f} 秒，不再看了；任务不受影响，之后再运行这一格）",
+        f"（等了 {seconds:.0f} 秒，不再跟踪；任务不受影响，稍后再运行这一格）",
         f" (waited {seconds:.0f} s, no longer watching; the jobs are not affected, "
         "then run this cell again)",
     )

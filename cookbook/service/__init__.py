@@ -1,15 +1,32 @@
 """The embedded service: an OpenAI-compatible server that trains LoRA adapters on this machine.
 
-    store, database             SQLite, the only channel between its processes
-    app, middleware, limits     HTTP, and who may call
-    files, jobs, job_log, models, chat, completions
+Requests, in the order in which they pass:
+    server, publication         one service on a data folder, and how others find it
+    connections, limits         how many connections, how long each may take
+    app, middleware             HTTP: who may call, how much a request may hold
+    health, files, jobs, job_log, models, chat, completions
                                 one resource a file: request, response, routes
-    answers, asked              what chat and completions share
-    file_check                  uploads, checked in processes of their own
-    state, paging, api_error    what the routes share
-    supervisor, worker, events  the queue, and one training process for each job
-    chat_engine, engine/        answers and training; torch is nowhere else
+    chat_body, job_body, response_format
+                                what the larger requests hold
+    answers, logprobs           what chat and completions share
+    request_body, neutral       what every body accepts without effect, and refuses by name
+    validation, sentences       what is wrong with a request, and how the client reads it
+    api_error, request_id, paging, state
+                                what the routes share
 
-server runs them on a data folder, status says what they are doing. Helpers never import this
-package, `connection` and the command line apart: they talk to it over HTTP.
+Chat and training:
+    chat_engine, chat_request   answers: the engine in the background, and its contract
+    supervisor, worker, events  the queue, and one training process for each job
+    engine/                     both at work; torch is nowhere else
+    model_card                  the README beside an adapter
+    file_check, trial           uploads and doubtful code, in processes of their own
+
+Data:
+    store, database             SQLite, the only channel between the processes
+    recovery                    what the database no longer knows
+    logs, worker_log            the service's own log, and one for each training process
+    status                      what `python -m cookbook status` shows
+
+Helpers never import this package, `connection` and the command line apart: they talk to it over
+HTTP.
 """

@@ -22,7 +22,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
-from cookbook.service import neutral
+from cookbook.service import limits, neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.chat_request import ChatRequest, Generation, Piece, joined
 from cookbook.service.request_body import RequestBody
@@ -95,8 +95,15 @@ class Answer:
         self, model: str, requests: Sequence[ChatRequest], each: int, state: AppState, form: Form
     ):
         self.choices = len(requests)
-        self._each, self._form, self._state = each, form, state
-        self._head = {"id": new_id(form.id_prefix), "created": int(time.time()), "model": model}
+        self._each = each
+        self._form = form
+        self._state = state
+        # The same in the whole answer and in each chunk.
+        self._head = {
+            "id": new_id(form.id_prefix),
+            "created": int(time.time()),
+            "model": model,
+        }
         self._unread: deque[tuple[int, Piece]] = deque()  # each with the index of its choice
         self._read: dict[int, Piece] = {}  # the latest of each choice
         self._unfinished = set(range(self.choices))
@@ -106,7 +113,8 @@ class Answer:
         state.answers.add(self)
         self._generations: list[Generation] = []
         for index, request in enumerate(requests):
-            self._generations.append(state.submit(request, partial(self._on_piece, index)))
+            on_piece = partial(self._on_piece, index)
+            self._generations.append(state.submit(request, on_piece))
 
     def _on_piece(self, index: int, piece: Piece) -> None:
         # Called in a thread of the engine.
@@ -127,7 +135,7 @@ class Answer:
         """Keep a piece for each choice: what a client is slow to read takes no more memory."""
         whole: dict[int, Piece] = {}
         for index, piece in self._unread:
-            whole[index] = joined(whole[index], piece) if index in whole else piece
+            whole[index] = _joined(whole.get(index), piece)
         self._unread = deque(whole.items())
 
     def end(self) -> None:
@@ -165,9 +173,10 @@ class Answer:
         self._read[index] = piece
         while not self._is_read:
             index, piece = await self.next()
-            before = self._read.get(index)
-            self._read[index] = joined(before, piece) if before else piece
-        choices = [self._form.choice(i, self._read[i]) for i in range(self.choices)]
+            self._read[index] = _joined(self._read.get(index), piece)
+        choices = []
+        for index in range(self.choices):
+            choices.append(self._form.choice(index, self._read[index]))
         body = {"object": self._form.object, "choices": choices, "usage": self._usage()}
         return self._head | body
 
@@ -205,19 +214,37 @@ class Answer:
     @property
     def _is_read(self) -> bool:
         """Return whether the last piece of every choice has been read."""
-        latest = self._read.values()
-        return len(latest) == self.choices and all(piece.finish_reason for piece in latest)
+        if len(self._read) < self.choices:
+            return False
+        return all(piece.finish_reason for piece in self._read.values())
 
     def _usage(self) -> dict[str, int]:
         """Return the tokens so far: those of a prompt count once for all its choices."""
-        prompts = {i // self._each: piece.prompt_tokens for i, piece in self._read.items()}
+        prompts = {}
+        written = 0
+        for index, piece in self._read.items():
+            prompts[index // self._each] = piece.prompt_tokens
+            written += piece.completion_tokens
         read = sum(prompts.values())
-        written = sum(piece.completion_tokens for piece in self._read.values())
         return {
             "prompt_tokens": read,
             "completion_tokens": written,
             "total_tokens": read + written,
         }
+
+
+def check_room(state: AppState, choices: int) -> None:
+    """Raise ApiError if so many choices cannot be started at present."""
+    under_way = sum(answer.choices for answer in state.answers)
+    if under_way + choices > limits.CHATS:
+        raise ApiError(
+            429,
+            zh=f"已有 {under_way} 个回答在进行，上限是 {limits.CHATS} 个：稍后再问",
+            en=f"{under_way} answers are under way, the limit is {limits.CHATS}: "
+            "ask again in a moment",
+            code="too_many_requests",
+            headers={"retry-after": "2"},
+        )
 
 
 class AnswerStream(StreamingResponse):
@@ -265,6 +292,10 @@ async def respond(answer: Answer, request: Request, stream: StreamOptions | None
     return whole
 
 
+def _joined(before: Piece | None, piece: Piece) -> Piece:
+    return joined(before, piece) if before else piece
+
+
 def _split(piece: Piece) -> list[Piece]:
     """Return the last piece of a choice as two: beside its end, some clients do not see text."""
     if not piece.finish_reason or not piece.text:
@@ -279,7 +310,7 @@ def _event(body: dict[str, Any]) -> bytes:
 
 def _engine_error(piece: Piece) -> ApiError:
     code = piece.error_code or ""
+    # The engine has chosen the language already.
     text = piece.error or ""
-    return ApiError(
-        _STATUS.get(code, 500), zh=text, en=text, code=piece.error_code, param=_PARAM.get(code)
-    )
+    status = _STATUS.get(code, 500)
+    return ApiError(status, zh=text, en=text, code=piece.error_code, param=_PARAM.get(code))

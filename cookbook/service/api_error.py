@@ -99,7 +99,8 @@ def error_response(error: ApiError) -> JSONResponse:
 def error_of(found: list[Problem]) -> ApiError:
     """Return the error that says all that is wrong; `code` and `param` are of the first."""
     text = summary(found)
-    return ApiError(400, zh=text, en=text, code=found[0].code, param=found[0].param)
+    first = found[0]
+    return ApiError(400, zh=text, en=text, code=first.code, param=first.param)
 
 
 def replace_surrogates(text: str) -> str:
@@ -119,10 +120,15 @@ async def _on_invalid_request(request: Request, error: RequestValidationError) -
 def _described(request: Request) -> dict[str, Any]:
     """Return the schemas of the request's parameters by name, as the OpenAPI document has them."""
     document = request.app.openapi()
-    operation = document["paths"][request.scope["route"].path_format][request.method.lower()]
-    schemas = {part["name"]: part.get("schema", {}) for part in operation.get("parameters", [])}
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    model = body.get("schema", {}).get("$ref", "").rpartition("/")[2]
+    path = document["paths"][request.scope["route"].path_format]
+    operation = path[request.method.lower()]
+    schemas = {}
+    for parameter in operation.get("parameters", []):
+        schemas[parameter["name"]] = parameter.get("schema", {})
+    # A body in JSON is described by a reference to its model; a form has none.
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    model = schema.get("$ref", "").rpartition("/")[2]
     if model:
         schemas |= document["components"]["schemas"][model]["properties"]
     return schemas

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from cookbook.service.answers import STREAM, Answer, Usage, respond
-from cookbook.service.asked import check_room, find_model
+from cookbook.service.answers import STREAM, Answer, Usage, check_room, respond
 from cookbook.service.chat_body import ChatBody
 from cookbook.service.chat_request import Piece
 from cookbook.service.logprobs import ChatLogprobs, for_chat
+from cookbook.service.models import find_model
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import State
 
@@ -53,24 +53,21 @@ class _Form:
 
     def choice(self, index: int, whole: Piece) -> dict[str, Any]:
         message = AnswerMessage(content=whole.text).model_dump()
-        return self._with("message", message, index, whole)
+        return self._body(index, whole) | {"message": message}
 
     def chunk(self, index: int, piece: Piece, is_first: bool) -> dict[str, Any]:
         delta = {"content": piece.text}
+        # The role comes once: clients put the deltas together.
         if is_first:
             delta = {"role": "assistant", "content": piece.text}
-        return self._with("delta", delta, index, piece)
+        return self._body(index, piece) | {"delta": delta}
 
-    def _with(self, name: str, said: dict[str, Any], index: int, piece: Piece) -> dict[str, Any]:
+    def _body(self, index: int, piece: Piece) -> dict[str, Any]:
+        """Return what a whole choice and a chunk have in common."""
         logprobs = None
         if self._logprobs:
             logprobs = for_chat(piece.logprobs).model_dump()
-        return {
-            "index": index,
-            name: said,
-            "finish_reason": piece.finish_reason,
-            "logprobs": logprobs,
-        }
+        return {"index": index, "finish_reason": piece.finish_reason, "logprobs": logprobs}
 
 
 router = APIRouter(route_class=StrictRoute)
@@ -82,5 +79,6 @@ async def create_chat_completion(body: ChatBody, request: Request, state: State)
     base, adapter = await asyncio.to_thread(find_model, state, body.model)
     check_room(state, body.n)
     requests = body.to_requests(base, adapter)
-    answer = Answer(body.model, requests, body.n, state, _Form(body.logprobs))
+    form = _Form(body.logprobs)
+    answer = Answer(body.model, requests, body.n, state, form)
     return await respond(answer, request, body.stream_options if body.stream else None)

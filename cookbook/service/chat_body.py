@@ -14,8 +14,7 @@ from cookbook.bases import Base
 from cookbook.errors import ArgumentError
 from cookbook.service import neutral
 from cookbook.service.answers import StreamOptions
-from cookbook.service.asked import MAX_CHOICES, seed_of
-from cookbook.service.chat_request import ChatRequest
+from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, seed_of
 from cookbook.service.logprobs import MAX_TOP
 from cookbook.service.request_body import RequestBody
 from cookbook.service.response_format import ResponseFormat

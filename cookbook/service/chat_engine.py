@@ -14,7 +14,6 @@ from time to time. Importing this module loads no torch.
 import contextlib
 import importlib
 import logging
-import subprocess
 import sys
 import threading
 import time
@@ -22,11 +21,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cookbook import causes, environment
+from cookbook import causes
 from cookbook.bases import Base
 from cookbook.causes import Cause
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
+from cookbook.service import trial
 from cookbook.service.chat_request import ChatRequest, Generation, OnPiece, Piece
 
 RETRY_SECONDS = 10.0  # between two attempts to load the engine
@@ -144,17 +144,9 @@ def _probe() -> None:
     Raises:
         ServiceError: it ended that one.
     """
-    command = [sys.executable, "-c", "import torch"]
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment.of_worker(),
-        timeout=PROBE_SECONDS,
-    )
+    done = trial.run("-P", "-c", "import torch", seconds=PROBE_SECONDS)
     if done.returncode:
-        cause = causes.cause_of_output(done.stdout, done.returncode)
+        cause = causes.cause_of_output(done.stderr, done.returncode)
         raise ServiceError(zh=cause.zh, en=cause.en)
 
 

@@ -11,6 +11,11 @@ from typing import Protocol
 
 from cookbook.bases import Base
 
+MAX_CHOICES = 8
+"""Answers to one prompt, at most."""
+
+_SEED_STEP = 0x9E3779B97F4A7C15  # odd, and far from the seeds that people choose
+
 
 @dataclass(frozen=True)
 class ChatRequest:
@@ -43,6 +48,15 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     schema: str | None = None
     logprobs: int | None = None
+
+
+def seed_of(seed: int | None, choice: int) -> int | None:
+    """Return the seed of one of several choices: the first has the request's own."""
+    if seed is None or choice == 0:
+        return seed
+    # As a signed number of 64 bits, which is what a generator takes.
+    mixed = (seed + choice * _SEED_STEP) % 2**64
+    return mixed - 2**64 if mixed >= 2**63 else mixed
 
 
 @dataclass(frozen=True)

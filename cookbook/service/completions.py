@@ -15,15 +15,17 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from cookbook.bases import Base
 from cookbook.errors import ArgumentError
 from cookbook.service import limits, neutral
-from cookbook.service.answers import STREAM, Answer, StreamOptions, Usage, respond
-from cookbook.service.asked import MAX_CHOICES, check_room, find_model, seed_of
-from cookbook.service.chat_request import ChatRequest, Piece
+from cookbook.service.answers import STREAM, Answer, StreamOptions, Usage, check_room, respond
+from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, Piece, seed_of
 from cookbook.service.logprobs import MAX_TOP, CompletionLogprobs, ForCompletions
+from cookbook.service.models import find_model
 from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import State
 
 _Stop = Annotated[str, Field(max_length=200)]
-_Ids = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
+_Id = Annotated[int, Field(ge=0, lt=2**31)]
+_Ids = Annotated[list[_Id], Field(min_length=1)]
+_Several = Annotated[list[str] | list[_Ids], Field(min_length=1)]
 
 
 class CompletionBody(RequestBody):
@@ -33,7 +35,7 @@ class CompletionBody(RequestBody):
     model: str
     n: int = Field(1, ge=1, le=MAX_CHOICES)
     best_of: int = Field(1, ge=1, le=MAX_CHOICES)
-    prompt: str | _Ids | Annotated[list[str] | list[_Ids], Field(min_length=1)]
+    prompt: str | _Ids | _Several
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     echo: bool = False
@@ -56,6 +58,7 @@ class CompletionBody(RequestBody):
     @field_validator("prompt")
     @classmethod
     def _is_not_too_many(cls, prompt: Any, info: ValidationInfo) -> Any:
+        # `n` is not there where it was refused itself.
         choices = len(_prompts(prompt)) * info.data.get("n", 1)
         if choices > limits.CHATS:
             raise ArgumentError(
@@ -74,7 +77,9 @@ class CompletionBody(RequestBody):
 
     def to_requests(self, base: Base, adapter: Path | None) -> list[ChatRequest]:
         """Return what the engine is asked for: each prompt `n` times."""
-        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        stops = self.stop or []
+        if isinstance(stops, str):
+            stops = [stops]
         first = ChatRequest(
             base=base,
             adapter=adapter,
@@ -83,7 +88,7 @@ class CompletionBody(RequestBody):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=max(0, self.top_k),
-            stop=tuple(text for text in stops if text),
+            stop=tuple(filter(None, stops)),  # an empty text would end every answer
             logprobs=self.logprobs,
         )
         requests = []
@@ -100,7 +105,10 @@ def _prompts(given: Any) -> list[str | tuple[int, ...]]:
         return [given]
     if isinstance(given[0], int):
         return [tuple(given)]
-    return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in given]
+    prompts = []
+    for prompt in given:
+        prompts.append(prompt if isinstance(prompt, str) else tuple(prompt))
+    return prompts
 
 
 class CompletionChoice(BaseModel):
@@ -131,14 +139,17 @@ class _Form:
         self._logprobs: dict[int, ForCompletions] = {}  # by choice
 
     def choice(self, index: int, whole: Piece) -> dict[str, Any]:
+        # OpenAI's whole completions and their chunks look the same.
         return self.chunk(index, whole, is_first=True)
 
     def chunk(self, index: int, piece: Piece, is_first: bool) -> dict[str, Any]:
         logprobs = None
         if self._top is not None:
+            # A report goes on where the one before it ended: it counts characters.
             if is_first:
                 self._logprobs[index] = ForCompletions(bool(self._top))
-            logprobs = self._logprobs[index].next(piece.logprobs).model_dump()
+            report = self._logprobs[index].next(piece.logprobs)
+            logprobs = report.model_dump()
         return {
             "index": index,
             "text": piece.text,
@@ -156,5 +167,6 @@ async def create_completion(body: CompletionBody, request: Request, state: State
     base, adapter = await asyncio.to_thread(find_model, state, body.model)
     requests = body.to_requests(base, adapter)
     check_room(state, len(requests))
-    answer = Answer(body.model, requests, body.n, state, _Form(body.logprobs))
+    form = _Form(body.logprobs)
+    answer = Answer(body.model, requests, body.n, state, form)
     return await respond(answer, request, body.stream_options if body.stream else None)

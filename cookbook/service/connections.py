@@ -196,7 +196,7 @@ class LimitedProtocol(H11Protocol):
         head += [f"{name}: {value}" for name, value in (error.headers or {}).items()]
         self.transport.write("\r\n".join(head).encode() + b"\r\n\r\n" + body)
         self.transport.close()
-        # The route that waits for the rest is told that nobody is there.
+        # The route that waits for the rest learns that nobody is there.
         if self.answering:
             self.cycle.disconnected = True
             self.cycle.message_event.set()

@@ -23,9 +23,7 @@ ACCEPTED = 100  # at once, before any can make room
 BACKLOG = 2048  # that wait to be accepted
 
 # Seconds that a connection may keep the service waiting
-KEEP_ALIVE_SECONDS = (
-    15  # between requests; longer than clients keep one, who then never meet its end
-)
+KEEP_ALIVE_SECONDS = 15  # between requests; clients close theirs sooner and never meet its end
 HEAD_SECONDS = 30  # until a request's head is there
 STALLED_SECONDS = 60  # without progress, of a body that comes or an answer that is read
 BODY_RATE = 1024  # bytes a second of a body, on average, from then on

@@ -14,7 +14,7 @@ from cookbook.service import limits
 from cookbook.terminal import printable
 
 WINDOW_SECONDS = 60.0
-MOST_KINDS = 500  # of messages that are told apart
+MOST_KINDS = 500  # of messages that are counted apart
 
 
 def log_to_stderr() -> None:
@@ -47,7 +47,7 @@ class Repeats(logging.Filter):
         now = time.monotonic()
         begin, times = self._seen.get(kind, (now, 0))
         if now - begin > WINDOW_SECONDS:
-            _tell(record, hidden=times - limits.LOG_REPEATS)
+            _add_count(record, hidden=times - limits.LOG_REPEATS)
             begin, times = now, 0
         # Texts that never come again must not pile up.
         if len(self._seen) >= MOST_KINDS:
@@ -56,7 +56,7 @@ class Repeats(logging.Filter):
         return times < limits.LOG_REPEATS
 
 
-def _tell(record: logging.LogRecord, hidden: int) -> None:
+def _add_count(record: logging.LogRecord, hidden: int) -> None:
     """Add to the message how often it was not written."""
     if hidden > 0:
         text = tr(f"（此前又出现 {hidden} 次）", f" ({hidden} more before)")

@@ -174,7 +174,7 @@ def _check_host(host: str) -> None:
         name = host[:_LONGEST_NAME]
         raise ApiError(
             421,
-            zh=f"这个服务只在本机使用，不认主机名 {name}。本机的程序请用 127.0.0.1；"
+            zh=f"这个服务只在本机使用，不接受主机名 {name}。本机的程序请用 127.0.0.1；"
             "要从容器（host.docker.internal）或别的机器访问，先 python -m cookbook stop，"
             f"再用 {_OPEN} 启动",
             en=f"this service is for this machine alone and does not answer to {name}. "

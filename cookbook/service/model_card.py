@@ -67,7 +67,7 @@ def model_card(store: Store, job: Job, base: Base, event: Checkpoint | Finished)
             f"A LoRA adapter for {_quoted(base.id)}, in PEFT's format, after step {event.step}.",
         ),
         _section(tr("基础模型", "Base model"), _origin(base)),
-        _section(tr("怎样加载", "How to load it"), _loading(base)),
+        _section(tr("如何加载", "How to load it"), _loading(base)),
         _section(tr("数据", "Data"), _list(_data_lines(data))),
         _section(tr("训练", "Training"), _training(job, base, event)),
         _section(tr("限制", "Limits"), _list(_limits(base))),
@@ -130,7 +130,7 @@ def _origin(base: Base) -> str:
             "repository of this name is not it.",
         )
     return tr(
-        f"一个名为 {name} 的本地文件夹，由 COOKBOOK_BASE_MODEL 指定；它的来源这里不知道。"
+        f"一个名为 {name} 的本地文件夹，由 COOKBOOK_BASE_MODEL 指定；来源未知。"
         "hub 上同名的仓库不一定是它。",
         f"A local folder named {name}, given by COOKBOOK_BASE_MODEL; where it came from is not "
         "known here. A repository of this name on a hub may be another model.",
@@ -200,7 +200,7 @@ def _training(job: Job, base: Base, event: Checkpoint | Finished) -> str:
 def _limits(base: Base) -> list[str]:
     lines = [
         tr(
-            "只能用在上面这个基础模型上；它的许可证也管着这个适配器。",
+            "只能用在上面这个基础模型上；它的许可证也适用于这个适配器。",
             "It works on this base model alone, whose licence applies to it, too.",
         ),
         tr(
@@ -216,7 +216,7 @@ def _limits(base: Base) -> list[str]:
     ]
     if base.is_shipped:
         lines.append(
-            tr("基础模型只为教学而作，不要用于别处。", "The base is for teaching and nothing else.")
+            tr("基础模型只用于教学，不要用于别处。", "The base is for teaching and nothing else.")
         )
     return lines
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import shutil
+from pathlib import Path
 from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from cookbook.bases import Base
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
 from cookbook.service.request_body import StrictRoute
@@ -53,6 +55,26 @@ def tuned_model(state: AppState, model_id: str) -> TunedModel:
             param="model",
         )
     return model
+
+
+def find_model(state: AppState, model_id: str) -> tuple[Base, Path | None]:
+    """Return the base and the adapter folder of a model; no folder for a base itself.
+
+    Raises:
+        ApiError: there is no such model, or its base is gone.
+    """
+    if model_id in state.bases:
+        return state.bases[model_id], None
+    tuned = tuned_model(state, model_id)
+    if tuned.base not in state.bases:
+        raise ApiError(
+            400,
+            zh=f"基础模型 {tuned.base} 不在了",
+            en=f"its base model {tuned.base} is gone",
+            code="model_not_found",
+            param="model",
+        )
+    return state.bases[tuned.base], state.home.model_folder(tuned.folder)
 
 
 router = APIRouter(route_class=StrictRoute)

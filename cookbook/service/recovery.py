@@ -30,7 +30,7 @@ WHOLE_CHECK_BYTES = 64 * 2**20
 """Size of a database up to which each page is read at the start, in a fraction of a second."""
 
 _TABLES = ("jobs", "events", "models")
-# The length of a content is told beside the file's other columns.
+# The length of a content is read without the content.
 _FILES_CHECK = "SELECT 'ok' FROM (SELECT max(length(content)) FROM files)"
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _FILES = ("", "-wal", "-shm")  # what belongs to a database, after its name

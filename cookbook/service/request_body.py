@@ -112,7 +112,7 @@ class StrictRoute(APIRoute):
             if name not in known and name.partition("[")[0] not in objects:
                 found.append(Problem(name, "unsupported_parameter", unsupported(name)))
             elif times > 1:
-                text = tr(f"{name} 给了不止一次", f"{name} is given more than once")
+                text = tr(f"{name} 重复了", f"{name} is given more than once")
                 found.append(Problem(name, "invalid_value", text))
         if found:
             raise error_of(found)

@@ -121,7 +121,7 @@ def must_be(param: str | None, kind: str, value: object) -> str:
 def not_json(position: int, reason: str) -> str:
     return tr(
         f"请求体从第 {position + 1} 个字符起不是合法的 JSON：要用 UTF-8 编码，"
-        "不能有半个字符（单独的 \\ud800 等）、NaN、Infinity、太大的数或太深的嵌套",
+        "不能有不成对的代理字符（如 \\ud800）、NaN、Infinity、太大的数或太深的嵌套",
         f"the body is not valid JSON from character {position + 1} on: {reason}",
     )
 

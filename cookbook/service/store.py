@@ -344,7 +344,7 @@ class Store:
             if not db.execute(same, (job_id, message)).fetchone():
                 _log(db, job_id, message)
 
-    def say_waiting(self, job_id: str, cause: str, message: str) -> bool:
+    def note_waiting(self, job_id: str, cause: str, message: str) -> bool:
         """Note in a job's log what it waits for, once for each wait; return whether it is new."""
         last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
         waiting = {"waiting_for": cause}

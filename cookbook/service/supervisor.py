@@ -62,14 +62,14 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by job id
         self._logs: dict[int, Path] = {}  # of processes that were started, by process number
-        self._told: set[str] = set()  # jobs whose base was looked for since they wait
+        self._looked_for: set[str] = set()  # waiting jobs whose base was looked for
         self._to_tidy: set[str] = set()  # jobs that may still have a folder when they have ended
         self._waits = Waits()  # for a job's id, its base, or the disk
         self._prewarmed: subprocess.Popen[bytes] | None = None  # has torch, waits for a job
         self._prewarmed_until = 0.0
         self._prewarm_requested = threading.Event()
         self._outdated = False  # the package was upgraded: training needs a new service
-        self._told_outdated: set[str] = set()  # jobs that were told so
+        self._upgrade_noted: set[str] = set()  # jobs whose log says so
 
     def start(self) -> None:
         self._thread.start()
@@ -132,7 +132,7 @@ class Supervisor:
         self._tidy()
         self._keep_prewarmed()
         if self._outdated:
-            self._say_outdated()
+            self._note_upgrade()
         elif self._waits.are_over(DISK):
             self._start_next()
 
@@ -185,18 +185,19 @@ class Supervisor:
     def _may_start(self, job: Job) -> bool:
         """Return whether nothing is known to keep the job from training.
 
-        A base that is gone is said here; one that cannot be loaded shows in the job's process.
+        A base that is gone is noted in the job's log; one that cannot be loaded shows in its
+        process.
         """
         over = self._waits.are_over(job.id, job.base)
-        if not over and job.id in self._told:
+        if not over and job.id in self._looked_for:
             return False
-        self._told.add(job.id)
+        self._looked_for.add(job.id)
         try:
             find(job.base)
         except BaseAway as error:
             if over:
                 self._waits.begin(job.base, Exit.NO_BASE)
-            wait(self._store, job, Exit.NO_BASE, error)
+            wait(self._store, job, Exit.NO_BASE.waiting_for, error)
             return False
         return over
 
@@ -215,7 +216,7 @@ class Supervisor:
         process = self._prewarmed or self._new_process()
         self._prewarmed = None
         self._processes[job.id] = process
-        self._told.discard(job.id)
+        self._looked_for.discard(job.id)
         # Where it has just died, the next tick sees its exit code.
         with contextlib.suppress(OSError):
             _send(process, f"{job.id}\n")
@@ -243,7 +244,7 @@ class Supervisor:
         now = time.monotonic()
         if self._prewarmed and self._prewarmed.poll() is not None:
             self._outdated = self._outdated or self._prewarmed.returncode == Exit.OTHER_VERSION
-            # What it said stays in its log; the process of the next job will say the same.
+            # Its log stays, and the process of the next job will meet the same.
             worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
             self._prewarmed = None
         if self._prewarm_requested.is_set() and not self._outdated:
@@ -297,14 +298,10 @@ class Supervisor:
         One that has trained is worth waiting for: somebody may repair what is broken.
         """
         if not self._home.job_folder(job.id).exists():
-            self._fail(job, tr(f"训练不能进行：{cause}", f"Training is not possible: {cause}"))
+            self._fail(job, tr(f"无法训练：{cause}", f"Training is not possible: {cause}"))
             return
         self._waits.begin(job.id, Exit.NOTHING_TO_DO)
-        text = tr(
-            f"{cause}。任务等待，之后自动继续",
-            f"{cause}. The job waits, and goes on by itself afterwards",
-        )
-        self._store.say_waiting(job.id, cause.kind, text)
+        wait(self._store, job, cause.kind, cause)
 
     def _fail(self, job: Job, reason: str) -> None:
         error = {"code": "worker_died", "message": reason, "param": None}
@@ -334,20 +331,20 @@ class Supervisor:
             return over or code == Exit.DONE
         return True
 
-    def _say_outdated(self) -> None:
-        """Tell each waiting job, once, that it needs a service of the package's new version."""
+    def _note_upgrade(self) -> None:
+        """Note in each waiting job's log, once, that it needs a service of the new version."""
         text = tr(
             "cookbook 已升级，正在运行的服务还是旧版本：再运行一次 connect() 那一格，任务接着训练",
             "The cookbook was upgraded while this service runs: run the cell with connect() again, "
             "and the job goes on",
         )
         for job in self._store.unfinished():
-            waits = job.requested_state == "run" and job.id not in self._told_outdated
+            waits = job.requested_state == "run" and job.id not in self._upgrade_noted
             if not waits or self._is_training(job.id):
                 continue
-            self._told_outdated.add(job.id)
+            self._upgrade_noted.add(job.id)
             _log.warning("%s: %s", job.id, text)
-            self._store.say_waiting(job.id, Exit.OTHER_VERSION.name.lower(), text)
+            self._store.note_waiting(job.id, Exit.OTHER_VERSION.waiting_for, text)
 
     # The disk
 
@@ -392,7 +389,7 @@ class Supervisor:
         _log.warning("%s: %s", job.id, text)
         self._home.reserve.unlink(missing_ok=True)
         # Said once, however often it is tried.
-        self._store.say_waiting(job.id, Exit.NO_ROOM.name.lower(), text)
+        self._store.note_waiting(job.id, Exit.NO_ROOM.waiting_for, text)
 
 
 @dataclass(frozen=True)

@@ -58,9 +58,9 @@ def problems(errors: Iterable[Error], properties: Schema) -> list[Problem]:
         unions.setdefault(_union(error["loc"]), []).append(error)
     found = []
     for place, branches in unions.items():
-        meant = [error for error in branches if not _is_otherkind_of(error, place)]
+        meant = [error for error in branches if not _is_other_branch(error, place)]
         if not meant:
-            found.append(_no_branch(branches))
+            found.append(_of_no_kind(branches))
         for error in meant:
             found += _problems(error, properties)
     return found
@@ -68,6 +68,7 @@ def problems(errors: Iterable[Error], properties: Schema) -> list[Problem]:
 
 def summary(found: list[Problem]) -> str:
     """Return all of it as one message."""
+    # The same sentence once, such as that of two messages with a wrong role.
     texts = list(dict.fromkeys(problem.text for problem in found))
     left = len(texts) - _MOST
     if left > 0:
@@ -100,7 +101,7 @@ def _is_branch(step: str | int) -> bool:
     return isinstance(step, str) and _BRANCH.fullmatch(step) is not None
 
 
-def _is_otherkind_of(error: Error, union: tuple) -> bool:
+def _is_other_branch(error: Error, union: tuple) -> bool:
     """Return whether a branch of a union was not even meant."""
     if union[-1:] != ("|",):
         return False
@@ -110,7 +111,8 @@ def _is_otherkind_of(error: Error, union: tuple) -> bool:
 
 def _param(loc: tuple) -> str | None:
     path = loc[1:] if loc[:1] in _PLACES else loc
-    return name_of(step for step in path if not _is_branch(step)) or None
+    names = [step for step in path if not _is_branch(step)]
+    return name_of(names) or None
 
 
 def _own(error: Error) -> ArgumentError | None:
@@ -119,14 +121,18 @@ def _own(error: Error) -> ArgumentError | None:
     return own if isinstance(own, ArgumentError) else None
 
 
-def _no_branch(branches: list[Error]) -> Problem:
+def _of_no_kind(branches: list[Error]) -> Problem:
     """Say that a value is of none of the kinds that it may have."""
     first = branches[0]
-    kinds = [kind_of(error) for error in branches]
-    names = dict.fromkeys(tr(*kind) for kind in kinds if kind)
+    names = []
+    for error in branches:
+        kind = kind_of(error)
+        # Two branches may be of one kind, such as two lists.
+        if kind and tr(*kind) not in names:
+            names.append(tr(*kind))
     param = _param(first["loc"])
-    text = must_be(param, tr("或", " or ").join(names), first["input"])
-    return Problem(param, "invalid_value", text)
+    allowed = tr("或", " or ").join(names)
+    return Problem(param, "invalid_value", must_be(param, allowed, first["input"]))
 
 
 def _problems(error: Error, properties: Schema) -> list[Problem]:
@@ -140,13 +146,14 @@ def _problem(error: Error, properties: Schema) -> Problem:
     param = _param(error["loc"])
     if error["type"] == "json_invalid":
         # Its place in the body is at the end of `loc`.
-        text = not_json(error["loc"][-1], error["ctx"]["error"])
-        return Problem(None, "invalid_body", text)
+        position, reason = error["loc"][-1], error["ctx"]["error"]
+        return Problem(None, "invalid_body", not_json(position, reason))
     if param is None:
         return Problem(None, "invalid_body", no_object(error))
     own = _own(error)
     if own:
-        return Problem(param, "invalid_value", tr(f"{param}：{own}", f"{param}: {own}"))
+        text = tr(f"{param}：{own}", f"{param}: {own}")
+        return Problem(param, "invalid_value", text)
     text = sentence(param, error, properties)
     if error["type"] == "extra_forbidden":
         return Problem(param, "unsupported_parameter", text)

@@ -31,6 +31,7 @@ from filelock import FileLock, Timeout
 
 from cookbook import __version__, data, data_folder, disk
 from cookbook.bases import Base, find
+from cookbook.causes import Cause
 from cookbook.data import read
 from cookbook.errors import (
     BaseAway,
@@ -67,6 +68,11 @@ class Exit(enum.IntEnum):
     OTHER_VERSION = 65  # the package was upgraded since the service started
     NO_BASE = 69
     STOPPED = 75  # by SIGTERM, with the state saved
+
+    @property
+    def waiting_for(self) -> str:
+        """The name of the reason in the job's log, such as "no_base"."""
+        return self.name.lower()
 
 
 Train = Callable[..., Generator[TrainingEvent, None, None]]
@@ -150,7 +156,7 @@ def run_job(
         _fail(store, job, error, code="diverged", param="learning_rate")
     except ModelError as error:
         if reason := _reason_to_wait(home, job, error):
-            wait(store, job, reason, error)
+            wait(store, job, reason.waiting_for, error)
             return reason
         _fail(store, job, error, code="model_unavailable", param="model")
     except ServiceError as error:
@@ -173,13 +179,13 @@ def _reason_to_wait(home: Home, job: Job, error: ModelError) -> Exit | None:
     return None
 
 
-def wait(store: Store, job: Job, reason: Exit, error: CookbookError) -> None:
-    """Say once in the job's log what it waits for."""
+def wait(store: Store, job: Job, waiting_for: str, why: CookbookError | Cause) -> None:
+    """Note in the job's log, once, what it waits for."""
     text = tr(
-        f"{error}。任务等待，之后自动继续",
-        f"{error}. The job waits, and goes on by itself afterwards",
+        f"{why}。任务等待，之后自动继续",
+        f"{why}. The job waits, and goes on by itself afterwards",
     )
-    store.say_waiting(job.id, reason.name.lower(), text)
+    store.note_waiting(job.id, waiting_for, text)
 
 
 def _record_all(

@@ -69,14 +69,22 @@ def test_the_helpers_are_found():
     assert {"StartButton", "CancelButton", "IdentifierBox", "ParameterPanel", "card"} <= names
 
 
-@pytest.mark.parametrize("name", HELPERS)
-def test_an_asynchronous_client_is_refused_in_a_sentence_and_nothing_is_left_to_await(name):
+@pytest.fixture(scope="module")
+def asynchronous():
+    # One for all: each reads the certificates of the machine.
     client = openai.AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="x")
-    with pytest.raises(ArgumentError, match=r"异步客户端 AsyncOpenAI.*OpenAI\(base_url"):
-        call(HELPERS[name], client)
+    yield client
     asyncio.run(client.close())
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_an_asynchronous_client_is_refused_in_a_sentence_and_nothing_is_left_to_await(
+    name, asynchronous
+):
+    with pytest.raises(ArgumentError, match=r"异步客户端 AsyncOpenAI.*OpenAI\(base_url"):
+        call(HELPERS[name], asynchronous)
     # A coroutine that nobody awaits warns when it is collected, and warnings are errors here.
-    gc.collect()
+    gc.collect(1)
 
 
 @pytest.mark.parametrize("name", HELPERS)

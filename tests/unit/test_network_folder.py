@@ -81,8 +81,9 @@ def test_elsewhere_the_journal_is_a_wal(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows locks files in another way")
-@pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("number", ["ENOLCK", "EOPNOTSUPP", "ENOSYS"])
+@pytest.mark.parametrize(
+    ("number", "language"), [("ENOLCK", "zh"), ("EOPNOTSUPP", "en"), ("ENOSYS", "zh")]
+)
 def test_a_folder_without_locks_is_refused_in_one_sentence(tmp_path, number, language):
     (tmp_path / "sitecustomize.py").write_text(NO_LOCKS.format(number=number))
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])

@@ -218,11 +218,11 @@ def test_a_checkpoint_that_was_found_again_is_still_announced_once(store):
 
 def test_a_wait_is_said_once_and_again_after_something_else(store):
     job = running_job(store)
-    said = [store.say_waiting(job.id, "no_base", f"gone {i}") for i in range(3)]
+    said = [store.note_waiting(job.id, "no_base", f"gone {i}") for i in range(3)]
     assert said == [True, False, False]
-    assert store.say_waiting(job.id, "no_memory", "memory")
+    assert store.note_waiting(job.id, "no_memory", "memory")
     store.record(job, step(1))
-    assert store.say_waiting(job.id, "no_memory", "memory")
+    assert store.note_waiting(job.id, "no_memory", "memory")
     last = store.events(job.id, limit=1)[0]
     assert (last.level, last.data) == ("warn", {"waiting_for": "no_memory"})
 

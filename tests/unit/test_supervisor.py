@@ -38,7 +38,7 @@ def queue(store, tmp_path, monkeypatch):
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
 
     def launch(job):
-        queue._told.discard(job.id)
+        queue._looked_for.discard(job.id)
         queue._processes[job.id] = Process()
         store.advance(job.id, "running", "go")
 

@@ -326,7 +326,7 @@ def _check_numbers(folder: Path, adapter: Adapter) -> None:
             continue
         raise BrokenModel(
             zh=f"微调模型 {folder.name} 训练时发散了，权重里有 NaN 或无穷大，不能回答："
-            "把学习率降到十分之一重新微调，或换一个更早的检查点",
+            "把学习速率降到十分之一重新微调，或换一个更早的检查点",
             en=f"training of the tuned model {folder.name} diverged: its weights are not all "
             "numbers. Tune again with a tenth of the learning rate, or use an earlier checkpoint",
         )

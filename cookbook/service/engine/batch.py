@@ -25,6 +25,9 @@ from cookbook.service.engine.logprobs import Scores, joined, score
 SCORED_LOGITS = 2**25
 """Logits that are held at a time while prompts are scored: 128 MB."""
 
+Prompts = list[list[int]]
+"""Token ids, prompt by prompt."""
+
 Step = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
 """(tokens, positions, mask, cache) -> logits, and the cache grows by a column; see `plain_step`."""
 
@@ -86,7 +89,7 @@ class Batch:
             layer.values = values[:, :, first:]
 
 
-def read_prompts(model: Any, prompts: list[list[int]], pad: int) -> tuple[Batch, Tensor]:
+def read_prompts(model: Any, prompts: Prompts, pad: int) -> tuple[Batch, Tensor]:
     """Return a batch and the logits for its first tokens, (rows, vocabulary).
 
     Its `tokens` are the last of each prompt, until the caller has chosen the first of the answer.
@@ -106,7 +109,7 @@ def read_prompts(model: Any, prompts: list[list[int]], pad: int) -> tuple[Batch,
 
 
 def score_prompts(
-    model: Any, prompts: list[list[int]], pad: int, top: int
+    model: Any, prompts: Prompts, pad: int, top: int
 ) -> tuple[Batch, Tensor, list[Scores]]:
     """Return what `read_prompts` does, and the scores of each prompt's tokens but the first.
 
@@ -117,7 +120,8 @@ def score_prompts(
     longest = ids.shape[1]
     cache = DynamicCache(config=model.config)
     # Logits of a whole prompt would take gigabytes: it is read a few columns at a time.
-    columns = max(1, SCORED_LOGITS // (len(prompts) * model.config.vocab_size))
+    column_size = len(prompts) * model.config.vocab_size
+    columns = max(1, SCORED_LOGITS // column_size)
     parts = []
     for first in range(0, longest, columns):
         last = min(first + columns, longest)
@@ -129,16 +133,18 @@ def score_prompts(
         )
         # The logits of a column are about the token in the next one.
         following = ids[:, first + 1 : last + 1]
-        parts.append(score(out.logits[:, : following.shape[1]], following, top))
+        logits = out.logits[:, : following.shape[1]]
+        parts.append(score(logits, following, top))
     scores = joined(parts)
     own = []
     for row, prompt in enumerate(prompts):
-        own.append(scores[row, longest - len(prompt) :])
+        padding = longest - len(prompt)
+        own.append(scores[row, padding:])
     batch = Batch(cache, mask, mask.sum(1), ids[:, -1])
     return batch, out.logits[:, -1], own
 
 
-def _padded(model: Any, prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor, Tensor]:
+def _padded(model: Any, prompts: Prompts, pad: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the prompts with padding on the left: ids, mask and positions, (rows, longest)."""
     longest = max(len(prompt) for prompt in prompts)
     rows, seen = [], []

@@ -88,7 +88,7 @@ def _no_numbers(request: ChatRequest) -> BrokenModel:
     model = request.adapter.name if request.adapter else request.base.id
     return BrokenModel(
         zh=f"模型 {model} 算出了 NaN 或无穷大，不能回答：如果是微调模型，"
-        "把学习率降到十分之一重新微调，或换一个更早的检查点",
+        "把学习速率降到十分之一重新微调，或换一个更早的检查点",
         en=f"the model {model} computes values that are not numbers and cannot answer. If it is "
         "tuned, tune again with a tenth of the learning rate, or use an earlier checkpoint",
     )

@@ -13,7 +13,6 @@ import importlib.util
 import logging
 import re
 import subprocess
-import sys
 import threading
 from functools import lru_cache
 from pathlib import Path
@@ -23,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cookbook import environment
 from cookbook.errors import CookbookError, ModelError
+from cookbook.service import trial
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -33,7 +32,7 @@ MAX_SCHEMA = 100_000  # characters
 CHECK_SECONDS = 5.0  # for the process that tries a schema, its start included
 CHECKS = threading.Semaphore(2)  # schemas that are tried at the same time
 log = logging.getLogger(__name__)
-_PROGRAM = Path(__file__).with_name("json_schema.py")
+_PROGRAM = str(Path(__file__).with_name("json_schema.py"))
 
 
 class BadSchema(CookbookError, ValueError):
@@ -132,15 +131,8 @@ def _check(schema: str) -> str:
     """
     if len(schema) > MAX_SCHEMA:
         return "too large"
-    command = [sys.executable, "-P", str(_PROGRAM)]
     try:
-        done = subprocess.run(
-            command,
-            input=schema.encode(),
-            capture_output=True,
-            env=environment.of_worker(),
-            timeout=CHECK_SECONDS,
-        )
+        done = trial.run("-P", _PROGRAM, seconds=CHECK_SECONDS, given=schema.encode())
     except subprocess.TimeoutExpired:
         raise bad_schema("too large") from None
     # Ended for its memory, or by a stack that overflowed.

@@ -52,14 +52,7 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     with _explain_failure(base):
         tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        raise ModelError(
-            zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
-            en=f"the base model {base.id} has no chat template: choose an Instruct version",
-        )
-    with _explain_failure(base):
-        chosen_template = tokenizer.get_chat_template()
-    template.probe(base.id, chosen_template)
+    _check_template(base, tokenizer)
     # On the meta device a model has sizes but no memory, so its weights can be counted first.
     with torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(config).num_parameters()
@@ -74,6 +67,18 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _check_template(base: Base, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raise ModelError where the base has no chat template, or one that does not end."""
+    if not tokenizer.chat_template:
+        raise ModelError(
+            zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
+            en=f"the base model {base.id} has no chat template: choose an Instruct version",
+        )
+    with _explain_failure(base):
+        chosen = tokenizer.get_chat_template()
+    template.probe(base.id, chosen)
 
 
 def computes_in_bfloat16(device: str) -> bool:
@@ -127,12 +132,7 @@ def _may_pass(base: Base, error: Exception) -> bool:
     if Path(base.source).is_dir():
         # What the system itself reports, such as a network drive, has a number.
         return getattr(error, "errno", None) is not None
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:
-        causes.append(cause)
-        cause = cause.__cause__ or cause.__context__
-    return not any(type(cause).__name__ in NOT_ON_THE_HUB for cause in causes)
+    return not any(type(one).__name__ in NOT_ON_THE_HUB for one in causes.chain(error))
 
 
 def _dtype(parameters: int, device: str) -> "torch.dtype":

@@ -18,7 +18,8 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from cookbook.service.chat_request import TokenLogprob
 
 # Byte-level tokenizers write each byte as a character of its own.
-_BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
+_CHARACTERS = bytes_to_unicode()
+_BYTES = {character: byte for byte, character in _CHARACTERS.items()}
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,21 @@ class Scores:
     top_tokens: Tensor
 
     def __getitem__(self, places: Any) -> "Scores":
-        return Scores(self.chosen[places], self.top[places], self.top_tokens[places])
+        return Scores(
+            self.chosen[places],
+            self.top[places],
+            self.top_tokens[places],
+        )
 
 
 def score(logits: Tensor, tokens: Tensor, top: int) -> Scores:
     """Return the scores of `tokens`, (…), by `logits`, (…, vocabulary)."""
     logprobs = torch.log_softmax(logits.float(), -1)
-    chosen = logprobs.gather(-1, tokens[..., None])[..., 0]
-    likeliest = logprobs.topk(min(top, logprobs.shape[-1]))
+    column = tokens.unsqueeze(-1)
+    chosen = logprobs.gather(-1, column).squeeze(-1)
+    # A tiny vocabulary may have fewer tokens than are asked for.
+    count = min(top, logprobs.shape[-1])
+    likeliest = logprobs.topk(count)
     return Scores(chosen, likeliest.values, likeliest.indices)
 
 
@@ -64,8 +72,10 @@ class Vocabulary:
         self.bytes_of = cache(self._bytes_of)
 
     def _bytes_of(self, token: int) -> bytes:
-        if token in self._tokenizer.added_tokens_decoder:
-            return self._tokenizer.added_tokens_decoder[token].content.encode()
+        added = self._tokenizer.added_tokens_decoder
+        # Special tokens are written as they are, not byte by byte.
+        if token in added:
+            return added[token].content.encode()
         text = self._tokenizer.convert_ids_to_tokens(token) or ""
         if all(character in _BYTES for character in text):
             return bytes(_BYTES[character] for character in text)
@@ -73,11 +83,13 @@ class Vocabulary:
 
     def reports(self, tokens: Sequence[int], scores: Scores, top: int) -> list[TokenLogprob]:
         """Return what the reader gets for the tokens at the places of `scores`, (places,)."""
+        # Lists at once: a read of a single value of a tensor takes microseconds.
         own = scores.chosen.tolist()
         values = scores.top[:, :top].tolist()
         likeliest = scores.top_tokens[:, :top].tolist()
         found = []
-        for token, logprob, others, theirs in zip(tokens, own, likeliest, values, strict=True):
-            ranked = zip(map(self.bytes_of, others), theirs, strict=True)
-            found.append(TokenLogprob(self.bytes_of(token), logprob, tuple(ranked)))
+        for place, token in enumerate(tokens):
+            names = map(self.bytes_of, likeliest[place])
+            ranked = tuple(zip(names, values[place], strict=True))
+            found.append(TokenLogprob(self.bytes_of(token), own[place], ranked))
         return found

@@ -13,8 +13,9 @@ text is not found out; errors that a template raises are left to those who use i
 import subprocess
 import sys
 
-from cookbook import chatml, environment
+from cookbook import chatml
 from cookbook.errors import ModelError
+from cookbook.service import trial
 
 MODULE = "cookbook.service.engine.template"
 SECONDS = 20.0  # loading transformers takes one of them
@@ -35,16 +36,11 @@ def probe(base_id: str, template: str) -> None:
     if template == chatml.TEMPLATE:
         return
     try:
-        ended = subprocess.run(
-            [sys.executable, "-m", MODULE],
-            input=template.encode("utf-8", "surrogatepass"),
-            env=environment.of_worker(),
-            timeout=SECONDS,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-        )
+        text = template.encode("utf-8", "surrogatepass")
+        failed = trial.run("-m", MODULE, seconds=SECONDS, given=text).returncode != 0
     except subprocess.TimeoutExpired:
-        ended = None
-    if ended is None or ended.returncode != 0:
+        failed = True
+    if failed:
         raise ModelError(
             zh=f"基础模型 {base_id} 的对话模板（chat template）运行不完："
             f"超过 {SECONDS:g} 秒或占满内存。换一个来源可靠的模型",
