@@ -144,7 +144,8 @@ def _probe() -> None:
     Raises:
         ServiceError: it ended that one.
     """
-    command = [sys.executable, "-c", "import torch"]
+    # A file of that name in the current folder is not torch.
+    command = [sys.executable, "-P", "-c", "import torch"]
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
