@@ -16,6 +16,8 @@ from cookbook.errors import DiskFull
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """Error numbers that mean "no room": disk full, file too big for it, quota used up."""
 
+SMALL_BYTES = 64 * 1024
+"""A disk with less room than this is full for every purpose."""
 
 LOG_BYTES = 4 * 1024 * 1024
 """The longest that a log becomes before its older part is dropped."""
@@ -30,6 +32,14 @@ def is_full(error: BaseException) -> bool:
     # safetensors reports the number in its text alone.
     number = re.search(r"os error (\d+)", str(error))
     return number is not None and int(number[1]) in FULL
+
+
+def has_room(folder: Path) -> bool:
+    """Return whether a small file can be written there."""
+    try:
+        return shutil.disk_usage(folder).free > SMALL_BYTES
+    except OSError:
+        return True
 
 
 def write(path: Path, content: bytes, *, private: bool = False) -> None:
