@@ -34,6 +34,7 @@ MAX_BYTES = 64 * 1024  # of a file or an answer
 
 # What the first release wrote, and each later one, too.
 _FIELDS = {"base_url": str, "api_key": str, "pid": int, "base_model": str}
+_PATHS = ("home", "interpreter", "base_setting")
 
 
 # Neither through a link, nor waiting where it is a pipe. Windows has neither flag.
@@ -74,7 +75,20 @@ def read(path: Path) -> Address | None:
     # A token is sent in a header.
     if not re.fullmatch(r"[!-~]+", found["api_key"]):
         return None
-    return found if _is_here(found["base_url"]) else None
+    if not _is_here(found["base_url"]):
+        return None
+    for name in _PATHS:
+        if isinstance(found.get(name), str):
+            found[name] = _as_here(found[name])
+    return found
+
+
+def _as_here(path: str) -> str:
+    """Return a path as this process writes it, whose locale may know other letters."""
+    try:
+        return os.fsdecode(path.encode("utf-8", "surrogateescape"))
+    except UnicodeError:
+        return path
 
 
 def read_private(path: Path) -> dict[str, Any] | None:

@@ -13,7 +13,6 @@ The only module of the package, beside processes.py, that knows the embedded ser
 
 import atexit
 import contextlib
-import errno
 import os
 import re
 import subprocess
@@ -28,7 +27,7 @@ from urllib.parse import urlsplit
 
 from cookbook import causes, data_folder, disk, environment, paths, proxies, siliconcloud
 from cookbook.address import Address, health, is_folder_of, read, settings
-from cookbook.errors import ArgumentError, ServiceError
+from cookbook.errors import ArgumentError, DiskFull, ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
 
@@ -352,9 +351,9 @@ def _failure_explained(home: Home) -> Iterator[None]:
 def _did_not_start(home: Home, exit_code: int | None, begin: int) -> ServiceError:
     """Return why the service ended or does not answer: its log, from the byte `begin` on, tells."""
     text = causes.decode(causes.tail(home.service_log, begin)).strip()
-    if not text and disk.has_no_room(home.folder):
-        # Not even for its last line.
-        cause = causes.cause(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    if exit_code and not text and not disk.has_room(home.folder):
+        # Not even its reason could be written.
+        cause = causes.cause(DiskFull(zh="", en=""))
         zh, en = cause.zh, cause.en
     elif exit_code == 1 and text and "Traceback" not in text:
         # A sentence of the service itself, which has the remedy.

@@ -16,6 +16,8 @@ from cookbook.errors import DiskFull
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """Error numbers that mean "no room": disk full, file too big for it, quota used up."""
 
+SMALL_BYTES = 64 * 1024
+"""A disk with less room than this is full for every purpose."""
 
 LOG_BYTES = 4 * 1024 * 1024
 """The longest that a log becomes before its older part is dropped."""
@@ -32,12 +34,12 @@ def is_full(error: BaseException) -> bool:
     return number is not None and int(number[1]) in FULL
 
 
-def has_no_room(folder: Path) -> bool:
-    """Return whether the disk of a folder is full; False where it cannot be told."""
+def has_room(folder: Path) -> bool:
+    """Return whether a small file can be written there."""
     try:
-        return shutil.disk_usage(folder).free < 4096
+        return shutil.disk_usage(folder).free > SMALL_BYTES
     except OSError:
-        return False
+        return True
 
 
 def write(path: Path, content: bytes, *, private: bool = False) -> None:

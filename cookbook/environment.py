@@ -1,6 +1,7 @@
 """Choose which environment variables a process of the service gets.
 
-    needed(os.environ)      for the service, its training processes and its checks
+    needed(os.environ)      what of it the service, its training processes and its checks need
+    of_service(), of_worker()       the same, and that this very package is found there
 
 An allow list, since nobody can list every name that holds a secret: what is not known to be needed
 is not passed on. Whatever is called a key, token, secret, password or credential is left out even
@@ -10,8 +11,11 @@ comes from a hub.
 
 import os
 import re
+import site
 from collections.abc import Mapping
 from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def _words(text: str) -> frozenset[str]:
@@ -41,6 +45,8 @@ _HUB_NAMES = _words("""
     """)
 # Where a name is a secret's by its sound. PYTHONSTARTUP is for a person at a keyboard.
 _SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|KEY|_PAT$|PYTHONSTARTUP")
+# Without docstrings, which it takes away, transformers cannot be imported.
+_HARMFUL = "PYTHONOPTIMIZE"
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]*@")
 
 
@@ -53,6 +59,7 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
         # Windows knows no case, and proxies are mostly written in small letters.
         upper = name.upper()
         known = upper in _NAMES or upper.startswith(_PREFIXES)
+        known = known and upper != _HARMFUL
         secret = _SECRET.search(upper) or _URL_WITH_PASSWORD.search(value)
         of_hub = from_hub and upper in _HUB_NAMES
         if name in keep or of_hub or (known and not secret):
@@ -63,9 +70,31 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
 def of_service() -> dict[str, str]:
     """Return what the embedded service needs of this process's environment."""
     # The key that a reader chose for the service itself, if any.
-    return needed(os.environ, keep=("COOKBOOK_API_KEY",))
+    return needed(os.environ, keep=("COOKBOOK_API_KEY",)) | _modules()
 
 
 def of_worker() -> dict[str, str]:
     """Return what training, or a check, needs of this process's environment."""
-    return needed(os.environ)
+    return needed(os.environ) | _modules()
+
+
+def _modules() -> dict[str, str]:
+    """Have a process find this package, and no file that only lies in the current folder.
+
+    There a reader's `torch.py` or `random.py` would be taken for the library; and a notebook may
+    have found the package by a line such as `sys.path.append("..")`, of which a process is not
+    told.
+    """
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    # An empty entry is the current folder.
+    folders = [os.path.abspath(folder) for folder in given if folder]
+    package = str(_PACKAGE.parent)
+    if package not in [*folders, *_installed()]:
+        folders.append(package)
+    safe = {"PYTHONSAFEPATH": "1"}
+    return safe | {"PYTHONPATH": os.pathsep.join(folders)} if folders else safe
+
+
+def _installed() -> list[str]:
+    """Return where packages are installed: put first, these would hide the standard library."""
+    return [*site.getsitepackages(), site.getusersitepackages()]

@@ -203,11 +203,20 @@ SYSTEM_LIBRARY = Rule(
     "系统没有 {0}：用系统的包管理器安装它",
     "this system has no {0}: install it with the system's package manager",
 )
+MAPPING = Rule(
+    "memory_limit",
+    r"failed to map segment from shared object",
+    "一个库放不进内存：多半是内存上限（ulimit -v、容器或作业的限制）太低，"
+    "或所在的盘不许执行（noexec）：放宽上限，或把环境装到别的盘上",
+    "a library cannot be mapped into memory: most likely a limit (ulimit -v, that of a container "
+    "or job) is too low, or its disk is mounted noexec. Raise the limit, or install the "
+    "environment on another disk",
+)
 # The last resort of what a loader of libraries says, so it comes after the others.
 BROKEN = Rule(
     "broken_package",
     r"undefined symbol|invalid ELF header|file too short|Library not loaded|WinError (?:127|193)\b"
-    r"|incompatible architecture|wrong architecture|failed to map segment|Error loading \".*torch"
+    r"|incompatible architecture|wrong architecture|Error loading \".*torch"
     r"|static TLS block|libtorch",
     f"有个包损坏了，或不适合这台机器，无法加载：多半是 torch，运行 {_REINSTALL}",
     "a package is broken or not for this machine and cannot be loaded: most likely torch, "
@@ -286,6 +295,7 @@ RULES = (
     VISUAL_C,
     TORCH_LIBRARY,
     SYSTEM_LIBRARY,
+    MAPPING,
     MEMORY,
     GPU,
     TOO_OLD,

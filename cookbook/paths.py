@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from cookbook.errors import UnsafeName
+from cookbook.errors import ArgumentError, UnsafeName
 
 _PACKAGE = Path(__file__).resolve().parent
 _CHECKOUT = _PACKAGE.parent
@@ -40,9 +40,23 @@ def in_checkout() -> bool:
 
 
 def home() -> Path:
-    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in checkout or current folder."""
+    """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in checkout or current folder.
+
+    Raises:
+        ArgumentError: `COOKBOOK_HOME` begins with a `~` whose folder the system does not know.
+    """
     if chosen := os.environ.get("COOKBOOK_HOME"):
-        return Path(chosen).expanduser().resolve()
+        folder = os.path.expanduser(chosen)
+        # As in a container whose user has no name.
+        if folder.startswith("~"):
+            raise ArgumentError(
+                zh=f"COOKBOOK_HOME={chosen!r} 里的 ~ 没有对应的用户目录：写完整路径",
+                en=f"COOKBOOK_HOME={chosen!r}: the system knows no folder for this ~. "
+                "Write the whole path",
+            )
+        # A relative one, too, stays where it is when a cell changes the current folder.
+        whole = Path(folder) if os.path.isabs(folder) else _first_folder() / folder
+        return whole.resolve()
     # In a checkout the folder does not depend on where a notebook is started.
     return (_CHECKOUT if in_checkout() else _first_folder()) / ".cookbook"
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SERVICE_MODULE = "cookbook.service"
 WORKER_MODULE = "cookbook.service.worker"
 
+# What the system shows before the program, where it runs for another kind of processor.
+_EMULATORS = ("qemu-", "rosetta", "box64", "ld-linux", "ld-musl")
+
 CLOCK_SECONDS = 2.0  # by how much the start of a process can seem to move when the clock is set
 
 
@@ -82,20 +85,21 @@ def end(processes: "Iterable[psutil.Process]", seconds: float) -> None:
 
 def _wrote(process: "psutil.Process", address: Address, folder: Path) -> bool:
     command = process.cmdline()
-    if not _is_service(command):
-        return False
-    if "home" not in address:
-        # The first release wrote less. Its process holds the folder's lock.
-        held = [Path(file.path) for file in process.open_files()]
-        return Home(folder).service_lock in held
-    given = home_of(command)
-    if given is not None:
-        return _same(given, process.cwd(), address["home"])
-    # Started without `--home`, as by `python -m cookbook serve`.
-    started = address.get("started")
-    if not isinstance(started, int | float):
-        return False
-    return abs(process.create_time() - started) < CLOCK_SECONDS
+    if "home" in address and _is_service(command):
+        given = home_of(command)
+        if given is not None:
+            return _same(given, process.cwd(), address["home"])
+        # Started without `--home`, as by `python -m cookbook serve`.
+        started = address.get("started")
+        if isinstance(started, int | float):
+            moved = abs(process.create_time() - started)
+            if moved < CLOCK_SECONDS:
+                return True
+    # None but the service opens the folder's lock. So it is known where the clock was set since,
+    # where a debugger or an emulator has changed its command line, and where the first release,
+    # which wrote less, started it.
+    held = [Path(file.path) for file in process.open_files()]
+    return Home(folder).service_lock in held
 
 
 def _same(given: str, cwd: str, home: str) -> bool:
@@ -131,11 +135,15 @@ def _is_service(command: list[str]) -> bool:
 
 def _split(command: list[str]) -> tuple[str, list[str]]:
     """Split a command line `python … -m module …`; the module of another command is empty."""
+    if command and Path(command[0]).name.startswith(_EMULATORS):
+        command = command[1:]
     program = Path(command[0]).name if command else ""
+    # The debugger of VS Code starts what the debugged process starts, and writes it so.
+    mark = "--file" if "--module" in command else "-m"
     # A search for these words, or an editor, is another program.
-    if "python" not in program.lower() or "-m" not in command:
+    if "python" not in program.lower() or mark not in command:
         return "", []
-    place = command.index("-m")
+    place = command.index(mark)
     module = "".join(command[place + 1 : place + 2])
     return module, command[place + 2 :]
 

@@ -27,6 +27,7 @@ SCHEMES = ("http", "https", "all")
 _SOCKS = ("socks5", "socks5h")
 _USABLE = ("http", "https", *_SOCKS)
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+_KEY_LOG = "SSLKEYLOGFILE"  # where browsers and virus scanners have keys of connections written
 
 _found_good: set[tuple[object, ...]] = set()  # settings that `check` has found to be usable
 _written: dict[str, str] = {}  # what `bypass` wrote into an environment without proxies
@@ -57,12 +58,14 @@ def check(*, https: bool) -> None:
     """
     proxies = _proxies()
     certificates = {name: os.environ.get(name, "") for name in _CERTIFICATES}
-    state = (https, *proxies.items(), *certificates.items())
+    key_log = os.environ.get(_KEY_LOG, "")
+    state = (https, *proxies.items(), *certificates.items(), key_log)
     # Reading certificates takes longer than all else here.
     if state in _found_good:
         return
     for name, url in proxies.items():
         _check_proxy(name, url)
+    _check_key_log(key_log)
     _check_certificates(*certificates.values(), https=https)
     if proxies and "openai" in sys.modules:
         _check_client(proxies)
@@ -190,7 +193,10 @@ def _check_proxy(name: str, url: str) -> None:
         return
     # A proxy's password must not appear in a notebook.
     shown = re.sub(r"//[^/@]*@", "//***@", url)
-    address = "HOST:PORT" if fault == "url" else shown.split("://")[-1].strip()
+    address = "HOST:PORT" if fault == "url" else shown.split("://")[-1].strip(" \"'")
+    # Such as the address of a script that chooses a proxy.
+    if not re.match(r"[^/]", address):
+        address = "HOST:PORT"
     package_zh = package_en = ""
     if fault == "socksio":
         package_zh, package_en = "，或 pip install socksio", ", or run pip install socksio"
@@ -201,6 +207,23 @@ def _check_proxy(name: str, url: str) -> None:
         f"(the port of Clash or V2Ray usually speaks HTTP too){package_en}; "
         "then restart the kernel",
     )
+
+
+def _check_key_log(file: str) -> None:
+    """Raise ServiceError for a file of keys that cannot be written: no client can be made then."""
+    if not file:
+        return
+    try:
+        # As every client does.
+        with open(file, "ab"):
+            pass
+    except OSError as error:
+        raise ServiceError(
+            zh=f"环境变量 {_KEY_LOG}={file!r} 指的文件不能写（{error.strerror}），OpenAI() 会报错："
+            "删掉这个变量，再重启内核",
+            en=f"the file of {_KEY_LOG}={file!r} cannot be written ({error.strerror}), so OpenAI() "
+            "fails: unset it and restart the kernel",
+        ) from error
 
 
 def _check_certificates(file: str, folders: str, *, https: bool) -> None:

@@ -389,3 +389,39 @@ def test_a_base_is_the_same_folder_from_wherever_it_is_named(tmp_path, monkeypat
     here = address.settings()
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path / "base"))
     assert address.settings() == here
+
+
+def test_a_folder_is_the_same_in_a_locale_without_its_letters(tmp_path):
+    folder = tmp_path / "课程 数据"
+    folder.mkdir()
+    code = "import sys; from pathlib import Path; from cookbook.address import is_folder_of, read\n"
+    code += "folder = Path(sys.argv[1]); address = read(folder / 'service.json')\n"
+    code += "assert address and is_folder_of(address, folder)"
+    write_address(folder)
+    bare = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", code, folder]
+    assert subprocess.run(command, env=os.environ | bare).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/usr/bin/qemu-x86_64 /usr/bin/python3 -m cookbook.service --home /a",
+        "/usr/bin/python3 pydevd.py --module --port 1 --multiprocess --file cookbook.service "
+        "--home /a",
+    ],
+)
+def test_a_service_is_known_under_an_emulator_and_a_debugger(command):
+    assert processes.home_of(command.split()) == "/a"
+
+
+def test_a_service_whose_clock_was_set_is_known_by_its_lock(tmp_path):
+    code = "import sys, time; from filelock import FileLock; "
+    code += "lock = FileLock(sys.argv[1]); lock.acquire(); print(flush=True); time.sleep(60)"
+    command = [sys.executable, "-c", code, str(tmp_path / "service.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        address = {"pid": holder.pid, "home": str(tmp_path), "started": 1.0}
+        assert processes.service_of(address, tmp_path).pid == holder.pid
+        assert processes.service_of(address, tmp_path.parent) is None
+        holder.kill()

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cookbook import causes, connection, paths
+from cookbook import causes, connection, disk, paths
 from cookbook.errors import DiskFull, ModelError, ServiceError
 from cookbook.paths import Home
 
@@ -221,6 +221,19 @@ ENDS = {
         "HF_ENDPOINT",
     ),
 }
+
+
+def test_a_limit_of_memory_is_not_blamed_on_the_package():
+    line = "ImportError: libtorch_cpu.so: failed to map segment from shared object"
+    found = causes.cause_of_output(line, 1)
+    assert found.kind == "memory_limit" and "pip" not in found.en
+
+
+def test_a_disk_too_full_for_a_word_about_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk, "SMALL_BYTES", 2**63)
+    assert "the disk is full" in connection._did_not_start(Home(tmp_path), 1, 0).en
+    monkeypatch.undo()
+    assert "service.log" in connection._did_not_start(Home(tmp_path), 1, 0).en
 
 
 @pytest.mark.parametrize("name", ENDS)

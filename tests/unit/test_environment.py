@@ -1,6 +1,10 @@
 """Processes of the service are told what they need of the environment, and no secret."""
 
 import ast
+import os
+import site
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,4 +67,30 @@ def test_no_process_is_started_with_the_whole_environment():
             # `None` is the name of `**options`.
             assert {"env", None} & {keyword.arg for keyword in call.keywords}, (path, call.lineno)
             started.append(path.name)
-    assert {"supervisor.py", "file_check.py", "template.py", "grammar.py"} <= set(started)
+    assert {"supervisor.py", "file_check.py", "trial.py"} <= set(started)
+
+
+def test_optimized_python_takes_no_docstrings_from_the_libraries():
+    assert environment.needed({"PYTHONOPTIMIZE": "2"}) == {}
+
+
+@pytest.mark.parametrize("process", [environment.of_service, environment.of_worker])
+def test_a_file_beside_the_notebook_hides_no_library(process, tmp_path, monkeypatch):
+    for name in ("random", "psutil", "cookbook"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__name__} of the reader')")
+    # An empty entry means the current folder, too.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep + str(tmp_path / "other"))
+    command = [sys.executable, "-c", "import cookbook.connection, random, psutil"]
+    done = subprocess.run(command, cwd=tmp_path, env=process(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_package_that_only_this_process_was_told_of_is_found(monkeypatch):
+    folder = str(environment._PACKAGE.parent)
+    monkeypatch.setenv("PYTHONPATH", "src")
+    entries = environment.of_service()["PYTHONPATH"].split(os.pathsep)
+    assert entries == [os.path.abspath("src"), folder]
+    # But an installed one is: in front, its neighbours would hide the standard library.
+    monkeypatch.setattr(site, "getsitepackages", lambda: [folder])
+    monkeypatch.delenv("PYTHONPATH")
+    assert "PYTHONPATH" not in environment.of_service()

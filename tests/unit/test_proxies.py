@@ -165,3 +165,22 @@ def test_an_empty_lower_case_variable_switches_its_proxy_off(monkeypatch):
     monkeypatch.setenv("all_proxy", "")
     monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890")
     proxies.check(https=False)
+
+
+def test_a_file_of_keys_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "gone" / "keys"))
+    with pytest.raises(ServiceError, match="SSLKEYLOGFILE"):
+        proxies.check(https=False)
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    proxies.check(https=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [('"http://127.0.0.1:9"', "http://127.0.0.1:9 "), ("file:///x.pac", "http://HOST:PORT")],
+)
+def test_the_remedy_is_a_proxy_that_can_be_used(monkeypatch, value, remedy):
+    monkeypatch.setenv("HTTP_PROXY", value)
+    with pytest.raises(ServiceError) as caught:
+        proxies.check(https=False)
+    assert remedy in caught.value.en
