@@ -13,6 +13,7 @@ from unit.test_contract import UPLOAD, make
 
 from cookbook.bases import Base
 from cookbook.paths import Home
+from cookbook.service import validation
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
 from cookbook.service.server import _listen
@@ -455,3 +456,39 @@ def test_no_answer_waits_for_the_clients_delayed_acknowledgement(host):
     if host == "::1" and not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
     assert asyncio.run(_accepted_option(_listen(host, 0))) == 1
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [1] * 300_000,
+        [{"role": "user", "content": [1] * 300_000}],
+        [{"role": "user", "content": "a"}] * 28_000,
+        [{"role": "user", "content": "a"} | {f"k{i}": 1 for i in range(60_000)}],
+    ],
+)
+def test_a_body_of_very_many_values_is_not_looked_at_one_by_one(http, messages):
+    assert "30000" in message_of(chat(http, messages=messages))
+
+
+def test_of_very_many_errors_only_the_first_are_put_into_words(http, monkeypatch):
+    worded = []
+    sentence = validation.sentence
+    monkeypatch.setattr(validation, "sentence", lambda *a: worded.append(a) or sentence(*a))
+    message_of(chat(http, **{f"k{i}": 1 for i in range(20_000)}))
+    assert len(worded) < 1000
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [[], [[]], ["a", [1]], [1, "a"], [-1], [1.5], [True], [2**40], [[1], [-1]], {}, 1, [[[1]]]],
+)
+def test_a_prompt_of_another_form_gets_one_sentence(http, prompt):
+    message = message_of(http.post("/v1/completions", json={"model": "tiny", "prompt": prompt}))
+    assert message.count("prompt") == 1
+
+
+def test_token_ids_are_not_counted_as_values(http):
+    prompts = [[1] * 2000] * 64
+    body = {"model": "tiny", "prompt": prompts, "max_tokens": 1}
+    assert http.post("/v1/completions", json=body).status_code == 200
