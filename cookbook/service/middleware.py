@@ -177,7 +177,7 @@ def _tidy(scope: Scope) -> Scope:
     path = "/" + "/".join(part for part in scope["path"].split("/") if part)
     # HEAD is GET without the body, which the server leaves out by itself.
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return scope | {"path": path, "method": method}
+    return {**scope, "path": path, "method": method}
 
 
 def _check_host(host: str) -> None:
