@@ -46,6 +46,7 @@ _MEANINGS = {
     408: "The request did not arrive in time",
     409: "A job that has not ended uses the file",
     413: "Larger than the limit",
+    415: "The body is compressed",
     421: "Addressed to another host",
     429: "A documented limit is reached; `Retry-After` gives the seconds to wait",
     500: "An error of the service or its disk; the message has the cause, or its log the details",
@@ -145,6 +146,13 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
             en=f"the body cannot be read: {error.detail}",
             code="invalid_body",
         )
+    elif "/v1/v1/" in request.url.path or request.url.path.count("/chat/completions") > 1:
+        refusal = ApiError(
+            404,
+            zh=f"没有 {call}：base_url 应当以 /v1 结尾，/v1 只写一次，后面什么都不加",
+            en=f"there is no {call}: base_url ends with one /v1 and nothing after it",
+            code="unknown_url",
+        )
     elif request.url.path.startswith("/v1/"):
         refusal = ApiError(
             400,
@@ -155,8 +163,8 @@ async def _on_http_error(request: Request, error: HTTPException) -> JSONResponse
     else:
         refusal = ApiError(
             404,
-            zh=f"没有 {call}：地址都以 /v1 开头",
-            en=f"there is no {call}: every address begins with /v1",
+            zh=f"没有 {call}：地址都以 /v1 开头，base_url 也以 /v1 结尾",
+            en=f"there is no {call}: every address begins with /v1, with which base_url ends",
             code="unknown_url",
         )
     return error_response(refusal)

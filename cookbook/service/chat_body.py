@@ -88,6 +88,12 @@ class ChatBody(RequestBody):
     response_format: ResponseFormat | None = None
     stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
 
+    @field_validator("max_tokens", "max_completion_tokens", mode="before")
+    @classmethod
+    def _read_no_limit(cls, tokens: Any) -> Any:
+        # -1 is how llama.cpp, LM Studio and LangChain write "as many as there is room for".
+        return None if type(tokens) is int and tokens == -1 else tokens
+
     @field_validator("top_logprobs")
     @classmethod
     def _needs_logprobs(cls, top: int, info: ValidationInfo) -> int:

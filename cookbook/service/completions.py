@@ -55,6 +55,17 @@ class CompletionBody(RequestBody):
             raise ArgumentError(zh="只能等于 n", en="must be the same as n")
         return best_of
 
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _has_one_form(cls, prompt: Any) -> Any:
+        # First, and one sentence: a union has an error for each form, and each of its items.
+        if not (isinstance(prompt, str) or _is_ids(prompt) or _are_prompts(prompt)):
+            raise ArgumentError(
+                zh="应当是一段文字、一个 token 编号的列表，或者其中一种的列表，不能混用或为空",
+                en="must be a text, a list of token ids, or a list of either: not mixed, not empty",
+            )
+        return prompt
+
     @field_validator("prompt")
     @classmethod
     def _is_not_too_many(cls, prompt: Any, info: ValidationInfo) -> Any:
@@ -97,6 +108,20 @@ class CompletionBody(RequestBody):
                 seed = seed_of(self.seed, choice)
                 requests.append(replace(first, prompt=prompt, seed=seed))
         return requests
+
+
+def _is_ids(given: Any) -> bool:
+    """Return whether it is a list of whole numbers that a token id can be."""
+    if not isinstance(given, list) or not given:
+        return False
+    return all(type(token) is int and 0 <= token < 2**31 for token in given)
+
+
+def _are_prompts(given: Any) -> bool:
+    """Return whether it is a list of texts alone, or of lists of token ids alone."""
+    if not isinstance(given, list) or not given:
+        return False
+    return all(isinstance(one, str) for one in given) or all(map(_is_ids, given))
 
 
 def _prompts(given: Any) -> list[str | tuple[int, ...]]:

@@ -134,6 +134,7 @@ class AccessMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _tidy(scope)
         headers = dict(scope["headers"])
         # By address, since the route is not known yet.
         limit = limits.UPLOAD_BYTES if scope["path"] == "/v1/files" else limits.BODY_BYTES
@@ -146,6 +147,7 @@ class AccessMiddleware:
                 return
             _check_method(scope["method"])
             await self._check_key(headers.get(b"authorization", b""))
+            _check_encoding(headers.get(b"content-encoding", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
         except ApiError as error:
             await error_response(error)(scope, receive, send)
@@ -167,6 +169,15 @@ class AccessMiddleware:
                 code="invalid_api_key",
                 headers={"www-authenticate": "Bearer"},
             )
+
+
+def _tidy(scope: Scope) -> Scope:
+    """Return the request as the routes know it: base addresses are written in several ways."""
+    # "/v1/models/" and "//v1//models": slashes that a base_url ended or began with
+    path = "/" + "/".join(part for part in scope["path"].split("/") if part)
+    # HEAD is GET without the body, which the server leaves out by itself.
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return {**scope, "path": path, "method": method}
 
 
 def _check_host(host: str) -> None:
@@ -195,6 +206,17 @@ def _check_method(method: str) -> None:
             "call it from the page's server or from Python",
             code="cors_not_supported",
             headers={"allow": "GET, POST, DELETE"},
+        )
+
+
+def _check_encoding(encoding: bytes) -> None:
+    """Raise ApiError for a compressed body: a few bytes could become millions."""
+    if encoding.strip().lower() not in (b"", b"identity"):
+        raise ApiError(
+            415,
+            zh="请求体不能压缩：去掉 Content-Encoding，按原样发送",
+            en="a compressed body is not read: leave out Content-Encoding and send it as it is",
+            code="unsupported_encoding",
         )
 
 

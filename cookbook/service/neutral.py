@@ -15,14 +15,22 @@ Table = Mapping[str, tuple[Any, ...]]
 _LABEL = (object(),)
 """For a field that never changes an answer, whatever it holds."""
 
-# What chat and completions have in common. Some of it is vLLM's or SiliconCloud's own.
+# What chat and completions have in common. Some of it is vLLM's, llama.cpp's
+# or SiliconCloud's own.
 GENERATION: Table = {
     # Sampling, with the value that leaves the probabilities as they are
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "repetition_penalty": (1,),
+    "repeat_penalty": (1,),
     "length_penalty": (1,),
     "min_p": (0,),
+    "top_a": (0,),
+    "tfs_z": (1,),
+    "mirostat": (0,),
+    "dynatemp_range": (0,),
+    "xtc_probability": (0,),
+    "dry_multiplier": (0,),
     "typical_p": (1,),
     "min_tokens": (0,),
     "logit_bias": ({},),
@@ -35,6 +43,10 @@ GENERATION: Table = {
     "include_reasoning": (True, False),
     "truncation": ("auto", "disabled"),
     "top_logprobs": (0,),
+    # How fast the answer comes, and nothing else
+    "cache_prompt": _LABEL,
+    "keep_alive": _LABEL,
+    "prediction": _LABEL,
     # Who asks, and what for
     "user": _LABEL,
     "metadata": _LABEL,
@@ -43,6 +55,8 @@ GENERATION: Table = {
     "prompt_cache_retention": _LABEL,
     "prompt_cache_options": _LABEL,
     "request_id": _LABEL,
+    "session_id": _LABEL,
+    "chat_id": _LABEL,
     "service_tier": ("auto", "default"),
     "priority": (0,),
 }
@@ -58,6 +72,8 @@ CHAT: Table = {
     "modalities": (["text"],),
     "verbosity": ("medium",),
     "reasoning_effort": ("none",),
+    "reasoning": ({"effort": "none"}, {"enabled": False}),
+    "reasoning_format": ("none", "auto"),
     "thinking": ({"type": "disabled"},),
     "thinking_budget": _LABEL,  # means something with `enable_thinking` alone
     "enable_thinking": (False,),

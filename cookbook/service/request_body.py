@@ -22,10 +22,11 @@ from pydantic_core import CoreSchema
 from cookbook.i18n import tr
 from cookbook.service.api_error import error_of
 from cookbook.service.neutral import Table, schema, without_neutral
-from cookbook.service.sentences import unsupported
+from cookbook.service.sentences import too_many_values, unsupported
 from cookbook.service.validation import Problem
 
 _DEPTH = 100  # levels; code that follows them one inside the other would fail at a thousand
+_MOST_VALUES = 30_000  # to check more would keep others waiting; token ids are not counted
 _BOM = b"\xef\xbb\xbf"  # begins what some programs on Windows write
 # Clients' own version, which they add to every address
 _QUERY_LABELS = {"api-version", "client_version"}
@@ -68,7 +69,26 @@ class _StrictRequest(Request):
         value = orjson.loads(body.removeprefix(_BOM))
         if _is_deep(value):
             raise json.JSONDecodeError("nested too deeply", "", 0)
+        if _has_many(value):
+            raise error_of([Problem(None, "invalid_body", too_many_values(_MOST_VALUES))])
         return value
+
+
+def _has_many(body: Any) -> bool:
+    """Return whether a body has more values than any request has reason to have."""
+    if isinstance(body, dict):
+        # Token ids, of which there may be 64 prompts; they are checked up to the first wrong one.
+        body = {name: value for name, value in body.items() if name != "prompt"}
+    level, seen = [body], 0
+    while level and seen <= _MOST_VALUES:
+        part = level.pop()
+        if isinstance(part, dict):
+            level += part.values()
+            seen += len(part)
+        elif isinstance(part, list):
+            level += part
+            seen += len(part)
+    return seen > _MOST_VALUES
 
 
 def _is_deep(value: Any) -> bool:

@@ -122,7 +122,15 @@ def not_json(position: int, reason: str) -> str:
     return tr(
         f"请求体从第 {position + 1} 个字符起不是合法的 JSON：要用 UTF-8 编码，"
         "不能有不成对的代理字符（如 \\ud800）、NaN、Infinity、太大的数或太深的嵌套",
-        f"the body is not valid JSON from character {position + 1} on: {reason}",
+        f"the body is not valid JSON from character {position + 1} on ({reason}): it must be "
+        "UTF-8, without half characters, NaN, numbers that are too large, or deep nesting",
+    )
+
+
+def too_many_values(most: int) -> str:
+    return tr(
+        f"请求体里的值超过 {most} 个：拆成几个请求",
+        f"the body has more than {most} values: split it into several requests",
     )
 
 

@@ -4,6 +4,7 @@ All that is wrong is said at once, so that nobody has to send a request again fo
 sentences are in sentences.py. Knows no route; what a parameter may be is read in its JSON schema.
 """
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from cookbook.service.sentences import (
 
 _PLACES = (("body",), ("query",), ("path",), ("header",))  # where FastAPI looked: begins each `loc`
 _MOST = 8  # sentences of one message
+_MOST_ERRORS = 200  # that are looked at; to put thousands into words takes seconds
 
 # What pydantic calls the branches of a union, which it puts between the names.
 _BRANCH = re.compile(r"(str|int|float|bool|(list|dict|literal|function|constrained|nullable)\W.*)")
@@ -54,7 +56,7 @@ def problems(errors: Iterable[Error], properties: Schema) -> list[Problem]:
     """
     # Each union reports one error for each of its branches.
     unions: dict[tuple, list[Error]] = {}
-    for error in errors:
+    for error in itertools.islice(errors, _MOST_ERRORS):
         unions.setdefault(_union(error["loc"]), []).append(error)
     found = []
     for place, branches in unions.items():

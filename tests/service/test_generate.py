@@ -1,11 +1,13 @@
 import queue
+import re
+import threading
 
 import pytest
 import torch
 
 from cookbook.bases import Base, find
 from cookbook.service.chat_request import ChatRequest
-from cookbook.service.engine import generate
+from cookbook.service.engine import generate, prompt
 from cookbook.service.engine.fast import decode
 from cookbook.service.engine.generate import Engine
 from cookbook.service.engine.load import load
@@ -159,3 +161,28 @@ def test_draws_follow_the_chances_also_beyond_the_likely_tokens():
 def test_the_coldest_temperature_there_is_disturbs_nobody(engine, small_base):
     cold = [ask(engine, small_base, "基金", temperature=t)[1] for t in (5e-324, 1e-30)]
     assert [text_of(q) for q in cold] == [text_of(ask(engine, small_base, "基金")[1])] * 2
+
+
+def test_a_long_prompt_is_read_beside_the_answers_of_others(engine, small_base, monkeypatch):
+    began, go_on = threading.Event(), threading.Event()
+    tokens_of = prompt._tokens
+
+    def slow(answer, *rest):
+        if prompt.is_long(answer.request):
+            began.set()
+            go_on.wait(30)
+        return tokens_of(answer, *rest)
+
+    monkeypatch.setattr(prompt, "_tokens", slow)
+    _, long = ask(engine, small_base, "好" * 30_000)
+    assert began.wait(30)
+    assert text_of(ask(engine, small_base, "你好")[1])
+    go_on.set()
+    assert read(long)[-1].error_code == "context_length_exceeded"
+
+
+def test_a_text_beyond_every_context_is_not_split_into_tokens(engine, small_base):
+    last = read(ask(engine, small_base, "a" * 1_000_000)[1])[-1]
+    assert last.error_code == "context_length_exceeded"
+    # A lower bound: it was not counted.
+    assert re.search("at least|至少", last.error)

@@ -165,6 +165,9 @@ def test_other_rows_of_the_batch_are_as_they_were(engine, small_base):
         ({"type": "object", "properties": {f"p{i}": WORD for i in range(3000)}}, "复杂"),
         ({"enum": ["长" * grammar.MAX_SCHEMA]}, "复杂"),
         ({"$ref": "#"}, "没有 JSON 能符合"),
+        ({"type": "integer", "minimum": 1e30}, "数值范围太大"),
+        ({"anyOf": [{"type": "integer", "exclusiveMaximum": -(2**63)}]}, "数值范围太大"),
+        ({"type": "string", "minLength": -1}, "minLength"),
         ({"type": "integer", "minimum": 4, "maximum": 3}, "没有 JSON 能符合"),
     ],
 )

@@ -1,6 +1,7 @@
 """What the service takes from its clients without a word, and how it refuses the rest: no torch."""
 
 import asyncio
+import gzip
 import re
 import socket
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from unit.test_contract import UPLOAD, make
 
 from cookbook.bases import Base
 from cookbook.paths import Home
+from cookbook.service import validation
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
 from cookbook.service.server import _listen
@@ -455,3 +457,84 @@ def test_no_answer_waits_for_the_clients_delayed_acknowledgement(host):
     if host == "::1" and not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
     assert asyncio.run(_accepted_option(_listen(host, 0))) == 1
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [1] * 300_000,
+        [{"role": "user", "content": [1] * 300_000}],
+        [{"role": "user", "content": "a"}] * 28_000,
+        [{"role": "user", "content": "a"} | {f"k{i}": 1 for i in range(60_000)}],
+    ],
+)
+def test_a_body_of_very_many_values_is_not_looked_at_one_by_one(http, messages):
+    assert "30000" in message_of(chat(http, messages=messages))
+
+
+def test_of_very_many_errors_only_the_first_are_put_into_words(http, monkeypatch):
+    worded = []
+    sentence = validation.sentence
+    monkeypatch.setattr(validation, "sentence", lambda *a: worded.append(a) or sentence(*a))
+    message_of(chat(http, **{f"k{i}": 1 for i in range(20_000)}))
+    assert len(worded) < 1000
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [[], [[]], ["a", [1]], [1, "a"], [-1], [1.5], [True], [2**40], [[1], [-1]], {}, 1, [[[1]]]],
+)
+def test_a_prompt_of_another_form_gets_one_sentence(http, prompt):
+    message = message_of(http.post("/v1/completions", json={"model": "tiny", "prompt": prompt}))
+    assert message.count("prompt") == 1
+
+
+def test_token_ids_are_not_counted_as_values(http):
+    prompts = [[1] * 2000] * 64
+    body = {"model": "tiny", "prompt": prompts, "max_tokens": 1}
+    assert http.post("/v1/completions", json=body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "habit",
+    [
+        {"max_tokens": -1},
+        {"max_completion_tokens": -1},
+        {"cache_prompt": True, "repeat_penalty": 1.0, "mirostat": 0, "xtc_probability": 0},
+        {"reasoning": {"effort": "none"}, "reasoning_format": "auto"},
+        {"keep_alive": 300, "session_id": "a", "chat_id": "b"},
+        {"prediction": {"type": "content", "content": "a"}},
+    ],
+)
+def test_more_habits_of_clients_change_nothing(http, asked, habit):
+    assert chat(http, **habit).status_code == 200
+    assert asked[-1].max_tokens is None
+
+
+@pytest.mark.parametrize("path", ["/v1/models/", "//v1/models", "/v1//models", "/v1/models//"])
+def test_slashes_too_many_are_not_another_address(http, path):
+    response = http.request("GET", "http://testserver" + path, follow_redirects=False)
+    assert response.json()["data"]
+
+
+def test_a_question_with_a_slash_behind_it_is_answered_without_a_redirect(http):
+    body = {"model": "tiny", "messages": HI}
+    response = http.post("/v1/chat/completions/", json=body, follow_redirects=False)
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/v1/models", "/v1/chat/completions/chat/completions"])
+def test_a_base_url_that_is_too_long_is_said_to_be(http, path):
+    error = http.get(path).json()["error"]
+    assert (error["code"], "base_url" in error["message"]) == ("unknown_url", True)
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models"])
+def test_head_is_answered_as_get_is(http, path):
+    assert http.head(path).status_code == 200
+
+
+def test_a_compressed_body_is_refused_by_name(http):
+    headers = {"content-encoding": "gzip"}
+    response = http.post("/v1/chat/completions", content=gzip.compress(b"{}"), headers=headers)
+    assert (response.status_code, "Content-Encoding" in response.text) == (415, True)

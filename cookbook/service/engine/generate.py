@@ -18,7 +18,7 @@ import logging
 import queue
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from cookbook.service.engine.choose import Chooser
 from cookbook.service.engine.grammar import Grammars
 from cookbook.service.engine.load import SMALL, load
 from cookbook.service.engine.logprobs import Vocabulary
-from cookbook.service.engine.prompt import lay_out
+from cookbook.service.engine.prompt import is_long, lay_out, read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -94,6 +94,8 @@ class Engine:
                 runner = self._runner(answer.request.base)
                 if answer.request.schema and not answer.grammar:
                     self._compile(answer, runner.grammars)
+                elif is_long(answer.request) and not answer.prompt:
+                    self._read(answer, runner)
                 else:
                     runner.admit(answer)
             except Exception as error:
@@ -103,21 +105,37 @@ class Engine:
                 answer.fail(error)
 
     def _compile(self, answer: Answer, grammars: Grammars) -> None:
-        """Give the answer its grammar, in a thread of its own, and take it in afterwards."""
+        """Give the answer its grammar."""
 
-        def compile_and_return() -> None:
+        def compile_schema() -> None:
+            answer.grammar = grammars.compile(answer.request.schema or "")
+
+        self._prepare(answer, compile_schema)
+
+    def _read(self, answer: Answer, runner: "_Runner") -> None:
+        """Give the answer its prompt."""
+
+        def read_prompt() -> None:
+            read(answer, runner.model, runner.tokenizer)
+
+        self._prepare(answer, read_prompt)
+
+    def _prepare(self, answer: Answer, work: Callable[[], None]) -> None:
+        """Do what takes long in a thread of its own, and take the answer in afterwards."""
+
+        def work_and_return() -> None:
             if answer.cancelled:
                 return
             try:
-                answer.grammar = grammars.compile(answer.request.schema or "")
+                work()
             except Exception as error:
                 if not isinstance(error, CookbookError):
-                    log.exception("a schema could not be compiled")
+                    log.exception("a request could not be prepared")
                 answer.fail(error)
             else:
                 self._new.put(answer)
 
-        threading.Thread(target=compile_and_return, name="grammar", daemon=True).start()
+        threading.Thread(target=work_and_return, name="prepare", daemon=True).start()
 
     def _runner(self, base: Base) -> "_Runner":
         if base.source not in self._runners:

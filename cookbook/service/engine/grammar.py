@@ -165,6 +165,8 @@ _REASONS = [
         "有 pattern 写错了，或用了不支持的写法",
         "a pattern is wrong or not supported",
     ),
+    ("Expected positive integer for '(.*)'", "{} 应当是非负整数", "{} must be a whole number"),
+    ("multiple", "multipleOf 用不了", "its multipleOf cannot be used"),
     (r"range: (.*)", "数值范围太大（{}）", "a range of numbers is too large ({})"),
     (
         "too large|fuel|recursion|max is|too many|out of memory|determine|InternalError|^$",

@@ -9,8 +9,9 @@ starts in a tenth of a second.
 """
 
 import contextlib
+import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper
 
@@ -36,6 +37,7 @@ _LIMITS = LLParserLimits(
     max_grammar_size=100_000,
     verbose_errors=False,
 )
+_BOUNDS = {"minimum": 1, "exclusiveMinimum": 1, "maximum": -1, "exclusiveMaximum": -1}
 _MEMORY = 2**30  # bytes that the process may use, where the system can limit them
 
 
@@ -64,8 +66,27 @@ class _Bytes:
         return list(text)
 
 
+def _check_bounds(schema: Any) -> None:
+    """Raise ValueError for a bound beyond 64 bits, in whose place the library takes the last one.
+
+    A bound that allows more than 64 bits can hold does no harm.
+    """
+    parts = [schema]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, list):
+            parts += part
+        elif isinstance(part, dict):
+            parts += part.values()
+            for name, sign in _BOUNDS.items():
+                bound = part.get(name)
+                if isinstance(bound, (int, float)) and bound * sign >= 2**63:
+                    raise ValueError(f"range: {name} {bound}")
+
+
 def _try(schema: str) -> None:
     """Raise ValueError if the schema cannot be used, also if that shows after the first byte."""
+    _check_bounds(json.loads(schema))
     matcher = matcher_of(LLTokenizer(TokenizerWrapper(_Bytes())), schema)
     opening = ord("{")
     mask = matcher.compute_bitmask()

@@ -1,17 +1,44 @@
 """Lay out what an answer needs before its first token: prompt, room, sampler.
 
-lay_out(answer, model, tokenizer)      raises TooLong, BadPrompt
+if is_long(answer.request): read(answer, model, tokenizer)      in a thread of its own
+lay_out(answer, model, tokenizer)                               raises TooLong, BadPrompt
 """
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cookbook.i18n import tr
+from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine.answer import Answer, BadPrompt, TooLong
 from cookbook.service.engine.sampling import Sampler
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+LONG = 20_000  # characters; to split a million into tokens takes seconds
+_reading = threading.Lock()  # one long prompt at a time, the others wait
+
+
+def is_long(request: ChatRequest) -> bool:
+    """Return whether the prompt takes too long to be read between two tokens of others."""
+    if request.prompt is None:
+        return sum(len(message["content"]) for message in request.messages) > LONG
+    return isinstance(request.prompt, str) and len(request.prompt) > LONG
+
+
+def read(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Fill in the prompt of an answer, for which a client may have left meanwhile.
+
+    Raises:
+        TooLong: its text has no room in the context, whatever its tokens are.
+        BadPrompt: as for `lay_out`.
+    """
+    with _reading:
+        if not answer.cancelled:
+            answer.prompt = _tokens(answer, model, tokenizer)
 
 
 def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -22,7 +49,7 @@ def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
         BadPrompt: the prompt is empty, or has token ids that the model does not know.
     """
     request = answer.request
-    answer.prompt = _tokens(answer, model, tokenizer)
+    answer.prompt = answer.prompt or _tokens(answer, model, tokenizer)
     if request.echo:
         answer.echo = _text(answer, tokenizer)
     context = model.config.max_position_embeddings
@@ -30,11 +57,7 @@ def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
     asked = room if request.max_tokens is None else request.max_tokens
     # A prompt that is only scored may fill the context.
     if room < min(asked, 1):
-        tokens = len(answer.prompt)
-        raise TooLong(
-            zh=f"提问有 {tokens} 个 token，模型最多读 {context} 个：缩短提问",
-            en=f"the prompt has {tokens} tokens, the model reads {context}: shorten it",
-        )
+        raise _too_long(f"{len(answer.prompt)}", context)
     answer.limit = min(asked, room)
     generator = torch.Generator(device=model.device)
     if request.seed is None:
@@ -51,6 +74,8 @@ def _tokens(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
             answer.request.messages, tokenize=False, add_generation_prompt=True
         )
     if isinstance(prompt, str):
+        if len(prompt) > LONG:
+            _check_length(prompt, model, tokenizer)
         # Templates write the special tokens themselves, as does who sends raw text.
         tokens = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     else:
@@ -67,6 +92,23 @@ def _tokens(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
             en=f"the prompt has token {max(tokens)}; this model's tokens are 0 to {largest}",
         )
     return tokens
+
+
+def _check_length(prompt: str, model: Any, tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Raise TooLong where even the longest tokens could not hold the text; takes no time."""
+    longest = max(map(len, tokenizer.get_vocab()))
+    # Normalization to NFC makes one character of up to three.
+    tokens = len(prompt) // (3 * longest)
+    context = model.config.max_position_embeddings
+    if tokens > context:
+        raise _too_long(tr(f"至少 {tokens}", f"at least {tokens}"), context)
+
+
+def _too_long(tokens: str, context: int) -> TooLong:
+    return TooLong(
+        zh=f"提问有 {tokens} 个 token，模型最多读 {context} 个：缩短提问",
+        en=f"the prompt has {tokens} tokens, the model reads {context}: shorten it",
+    )
 
 
 def _text(answer: Answer, tokenizer: "PreTrainedTokenizerBase") -> str:
