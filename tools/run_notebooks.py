@@ -56,7 +56,9 @@ def run(path: Path) -> None:
 
 def _is_empty(output: nbformat.NotebookNode) -> bool:
     """Return whether an output shows nothing: what a progress line leaves behind."""
-    return output.output_type == "display_data" and set(output.data.values()) == {""}
+    return output.output_type == "display_data" and all(
+        value == "" for value in output.data.values()
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
