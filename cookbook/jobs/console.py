@@ -71,8 +71,9 @@ class ConsoleSheet:
         # A file without a link is found by its path, which a file dialog takes.
         paths = {}
         for name in self.fields:
-            unlinked = name in self.files and name not in self.links
-            paths[name] = str(self.files[name].absolute()) if unlinked else ""
+            paths[name] = ""
+            if name in self.files and name not in self.links:
+                paths[name] = str(self.files[name].absolute())
         return html.template(_TEMPLATE).render(
             console=siliconcloud.CONSOLE,
             fields=self.fields,
@@ -117,6 +118,10 @@ def console_sheet(
         fields[label] = f"{values[name]:.10g}"
     # A file may be named that is on another machine; the form shows its name without a link.
     present = {name: path for name, path in paths.items() if os.path.isfile(path)}
-    links = {name: upload_copy.link(path, copy=copy_files) for name, path in present.items()}
-    reachable = {name: link for name, link in links.items() if link is not None}
-    return ConsoleSheet(fields, present, reachable)
+    links = {}
+    for name, path in present.items():
+        link = upload_copy.link(path, copy=copy_files)
+        # Without a link the form shows the file's path.
+        if link is not None:
+            links[name] = link
+    return ConsoleSheet(fields, present, links)

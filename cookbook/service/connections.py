@@ -120,7 +120,9 @@ class LimitedProtocol(H11Protocol):
 
     def _make_room(self) -> None:
         """End the connection that has been without a request for longest, if need be this one."""
-        idle = [other for other in self.connections if not other.answering]  # type: ignore[union-attr]
+        # uvicorn's type has other protocols, too; here all are of this class.
+        connections: set[Any] = self.connections
+        idle = [other for other in connections if not other.answering]
         oldest = min(idle, key=_idle_since)
         if oldest is self:
             refusal = ApiError(

@@ -127,7 +127,7 @@ def _means_nothing(name: str, value: Any, table: Table) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Return whether a value holds nothing: `{"refusal": null}`, which LiteLLM sends back, say."""
+    """Return whether a value holds nothing, such as the `{"refusal": null}` of LiteLLM."""
     if isinstance(value, dict):
         return all(_is_empty(part) for part in value.values())
     return value is None or value == []

@@ -43,7 +43,9 @@ class RequestBody(BaseModel):
     def _drop_neutral(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        return without_neutral(given, cls.neutral_values, cls.model_fields)
+        # By the names that clients use.
+        declared = {field.alias or name for name, field in cls.model_fields.items()}
+        return without_neutral(given, cls.neutral_values, declared)
 
     @classmethod
     def __get_pydantic_json_schema__(

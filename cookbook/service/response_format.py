@@ -44,4 +44,4 @@ class ResponseFormat(RequestBody):
         if self.type == "text":
             return None
         schema = self.json_schema and self.json_schema.schema_
-        return _ANY_OBJECT if schema is None else orjson.dumps(schema).decode()
+        return orjson.dumps(schema).decode() if schema else _ANY_OBJECT

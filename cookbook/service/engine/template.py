@@ -22,9 +22,18 @@ SECONDS = 20.0  # loading transformers takes one of them
 MEMORY_BYTES = 2**32  # address space, where the system can limit it
 
 _SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
-_TURN = [{"role": "user", "content": "问" * 4000}, {"role": "assistant", "content": "答" * 4000}]
 _USER = {"role": "user", "content": "你好"}
-CONVERSATIONS = [[_USER], [_SYSTEM, _USER], [_SYSTEM, *_TURN * 20, _USER], _TURN]
+# Long, since a loop may depend on the length of a text or of a conversation.
+_TURN = [
+    {"role": "user", "content": "问" * 4000},
+    {"role": "assistant", "content": "答" * 4000},
+]
+CONVERSATIONS = [
+    [_USER],
+    [_SYSTEM, _USER],
+    [_SYSTEM, *_TURN * 20, _USER],
+    _TURN,
+]
 
 
 def probe(base_id: str, template: str) -> None:
@@ -37,7 +46,8 @@ def probe(base_id: str, template: str) -> None:
         return
     try:
         text = template.encode("utf-8", "surrogatepass")
-        failed = trial.run("-m", MODULE, seconds=SECONDS, given=text).returncode != 0
+        ended = trial.run("-m", MODULE, seconds=SECONDS, given=text)
+        failed = ended.returncode != 0
     except subprocess.TimeoutExpired:
         failed = True
     if failed:
