@@ -47,11 +47,22 @@ def run(path: Path) -> None:
     client.execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_empty(output)]
+            cell.outputs = _shown(cell.outputs)
             for output in cell.outputs:
                 if output.get("name") == "stderr":
                     raise RuntimeError(f"{path.name} wrote to stderr: {output.text}")
     nbformat.write(notebook, path)
+
+
+def _shown(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return the outputs as a reader sees them: text that came in pieces is one."""
+    shown: list[nbformat.NotebookNode] = []
+    for output in outputs:
+        if shown and output.get("name") and output.get("name") == shown[-1].get("name"):
+            shown[-1].text += output.text
+        elif not _is_empty(output):
+            shown.append(output)
+    return shown
 
 
 def _is_empty(output: nbformat.NotebookNode) -> bool:
