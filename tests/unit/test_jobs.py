@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import importlib
+import signal
 import socket
 import sqlite3
 import threading
@@ -313,7 +314,15 @@ def test_a_paused_job_says_so(served, client, running):
     assert "(paused)" in view.headline and not view.time_left
 
 
-def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown):
+@pytest.fixture
+def interruptible():
+    """A test run in the background may have been started with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_detaches_and_never_cancels(served, client, running, shown, interruptible):
     job = running()
     served.step(job, 1)
     with meanwhile(lambda: until(lambda: shown), _thread.interrupt_main):
