@@ -176,8 +176,9 @@ def _programs(environment: dict[str, str]) -> list[Result]:
 
 
 def _langchain(environment: dict[str, str], folder: Path) -> Result:
-    # One event loop for all tests, since LangChain keeps its connections from one to the next.
-    options = ["-c", os.devnull, "-o", "asyncio_mode=auto"]
+    # Not our settings and fixtures, which need our packages. One event loop for all tests, since
+    # LangChain keeps its connections from one to the next.
+    options = ["-c", os.devnull, f"--confcutdir={CLIENTS}", "-o", "asyncio_mode=auto"]
     options += ["-o", "asyncio_default_test_loop_scope=session"]
     result = Result("langchain-tests: the standard suite", "")
     _pytest(result, [*options, CLIENTS / "langchain_standard.py"], environment, folder, CLIENTS)
