@@ -26,7 +26,7 @@ from cookbook.paths import Home
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 # What the names of the service's own files begin with; a reader's files may be there, too.
-_OWN_FILES = ("service.", "start.", "engine.", "reserve", "identifiers.", "identity.")
+_OWN_FILES = ("service.", "worker.", "start.", "engine.", "reserve", "identifiers.", "identity.")
 _NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 

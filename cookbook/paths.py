@@ -130,6 +130,11 @@ class Home:
         return self.folder / "service.log"
 
     @property
+    def worker_log(self) -> Path:
+        """A line for each start and end of a training process, with the name of its own log."""
+        return self.folder / "worker.log"
+
+    @property
     def worker_logs(self) -> Path:
         """What each training process writes to standard error, a file each; the newest are kept."""
         return self.folder / "logs"

@@ -313,5 +313,5 @@ def _watch(
 def _keep_logs_short(home: Home) -> None:
     # On Windows whoever writes to a file goes on at its old end.
     if os.name != "nt":
-        for path in (home.service_log, *home.worker_logs.glob("*.log")):
+        for path in (home.service_log, home.worker_log, *home.worker_logs.glob("*.log")):
             disk.keep_short(path)

@@ -221,6 +221,9 @@ class Supervisor:
         with contextlib.suppress(OSError):
             _send(process, f"{job.id}\n")
         _log.info(tr("%s 开始训练", "training of %s starts"), job.id)
+        log = self._logs.get(process.pid)
+        name = log.name if log else "-"
+        worker_log.note(self._home, f"{job.id} starts in process {process.pid}, log {name}")
         # People seldom train once. But a job that waits for memory must not wait for this process.
         if self._waits.cause(job.base) != Exit.NO_MEMORY:
             self.prewarm()
@@ -272,6 +275,7 @@ class Supervisor:
         self._to_tidy.add(job_id)
         text = tr("%s 的训练进程结束：%s，代码 %s", "the process of %s ended: %s, code %s")
         _log.info(text, job_id, job.status, code)
+        worker_log.note(self._home, f"{job_id} {job.status}, its process ended with code {code}")
         if self._waits_after(job, code):
             return
         cause = worker_log.cause_of_end(log, code)

@@ -1,6 +1,7 @@
-"""Keep what a training process writes to standard error: a file for each.
+"""Keep what a training process writes to standard error: a file for each, and one that names them.
 
     log = worker_log.create(home)          for `subprocess.Popen(stderr=log)`
+    worker_log.note(home, "…")             a line of worker.log: which job, which file, how it ended
     worker_log.cause_of_end(Path(log.name), exit_code)
 
 Several processes can run, and outlive the service: in a file for all of them nobody could tell
@@ -15,7 +16,7 @@ import time
 from pathlib import Path
 from typing import IO
 
-from cookbook import causes
+from cookbook import causes, data_folder
 from cookbook.causes import Cause
 from cookbook.paths import Home
 
@@ -39,6 +40,13 @@ def create(home: Home) -> IO[bytes]:
         )
     except OSError:
         return open(os.devnull, "wb")
+
+
+def note(home: Home, text: str) -> None:
+    """Add a line to `worker.log`, with the time; on a full disk it is lost."""
+    line = f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n"
+    with contextlib.suppress(OSError), data_folder.open_log(home.worker_log) as log:
+        log.write(line.encode())
 
 
 def cause_of_end(log: Path | None, exit_code: int) -> Cause:

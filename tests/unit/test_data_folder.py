@@ -99,7 +99,15 @@ def test_root_is_warned_of_another_users_folder_and_refuses_a_third_ones_files(h
         data_folder.examine(home)
 
 
-OWN_FILES = ["database", "address", "service_lock", "start_lock", "service_log", "engine_mark"]
+OWN_FILES = [
+    "database",
+    "address",
+    "service_lock",
+    "start_lock",
+    "service_log",
+    "worker_log",
+    "engine_mark",
+]
 
 
 @pytest.mark.parametrize("name", [*OWN_FILES, "reserve", "identifiers"])

@@ -159,6 +159,17 @@ def test_each_training_process_has_a_log_of_its_own_and_the_newest_stay(tmp_path
     assert "ValueError: 24" in str(worker_log.cause_of_end(paths[-1], 1))
 
 
+def test_one_log_names_what_ran_and_keeps_no_process_from_starting(tmp_path):
+    home = Home(tmp_path)
+    worker_log.note(home, "ftjob-a starts")
+    worker_log.note(home, "ftjob-a succeeded")
+    first, second = home.worker_log.read_text(encoding="utf-8").splitlines()
+    assert first.endswith(" ftjob-a starts") and second.endswith(" ftjob-a succeeded")
+    home.worker_log.unlink()
+    home.worker_log.mkdir()
+    worker_log.note(home, "lost")
+
+
 def test_a_log_that_cannot_be_made_keeps_no_process_from_starting(tmp_path):
     home = Home(tmp_path)
     home.worker_logs.write_text("a file in the place of the folder")
