@@ -57,7 +57,7 @@ bench: $(READY)
 	$(BIN)/python tests/bench/growth.py
 
 clients: $(READY) $(CLIENTS)
-	PYTHONPATH=tests $(BIN)/python tools/clients_table.py
+	$(BIN)/python tools/clients_table.py
 
 pictures: $(READY)
 	$(BIN)/python tools/readme_pictures.py

@@ -23,9 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
-from clients.forward import Forwarder
 from openai import OpenAI
-from support import served
 
 from cookbook import connect, connection, data
 from cookbook.job_states import UNFINISHED
@@ -190,11 +188,30 @@ def _openai_api(service: connection.Connection, folder: Path) -> Result:
     source = _openai_source(folder)
     result = Result("openai: its API tests", version("openai"))
     tests = [Path("tests", "api_resources", test) for test in API_TESTS]
-    app = Forwarder(service.base_url, service.api_key, service.base_model).app
-    with served(app) as (host, port):
-        environment = {"TEST_API_BASE_URL": f"http://{host}:{port}"}
-        _pytest(result, ["-o", "addopts=", "-W", "ignore", *tests], environment, folder, source)
+    with _forwarder(service) as address:
+        options = ["-o", "addopts=", "-W", "ignore"]
+        _pytest(result, [*options, *tests], {"TEST_API_BASE_URL": address}, folder, source)
     return result
+
+
+@contextlib.contextmanager
+def _forwarder(service: connection.Connection) -> Iterator[str]:
+    """Run tests/clients/forward.py, and give its address."""
+    environment = {
+        "OPENAI_BASE_URL": service.base_url,
+        "OPENAI_API_KEY": service.api_key,
+        "MODEL": service.base_model,
+        "PYTHONPATH": str(ROOT / "tests"),
+    }
+    command = [sys.executable, CLIENTS / "forward.py"]
+    with subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.terminate()
 
 
 def _openai_source(folder: Path) -> Path:

@@ -2,14 +2,19 @@
 
 Those tests are written for a mock server that knows every id. This application gives each request
 the token, a model that is there, and a file or job of its own; it changes nothing else, in either
-direction.
+direction. It is a process of its own, which prints its port:
+
+    OPENAI_BASE_URL=… OPENAI_API_KEY=… MODEL=… python tests/clients/forward.py
 """
 
 import json
+import os
 import re
+import socket
 from collections.abc import AsyncIterator
 
 import httpx2
+import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -89,3 +94,17 @@ class Forwarder:
 async def _pieces(answer: httpx2.Response) -> AsyncIterator[bytes]:
     async for piece in answer.aiter_raw():
         yield piece
+
+
+def main() -> None:
+    environment = os.environ
+    forwarder = Forwarder(
+        environment["OPENAI_BASE_URL"], environment["OPENAI_API_KEY"], environment["MODEL"]
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    print(listener.getsockname()[1], flush=True)
+    uvicorn.Server(uvicorn.Config(forwarder.app, log_level="error")).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()
