@@ -300,9 +300,14 @@ def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_
     store.record(over, Checkpoint(1, 1, tmp_path / f"{over.id}-step_1", 1.0, None))
     store.advance(over.id, "cancelled", "stop")
     staying = [f"models/{over.id}-step_1", f"models/{alive.id}-step_1", f"jobs/{alive.id}"]
-    # What the store does not know may be somebody's work.
-    staying += ["models/ftjob-unknown-step_3", f"models/{over.id}-step_1 (copy)", "models/mine"]
-    swept = [f"models/{over.id}-step_2.part", f"models/{over.id}-step_2", f"jobs/{over.id}"]
+    # What the store does not know may be somebody's work; a whole adapter is found again.
+    staying += [
+        f"models/{over.id}-step_2",
+        "models/ftjob-unknown-step_3",
+        f"models/{over.id}-step_1 (copy)",
+        "models/mine",
+    ]
+    swept = [f"models/{over.id}-step_2.part", f"jobs/{over.id}"]
     for name in staying + swept:
         (tmp_path / name).mkdir(parents=True)
     Supervisor(store, Home(tmp_path))._sweep()
