@@ -13,9 +13,9 @@ service of another folder cannot give it.
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import json
 import os
-import re
 import socket
 import stat
 from collections.abc import Iterator
@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cookbook import bases
+from cookbook import bases, disk
+from cookbook.client import is_api_key
 from cookbook.i18n import language
 
 Address = dict[str, Any]
@@ -37,10 +38,8 @@ _FIELDS = {"base_url": str, "api_key": str, "pid": int, "base_model": str}
 _PATHS = ("home", "interpreter", "base_setting")
 
 
-# Neither through a link, nor waiting where it is a pipe. Windows has neither flag.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)
-_PLAIN_FILE = os.O_RDONLY | _NO_LINK | _NO_WAITING
+# Neither through a link, nor waiting where it is a pipe, which Windows does not know.
+_PLAIN_FILE: int = os.O_RDONLY | disk.NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 
 
 def proof(api_key: str, nonce: str, folder: Path | str) -> str:
@@ -72,8 +71,7 @@ def read(path: Path) -> Address | None:
             return None
     if not 0 < found["pid"] < 2**31:
         return None
-    # A token is sent in a header.
-    if not re.fullmatch(r"[!-~]+", found["api_key"]):
+    if not is_api_key(found["api_key"]):
         return None
     if not _is_here(found["base_url"]):
         return None
@@ -194,6 +192,16 @@ def _is_own(status: os.stat_result, folder: Path) -> bool:
     return same_mode and status.st_uid == fresh.st_uid
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether a host, by name or address, is this machine and reached from it alone."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def _is_here(base_url: str) -> bool:
     """Return whether the address is an HTTP address of this machine."""
     try:
@@ -208,7 +216,7 @@ def _is_here(base_url: str) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.inet_pton(family, host)
-        if host.startswith("127.") or host == "::1":
+        if is_loopback(host):
             return True
         # One of this machine's own addresses, as after `serve --host`: others cannot be bound.
         with socket.socket(family) as trial:

@@ -21,7 +21,6 @@ from cookbook.i18n import tr
 from cookbook.known_causes import ABORTED, PERMISSION, Cause
 
 __all__ = [
-    "READABLE_OUTPUT",
     "UNKNOWN",
     "Cause",
     "cause",
@@ -38,9 +37,6 @@ UNKNOWN = "unknown"
 
 TAIL_BYTES = 32 * 1024
 """How much of a log is read: a traceback with its chain."""
-
-READABLE_OUTPUT = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
-"""Variables for processes that are started: on Windows, Python writes in the system's code page."""
 
 _PROJECT = "siliconcloud-cookbook"
 _LINES = 80  # of an output that are looked at, from its end

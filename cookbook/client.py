@@ -1,11 +1,15 @@
 """Refuse what is not an `OpenAI` client at once, in a sentence, in every helper that takes one.
 
+    client = synchronous(client)
+    is_api_key(text)                whether a client can be given it as its key
+
 An `AsyncOpenAI` answers each call with a coroutine, so a helper would fail later, with an error
 about attributes of coroutines and a warning about one that was never awaited. The same goes for
 what `connect()` returned, which is an address and not a client.
 """
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 from cookbook.errors import ArgumentError
@@ -37,3 +41,8 @@ def synchronous(client: Any) -> "OpenAI":
             en=f"a client is needed here, not {kind}: client = {_MADE_BY}",
         )
     return client
+
+
+def is_api_key(text: str) -> bool:
+    """Return whether a text can be an API key: visible ASCII, since it is sent in a header."""
+    return re.fullmatch(r"[!-~]+", text) is not None

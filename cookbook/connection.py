@@ -309,7 +309,7 @@ def _launch(home: Home, log: BinaryIO) -> _Process:
 
     command = [sys.executable, "-m", SERVICE_MODULE, "--home", str(home.folder), "--managed"]
     # The service outlives the kernel that starts it.
-    options: dict[str, Any] = {"env": environment.of_service() | causes.READABLE_OUTPUT}
+    options: dict[str, Any] = {"env": environment.of_service()}
     if sys.platform == "win32":
         flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
         options["creationflags"] = flags

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from cookbook import disk
 from cookbook.errors import ServiceError
 from cookbook.paths import Home
 
@@ -27,7 +28,6 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 # What the names of the service's own files begin with; a reader's files may be there, too.
 _OWN_FILES = ("service.", "worker.", "start.", "engine.", "reserve", "identifiers.", "identity.")
-_NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 
 def prepare(home: Home) -> None:
@@ -92,7 +92,7 @@ def open_log(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be written, or is a link.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | _NO_FOLLOW | getattr(os, "O_BINARY", 0)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | disk.NO_FOLLOW | getattr(os, "O_BINARY", 0)
     return open(os.open(path, flags, 0o600), "ab")
 
 

@@ -16,6 +16,9 @@ from cookbook.errors import DiskFull
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 """Error numbers that mean "no room": disk full, file too big for it, quota used up."""
 
+NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
+"""For `os.open`: fail where the path is a link. Windows has no such flag."""
+
 SMALL_BYTES = 64 * 1024
 """A disk with less room than this is full for every purpose."""
 
@@ -119,7 +122,7 @@ def keep_short(log: Path, most: int = LOG_BYTES) -> None:
         if log.lstat().st_size <= most:
             return
         # Never through a link.
-        flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | NO_FOLLOW | getattr(os, "O_BINARY", 0)
         with open(os.open(log, flags), "rb+") as file:
             file.seek(-most // 2, os.SEEK_END)
             # Begins with a whole line.

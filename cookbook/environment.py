@@ -1,7 +1,7 @@
 """Choose which environment variables a process of the service gets.
 
     needed(os.environ)      what of it the service, its training processes and its checks need
-    of_service(), of_worker()       the same, and that this very package is found there
+    of_service(), of_worker()       the same; the process finds this very package, and writes UTF-8
 
 An allow list, since nobody can list every name that holds a secret: what is not known to be needed
 is not passed on. Whatever is called a key, token, secret, password or credential is left out even
@@ -50,6 +50,10 @@ _HARMFUL = "PYTHONOPTIMIZE"
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]*@")
 
 
+# On Windows, Python writes in the system's code page otherwise.
+_READABLE_OUTPUT = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+
+
 def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dict[str, str]:
     """Return what a process needs of `environment`; the names in `keep` are needed in any case."""
     base = environment.get("COOKBOOK_BASE_MODEL", "")
@@ -70,12 +74,12 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
 def of_service() -> dict[str, str]:
     """Return what the embedded service needs of this process's environment."""
     # The key that a reader chose for the service itself, if any.
-    return needed(os.environ, keep=("COOKBOOK_API_KEY",)) | _modules()
+    return needed(os.environ, keep=("COOKBOOK_API_KEY",)) | _modules() | _READABLE_OUTPUT
 
 
 def of_worker() -> dict[str, str]:
     """Return what training, or a check, needs of this process's environment."""
-    return needed(os.environ) | _modules()
+    return needed(os.environ) | _modules() | _READABLE_OUTPUT
 
 
 def _modules() -> dict[str, str]:

@@ -6,11 +6,11 @@ of either. Errors are recognized by the names of their types, so neither `openai
 library is loaded for it.
 """
 
-import ipaddress
 import re
 from typing import Any
 
 from cookbook import siliconcloud
+from cookbook.address import is_loopback
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
@@ -49,11 +49,7 @@ def _place(error: BaseException) -> str:
     host = _host(error)
     if host.endswith(siliconcloud.HOSTS) or _TRACE in _headers(error):
         return _PLATFORM
-    try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = False
-    if local:
+    if is_loopback(host):
         return _LOCAL
     return _ELSEWHERE if host else _NOWHERE
 

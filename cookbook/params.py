@@ -186,6 +186,9 @@ class Hyperparameters:
         return self.lora_alpha / self.lora_rank
 
 
+PARAMETERS = tuple(f.name for f in dataclasses.fields(Hyperparameters))
+"""The names of all seven."""
+
 # The names of the parameters that must be whole numbers.
 INTEGER_PARAMETERS = tuple(f.name for f in dataclasses.fields(Hyperparameters) if f.type is int)
 

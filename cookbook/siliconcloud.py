@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cookbook.client import synchronous
+from cookbook.client import is_api_key, synchronous
 from cookbook.errors import IdentifierError, KeyMissing, ServiceError
 from cookbook.paths import DATA
 
@@ -63,8 +63,7 @@ def key() -> str:
             en=f"no SiliconCloud API key: create one at {KEYS_PAGE} and set the environment "
             "variable SILICONFLOW_API_KEY (never write it into a notebook)",
         )
-    # Visible ASCII alone: anything else fails later, as a header that cannot be sent.
-    if not re.fullmatch(r"[!-~]+", given):
+    if not is_api_key(given):
         raise KeyMissing(
             zh="环境变量 SILICONFLOW_API_KEY 里不是 API key（有空格或英文以外的字符）："
             f"从 {KEYS_PAGE} 重新复制",

@@ -1,7 +1,6 @@
 """Answers on their way to the client, whole or streamed; what chat and completions share.
 
-    answer = Answer(model, requests, each, state, form)      form: how a choice looks
-    return await respond(answer, request, body.stream_options)      or None for a whole one
+    return await answer_to(body, form, request, state)      form: how a choice looks
 
 An answer has a choice for each of its engine requests: several for `n`, and for several prompts.
 How text is generated is not known here: the engine is called through `state.submit`
@@ -14,17 +13,20 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
 
 import orjson
 from fastapi import Request
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
+from cookbook.bases import Base
 from cookbook.service import limits, neutral
 from cookbook.service.api_error import ApiError
-from cookbook.service.chat_request import ChatRequest, Generation, Piece, joined
+from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, Generation, Piece, joined
+from cookbook.service.models import find_model
 from cookbook.service.request_body import RequestBody
 from cookbook.service.state import AppState
 from cookbook.service.store import new_id
@@ -57,6 +59,33 @@ class StreamOptions(RequestBody):
     neutral_values: ClassVar = neutral.STREAM_OPTIONS
     include_usage: bool | None = None
     continuous_usage_stats: bool = False
+
+
+# What the bodies of both requests have in common
+Choices = Annotated[int, Field(ge=1, le=MAX_CHOICES)]
+TopK = Annotated[int, Field(ge=-1, lt=2**31)]  # 0 and -1: all tokens
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Text = Annotated[str, Field(max_length=200)]
+Stop = _Text | Annotated[list[_Text], Field(max_length=8)]
+
+
+def stop_texts(stop: Stop | None) -> tuple[str, ...]:
+    """Return the texts that end an answer; an empty one, which would end every answer, is none."""
+    given = [stop] if isinstance(stop, str) else stop or []
+    return tuple(filter(None, given))
+
+
+class Body(Protocol):
+    """What is asked for, as far as it does not matter how an answer looks."""
+
+    model: str
+    n: int
+    stream: bool
+    stream_options: StreamOptions
+
+    def to_requests(self, base: Base, adapter: Path | None) -> list[ChatRequest]:
+        """Return what the engine is asked for, one request for each choice."""
+        ...
 
 
 class Usage(BaseModel):
@@ -233,7 +262,7 @@ class Answer:
         }
 
 
-def check_room(state: AppState, choices: int) -> None:
+def _check_room(state: AppState, choices: int) -> None:
     """Raise ApiError if so many choices cannot be started at present."""
     under_way = sum(answer.choices for answer in state.answers)
     if under_way + choices > limits.CHATS:
@@ -265,7 +294,22 @@ class AnswerStream(StreamingResponse):
             self._answer.end()
 
 
-async def respond(answer: Answer, request: Request, stream: StreamOptions | None) -> Any:
+async def answer_to(body: Body, form: Form, request: Request, state: AppState) -> Any:
+    """Return the answer when it is complete, or as a stream when it has begun.
+
+    Raises:
+        ApiError: there is no such model, too many answers are under way, the engine failed, or the
+            client closed the connection.
+    """
+    # The store is read in a thread: it may wait for a lock.
+    base, adapter = await asyncio.to_thread(find_model, state, body.model)
+    requests = body.to_requests(base, adapter)
+    _check_room(state, len(requests))
+    answer = Answer(body.model, requests, body.n, state, form)
+    return await _respond(answer, request, body.stream_options if body.stream else None)
+
+
+async def _respond(answer: Answer, request: Request, stream: StreamOptions | None) -> Any:
     """Return the answer when it is complete, or as a stream when it has begun.
 
     Args:

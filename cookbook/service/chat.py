@@ -4,17 +4,15 @@ What a request may hold is in `chat_body.py`; how an answer travels is in `answe
 `completions.py` shares.
 """
 
-import asyncio
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from cookbook.service.answers import STREAM, Answer, Usage, check_room, respond
+from cookbook.service.answers import STREAM, Usage, answer_to
 from cookbook.service.chat_body import ChatBody
 from cookbook.service.chat_request import Piece
 from cookbook.service.logprobs import ChatLogprobs, for_chat
-from cookbook.service.models import find_model
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.state import State
 
@@ -75,10 +73,4 @@ router = APIRouter(route_class=StrictRoute)
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAM)
 async def create_chat_completion(body: ChatBody, request: Request, state: State) -> Any:
-    # The store is read in a thread: it may wait for a lock.
-    base, adapter = await asyncio.to_thread(find_model, state, body.model)
-    check_room(state, body.n)
-    requests = body.to_requests(base, adapter)
-    form = _Form(body.logprobs)
-    answer = Answer(body.model, requests, body.n, state, form)
-    return await respond(answer, request, body.stream_options if body.stream else None)
+    return await answer_to(body, _Form(body.logprobs), request, state)

@@ -6,21 +6,20 @@ cannot be done is refused by name.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from cookbook.bases import Base
 from cookbook.errors import ArgumentError
 from cookbook.service import neutral
-from cookbook.service.answers import StreamOptions
-from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, seed_of
+from cookbook.service.answers import Choices, Seed, Stop, StreamOptions, TopK, stop_texts
+from cookbook.service.chat_request import ChatRequest, seed_of
 from cookbook.service.logprobs import MAX_TOP
 from cookbook.service.request_body import RequestBody
 from cookbook.service.response_format import ResponseFormat
 from cookbook.service.sentences import shown
 
-_Stop = Annotated[str, Field(max_length=200)]
 _TEXT_PARTS = ("text", "input_text", "output_text")  # the latter two are of the Responses API
 _ROLES = ("system", "developer", "user", "assistant")
 
@@ -80,13 +79,13 @@ class ChatBody(RequestBody):
     max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float = Field(0.7, ge=0, le=2)
     top_p: float = Field(0.7, gt=0, le=1)  # SiliconCloud's default
-    top_k: int = Field(0, ge=-1, lt=2**31)  # 0 and -1: all tokens
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    n: int = Field(1, ge=1, le=MAX_CHOICES)
+    top_k: TopK = 0
+    seed: Seed | None = None
+    n: Choices = 1
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=MAX_TOP)
     response_format: ResponseFormat | None = None
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
+    stop: Stop | None = None
 
     @field_validator("max_tokens", "max_completion_tokens", mode="before")
     @classmethod
@@ -115,7 +114,6 @@ class ChatBody(RequestBody):
 
     def to_requests(self, base: Base, adapter: Path | None) -> list[ChatRequest]:
         """Return what the engine is asked for, one request for each choice."""
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         first = ChatRequest(
             base=base,
             adapter=adapter,
@@ -124,7 +122,7 @@ class ChatBody(RequestBody):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=max(0, self.top_k),
-            stop=tuple(text for text in stop if text),  # an empty text would end every answer
+            stop=stop_texts(self.stop),
             schema=self.response_format.to_schema() if self.response_format else None,
             logprobs=self.top_logprobs if self.logprobs else None,
         )

@@ -144,8 +144,7 @@ def _probe() -> None:
     Raises:
         ServiceError: it ended that one.
     """
-    # A file of that name in the current folder is not torch.
-    done = trial.run("-P", "-c", "import torch", seconds=PROBE_SECONDS)
+    done = trial.run("-c", "import torch", seconds=PROBE_SECONDS)
     if done.returncode:
         cause = causes.cause_of_output(done.stderr, done.returncode)
         raise ServiceError(zh=cause.zh, en=cause.en)

@@ -4,7 +4,6 @@ For evaluation above all: `echo` with `logprobs` says how likely the model finds
 given (lm-eval's `local-completions`, guidance). `max_tokens` 0 only reads.
 """
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -15,14 +14,22 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 from cookbook.bases import Base
 from cookbook.errors import ArgumentError
 from cookbook.service import limits, neutral
-from cookbook.service.answers import STREAM, Answer, StreamOptions, Usage, check_room, respond
-from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, Piece, seed_of
+from cookbook.service.answers import (
+    STREAM,
+    Choices,
+    Seed,
+    Stop,
+    StreamOptions,
+    TopK,
+    Usage,
+    answer_to,
+    stop_texts,
+)
+from cookbook.service.chat_request import ChatRequest, Piece, seed_of
 from cookbook.service.logprobs import MAX_TOP, CompletionLogprobs, ForCompletions
-from cookbook.service.models import find_model
 from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.state import State
 
-_Stop = Annotated[str, Field(max_length=200)]
 _Id = Annotated[int, Field(ge=0, lt=2**31)]
 _Ids = Annotated[list[_Id], Field(min_length=1)]
 _Several = Annotated[list[str] | list[_Ids], Field(min_length=1)]
@@ -33,8 +40,8 @@ class CompletionBody(RequestBody):
 
     neutral_values: ClassVar = {**neutral.GENERATION, "suffix": ("",)}
     model: str
-    n: int = Field(1, ge=1, le=MAX_CHOICES)
-    best_of: int = Field(1, ge=1, le=MAX_CHOICES)
+    n: Choices = 1
+    best_of: Choices = 1
     prompt: str | _Ids | _Several
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
@@ -43,9 +50,9 @@ class CompletionBody(RequestBody):
     logprobs: int | None = Field(None, ge=0, le=MAX_TOP)
     temperature: float = Field(1.0, ge=0, le=2)
     top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=-1, lt=2**31)  # 0 and -1: all tokens
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    stop: _Stop | Annotated[list[_Stop], Field(max_length=8)] | None = None
+    top_k: TopK = 0
+    seed: Seed | None = None
+    stop: Stop | None = None
 
     @field_validator("best_of")
     @classmethod
@@ -88,9 +95,6 @@ class CompletionBody(RequestBody):
 
     def to_requests(self, base: Base, adapter: Path | None) -> list[ChatRequest]:
         """Return what the engine is asked for: each prompt `n` times."""
-        stops = self.stop or []
-        if isinstance(stops, str):
-            stops = [stops]
         first = ChatRequest(
             base=base,
             adapter=adapter,
@@ -99,7 +103,7 @@ class CompletionBody(RequestBody):
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=max(0, self.top_k),
-            stop=tuple(filter(None, stops)),  # an empty text would end every answer
+            stop=stop_texts(self.stop),
             logprobs=self.logprobs,
         )
         requests = []
@@ -188,10 +192,4 @@ router = APIRouter(route_class=StrictRoute)
 
 @router.post("/v1/completions", response_model=Completion, responses=STREAM)
 async def create_completion(body: CompletionBody, request: Request, state: State) -> Any:
-    # The store is read in a thread: it may wait for a lock.
-    base, adapter = await asyncio.to_thread(find_model, state, body.model)
-    requests = body.to_requests(base, adapter)
-    check_room(state, len(requests))
-    form = _Form(body.logprobs)
-    answer = Answer(body.model, requests, body.n, state, form)
-    return await respond(answer, request, body.stream_options if body.stream else None)
+    return await answer_to(body, _Form(body.logprobs), request, state)

@@ -12,12 +12,13 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
-from cookbook.service.api_error import ApiError, replace_surrogates
+from cookbook.service.api_error import ApiError, error_of, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import StrictRoute
-from cookbook.service.sentences import shortened, shown
+from cookbook.service.sentences import shortened, shown, unsupported
 from cookbook.service.state import AppState, State
 from cookbook.service.store import File, Store
+from cookbook.service.validation import Problem
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
 _NAME_LENGTH = 255  # characters of a file's name that are kept, from its end
@@ -98,13 +99,8 @@ def _uploaded(form: FormData) -> UploadFile:
     """
     unknown = sorted(set(form) - {"file", "purpose"})
     if unknown:
-        names = ", ".join(shortened(name) for name in unknown)
-        raise ApiError(
-            400,
-            zh=f"不支持参数 {names}，请去掉",
-            en=f"not supported here: {names}; leave it out",
-            code="unsupported_parameter",
-            param=unknown[0],
+        raise error_of(
+            [Problem(name, "unsupported_parameter", unsupported(name)) for name in unknown]
         )
     file = form.get("file")
     if not isinstance(file, UploadFile):

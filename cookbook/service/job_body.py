@@ -6,14 +6,13 @@ from pydantic import BeforeValidator, Field
 
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
-from cookbook.params import INTEGER_PARAMETERS, VALIDATION, Hyperparameters
+from cookbook.params import INTEGER_PARAMETERS, PARAMETERS, VALIDATION, Hyperparameters
 from cookbook.service import neutral
 from cookbook.service.request_body import RequestBody
 from cookbook.service.sentences import shortened, unsupported
 from cookbook.service.validation import Problem, Refused
 
 MOST_METADATA = 16  # entries, as in OpenAI's API
-_KNOWN = tuple(Hyperparameters.__annotations__)
 _Key = Annotated[str, Field(max_length=64)]
 _Value = Annotated[str, Field(max_length=512)]
 
@@ -27,10 +26,10 @@ def _checked_hyperparameters(given: Any) -> Any:
     if not isinstance(given, dict):
         return given
     chosen = {name: value for name, value in given.items() if value != "auto"}
-    chosen = neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, _KNOWN)
+    chosen = neutral.without_neutral(chosen, neutral.HYPERPARAMETERS, PARAMETERS)
     values, found = {}, []
     for name, value in chosen.items():
-        if name in _KNOWN:
+        if name in PARAMETERS:
             values[name] = _number(name, value)
         else:
             found.append(_unknown_hyperparameter(name, value))
@@ -58,7 +57,7 @@ def _unknown_hyperparameter(name: str, value: Any) -> Problem:
     accepted = neutral.HYPERPARAMETERS.get(name)
     if accepted:
         return Problem(param, "unsupported_parameter", unsupported(name, value, accepted))
-    name, known = shortened(name), ", ".join(_KNOWN)
+    name, known = shortened(name), ", ".join(PARAMETERS)
     text = tr(
         f"没有超参数 {name}，可用的是 {known}",
         f"there is no hyperparameter {name}; known are {known}",

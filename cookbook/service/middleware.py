@@ -13,18 +13,18 @@ for none.
 
 import asyncio
 import hmac
-import ipaddress
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from cookbook.address import is_loopback
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
+from cookbook.service.sentences import shortened
 
 _OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
-_LONGEST_NAME = 100  # characters of a host name that are repeated
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
 
 
@@ -120,6 +120,12 @@ class WrongKeys:
             self._waiting -= 1
 
 
+def is_bearer(header: bytes, key: bytes) -> bool:
+    """Return whether an `Authorization` header bears the key; compared in constant time."""
+    scheme, _, token = header.partition(b" ")
+    return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), key)
+
+
 class AccessMiddleware:
     """ASGI middleware; `loopback` says that the service listens on this machine alone."""
 
@@ -157,8 +163,7 @@ class AccessMiddleware:
             await self._app(scope, counted, send)
 
     async def _check_key(self, given: bytes) -> None:
-        scheme, _, token = given.partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._key):
+        if not is_bearer(given, self._key):
             # Without a key it is no guess.
             if given:
                 await self._wrong_keys.wait()
@@ -182,7 +187,7 @@ def _tidy(scope: Scope) -> Scope:
 
 def _check_host(host: str) -> None:
     if not _is_this_machine(host):
-        name = host[:_LONGEST_NAME]
+        name = shortened(host)
         raise ApiError(
             421,
             zh=f"这个服务只在本机使用，不接受主机名 {name}。本机的程序请用 127.0.0.1；"
@@ -222,13 +227,7 @@ def _check_encoding(encoding: bytes) -> None:
 
 def _is_this_machine(host: str) -> bool:
     # "name", "name:port", "[address]" or "[address]:port"
-    name = host if host.endswith("]") else host.rsplit(":", 1)[0]
-    if name.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(host if host.endswith("]") else host.rsplit(":", 1)[0])
 
 
 def _check_length(declared: bytes, limit: int) -> None:

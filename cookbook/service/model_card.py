@@ -14,20 +14,10 @@ from typing import Any
 import cookbook
 from cookbook.bases import Base
 from cookbook.i18n import tr
+from cookbook.params import PARAMETERS
 from cookbook.service.events import Checkpoint, Finished
-from cookbook.service.store import Job, Store
+from cookbook.service.store import Event, Job, Store
 from cookbook.terminal import printable
-
-PARAMETERS = (
-    "learning_rate",
-    "n_epochs",
-    "batch_size",
-    "max_tokens",
-    "lora_rank",
-    "lora_alpha",
-    "lora_dropout",
-)
-ALL_EVENTS = 1_000_000  # more than a job has
 
 LOADING = """\
 ```python
@@ -76,15 +66,8 @@ def model_card(store: Store, job: Job, base: Base, event: Checkpoint | Finished)
 
 
 def _data(store: Store, job: Job) -> _Data:
-    started: dict[str, Any] = {}
-    tokens = None
-    # Newest first, so that the last value of `tokens` counts.
-    for event in store.events(job.id, limit=ALL_EVENTS):
-        figures = event.data or {}
-        if tokens is None and "tokens" in figures:
-            tokens = figures["tokens"]
-        if "train_rows" in figures:
-            started = figures
+    started = _figures(store.started_event(job.id))
+    last_step = _figures(store.last_metrics(job.id))
     validation = tr(f"留出 {job.validation_split:.0%}", f"{job.validation_split:.0%} held back")
     if job.validation_file:
         validation = _file_name(store, job.validation_file)
@@ -94,8 +77,12 @@ def _data(store: Store, job: Job) -> _Data:
         train_rows=started.get("train_rows"),
         valid_rows=started.get("valid_rows"),
         trained_share=started.get("trained_share"),
-        tokens=tokens,
+        tokens=last_step.get("tokens"),
     )
+
+
+def _figures(event: Event | None) -> dict[str, Any]:
+    return (event.data if event else None) or {}
 
 
 def _file_name(store: Store, file_id: str) -> str:

@@ -1,7 +1,7 @@
 """Let others find the service: the address file, and the port and token that outlive it.
 
     endpoint = remembered(home)           port and token of this folder's last service, or None
-    remember(home, port, api_key)
+    remember(home, endpoint)
     publication = Publication(home, …)    writes the address file
     publication.renew()                   False where the folder was removed or replaced
     publication.withdraw()                removes the address file, if it is still this service's
@@ -12,13 +12,13 @@ not used in a copy of the folder: its services are other services.
 
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from cookbook import __version__, disk
 from cookbook.address import Address, read_private, settings
+from cookbook.client import is_api_key
 from cookbook.paths import Home
 
 
@@ -40,7 +40,7 @@ def remembered(home: Home) -> Endpoint | None:
     # A file that somebody has edited is no reason not to start.
     if not isinstance(port, int) or not isinstance(api_key, str):
         return None
-    is_usable = 0 < port < 2**16 and re.fullmatch(r"[!-~]+", api_key)
+    is_usable = 0 < port < 2**16 and is_api_key(api_key)
     return Endpoint(port, api_key) if is_usable else None
 
 

@@ -124,7 +124,7 @@ def find_models(store: Store, home: Home) -> list[str]:
                 f"models/{folder.name}",
             )
             lines.append(text)
-    return lines + [_kept(name) for name in unexplained(store, home)]
+    return lines + [kept(name) for name in unexplained(store, home)]
 
 
 def unexplained(store: Store, home: Home) -> list[str]:
@@ -137,7 +137,8 @@ def unexplained(store: Store, home: Home) -> list[str]:
     return [path.relative_to(home.folder).as_posix() for path in found]
 
 
-def _kept(name: str) -> str:
+def kept(name: str) -> str:
+    """Return the line for a part of the data folder that no record explains, and so stays."""
     return tr(
         f"{name}：没有它的记录，原样保留",
         f"{name}: no record explains it; it is kept as it is",

@@ -10,7 +10,6 @@ service is in publication.py.
 """
 
 import contextlib
-import ipaddress
 import logging
 import os
 import secrets
@@ -26,7 +25,9 @@ from fastapi import FastAPI
 from filelock import FileLock, Timeout
 
 from cookbook import causes, data_folder, disk
+from cookbook.address import is_loopback
 from cookbook.bases import Base, installed
+from cookbook.client import is_api_key
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
@@ -68,10 +69,7 @@ class Settings:
     @property
     def loopback(self) -> bool:
         """Return whether only this machine can reach the service."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return is_loopback(self.host)
 
 
 def serve(settings: Settings, chat: ChatEngine) -> None:
@@ -90,8 +88,7 @@ def serve(settings: Settings, chat: ChatEngine) -> None:
 
 def _check_host_and_key(settings: Settings) -> None:
     key = settings.api_key
-    # It travels in an HTTP header.
-    if key and not (key.isascii() and key.isprintable() and " " not in key):
+    if key and not is_api_key(key):
         raise ServiceError(
             zh="--api-key 只能用 ASCII 字母、数字和符号",
             en="--api-key may contain ASCII letters, digits and signs only",

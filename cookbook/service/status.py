@@ -61,8 +61,7 @@ def jobs(store: Store, recent: int = 5) -> list[str]:
 
 def kept(store: Store, home: Path) -> list[str]:
     """Return a line for each part of the data folder that no record explains, and so stays."""
-    text = tr("没有记录，原样保留", "no record explains it; kept as it is")
-    return [f"{name}  {text}" for name in recovery.unexplained(store, Home(home))]
+    return [recovery.kept(name) for name in recovery.unexplained(store, Home(home))]
 
 
 def _line(store: Store, job: Job) -> str:

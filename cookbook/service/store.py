@@ -43,12 +43,12 @@ ANY_METADATA: Mapping[str, str] = {}
 _ENTRIES = "json_each(CASE WHEN json_valid(metadata) THEN metadata END)"
 _HAS_METADATA = f"EXISTS (SELECT 1 FROM {_ENTRIES} WHERE key = ? AND value = ?)"
 _IS_UNFINISHED = f"status IN {UNFINISHED}"  # as SQL
-# Without the content, which may have 10 MB.
 _NEW_JOB = {"status": "validating_files", "requested_state": "run"}
 _INSERT_MODEL = (
     "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+# Without the content, which may have 10 MB.
 _FILES = "SELECT rowid, id, filename, purpose, bytes, created_at FROM files"
 
 
@@ -359,6 +359,19 @@ class Store:
         sql = "SELECT * FROM events WHERE job = ? AND number < ? ORDER BY number DESC LIMIT ?"
         rows = self._database.rows(sql, job_id, before or LAST, limit)
         return [Event(**_parsed(row, "data")) for row in rows]
+
+    def started_event(self, job_id: str) -> Event | None:
+        """Return the event with which the training began; None before."""
+        return self._event("job = ? AND type = 'message' AND step = 0", job_id)
+
+    def last_metrics(self, job_id: str) -> Event | None:
+        """Return the event of the job's newest step; None before the first."""
+        return self._event("job = ? AND type = 'metrics'", job_id)
+
+    def _event(self, condition: str, job_id: str) -> Event | None:
+        sql = f"SELECT * FROM events WHERE {condition} ORDER BY number DESC LIMIT 1"
+        rows = self._database.rows(sql, job_id)
+        return Event(**_parsed(rows[0], "data")) if rows else None
 
     # Models
 

@@ -236,7 +236,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 # Nothing that a reader keeps in the environment beside what training needs.
-                env=environment.of_worker() | causes.READABLE_OUTPUT,
+                env=environment.of_worker(),
                 start_new_session=os.name != "nt",
             )
         self._logs[process.pid] = Path(log.name)

@@ -132,7 +132,7 @@ def _check(schema: str) -> str:
     if len(schema) > MAX_SCHEMA:
         return "too large"
     try:
-        done = trial.run("-P", _PROGRAM, seconds=CHECK_SECONDS, given=schema.encode())
+        done = trial.run(_PROGRAM, seconds=CHECK_SECONDS, given=schema.encode())
     except subprocess.TimeoutExpired:
         raise bad_schema("too large") from None
     # Ended for its memory, or by a stack that overflowed.
