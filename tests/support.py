@@ -84,6 +84,20 @@ CORPUS = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
 ROWS = CORPUS.read_bytes().splitlines(keepends=True)[:32]
 
 
+def add_job(store, **fields):
+    """Put a job into a store by hand and return it; a test names the fields that matter to it."""
+    usual = {
+        "base": "cookbook/tiny-zh",
+        "model": "ft:x",
+        "training_file": "file-x",
+        "validation_split": 0.1,
+        "suffix": None,
+        "seed": 1,
+        "hyperparameters": {},
+    }
+    return store.add_job(**usual | fields)
+
+
 def launch(client, model: str):
     """Start the short job on a file of its own."""
     upload = client.files.create(file=("small.jsonl", b"".join(ROWS)), purpose="fine-tune")

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+import support
 
 from cookbook import data, disk
 from cookbook.job_states import TERMINAL
@@ -87,15 +88,7 @@ def new_job(folder, row):
     store = Store(Home(folder).database)
     content = data.to_jsonl([row(user=f"第{i}个问题") for i in range(8)])
     file = store.add_file("a.jsonl", "fine-tune", content)
-    job = store.add_job(
-        base="cookbook/tiny-zh",
-        model="ft:x",
-        training_file=file.id,
-        validation_split=0.0,
-        suffix=None,
-        seed=1,
-        hyperparameters={},
-    )
+    job = support.add_job(store, training_file=file.id, validation_split=0.0)
     store.advance(job.id, "queued", "queued")
     return store, job
 

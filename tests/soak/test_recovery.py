@@ -9,7 +9,7 @@ import openai
 import psutil
 import pytest
 from openai import OpenAI
-from support import CORPUS, training_processes
+from support import CORPUS, add_job, training_processes
 
 from cookbook import connect, data, jobs
 from cookbook.connection import running, stop
@@ -18,18 +18,6 @@ from cookbook.paths import Home, home
 from cookbook.service.events import Checkpoint
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, Supervisor
-
-JOB = {
-    "base": "cookbook/tiny-zh",
-    "training_file": "file-x",
-    "hyperparameters": {},
-    "validation_file": None,
-    "validation_split": 0.1,
-    "suffix": None,
-    "seed": 1,
-    "metadata": None,
-}
-"""Fields of a job that is put into a store by hand; a test overrides some and adds a model."""
 
 
 @pytest.fixture
@@ -252,13 +240,13 @@ def test_an_idle_service_ends_by_itself_but_never_before_its_jobs(tmp_path, row)
     store = Store(Home(tmp_path).database)
     content = data.to_jsonl([row(user=f"第{i}个问题") for i in range(16)])
     file = store.add_file("a.jsonl", "fine-tune", content)
-    fields = JOB | {
+    fields = {
         "base": "cookbook/tiny-zh",
         "training_file": file.id,
         "hyperparameters": Hyperparameters(n_epochs=1).to_dict(),
     }
-    done = store.add_job(**fields, model="ft:a")
-    paused = store.add_job(**fields, model="ft:b")
+    done = add_job(store, **fields, model="ft:a")
+    paused = add_job(store, **fields, model="ft:b")
     store.request_state(paused.id, "pause", "Paused")
     served = subprocess.run(serve, capture_output=True, text=True, timeout=170)
     assert served.returncode == 0
@@ -273,7 +261,7 @@ def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(
     tmp_path, monkeypatch, max_running, started
 ):
     store = Store(Home(tmp_path).database)
-    job_ids = [store.add_job(**JOB, model=f"ft:{i}").id for i in range(4)]
+    job_ids = [add_job(store, model=f"ft:{i}").id for i in range(4)]
     # One has waited from the start, two were interrupted, and the last will be paused.
     for job_id, status in zip(job_ids, ["queued", "running", "running", "queued"], strict=True):
         store.advance(job_id, status, status)
@@ -294,8 +282,8 @@ def test_jobs_start_in_order_as_many_as_are_allowed_and_interrupted_ones_first(
 
 def test_what_a_killed_process_left_of_ended_jobs_is_swept_and_nothing_else(tmp_path):
     store = Store(Home(tmp_path).database)
-    over = store.add_job(**JOB, model="ft:a")
-    alive = store.add_job(**JOB, model="ft:b")
+    over = add_job(store, model="ft:a")
+    alive = add_job(store, model="ft:b")
     store.advance(over.id, "running", "go")
     store.record(over, Checkpoint(1, 1, tmp_path / f"{over.id}-step_1", 1.0, None))
     store.advance(over.id, "cancelled", "stop")

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import openai
 import pytest
 import schemathesis
+import support
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -91,17 +92,8 @@ def send(case, known: dict, **where) -> None:
 
 
 def add_job(store: Store, training_file: str, model: str):
-    return store.add_job(
-        base="tiny",
-        model=model,
-        training_file=training_file,
-        validation_file=None,
-        validation_split=0.1,
-        suffix=None,
-        seed=1,
-        metadata=None,
-        hyperparameters={"n_epochs": 1},
-    )
+    fields = {"base": "tiny", "model": model, "training_file": training_file}
+    return support.add_job(store, **fields, hyperparameters={"n_epochs": 1})
 
 
 def known_ids(model: str, file_id: str, job_id: str) -> dict:

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 
 import pytest
+import support
 from fastapi.testclient import TestClient
 
 from cookbook import connect, data_folder, disk, paths
@@ -190,15 +191,7 @@ def test_names_of_ours_and_of_people_are_paths(home):
 def plant(home, name, status="cancelled"):
     """Write a job and a model of this name into the database."""
     store = Store(home.database)
-    store.add_job(
-        base="tiny",
-        model="ft:x",
-        training_file="file-x",
-        validation_split=0.1,
-        suffix=None,
-        seed=1,
-        hyperparameters={},
-    )
+    support.add_job(store, base="tiny")
     with sqlite3.connect(home.database) as db:
         db.execute("UPDATE jobs SET id = ?, status = ?", (name, status))
         db.execute(

@@ -6,6 +6,7 @@ import sqlite3
 import struct
 
 import pytest
+import support
 
 from cookbook.errors import ServiceError
 from cookbook.paths import Home
@@ -48,15 +49,7 @@ def home(tmp_path):
 
 
 def add_job(store, model="ft:LoRA/tiny:local:t:abc"):
-    return store.add_job(
-        base=BASE,
-        model=model,
-        training_file="file-a",
-        validation_split=0.1,
-        suffix="t",
-        seed=42,
-        hyperparameters={},
-    )
+    return support.add_job(store, base=BASE, model=model)
 
 
 def models(store):

@@ -2,6 +2,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import support
 
 from cookbook.errors import DiskFull, ServiceError
 from cookbook.service import database
@@ -61,16 +62,8 @@ def store(tmp_path):
 
 
 def add_job(store, **fields):
-    defaults = {
-        "base": "tiny",
-        "model": "ft:LoRA/tiny:local:t:abc",
-        "training_file": "file-a",
-        "validation_split": 0.1,
-        "suffix": "t",
-        "seed": 42,
-        "hyperparameters": {"n_epochs": 1},
-    }
-    return store.add_job(**defaults | fields)
+    usual = {"base": "tiny", "model": "ft:LoRA/tiny:local:t:abc"}
+    return support.add_job(store, **usual | fields)
 
 
 def running_job(store):

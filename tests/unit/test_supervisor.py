@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+import support
 
 from cookbook.paths import Home
 from cookbook.service import supervisor as module
@@ -55,17 +56,9 @@ def queue(store, tmp_path, monkeypatch):
     return queue
 
 
-def add_job(store, base=TINY, **fields):
-    values = {
-        "base": base,
-        "model": "ft:x",
-        "training_file": store.add_file("a.jsonl", "fine-tune", b"{}").id,
-        "validation_split": 0.1,
-        "suffix": None,
-        "seed": 1,
-        "hyperparameters": {},
-    }
-    return store.add_job(**values | fields)
+def add_job(store, base=TINY):
+    file = store.add_file("a.jsonl", "fine-tune", b"{}")
+    return support.add_job(store, base=base, training_file=file.id)
 
 
 def said(store, job, cause):

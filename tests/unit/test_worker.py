@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import support
 
 from cookbook import data
 from cookbook.errors import BaseAway, DiskFull, Diverged, MemoryShort, ModelError
@@ -33,15 +34,7 @@ def store(home):
 def job(store, row):
     rows = [row(user=f"第{i}个问题") for i in range(12)]
     file = store.add_file("a.jsonl", "fine-tune", b"\xef\xbb\xbf" + data.to_jsonl(rows) + b"\n")
-    return store.add_job(
-        base="cookbook/tiny-zh",
-        model="ft:x",
-        training_file=file.id,
-        validation_split=0.25,
-        suffix=None,
-        seed=1,
-        hyperparameters={},
-    )
+    return support.add_job(store, training_file=file.id, validation_split=0.25)
 
 
 class Training:
