@@ -65,7 +65,7 @@ def _():
     assert answer.usage_metadata["output_tokens"] and again.content is not None
 
 
-@habit("LangChain", "langchain-openai", "stream; usage counted once")
+@habit("LangChain", "langchain-openai", "stream, with usage counted once")
 def _():
     whole = None
     for chunk in _langchain(max_tokens=8, stream_usage=True).stream("你好"):
@@ -112,7 +112,7 @@ def _litellm_messages(messages):
     return litellm.completion(**where, messages=messages, max_tokens=8)
 
 
-@habit("LiteLLM", "litellm", "stream; usage counted once")
+@habit("LiteLLM", "litellm", "stream, with usage counted once")
 def _():
     chunks = list(_litellm(stream=True, stream_options={"include_usage": True}))
     usage = [chunk.usage for chunk in chunks if getattr(chunk, "usage", None)]
@@ -149,7 +149,7 @@ def _():
     assert first.usage.output_tokens <= 16
 
 
-@habit("Pydantic AI", "pydantic-ai-slim", "stream; usage counted once")
+@habit("Pydantic AI", "pydantic-ai-slim", "stream, with usage counted once")
 def _():
     async def stream():
         agent = _pydantic_agent(model_settings={"max_tokens": 16})

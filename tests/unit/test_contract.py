@@ -15,7 +15,6 @@ from types import SimpleNamespace
 import openai
 import pytest
 import schemathesis
-import support
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -92,8 +91,16 @@ def send(case, known: dict, **where) -> None:
 
 
 def add_job(store: Store, training_file: str, model: str):
-    fields = {"base": "tiny", "model": model, "training_file": training_file}
-    return support.add_job(store, **fields, hyperparameters={"n_epochs": 1})
+    # Not by support.py, which this file does not find when it is run as a program.
+    return store.add_job(
+        base="tiny",
+        model=model,
+        training_file=training_file,
+        validation_split=0.1,
+        suffix=None,
+        seed=1,
+        hyperparameters={"n_epochs": 1},
+    )
 
 
 def known_ids(model: str, file_id: str, job_id: str) -> dict:
