@@ -136,8 +136,9 @@ def _wheel() -> str:
         origin = metadata.distribution(_PROJECT).read_text("direct_url.json")
     except metadata.PackageNotFoundError:
         origin = None
-    name = re.search(r'([^/"]+[.]whl)"', origin or "")
-    return unquote(name[1]) if name else _PROJECT
+    before, ending, _ = (origin or "").partition('.whl"')
+    name = before.rpartition("/")[2].rpartition('"')[2]
+    return unquote(name) + ".whl" if ending and name else _PROJECT
 
 
 # Reading what was printed

@@ -4,7 +4,6 @@ Events and checkpoints are in `job_log.py`. A route only writes to the store wha
 The supervisor and the job's process read it there and act.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -25,7 +24,7 @@ from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import Job, new_id
 
-_METADATA_ENTRY = re.compile(r"metadata\[(.*)\]", re.DOTALL)
+_ENTRY_BEGINS, _ENTRY_ENDS = "metadata[", "]"
 
 
 # Responses
@@ -186,9 +185,9 @@ async def _metadata_filter(request: Request) -> Mapping[str, str] | None:
     for name, value in request.query_params.items():
         if name == "metadata" and value == "null":
             return None
-        match = _METADATA_ENTRY.fullmatch(name)
-        if match:
-            entries[match[1]] = value
+        if name.startswith(_ENTRY_BEGINS) and name.endswith(_ENTRY_ENDS):
+            key = name.removeprefix(_ENTRY_BEGINS).removesuffix(_ENTRY_ENDS)
+            entries[key] = value
         elif name.startswith("metadata"):
             raise ApiError(
                 400,
