@@ -13,14 +13,16 @@ changed. Nothing heavy is loaded before it is needed: numpy, pandas, matplotlib 
 the first call that uses them.
 """
 
+from cookbook.data.changes import Change
 from cookbook.data.check import check, check_bytes, load
 from cookbook.data.clean import clean
-from cookbook.data.cleaned import Change, Cleaned
-from cookbook.data.convert import from_alpaca, from_sharegpt, from_table, to_jsonl
+from cookbook.data.cleaned import Cleaned
+from cookbook.data.convert import from_alpaca, from_sharegpt, from_table
 from cookbook.data.corpus import MAX_ROWS
 from cookbook.data.describe import figure, phrases, statistics
 from cookbook.data.read import MAX_BYTES
 from cookbook.data.report import Problem, Report
+from cookbook.data.rows import to_jsonl
 from cookbook.data.split import split, too_few
 
 __all__ = [

@@ -1,18 +1,19 @@
 """What `clean` returns: the rows, each change, and what is left for a person.
 
-`Cleaned` shows itself in a notebook and writes the rows to a file; nothing is cleaned here. A new
-kind of change needs a title in `TITLES`.
+`from_table`, `from_messages` and the others that make rows return it too. It shows itself in a
+notebook and writes the rows to a file; nothing is cleaned here.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from cookbook import html
-from cookbook.data.convert import to_jsonl
-from cookbook.data.excerpt import visible
+from cookbook.data.changes import GONE, TITLES, Change
 from cookbook.data.report import Report, place
+from cookbook.data.rows import to_jsonl
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 from cookbook.terminal import printable
@@ -23,42 +24,44 @@ if TYPE_CHECKING:
 LINES_SHOWN = 8  # line numbers named for each kind of change
 PROBLEMS_SHOWN = 20  # problems that `str(cleaned)` lists
 
-# What each kind of change does, in Chinese and English.
-TITLES = {
-    "bom": ("去掉 BOM", "byte-order mark removed"),
-    "encoding": ("转成 UTF-8", "converted to UTF-8"),
-    "line-ends": ("换行统一为 \\n", "line ends changed to \\n"),
-    "blank-line": ("删去空行", "blank lines removed"),
-    "white-space": ("去掉首尾空白", "surrounding white space removed"),
-    "extra-key": ("去掉多余的键", "extra keys removed"),
-    "role": ("换成约定的 role", "roles renamed as asked"),
-    "system-position": ("system 移到最前", "system moved to the front"),
-    "trailing-user": ("去掉没有回答的最后一问", "last question without an answer removed"),
-    "duplicate-row": ("去掉完全相同的行", "exact duplicates removed"),
-    "dropped": ("按要求删去", "dropped as asked"),
-}
 
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that was fixed. `line` counts from 1 and is None for the whole file."""
-
-    line: int | None
-    code: str
-    message: str
-
-
-@dataclass
-class Cleaned:
+@dataclass(eq=False)
+class Cleaned(Sequence[dict]):
     """The rows that can be trained on, what was changed on the way, and what could not be fixed.
 
-    `left` reports the rows that were left out, by their line in the source: they need a person.
+    It is the sequence of its rows, and can be passed wherever rows are expected. Every entry of the
+    source, of which there were `read`, is accounted for: it is in `rows`, its number is in
+    `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
+    a person (`rows_left`).
     """
 
     rows: list[dict]
     changes: list[Change]
     left: Report
     source: Path | None = field(default=None, repr=False)
+    read: int = 0
+    row_numbers: list[int] = field(default_factory=list, repr=False)
+    rows_left: list[int] = field(default_factory=list, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict]: ...
+
+    def __getitem__(self, index: int | slice) -> dict | list[dict]:
+        return self.rows[index]
+
+    @property
+    def rows_gone(self) -> list[int]:
+        """The numbers of the entries that are gone, each with a change that says why."""
+        return sorted({c.row for c in self.changes if c.code in GONE and c.row is not None})
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the changes as a table, one per row."""
@@ -160,10 +163,3 @@ _PAGE = """\
 {%- if problems %}
 <p><b>{{ to_do }}</b></p>{{ problems | safe }}
 {%- endif %}"""
-
-
-def change_of(line: int | None, code: str, detail: str = "") -> Change:
-    """Return a change of one of `TITLES`, which makes its message."""
-    title = tr(*TITLES[code])
-    message = f"{title} {detail}".strip()
-    return Change(line, code, visible(message))

@@ -35,6 +35,19 @@ CODES = {
     "file-empty": _error("写入训练数据", "add rows"),
     "encoding": _error("另存为 UTF-8 编码", "save the file as UTF-8"),
     "row-count": _error("抽取不超过 1000 行", "keep at most 1000 of them"),
+    # The file as a whole; the problem itself says what to do.
+    "not-text": _error(
+        "换成文本文件：每行一个 JSON 对象", "use a text file with one JSON object per line"
+    ),
+    "whole-array": _error(
+        "改成每行一个 JSON 对象，data.clean 会改",
+        "write one JSON object per line, as data.clean does",
+    ),
+    "multi-line-json": _error(
+        "改成每行一个 JSON 对象，data.clean 会改",
+        "write one JSON object per line, as data.clean does",
+    ),
+    "other-shape": _error("用 data.from_messages 转换", "convert it with data.from_messages"),
     # One line.
     "json": _error(
         "每行写一个完整的 JSON 对象，引号用英文双引号",
@@ -60,6 +73,10 @@ CODES = {
         "user 与 assistant 轮流，成对出现：补上缺的一条，或删去多的一条",
         "alternate user and assistant, in pairs: add the missing message or drop the extra one",
     ),
+    "tool-calls": _error(
+        "这里不训练工具调用：去掉这些消息，或换一份数据",
+        "tool calls are not trained here: drop these messages, or use other data",
+    ),
     "no-assistant": _error("补上回答", "add the answer"),
     # What can be trained on, but is worth a look.
     "row-count-low": _warning("补充数据，或先这样试一试", "add rows, or try it as it is"),
@@ -82,6 +99,31 @@ CODES = {
     ),
     "answer-style": _warning(
         "看一看：改成同一种写法，或删去", "check it: write it like the others, or drop it"
+    ),
+    # Texts that were damaged on the way, or mean something else than they show.
+    "escape-text": _warning(
+        '换成真正的换行或字符，data.clean(fix=["escape-text"]) 会改',
+        'write the real character, as data.clean(fix=["escape-text"]) does',
+    ),
+    "markup": _warning(
+        '去掉网页的标记，data.clean(fix=["markup"]) 会改',
+        'remove the markup, as data.clean(fix=["markup"]) does',
+    ),
+    "mojibake": _warning(
+        "找到原来的文件，按正确的编码再导出一次",
+        "export the text again from its origin, in the right encoding",
+    ),
+    "invisible": _warning(
+        '去掉看不见的字符，data.clean(fix=["invisible"]) 会改',
+        'remove what cannot be seen, as data.clean(fix=["invisible"]) does',
+    ),
+    "template-mark": _warning("去掉对话模板的标记", "remove the marks of the chat template"),
+    "thinking": _warning(
+        "决定要不要学思考过程：全部留下，或全部去掉",
+        "decide whether thinking is to be learned: keep all of it, or none",
+    ),
+    "weight": _warning(
+        "用 data.clean(weights=…) 说明怎样处理", "say what to do with it: data.clean(weights=…)"
     ),
     "secret": _warning(
         "换成虚构的内容，或删去这一行", "replace it with something invented, or drop the row"

@@ -37,13 +37,6 @@ _SHAREGPT_ROLES = {
 }
 
 
-def to_jsonl(rows: Iterable[dict]) -> bytes:
-    """Return the bytes of a training file with these rows."""
-    # Chinese stays readable, and takes half the bytes that escapes would.
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    return "".join(f"{line}\n" for line in lines).encode("utf-8")
-
-
 def from_table(
     source: "pd.DataFrame | str | Path", *, user: str, assistant: str, system: str | None = None
 ) -> list[dict]:

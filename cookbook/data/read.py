@@ -1,32 +1,120 @@
 """Read a training file: bytes -> lines -> rows.
 
+    reading(source)       everything that a file or a list holds, entry by entry, with its place
     rows(content)         all of it, for content that was checked before
     open_bounded(path)    a file and its size
     lines(file)           the bytes of each line
     decode(line)          its text
-    parse(text)           its JSON value, or the reason why there is none
 
-`check` and `clean` take the steps one by one and report what goes wrong; nothing is reported here,
-and whether a row can be trained on is judged in `rules.py`. Files are only read, never changed.
+`check` takes the steps one by one, since it is to be fast; all others begin with `reading`. What a
+text means as JSON is in `json_text.py`, whether a row can be trained on in `rules.py`. Files are
+only read, never changed.
 """
 
 import codecs
 import errno
 import io
 import json
-import math
 import os
 import stat
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, Literal
 
-from cookbook.errors import ArgumentError
+from cookbook.data import json_text
+from cookbook.data.changes import Change, change_of
+from cookbook.data.entry import Entry, Place
+from cookbook.data.excerpt import around, visible
+from cookbook.data.report import Report
+from cookbook.errors import DataError
+from cookbook.i18n import tr
 
+MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
+
+
+Source = str | Path | Sequence
+Layout = Literal["lines", "array", "objects", "table", "memory"]
+
+
+@dataclass
+class Reading:
+    """What a source holds.
+
+    Attributes:
+        name: of the file, safe to show.
+        layout: one JSON value a line, one array, values over several lines, a table, or a list.
+        encoding: as Python names it.
+        entries: the values, in their order.
+        count: how many there are, those included that could not be read.
+        changes: what was changed to read them: encoding, line ends, commas at line ends …
+        left: what could not be read, by the number of the entry. Its `places` has every entry.
+        unread: the numbers of the entries in `left`.
+    """
+
+    name: str
+    layout: Layout
+    left: Report
+    encoding: str = "utf-8"
+    path: Path | None = None
+    entries: list[Entry] = field(default_factory=list)
+    count: int = 0
+    changes: list[Change] = field(default_factory=list)
+    unread: list[int] = field(default_factory=list)
+
+
+def reading(source: Source, *, encoding: str | None = None, sheet: str | None = None) -> Reading:
+    """Return what a source holds: a path, or objects in memory.
+
+    Args:
+        encoding: of the file; None finds out.
+        sheet: of a workbook with several.
+
+    Raises:
+        DataError: the file cannot be read, is no text, or is not in `encoding`.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return _of_memory(source)
+    path = Path(source)
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SOURCE_BYTES + 1)
+        text = content.decode(encoding) if encoding else decode(content)[0]
+    except (OSError, LookupError, ValueError) as error:
+        raise DataError(
+            zh=f"读不了 {path.name}：{error}。编码可用 encoding= 指定",
+            en=f"cannot read {path.name}: {error}. Give its encoding with encoding=",
+        ) from error
+    result = Reading(visible(path.name), "lines", Report(visible(path.name)), path=path)
+    _read_lines(result, text)
+    result.left.places = {entry.number: entry.place for entry in result.entries}
+    return result
+
+
+def _of_memory(source: Sequence) -> Reading:
+    name = tr("内存中的数据", "rows in memory")
+    entries = [Entry(i, Place(i), value) for i, value in enumerate(source, 1)]
+    return Reading(name, "memory", Report(name), entries=entries, count=len(entries))
+
+
+def _read_lines(result: Reading, text: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        place = Place(number)
+        if not line.strip():
+            result.changes.append(change_of(place, "blank-line"))
+            continue
+        result.count += 1
+        try:
+            value = json_text.parse(line)
+        except json_text.NotJson as error:
+            excerpt = around(line, error.start, error.end)
+            result.left.add(result.count, "json", zh=error.zh, en=error.en, excerpt=excerpt)
+            result.unread.append(result.count)
+            continue
+        result.entries.append(Entry(result.count, place, value, line))
 
 
 def rows(content: bytes) -> list[dict]:
@@ -104,99 +192,3 @@ def decode(line: bytes) -> tuple[str, str]:
             return line.decode("gb18030"), "gb18030"
         except UnicodeDecodeError:
             raise error from None
-
-
-class NotJson(Exception):
-    """A text is not one JSON value; `start` and `end` are the place.
-
-    Never leaves `cookbook.data`: it becomes a problem in a report.
-    """
-
-    def __init__(self, *, zh: str, en: str, start: int, end: int):
-        super().__init__(en)
-        self.zh, self.en = zh, en
-        self.start, self.end = start, end
-
-
-class DuplicateKey(NotJson):
-    """An object has a key twice; `start` is -1 where it is not found in the text.
-
-    JSON allows it, but readers differ in which of the two values they keep.
-    """
-
-
-# What Python's parser says, in Chinese.
-_REASONS = {
-    "Expecting property name": "键要用英文双引号括起来，最后一项后面不能有逗号",
-    "Expecting value": "这里缺一个值，或者用了单引号",
-    "Expecting ',' delimiter": "这里缺逗号或右括号，可能断成了半行",
-    "Expecting ':' delimiter": "键的后面缺冒号",
-    "Extra data": "这一行里不止一个 JSON 对象",
-    "Unterminated string": "字符串没有收尾的引号，可能断成了半行",
-    "Invalid control character": "字符串里有控制字符，换行要写成 \\n",
-    "Invalid \\": "反斜杠的写法不对，要写成 \\\\",
-}
-
-
-def parse(text: str) -> object:
-    """Return the JSON value of a line.
-
-    Stricter than `json.loads`: no key twice, no NaN, no number beyond what a float holds.
-
-    Raises:
-        DuplicateKey: an object has a key twice.
-        NotJson: it is not JSON.
-    """
-    try:
-        return json.loads(
-            text,
-            object_pairs_hook=_object_of,
-            parse_constant=_refuse_constant,  # NaN, Infinity
-            parse_float=_finite_float,
-        )
-    except _RepeatedKey as error:
-        raise _duplicate_key(text, str(error)) from None
-    except json.JSONDecodeError as error:
-        raise _not_json(text, error.msg, error.pos) from None
-    except (ValueError, RecursionError) as error:  # a huge integer, brackets nested too deep
-        raise _not_json(text, str(error), 0) from None
-
-
-def _not_json(text: str, reason: str, position: int) -> NotJson:
-    zh = reason
-    for beginning, reason_zh in _REASONS.items():
-        if reason.startswith(beginning):
-            zh = reason_zh
-    start = min(position, len(text))
-    return NotJson(
-        zh=f"不是合法的 JSON：{zh}", en=f"not JSON: {reason}", start=start, end=start + 1
-    )
-
-
-class _RepeatedKey(ValueError):
-    pass
-
-
-def _duplicate_key(text: str, key: str) -> DuplicateKey:
-    quoted = json.dumps(key, ensure_ascii=False)
-    start = text.rfind(quoted)  # -1 if the key is written with escapes
-    zh, en = f"键 {key!r:.60} 出现了两次", f"the key {key!r:.60} appears twice"
-    return DuplicateKey(zh=zh, en=en, start=start, end=start + len(quoted))
-
-
-def _object_of(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        key, _ = counts.most_common(1)[0]
-        raise _RepeatedKey(key)
-    return result
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ArgumentError(zh=f"{name} 不是 JSON 的值", en=f"{name} is not a JSON value")
-
-
-def _finite_float(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse_constant(text)

@@ -7,12 +7,13 @@ Jinja2, which escapes what the file says.
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from cookbook import html
 from cookbook.data.codes import CODES
+from cookbook.data.entry import Place
 from cookbook.data.excerpt import Excerpt, visible
 from cookbook.i18n import tr
 from cookbook.terminal import printable
@@ -28,10 +29,18 @@ COLORS = {"error": html.ERROR, "warning": html.WARNING}
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken rule. `line` counts from 1 and is None for the whole file; `message_index` counts
-    from 0.
+    """One broken rule.
 
-    `excerpt` is (text before, offending text, text after), to be shown.
+    Attributes:
+        line: counts from 1; None for the whole file.
+        message_index: of the message within the row, from 0.
+        excerpt: (text before, offending text, text after), to be shown.
+        column: of the offending text in the line, counted from 1; None where there is no line of
+            text, or none in it to blame.
+        cell: of a table, as `B12`, with its sheet where the file has several: `Sheet2!B12`.
+        row: the number of the entry in its source, see `Entry`.
+        at: (key of the message, offset in its value) of the offending text, from which the column
+            is found.
     """
 
     line: int | None
@@ -41,11 +50,16 @@ class Problem:
     message: str
     fix: str
     excerpt: Excerpt | None = field(default=None, repr=False, compare=False)
+    column: int | None = None
+    cell: str | None = None
+    row: int | None = field(default=None, repr=False, compare=False)
+    at: tuple[str, int] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict:
         """Return what `--json` prints of a problem."""
         values = dataclasses.asdict(self)
-        del values["excerpt"]
+        for name in ("excerpt", "row", "at", "cell"):
+            del values[name]
         return values
 
 
@@ -53,10 +67,11 @@ class Problem:
 class Report:
     """Everything that `check` found in one file.
 
-    `rows` has the rows that can be trained on, `row_lines` their lines. `lines` counts all lines
-    that are not blank. `counts` has the number of problems by (severity, code), those that are not
-    kept included. Kept are `limit_per_code` of each code; with `once_per_line` the first of each
-    code in each line, however many lines there are.
+    `rows` has the rows that can be trained on, `row_lines` their lines. `places` says where an
+    entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
+    all lines that are not blank. `counts` has the number of problems by (severity, code), those
+    that are not kept included. Kept are `limit_per_code` of each code; with `once_per_line` the
+    first of each code in each line, however many lines there are.
     """
 
     file: str
@@ -69,18 +84,24 @@ class Report:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     limit_per_code: int = MAX_PROBLEMS
     once_per_line: bool = False
+    places: Mapping[int, Place] = field(default_factory=dict, repr=False)
     _seen: set[tuple[int | None, str, str]] = field(default_factory=set, repr=False)
 
-    def keeps(self, line: int | None, code: str, severity: str | None = None) -> bool:
+    def keeps(self, number: int | None, code: str, severity: str | None = None) -> bool:
         """Return whether a further problem would be kept, and not only counted."""
         severity = severity or CODES[code].severity
         if self.once_per_line:
-            return (line, code, severity) not in self._seen
+            return (number, code, severity) not in self._seen
         return self.counts[severity, code] < self.limit_per_code
+
+    def line_of(self, number: int) -> int:
+        """Return the line on which an entry begins."""
+        place = self.places.get(number)
+        return place.line if place else number
 
     def add(
         self,
-        line: int | None,
+        number: int | None,
         code: str,
         *,
         zh: str,
@@ -88,29 +109,38 @@ class Report:
         index: int | None = None,
         excerpt: Excerpt | Callable[[], Excerpt] | None = None,
         severity: str | None = None,
+        fix: tuple[str, str] | None = None,
+        column: int | None = None,
+        cell: str | None = None,
+        at: tuple[str, int] | None = None,
     ) -> None:
-        """Add a problem.
+        """Add a problem; `column`, `cell` and `at` are as in `Problem`.
 
         Args:
+            number: of the entry; None for the whole file.
             code: one of `CODES`, which has the remedy and the usual severity.
+            fix: another remedy, in Chinese and English.
             index: of the message within the row.
             excerpt: what to show; as a function it is called only if the problem is kept, since
                 cutting takes time.
         """
-        usual_severity, fix_zh, fix_en = CODES[code]
+        usual_severity, *usual_fix = CODES[code]
         severity = severity or usual_severity
-        kept = self.keeps(line, code, severity)
+        kept = self.keeps(number, code, severity)
         self.counts[severity, code] += 1
         if not kept:
             return
         if self.once_per_line:
-            self._seen.add((line, code, severity))
+            self._seen.add((number, code, severity))
         # Only now: of a flood of problems most are counted and never shown.
         if callable(excerpt):
             excerpt = excerpt()
         message = visible(tr(zh, en))
-        fix = tr(fix_zh, fix_en)
-        self.problems.append(Problem(line, index, severity, code, message, fix, excerpt))
+        remedy = tr(*(fix or usual_fix))
+        line = None if number is None else self.line_of(number)
+        self.problems.append(
+            Problem(line, index, severity, code, message, remedy, excerpt, column, cell, number, at)
+        )
 
     def take(self, problems: Iterable[Problem]) -> None:
         """Add problems of another report."""
@@ -155,11 +185,12 @@ class Report:
         import pandas as pd
 
         columns = [f.name for f in dataclasses.fields(Problem)]
-        columns.remove("excerpt")
-        problems = [problem.to_dict() for problem in self.problems]
+        for name in ("excerpt", "row", "at"):
+            columns.remove(name)
+        problems = [{name: getattr(problem, name) for name in columns} for problem in self.problems]
         frame = pd.DataFrame(problems, columns=columns)
         # Integers, with <NA> where there is no line or message.
-        return frame.astype({"line": "Int64", "message_index": "Int64"})
+        return frame.astype({"line": "Int64", "message_index": "Int64", "column": "Int64"})
 
     def to_dict(self) -> dict:
         """Return the object that `python -m cookbook check --json` prints."""

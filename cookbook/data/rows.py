@@ -4,6 +4,9 @@ A row is a plain dict, `{"messages": [{"role": …, "content": …}, …]}`. Not
 `rules.py` does that.
 """
 
+import json
+from collections.abc import Iterable
+
 RowKey = tuple[tuple[str, str], ...]
 
 
@@ -18,3 +21,10 @@ def text_of(row: dict, role: str) -> str:
     messages = [message for message in row["messages"] if message["role"] == role]
     # A list, not a generator: `join` makes one anyway, and this runs twice for every row.
     return "".join([message["content"] for message in messages])
+
+
+def to_jsonl(rows: Iterable[dict]) -> bytes:
+    """Return the bytes of a training file with these rows."""
+    # Chinese stays readable, and takes half the bytes that escapes would.
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    return "".join(f"{line}\n" for line in lines).encode("utf-8")

@@ -7,7 +7,7 @@ without it. Rules that take several rows are in `corpus.py`.
 from collections.abc import Mapping, Sequence, Set
 from functools import partial
 
-from cookbook.data import read
+from cookbook.data import json_text
 from cookbook.data.excerpt import Excerpt, around, value, visible, written
 from cookbook.data.report import Report
 from cookbook.data.sensitive import find_secrets
@@ -33,13 +33,13 @@ _TYPES = {
 def parse_row(report: Report, line: int, text: str) -> dict | None:
     """Return the JSON object of a line; None, and a problem in `report`, if it is not one."""
     try:
-        row = read.parse(text)
-    except read.DuplicateKey as error:
+        row = json_text.parse(text)
+    except json_text.DuplicateKey as error:
         # A key written with escapes is not found in the text.
         excerpt = partial(around, text, error.start, error.end) if error.start >= 0 else None
         report.add(line, "duplicate-key", zh=error.zh, en=error.en, excerpt=excerpt)
         return None
-    except read.NotJson as error:
+    except json_text.NotJson as error:
         excerpt = partial(around, text, error.start, error.end)
         report.add(line, "json", zh=error.zh, en=error.en, excerpt=excerpt)
         return None

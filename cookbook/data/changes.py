@@ -1,0 +1,63 @@
+"""The record of what was done to a reader's data: one `Change` for each thing, with its place.
+
+A new kind of change needs a title in `TITLES`.
+"""
+
+from dataclasses import dataclass
+
+from cookbook.data.entry import Place
+from cookbook.data.excerpt import visible
+from cookbook.i18n import tr
+
+# What each kind of change does, in Chinese and English.
+TITLES = {
+    # The file.
+    "bom": ("去掉 BOM", "byte-order mark removed"),
+    "encoding": ("转成 UTF-8", "converted to UTF-8"),
+    "line-ends": ("换行统一为 \\n", "line ends changed to \\n"),
+    "blank-line": ("删去空行", "blank lines removed"),
+    "layout": ("改成每行一个 JSON 对象", "written as one JSON object per line"),
+    "comma": ("去掉行末的逗号", "commas at line ends removed"),
+    "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
+    # A row.
+    "converted": ("转成 messages 格式", "converted to messages"),
+    "white-space": ("去掉首尾空白", "surrounding white space removed"),
+    "extra-key": ("去掉多余的键", "extra keys removed"),
+    "role": ("换成约定的 role", "roles renamed as asked"),
+    "role-case": ("role 改成小写", "roles written in lower case"),
+    "content-parts": ("把 content 里的几段文字接起来", "text parts of a content joined"),
+    "system-position": ("system 移到最前", "system moved to the front"),
+    "trailing-user": ("去掉没有回答的最后一问", "last question without an answer removed"),
+    # A row that is gone.
+    "duplicate-row": ("去掉完全相同的行", "exact duplicates removed"),
+    "dropped": ("按要求删去", "dropped as asked"),
+}
+
+# Kinds of change after which a row is no longer there by itself.
+GONE = frozenset({"duplicate-row", "dropped"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was done.
+
+    `line` counts from 1 and is None for the whole file; `row` is the number of the row in its
+    source, `sheet` the sheet of a workbook.
+    """
+
+    line: int | None
+    code: str
+    message: str
+    row: int | None = None
+    sheet: str | None = None
+
+
+def change_of(
+    place: Place | None, code: str, detail: str = "", *, row: int | None = None
+) -> Change:
+    """Return a change of one of `TITLES`, which makes its message."""
+    title = tr(*TITLES[code])
+    message = visible(f"{title} {detail}".strip())
+    if place is None:
+        return Change(None, code, message, row)
+    return Change(place.line, code, message, row, place.sheet)
