@@ -5,6 +5,9 @@
                    problems counted in `COUNTS`
 - `sharegpt.json`  twelve customer-service conversations in the ShareGPT format
 - `alpaca.json`    twelve questions and answers in the Alpaca format
+- `chat_log.csv`   ten conversations as a service desk exports them: one message a line, notices and
+                   pictures among them, answers in two messages
+- `questions.xlsx` twelve questions and answers below a title, with merged cells and a second sheet
 
 No row of the corpora is in two of the files. Seeded: running it again changes nothing. Every
 telephone number, e-mail address, key and identity number below is invented.
@@ -12,10 +15,16 @@ telephone number, e-mail address, key and identity number below is invented.
 
 import copy
 import csv
+import io
 import json
 import random
+import re
+import zipfile
 from collections.abc import Callable, Container
+from datetime import datetime, timedelta
 from typing import Any
+
+from openpyxl import Workbook
 
 from cookbook.paths import DATA, shipped_rows
 
@@ -44,6 +53,20 @@ CSV_REPEATED = {
     "自律": "他的自律全写在计划表里，计划表倒真自律，年年准时更新。",
     "行李箱": "行李箱越买越大，装得下四季衣裳，却没有哪只行李箱装得下一句舍不得。",
 }
+
+# The log of a service desk.
+LOG_COLUMNS = ["会话编号", "时间", "发送人", "类型", "内容"]
+LOG_CONVERSATIONS = 10
+LOG_BEGIN = datetime(2026, 11, 2, 9, 5)
+AGENT = "小禾"
+
+# The workbook.
+TITLE = "青禾小铺 常见问题"
+HEADINGS = ["分类", "问题", "答案", "更新日期"]
+TOPICS = {"售前": 4, "订单": 5, "会员": 3}  # topic -> rows below it
+UNANSWERED = (3, 9)  # rows whose answer nobody has written
+WRITTEN = datetime(2026, 11, 20)
+STAMP = re.compile(rb"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 
 # The chat rows: texts written for one kind of mess each.
 REPEATED = {
@@ -506,6 +529,81 @@ def write_array(name: str, rows: list[Row]) -> None:
     (FOLDER / name).write_text(text, encoding="utf-8", newline="\n")
 
 
+def log_messages(row: Row, i: int) -> list[tuple[str, str, str]]:
+    """Return (sender, kind, text) of one conversation; its first messages are the platform's."""
+    customer = f"顾客{3001 + 7 * i}"
+    messages = [
+        ("系统", "系统通知", "会话开始"),
+        ("系统", "系统通知", f"客服 {AGENT} 已接入"),
+    ]
+    if i % 3 == 1:
+        messages.append((customer, "图片", "[图片]"))
+    for message in row["messages"][1:]:
+        if message["role"] == "user":
+            messages.append((customer, "文本", message["content"]))
+            continue
+        # The closing question is a message of its own, as people write it.
+        answer, _, closing = message["content"].rpartition("\n")
+        messages += [(AGENT, "文本", answer), (AGENT, "文本", closing)]
+    if i % 4 == 3:
+        messages.append((customer, "文本", "好的，谢谢"))
+    messages.append(("系统", "系统通知", "会话结束"))
+    return messages
+
+
+def write_log(name: str, rows: list[Row]) -> None:
+    now = LOG_BEGIN
+    with (FOLDER / name).open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(LOG_COLUMNS)
+        for i, row in enumerate(rows):
+            for sender, kind, text in log_messages(row, i):
+                writer.writerow([f"S{1 + i:03}", f"{now:%Y-%m-%d %H:%M:%S}", sender, kind, text])
+                now += timedelta(seconds=20 + 3 * i)
+            now += timedelta(hours=2)
+
+
+def write_workbook(name: str, rows: list[Row]) -> None:
+    book = Workbook()
+    sheet = book.active
+    sheet.title = "问答"
+    sheet.append([TITLE])
+    sheet.merge_cells("A1:D1")
+    sheet.append([])
+    sheet.append(HEADINGS)
+    first = sheet.max_row + 1
+    for i, row in enumerate(rows):
+        text = None if i in UNANSWERED else answer(row)
+        sheet.append([None, question(row), text, WRITTEN + timedelta(days=i % 5)])
+        sheet.cell(first + i, 4).number_format = "yyyy-mm-dd"
+    for topic, count in TOPICS.items():
+        sheet.cell(first, 1).value = topic
+        sheet.merge_cells(start_row=first, end_row=first + count - 1, start_column=1, end_column=1)
+        first += count
+    notes = book.create_sheet("说明")
+    notes.append(["答案由客服组维护，空着的还没有人写。"])
+    book.properties.created = book.properties.modified = WRITTEN
+    content = io.BytesIO()
+    book.save(content)
+    (FOLDER / name).write_bytes(undated(content.getvalue()))
+
+
+def undated(archive: bytes) -> bytes:
+    """Return a ZIP archive with the same date for every part, so that it never changes."""
+    result = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(archive)) as source,
+        zipfile.ZipFile(result, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for part in source.infolist():
+            content = source.read(part)
+            # Saving writes the present time as the date of the last change.
+            if part.filename == "docProps/core.xml":
+                content = STAMP.sub(f"{WRITTEN:%Y-%m-%dT%H:%M:%SZ}".encode(), content)
+            target.writestr(zipfile.ZipInfo(part.filename), content, zipfile.ZIP_DEFLATED)
+    return result.getvalue()
+
+
 def main() -> None:
     rng = random.Random(42)
     words = shipped_rows("zhishuoxinyu/train.jsonl")
@@ -522,6 +620,9 @@ def main() -> None:
     single = [row for row in services if len(row["messages"]) == 3]
     converted = take(single, CONVERTED)
     write_array("alpaca.json", [to_alpaca(row, i) for i, row in enumerate(converted)])
+    others = [row for row in services if row not in converted]
+    write_log("chat_log.csv", take(others, LOG_CONVERSATIONS))
+    write_workbook("questions.xlsx", take(others, sum(TOPICS.values())))
 
 
 if __name__ == "__main__":
