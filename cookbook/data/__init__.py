@@ -19,9 +19,10 @@ from cookbook.data.changes import Change
 from cookbook.data.check import check, check_bytes, load
 from cookbook.data.clean import clean
 from cookbook.data.cleaned import Cleaned
-from cookbook.data.convert import from_alpaca, from_messages, from_sharegpt, from_table
+from cookbook.data.convert import from_alpaca, from_messages, from_sharegpt
 from cookbook.data.corpus import MAX_ROWS
 from cookbook.data.describe import figure, phrases, statistics
+from cookbook.data.from_table import from_table
 from cookbook.data.read import MAX_BYTES
 from cookbook.data.recognize import Recognized, recognize
 from cookbook.data.report import Problem, Report

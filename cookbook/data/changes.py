@@ -21,7 +21,7 @@ TITLES = {
     "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
     # A row.
     "converted": ("转成 messages 格式", "converted to messages"),
-    "joined": ("几条消息接成一段对话", "messages joined into one conversation"),
+    "joined": ("并入一段对话", "joined into a conversation"),
     "not-used": ("没有用到", "not used:"),
     "choices": ("几个答案里用了第一个", "the first of several answers used"),
     "separators": ("去掉旧格式的分隔符", "separators of the old format removed"),

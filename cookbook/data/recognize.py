@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cookbook import html
 from cookbook.data import file_kind, read, shapes
+from cookbook.data.convert import is_chat_log, table_columns
 from cookbook.data.excerpt import visible
 from cookbook.data.read import Reading, Source
 from cookbook.data.shapes import batch, containers
@@ -118,7 +119,7 @@ def recognize(source: Source, *, encoding: str | None = None) -> Recognized:
         reading = read.reading(source, encoding=encoding)
     except DataError as error:
         return Recognized("unknown", str(error))
-    if reading.layout == "table" and _is_chat_log(reading):
+    if is_chat_log(reading, table_columns(reading)):
         call = f'data.from_chat_log({shown}, assistant="…")'
         return _described(reading, "chat-log", tr(*_CHAT_LOG), call)
     return _of_entries(containers.opened(reading), shown)
@@ -132,12 +133,6 @@ def _kind(path: Path) -> file_kind.FileKind | None:
         name = visible(path.name[:MAX_NAME])
         raise DataError(zh=f"打不开 {name}", en=f"cannot open {name}") from error
     return file_kind.look(head, path.name)
-
-
-def _is_chat_log(reading: Reading) -> bool:
-    from cookbook.data import chat_log
-
-    return chat_log.is_chat_log(reading)
 
 
 def _of_entries(reading: Reading, shown: str) -> Recognized:
