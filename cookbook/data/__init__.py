@@ -3,7 +3,8 @@
     check, check_bytes                         every problem at once, by line, with its remedy
     load                                       the rows of a file without errors
     clean                                      fix what is safe to fix, and list each change
-    from_table, from_sharegpt, from_alpaca     rows from other formats
+    from_table, from_chat_log                  rows from a table, from the export of a chat
+    from_sharegpt, from_alpaca                 rows from other formats
     to_jsonl                                   rows as a training file
     split                                      train and validation, near-duplicates on one side
     statistics, phrases, figure                what the rows look like
@@ -14,12 +15,14 @@ the first call that uses them.
 """
 
 from cookbook.data.changes import Change
+from cookbook.data.chat_log import from_chat_log
 from cookbook.data.check import check, check_bytes, load
 from cookbook.data.clean import clean
 from cookbook.data.cleaned import Cleaned
-from cookbook.data.convert import from_alpaca, from_sharegpt, from_table
+from cookbook.data.convert import from_alpaca, from_sharegpt
 from cookbook.data.corpus import MAX_ROWS
 from cookbook.data.describe import figure, phrases, statistics
+from cookbook.data.from_table import from_table
 from cookbook.data.read import MAX_BYTES
 from cookbook.data.report import Problem, Report
 from cookbook.data.rows import to_jsonl
@@ -37,6 +40,7 @@ __all__ = [
     "clean",
     "figure",
     "from_alpaca",
+    "from_chat_log",
     "from_sharegpt",
     "from_table",
     "load",

@@ -6,20 +6,13 @@ larger than what may be uploaded, since most of it may not be kept. The rows are
 pass them to `check` or `clean`.
 """
 
-import io
 import json
-import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cookbook.data import table_size
 from cookbook.data.excerpt import written
 from cookbook.errors import ArgumentError, DataError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024
 
@@ -35,44 +28,6 @@ _SHAREGPT_ROLES = {
     "gpt": "assistant",
     "assistant": "assistant",
 }
-
-
-def from_table(
-    source: "pd.DataFrame | str | Path", *, user: str, assistant: str, system: str | None = None
-) -> list[dict]:
-    """Return rows from a table of questions and answers, without the lines that lack one of the
-    two.
-
-    Args:
-        source: a DataFrame, or the path of a .csv (UTF-8 or GBK) or .xlsx file.
-        user: the column of questions.
-        assistant: the column of answers.
-        system: the system message, the same for every row; not a column.
-
-    Raises:
-        DataError: the file cannot be read, does not have each column once (the message names those
-            it has), or has a cell that is not text.
-    """
-    import pandas as pd
-
-    frame = source if isinstance(source, pd.DataFrame) else _read_table(source)
-    columns = list(frame.columns)
-    names = "、".join(map(str, columns))
-    for column in (user, assistant):
-        if columns.count(column) != 1:
-            raise DataError(
-                zh=f"列 {column!r} 应当有且只有一个，表里有：{names}",
-                en=f"there must be one column {column!r}; the table has: {names}",
-            )
-    rows = []
-    pairs = zip(frame[user], frame[assistant], strict=True)
-    for number, (question_cell, answer_cell) in enumerate(pairs, 1):
-        question = _cell(question_cell, number)
-        answer = _cell(answer_cell, number)
-        # An export often has lines that nobody filled in.
-        if question and answer:
-            rows.append(_conversation(system, [(question, answer)]))
-    return rows
 
 
 def from_sharegpt(source: Source) -> list[dict]:
@@ -167,31 +122,6 @@ def _pair_of_texts(value: object) -> tuple[str, str]:
     return _text(question), _text(answer)
 
 
-def _cell(value: object, number: int) -> str:
-    """Return a cell's text: a number as it is written, an empty cell as nothing.
-
-    Raises:
-        DataError: it is neither text, number nor empty.
-    """
-    kind = type(value).__name__
-    # NaN alone is not equal to itself. pandas' NA has no answer to that, so it goes by name.
-    is_nan = value != value
-    if value is None or kind == "NAType" or is_nan:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, numbers.Integral) and kind != "bool":
-        return str(int(value))
-    if isinstance(value, numbers.Real) and kind != "bool":
-        # A column of whole numbers with an empty cell has floats: 5.0 was written as 5.
-        as_float = float(value)
-        return str(int(as_float)) if as_float.is_integer() else str(value)
-    raise DataError(
-        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
-        en=f"a cell of row {number} is a {kind}, not text",
-    )
-
-
 def _read_entries(source: str | Path) -> list:
     path = Path(source)
     try:
@@ -203,24 +133,6 @@ def _read_entries(source: str | Path) -> list:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             zh=f"读不了 {path.name}：{error}", en=f"cannot read {path.name}: {error}"
-        ) from error
-
-
-def _read_table(source: str | Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    path = Path(source)
-    try:
-        content = _read_within_limit(path)
-        if path.suffix.lower() in (".xlsx", ".xlsm"):
-            table_size.of_workbook(content)
-            return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        text = _decode(content)
-        table_size.of_csv(text)
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except Exception as error:  # readers of tables raise whatever their format's library raises
-        raise DataError(
-            zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
         ) from error
 
 
