@@ -1,136 +1,167 @@
-"""Make rows from a table of questions and answers."""
+"""Make rows from a table of questions and answers.
 
-import io
-import numbers
-from collections.abc import Iterable
+Every row of the table is accounted for: it is a row of the result, or `left` says in which cell and
+why it is not. Cells are read as the reader sees them, see `tables`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cookbook.data import table_size
-from cookbook.errors import ArgumentError, DataError
+from cookbook.data import chat_log, rules, tables
+from cookbook.data.changes import change_of
+from cookbook.data.cleaned import Cleaned
+from cookbook.data.converted import finish
+from cookbook.data.entry import Entry
+from cookbook.data.tables import Table, frame, heading
+from cookbook.data.tables.table import named
+from cookbook.errors import DataError
+from cookbook.i18n import tr
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_SOURCE_BYTES = 100 * 1024 * 1024
-
 
 def from_table(
-    source: "pd.DataFrame | str | Path", *, user: str, assistant: str, system: str | None = None
-) -> list[dict]:
-    """Return rows from a table of questions and answers, without the lines that lack one of the
-    two.
+    source: "pd.DataFrame | str | Path | Sequence[Mapping]",
+    *,
+    user: str | None = None,
+    assistant: str | None = None,
+    system: str | None = None,
+    sheet: str | int | None = None,
+    encoding: str | None = None,
+) -> Cleaned:
+    """Return rows from a table of questions and answers, with all that was changed or left out.
 
     Args:
-        source: a DataFrame, or the path of a .csv (UTF-8 or GBK) or .xlsx file.
-        user: the column of questions.
-        assistant: the column of answers.
+        source: a DataFrame, the path of a .csv, .tsv, .xlsx or .parquet file, or dicts.
+        user: the column of questions; None finds it by its name.
+        assistant: the column of answers; None finds it by its name.
         system: the system message, the same for every row; not a column.
+        sheet: of a workbook with several, by name or by number from 1.
+        encoding: of a text file; None finds out.
 
     Raises:
-        DataError: the file cannot be read, does not have each column once (the message names those
-            it has), or has a cell that is not text.
+        DataError: the file cannot be read; it is not clear which columns or which sheet to read;
+            it is a chat log, which `from_chat_log` reads.
     """
-    import pandas as pd
-
-    frame = source if isinstance(source, pd.DataFrame) else _read_table(source)
-    columns = list(frame.columns)
-    names = "、".join(map(str, columns))
-    for column in (user, assistant):
-        if columns.count(column) != 1:
-            raise DataError(
-                zh=f"列 {column!r} 应当有且只有一个，表里有：{names}",
-                en=f"there must be one column {column!r}; the table has: {names}",
-            )
-    rows = []
-    pairs = zip(frame[user], frame[assistant], strict=True)
-    for number, (question_cell, answer_cell) in enumerate(pairs, 1):
-        question = _cell(question_cell, number)
-        answer = _cell(answer_cell, number)
-        # An export often has lines that nobody filled in.
-        if question and answer:
-            rows.append(_conversation(system, [(question, answer)]))
-    return rows
+    wanted = [name for name in (user, assistant) if name is not None]
+    table = tables.of(source, sheet=sheet, encoding=encoding, wanted=wanted)
+    _refuse_chat_log(table, wanted)
+    question = _column(table, user, 0)
+    answer = _column(table, assistant, 1)
+    if question == answer:
+        raise DataError(
+            zh=f"user 和 assistant 是同一列 {question:.40}：各给一列",
+            en=f"user and assistant are the same column, {question:.40}: give one for each",
+        )
+    _note_unused(table, {question, answer})
+    rows_left = table.unread
+    table.entries = list(_conversations(table, question, answer, system, rows_left))
+    return finish(table, rows_left)
 
 
-def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
-    messages = []
-    if system:
-        messages.append({"role": "system", "content": system})
-    for question, answer in pairs:
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": answer})
-    return {"messages": messages}
+def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
+    columns = list(table.columns)
+    are_there = wanted and all(heading.matching(columns, name) for name in wanted)
+    rows = (entry.value for entry in table.entries[: chat_log.ROWS_SEARCHED])
+    rows_as_dicts = [row for row in rows if isinstance(row, dict)]
+    if not are_there and chat_log.is_chat_log(columns, rows_as_dicts):
+        raise DataError(
+            zh=f"{table.name:.60} 是聊天记录，不是一行一问一答："
+            '用 data.from_chat_log(path, assistant="我")，assistant 写回答的那一方',
+            en=f"{table.name:.60} is a chat log, not a question and an answer on each row: use "
+            'data.from_chat_log(path, assistant="me"), which names the one who answers',
+        )
 
 
-def _cell(value: object, number: int) -> str:
-    """Return a cell's text: a number as it is written, an empty cell as nothing.
+def _column(table: Table, asked: str | None, side: int) -> str:
+    """Return the column of questions (side 0) or answers (1).
 
     Raises:
-        DataError: it is neither text, number nor empty.
+        DataError: there is none, or several.
     """
-    kind = type(value).__name__
-    # NaN alone is not equal to itself. pandas' NA has no answer to that, so it goes by name.
-    is_nan = value != value
-    if value is None or kind == "NAType" or is_nan:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, numbers.Integral) and kind != "bool":
-        return str(int(value))
-    if isinstance(value, numbers.Real) and kind != "bool":
-        # A column of whole numbers with an empty cell has floats: 5.0 was written as 5.
-        as_float = float(value)
-        return str(int(as_float)) if as_float.is_integer() else str(value)
+    argument = ("user", "assistant")[side]
+    columns = list(table.columns)
+    if asked is not None:
+        found = heading.matching([*columns, *table.repeated], asked)
+    else:
+        found = heading.questions_and_answers([*columns, *table.repeated])[side]
+    has = named(columns) if columns else tr("没有列", "no columns")
+    if len(found) == 1 and found[0] in table.repeated:
+        letters = named(table.repeated[found[0]])
+        raise DataError(
+            zh=f"列 {found[0]!r:.60} 应当有且只有一个，表里有几个：{letters} 列。"
+            "改掉一个的名字再试",
+            en=f"there must be one column {found[0]!r:.60}; the table has several: {letters}. "
+            "Rename one and try again",
+        )
+    if len(found) == 1:
+        return found[0]
+    what = tr(*(("问题", "questions"), ("回答", "answers"))[side])
+    if asked is not None:
+        raise DataError(
+            zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。{_hint(columns)}",
+            en=f"there must be one column {asked!r:.60}; the table has: {has}",
+        )
     raise DataError(
-        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
-        en=f"a cell of row {number} is a {kind}, not text",
+        zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
+        en=f"it is not clear which column has the {what}; the table has: {has}. Name it with "
+        f"{argument}=; if these are no names, add a first row with names",
     )
 
 
-def _read_table(source: str | Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    path = Path(source)
-    try:
-        content = _read_within_limit(path)
-        if path.suffix.lower() in (".xlsx", ".xlsm"):
-            table_size.of_workbook(content)
-            return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        text = _decode(content)
-        table_size.of_csv(text)
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except Exception as error:  # readers of tables raise whatever their format's library raises
-        raise DataError(
-            zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
-        ) from error
+def _hint(columns: Sequence[str]) -> str:
+    if len(columns) == 1 and ("，" in columns[0] or "、" in columns[0]):
+        return "表头里的逗号是中文逗号，要用英文逗号分列"
+    return "第一行要是列名，没有就在最上面加一行"
 
 
-def _read_within_limit(path: Path) -> bytes:
-    """Return the content of a file.
+def _note_unused(table: Table, used: set[str]) -> None:
+    unused = [name for name in table.columns if name not in used]
+    if unused:
+        table.changes.append(change_of(None, "unused-columns", named(unused)))
 
-    Raises:
-        ValueError: the file is larger than what is read.
-    """
-    # One byte more than the limit is enough to see that a file is too large.
-    with path.open("rb") as file:
-        content = file.read(MAX_SOURCE_BYTES + 1)
-    if len(content) > MAX_SOURCE_BYTES:
-        limit = MAX_SOURCE_BYTES // 2**20
-        raise ArgumentError(
-            zh=f"超过 {limit} MB，请先拆成几个文件",
-            en=f"more than {limit} MB: split it into several files",
+
+def _conversations(
+    table: Table, question: str, answer: str, system: str | None, rows_left: list[int]
+) -> Iterable[Entry]:
+    """Yield each row as messages; those that lack a text are reported."""
+    for entry in table.entries:
+        asked = _text(table, entry, question)
+        answered = _text(table, entry, answer)
+        if asked is None or answered is None:
+            rows_left.append(entry.number)
+            continue
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": answered})
+        yield Entry(entry.number, entry.place, {"messages": messages})
+
+
+def _text(table: Table, entry: Entry, column: str) -> str | None:
+    """Return the text of a cell; None, and a problem, where there is none."""
+    value = entry.value.get(column) if isinstance(entry.value, dict) else None
+    text = frame.text(frame.plain(value))
+    cell = table.cell(entry.number, column)
+    where = f"{cell} " if cell else ""
+    if text is None:
+        kind = type(value).__name__
+        table.left.add(
+            entry.number,
+            "table-cell",
+            zh=f"{where}列 {column!r:.60} 里是 {kind}，不是文字",
+            en=f"{where}the column {column!r:.60} has a {kind}, not text",
+            cell=cell,
         )
-    return content
-
-
-def _decode(content: bytes) -> str:
-    """Return the text.
-
-    Raises:
-        UnicodeDecodeError: it is neither UTF-8 nor GBK.
-    """
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("gb18030")
+        return None
+    if not rules.has_text(text):
+        table.left.add(
+            entry.number,
+            "content-empty",
+            zh=f"{where}是空的：缺{column:.40}",
+            en=f"{where}is empty: no {column:.40}",
+            cell=cell,
+        )
+        return None
+    return text
