@@ -19,6 +19,7 @@ TITLES = {
     "layout": ("改成每行一个 JSON 对象", "written as one JSON object per line"),
     "comma": ("去掉行末的逗号", "commas at line ends removed"),
     "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
+    "comment": ("去掉注释", "comments removed"),
     # A table.
     "title-row": (
         "不是数据的行：标题、说明或又一行表头",

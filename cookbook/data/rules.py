@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from functools import partial
 
 from cookbook.data import json_text
+from cookbook.data.columns import WHOLE_TEXT
 from cookbook.data.excerpt import Excerpt, around, value, visible, written
 from cookbook.data.report import Report
 from cookbook.data.sensitive import find_secrets
@@ -34,16 +35,24 @@ def parse_row(report: Report, line: int, text: str) -> dict | None:
     """Return the JSON object of a line; None, and a problem in `report`, if it is not one."""
     try:
         row = json_text.parse(text)
-    except json_text.DuplicateKey as error:
-        # A key written with escapes is not found in the text.
-        excerpt = partial(around, text, error.start, error.end) if error.start >= 0 else None
-        report.add(line, "duplicate-key", zh=error.zh, en=error.en, excerpt=excerpt)
-        return None
     except json_text.NotJson as error:
-        excerpt = partial(around, text, error.start, error.end)
-        report.add(line, "json", zh=error.zh, en=error.en, excerpt=excerpt)
+        report_not_json(report, line, text, error)
         return None
     return as_object(report, line, row)
+
+
+def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
+    """Report why a text is not JSON, with the remedy that fits."""
+    code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
+    report.add(
+        line,
+        code,
+        zh=error.zh,
+        en=error.en,
+        excerpt=partial(around, text, error.start, error.end),
+        fix=error.fix,
+        at=(WHOLE_TEXT, error.start),
+    )
 
 
 def as_object(report: Report, line: int, row: object) -> dict | None:
