@@ -7,22 +7,26 @@ One odd entry never stops the rest. The shapes themselves are in `shapes/`, what
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import cast
 
-from cookbook.data import read, rules, shapes
-from cookbook.data.changes import change_of
+from cookbook.data import read, routing, rules, shapes
+from cookbook.data.changes import Change, change_of
+from cookbook.data.chat_log import from_chat_log
 from cookbook.data.cleaned import Cleaned
 from cookbook.data.converted import finish
 from cookbook.data.entry import Entry
 from cookbook.data.excerpt import around, visible
+from cookbook.data.from_table import from_table
 from cookbook.data.read import Reading, Source
-from cookbook.data.shapes import batch, containers, lists, pair, questions, unused
-from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, folded, listed
+from cookbook.data.report import by_line
+from cookbook.data.shapes import batch, containers, unused
+from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
 ROLES_NAMED = 5  # of unknown roles, in a remedy
-ROWS_SEARCHED = 100  # of a table, to see whether it is a chat log
 
 
 def from_messages(
@@ -59,20 +63,17 @@ def from_messages(
     """
     options = Options(_checked_roles(roles), system, _requests(requests), chosen)
     reading = read.reading(source, encoding=encoding, sheet=sheet)
-    columns = table_columns(reading)
-    if is_chat_log(reading, columns):
-        from cookbook.data.chat_log import from_chat_log
-
+    # What has a converter of its own is a path or a table: that is what these take.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
         return from_chat_log(
-            source, assistant=assistant, system=system, sheet=sheet, encoding=encoding
+            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
         )
-    pairs = _only_pairs(columns)
-    if pairs is not None:
-        from cookbook.data.from_table import from_table
-
-        user, answers = pairs
+    columns = routing.pair_columns(reading)
+    if columns is not None:
+        user, answers = columns
         return from_table(
-            source, user=user, assistant=answers, system=system, sheet=sheet, encoding=encoding
+            table, user=user, assistant=answers, system=system, sheet=sheet, encoding=encoding
         )
     return _rows(containers.opened(reading), options)
 
@@ -104,35 +105,6 @@ def from_alpaca(
     `from_messages`, which tells formats apart by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
-
-
-def table_columns(reading: Reading) -> list[str]:
-    """Return the columns of a table; none for anything else."""
-    first = reading.entries[0].value if reading.entries else None
-    if reading.layout != "table" or not isinstance(first, dict):
-        return []
-    return [str(column) for column in first]
-
-
-def is_chat_log(reading: Reading, columns: list[str]) -> bool:
-    """Return whether a table is the export of a chat."""
-    if not columns:
-        return False
-    from cookbook.data import chat_log
-
-    rows = [entry.value for entry in reading.entries[:ROWS_SEARCHED]]
-    return chat_log.is_chat_log(columns, [row for row in rows if isinstance(row, dict)])
-
-
-def _only_pairs(columns: list[str]) -> tuple[str, str] | None:
-    """Return the columns of question and answer of a table that has nothing else to use."""
-    names = folded(dict.fromkeys(columns))
-    asked = [names[name] for name in pair.QUESTIONS if name in names]
-    answers = [names[name] for name in pair.ANSWERS if name in names]
-    others = (*lists.SYSTEM_KEYS, *questions.HISTORY, *pair.WEIGHTS)
-    if len(asked) != 1 or len(answers) != 1 or any(name in names for name in others):
-        return None
-    return asked[0], answers[0]
 
 
 def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -170,6 +142,7 @@ class _Notes:
         self.metadata: dict[str, None] = {}  # names of keys that mean nothing, in their order
         self.roles: dict[str, str] = {}  # unknown role names -> what they may be
         self.answered: dict[str, int] = {}  # custom_id -> the number of the entry
+        self.changes: dict[int, list[Change]] = {}  # of each entry, if it becomes a row
 
 
 def _rows(reading: Reading, options: Options) -> Cleaned:
@@ -183,6 +156,10 @@ def _rows(reading: Reading, options: Options) -> Cleaned:
             _leave(reading, entry, refused)
     _say_together(reading, options, notes)
     cleaned = finish(reading, reading.unread)
+    # What was done to an entry that is left does not matter to anybody.
+    for number in cleaned.row_numbers:
+        cleaned.changes += notes.changes.get(number, ())
+    cleaned.changes.sort(key=by_line)
     if notes.roles:
         _name_roles(cleaned, notes.roles)
     return cleaned
@@ -209,36 +186,29 @@ def _converted(entry: Entry, reading: Reading, options: Options, notes: _Notes) 
     name = _custom_id(entry, shape)
     if name is not None:
         notes.answered[name] = entry.number
-    _note(entry, shape, converted, reading, notes)
+    notes.changes[entry.number] = list(_changes(entry, shape, converted))
+    notes.metadata.update(dict.fromkeys(unused.metadata(converted.unused)))
+    notes.roles.update(converted.unknown_roles)
     row = {"messages": converted.messages}
     # Only where the messages were there before does the text have them at the same place.
     text = entry.text if shape is shapes.MESSAGES else None
     return Entry(entry.number, entry.place, row, text)
 
 
-def _note(
-    entry: Entry,
-    shape: shapes.Shape | None,
-    converted: Converted,
-    reading: Reading,
-    notes: _Notes,
-) -> None:
-    """Note what was done to one entry."""
-
-    def change(code: str, detail: str = "") -> None:
-        reading.changes.append(change_of(entry.place, code, detail, row=entry.number))
-
+def _changes(entry: Entry, shape: shapes.Shape | None, converted: Converted) -> Iterator[Change]:
+    """Yield what was done to one entry."""
+    details = []
     if shape is not None and shape is not shapes.MESSAGES:
-        change("converted", tr(f"（{shape.title_zh}）", f"({shape.title_en})"))
+        details.append(("converted", tr(f"（{shape.title_zh}）", f"({shape.title_en})")))
     for code, zh, en in converted.notes:
         # In another format, names of roles are part of the format.
         if shape is shapes.MESSAGES or code not in ("role", "role-case"):
-            change(code, tr(zh, en))
+            details.append((code, tr(zh, en)))
     words = unused.in_words(converted.unused)
     if words:
-        change("not-used", words)
-    notes.metadata.update(dict.fromkeys(unused.metadata(converted.unused)))
-    notes.roles.update(converted.unknown_roles)
+        details.append(("not-used", words))
+    for code, detail in details:
+        yield change_of(entry.place, code, detail, row=entry.number)
 
 
 def _leave(reading: Reading, entry: Entry, refused: Refused) -> None:

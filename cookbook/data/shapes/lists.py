@@ -163,7 +163,7 @@ def _message(turn: dict, index: int, options: Options, result: Converted) -> dic
         used.add(role_key)
         message["role"] = _role(turn[role_key], index, options, result)
     if any(not is_empty(turn.get(key)) for key in CALL_KEYS):
-        _refuse_tools(index)
+        _refuse_tools(index, next(key for key in CALL_KEYS if key in turn))
     text_key = next((names[key] for key in TEXT_KEYS if key in names), None)
     if text_key is not None:
         used.add(text_key)
@@ -183,7 +183,7 @@ def _role(name: object, index: int, options: Options, result: Converted) -> obje
     if not isinstance(name, str):
         return name
     if name not in options.roles and roles.is_tool(name):
-        _refuse_tools(index)
+        _refuse_tools(index, name)
     role = options.role_of(name)
     if role is None:
         return name
@@ -194,11 +194,12 @@ def _role(name: object, index: int, options: Options, result: Converted) -> obje
     return role
 
 
-def _refuse_tools(index: int) -> None:
+def _refuse_tools(index: int, key: str) -> None:
     raise Refused(
         zh="有工具调用或工具的结果",
         en="has tool calls or their results",
         code="tool-calls",
+        key=key,
         index=index,
     )
 
