@@ -129,10 +129,8 @@ def _messages(
 
 def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | None:
     text = tables.text_of(path, encoding)
-    if text.lstrip()[:1] in ("{", "["):
-        rows = chat_messages.telegram(text)
-        if rows is None:
-            return None
+    rows = chat_messages.telegram(text) if text.lstrip().startswith("{") else None
+    if rows is not None:
         table = tables.of(rows)
         in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
         messages = list(chat_messages.of_table(in_rows, list(table.columns)))

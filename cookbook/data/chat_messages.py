@@ -154,7 +154,8 @@ def blocks(text: str) -> list[Message]:
     the same line; an empty list where it is none."""
     messages: list[Message] = []
     lines: list[str] = []
-    for line, content in enumerate(text.splitlines(), 1):
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    for line, content in enumerate(text.split("\n"), 1):
         message, first = _headline(content, line)
         if message is None:
             if messages:

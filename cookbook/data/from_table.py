@@ -86,7 +86,7 @@ def _column(table: Table, asked: str | None, side: int) -> str:
     if asked is not None:
         found = heading.matching([*columns, *table.repeated], asked)
     else:
-        found = heading.questions_and_answers([*columns, *table.repeated])[side]
+        found = heading.questions_and_answers(table.names)[side]
     has = named(columns) if columns else tr("没有列", "no columns")
     if len(found) == 1 and found[0] in table.repeated:
         letters = named(table.repeated[found[0]])

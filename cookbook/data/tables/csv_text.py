@@ -46,7 +46,7 @@ def grid_of(text: str, suffix: str = "") -> Grid:
     has_returns = "\r" in text
     if has_returns:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text, delimiter, skipped = _named_delimiter(text)
+    text, delimiter, skipped = _named_delimiter(text.rstrip("\n"))
     delimiter = delimiter or _delimiter_of(text, suffix)
     # A cell takes more memory than its characters do.
     if text.count(delimiter) > table_size.MAX_CELLS:

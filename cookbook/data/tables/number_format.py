@@ -11,14 +11,18 @@ can be listed.
 import re
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from cookbook.data.tables import date_format
 
 LONGEST_CODE = 255  # Excel's own limit
 GENERAL_DIGITS = 11  # characters that `General` shows of a number
 EXACT_DIGITS = 15  # that Excel keeps
+
+# For the largest float with the longest format.
+DIGITS_ENOUGH = Context(prec=2_000)
 
 Number = int | float
 Value = Number | datetime | date | time | timedelta | str
@@ -61,6 +65,11 @@ def shown(value: Value, code: str) -> tuple[str, bool]:
     return _number(value, sections)
 
 
+def is_date(code: str) -> bool:
+    """Return whether a format is of dates or times."""
+    return len(code) <= LONGEST_CODE and any(s.has("date") for s in _sections(code))
+
+
 def plain(value: Value) -> str:
     """Return a value without a format."""
     if isinstance(value, int | float):
@@ -89,9 +98,10 @@ def general(value: Number) -> str:
 
 
 def _rounded(number: Decimal, decimals: int) -> Decimal:
-    return number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP, DIGITS_ENOUGH)
 
 
+@lru_cache(maxsize=256)
 def _sections(code: str) -> list[Section]:
     sections = [Section()]
     for token in TOKEN.findall(code):

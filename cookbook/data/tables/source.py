@@ -16,6 +16,7 @@ from cookbook.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+JSON_BEGINS = ('{"', "[{", "{\n", "[\n", "{ ", "[ ", "{\r", "[\r")
 HEAD = 64 * 1024  # bytes that say what a file is
 GBK = encodings.Encoding("gb18030", "GBK")
 NAME = 60  # characters of a file's name that a message shows
@@ -145,6 +146,11 @@ def _read(
     text, used = _decode(content, encoding)
     if not text.strip():
         raise DataError(zh="文件是空的", en="the file is empty")
+    if text.lstrip()[:2] in JSON_BEGINS:
+        raise DataError(
+            zh="里面是 JSON，不是表格：用 data.from_messages(path)",
+            en="this is JSON, not a table: use data.from_messages(path)",
+        )
     table_size.of_csv(text)
     table = table_of(csv_text.grid_of(text, path.suffix.lower()), path, wanted)
     table.encoding = used.name

@@ -80,6 +80,13 @@ class Table(Reading):
     row_shown: dict[int, int] = field(default_factory=dict)
     sheet: str | None = None
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns as the heading has them, each once."""
+        letters_of = {letter for found in self.repeated.values() for letter in found}
+        once = [name for name, at in self.columns.items() if letters(at) not in letters_of]
+        return [*once, *self.repeated]
+
     def cell(self, number: int, column: str | int) -> str | None:
         """Return the name of an entry's cell, as `B12` or `Sheet2!B12`; None for data in memory."""
         if isinstance(column, str):
@@ -101,13 +108,13 @@ def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
     rows = _without_end(grid.rows)
     at = heading.find(rows, wanted)
     if at is None:
-        _report_rows(table, grid, rows, width=0)
+        _report_rows(table, grid, rows, 0, wanted)
         return table
     last = _end_of_heading(grid, rows, at)
     _note_titles(table, rows[:at])
     names = _name_columns(table, rows, at, last)
     body = _without_headings(table, rows[last + 1 :], names)
-    _report_rows(table, grid, body, len(names))
+    _report_rows(table, grid, body, len(names), wanted)
     return table
 
 
@@ -212,8 +219,11 @@ def _without_headings(table: Table, rows: list[GridRow], names: list[str]) -> li
     return kept
 
 
-def _report_rows(table: Table, grid: Grid, rows: list[GridRow], width: int) -> None:
+def _report_rows(
+    table: Table, grid: Grid, rows: list[GridRow], width: int, wanted: Collection[str]
+) -> None:
     """Make each row an entry, or report why it cannot be one."""
+    used = _used(table, wanted)
     places: dict[int, Place] = {}
     table.left.places = places
     for first, last in _blank_runs(rows):
@@ -225,7 +235,7 @@ def _report_rows(table: Table, grid: Grid, rows: list[GridRow], width: int) -> N
         number = table.count
         places[number] = Place(row.line, sheet=grid.sheet)
         table.row_shown[number] = row.number
-        if _report_row(table, grid, row, number, width):
+        if _report_row(table, grid, row, number, width, used):
             table.unread.append(number)
             continue
         cells = row.cells + [""] * (width - len(row.cells))
@@ -233,16 +243,29 @@ def _report_rows(table: Table, grid: Grid, rows: list[GridRow], width: int) -> N
         table.entries.append(Entry(number, places[number], value))
 
 
-def _report_row(table: Table, grid: Grid, row: GridRow, number: int, width: int) -> bool:
+def _used(table: Table, wanted: Collection[str]) -> set[int]:
+    """Return the columns that matter; all of them, where nobody knows."""
+    columns = list(table.columns)
+    used = [name for asked in wanted for name in heading.matching(columns, asked)]
+    questions, answers = heading.questions_and_answers(columns)
+    if len(wanted) < 2 and len(questions) == len(answers) == 1:
+        used += questions + answers
+    return {table.columns[name] for name in used or columns}
+
+
+def _report_row(
+    table: Table, grid: Grid, row: GridRow, number: int, width: int, used: set[int]
+) -> bool:
     """Return whether a row cannot be read; `left` says why then."""
     left = table.left
     if row.fault:
         zh, en = row.fault
         left.add(number, "table-row", zh=zh, en=en)
-    for column, (zh, en) in row.cell_faults.items():
+    faults = {column: row.cell_faults[column] for column in row.cell_faults if column in used}
+    for column, (zh, en) in faults.items():
         cell = table.cell(number, column)
         left.add(number, "table-cell", zh=f"{cell} {zh}", en=f"{cell} {en}", cell=cell)
-    if row.fault or row.cell_faults:
+    if row.fault or faults:
         return True
     # In a workbook each cell has its own place; text in columns has only the order of its cells.
     if grid.has_places or _fits(table, row, width):

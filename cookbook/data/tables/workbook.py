@@ -183,7 +183,7 @@ class _SheetReader:
         code = date_format.by_number(cell.style_array.numFmtId) or cell.number_format
         if isinstance(value, str):
             return self._string(value, code, row, name)
-        if isinstance(value, int | float) and cell.style_array.numFmtId in date_format.CHINESE:
+        if isinstance(value, int | float) and number_format.is_date(code):
             value = _as_date(cell, value)
         text, is_exact = number_format.shown(value, code)
         self._note_number(value, code, text, is_exact, row, name)
