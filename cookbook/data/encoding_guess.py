@@ -75,9 +75,8 @@ def _short(content: bytes) -> Encoding | None:
     sample = b"\n".join(FOREIGN.findall(content))
     if not sample or len(sample) > SHORT or max(sample) >= 0xE0:
         return UTF_8
-    as_utf_8 = plausible.judge(sample, "utf-8")
-    as_gbk = plausible.judge(sample, "gb18030")
-    if as_gbk.mean < ENOUGH_EACH or as_utf_8.total > as_gbk.total + CHANCE:
+    as_utf_8, as_gbk = _both(sample, "gb18030")
+    if not _may_be_chance(as_utf_8, as_gbk):
         return UTF_8
     clear = as_gbk.total > as_utf_8.total + ENOUGH
     return GBK if clear and _is_enough(as_gbk) else None
@@ -136,7 +135,16 @@ def _is_utf_8_on_purpose(good: list[bytes], other: Encoding) -> bool:
         return False
     sample = _sample(b"\n".join(good))
     name = GBK.name if other == GBK else BIG5_HONG_KONG.name
-    return plausible.judge(sample, "utf-8").total >= plausible.judge(sample, name).total
+    return not _may_be_chance(*_both(sample, name))
+
+
+def _both(sample: bytes, codec: str) -> tuple[plausible.Evidence, plausible.Evidence]:
+    return plausible.judge(sample, "utf-8"), plausible.judge(sample, codec)
+
+
+def _may_be_chance(as_utf_8: plausible.Evidence, other: plausible.Evidence) -> bool:
+    """Return whether what is valid UTF-8 may as well be another encoding."""
+    return other.mean >= ENOUGH_EACH and as_utf_8.total <= other.total + CHANCE
 
 
 def _sample(content: bytes) -> bytes:
