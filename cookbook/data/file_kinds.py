@@ -59,14 +59,11 @@ TRANSCRIBE_ZH = "先转成文字，再整理成每行一个 JSON 对象"
 TRANSCRIBE_EN = "turn it into text first, then into one JSON object per line"
 
 
-def _python(code: str) -> str:
-    return f'python -c "{code}"'
-
-
 def _unpacked_by(module: str) -> str:
     """Return a command that unpacks a file by a module of Python's library."""
-    copy = f"shutil.copyfileobj({module}.open('PLAIN'), open('unpacked.jsonl', 'wb'))"
-    return _python(f"import {module}, shutil; {copy}")
+    content = f"{module}.decompress(pathlib.Path('PLAIN').read_bytes())"
+    write = f"pathlib.Path('unpacked.jsonl').write_bytes({content})"
+    return f'python -c "import {module}, pathlib; {write}"'
 
 
 _ALL = (
