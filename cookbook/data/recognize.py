@@ -96,28 +96,32 @@ class Recognized:
         return html.template(page).render(summary=visible(self.summary), call=visible(self.call))
 
 
-def recognize(source: Source, *, encoding: str | None = None) -> Recognized:
+def recognize(
+    source: Source, *, encoding: str | None = None, sheet: str | None = None
+) -> Recognized:
     """Return the format of a source, with the line to type next.
 
     Args:
         source: a path, or entries in memory.
         encoding: of the file; None finds out.
+        sheet: of a workbook with several.
 
     Raises:
         DataError: there is no such file. Whatever it holds is no reason.
     """
     path = None if not isinstance(source, str | Path) else Path(source)
     shown = "rows" if path is None else _quoted(str(source))
-    if path is not None:
-        kind = _kind(path)
-        if kind is not None and not kind.is_table:
-            title = tr(kind.title_zh, kind.title_en)
-            fix = tr(kind.fix_zh, kind.fix_en)
-            return Recognized(kind.name, tr(f"{title}：{fix}", f"{title}: {fix}"))
+    kind = None if path is None else _kind(path)
+    if kind is not None and not kind.is_table:
+        title = tr(kind.title_zh, kind.title_en)
+        fix = tr(kind.fix_zh, kind.fix_en)
+        return Recognized(kind.name, tr(f"{title}：{fix}", f"{title}: {fix}"))
     try:
-        reading = read.reading(source, encoding=encoding)
+        reading = read.reading(source, encoding=encoding, sheet=sheet)
     except DataError as error:
-        return Recognized("unknown", str(error))
+        return Recognized(kind.name if kind else "unknown", str(error))
+    if sheet is not None:
+        shown += f", sheet={_quoted(sheet)}"
     if routing.is_chat_log(reading):
         call = f"data.from_chat_log({shown})"
         return _described(reading, "chat-log", tr(*_CHAT_LOG), call)

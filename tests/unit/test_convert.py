@@ -94,7 +94,7 @@ def test_keys_that_mean_something_are_named_in_words_and_the_others_once():
     cleaned = data.from_messages(entries)
     assert len(cleaned) == 3
     (extra,) = changes(cleaned, "extra-key")
-    assert extra.line is None and extra.message.endswith("id")
+    assert extra.line is None and extra.message.endswith("id、tools")
     words = [change.message for change in changes(cleaned, "not-used")]
     assert len(words) == 3 and "reasoning_content（思考过程）" in words[1] and "score" in words[0]
 
@@ -182,6 +182,48 @@ def test_each_format_is_recognized(name, entry):
     assert (recognized.name, recognized.count) == (name, 2)
     assert recognized.call.startswith("data.")
     assert recognized.call in str(recognized) and recognized.title in recognized._repr_html_()
+
+
+def test_a_table_of_pairs_is_read_as_from_table_reads_it(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"问题,回答\n{Q},{A}\n能借几天？,\n", encoding="utf-8")
+    cleaned = data.from_messages(path)
+    assert [row["messages"] for row in cleaned] == [ONE] and cleaned.rows_left == [2]
+    assert cleaned.left.problems[0].cell == "B3" and is_accounted(cleaned)
+    assert data.recognize(path).columns == ("问题", "回答")
+
+
+def test_a_table_in_the_shape_of_alpaca_uses_each_of_its_columns(tmp_path):
+    path = tmp_path / "a.csv"
+    lines = ["instruction,input,output,system", f"{Q},,{A},", f"回答问题。,{Q},{A},简短。"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    cleaned = data.from_messages(path)
+    expected = [ONE, talk(f"回答问题。\n{Q}", A, system="简短。")]
+    assert [row["messages"] for row in cleaned] == expected and is_accounted(cleaned)
+
+
+def test_a_table_whose_columns_are_not_known_names_them(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("甲,乙\n一,二\n", encoding="utf-8")
+    (problem,) = data.from_messages(path).left.problems
+    assert "甲、乙" in problem.message and "data.from_table" in problem.fix
+    assert "data.from_table" in data.recognize(path).call
+
+
+def test_chat_logs_are_joined_by_their_own_converter(tmp_path):
+    log = tmp_path / "log.csv"
+    lines = ["is_sender,talker,msg,CreateTime", f"0,ya,{Q},2024-03-01 10:01:00"]
+    log.write_text("\n".join([*lines, f"1,我,{A},2024-03-01 10:02:00"]), encoding="utf-8")
+    said = [("ya", Q), ("客服", A)]
+    messages = [
+        {"id": i, "type": "message", "date": f"2024-03-01T10:0{i}:00", "from": who, "text": text}
+        for i, (who, text) in enumerate(said)
+    ]
+    export = tmp_path / "result.json"
+    export.write_text(json.dumps({"name": "ya", "messages": messages}), encoding="utf-8")
+    for path in (log, export):
+        assert data.recognize(path).name == "chat-log"
+        assert [row["messages"] for row in data.from_messages(path)] == [ONE]
 
 
 def test_a_mixed_file_is_recognized_with_its_shares(tmp_path):

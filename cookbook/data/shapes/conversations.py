@@ -57,7 +57,11 @@ def convert(entry: object, options: Options) -> Converted:
     turns = _opened(entry[key])
     if not isinstance(turns, list | tuple):
         raise Refused(
-            zh=f"{key} 不是数组", en=f"{key} is not an array", code="messages-missing", key=key
+            zh=f"{key} 不是数组",
+            en=f"{key} is not an array",
+            fix=("写成消息的数组", "write an array of messages"),
+            code="messages-missing",
+            key=key,
         )
     result = lists.of_list(turns, options)
     result.leave(entry, {key})

@@ -151,7 +151,9 @@ def text_shape(entry: Mapping) -> Shape | None:
     names = folded(entry)
     key = names.get("text") or names.get("文本")
     text = entry[key] if key is not None else None
-    if not isinstance(text, str):
+    # With a question or an answer beside it, it is half of something else.
+    is_half = any(name in names for name in (*pair.QUESTIONS, *pair.ANSWERS))
+    if not isinstance(text, str) or is_half:
         return None
     head = text[:_HEAD]
     if any(mark in head for mark in _TEMPLATE_MARKS) or transcripts.marks_of(head):

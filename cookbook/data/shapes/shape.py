@@ -87,19 +87,18 @@ class Converted:
     Attributes:
         messages: not checked yet: what is no message is kept for the rules to report.
         unused: keys that were not used, with their values. Those of messages are among them.
-        notes: (code of the change, Chinese, English).
+        notes: (code of the change, Chinese, English), in their order.
         unknown_roles: role names that nobody knows -> the role that their place suggests.
     """
 
     messages: list
     unused: dict[str, object] = field(default_factory=dict)
-    notes: list[tuple[str, str, str]] = field(default_factory=list)
+    notes: dict[tuple[str, str, str], None] = field(default_factory=dict)
     unknown_roles: dict[str, str] = field(default_factory=dict)
 
     def note(self, code: str, zh: str, en: str) -> None:
         """Add a note, once."""
-        if (code, zh, en) not in self.notes:
-            self.notes.append((code, zh, en))
+        self.notes[code, zh, en] = None
 
     def leave(self, entry: Mapping, used: set[str]) -> None:
         """Note the keys of an entry that were not used."""
@@ -111,8 +110,7 @@ class Converted:
         """Take over what has to be said about a part of the entry; not its messages."""
         self.unused.update(part.unused)
         self.unknown_roles.update(part.unknown_roles)
-        for note in part.notes:
-            self.note(*note)
+        self.notes.update(part.notes)
 
 
 Convert = Callable[[object, Options], Converted]

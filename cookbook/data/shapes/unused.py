@@ -35,6 +35,7 @@ _WORDS = {
     _TEXT: "content text 文本",
     _LABEL: "label labels kto_tag refusal prefix partial",
 }
+_EMPTY = ("[]", "{}", "null", "None", "nan")
 MEANING = {name: words for words, names in _WORDS.items() for name in names.split()}
 
 
@@ -43,7 +44,7 @@ def in_words(unused: Mapping[str, object]) -> str:
     names: dict[tuple[str, str], list[str]] = {}
     for key, value in unused.items():
         meaning = MEANING.get(key.casefold())
-        if meaning and not is_empty(value):
+        if meaning and not _says_nothing(value):
             names.setdefault(meaning, []).append(key)
     parts = []
     for (zh, en), keys in names.items():
@@ -56,6 +57,11 @@ def metadata(unused: Mapping[str, object]) -> list[str]:
     """Return the names of the keys that mean nothing for training."""
     names = []
     for key, value in unused.items():
-        if key.casefold() not in MEANING or is_empty(value):
+        if key.casefold() not in MEANING or _says_nothing(value):
             names.append(key[:MAX_NAME])
     return names
+
+
+def _says_nothing(value: object) -> bool:
+    # Some write an empty list as text.
+    return is_empty(value) or isinstance(value, str) and value.strip() in _EMPTY

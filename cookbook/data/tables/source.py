@@ -1,6 +1,7 @@
 """Find out which kind of table a file is, and read it."""
 
 import codecs
+import dataclasses
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +39,9 @@ def of(
         return read_path(Path(source), sheet=sheet, encoding=encoding, wanted=wanted)
     if not isinstance(source, Sequence):
         return frame.of_frame(source)
-    table = Table(**vars(reading(source)))
+    in_memory = reading(source)
+    values = {field.name: getattr(in_memory, field.name) for field in dataclasses.fields(in_memory)}
+    table = Table(**values)
     table.left.places = {entry.number: entry.place for entry in table.entries}
     for entry in table.entries:
         keys = entry.value if isinstance(entry.value, dict) else ()
