@@ -25,6 +25,8 @@ _LIKE_A_MARK = re.compile(r"<\S+>|\[\S+\]")
 # The text of a model that thinks; its template looks for them in the contents.
 _THINKING = {"<think>", "</think>"}
 
+_ESCAPE_AS_CODE = ascii(ESCAPE)[1:-1]  # as `tojson(ensure_ascii=True)` writes it
+
 
 def escape(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> Sequence[Message]:
     """Return the messages with the base's special tokens in their contents escaped."""
@@ -45,12 +47,21 @@ def _marks(tokenizer: "PreTrainedTokenizerBase") -> Marks:
 def render(
     tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], add_generation_prompt: bool
 ) -> Any:
-    """Return the text that the base's chat template makes of the messages."""
+    """Return the text that the base's chat template makes of the messages.
+
+    Raises:
+        DataError: a content has a special token, and the template hides that it is escaped.
+    """
     # Nothing else of a row: what a template made of it would be neither checked nor escaped.
     turns = [{"role": message["role"], "content": message["content"]} for message in messages]
-    return tokenizer.apply_chat_template(
+    text = tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=add_generation_prompt
     )
+    if _ESCAPE_AS_CODE in text and any(ESCAPE in turn["content"] for turn in turns):
+        raise _unreadable(
+            zh="它的对话模板把文字写成 \\uXXXX", en="its chat template writes text as \\uXXXX"
+        )
+    return text
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
@@ -70,12 +81,7 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[l
 def _unescaped(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     """Return the tokens of a text in which contents are escaped."""
     if not tokenizer.is_fast:
-        raise DataError(
-            zh="内容里写了这个基础模型的特殊标记，而它的分词器没有快速版本，"
-            "不能把标记当普通文字读：删去标记，或换一个基础模型",
-            en="a content has a special token of this base model, whose tokenizer has no fast "
-            "version and cannot read it as text: remove the token, or choose another base",
-        )
+        raise _unreadable(zh="它的分词器没有快速版本", en="its tokenizer has no fast version")
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     places = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
     added = tokenizer.added_tokens_decoder
@@ -88,6 +94,16 @@ def _unescaped(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
             ids.append(token)
             read = end
     return ids + _ordinary(tokenizer, unescape(text[read:]))
+
+
+def _unreadable(zh: str, en: str) -> DataError:
+    """Return the error for a content with a special token that this base cannot read as text."""
+    return DataError(
+        zh=f"内容里写了这个基础模型的特殊标记，但不能当普通文字读（{zh}）："
+        "删去标记，或换一个基础模型",
+        en=f"a content has a special token of this base model, which cannot read it as text ({en}):"
+        " remove the token, or choose another base",
+    )
 
 
 def _ordinary(tokenizer: Any, text: str) -> list[int]:
