@@ -16,6 +16,7 @@ from cookbook.data.report import Report
 from cookbook.data.rows import RowKey, row_key
 from cookbook.data.rules import check_secrets
 from cookbook.data.sensitive import may_hold_secrets
+from cookbook.data.text_check import check_texts
 
 NumberedRow = tuple[int, dict]
 
@@ -59,6 +60,7 @@ def check_together(report: Report, sound: Sequence[NumberedRow]) -> None:
     for number, row in sound:
         _check_repeated_input(report, number, row["messages"])
     _check_secrets(report, sound)
+    check_texts(report, sound)
     _check_style(report, _answers(sound))
 
 

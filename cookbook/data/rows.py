@@ -9,6 +9,8 @@ from collections.abc import Iterable
 
 from cookbook import chatml
 
+ROLES = ("system", "user", "assistant")
+
 RowKey = tuple[tuple[str, str, bool], ...]
 
 

@@ -40,6 +40,9 @@ MESSAGES = {
     "message-not-object": {"messages": ["你好"]},
     "role-missing": {"messages": [{"content": "你好"}, {"role": "assistant", "content": "好"}]},
     "role-unknown": {
+        "messages": [{"role": "客官", "content": "你好"}, {"role": "assistant", "content": "好"}]
+    },
+    "tool-calls": {
         "messages": [{"role": "tool", "content": "你好"}, {"role": "assistant", "content": "好"}]
     },
     "content-missing": {"messages": [{"role": "user"}, {"role": "assistant", "content": "好"}]},
@@ -514,12 +517,10 @@ def masked(row):
 
 
 def test_rows_that_differ_in_weight_are_no_duplicates_and_no_contradiction(row):
-    rows = [row(), masked(row()), masked(row(assistant="不清楚，您再问问别人。"))]
+    learned = row()["messages"][1:]
+    rows = [{"messages": r["messages"] + learned} for r in (row(), masked(row()))]
     assert not {"duplicate-row", "conflict"} & set(codes(rows))
-    assert "duplicate-row" in codes([masked(row()), masked(row())])
-    # The weight of an earlier answer makes another row, too, but no other answer.
-    longer = [{"messages": r["messages"] + row()["messages"][1:]} for r in rows[:2]]
-    assert not {"duplicate-row", "conflict"} & set(codes(longer))
+    assert "duplicate-row" in codes([rows[1], rows[1]])
 
 
 def test_a_contradiction_is_found_past_an_answer_of_weight_0(row):
