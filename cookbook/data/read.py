@@ -94,6 +94,14 @@ def reading(source: Source, *, encoding: str | None = None, sheet: str | None = 
     return result
 
 
+def of_text(text: str, name: str) -> Reading:
+    """Return what a text holds; `name` is that of its file."""
+    result = Reading(visible(name), "lines", Report(visible(name)))
+    _read_lines(result, text)
+    result.left.places = {entry.number: entry.place for entry in result.entries}
+    return result
+
+
 def _of_memory(source: Sequence) -> Reading:
     name = tr("内存中的数据", "rows in memory")
     entries = [Entry(i, Place(i), value) for i, value in enumerate(source, 1)]

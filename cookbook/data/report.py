@@ -186,10 +186,10 @@ class Report:
     def verdict(self) -> str:
         """The result in one line."""
         mark = "✔" if self.ok else "✘"
-        summary = tr(f"{self.lines} 条数据", f"{self.lines} rows")
+        summary = tr(f"{self.lines} 条数据", counted(self.lines, "row"))
         if self.counts:
             zh = f"，{self.errors} 个错误，{self.warnings} 个提醒"
-            en = f", {self.errors} errors, {self.warnings} warnings"
+            en = f", {counted(self.errors, 'error')}, {counted(self.warnings, 'warning')}"
         else:
             zh, en = "，没有问题", ", no problems"
         return f"{mark} {shortened(self.file, MAX_NAME)}: {summary}{tr(zh, en)}"
@@ -248,6 +248,11 @@ class Report:
     def table(self, of_each: int = 3) -> str:
         """Return HTML: the number of problems of each code, then the first of each, by line."""
         return report_view.table(self, of_each)
+
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its English noun: "1 row", "2 rows"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _short(message: str) -> str:

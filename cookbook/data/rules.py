@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 from functools import partial
 
 from cookbook.data import json_text
+from cookbook.data.columns import WHOLE_TEXT
 from cookbook.data.excerpt import Excerpt, around, value, visible, written
 from cookbook.data.report import Report
 from cookbook.data.sensitive import find_secrets
@@ -34,16 +35,20 @@ def parse_row(report: Report, line: int, text: str) -> dict | None:
     """Return the JSON object of a line; None, and a problem in `report`, if it is not one."""
     try:
         row = json_text.parse(text)
-    except json_text.DuplicateKey as error:
-        # A key written with escapes is not found in the text.
-        excerpt = partial(around, text, error.start, error.end) if error.start >= 0 else None
-        report.add(line, "duplicate-key", zh=error.zh, en=error.en, excerpt=excerpt)
-        return None
     except json_text.NotJson as error:
-        excerpt = partial(around, text, error.start, error.end)
-        report.add(line, "json", zh=error.zh, en=error.en, excerpt=excerpt)
+        report_not_json(report, line, text, error)
         return None
     return as_object(report, line, row)
+
+
+def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
+    """Report a text that is not JSON, at the place of its fault."""
+    code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
+    # A key written with escapes is not found in the text.
+    found = error.start >= 0
+    excerpt = partial(around, text, error.start, error.end) if found else None
+    at = (WHOLE_TEXT, error.start) if found else None
+    report.add(line, code, zh=error.zh, en=error.en, excerpt=excerpt, at=at)
 
 
 def as_object(report: Report, line: int, row: object) -> dict | None:
@@ -89,6 +94,7 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
         if not report.keeps(line, "secret"):
             report.add(line, "secret", zh="", en="", index=index)
             continue
+        key = WHOLE_TEXT if index is None else "content"
         excerpt = around(text, secret.start, secret.end)
         masked = excerpt[1]
         report.add(
@@ -98,6 +104,7 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
             en=f"looks like {secret.en}: {masked}",
             index=index,
             excerpt=excerpt,
+            at=(key, secret.start),
         )
 
 
@@ -204,6 +211,7 @@ def _check_content(report: Report, line: int, index: int, content: object) -> No
             en="content has half a character (a lone surrogate)",
             index=index,
             excerpt=partial(around, content, error.start, error.end),
+            at=("content", error.start),
         )
         return
     if not has_text(content):
@@ -235,6 +243,7 @@ def _check_keys(
         en=f"extra keys: {names}",
         index=index,
         excerpt=partial(around, names, 0, len(names)),
+        at=(keys[0], 0),
     )
 
 

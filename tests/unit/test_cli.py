@@ -49,6 +49,7 @@ def test_check_ends_with_1_for_a_bad_file_and_its_json_can_be_read(tmp_path, cap
     assert set(found["problems"][0]) == {
         "line",
         "message_index",
+        "column",
         "severity",
         "code",
         "message",
