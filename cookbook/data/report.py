@@ -21,7 +21,7 @@ from cookbook.terminal import printable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Problem", "Report", "by_line", "place"]
+__all__ = ["Problem", "Report", "by_line", "counted", "place"]
 
 MAX_PROBLEMS = 5_000
 SHOWN_IN_TEXT = 20  # problems that `str(report)` lists
