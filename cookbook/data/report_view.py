@@ -55,10 +55,14 @@ def first(problems: Sequence["Problem"], most: int) -> list["Problem"]:
     return [problems[i] for i in shown]
 
 
-def lines(problem: "Problem", mark: str = "") -> list[str]:
-    """Return a problem for a terminal: where, what and the remedy; below, what it points at."""
-    what = f"[{problem.code}] {problem.message} → {problem.fix}"
-    result = [f"  {mark}{place(problem)} {what}"]
+def sentence(problem: "Problem") -> str:
+    """Return a problem in one line: where, what and the remedy."""
+    return f"{place(problem)} [{problem.code}] {problem.message} → {problem.fix}"
+
+
+def lines(problem: "Problem") -> list[str]:
+    """Return a problem for a terminal: its sentence, and below it what it points at."""
+    result = [f"  {sentence(problem)}"]
     if problem.excerpt is not None:
         result += [INDENT + line for line in pointed(problem.excerpt)]
     return result

@@ -87,6 +87,13 @@ def test_the_help_of_a_command_shows_an_example(command, language, capsys, monke
     assert f"python -m cookbook {command}" in examples
 
 
+def test_the_help_of_check_says_what_it_accepts_and_how_it_ends(capsys):
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+    text = capsys.readouterr().out
+    assert all(words in text for words in (".jsonl", "10 MB", "1000 行", "数组", "退出码：0"))
+
+
 def test_stopping_nothing_says_so(tmp_path, capsys):
     assert main(["stop", "--home", str(tmp_path)]) == 0
     assert "没有运行" in capsys.readouterr().out

@@ -1,15 +1,22 @@
 """How a report shows itself: in a terminal, in a notebook, to programs."""
 
+import gzip
+import html
 import json
+import re
 
 import pytest
 from wcwidth import wcswidth
 
 from cookbook import data
-from cookbook.data import excerpt
+from cookbook.data import excerpt, report_view
 from cookbook.data.changes import Change
 from cookbook.data.entry import Place
 from cookbook.data.report import MAX_MESSAGE, Report
+from cookbook.errors import DataError
+from cookbook.panel import templates, training_file
+from cookbook.panel.training_file import TrainingFile
+from cookbook.service import file_check
 
 
 def broken(*, role="bot", content="好"):
@@ -135,3 +142,34 @@ def test_changes_of_a_workbook_name_their_sheet():
     cleaned = data.Cleaned([], changes, Report("a.xlsx"))
     assert list(cleaned.to_frame()) == ["sheet", "line", "code", "message"]
     assert "甲!3" in str(cleaned) and "第 4 行" in str(cleaned)
+
+
+UPLOADS = {
+    "not text": ("a.jsonl", gzip.compress(broken().encode())),
+    "an array": ("a.json", f"[{broken()},\n{broken(content=3)}]".encode()),
+    "a broken line": ("a.jsonl", f'{{"messages": "你好\n{broken(role="<b>")}'.encode()),
+}
+
+
+@pytest.mark.parametrize("kind", UPLOADS)
+def test_panel_and_service_say_what_the_check_says(kind):
+    name, content = UPLOADS[kind]
+    report = data.check_bytes(content, name)
+    errors = [p.code for p in report.problems if p.severity == "error"]
+    assert file_check.check(name, content) == file_check.Verdict(str(report), errors[0], True)
+    with pytest.raises(DataError) as refused:
+        training_file.keep(name, content)
+    assert str(refused.value) == str(report)
+
+    page = templates.file_note(TrainingFile(refused.value.report))
+    text = html.unescape(re.sub("<[^>]*>", "", page))
+    for problem in report.problems:
+        assert report_view.sentence(problem) in text
+        assert "".join(problem.excerpt or "") in text
+    assert report.verdict in text and "<b>" not in page
+
+
+def test_a_file_that_can_be_used_shows_its_warnings_in_the_panel_too(row):
+    report = data.check([row(), row()])
+    page = templates.file_note(TrainingFile(report))
+    assert report.ok and all(p.message in page for p in report.problems)
