@@ -42,13 +42,17 @@ def parse_row(report: Report, line: int, text: str) -> dict | None:
 
 
 def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
-    """Report a text that is not JSON, at the place of its fault."""
+    """Report why a text is not JSON, with the remedy that fits."""
     code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
-    # A key written with escapes is not found in the text.
-    found = error.start >= 0
-    excerpt = partial(around, text, error.start, error.end) if found else None
-    at = (WHOLE_TEXT, error.start) if found else None
-    report.add(line, code, zh=error.zh, en=error.en, excerpt=excerpt, at=at)
+    report.add(
+        line,
+        code,
+        zh=error.zh,
+        en=error.en,
+        excerpt=partial(around, text, error.start, error.end),
+        fix=error.fix,
+        at=(WHOLE_TEXT, error.start),
+    )
 
 
 def as_object(report: Report, line: int, row: object) -> dict | None:
