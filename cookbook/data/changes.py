@@ -22,6 +22,11 @@ TITLES = {
     "comment": ("去掉注释", "comments removed"),
     # A row.
     "converted": ("转成 messages 格式", "converted to messages"),
+    "joined": ("几条消息接成一段对话", "messages joined into one conversation"),
+    "not-used": ("没有用到", "not used:"),
+    "choices": ("几个答案里用了第一个", "the first of several answers used"),
+    "separators": ("去掉旧格式的分隔符", "separators of the old format removed"),
+    "unanswered": ("请求没有结果", "requests without a result:"),
     "white-space": ("去掉首尾空白", "surrounding white space removed"),
     "extra-key": ("去掉多余的键", "extra keys removed"),
     "role": ("换成约定的 role", "roles renamed as asked"),
@@ -35,7 +40,7 @@ TITLES = {
 }
 
 # Kinds of change after which a row is no longer there by itself.
-GONE = frozenset({"duplicate-row", "dropped"})
+GONE = frozenset({"duplicate-row", "dropped", "joined"})
 
 
 @dataclass(frozen=True)
