@@ -19,6 +19,7 @@ TITLES = {
     "layout": ("改成每行一个 JSON 对象", "written as one JSON object per line"),
     "comma": ("去掉行末的逗号", "commas at line ends removed"),
     "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
+    "comment": ("去掉注释", "comments removed"),
     # A row.
     "converted": ("转成 messages 格式", "converted to messages"),
     "joined": ("几条消息接成一段对话", "messages joined into one conversation"),

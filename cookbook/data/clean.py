@@ -40,9 +40,11 @@ def clean(
 ) -> Cleaned:
     """Fix a file or rows, and return the rows with a list of what was done.
 
-    Fixed are: BOM, line ends, blank lines, surrounding white space, capitals of roles, contents in
-    parts of text, extra keys, a misplaced system message, a greeting before the first question, a
-    last question without an answer, exact duplicates.
+    Read are one object a line, an array, and objects over several lines, in any known encoding.
+    Fixed are: BOM, line ends, blank lines, commas at line ends, several objects on a line,
+    surrounding white space, capitals of roles, contents in parts of text, extra keys, a misplaced
+    system message, a greeting before the first question, a last question without an answer, exact
+    duplicates.
 
     Args:
         encoding: of the file, as `gb18030` for GBK; None finds out.
@@ -76,6 +78,7 @@ def clean(
     if len(sound) > corpus.MAX_ROWS:
         corpus.check_count(left, len(sound))
     changes.sort(key=by_line)
+    source_read.fill_columns()
     left.sort()
     return Cleaned(
         [row for _, row in sound],

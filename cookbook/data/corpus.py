@@ -36,17 +36,20 @@ ALIKE_LENGTHS = 4
 FAR_LENGTH = 6
 
 
-def check_count(report: Report, rows: int) -> None:
-    """Report too many rows, too few, or none."""
+def check_count(report: Report, rows: int, *, compared: int | None = None) -> None:
+    """Report too many rows, too few, or none.
+
+    Args:
+        compared: how many were compared with each other, if there are too many.
+    """
     if rows == 0:
         report.add(None, "file-empty", zh="没有数据", en="no rows")
     elif rows > MAX_ROWS:
-        report.add(
-            None,
-            "row-count",
-            zh=f"{rows} 行，上限 {MAX_ROWS} 行",
-            en=f"{rows} rows, the limit is {MAX_ROWS}",
-        )
+        zh, en = f"{rows} 行，上限 {MAX_ROWS} 行", f"{rows} rows, the limit is {MAX_ROWS}"
+        if compared:
+            zh += f"；重复、写法、token 数只看了前 {compared} 行"
+            en += f"; repeats, habits and tokens were looked at in the first {compared} only"
+        report.add(None, "row-count", zh=zh, en=en)
     elif rows < ADVISED_ROWS:
         zh = f"只有 {rows} 行，建议 100–1000 行"
         en = f"only {rows} rows; 100–1000 are advised"
@@ -199,6 +202,7 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
                 en=f"the answer contains the input {word!r}",
                 index=i,
                 excerpt=partial(around, answer, at, at + len(word)),
+                at=("content", at),
             )
 
 
@@ -290,5 +294,11 @@ def _check_style(report: Report, answers: Sequence[_Answer]) -> None:
         en = f"the answer differs from the others in {' and '.join(trait.en for trait in traits)}"
         excerpt = partial(around, answer.text, start, len(answer.text))
         report.add(
-            answer.line, "answer-style", zh=zh, en=en, index=answer.message_index, excerpt=excerpt
+            answer.line,
+            "answer-style",
+            zh=zh,
+            en=en,
+            index=answer.message_index,
+            excerpt=excerpt,
+            at=("content", 0),
         )

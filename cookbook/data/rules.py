@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from cookbook.data import json_text, key_rules, message_rules
+from cookbook.data.columns import WHOLE_TEXT
 from cookbook.data.excerpt import Excerpt, around, value
 from cookbook.data.message_rules import has_text, type_of
 from cookbook.data.report import Report
@@ -24,16 +25,24 @@ def parse_row(report: Report, line: int, text: str) -> dict | None:
     """Return the JSON object of a line; None, and a problem in `report`, if it is not one."""
     try:
         row = json_text.parse(text)
-    except json_text.DuplicateKey as error:
-        # A key written with escapes is not found in the text.
-        excerpt = partial(around, text, error.start, error.end) if error.start >= 0 else None
-        report.add(line, "duplicate-key", zh=error.zh, en=error.en, excerpt=excerpt)
-        return None
     except json_text.NotJson as error:
-        excerpt = partial(around, text, error.start, error.end)
-        report.add(line, "json", zh=error.zh, en=error.en, excerpt=excerpt)
+        report_not_json(report, line, text, error)
         return None
     return as_object(report, line, row)
+
+
+def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
+    """Report why a text is not JSON, with the remedy that fits."""
+    code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
+    report.add(
+        line,
+        code,
+        zh=error.zh,
+        en=error.en,
+        excerpt=partial(around, text, error.start, error.end),
+        fix=error.fix,
+        at=(WHOLE_TEXT, error.start),
+    )
 
 
 def as_object(report: Report, line: int, row: object) -> dict | None:
@@ -71,6 +80,7 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
         if not report.keeps(line, "secret"):
             report.add(line, "secret", zh="", en="", index=index)
             continue
+        key = WHOLE_TEXT if index is None else "content"
         excerpt = around(text, secret.start, secret.end)
         masked = excerpt[1]
         report.add(
@@ -80,6 +90,7 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
             en=f"looks like {secret.en}: {masked}",
             index=index,
             excerpt=excerpt,
+            at=(key, secret.start),
         )
 
 

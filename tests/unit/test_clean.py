@@ -132,13 +132,19 @@ def test_the_original_is_never_overwritten(tmp_path, row):
     assert data.load(cleaned.write(tmp_path / "b" / "clean.jsonl")) == [row()]
 
 
-def test_another_encoding_must_be_named(tmp_path, row):
+def test_the_encoding_is_found_out_and_a_wrong_one_is_refused(tmp_path, row):
     path = tmp_path / "a.jsonl"
-    path.write_bytes(data.to_jsonl([row()]).decode().encode("gb18030"))
+    rows = [row(assistant="您好，请在订单详情里修改收货地址，再点保存。")]
+    path.write_bytes(data.to_jsonl(rows).decode().encode("gb18030"))
+    for encoding in (None, "gb18030", "gbk"):
+        cleaned = data.clean(path, encoding=encoding)
+        assert cleaned.rows == rows and done(cleaned) == {"encoding"}
+    for wrong in ("utf-8", "shift-jis", "no-such-encoding"):
+        with pytest.raises(DataError):
+            data.clean(path, encoding=wrong)
+    path.write_bytes(data.to_jsonl(rows))
     with pytest.raises(DataError, match="encoding="):
-        data.clean(path)
-    cleaned = data.clean(path, encoding="gb18030")
-    assert cleaned.rows == [row()] and done(cleaned) == {"encoding"}
+        data.clean(path, encoding="gb18030")
 
 
 def test_a_spreadsheet_in_gbk_becomes_rows():
