@@ -38,7 +38,7 @@ def read(path: Path | None, validation: Path | None = None) -> TrainingFile:
     """
     if path is None:
         return TrainingFile()
-    report = data.check(path, validation=validation, max_tokens=None)
+    report = data.check(path, validation=validation)
     if not report.ok:
         return TrainingFile(report)
     validation_rows = rows_of(validation.read_bytes()) if validation else []
@@ -83,7 +83,7 @@ def keep(name: str, content: bytes) -> Path:
         OSError: the data folder cannot be written.
         ServiceError: it cannot be trusted, see `data_folder`.
     """
-    report = data.check_bytes(content, name, max_tokens=None)
+    report = data.check_bytes(content, name)
     if not report.ok:
         raise DataError(report=report)
     data_folder.prepare(paths.Home(paths.home()))

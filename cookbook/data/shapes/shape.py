@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cookbook.data.rules import ROLES
+from cookbook.data.rows import ROLES
 from cookbook.data.shapes import roles
 from cookbook.i18n import tr
 
