@@ -15,10 +15,12 @@ from cookbook.data import read, routing, rules, shapes
 from cookbook.data.changes import Change, change_of
 from cookbook.data.chat_log import from_chat_log
 from cookbook.data.cleaned import Cleaned
+from cookbook.data.columns import WHOLE_TEXT
 from cookbook.data.converted import finish
 from cookbook.data.entry import Entry
 from cookbook.data.excerpt import around, visible
 from cookbook.data.from_table import from_table
+from cookbook.data.pointing import Origin, point
 from cookbook.data.read import Reading, Source
 from cookbook.data.report import by_line
 from cookbook.data.shapes import batch, containers, unused
@@ -142,6 +144,8 @@ class _Notes:
         self.metadata: dict[str, None] = {}  # names of keys that mean nothing, in their order
         self.roles: dict[str, str] = {}  # unknown role names -> what they may be
         self.answered: dict[str, int] = {}  # custom_id -> the number of the entry
+        self.texts: dict[int, str] = {}
+        self.origins: dict[int, Origin] = {}
         self.changes: dict[int, list[Change]] = {}  # of each entry, if it becomes a row
 
 
@@ -150,6 +154,8 @@ def _rows(reading: Reading, options: Options) -> Cleaned:
     notes = _Notes()
     entries, reading.entries = reading.entries, []
     for entry in entries:
+        if entry.text is not None:
+            notes.texts[entry.number] = entry.text
         try:
             reading.entries.append(_converted(entry, reading, options, notes))
         except Refused as refused:
@@ -160,6 +166,7 @@ def _rows(reading: Reading, options: Options) -> Cleaned:
     for number in cleaned.row_numbers:
         cleaned.changes += notes.changes.get(number, ())
     cleaned.changes.sort(key=by_line)
+    point(cleaned.left, notes.texts, notes.origins)
     if notes.roles:
         _name_roles(cleaned, notes.roles)
     return cleaned
@@ -189,10 +196,11 @@ def _converted(entry: Entry, reading: Reading, options: Options, notes: _Notes) 
     notes.changes[entry.number] = list(_changes(entry, shape, converted))
     notes.metadata.update(dict.fromkeys(unused.metadata(converted.unused)))
     notes.roles.update(converted.unknown_roles)
-    row = {"messages": converted.messages}
-    # Only where the messages were there before does the text have them at the same place.
-    text = entry.text if shape is shapes.MESSAGES else None
-    return Entry(entry.number, entry.place, row, text)
+    if shape is shapes.MESSAGES and not converted.messages_before:
+        notes.origins[entry.number] = None
+    elif converted.key is not None:
+        notes.origins[entry.number] = converted.key, converted.messages_before
+    return Entry(entry.number, entry.place, {"messages": converted.messages})
 
 
 def _changes(entry: Entry, shape: shapes.Shape | None, converted: Converted) -> Iterator[Change]:
@@ -212,15 +220,14 @@ def _changes(entry: Entry, shape: shapes.Shape | None, converted: Converted) -> 
 
 
 def _leave(reading: Reading, entry: Entry, refused: Refused) -> None:
-    column, excerpt = entry.place.column, None
+    at, excerpt = None, None
     text = entry.text
     if text is not None and refused.key is not None:
         written = json.dumps(refused.key, ensure_ascii=False)
         start = text.find(written)
         if start >= 0:
             excerpt = around(text, start, start + len(written))
-            # The line is the entry's first: what is further down has no column in it.
-            column += start if "\n" not in text[:start] else 0
+            at = (WHOLE_TEXT, start)
     reading.left.add(
         entry.number,
         refused.code,
@@ -229,7 +236,7 @@ def _leave(reading: Reading, entry: Entry, refused: Refused) -> None:
         fix=refused.fix,
         index=refused.index,
         excerpt=excerpt,
-        column=column if text is not None else None,
+        at=at,
         cell=_cell(reading, entry.number, refused.key),
     )
     reading.unread.append(entry.number)

@@ -77,6 +77,18 @@ def test_what_is_left_has_its_line_and_column_and_no_words_of_python(tmp_path):
     assert "没有找到提问" in second.message and second.column == 2
 
 
+def test_problems_of_converted_entries_point_into_their_text(tmp_path):
+    empty = share(system="简短。")
+    empty["conversations"][1]["value"] = " "
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([share(), empty], indent=1, ensure_ascii=False), encoding="utf-8")
+    (problem,) = data.from_messages(path).left.problems
+    lines = path.read_text(encoding="utf-8").split("\n")
+    assert problem.code == "content-empty"
+    assert lines[problem.line - 1][problem.column - 1 :] == "{"
+    assert lines[problem.line : problem.line + 2] == ['    "from": "gpt",', '    "value": " "']
+
+
 def test_unknown_roles_are_named_with_the_call_that_reads_them():
     entries = [share("客官", "店家"), share("客官", "gpt")]
     cleaned = data.from_messages(entries)

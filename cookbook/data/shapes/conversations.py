@@ -64,6 +64,7 @@ def convert(entry: object, options: Options) -> Converted:
             key=key,
         )
     result = lists.of_list(turns, options)
+    result.key = key
     result.leave(entry, {key})
     _refuse_answer_beside(entry, key, result)
     lists.add_system(result, entry, options)

@@ -111,6 +111,7 @@ def _drop_empty_system(result: Converted) -> None:
         return
     if isinstance(first.get("content"), str) and is_empty(first["content"]):
         result.messages.pop(0)
+        result.messages_before -= 1
         result.note("not-used", "空的 system", "an empty system message")
 
 
@@ -238,6 +239,7 @@ def add_system(result: Converted, entry: Mapping, options: Options) -> None:
             result.unused.pop(filled[0], None)
     if text and not own:
         result.messages.insert(0, {"role": "system", "content": text})
+        result.messages_before += 1
 
 
 def _system_text(value: object) -> object:

@@ -88,6 +88,8 @@ class Converted:
         messages: not checked yet: what is no message is kept for the rules to report.
         unused: keys that were not used, with their values. Those of messages are among them.
         notes: (code of the change, Chinese, English), in their order.
+        key: of the entry that has the conversation; None where it is put together.
+        messages_before: how many messages were put before it.
         unknown_roles: role names that nobody knows -> the role that their place suggests.
     """
 
@@ -95,6 +97,8 @@ class Converted:
     unused: dict[str, object] = field(default_factory=dict)
     notes: dict[tuple[str, str, str], None] = field(default_factory=dict)
     unknown_roles: dict[str, str] = field(default_factory=dict)
+    key: str | None = None
+    messages_before: int = 0
 
     def note(self, code: str, zh: str, en: str) -> None:
         """Add a note, once."""
