@@ -64,6 +64,7 @@ def from_messages(
             has no requests.
     """
     options = Options(_checked_roles(roles), system, _requests(requests), chosen)
+    # Read once to see what it is: tables and chat logs are small.
     reading = read.reading(source, encoding=encoding, sheet=sheet)
     # What has a converter of its own is a path or a table: that is what these take.
     table = cast("str | Path", source)
@@ -72,12 +73,12 @@ def from_messages(
             table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
         )
     columns = routing.pair_columns(reading)
-    if columns is not None:
-        user, answers = columns
-        return from_table(
-            table, user=user, assistant=answers, system=system, sheet=sheet, encoding=encoding
-        )
-    return _rows(containers.opened(reading), options)
+    if columns is None:
+        return _rows(containers.opened(reading), options)
+    user, answer = columns
+    return from_table(
+        table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
+    )
 
 
 def from_sharegpt(
@@ -125,6 +126,7 @@ def _requests(source: Source | None) -> dict[str, list | None] | None:
         return None
     found: dict[str, list | None] = {}
     for entry in read.reading(source).entries:
+        # Lines of something else are no requests, and nobody asks for them.
         request = batch.requested(entry.value)
         if request is not None:
             name, messages = request
@@ -298,6 +300,7 @@ def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
 def _name_roles(cleaned: Cleaned, roles: Mapping[str, str]) -> None:
     """Say in each problem how to name the roles of this file that nobody knows."""
     short = {name: role for name, role in roles.items() if len(name) <= MAX_NAME}
+    # The first few show how it is written.
     named = dict(list(short.items())[:ROLES_NAMED])
     written = visible(json.dumps(named, ensure_ascii=False))
     call = f"data.from_messages(path, roles={written})"

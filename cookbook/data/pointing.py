@@ -40,6 +40,7 @@ def _offset(problem: Problem, text: str, origin: Origin) -> int:
     if origin is None:
         return 0
     key, before = origin
+    # A message that was put before them is nowhere in the text.
     path: list[str | int] = [key]
     index = problem.message_index
     if index is not None and index >= before:

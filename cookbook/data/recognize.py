@@ -112,6 +112,7 @@ def recognize(
     path = None if not isinstance(source, str | Path) else Path(source)
     shown = "rows" if path is None else _quoted(str(source))
     kind = None if path is None else _kind(path)
+    # A file that is no text has its own sentence, and no entries.
     if kind is not None and not kind.is_table:
         title = tr(kind.title_zh, kind.title_en)
         fix = tr(kind.fix_zh, kind.fix_en)
@@ -147,6 +148,7 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if len(counts) > 1:
         call = f"data.from_messages({shown})"
         return _described(reading, "mixed", tr(*_MIXED), call, counts)
+    # From here on all entries are of one shape, or of none.
     (shape,) = counts
     if shape is None and routing.pair_columns(reading):
         shape = pair.QUESTION_ANSWER
@@ -181,6 +183,7 @@ def _described(
     shares: Counter[str] = Counter()
     for shape, n in (counts or {}).items():
         shares[shape.title if shape else tr(*_UNKNOWN)] += n
+    # What is not known is shown by the first of it.
     first = reading.entries[0].value if reading.entries else None
     columns = keys = None
     if isinstance(first, dict) and reading.layout == "table":
@@ -210,4 +213,5 @@ def _example(value: object) -> str:
 
 def _quoted(text: str) -> str:
     """Return a text as it is typed."""
+    # A backslash would be an escape; Windows takes slashes too.
     return '"' + text.replace("\\", "/").replace('"', '\\"') + '"'

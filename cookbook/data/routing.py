@@ -7,7 +7,7 @@ pair_columns(reading)      for `from_table`, with these columns
 from cookbook.data import chat_log, chat_messages, shapes
 from cookbook.data.read import Reading
 from cookbook.data.shapes import lists, pair, questions
-from cookbook.data.shapes.shape import folded
+from cookbook.data.shapes.shape import folded, keys_in
 from cookbook.data.tables import heading, text_of
 from cookbook.errors import DataError
 
@@ -31,6 +31,7 @@ def is_chat_log(reading: Reading) -> bool:
         return bool(dicts) and chat_log.is_chat_log(columns(reading), dicts)
     if reading.path is None:
         return False
+    # Not a line of it is JSON, and the name says that it need not be.
     if not reading.entries and reading.path.suffix.lower() in TEXT_SUFFIXES:
         return _is_chat_text(reading)
     return len(reading.entries) == 1 and _is_telegram(reading.entries[0].value)
@@ -57,12 +58,14 @@ def pair_columns(reading: Reading) -> tuple[str, str] | None:
     if not names:
         return None
     by_name = folded(dict.fromkeys(names))
-    asked = [by_name[name] for name in pair.QUESTIONS if name in by_name]
-    answers = [by_name[name] for name in pair.ANSWERS if name in by_name]
+    asked = keys_in(by_name, pair.QUESTIONS)
+    answers = keys_in(by_name, pair.ANSWERS)
     # Names that only tables have, as 客户问题.
     if shapes.of(reading.entries[0].value) is None:
         asked, answers = heading.questions_and_answers(names)
+    # With more to use than two columns it is converted like any other entry.
     others = (*lists.SYSTEM_KEYS, *questions.HISTORY, *pair.WEIGHTS)
-    if len(asked) != 1 or len(answers) != 1 or any(name in by_name for name in others):
+    has_more = bool(keys_in(by_name, others))
+    if len(asked) != 1 or len(answers) != 1 or has_more:
         return None
     return asked[0], answers[0]

@@ -48,7 +48,7 @@ JUNK = [None, 3, "文字", [], {}, [1], {"messages": []}, {"messages": [3]}, {"c
 ENTRIES = [entry for _, entry, _ in KNOWN] + [entry for _, entry, _ in REFUSED] + JUNK
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from(ENTRIES), max_size=12), st.booleans())
 def test_every_entry_of_any_mix_is_a_row_or_changed_or_left(entries, chosen):
     before = copy.deepcopy(entries)
@@ -57,6 +57,30 @@ def test_every_entry_of_any_mix_is_a_row_or_changed_or_left(entries, chosen):
     assert is_accounted(cleaned)
     problems = data.check(cleaned.rows).problems
     assert {p.code for p in problems if p.severity == "error"} <= {"file-empty"}
+
+
+WORDS = """
+    messages conversations data items role from content value text user assistant system
+    prompt instruction input output query response history chosen rejected custom_id body
+    choices chat turn_1 Human MOSS row_idx row contents parts annotations result type
+    weight images label
+"""
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["", Q, "user", "Human: a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(WORDS.split()), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(ANY_JSON, max_size=4))
+def test_no_json_makes_a_converter_stumble(entries):
+    cleaned = data.from_messages(entries, chosen=True, requests=[request()])
+    assert is_accounted(cleaned)
+    assert str(data.recognize(entries))
 
 
 def test_one_odd_entry_never_stops_the_rest(tmp_path):

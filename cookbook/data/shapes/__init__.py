@@ -30,6 +30,7 @@ from cookbook.data.shapes.shape import (
     Refused,
     Shape,
     folded,
+    keys_in,
     listed,
 )
 
@@ -121,7 +122,7 @@ def convert(value: object, options: Options) -> Converted:
     return family.convert(value, options)
 
 
-def _found(entry: dict) -> tuple[Shape | None, _Family | None]:
+def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
     if entry.keys() == {"messages"}:  # nearly always, and nothing else can be meant
         return conversations.shape_of(entry), _CONVERSATIONS
     for family in _FAMILIES:
@@ -138,9 +139,9 @@ def unknown(value: object) -> Refused:
     keys = [str(key) for key in value]
     seen = listed(keys)
     names = folded(value)
-    if any(name in names for name in pair.QUESTIONS):
+    if keys_in(names, pair.QUESTIONS):
         zh, en = f"有提问，没有找到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
-    elif any(name in names for name in pair.ANSWERS):
+    elif keys_in(names, pair.ANSWERS):
         zh, en = f"有回答，没有找到提问；键是 {seen}", f"no question was found; its keys are {seen}"
     else:
         zh, en = f"没有认出格式，键是 {seen}", f"the format is not known; its keys are {seen}"

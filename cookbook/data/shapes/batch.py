@@ -81,6 +81,7 @@ def convert_output(entry: object, options: Options) -> Converted:
     message = _answer(entry, answer)
     name = entry["custom_id"]
     shown = str(name)[:MAX_NAME]
+    # The failure of a request comes first: its question would not help.
     if options.requests is None:
         raise Refused(
             zh="这是批量推理的结果，只有回答，提问在请求文件里",
@@ -125,6 +126,7 @@ def _answer(entry: Mapping, result: Converted) -> object:
     if error or str(status) != str(_OK):
         what = _error_code(error) or _error_code({"code": status})
         raise _failed(f"请求失败了（{what}）", f"the request failed ({what})")
+    # Anthropic has no body: the message is in the result itself.
     body = response.get("body", response)
     body = body if isinstance(body, dict) else {}
     message, reason = _message(body, result)

@@ -40,6 +40,7 @@ def _open_object(reading: Reading) -> None:
     if inside is None:
         return
     where, values = inside
+    # Where each of them begins within the object is not known.
     place = container.place
     reading.entries = [Entry(i, place, value) for i, value in enumerate(values, 1)]
     reading.count = len(values)
@@ -69,7 +70,8 @@ def _inside(container: Mapping) -> tuple[str, list] | None:
 
 def _are_known(values: list) -> bool:
     first = values[:LOOKED_AT]
-    return bool(first) and all(isinstance(v, dict | list) and shapes.of(v) for v in first)
+    known = [shapes.of(value) for value in first]
+    return bool(known) and all(known)
 
 
 def _columns(container: Mapping) -> list | None:
@@ -78,13 +80,16 @@ def _columns(container: Mapping) -> list | None:
         return None
     columns = []
     for values in container.values():
+        # pandas writes a column as {"0": …, "1": …}, others as a list.
         if isinstance(values, dict):
             values = list(values.values())
-        texts = isinstance(values, list) and all(v is None or isinstance(v, str) for v in values)
-        if not texts:
+        if not isinstance(values, list):
+            return None
+        if not all(cell is None or isinstance(cell, str) for cell in values):
             return None
         columns.append(values)
-    if len({len(values) for values in columns}) != 1:
+    lengths = {len(values) for values in columns}
+    if len(lengths) != 1:
         return None
     keys = list(container)
     return [dict(zip(keys, cells, strict=True)) for cells in zip(*columns, strict=True)]

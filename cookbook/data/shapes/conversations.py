@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from cookbook.data import json_text
 from cookbook.data.shapes import lists, pair
 from cookbook.data.shapes.lists import TURNS
-from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, folded, is_empty, words
+from cookbook.data.shapes.shape import (
+    Converted,
+    Options,
+    Refused,
+    Shape,
+    folded,
+    is_empty,
+    keys_in,
+    words,
+)
 
 MESSAGES = Shape("messages", "OpenAI 的 messages 格式", "OpenAI's messages")
 SHAREGPT = Shape("sharegpt", "ShareGPT 格式", "ShareGPT")
@@ -26,7 +35,7 @@ def conversation_key(entry: Mapping) -> str | None:
         key = names.get(name)
         if key is not None and lists.kind_of(_opened(entry[key])):
             return key
-    return next((names[name] for name in _BY_NAME if name in names), None)
+    return next(iter(keys_in(names, _BY_NAME)), None)
 
 
 def shape_of(entry: Mapping) -> Shape | None:
@@ -43,10 +52,12 @@ def shape_of(entry: Mapping) -> Shape | None:
 
 def _is_of_openai(turns: object) -> bool:
     """Return whether turns have a role; one odd turn among them is a fault, not another shape."""
-    first = turns[: lists.LOOKED_AT] if isinstance(turns, list | tuple) else ()
-    objects = [turn for turn in first if isinstance(turn, dict)]
-    foreign = any("from" in turn or "value" in turn for turn in objects)
-    return any("role" in turn for turn in objects) and not foreign
+    if not isinstance(turns, list | tuple):
+        return False
+    objects = [turn for turn in turns[: lists.LOOKED_AT] if isinstance(turn, dict)]
+    if any("from" in turn or "value" in turn for turn in objects):
+        return False
+    return any("role" in turn for turn in objects)
 
 
 def convert(entry: object, options: Options) -> Converted:
@@ -63,6 +74,7 @@ def convert(entry: object, options: Options) -> Converted:
             code="messages-missing",
             key=key,
         )
+    # What is wrong with single turns is for the rules to say.
     result = lists.of_list(turns, options)
     result.key = key
     result.leave(entry, {key})

@@ -88,6 +88,7 @@ def _shown(task: Mapping) -> str:
     """Return the key of what was asked: one by its name, or the only text."""
     names = folded(task)
     texts = [key for key in task if isinstance(task[key], str) and not is_empty(task[key])]
+    # A name such as `question` says more than that it is the only text.
     named = [names[name] for name in _TASK_TEXTS if names.get(name) in texts]
     candidates = named if named else texts
     if len(candidates) == 1:
@@ -108,6 +109,7 @@ def _written(entry: Mapping, result: Converted) -> str:
         Refused: nobody did, or it is not clear which is meant.
     """
     done = entry.get("annotations", entry.get("completions"))
+    # Skipped tasks are exported too.
     kept = [a for a in done if isinstance(a, dict) and not a.get("was_cancelled")]
     if not kept:
         raise Refused(
@@ -118,6 +120,7 @@ def _written(entry: Mapping, result: Converted) -> str:
         result.note("choices", f"（annotations，共 {n} 份）", f"(annotations has {n})")
     regions = kept[0].get("result")
     regions = regions if isinstance(regions, list) else []
+    # What was written says more than what was ticked.
     for kind in _ANSWER_KINDS:
         texts = _texts_of(regions, kind)
         if len(texts) == 1:

@@ -11,6 +11,7 @@ from cookbook.data.shapes.shape import (
     Shape,
     folded,
     is_empty,
+    keys_in,
     only_text,
     words,
 )
@@ -35,7 +36,7 @@ def kind_of(items: object) -> Shape | None:
     if not isinstance(items, list | tuple):
         return None
     kinds = [_kind_of_item(item) for item in items[:LOOKED_AT]]
-    known = [kind for kind in kinds if kind]
+    known = [kind for kind in kinds if kind is not None]
     # Texts mean something only all together; of the others one is enough to know the list.
     if STRINGS in known and (len(known) < len(kinds) or len(items) < 2):
         return None
@@ -157,6 +158,7 @@ def _message(turn: dict, index: int, options: Options, result: Converted) -> dic
     if role_itself is not None:
         turn = {"role": role_itself, "content": turn[role_itself]}
     names = folded(turn)
+    # Whatever is missing stays missing: the rules say so.
     message = {}
     used = set()
     role_key = _speaker_key(turn, names) or names.get("role") or names.get("from")
@@ -216,6 +218,7 @@ def _suggest_roles(result: Converted) -> None:
         if role in other:
             previous = role
             continue
+        # Who speaks next is the other side; at the end, who spoke before.
         after = taken[index + 1] if index + 1 < len(taken) else None
         known_after = isinstance(after, str) and after in other
         previous = other[after] if known_after else other[previous]  # type: ignore[index]
@@ -225,13 +228,15 @@ def _suggest_roles(result: Converted) -> None:
 def add_system(result: Converted, entry: Mapping, options: Options) -> None:
     """Put a system message in front: the conversation's own, the entry's, or the one asked for."""
     names = folded(entry)
-    beside = [names[name] for name in SYSTEM_KEYS if name in names]
+    beside = keys_in(names, SYSTEM_KEYS)
     for key in beside:
         if is_empty(entry[key]):
             result.unused.pop(key, None)
     filled = [key for key in beside if not is_empty(entry[key])]
 
-    own = [m for m in result.messages if isinstance(m, dict) and m.get("role") == "system"]
+    # Within the conversation it is nearest to what was meant; beside it, to the entry.
+    objects = [message for message in result.messages if isinstance(message, dict)]
+    own = [message for message in objects if message.get("role") == "system"]
     text: object = options.system
     if filled:
         text = _system_text(entry[filled[0]])

@@ -8,6 +8,7 @@ from cookbook.data.shapes.shape import (
     Shape,
     folded,
     is_empty,
+    keys_in,
     listed,
     words,
 )
@@ -114,7 +115,7 @@ def _questions(names: Mapping[str, str]) -> list[str]:
 
 def _answers(names: Mapping[str, str]) -> list[str]:
     usual = [name for name in ANSWERS if name in names]
-    if not usual and not any(name in names for name in QUESTIONS):
+    if not usual and not keys_in(names, QUESTIONS):
         return [name for name in _ADGEN[1:] if names.keys() >= set(_ADGEN)]
     return usual or [name for name in _LAST_RESORT if name in names]
 

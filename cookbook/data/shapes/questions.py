@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cookbook.data.shapes import lists, pair
-from cookbook.data.shapes.shape import Converted, Options, Refused, folded, is_empty
+from cookbook.data.shapes.shape import Converted, Options, Refused, folded, is_empty, keys_in
 
 HISTORY = ("history", "历史", "历史对话")
 # Whether an answer is a good one, in data for KTO.
@@ -24,7 +24,7 @@ def convert(entry: object, options: Options) -> Converted:
     used = {*questions, answer}
     result = Converted([])
 
-    history = next((names[name] for name in HISTORY if name in names), None)
+    history = next(iter(keys_in(names, HISTORY)), None)
     if history is not None:
         used.add(history)
         _add_history(entry, history, options, result)

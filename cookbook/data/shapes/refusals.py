@@ -14,6 +14,7 @@ from cookbook.data.shapes.shape import (
     Shape,
     folded,
     is_empty,
+    keys_in,
     words,
 )
 
@@ -104,15 +105,19 @@ def refuse(shape: Shape) -> Convert:
 def has_media(entry: Mapping) -> bool:
     """Return whether an entry comes with images, sound or video."""
     names = folded(entry)
-    has = any(name in names and not is_empty(entry[names[name]]) for name in _MEDIA)
-    return has and (bool(conversations.shape_of(entry)) or bool(pair.shape_of(entry)))
+    media = keys_in(names, _MEDIA)
+    if all(is_empty(entry[key]) for key in media):
+        return False
+    # Of other entries nobody would expect a row.
+    return conversations.shape_of(entry) is not None or pair.shape_of(entry) is not None
 
 
 def is_preference(entry: Mapping) -> bool:
     """Return whether an entry has a better and a worse answer."""
     # A whole conversation with a worse answer beside it can be used as it is.
     names = folded(entry)
-    return any(name in names for name in _PREFERRED) and any(name in names for name in _OTHERS)
+    has_better = bool(keys_in(names, _PREFERRED))
+    return bool(has_better and keys_in(names, _OTHERS))
 
 
 def is_embedding(entry: Mapping) -> bool:
@@ -152,9 +157,10 @@ def text_shape(entry: Mapping) -> Shape | None:
     key = names.get("text") or names.get("文本")
     text = entry[key] if key is not None else None
     # With a question or an answer beside it, it is half of something else.
-    is_half = any(name in names for name in (*pair.QUESTIONS, *pair.ANSWERS))
+    is_half = bool(keys_in(names, (*pair.QUESTIONS, *pair.ANSWERS)))
     if not isinstance(text, str) or is_half:
         return None
+    # A template shows at the beginning.
     head = text[:_HEAD]
     if any(mark in head for mark in _TEMPLATE_MARKS) or transcripts.marks_of(head):
         return TEMPLATE
@@ -175,7 +181,7 @@ def convert_preference(entry: object, options: Options) -> Converted:
             ),
         )
     names = folded(entry)
-    key = next(names[name] for name in _PREFERRED if name in names)
+    key = keys_in(names, _PREFERRED)[0]
     result = _better_answer(entry[key], key, options)
     used = {key}
     if not result.messages or result.messages[0].get("role") == "assistant":

@@ -1,6 +1,6 @@
 """What a shape is, what an entry becomes, and why it could not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cookbook.data.rows import ROLES
@@ -74,6 +74,7 @@ class Options:
         """Return user, assistant or system for a role as the source writes it; else None."""
         if not isinstance(name, str):
             return None
+        # What the reader says goes before what is known.
         asked = self.roles.get(name, self.roles.get(name.strip()))
         if asked is not None:
             return asked
@@ -124,11 +125,17 @@ def folded(entry: Mapping) -> dict[str, str]:
     """Return each key by its name in lower case; of two spellings the lower one wins."""
     names: dict[str, str] = {}
     for key in entry:
+        # No key that means anything is longer.
         if isinstance(key, str) and len(key) <= MAX_NAME:
             name = key.strip().casefold()
             if name == key or name not in names:
                 names[name] = key
     return names
+
+
+def keys_in(names: Mapping[str, str], vocabulary: Iterable[str]) -> list[str]:
+    """Return the keys of an entry, as `folded` gives them, that a vocabulary has, in its order."""
+    return [names[name] for name in vocabulary if name in names]
 
 
 def is_empty(value: object) -> bool:
@@ -142,6 +149,7 @@ def is_empty(value: object) -> bool:
 
 def listed(names: "list[str] | tuple[str, ...]") -> str:
     """Return names for a sentence: not too many, none too long."""
+    # Whatever the input, a sentence stays one.
     short = [name[:MAX_NAME] for name in names[:MAX_NAMES]]
     more = " …" if len(names) > MAX_NAMES else ""
     return tr("、", ", ").join(short) + more

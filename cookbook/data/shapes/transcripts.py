@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from cookbook.data.shapes import lists, pair
-from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, folded, is_empty
+from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, folded, is_empty, keys_in
 
 TRANSCRIPT = Shape("transcript", "整段写成文字的多轮对话", "a conversation written as one text")
 MOSS = Shape("moss", "Moss 格式", "Moss")
@@ -53,7 +53,7 @@ def marks_of(text: object) -> "re.Pattern[str] | None":
 def text_key(entry: Mapping) -> str | None:
     """Return the key of an entry whose text is a whole conversation."""
     names = folded(entry)
-    keys = [names[name] for name in _KEYS if name in names]
+    keys = keys_in(names, _KEYS)
     return next((key for key in keys if marks_of(entry[key])), None)
 
 
@@ -99,7 +99,7 @@ def convert(entry: object, options: Options) -> Converted:
     result = Converted(turns_of(entry[key]))
     used = {key}
     names = folded(entry)
-    has_answer = any(name in names for name in pair.ANSWERS)
+    has_answer = bool(keys_in(names, pair.ANSWERS))
     # Belle: the talk is the question, and the answer stands beside it.
     if has_answer and result.messages[-1]["role"] == "user":
         answer = pair.answer_key(entry)

@@ -36,11 +36,14 @@ _WORDS = {
     _LABEL: "label labels kto_tag refusal prefix partial",
 }
 _EMPTY = ("[]", "{}", "null", "None", "nan")
-MEANING = {name: words for words, names in _WORDS.items() for name in names.split()}
+MEANING = {}
+for _words, _names in _WORDS.items():
+    MEANING.update(dict.fromkeys(_names.split(), _words))
 
 
 def in_words(unused: Mapping[str, object]) -> str:
     """Return the keys that mean something, each with what it means; "" if there are none."""
+    # Keys of one meaning are named together.
     names: dict[tuple[str, str], list[str]] = {}
     for key, value in unused.items():
         meaning = MEANING.get(key.casefold())
@@ -64,4 +67,6 @@ def metadata(unused: Mapping[str, object]) -> list[str]:
 
 def _says_nothing(value: object) -> bool:
     # Some write an empty list as text.
-    return is_empty(value) or isinstance(value, str) and value.strip() in _EMPTY
+    if isinstance(value, str) and value.strip() in _EMPTY:
+        return True
+    return is_empty(value)
