@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cookbook.data import table_size
 from cookbook.data.changes import Change, change_of
 from cookbook.data.entry import Entry, Place
 from cookbook.data.excerpt import value as shown
 from cookbook.data.excerpt import visible
-from cookbook.data.read import Reading
+from cookbook.data.read import MAX_ENTRIES, Reading
 from cookbook.data.report import Report
 from cookbook.data.tables import heading
 from cookbook.i18n import tr
@@ -232,6 +233,8 @@ def _report_rows(
         if row.is_blank:
             continue
         table.count += 1
+        if table.count > MAX_ENTRIES:
+            raise table_size.too_large("行", "its rows")
         number = table.count
         places[number] = Place(row.line, sheet=grid.sheet)
         table.row_shown[number] = row.number
