@@ -327,7 +327,9 @@ def test_line_breaks_stay_and_marks_of_characters_go(tmp_path):
     assert codes(cleaned) == {"control-mark"}
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04", b"PAR1\x15\0\xff\xfe\0PAR1", b"\xd0\xcf\x11\xe0\0\0\xff"])
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04", b"PAR1\x15\0\xff\xfe\0PAR1", b"\xd0\xcf\x11\xe0\0\0\xff"]
+)
 def test_a_broken_file_is_refused_in_the_readers_language(tmp_path, content):
     path = tmp_path / "a.xlsx"
     path.write_bytes(content)
