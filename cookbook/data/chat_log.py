@@ -24,7 +24,7 @@ from cookbook.data.entry import Entry
 from cookbook.data.excerpt import visible
 from cookbook.data.report import Report
 from cookbook.data.tables import Table, heading
-from cookbook.data.tables.table import named
+from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -49,6 +49,7 @@ def is_chat_log(columns: Sequence[str], rows: Sequence[Mapping] = ()) -> bool:
     who = found.get("role") or found.get("speaker")
     if "own" in found or who is None or len(rows) < 4:
         return True
+    # Speakers of a log come again; in a table of comments each has a name of its own.
     speakers = {str(row.get(who))[:100] for row in rows}
     return len(speakers) <= len(rows) // 2
 
@@ -79,11 +80,14 @@ def from_chat_log(
         DataError: the file cannot be read, is no chat log, or does not say who answers.
     """
     table, messages = _messages(source, sheet, encoding)
-    rooms = _rooms(table, [m for m in messages if not _leave_out(table, m, m.left_out)])
+    # Pictures and notices first: they neither ask nor answer.
+    texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
+    rooms = _rooms(table, texts)
     sides = Sides(messages, rooms, _set_of(assistant), _set_of(user))
     rows_left = table.unread
     entries = []
     for room in rooms.values():
+        # Other rooms of the same log can still be used.
         if sides.is_group(room):
             _leave_group(table, room, rows_left)
             continue
@@ -108,6 +112,7 @@ def _messages(
     """Return the messages of a log, and where they come from."""
     if isinstance(source, str | os.PathLike):
         path = Path(source)
+        # A table may be in such a file, too.
         if path.suffix.lower() in (".txt", ".log", ".json"):
             found = _of_text(path, encoding)
             if found:
@@ -129,7 +134,9 @@ def _messages(
 
 def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | None:
     text = tables.text_of(path, encoding)
-    rows = chat_messages.telegram(text) if text.lstrip().startswith("{") else None
+    rows = None
+    if text.lstrip().startswith("{"):
+        rows = chat_messages.telegram(text)
     if rows is not None:
         table = tables.of(rows)
         in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
@@ -147,7 +154,8 @@ def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | 
 def _note_times(table: Table, messages: list[Message], has_column: bool) -> None:
     unknown = [m for m in messages if has_column and m.time is None]
     if unknown:
-        table.changes.append(change_of(unknown[0].place, "no-time", f"× {len(unknown)}"))
+        change = change_of(unknown[0].place, "no-time", f"× {len(unknown)}")
+        table.changes.append(change)
 
 
 def _leave_out(table: Table, message: Message, reason: tuple[str, str] | None) -> bool:
@@ -166,7 +174,8 @@ def _rooms(table: Table, messages: list[Message]) -> dict[str, list[Message]]:
     for room, spoken in rooms.items():
         times = [m.time for m in spoken if m.time]
         if times != sorted(times):
-            table.changes.append(change_of(spoken[0].place, "sorted", visible(room[:40])))
+            change = change_of(spoken[0].place, "sorted", visible(room[:40]))
+            table.changes.append(change)
             rooms[room] = _sorted(spoken)
     return rooms
 
@@ -224,6 +233,7 @@ def _conversations(spoken: Iterator[tuple[str, Message]], gap: timedelta) -> Ite
 def _entry(table: Table, conversation: Conversation, system: str | None) -> list[Entry]:
     """Return the row of a conversation, none where nobody asks or nobody answers."""
     start, end = 0, len(conversation)
+    # A row begins with a question and ends with an answer.
     while start < end and conversation[start][0] == "assistant":
         start += 1
     while end > start and conversation[end - 1][0] == "user":
@@ -239,12 +249,14 @@ def _entry(table: Table, conversation: Conversation, system: str | None) -> list
         return []
     messages: list[dict] = [{"role": "system", "content": system}] if system else []
     for side, message in kept:
+        # People send one thought in several messages.
         if messages and messages[-1]["role"] == side:
             messages[-1]["content"] += "\n" + message.text
         else:
             messages.append({"role": side, "content": message.text})
     first = kept[0][1]
-    into = tr(f"第 {first.place.line} 行", f"line {first.place.line}")
+    line = first.place.line
+    into = tr(f"第 {line} 行", f"line {line}")
     for _, message in kept[1:]:
         change = change_of(message.place, "joined", into, row=message.number)
         table.changes.append(change)

@@ -45,7 +45,7 @@ COLUMNS = {
 }
 _NAMES = {kind: names.split() for kind, names in COLUMNS.items()}
 
-_TEXT_KINDS = frozenset(("", "0", "1", "文本", "文字", "消息", "引用", "message", "quote", "reply"))
+_TEXT_KINDS = frozenset(("", "0", "1", "文本", "文字", "消息", "引用", "message", "quote"))
 _KIND_NAMES = {
     "3": "图片",
     "34": "语音",
@@ -138,11 +138,13 @@ def message_of(number: int, place: Place, row: Mapping, columns: Mapping[str, st
     cells = {kind: row.get(name) for kind, name in columns.items()}
     texts = {kind: _text(value) for kind, value in cells.items()}
     speaker = texts.get("role") or texts.get("speaker", "")
-    message = Message(number, place, speaker, texts.get("text", ""), room=texts.get("room", ""))
+    message = Message(number, place, speaker, texts.get("text", ""))
+    message.room = texts.get("room", "")
     message.time = moment(cells.get("time"))
     if "own" in columns:
         own = texts["own"].casefold()
         message.is_own = own in ("1", "true", "是", "yes", "y")
+        # Some exports mark only which messages are one's own.
         if not speaker:
             message.speaker = "我" if message.is_own else message.room or "对方"
     message.left_out = _why_left_out(message, texts.get("kind", ""))
@@ -158,6 +160,7 @@ def blocks(text: str) -> list[Message]:
     for line, content in enumerate(text.split("\n"), 1):
         message, first = _headline(content, line)
         if message is None:
+            # What is above the first message is the exporter's own.
             if messages:
                 lines.append(content)
             continue
@@ -197,7 +200,8 @@ def _headline(content: str, line: int) -> tuple[Message | None, str]:
 
 def _begun(line: int, speaker: str, time: str) -> Message:
     name = _ACCOUNT.sub("", speaker.strip()).strip()
-    return Message(0, Place(line), name or speaker.strip(), "", moment(time))
+    name = name or speaker.strip()
+    return Message(0, Place(line), name, "", moment(time))
 
 
 def telegram(text: str) -> list[dict] | None:
@@ -216,7 +220,9 @@ def _telegram_row(message: dict) -> dict:
     parts = message.get("text", "")
     if not isinstance(parts, list):
         parts = [parts]
-    texts = [part.get("text", "") if isinstance(part, dict) else part for part in parts]
+    # A link or a bold word is an object with its text.
+    objects = [part if isinstance(part, dict) else {"text": part} for part in parts]
+    texts = [part.get("text", "") for part in objects]
     return {
         "from": message.get("from") or message.get("actor"),
         "time": message.get("date"),
@@ -238,7 +244,9 @@ def moment(value: object) -> datetime | None:
     found = _MOMENT.search(text[:60])
     if not found:
         return None
-    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+    parts = [int(part or 0) for part in found.groups()]
+    year, month, day, hour, minute, second = parts
+    # 2:05 PM is written so, too.
     is_afternoon = "下午" in text or "PM" in text.upper()
     if is_afternoon and hour < 12:
         hour += 12
@@ -257,8 +265,11 @@ def _why_left_out(message: Message, kind: str) -> Reason | None:
     """Return why nothing can be learned from a message; None for text."""
     kind = kind.casefold()
     name = _KIND_NAMES.get(kind, kind)[:40]
+    # Names vary: 文本消息, 带有引用的文本消息, text.
     is_text = kind in _TEXT_KINDS or "文本" in kind or "text" in kind
-    if message.speaker.casefold() in NOTICE_SPEAKERS or "系统" in name or kind == "service":
+    if message.speaker.casefold() in NOTICE_SPEAKERS:
+        return _NOTICE
+    if "系统" in name or kind == "service":
         return _NOTICE
     if not is_text:
         return name, f"not text: {name}"
@@ -276,7 +287,8 @@ def are_messages(columns: Sequence[str]) -> bool:
     """Return whether a table has the columns of a chat log."""
     found = columns_of(columns)
     has_speaker = bool(found.keys() & {"own", "role", "speaker"})
-    return "text" in found and has_speaker and bool(found.keys() & {"own", "time", "room"})
+    has_order = bool(found.keys() & {"own", "time", "room"})
+    return "text" in found and has_speaker and has_order
 
 
 def of_table(

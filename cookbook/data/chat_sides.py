@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import chain
 
 from cookbook.data.chat_messages import Message
 from cookbook.data.excerpt import visible
-from cookbook.data.tables.table import named
+from cookbook.data.tables.names import MAX_NAMED, named
 from cookbook.errors import DataError
 
 _ME = frozenset(("我", "me", "self", "自己", "本人"))
@@ -41,15 +42,17 @@ class Sides:
         assistants: frozenset[str],
         users: frozenset[str],
     ):
-        self.speakers = Counter(m.speaker for room in rooms.values() for m in room)
+        spoken = chain.from_iterable(rooms.values())
+        self.speakers = Counter(message.speaker for message in spoken)
         has_own = any(message.is_own for message in messages)
         self._by_own = has_own and assistants <= _ME
         self._users = users
         self._check_names(assistants | users)
         self._assistants = assistants or self._usual_assistants()
         # Of two named sides, one says who the other is.
-        self._others_answer = bool(users) and not self._assistants and not self._by_own
-        if not (self._assistants or self._by_own or self._others_answer):
+        is_known = bool(self._assistants) or self._by_own
+        self._others_answer = bool(users) and not is_known
+        if not (is_known or self._others_answer):
             self._refuse("看不出谁是回答的一方", "it is not clear who answers")
         groups = [room for room in rooms.values() if self.is_group(room)]
         if rooms and len(groups) == len(rooms):
@@ -72,22 +75,29 @@ class Sides:
         if self._users and not self._others_answer:
             return False
         side = "assistant" if self._others_answer else "user"
-        return len({m.speaker for m in room if self.of(m) == side}) > 1
+        speakers = {message.speaker for message in room if self.of(message) == side}
+        return len(speakers) > 1
 
     def _usual_assistants(self) -> frozenset[str]:
         if self._by_own or self._users:
             return frozenset()
-        usual = {s for s in self.speakers if s.casefold() in _ANSWERING or s.startswith("客服")}
-        return frozenset(usual) if len(usual) < len(self.speakers) else frozenset()
+        usual = frozenset(filter(_answers_by_name, self.speakers))
+        # Somebody must be left to ask.
+        return usual if len(usual) < len(self.speakers) else frozenset()
 
     def _check_names(self, names: frozenset[str]) -> None:
         for name in names:
             if name not in self.speakers and not (self._by_own and name in _ME):
-                self._refuse(f"没有叫 {name!r:.60} 的人", f"nobody is called {name!r:.60}")
+                shown = repr(name)[:60]
+                self._refuse(f"没有叫 {shown} 的人", f"nobody is called {shown}")
 
     def _refuse(self, zh: str, en: str) -> None:
         most = self.speakers.most_common()
-        counted = named([f"{name[:30]} × {count}" for name, count in most])
+        # The most talkative first, so that those who matter are shown.
+        counts = [f"{name[:30]} × {count}" for name, count in most[:MAX_NAMED]]
+        counted = named(counts)
+        if len(most) > len(counts):
+            counted += " …"
         first = visible(most[0][0][:30]) if most else "我"
         raise DataError(
             zh=f"{zh}。说话的人：{counted}。"
@@ -95,3 +105,8 @@ class Sides:
             en=f"{en}. Speakers: {counted}. "
             f'For example data.from_chat_log(path, assistant="{first}"), with user= for who asks',
         )
+
+
+def _answers_by_name(speaker: str) -> bool:
+    """Return whether a name says that its owner answers: 客服, 客服小李, agent."""
+    return speaker.casefold() in _ANSWERING or speaker.startswith("客服")

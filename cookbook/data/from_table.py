@@ -14,7 +14,7 @@ from cookbook.data.cleaned import Cleaned
 from cookbook.data.converted import finish
 from cookbook.data.entry import Entry
 from cookbook.data.tables import Table, frame, heading
-from cookbook.data.tables.table import named
+from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -56,6 +56,7 @@ def from_table(
             en=f"user and assistant are the same column, {question:.40}: give one for each",
         )
     _note_unused(table, {question, answer})
+    # The reader has reported some rows already.
     rows_left = table.unread
     table.entries = list(_conversations(table, question, answer, system, rows_left))
     return finish(table, rows_left)
@@ -63,6 +64,7 @@ def from_table(
 
 def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
     columns = list(table.columns)
+    # Whoever names columns that are there knows the table better.
     are_there = wanted and all(heading.matching(columns, name) for name in wanted)
     rows = (entry.value for entry in table.entries[: chat_log.ROWS_SEARCHED])
     rows_as_dicts = [row for row in rows if isinstance(row, dict)]
@@ -98,7 +100,7 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         )
     if len(found) == 1:
         return found[0]
-    what = tr(*(("问题", "questions"), ("回答", "answers"))[side])
+    what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
     if asked is not None:
         raise DataError(
             zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。{_hint(columns)}",
@@ -112,7 +114,9 @@ def _column(table: Table, asked: str | None, side: int) -> str:
 
 
 def _hint(columns: Sequence[str]) -> str:
-    if len(columns) == 1 and ("，" in columns[0] or "、" in columns[0]):
+    # People type the comma of their own keyboard.
+    only = columns[0] if len(columns) == 1 else ""
+    if "，" in only or "、" in only:
         return "表头里的逗号是中文逗号，要用英文逗号分列"
     return "第一行要是列名，没有就在最上面加一行"
 
@@ -141,7 +145,9 @@ def _conversations(
 
 def _text(table: Table, entry: Entry, column: str) -> str | None:
     """Return the text of a cell; None, and a problem, where there is none."""
-    value = entry.value.get(column) if isinstance(entry.value, dict) else None
+    # Rows in memory may be anything.
+    row = entry.value if isinstance(entry.value, dict) else {}
+    value = row.get(column)
     text = frame.text(frame.plain(value))
     cell = table.cell(entry.number, column)
     where = f"{cell} " if cell else ""
@@ -155,6 +161,7 @@ def _text(table: Table, entry: Entry, column: str) -> str | None:
             cell=cell,
         )
         return None
+    # White space alone is nothing that anybody sees.
     if not rules.has_text(text):
         table.left.add(
             entry.number,

@@ -109,16 +109,26 @@ def test_a_mark_in_the_midst_of_a_cell_is_text(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030", "utf-16"])
 def test_the_encoding_is_found_out(tmp_path, encoding):
-    path = write_csv(tmp_path, "问题,回答\n图书馆几点关门？,六点\n", encoding=encoding)
-    assert pairs(data.from_table(path)) == [("图书馆几点关门？", "六点")]
+    path = write_csv(tmp_path, "问题\t回答\n图书馆几点关门？\t六点\n", encoding=encoding)
+    cleaned = data.from_table(path)
+    assert pairs(cleaned) == [("图书馆几点关门？", "六点")]
+    assert codes(cleaned) <= {"bom", "encoding"}
+
+
+def test_a_row_with_bad_bytes_is_left_to_a_person(tmp_path):
+    path = tmp_path / "a.csv"
+    good = "图书馆几点关门？,六点关门\n" * 3
+    path.write_bytes(f"问题,回答\n{good}".encode() + b"\xe5\xe5\xff,b\n" + good.encode())
+    cleaned = data.from_table(path)
+    assert len(pairs(cleaned)) == 6 and left(cleaned) == [(5, None, "table-row")]
 
 
 def test_an_encoding_that_does_not_fit_is_refused(tmp_path):
     path = write_csv(tmp_path, "问题,回答\n几点？,六点\n")
-    for encoding in ("ascii", "no such"):
-        with pytest.raises(DataError, match="encoding="):
+    for encoding, reason in (("ascii", "encoding="), ("no such", "不认识编码")):
+        with pytest.raises(DataError, match=reason):
             data.from_table(path, encoding=encoding)
 
 
@@ -317,7 +327,9 @@ def test_line_breaks_stay_and_marks_of_characters_go(tmp_path):
     assert codes(cleaned) == {"control-mark"}
 
 
-@pytest.mark.parametrize("content", [b"PK\x03\x04", b"PAR1 nothing", b"\xd0\xcf\x11\xe0\0\0\xff"])
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04", b"PAR1\x15\0\xff\xfe\0PAR1", b"\xd0\xcf\x11\xe0\0\0\xff"]
+)
 def test_a_broken_file_is_refused_in_the_readers_language(tmp_path, content):
     path = tmp_path / "a.xlsx"
     path.write_bytes(content)
@@ -354,7 +366,7 @@ def test_without_pyarrow_the_remedy_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     path = tmp_path / "a.parquet"
-    path.write_bytes(b"PAR1")
+    path.write_bytes(b"PAR1\x15\0\xff\xfe\0PAR1")
     with pytest.raises(DataError, match="pip install pyarrow"):
         data.from_table(path)
 

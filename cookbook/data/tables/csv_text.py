@@ -69,7 +69,8 @@ def grid_of(text: str, suffix: str = "") -> Grid:
 
 def _named_delimiter(text: str) -> tuple[str, str, int]:
     """Return the text without a first line `sep=;`, the delimiter that it names, and its lines."""
-    first, end, rest = text[:20].partition("\n")
+    # Excel obeys such a line and does not show it.
+    first, end, _ = text[:20].partition("\n")
     line = first.strip(' "')
     if end and line.lower().startswith("sep=") and len(line) <= 5:
         return text[len(first) + 1 :], line[4:] or "\t", 1
@@ -85,10 +86,12 @@ def _delimiter_of(text: str, suffix: str) -> str:
         head = head[: head.rfind("\n") + 1] or head
     best, best_score = ",", (False, 1)
     for delimiter in DELIMITERS:
-        records = list(islice(_records(head, delimiter), ROWS_COMPARED))
-        widths = Counter(len(r.cells) for r in records if len(r.cells) > 1)
+        records = islice(_records(head, delimiter), ROWS_COMPARED)
+        # One cell says nothing: every text has that.
+        rows = [record.cells for record in records if len(record.cells) > 1]
+        widths = Counter(map(len, rows))
         count = max(widths.values(), default=0)
-        has_heading = any(len(r.cells) > 1 and heading.is_known(r.cells) for r in records)
+        has_heading = any(map(heading.is_known, rows))
         if (has_heading, count) > best_score:
             best, best_score = delimiter, (has_heading, count)
     return best
@@ -100,6 +103,7 @@ def _records(text: str, delimiter: str) -> Iterator[_Record]:
     while position < len(text):
         end = text.find("\n", position)
         end = len(text) if end < 0 else end
+        # Most lines have no quotation mark, and are quickly cut.
         if last_quote < position or text.find(QUOTE, position, end) < 0:
             yield _Record(line, 1, text[position:end].split(delimiter))
             position, line = end + 1, line + 1
@@ -119,7 +123,8 @@ def _quoted(text: str, delimiter: str, position: int, line: int) -> tuple[_Recor
             end, is_closed = _close(text, position + 1, delimiter)
             if not is_closed:
                 return _broken(text, start, end, line)
-            cells.append(text[position + 1 : end].replace(QUOTE * 2, QUOTE))
+            inside = text[position + 1 : end]
+            cells.append(inside.replace(QUOTE * 2, QUOTE))
             position = end + 1
         else:
             # Searched once for each line: a line may have millions of cells.
@@ -153,6 +158,7 @@ def _close(text: str, position: int, delimiter: str) -> tuple[int, bool]:
         end = text.find(QUOTE, position)
         if end < 0:
             return len(text), False
+        # Two marks are one in the text.
         if not text.startswith(QUOTE, end + 1):
             after = text[end + 1 : end + 2]
             return end, after in ("", delimiter, "\n")

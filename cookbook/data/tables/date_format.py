@@ -74,12 +74,12 @@ def shown(
     if "date" not in kinds:
         return str(value), False
     moment, is_exact = _moment(value)
-    letters = [text[0].lower() for kind, text in tokens if kind == "date"]
-    has_day = any(letter in "yda" for letter in letters)
+    texts = [text.lower() for kind, text in tokens if kind == "date"]
+    has_day = any(text[0] in "yd" for text in texts)
     if isinstance(value, time | timedelta) and has_day:
         is_exact = False  # a time alone has no day
     elapsed = value if isinstance(value, timedelta) else _since_midnight(moment)
-    is_half = any(kind == "date" and text[0] in "aA上" and "/" in text for kind, text in tokens)
+    is_half = any("/" in text for text in texts)  # AM/PM: hours to 12
     decimals = iter(f"{moment.microsecond:06d}")  # of the seconds: `ss.000`
     parts = []
     for index, (kind, text) in enumerate(tokens):
@@ -87,10 +87,11 @@ def shown(
             parts.append(next(decimals, "0") if kind == "digit" else text)
             continue
         lower = text.lower()
+        # `m` is of months or of minutes: its neighbours say which.
         if lower[0] == "[":
             parts.append(_elapsed(elapsed, lower))
         elif lower[0] == "m" and _is_minute(tokens, index):
-            parts.append(f"{moment.minute:0{min(len(text), 2)}d}")
+            parts.append(_padded(moment.minute, len(text)))
         else:
             parts.append(_part(moment, lower, is_half))
             is_exact = is_exact and not _depends(lower, code)
@@ -112,21 +113,34 @@ def _moment(value: datetime | date | time | timedelta) -> tuple[datetime, bool]:
 
 
 def _since_midnight(moment: datetime) -> timedelta:
-    return moment - datetime(1899, 12, 30) if moment.year > 1900 else moment - datetime(1900, 1, 1)
+    # Excel counts its days from there; a time alone has none.
+    start = datetime(1899, 12, 30)
+    if moment.year == 1900:
+        start = datetime(1900, 1, 1)
+    return moment - start
 
 
 def _elapsed(value: timedelta, token: str) -> str:
     unit = {"h": 3600, "m": 60, "s": 1}[token[1]]
     width = len(token) - 2
-    return f"{int(value.total_seconds()) // unit:0{width}d}"
+    count = int(value.total_seconds()) // unit
+    return str(count).zfill(width)
 
 
 def _is_minute(tokens: list[Token], index: int) -> bool:
     """Return whether an `m` is of minutes: hours come before it, or seconds after it."""
-    before = [text.lower().strip("[")[0] for kind, text in tokens[:index] if kind == "date"]
-    after = [text.lower().strip("[")[0] for kind, text in tokens[index + 1 :] if kind == "date"]
-    before = [letter for letter in before if letter in "ymdhs"]
-    return len(tokens[index][1]) < 3 and (before[-1:] == ["h"] or after[:1] == ["s"])
+    if len(tokens[index][1]) > 2:
+        return False
+    before = _letters(tokens[:index])
+    after = _letters(tokens[index + 1 :])
+    return before.endswith("h") or after.startswith("s")
+
+
+def _letters(tokens: list[Token]) -> str:
+    """Return what parts of a date there are, a letter for each."""
+    parts = [text.lower().strip("[")[0] for kind, text in tokens if kind == "date"]
+    # AM/PM may be between hours and minutes.
+    return "".join(letter for letter in parts if letter in "ymdhs")
 
 
 def _part(moment: datetime, token: str, is_half: bool) -> str:
@@ -134,7 +148,8 @@ def _part(moment: datetime, token: str, is_half: bool) -> str:
     if "/" in token:
         return _half(moment, token)
     if letter == "y":
-        return f"{moment.year:04d}" if size > 2 else f"{moment.year % 100:02d}"
+        year = str(moment.year)
+        return year if size > 2 else year[-2:]
     if letter == "a":
         day = DAYS_ZH[moment.weekday()]
         return f"星期{day}" if size > 3 else day
@@ -144,8 +159,12 @@ def _part(moment: datetime, token: str, is_half: bool) -> str:
         return _numbered(moment.day, DAYS[moment.weekday()], size)
     if letter == "h":
         hour = (moment.hour - 1) % 12 + 1 if is_half else moment.hour
-        return f"{hour:0{min(size, 2)}d}"
-    return f"{moment.second:0{min(size, 2)}d}"
+        return _padded(hour, size)
+    return _padded(moment.second, size)
+
+
+def _padded(number: int, size: int) -> str:
+    return str(number).zfill(min(size, 2))
 
 
 def _numbered(number: int, name: str, size: int) -> str:

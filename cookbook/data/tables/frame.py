@@ -16,8 +16,8 @@ from cookbook.data.changes import change_of
 from cookbook.data.entry import Entry, Place
 from cookbook.data.report import Report
 from cookbook.data.tables import heading, number_format
-from cookbook.data.tables.table import Table, letters, named
-from cookbook.i18n import tr
+from cookbook.data.tables.names import letters, named
+from cookbook.data.tables.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,10 +27,11 @@ DEEPEST = 50  # levels of lists and dicts that are turned into plain values
 
 def of_frame(frame: "pd.DataFrame") -> Table:
     """Return what a DataFrame holds; its rows count from 1."""
-    table = Table(tr("DataFrame", "DataFrame"), "table", Report("DataFrame"))
+    table = Table("DataFrame", "table", Report("DataFrame"))
     names = _name(table, [_column_name(column) for column in frame.columns])
     # Column by column, since two columns may have one name.
-    columns = [frame.iloc[:, index].tolist() for index in range(len(names))]
+    places = range(len(names))
+    columns = [frame.iloc[:, place].tolist() for place in places]
     add_rows(table, names, zip(*columns, strict=True))
     return table
 
@@ -47,6 +48,7 @@ def add_rows(table: Table, names: Sequence[str], rows: Iterable[Sequence[object]
     places: dict[int, Place] = {}
     table.left.places = places
     for line, row in enumerate(rows, 1):
+        # NaN and NA are empty cells.
         values = [plain(value) for value in row]
         if all(value is None or value == "" for value in values):
             table.changes.append(change_of(Place(line), "blank-line"))
@@ -64,7 +66,8 @@ def plain(value: object, level: int = 0) -> object:
     if level > DEEPEST:
         return str(type(value).__name__)
     if isinstance(value, Mapping):
-        return {str(key): plain(inner, level + 1) for key, inner in value.items()}
+        items = value.items()
+        return {str(key): plain(inner, level + 1) for key, inner in items}
     if hasattr(value, "tolist"):  # of numpy: an array, or one value of its types
         value = value.tolist()
         return plain(value, level + 1)
@@ -89,7 +92,9 @@ def text(value: object) -> str | None:
         return str(int(value))
     if isinstance(value, float):
         # A column of whole numbers with an empty cell has floats: 5.0 was written as 5.
-        return number_format.general(value) if math.isfinite(value) else str(value)
+        if not math.isfinite(value):
+            return str(value)
+        return number_format.general(value)
     if isinstance(value, datetime | date | time):
         return _moment(value)
     # A decimal, and what else counts as a number.
@@ -104,7 +109,8 @@ def _moment(value: datetime | date | time) -> str:
 
 def _column_name(column: object) -> str:
     if isinstance(column, tuple):
-        return " ".join(str(part) for part in column if str(part))
+        parts = [str(part) for part in column]
+        return " ".join(part for part in parts if part)
     return str(column)
 
 

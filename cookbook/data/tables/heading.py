@@ -53,7 +53,8 @@ _ALONE = frozenset(("messages", "conversations", "conversation", "dialogue"))
 _IN_PAIRS = frozenset(name for pair in PAIRS for name in pair)
 QUESTIONS = frozenset(_QUESTIONS.split())
 ANSWERS = frozenset(_ANSWERS.split())
-_KNOWN = QUESTIONS | ANSWERS | frozenset(_OTHERS.split()) | _IN_PAIRS
+OTHERS = frozenset(_OTHERS.split())
+_KNOWN = QUESTIONS | ANSWERS | OTHERS | _IN_PAIRS
 
 
 class _HasCells(Protocol):
@@ -72,7 +73,8 @@ def stripped(name: str) -> str:
 
 def plain(name: object) -> str:
     """Return a name as it is compared: in lower case, without star, colon or a note in brackets."""
-    text = stripped(str(name)[:200]).strip("*＊:：? ？").casefold()
+    text = stripped(str(name)[:200])
+    text = text.strip("*＊:：? ？").casefold()
     return _NOTE.sub("", text).strip() or text
 
 
@@ -88,7 +90,8 @@ def find(rows: Sequence[_HasCells], wanted: Collection[str] = ()) -> int | None:
     Args:
         wanted: the columns that it has, where they are known.
     """
-    filled = [index for index, row in enumerate(rows[: 10 * ROWS_SEARCHED]) if not row.is_blank]
+    first = enumerate(rows[: 10 * ROWS_SEARCHED])
+    filled = [index for index, row in first if not row.is_blank]
     filled = filled[:ROWS_SEARCHED]
     for index in filled:
         names = {plain(cell) for cell in rows[index].cells}
@@ -98,7 +101,9 @@ def find(rows: Sequence[_HasCells], wanted: Collection[str] = ()) -> int | None:
         if is_known(rows[index].cells):
             return index
     for index in filled:
-        if sum(bool(cell.strip()) for cell in rows[index].cells) > 1:
+        cells = [cell for cell in rows[index].cells if cell.strip()]
+        # A title has one cell.
+        if len(cells) > 1:
             return index
     return filled[0] if filled else None
 
@@ -122,6 +127,9 @@ def questions_and_answers(columns: Sequence[str]) -> tuple[list[str], list[str]]
     if len(questions) == 1 and len(answers) == 1:
         return questions, answers
     for question, answer in PAIRS:
-        if question in by_name and answer in by_name and not (questions and answers):
+        # Only where no better names say it.
+        if questions and answers:
+            break
+        if question in by_name and answer in by_name:
             return [by_name[question]], [by_name[answer]]
     return questions, answers

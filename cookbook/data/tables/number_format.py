@@ -35,6 +35,8 @@ TOKEN = re.compile(
 _CURRENCY = re.compile(r"\[\$([^\-\[\]]*)(?:-[^\[\]]*)?\]")
 _COLORS = re.compile(r"\[(?:black|blue|cyan|green|magenta|red|white|yellow|color ?\d+)\]", re.I)
 _DIGITS = "0#?"
+# What each of them shows where the number has no digit.
+NO_DIGIT = {"0": "0", "#": "", "?": " "}
 
 
 @dataclass
@@ -67,7 +69,9 @@ def shown(value: Value, code: str) -> tuple[str, bool]:
 
 def is_date(code: str) -> bool:
     """Return whether a format is of dates or times."""
-    return len(code) <= LONGEST_CODE and any(s.has("date") for s in _sections(code))
+    if len(code) > LONGEST_CODE:
+        return False
+    return any(section.has("date") for section in _sections(code))
 
 
 def plain(value: Value) -> str:
@@ -94,7 +98,8 @@ def general(value: Number) -> str:
             return text.rstrip("0").rstrip(".") if "." in text else text
     mantissa, _, power = f"{number:.5E}".partition("E")
     mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}E{power[0]}{power[1:].zfill(2)}"
+    sign, digits = power[0], power[1:].zfill(2)
+    return f"{mantissa}E{sign}{digits}"
 
 
 def _rounded(number: Decimal, decimals: int) -> Decimal:
@@ -164,7 +169,9 @@ def _text(value: str, sections: list[Section]) -> tuple[str, bool]:
 def _number(value: Number, sections: list[Section]) -> tuple[str, bool]:
     if any(not section.is_exact for section in sections):
         return plain(value), False
-    sections = [s for s in sections if not s.has("value")] or [Section([("general", "")])]
+    sections = [section for section in sections if not section.has("value")]
+    if not sections:
+        return general(value), True  # the format is one of texts
     section = sections[0]
     if value < 0 and len(sections) > 1:
         # Its own section says how a negative number is marked.
@@ -202,13 +209,15 @@ def _with_digits(number: Decimal, tokens: list[tuple[str, str]]) -> str:
         return "".join(text for kind, text in tokens if kind in ("text", "percent"))
     number *= 100 ** kinds.count("percent")
     point = kinds.index("point") if "point" in kinds else len(kinds)
-    last_digit = max((i for i, kind in enumerate(kinds[:point]) if kind == "digit"), default=-1)
+    digits = [i for i, kind in enumerate(kinds[:point]) if kind == "digit"]
+    last_digit = digits[-1] if digits else -1
     commas = [i for i, kind in enumerate(kinds) if kind == "comma"]
     # A comma after the last digit divides by a thousand, one between digits groups them.
     number /= 1000 ** sum(last_digit < i < point for i in commas)
     groups = any(i < last_digit for i in commas)
     places = [text for kind, text in tokens[point:] if kind == "digit"]
-    whole, _, decimals = f"{_rounded(number, len(places)):f}".partition(".")
+    written = f"{_rounded(number, len(places)):f}"
+    whole, _, decimals = written.partition(".")
     before = _whole(whole, tokens[:point], groups)
     return before + _decimals(decimals, tokens[point:])
 
@@ -216,7 +225,8 @@ def _with_digits(number: Decimal, tokens: list[tuple[str, str]]) -> str:
 def _whole(digits: str, tokens: list[tuple[str, str]], groups: bool) -> str:
     """Return the digits before the point; the first place takes all that are left."""
     digits = digits.lstrip("0")
-    first = next((i for i, (kind, _) in enumerate(tokens) if kind == "digit"), -1)
+    places = [i for i, (kind, _) in enumerate(tokens) if kind == "digit"]
+    first = places[0] if places else -1
     parts: list[str] = []
     count = 0
     for index in range(len(tokens) - 1, -1, -1):
@@ -226,7 +236,7 @@ def _whole(digits: str, tokens: list[tuple[str, str]], groups: bool) -> str:
             continue
         taken = len(digits) if index == first else 1
         # A place without a digit: 0, a blank, or nothing.
-        piece = digits[len(digits) - taken :] or {"0": "0", "?": " "}.get(text, "")
+        piece = digits[len(digits) - taken :] or NO_DIGIT[text]
         digits = digits[: len(digits) - taken]
         for digit in reversed(piece):
             if groups and count and count % 3 == 0 and digit != " ":
@@ -239,13 +249,16 @@ def _whole(digits: str, tokens: list[tuple[str, str]], groups: bool) -> str:
 def _decimals(digits: str, tokens: list[tuple[str, str]]) -> str:
     places = [text for kind, text in tokens if kind == "digit"]
     kept = len(digits)
-    while kept and digits[kept - 1] == "0" and places[kept - 1] != "0":
+    # Zeros at the end are shown only where the format has a zero.
+    while kept and digits[kept - 1] == "0":
+        if places[kept - 1] == "0":
+            break
         kept -= 1
     parts = []
     at = 0
     for kind, text in tokens:
         if kind == "digit":
-            parts.append(digits[at] if at < kept else {"?": " "}.get(text, ""))
+            parts.append(digits[at] if at < kept else NO_DIGIT[text])
             at += 1
         elif kind in ("point", "text", "percent"):
             parts.append(text)
@@ -262,15 +275,20 @@ def _with_exponent(number: Decimal, tokens: list[tuple[str, str]]) -> str:
     if mantissa >= 10:
         mantissa, exponent = mantissa / 10, exponent + 1
     width = sum(kind == "digit" for kind, _ in tokens[at:])
-    sign = "-" if exponent < 0 else "+" if tokens[at][1].endswith("+") else ""
-    return f"{_rounded(mantissa, decimals):f}E{sign}{abs(exponent):0{width}d}"
+    # `E+` shows the sign always, `E-` only where there is one.
+    sign = "-" if exponent < 0 else tokens[at][1][1:].strip("-")
+    written = f"{_rounded(mantissa, decimals):f}"
+    power = str(abs(exponent)).zfill(width)
+    return f"{written}E{sign}{power}"
 
 
 def _fraction(number: Decimal, tokens: list[tuple[str, str]]) -> str:
     """Return a fraction such as 1 1/2; Excel's blanks for alignment are left out."""
     slash = next(i for i, (kind, _) in enumerate(tokens) if kind == "slash")
-    below = "".join(text for _, text in tokens[slash + 1 :]).strip()
-    above = "".join(text for kind, text in tokens[:slash] if kind in ("digit", "text")).split()
+    right = [text for _, text in tokens[slash + 1 :]]
+    below = "".join(right).strip()
+    left = [text for kind, text in tokens[:slash] if kind in ("digit", "text")]
+    above = "".join(left).split()
     exact = Fraction(number)
     whole = int(exact) if len(above) > 1 else 0
     rest = exact - whole
@@ -278,7 +296,9 @@ def _fraction(number: Decimal, tokens: list[tuple[str, str]]) -> str:
         part_below = int(below)
         part_above = round(rest * part_below)
     else:
-        near = rest.limit_denominator(10 ** min(max(1, len(below)), 5) - 1)
+        # As many digits as the format has places, five at most.
+        digits = min(max(1, len(below)), 5)
+        near = rest.limit_denominator(10**digits - 1)
         part_above, part_below = near.numerator, near.denominator
     if len(above) > 1 and part_above == part_below:
         whole, part_above = whole + 1, 0

@@ -1,17 +1,18 @@
 """Find out which kind of table a file is, and read it."""
 
-import codecs
-import dataclasses
 import os
+from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data import encodings, file_kind, table_size
-from cookbook.data.changes import change_of
-from cookbook.data.read import MAX_SOURCE_BYTES, reading
-from cookbook.data.tables import csv_text, frame, parquet, workbook
-from cookbook.data.tables.table import Table, table_of
+from cookbook.data.excerpt import visible
+from cookbook.data.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
+from cookbook.data.report import Report
+from cookbook.data.tables import csv_text, parquet, workbook
+from cookbook.data.tables.table import Grid, Table, table_of
 from cookbook.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 JSON_BEGINS = ('{"', "[{", "{\n", "[\n", "{ ", "[ ", "{\r", "[\r")
 HEAD = 64 * 1024  # bytes that say what a file is
-GBK = encodings.Encoding("gb18030", "GBK")
 NAME = 60  # characters of a file's name that a message shows
 
 
@@ -37,12 +37,11 @@ def of(
     """
     if isinstance(source, str | os.PathLike):
         return read_path(Path(source), sheet=sheet, encoding=encoding, wanted=wanted)
-    if not isinstance(source, Sequence):
-        return frame.of_frame(source)
-    in_memory = reading(source)
-    values = {field.name: getattr(in_memory, field.name) for field in dataclasses.fields(in_memory)}
+    found = reading(source)
+    if isinstance(found, Table):
+        return found
+    values = {each.name: getattr(found, each.name) for each in fields(found)}
     table = Table(**values)
-    table.left.places = {entry.number: entry.place for entry in table.entries}
     for entry in table.entries:
         keys = entry.value if isinstance(entry.value, dict) else ()
         for key in keys:
@@ -73,10 +72,10 @@ def text_of(path: Path, encoding: str | None = None) -> str:
         DataError: it cannot be opened, is too large, or is not text in `encoding`.
     """
     content = _content(path)
-    kind = file_kind.look(content[:HEAD], path.name)
+    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
     if kind is not None or len(content) > MAX_SOURCE_BYTES:
         read(content, path, encoding=encoding)  # which says so
-    return _decode(content, encoding)[0]
+    return _decoded(content, path, encoding)[0].text
 
 
 def _content(path: Path) -> bytes:
@@ -85,10 +84,9 @@ def _content(path: Path) -> bytes:
             # One byte more than the limit is enough to see that a file is too large.
             content = file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise DataError(
-            zh=f"打不开 {path.name:.{NAME}}：检查路径和权限",
-            en=f"cannot open {path.name:.{NAME}}: check the path and its permissions",
-        ) from error
+        zh, en = reason(error)
+        name = visible(path.name[:NAME])
+        raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     return content
 
 
@@ -134,11 +132,11 @@ def _read(
     encoding: str | None,
     wanted: Collection[str],
 ) -> Table:
-    kind = file_kind.look(content[:HEAD], path.name)
-    if content.startswith(b"PAR1"):
+    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    if kind is not None and kind.name == "parquet":
         _refuse_sheet(sheet)
         return parquet.read(content, path)
-    if content.startswith(b"PK") and (kind is None or kind.is_table):
+    if kind is not None and kind.is_table:
         return table_of(workbook.grid_of(content, sheet, wanted), path, wanted)
     if kind is not None:
         raise DataError(
@@ -146,7 +144,8 @@ def _read(
             en=f"this is {kind.title_en}, not a table: {kind.fix_en}",
         )
     _refuse_sheet(sheet)
-    text, used = _decode(content, encoding)
+    decoded, found = _decoded(content, path, encoding)
+    text = decoded.text
     if not text.strip():
         raise DataError(zh="文件是空的", en="the file is empty")
     if text.lstrip()[:2] in JSON_BEGINS:
@@ -155,10 +154,11 @@ def _read(
             en="this is JSON, not a table: use data.from_messages(path)",
         )
     table_size.of_csv(text)
-    table = table_of(csv_text.grid_of(text, path.suffix.lower()), path, wanted)
-    table.encoding = used.name
-    if used.name != "utf-8":
-        table.changes.insert(0, change_of(None, "encoding", f"({used.title})"))
+    grid = csv_text.grid_of(text, path.suffix.lower())
+    _refuse_bad_bytes(grid, decoded.bad)
+    grid.changes[:0] = found.changes
+    table = table_of(grid, path, wanted)
+    table.encoding = found.encoding
     return table
 
 
@@ -170,35 +170,21 @@ def _refuse_sheet(sheet: str | int | None) -> None:
         )
 
 
-def _decode(content: bytes, encoding: str | None) -> tuple[str, encodings.Encoding]:
-    """Return the text, without a byte-order mark, and its encoding."""
-    if encoding is not None:
-        try:
-            text = content.decode(encoding)
-        except (LookupError, ValueError) as error:
-            raise DataError(
-                zh=f"按编码 {encoding!r:.40} 读不了：换一个 encoding=，或去掉它",
-                en=f"the text is not in {encoding!r:.40}: give another encoding=, or none",
-            ) from error
-        name = codecs.lookup(encoding).name
-        return text.removeprefix("\ufeff"), encodings.Encoding(name, encoding)
-    found = _found(content)
-    try:
-        if found:
-            return content[found.bom_bytes :].decode(found.name).removeprefix("\ufeff"), found
-    except ValueError:
-        pass  # said below
-    raise DataError(
-        zh="认不出它的编码：用 encoding= 指定，或另存为 UTF-8",
-        en="its encoding is not known: give it with encoding=, or save the file as UTF-8",
-    )
+def _decoded(content: bytes, path: Path, encoding: str | None) -> tuple[encodings.Decoded, Reading]:
+    """Return the text, and a reading that says what its encoding is."""
+    name = visible(path.name)
+    found = Reading(name, "table", Report(name))
+    return decoded_of(found, content, encoding), found
 
 
-def _found(content: bytes) -> encodings.Encoding | None:
-    try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        found = encodings.detect(content)
-        return GBK if found == encodings.UTF_8 else found
-    # Plain English in UTF-16 is UTF-8 with a NUL after each letter.
-    return encodings.detect(content) if b"\0" in content else encodings.UTF_8
+def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
+    """Mark the rows that have bytes that are in no encoding."""
+    begins = [row.line for row in grid.rows]
+    for found in bad:
+        index = bisect_right(begins, found.line) - 1
+        if index >= 0:
+            byte = found.start + 1
+            grid.rows[index].fault = (
+                f"第 {byte} 个字节起不是这个文件的编码，读不准",
+                f"not in the encoding of the file from byte {byte} of the line on",
+            )

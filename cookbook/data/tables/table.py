@@ -9,19 +9,18 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cookbook.data import table_size
 from cookbook.data.changes import Change, change_of
 from cookbook.data.entry import Entry, Place
 from cookbook.data.excerpt import value as shown
 from cookbook.data.excerpt import visible
-from cookbook.data.read import Reading
+from cookbook.data.read import MAX_ENTRIES, Reading
 from cookbook.data.report import Report
 from cookbook.data.tables import heading
+from cookbook.data.tables.names import MAX_NAME, MAX_NAMED, letters, named
 from cookbook.i18n import tr
 
 Fault = tuple[str, str]  # why something cannot be read, in Chinese and English
-
-MAX_NAMED = 10  # names, cells or rows that a message lists
-MAX_NAME = 40  # characters of a name that it shows
 
 
 @dataclass
@@ -44,7 +43,9 @@ class GridRow:
     @property
     def is_blank(self) -> bool:
         """Whether nobody filled in anything."""
-        return not self.fault and not self.cell_faults and not any(map(str.strip, self.cells))
+        if self.fault or self.cell_faults:
+            return False
+        return not any(map(str.strip, self.cells))
 
 
 @dataclass
@@ -94,7 +95,10 @@ class Table(Reading):
         if number not in self.row_shown or column < 0:
             return None
         name = f"{letters(column)}{self.row_shown[number]}"
-        return f"{visible(self.sheet[:MAX_NAME])}!{name}" if self.sheet else name
+        if not self.sheet:
+            return name
+        sheet = visible(self.sheet[:MAX_NAME])
+        return f"{sheet}!{name}"
 
 
 def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
@@ -104,7 +108,8 @@ def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
         wanted: the columns that the heading has for sure, where they are known.
     """
     name = visible(path.name)
-    table = Table(name, "table", Report(name), path=path, changes=grid.changes, sheet=grid.sheet)
+    table = Table(name, "table", Report(name), path=path, sheet=grid.sheet)
+    table.changes = grid.changes
     rows = _without_end(grid.rows)
     at = heading.find(rows, wanted)
     if at is None:
@@ -116,24 +121,6 @@ def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
     body = _without_headings(table, rows[last + 1 :], names)
     _report_rows(table, grid, body, len(names), wanted)
     return table
-
-
-def letters(column: int) -> str:
-    """Return the letters of a column that is counted from 0: A, Z, AA."""
-    name = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        name = chr(ord("A") + rest) + name
-    return name
-
-
-def named(names: Collection[str]) -> str:
-    """Return names as a message lists them: some of them, none of them long."""
-    first = [visible(str(name)[:MAX_NAME]) for name in list(names)[:MAX_NAMED]]
-    text = tr("、", ", ").join(first)
-    more = len(names) - len(first)
-    return text + tr(f" 等 {len(names)} 个", f" and {more} more") if more > 0 else text
 
 
 def _without_end(rows: list[GridRow]) -> list[GridRow]:
@@ -149,7 +136,9 @@ def _end_of_heading(grid: Grid, rows: list[GridRow], at: int) -> int:
     in two languages."""
     last_line = grid.heading_ends.get(rows[at].line, rows[at].line)
     last = at
-    while last + 1 < len(rows) and rows[last + 1].line <= last_line:
+    for row in rows[at + 1 :]:
+        if row.line > last_line:
+            break
         last += 1
     return last
 
@@ -157,7 +146,8 @@ def _end_of_heading(grid: Grid, rows: list[GridRow], at: int) -> int:
 def _note_titles(table: Table, rows: list[GridRow]) -> None:
     for row in rows:
         if not row.is_blank:
-            text = " ".join(cell.strip() for cell in row.cells if cell.strip())
+            cells = [cell.strip() for cell in row.cells]
+            text = " ".join(cell for cell in cells if cell)
             place = Place(row.line, sheet=table.sheet)
             table.changes.append(change_of(place, "title-row", visible(text[:MAX_NAME])))
 
@@ -167,7 +157,11 @@ def _name_columns(table: Table, rows: list[GridRow], at: int, last: int) -> list
     letter, too."""
     written = _lowest(rows[at : last + 1])
     stripped = [heading.stripped(name) for name in written]
-    while stripped and not stripped[-1] and not _is_used(rows[last + 1 :], len(stripped) - 1):
+    # A comma too many at the end of each row makes a column that nobody meant.
+    body = rows[last + 1 :]
+    while stripped and not stripped[-1]:
+        if _is_used(body, len(stripped) - 1):
+            break
         stripped.pop()
     counts = Counter(name for name in stripped if name)
     names = []
@@ -178,12 +172,15 @@ def _name_columns(table: Table, rows: list[GridRow], at: int, last: int) -> list
             table.changes.append(change_of(place, "heading", detail))
         if counts[name] > 1:
             table.repeated.setdefault(name, []).append(letters(column))
-        unique = name if counts[name] == 1 else f"{name} [{letters(column)}]".strip()
+        unique = name
+        if counts[name] != 1:
+            unique = f"{name} [{letters(column)}]".strip()
         table.columns[unique] = column
         names.append(unique)
     for name, columns in table.repeated.items():
         place = Place(rows[last].line, sheet=table.sheet)
-        table.changes.append(change_of(place, "repeated-column", f"{name:.40}: {named(columns)}"))
+        detail = f"{name:.40}: {named(columns)}"
+        table.changes.append(change_of(place, "repeated-column", detail))
     return names
 
 
@@ -200,7 +197,9 @@ def _lowest(rows: list[GridRow]) -> list[str]:
 
 def _is_used(rows: list[GridRow], column: int) -> bool:
     for row in rows:
-        if column in row.cell_faults or "".join(row.cells[column : column + 1]).strip():
+        if column in row.cell_faults:
+            return True
+        if len(row.cells) > column and row.cells[column].strip():
             return True
     return False
 
@@ -208,9 +207,11 @@ def _is_used(rows: list[GridRow], column: int) -> bool:
 def _without_headings(table: Table, rows: list[GridRow], names: list[str]) -> list[GridRow]:
     """Return the rows that are not the heading again: in another language, or file after file."""
     kept = []
+    are_known = heading.is_known(names)
     for index, row in enumerate(rows):
         texts = [heading.stripped(cell) for cell in row.cells]
-        is_translated = index == 0 and heading.is_known(texts) and heading.is_known(names)
+        # In two languages, one below the other.
+        is_translated = index == 0 and are_known and heading.is_known(texts)
         if texts[: len(names)] == names or is_translated:
             place = Place(row.line, sheet=table.sheet)
             table.changes.append(change_of(place, "title-row", named(texts)))
@@ -232,6 +233,8 @@ def _report_rows(
         if row.is_blank:
             continue
         table.count += 1
+        if table.count > MAX_ENTRIES:
+            raise table_size.too_large("行", "its rows")
         number = table.count
         places[number] = Place(row.line, sheet=grid.sheet)
         table.row_shown[number] = row.number
@@ -264,7 +267,8 @@ def _report_row(
     faults = {column: row.cell_faults[column] for column in row.cell_faults if column in used}
     for column, (zh, en) in faults.items():
         cell = table.cell(number, column)
-        left.add(number, "table-cell", zh=f"{cell} {zh}", en=f"{cell} {en}", cell=cell)
+        zh, en = f"{cell} {zh}", f"{cell} {en}"
+        left.add(number, "table-cell", zh=zh, en=en, cell=cell)
     if row.fault or faults:
         return True
     # In a workbook each cell has its own place; text in columns has only the order of its cells.
@@ -278,8 +282,8 @@ def _fits(table: Table, row: GridRow, width: int) -> bool:
     if len(row.cells) >= width:
         return not any(cell.strip() for cell in row.cells[width:])
     # A comma at the end of the heading alone takes nothing from the row.
-    names = list(table.columns)
-    return all(name.startswith("[") for name in names[len(row.cells) :])
+    missing = list(table.columns)[len(row.cells) :]
+    return all(name.startswith("[") for name in missing)
 
 
 def _report_ragged(left: Report, row: GridRow, number: int, width: int) -> None:
@@ -289,7 +293,8 @@ def _report_ragged(left: Report, row: GridRow, number: int, width: int) -> None:
     if count > width:
         zh += "：多半是内容里的分隔符没有加引号"
         en += ": a separator within a text is probably not quoted"
-    text = " | ".join(cell[:MAX_NAME] for cell in row.cells[:MAX_NAMED])
+    first = [cell[:MAX_NAME] for cell in row.cells[:MAX_NAMED]]
+    text = " | ".join(first)
     left.add(number, "table-row", zh=zh, en=en, excerpt=shown(text))
 
 
@@ -307,5 +312,8 @@ def _blank_runs(rows: list[GridRow]) -> Iterator[tuple[GridRow, GridRow]]:
 
 def _note_blank(table: Table, first: int, last: int) -> None:
     place = Place(first, sheet=table.sheet)
-    run = tr(f"第 {first}–{last} 行", f"lines {first}–{last}") if last > first else ""
+    # One change for all of them: a sheet may have thousands.
+    run = ""
+    if last > first:
+        run = tr(f"第 {first}–{last} 行", f"lines {first}–{last}")
     table.changes.append(change_of(place, "blank-line", run))

@@ -17,7 +17,8 @@ from cookbook.data.entry import Place
 from cookbook.data.excerpt import visible
 from cookbook.data.table_size import Outline
 from cookbook.data.tables import date_format, heading, number_format
-from cookbook.data.tables.table import Fault, Grid, GridRow, letters, named
+from cookbook.data.tables.names import letters, named
+from cookbook.data.tables.table import Fault, Grid, GridRow
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -73,10 +74,14 @@ def _read(
         filled = [s for s in book.worksheets if _first_rows(s)]
         chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted)
         others = [s.title + _state(s) for s in filled if s is not chosen]
-        grid = Grid(sheet=chosen.title if len(book.worksheets) > 1 else None, has_places=True)
+        grid = Grid(has_places=True)
+        # With one sheet nobody needs its name.
+        if len(book.worksheets) > 1:
+            grid.sheet = chosen.title
         if others:
-            detail = tr(f"{chosen.title:.40}；没有读 ", f"{chosen.title:.40}; not read: ")
-            grid.changes.append(change_of(None, "sheets", detail + named(others)))
+            title = chosen.title[:40]
+            detail = tr(f"{title}；没有读 ", f"{title}; not read: ") + named(others)
+            grid.changes.append(change_of(None, "sheets", detail))
         path = chosen._worksheet_path.lstrip("/")
         outline = outlines.get(path, Outline())
         _SheetReader(grid, outline).read(chosen)
@@ -94,7 +99,8 @@ def _first_rows(sheet: "ReadOnlyWorksheet") -> list[GridRow]:
     sheet.reset_dimensions()
     rows = []
     for number, row in enumerate(sheet.rows, 1):
-        cells = ["" if cell.value is None else str(cell.value) for cell in row]
+        values = [cell.value for cell in row]
+        cells = ["" if value is None else str(value) for value in values]
         if any(map(str.strip, cells)):
             rows.append(GridRow(number, number, cells))
         if len(rows) == ROWS_SEARCHED:
@@ -110,8 +116,10 @@ def _named(book: "Workbook", sheet: str | int) -> "ReadOnlyWorksheet":
     for found in sheets:
         if heading.plain(found.title) == heading.plain(sheet):
             return found
-    if str(sheet).isdecimal() and len(str(sheet)) < 6 and 1 <= int(sheet) <= len(sheets):
-        return sheets[int(sheet) - 1]
+    # By number, as the tabs are counted; a sheet may be named "2", and that comes first.
+    by_number = {str(number): found for number, found in enumerate(sheets, 1)}
+    if str(sheet) in by_number:
+        return by_number[str(sheet)]
     titles = named([found.title for found in sheets])
     raise DataError(
         zh=f"没有工作表 {sheet!r:.60}，有的是：{titles}",
@@ -122,6 +130,7 @@ def _named(book: "Workbook", sheet: str | int) -> "ReadOnlyWorksheet":
 def _only(filled: list["ReadOnlyWorksheet"], wanted: Collection[str]) -> "ReadOnlyWorksheet":
     if not filled:
         raise DataError(zh="工作簿里没有内容", en="the workbook is empty")
+    # A hidden sheet is read where there is no other.
     visible_ones = [s for s in filled if s.sheet_state == "visible"] or filled
     if len(visible_ones) == 1:
         return visible_ones[0]
@@ -159,6 +168,7 @@ class _SheetReader:
 
     def read(self, sheet: "ReadOnlyWorksheet") -> None:
         """Read every row; each cell is in the column that Excel shows."""
+        # Some programs write a size that is not true.
         sheet.reset_dimensions()
         for number, row in enumerate(sheet.rows, 1):
             grid_row = GridRow(number, number, [])
@@ -176,10 +186,12 @@ class _SheetReader:
         if value is None:
             return ""
         if cell.data_type == "e":
-            row.cell_faults[column] = (f"是错误值 {value:.20}", f"is the error {value:.20}")
+            error = str(value)[:20]  # such as #N/A
+            row.cell_faults[column] = (f"是错误值 {error}", f"is the error {error}")
             return str(value)
         if isinstance(value, bool):
             return str(value).upper()
+        # The format decides what is seen, and some formats are known by their number alone.
         code = date_format.by_number(cell.style_array.numFmtId) or cell.number_format
         if isinstance(value, str):
             return self._string(value, code, row, name)
@@ -200,7 +212,8 @@ class _SheetReader:
             return value
         text, is_exact = number_format.shown(value, code)
         if not is_exact:
-            self._note(row, "cell-format", f"{name}: {code:.40} → {text:.40}")
+            detail = f"{name}: {code:.40} → {text:.40}"
+            self._note(row, "cell-format", detail)
         return text
 
     def _note_number(
@@ -219,7 +232,8 @@ class _SheetReader:
             # Excel shows 1.38E+11 there; all the digits are in the file.
             is_exact = is_exact and not (code == "General" and abs(value) >= GENERAL_SHOWS)
         if not is_exact:
-            self._note(row, "cell-format", f"{name}: {value!s:.40} [{code:.40}] → {text:.40}")
+            detail = f"{name}: {value!s:.40} [{code:.40}] → {text:.40}"
+            self._note(row, "cell-format", detail)
 
     def _note(self, row: GridRow, code: str, detail: str) -> None:
         # So that no sheet can fill the memory; those beyond are counted.
@@ -238,33 +252,35 @@ class _SheetReader:
         for reference, column, first, last in _ranges(self._outline.merged):
             ends = self._grid.heading_ends
             ends[first] = max(last, ends.get(first, 0))
-            if first > len(rows) or column >= len(rows[first - 1].cells):
+            if first > len(rows):
                 continue
             origin = rows[first - 1]
-            text = origin.cells[column]
+            text = "".join(origin.cells[column : column + 1])
             fault = origin.cell_faults.get(column)
             if not text and not fault:
                 continue
+            # The first row has it already.
             for row in rows[first:last]:
                 _put(row, column, text, fault)
                 filled += 1
             if filled > table_size.MAX_CELLS:
                 raise table_size.too_large("合并的单元格", "its merged cells")
             if last > first:
-                self._note(origin, "merged", f"{reference:.40} {visible(text[:40])}")
+                shown = visible(text[:40])
+                self._note(origin, "merged", f"{reference:.40} {shown}")
 
     def _note_hidden(self) -> None:
         count = len(self._grid.rows)
-        rows = [str(number) for number in self._outline.hidden_rows if number <= count]
-        columns = [letters(number - 1) for number in self._outline.hidden_columns[:100]]
         width = max((len(row.cells) for row in self._grid.rows), default=0)
-        columns = columns[: max(0, width)]
-        if rows:
-            detail = tr(f"行 {named(rows)}", f"rows {named(rows)}")
-            self._grid.changes.append(change_of(None, "hidden", detail))
-        if columns:
-            detail = tr(f"列 {named(columns)}", f"columns {named(columns)}")
-            self._grid.changes.append(change_of(None, "hidden", detail))
+        # Often all the columns to the right of the table are hidden, too.
+        rows = [str(number) for number in self._outline.hidden_rows if number <= count]
+        numbers = [number for number in self._outline.hidden_columns if number <= width]
+        columns = [letters(number - 1) for number in numbers]
+        for names, zh, en in ((rows, "行", "rows"), (columns, "列", "columns")):
+            if names:
+                shown = named(names)
+                detail = tr(f"{zh} {shown}", f"{en} {shown}")
+                self._grid.changes.append(change_of(None, "hidden", detail))
 
 
 def _put(row: GridRow, column: int, text: str, fault: Fault | None) -> None:
