@@ -20,6 +20,7 @@ SAMPLE = 64 * 1024  # bytes that are judged, from all over the content
 WINDOWS = 32
 # What is not in ASCII, up to the next byte that no character of GB18030 or Big5 ends with.
 FOREIGN = re.compile(rb"[\x80-\xff][\x30-\xff]*")
+HIGH = bytes(range(0x80, 0x100))
 CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\r\f"))
 
 ENOUGH = 4.0  # evidence that a reading must have, and more than the next has
@@ -119,7 +120,8 @@ def _by_lines(content: bytes) -> tuple[Encoding | None, Encoding | None]:
     encoding = _readable(found, foreign)
     if encoding is None:
         # Some bad bytes in a file in UTF-8 are bad bytes, and the rest is read.
-        few = 2 * len(foreign) < line_ends(content)
+        high = sum(len(line) - len(line.translate(None, HIGH)) for line in foreign)
+        few = high <= 3 or 2 * len(foreign) < line_ends(content)
         return UTF_8 if good or torn or few else None, None
     if encoding == UTF_8:
         return UTF_8, None
