@@ -1,5 +1,6 @@
 """Guess the encoding of a file from its bytes: `guess`. What is not clear stays unknown."""
 
+import codecs
 import re
 from collections.abc import Iterable
 
@@ -20,7 +21,6 @@ SAMPLE = 64 * 1024  # bytes that are judged, from all over the content
 WINDOWS = 32
 # What is not in ASCII, up to the next byte that no character of GB18030 or Big5 ends with.
 FOREIGN = re.compile(rb"[\x80-\xff][\x30-\xff]*")
-HIGH = bytes(range(0x80, 0x100))
 CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\n\r\f"))
 
 ENOUGH = 4.0  # evidence that a reading must have, and more than the next has
@@ -120,8 +120,7 @@ def _by_lines(content: bytes) -> tuple[Encoding | None, Encoding | None]:
     encoding = _readable(found, foreign)
     if encoding is None:
         # Some bad bytes in a file in UTF-8 are bad bytes, and the rest is read.
-        high = sum(len(line) - len(line.translate(None, HIGH)) for line in foreign)
-        few = high <= 3 or 2 * len(foreign) < line_ends(content)
+        few = 2 * len(foreign) < line_ends(content) or _is_cut(content)
         return UTF_8 if good or torn or few else None, None
     if encoding == UTF_8:
         return UTF_8, None
@@ -137,6 +136,15 @@ def _is_utf_8_on_purpose(good: list[bytes], other: Encoding) -> bool:
     sample = _sample(b"\n".join(good))
     name = GBK.name if other == GBK else BIG5_HONG_KONG.name
     return not _may_be_chance(sample, name)
+
+
+def _is_cut(content: bytes) -> bool:
+    """Return whether content is UTF-8 that ends after two or three bytes of a character."""
+    try:
+        _, valid = codecs.utf_8_decode(content, "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return len(content) - valid >= 2
 
 
 def _may_be_chance(sample: bytes, codec: str) -> bool:

@@ -128,12 +128,6 @@ def test_half_a_character_leaves_the_file_utf_8_with_the_place():
 
 
 @pytest.mark.parametrize(("codec", "title"), [("gbk", "GBK"), ("big5", "Big5")])
-def test_a_file_that_ends_within_its_first_character_has_the_place():
-    decoded = encodings.decode('{"a": "你'.encode()[:-1])
-    assert decoded.encoding == encodings.UTF_8
-    assert [(bad.line, bad.column) for bad in decoded.bad] == [(1, 8)]
-
-
 def test_some_lines_in_another_encoding_are_told_from_a_whole_file(codec, title):
     utf_8 = '{"text": "今天天氣很好，我們出去走走。"}\n'
     other = '{"text": "明天下午三點開會，請準時到。"}\n'
@@ -144,6 +138,12 @@ def test_some_lines_in_another_encoding_are_told_from_a_whole_file(codec, title)
 
     whole = encodings.decode((utf_8 * 3 + other * 2).encode(codec))
     assert whole.encoding.title == title and whole.other is None and not whole.other_lines
+
+
+def test_a_file_that_ends_within_its_first_character_has_the_place():
+    decoded = encodings.decode('{"a": "你'.encode()[:-1])
+    assert decoded.encoding == encodings.UTF_8
+    assert [(bad.line, bad.column) for bad in decoded.bad] == [(1, 8)]
 
 
 def test_a_line_that_is_valid_utf_8_by_chance_leaves_the_file_gbk():
