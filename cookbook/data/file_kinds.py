@@ -310,10 +310,10 @@ _ALL = (
     ),
     FileKind(
         "zeros",
-        "全是空字节的文件",
-        "a file of zero bytes only",
-        "下载或拷贝没有完成：再来一次",
-        "a download or copy was not finished: repeat it",
+        "一串空字节（下载或拷贝没有完成）",
+        "nothing but zero bytes: a download or copy that was not finished",
+        "重新下载或拷贝一次",
+        "download or copy it again",
     ),
     FileKind(
         "binary",
