@@ -1,5 +1,6 @@
 """Guess the encoding of a file from its bytes: `guess`. What is not clear stays unknown."""
 
+import codecs
 import re
 from collections.abc import Iterable
 
@@ -119,7 +120,7 @@ def _by_lines(content: bytes) -> tuple[Encoding | None, Encoding | None]:
     encoding = _readable(found, foreign)
     if encoding is None:
         # Some bad bytes in a file in UTF-8 are bad bytes, and the rest is read.
-        few = 2 * len(foreign) < line_ends(content)
+        few = 2 * len(foreign) < line_ends(content) or _is_cut(content)
         return UTF_8 if good or torn or few else None, None
     if encoding == UTF_8:
         return UTF_8, None
@@ -135,6 +136,15 @@ def _is_utf_8_on_purpose(good: list[bytes], other: Encoding) -> bool:
     sample = _sample(b"\n".join(good))
     name = GBK.name if other == GBK else BIG5_HONG_KONG.name
     return not _may_be_chance(sample, name)
+
+
+def _is_cut(content: bytes) -> bool:
+    """Return whether content is UTF-8 that ends after two or three bytes of a character."""
+    try:
+        _, valid = codecs.utf_8_decode(content, "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return len(content) - valid >= 2
 
 
 def _may_be_chance(sample: bytes, codec: str) -> bool:

@@ -124,7 +124,7 @@ def look(head: bytes, name: str = "", tail: bytes = b"") -> FileKind | None:
         name: of the file, for the remedy.
         tail: its last 64 KB, where `head` is not all. Workbooks list their parts there.
     """
-    tail = tail or head[HEAD:]
+    tail = tail or head[max(HEAD, len(head) - HEAD) :]
     kind = _kind(head[:HEAD], name, tail[-HEAD:])
     return None if kind is None else file_kinds.named(kind, name)
 

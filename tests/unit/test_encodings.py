@@ -140,6 +140,12 @@ def test_some_lines_in_another_encoding_are_told_from_a_whole_file(codec, title)
     assert whole.encoding.title == title and whole.other is None and not whole.other_lines
 
 
+def test_a_file_that_ends_within_its_first_character_has_the_place():
+    decoded = encodings.decode('{"a": "你'.encode()[:-1])
+    assert decoded.encoding == encodings.UTF_8
+    assert [(bad.line, bad.column) for bad in decoded.bad] == [(1, 8)]
+
+
 def test_a_line_that_is_valid_utf_8_by_chance_leaves_the_file_gbk():
     text = "谢谢\n" + "请问怎么退货，什么时候能收到退款？\n" * 5
     decoded = encodings.decode(text.encode("gbk"))
