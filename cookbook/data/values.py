@@ -21,7 +21,7 @@ _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?")
 _BRACKET_LINE = re.compile(
     r'^([ \t]*)(?:([}\]]+)|[{\[](?:[ \t{\[]*"([^"\\\n]{0,40})")?)', re.MULTILINE
 )
-_FIRST_KEY = re.compile(r'[\s{\[]*"([^"\\\n]{1,40})"')
+_FIRST_KEY = re.compile(r'[\s{\[]{0,200}"([^"\\\n]{1,40})"')
 # Brackets and strings; a string never reaches over a line's end.
 _TOKEN = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"?|[{}\[\]]')
 

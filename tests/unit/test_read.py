@@ -36,7 +36,10 @@ LINES = "\n".join(map(json.dumps, ROWS))
 INDENTED = json.dumps(ROWS, indent=2)
 WRAPPED = json.dumps({"code": 0, "data": ROWS, "total": 3}, indent=1)
 VIEWER = json.dumps(
-    {"features": [{"name": "a"}], "rows": [{"row_idx": i, "row": row} for i, row in enumerate(ROWS)]}
+    {
+        "features": [{"name": "a"}],
+        "rows": [{"row_idx": i, "row": row} for i, row in enumerate(ROWS)],
+    }
 )
 
 
@@ -210,6 +213,9 @@ def test_a_huge_file_and_too_many_entries_are_refused(reading, monkeypatch):
     monkeypatch.setattr(read, "MAX_ENTRIES", 2)
     with pytest.raises(DataError, match="超过 2 条"):
         reading(LINES)
+    monkeypatch.setattr(read, "MAX_UNREAD", 1)
+    with pytest.raises(DataError, match="第一条在第 1 行：不是合法的 JSON"):
+        reading("x\ny")
     monkeypatch.setattr(read, "MAX_SOURCE_BYTES", 10)
     with pytest.raises(DataError, match="MB"):
         reading(LINES)
@@ -233,10 +239,12 @@ PART = st.sampled_from(
     ]
 )
 BETWEEN = st.sampled_from(["\n", "\r\n", "\r", ",\n", " ", ", ", "\n\n", "\n\u3000\n"])
-AROUND = st.sampled_from([("", ""), ("", "\n"), ("[", "]"), ("[\n  ", "\n]\n"), ('{"data": [', "]}")])
+AROUND = st.sampled_from(
+    [("", ""), ("", "\n"), ("[", "]"), ("[\n  ", "\n]\n"), ('{"data": [', "]}")]
+)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(PART, BETWEEN), max_size=7), AROUND, st.booleans())
 def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_mark):
     text = around[0] + "".join(part + between for part, between in parts) + around[1]
@@ -250,7 +258,7 @@ def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_m
     assert {problem.row for problem in cleaned.left.problems} >= groups[2]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from([LINE, LINE[:-9], LINE.replace(":", "：", 1)]), min_size=1))
 def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
@@ -259,7 +267,7 @@ def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     assert result.count == len(lines) and len(result.entries) == lines.count(LINE)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=300))
 def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
