@@ -167,7 +167,7 @@ def of_content(
     if kind is not None:
         return _of_table(content, path, encoding, sheet)
     result = Reading(visible(path.name), "lines", Report(visible(path.name)), path=path)
-    decoded = _decoded(result, content, encoding)
+    decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
     if layout.is_table(text, path.suffix):
         return _of_table(content, path, encoding, sheet)
@@ -220,7 +220,7 @@ def _of_table(content: bytes, path: Path, encoding: str | None, sheet: str | Non
     return tables.read(content, path, encoding=encoding, sheet=sheet)
 
 
-def _decoded(result: Reading, content: bytes, encoding: str | None) -> encodings.Decoded:
+def decoded_of(result: Reading, content: bytes, encoding: str | None) -> encodings.Decoded:
     """Return the text, and note in the result what its encoding is.
 
     Raises:
