@@ -19,7 +19,9 @@ NEVER = 1e-8  # the probability of a character that no text has
 BAD = 6.0  # what a byte that cannot be decoded speaks against a reading
 CONTROL = 6.0  # the same for a control character
 PUNCTUATION = "，。！？：；、“”（）《》‘’…—【】「」『』·～％"
+CANTONESE = "嘅喺唔佢哋咗嚟啲咁冇嘢乜噉啱睇嗰晒畀啦嗎"
 WESTERN = "éèàüöäçñóíáêßúôâîãõåøæ’“”–"
+MARKS = "·°£§«»±×©®¥¿¡²³µαβγδεθλμπρσφωΔΩΣ"
 RUSSIAN = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё"
 THAI = "านรอกเงยลมวดตสะทบคปหชผี้่์ั"
 SPACES = frozenset("\t\n\r\f")
@@ -123,14 +125,17 @@ def _simplified() -> Weights:
 @cache
 def _traditional() -> Weights:
     trails = [*range(0x40, 0x7F), *range(0xA1, 0xFF)]
-    in_big5 = [c for c in SIMPLIFIED if c in set(_within("big5", range(0xA4, 0xC7), trails))]
+    often = _within("cp950", range(0xA4, 0xC7), trails)
+    known = set(often)
+    in_big5 = [c for c in SIMPLIFIED if c in known]
     return shared(
         (0.30, in_big5[:250]),
         (0.20, TRADITIONAL[:200]),
         (0.12, PUNCTUATION),
         (0.18, in_big5[250:]),
         (0.06, TRADITIONAL[200:]),
-        (0.11, _within("cp950", range(0xA4, 0xC7), trails)),
+        (0.02, CANTONESE),
+        (0.11, often),
         (0.01, _within("cp950", range(0xA1, 0xA4), trails)),
         (0.005, _within("cp950", range(0xC9, 0xFA), trails)),
         (0.001, _within("big5hkscs", range(0x87, 0xFF), trails)),
@@ -158,8 +163,9 @@ def _utf_8() -> Weights:
     others = shared(
         (0.2, WESTERN),
         (0.2, RUSSIAN),
-        (0.2, map(chr, letters)),
-        (0.2, map(chr, kana)),
+        (0.2, MARKS),
+        (0.1, map(chr, letters)),
+        (0.1, map(chr, kana)),
         (0.2, HANGUL),
     )
     return _either(_either(_simplified(), _traditional()), others)
@@ -187,12 +193,13 @@ def _japanese() -> Weights:
     katakana = [chr(c) for c in range(0x30A1, 0x30FD)]
     half_width = [chr(c) for c in range(0xFF61, 0xFFA0)]
     kanji = _within("euc_jp", range(0xB0, 0xD0), range(0xA1, 0xFF))
+    known = set(kanji)
     return shared(
         (0.42, hiragana),
         (0.18, katakana),
         (0.06, PUNCTUATION),
         (0.05, half_width),
-        (0.2, [c for c in SIMPLIFIED + TRADITIONAL if c in set(kanji)]),
+        (0.2, [c for c in SIMPLIFIED + TRADITIONAL if c in known]),
         (0.08, kanji),
     )
 
