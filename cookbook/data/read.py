@@ -36,6 +36,7 @@ from cookbook.i18n import tr
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
 MAX_ENTRIES = 1_000_000  # each takes memory, however short it is
+MAX_UNREAD = 100_000  # entries that are not JSON: with more, the file is something else
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
 HEAD = 64 * 1024  # bytes from which the kind of a file is known
 
@@ -95,6 +96,14 @@ class Reading:
         number = self._next_number(place)
         self.unread.append(number)
         self.unread_texts[number] = text
+        if len(self.unread) > MAX_UNREAD:
+            first = self.left.problems[0]
+            raise DataError(
+                zh=f"{self.name} 里不是 JSON 的数据超过 {MAX_UNREAD} 条，"
+                f"第一条在第 {first.line} 行：{first.message}",
+                en=f"{self.name} has more than {MAX_UNREAD} entries that are not JSON, "
+                f"the first on line {first.line}: {first.message}",
+            )
         if is_cut:
             error = json_text.cut(number, error)
         rules.report_not_json(self.left, number, text, error)

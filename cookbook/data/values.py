@@ -21,7 +21,7 @@ _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?")
 _BRACKET_LINE = re.compile(
     r'^([ \t]*)(?:([}\]]+)|[{\[](?:[ \t{\[]*"([^"\\\n]{0,40})")?)', re.MULTILINE
 )
-_FIRST_KEY = re.compile(r'[\s{\[]*"([^"\\\n]{1,40})"')
+_FIRST_KEY = re.compile(r'[\s{\[]{0,200}"([^"\\\n]{1,40})"')
 # Brackets and strings; a string never reaches over a line's end.
 _TOKEN = re.compile(r'"[^"\\\n]*(?:\\.[^"\\\n]*)*"?|[{}\[\]]')
 
@@ -145,9 +145,12 @@ class Values:
 
     def _indentation(self, at: int) -> int | None:
         """Return the white space before a value that is the first of its line; else None."""
-        line_start = self.text.rfind("\n", max(0, at - MAX_INDENTATION), at) + 1
-        before = self.text[line_start:at]
-        if line_start == 0 and at > MAX_INDENTATION or before.strip(" \t"):
+        # Not far back: a line may be as long as the text.
+        line_end = self.text.rfind("\n", max(0, at - MAX_INDENTATION), at)
+        if line_end < 0 and at > MAX_INDENTATION:
+            return None
+        before = self.text[line_end + 1 : at]
+        if before.strip(" \t"):
             return None
         return len(before)
 
