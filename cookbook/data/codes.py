@@ -125,8 +125,9 @@ CODES = {
     ),
     "template-mark": _warning("去掉对话模板的标记", "remove the marks of the chat template"),
     "thinking": _warning(
-        "决定要不要学思考过程：全部留下，或全部去掉",
-        "decide whether thinking is to be learned: keep all of it, or none",
+        '决定要不要学思考过程：全部留下，或用 data.clean(fix=["thinking"]) 全部去掉',
+        "decide whether thinking is to be learned: keep all of it, or remove all with "
+        'data.clean(fix=["thinking"])',
     ),
     "weight": _warning(
         "用 data.clean(weights=…) 说明怎样处理", "say what to do with it: data.clean(weights=…)"

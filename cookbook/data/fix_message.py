@@ -32,6 +32,7 @@ class Notes:
 
     Attributes:
         changes: one for each thing that was done.
+        masked: answers whose weight of 0 stays as it is, which is no change.
         unrepaired: (index of the message, its text, the damage) of what was to be repaired and
             needs a person.
     """
@@ -39,6 +40,7 @@ class Notes:
     def __init__(self, entry: Entry):
         self._entry = entry
         self.changes: list[Change] = []
+        self.masked = 0
         self.unrepaired: list[tuple[int, str, Finding]] = []
         self._unused: dict[str, object] = {}
         self._weights: dict[str, None] = {}
@@ -76,8 +78,10 @@ class Notes:
             self.change("not-used", meaning)
         if self._weights:
             details = [*self._weights][:NOTES_SHOWN]
-            separator = tr("；", "; ")
-            self.change("weight", f"({separator.join(details)})")
+            if self.masked:
+                details.append(tr("weight: 0 留着，只读不学", "weight: 0 stays: read, not learned"))
+            listed_details = tr("；", "; ").join(details)
+            self.change("weight", tr(f"（{listed_details}）", f"({listed_details})"))
         for code, n in self._repaired.items():
             shown = self._first_repaired[code]
             self.change(code, tr(f"（{n} 处：{shown}）", f"({n}: {shown})"))
@@ -160,6 +164,8 @@ def _example(text: str, finding: Finding) -> str:
         after = tr("删去", "removed")
     elif after == "\n":
         after = tr("换行", "a line end")
+    elif after == " ":
+        after = tr("空格", "a space")
     return f"{visible(before)[:TEXT_SHOWN]} → {visible(after)[:TEXT_SHOWN]}"
 
 
@@ -170,6 +176,7 @@ def _fix_weight(fixed: dict, further: Mapping, row: Mapping, notes: Notes) -> No
         # Written like this already: nothing is changed.
         weight = further.get("weight")
         if marked == ["weight"] and type(weight) is int:
+            notes.masked += 1
             return
     beyond = weights.beyond(further)
     for key in marked:

@@ -14,6 +14,7 @@ from cookbook.data.shapes import lists, unused
 from cookbook.data.shapes.shape import MAX_NAME, is_empty, listed
 
 THINKING = unused.MEANING["reasoning_content"]
+TOOLS = unused.MEANING["tools"]
 
 
 def thinks(message: Mapping) -> bool:
@@ -30,11 +31,24 @@ def thinking_key(message: Mapping) -> str | None:
     return None
 
 
+def is_of_tools(key: str) -> bool:
+    """Return whether a key describes tools."""
+    return unused.MEANING.get(key.casefold()) is TOOLS
+
+
 def check_keys(
-    report: Report, line: int, index: int | None, json_object: Mapping, needed: Set[str]
+    report: Report,
+    line: int,
+    index: int | None,
+    json_object: Mapping,
+    needed: Set[str],
+    *,
+    tools_reported: bool = False,
 ) -> None:
     """Report the keys of a row, or of a message, that are not needed."""
     extra = {str(key): json_object[key] for key in json_object.keys() - needed}
+    if tools_reported:
+        extra = {key: extra[key] for key in extra if not is_of_tools(key)}
     if index is not None:
         # A weight is judged with the row, see `check_weights`.
         extra = {key: content for key, content in extra.items() if key not in weights.KEYS}
@@ -58,6 +72,12 @@ def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) 
         parts_zh.append(f"{meaning}不参与训练")
         parts_en.append(f"not used in training: {meaning}")
     first = next(iter(extra))[:MAX_NAME]
+    remedy = None
+    if meaning:
+        remedy = (
+            "平台用不上；data.clean 会去掉，并写明去掉了什么",
+            "the platform has no use for it; data.clean removes it and says so",
+        )
     report.add(
         line,
         "extra-key",
@@ -65,6 +85,7 @@ def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) 
         en="; ".join(parts_en),
         index=index,
         excerpt=partial(around, first, 0, len(first)),
+        fix=remedy,
         at=(first, 0),
     )
 
@@ -126,15 +147,24 @@ def check_weights(report: Report, line: int, row: Mapping, roles: Sequence[str |
 def _report_off(report: Report, line: int, off: Sequence[int], message: Mapping) -> None:
     key = weights.key_of(message)
     n = len(off)
+    removal = 'data.clean(path, weights="drop")'
     if key == "weight":
         zh = f"{n} 个回答的 weight 是 0：内嵌服务只读不学，SiliconCloud 怎样处理没有公布"
         en = (
             f"{n} answers of weight 0: the embedded service reads and does not learn them; what "
             "SiliconCloud does is not published"
         )
+        remedy = (
+            f"要留着就不用改；{removal} 会连同提问去掉",
+            f"nothing, to keep them; {removal} removes them with their questions",
+        )
     else:
         zh = f'{n} 个回答标了不学（{key}），这里只认 "weight": 0，会照样学'
         en = f'{n} answers have {key} against learning; only "weight": 0 is known here'
+        remedy = (
+            f'data.clean 会写成 "weight": 0；{removal} 会连同提问去掉',
+            f'data.clean writes "weight": 0; {removal} removes them with their questions',
+        )
     report.add(
         line,
         "weight",
@@ -142,11 +172,7 @@ def _report_off(report: Report, line: int, off: Sequence[int], message: Mapping)
         en=en,
         index=off[0],
         excerpt=_weight_excerpt(message),
-        fix=(
-            'data.clean 写成 "weight": 0；data.clean(path, weights="drop") 连同提问一起去掉',
-            'data.clean writes "weight": 0; data.clean(path, weights="drop") removes them with '
-            "their questions",
-        ),
+        fix=remedy,
         at=(key, 0),
     )
 

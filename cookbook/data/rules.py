@@ -65,11 +65,12 @@ def check_row(report: Report, line: int, row: dict) -> bool:
     # Warnings, such as a key too many, do not keep a row from training.
     errors_before = report.errors
     messages = row.get("messages")
+    calls_tools = False
     if isinstance(messages, list) and messages:
-        _check_messages(report, line, row)
+        calls_tools = _check_messages(report, line, row)
     else:
         _report_no_messages(report, line, row)
-    key_rules.check_keys(report, line, None, row, {"messages"})
+    key_rules.check_keys(report, line, None, row, {"messages"}, tools_reported=calls_tools)
     return report.errors == errors_before
 
 
@@ -150,7 +151,8 @@ def decoded_messages(messages: object) -> list | None:
     return decoded if isinstance(decoded, list) else None
 
 
-def _check_messages(report: Report, line: int, row: dict) -> None:
+def _check_messages(report: Report, line: int, row: dict) -> bool:
+    """Return whether tools are called, which is reported for the row."""
     messages = row["messages"]
     # Of one row's tool calls one is enough.
     of_tools = [isinstance(m, dict) and message_rules.is_of_tools(m) for m in messages]
@@ -172,8 +174,10 @@ def _check_messages(report: Report, line: int, row: dict) -> None:
     known = [role for role in roles if role is not None]
     if len(known) == len(roles):
         _check_order(report, line, known)
-    if not any(of_tools):
-        key_rules.check_weights(report, line, row, roles)
+    if any(of_tools):
+        return True
+    key_rules.check_weights(report, line, row, roles)
+    return False
 
 
 def _has_other_role(message: object) -> bool:
