@@ -310,7 +310,7 @@ _ALL = (
     ),
     FileKind(
         "zeros",
-        "全是空字节，下载或拷贝没有完成",
+        "一串空字节（下载或拷贝没有完成）",
         "nothing but zero bytes: a download or copy that was not finished",
         "重新下载或拷贝一次",
         "download or copy it again",
