@@ -48,6 +48,12 @@ CODES = {
         "write one JSON object per line, as data.clean does",
     ),
     "other-shape": _error("用 data.from_messages 转换", "convert it with data.from_messages"),
+    # A table, which only the converters read.
+    "table-row": _error(
+        "内容里有分隔符或引号的，用英文双引号括起来，再存一次",
+        "put texts with separators or quotation marks in double quotes, and save it again",
+    ),
+    "table-cell": _error("改好这一格，再存一次", "correct the cell and save the table again"),
     # One line.
     "json": _error(
         "每行写一个完整的 JSON 对象，引号用英文双引号",

@@ -6,29 +6,25 @@ One odd entry never stops the rest. The shapes themselves are in `shapes/`, what
 """
 
 import dataclasses
-import io
 import json
-import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
-from cookbook.data import fix, read, rules, shapes, table_size
-from cookbook.data.changes import change_of
+from cookbook.data import read, routing, rules, shapes
+from cookbook.data.changes import Change, change_of
+from cookbook.data.chat_log import from_chat_log
 from cookbook.data.cleaned import Cleaned
+from cookbook.data.converted import finish
 from cookbook.data.entry import Entry
 from cookbook.data.excerpt import around, visible
+from cookbook.data.from_table import from_table
 from cookbook.data.read import Reading, Source
 from cookbook.data.report import by_line
 from cookbook.data.shapes import batch, containers, unused
 from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
-from cookbook.errors import ArgumentError, DataError
+from cookbook.errors import DataError
 from cookbook.i18n import tr
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-MAX_SOURCE_BYTES = 100 * 1024 * 1024
 
 ROLES_NAMED = 5  # of unknown roles, in a remedy
 
@@ -65,14 +61,20 @@ def from_messages(
         DataError: the file cannot be read; `roles` names another role than the three; `requests`
             has no requests.
     """
+    options = Options(_checked_roles(roles), system, _requests(requests), chosen)
     reading = read.reading(source, encoding=encoding, sheet=sheet)
-    if reading.layout == "table":
-        from cookbook.data import chat_log
-
-        if chat_log.is_chat_log(reading):
-            return chat_log.from_chat_log(source, assistant=assistant)
-    asked = _requests(requests)
-    options = Options(_checked_roles(roles), system, asked, chosen)
+    # What has a converter of its own is a path or a table: that is what these take.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
+        return from_chat_log(
+            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
+        )
+    columns = routing.pair_columns(reading)
+    if columns is not None:
+        user, answers = columns
+        return from_table(
+            table, user=user, assistant=answers, system=system, sheet=sheet, encoding=encoding
+        )
     return _rows(containers.opened(reading), options)
 
 
@@ -140,33 +142,27 @@ class _Notes:
         self.metadata: dict[str, None] = {}  # names of keys that mean nothing, in their order
         self.roles: dict[str, str] = {}  # unknown role names -> what they may be
         self.answered: dict[str, int] = {}  # custom_id -> the number of the entry
+        self.changes: dict[int, list[Change]] = {}  # of each entry, if it becomes a row
 
 
 def _rows(reading: Reading, options: Options) -> Cleaned:
     """Return the rows of a reading, each entry converted by its own shape."""
     notes = _Notes()
     entries, reading.entries = reading.entries, []
-    rows_left = reading.unread
     for entry in entries:
         try:
             reading.entries.append(_converted(entry, reading, options, notes))
         except Refused as refused:
             _leave(reading, entry, refused)
-    rows = list(fix.rows(reading, {}, rows_left))
-
     _say_together(reading, options, notes)
-    changes, left = reading.changes, reading.left
-    changes.sort(key=by_line)
-    left.sort()
-    return Cleaned(
-        [row for _, row in rows],
-        changes,
-        left,
-        reading.path,
-        read=reading.count,
-        row_numbers=[number for number, _ in rows],
-        rows_left=sorted(rows_left),
-    )
+    cleaned = finish(reading, reading.unread)
+    # What was done to an entry that is left does not matter to anybody.
+    for number in cleaned.row_numbers:
+        cleaned.changes += notes.changes.get(number, ())
+    cleaned.changes.sort(key=by_line)
+    if notes.roles:
+        _name_roles(cleaned, notes.roles)
+    return cleaned
 
 
 def _converted(entry: Entry, reading: Reading, options: Options, notes: _Notes) -> Entry:
@@ -190,36 +186,29 @@ def _converted(entry: Entry, reading: Reading, options: Options, notes: _Notes) 
     name = _custom_id(entry, shape)
     if name is not None:
         notes.answered[name] = entry.number
-    _note(entry, shape, converted, reading, notes)
+    notes.changes[entry.number] = list(_changes(entry, shape, converted))
+    notes.metadata.update(dict.fromkeys(unused.metadata(converted.unused)))
+    notes.roles.update(converted.unknown_roles)
     row = {"messages": converted.messages}
     # Only where the messages were there before does the text have them at the same place.
     text = entry.text if shape is shapes.MESSAGES else None
     return Entry(entry.number, entry.place, row, text)
 
 
-def _note(
-    entry: Entry,
-    shape: shapes.Shape | None,
-    converted: Converted,
-    reading: Reading,
-    notes: _Notes,
-) -> None:
-    """Note what was done to one entry."""
-
-    def change(code: str, detail: str = "") -> None:
-        reading.changes.append(change_of(entry.place, code, detail, row=entry.number))
-
+def _changes(entry: Entry, shape: shapes.Shape | None, converted: Converted) -> Iterator[Change]:
+    """Yield what was done to one entry."""
+    details = []
     if shape is not None and shape is not shapes.MESSAGES:
-        change("converted", tr(f"（{shape.title_zh}）", f"({shape.title_en})"))
+        details.append(("converted", tr(f"（{shape.title_zh}）", f"({shape.title_en})")))
     for code, zh, en in converted.notes:
         # In another format, names of roles are part of the format.
         if shape is shapes.MESSAGES or code not in ("role", "role-case"):
-            change(code, tr(zh, en))
+            details.append((code, tr(zh, en)))
     words = unused.in_words(converted.unused)
     if words:
-        change("not-used", words)
-    notes.metadata.update(dict.fromkeys(unused.metadata(converted.unused)))
-    notes.roles.update(converted.unknown_roles)
+        details.append(("not-used", words))
+    for code, detail in details:
+        yield change_of(entry.place, code, detail, row=entry.number)
 
 
 def _leave(reading: Reading, entry: Entry, refused: Refused) -> None:
@@ -241,8 +230,15 @@ def _leave(reading: Reading, entry: Entry, refused: Refused) -> None:
         index=refused.index,
         excerpt=excerpt,
         column=column if text is not None else None,
+        cell=_cell(reading, entry.number, refused.key),
     )
     reading.unread.append(entry.number)
+
+
+def _cell(reading: Reading, number: int, key: str | None) -> str | None:
+    """Return the cell of a table; a reading of another layout has none."""
+    find = getattr(reading, "cell", None)
+    return find(number, key) if find and key is not None else None
 
 
 def _refuse_second_answer(
@@ -290,139 +286,16 @@ def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
             n = len(open_requests)
             detail = tr(f"（{n} 条）：{listed(open_requests)}", f"{n}: {listed(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
-    if notes.roles:
-        remedy = _remedy(notes.roles)
-        problems = reading.left.problems
-        for i, problem in enumerate(problems):
-            if problem.code == "role-unknown":
-                problems[i] = dataclasses.replace(problem, fix=tr(*remedy))
 
 
-def _remedy(roles: Mapping[str, str]) -> tuple[str, str]:
-    """Return how to name the roles of this file that nobody knows."""
+def _name_roles(cleaned: Cleaned, roles: Mapping[str, str]) -> None:
+    """Say in each problem how to name the roles of this file that nobody knows."""
     short = {name: role for name, role in roles.items() if len(name) <= MAX_NAME}
     named = dict(list(short.items())[:ROLES_NAMED])
     written = visible(json.dumps(named, ensure_ascii=False))
     call = f"data.from_messages(path, roles={written})"
-    return f"说明它们是谁：{call}", f"say who they are: {call}"
-
-
-def from_table(
-    source: "pd.DataFrame | str | Path", *, user: str, assistant: str, system: str | None = None
-) -> list[dict]:
-    """Return rows from a table of questions and answers, without the lines that lack one of the
-    two.
-
-    Args:
-        source: a DataFrame, or the path of a .csv (UTF-8 or GBK) or .xlsx file.
-        user: the column of questions.
-        assistant: the column of answers.
-        system: the system message, the same for every row; not a column.
-
-    Raises:
-        DataError: the file cannot be read, does not have each column once (the message names those
-            it has), or has a cell that is not text.
-    """
-    import pandas as pd
-
-    frame = source if isinstance(source, pd.DataFrame) else _read_table(source)
-    columns = list(frame.columns)
-    names = "、".join(map(str, columns))
-    for column in (user, assistant):
-        if columns.count(column) != 1:
-            raise DataError(
-                zh=f"列 {column!r} 应当有且只有一个，表里有：{names}",
-                en=f"there must be one column {column!r}; the table has: {names}",
-            )
-    rows = []
-    pairs = zip(frame[user], frame[assistant], strict=True)
-    for number, (question_cell, answer_cell) in enumerate(pairs, 1):
-        question = _cell(question_cell, number)
-        answer = _cell(answer_cell, number)
-        # An export often has lines that nobody filled in.
-        if question and answer:
-            rows.append(_conversation(system, [(question, answer)]))
-    return rows
-
-
-def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
-    messages = []
-    if system:
-        messages.append({"role": "system", "content": system})
-    for question, answer in pairs:
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": answer})
-    return {"messages": messages}
-
-
-def _cell(value: object, number: int) -> str:
-    """Return a cell's text: a number as it is written, an empty cell as nothing.
-
-    Raises:
-        DataError: it is neither text, number nor empty.
-    """
-    kind = type(value).__name__
-    # NaN alone is not equal to itself. pandas' NA has no answer to that, so it goes by name.
-    is_nan = value != value
-    if value is None or kind == "NAType" or is_nan:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, numbers.Integral) and kind != "bool":
-        return str(int(value))
-    if isinstance(value, numbers.Real) and kind != "bool":
-        # A column of whole numbers with an empty cell has floats: 5.0 was written as 5.
-        as_float = float(value)
-        return str(int(as_float)) if as_float.is_integer() else str(value)
-    raise DataError(
-        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
-        en=f"a cell of row {number} is a {kind}, not text",
-    )
-
-
-def _read_table(source: str | Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    path = Path(source)
-    try:
-        content = _read_within_limit(path)
-        if path.suffix.lower() in (".xlsx", ".xlsm"):
-            table_size.of_workbook(content)
-            return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        text = _decode(content)
-        table_size.of_csv(text)
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except Exception as error:  # readers of tables raise whatever their format's library raises
-        raise DataError(
-            zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
-        ) from error
-
-
-def _read_within_limit(path: Path) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        ValueError: the file is larger than what is read.
-    """
-    # One byte more than the limit is enough to see that a file is too large.
-    with path.open("rb") as file:
-        content = file.read(MAX_SOURCE_BYTES + 1)
-    if len(content) > MAX_SOURCE_BYTES:
-        limit = MAX_SOURCE_BYTES // 2**20
-        raise ArgumentError(
-            zh=f"超过 {limit} MB，请先拆成几个文件",
-            en=f"more than {limit} MB: split it into several files",
-        )
-    return content
-
-
-def _decode(content: bytes) -> str:
-    """Return the text.
-
-    Raises:
-        UnicodeDecodeError: it is neither UTF-8 nor GBK.
-    """
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("gb18030")
+    remedy = tr(f"说明它们是谁：{call}", f"say who they are: {call}")
+    problems = cleaned.left.problems
+    for i, problem in enumerate(problems):
+        if problem.code == "role-unknown":
+            problems[i] = dataclasses.replace(problem, fix=remedy)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 from cookbook import tokens
 from cookbook.data.excerpt import around, last_turn
 from cookbook.data.report import Report
-from cookbook.data.rows import row_key
+from cookbook.data.rows import RowKey, row_key
 from cookbook.data.rules import check_secrets
 from cookbook.data.sensitive import may_hold_secrets
+from cookbook.data.text_check import check_texts
 
 NumberedRow = tuple[int, dict]
 
@@ -62,6 +63,7 @@ def check_together(report: Report, sound: Sequence[NumberedRow]) -> None:
     for number, row in sound:
         _check_repeated_input(report, number, row["messages"])
     _check_secrets(report, sound)
+    check_texts(report, sound)
     _check_style(report, _answers(sound))
 
 
@@ -132,27 +134,31 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
     from cookbook.data.near_duplicates import Index  # loads numpy
 
     index = Index([row for _, row in sound])
+    line_of_row: dict[RowKey, int] = {}
     # question -> answer -> the first line that has it. Earlier turns belong to the question.
     answers_to: dict[tuple, dict[str, int]] = {}
     for i, numbered in enumerate(sound):
         line, row = numbered
-        *question, (_, answer) = row_key(row)
-        lines = answers_to.setdefault(tuple(question), {})
 
         # 1. The same row again: reported once, and not as anything else.
-        if answer in lines:
-            first = lines[answer]
+        key = row_key(row)
+        first = line_of_row.setdefault(key, line)
+        if first != line:
             zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
             _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
             continue
 
-        # 2. The same question, answered in another way.
-        if lines:
-            first = next(iter(lines.values()))
-            zh = f"与第 {first} 行问题相同，回答不同"
-            en = f"the same question as line {first}, another answer"
-            _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
-        lines[answer] = line
+        # 2. The same question, answered in another way. From an answer of weight 0 nothing is
+        # learned, so it contradicts none.
+        *question, (_, answer, learned) = key
+        if learned:
+            lines = answers_to.setdefault(tuple(text for _, text, _ in question), {})
+            if lines and answer not in lines:
+                first = next(iter(lines.values()))
+                zh = f"与第 {first} 行问题相同，回答不同"
+                en = f"the same question as line {first}, another answer"
+                _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
+            lines.setdefault(answer, line)
 
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)

@@ -26,7 +26,8 @@ ENOUGH = 4.0  # evidence that a reading must have, and more than the next has
 ENOUGH_EACH = 0.9  # evidence of a character
 SHORT = 40  # bytes: so short a text in GBK may be valid UTF-8 by chance
 MAX_BAD = 20_000  # lines; a file with so many is in another encoding
-CHANCE = 6.0  # evidence that UTF-8 must have more than GBK in such a text
+CYRILLIC = {0xD0, 0xD1}  # what its letters begin with in UTF-8
+RUSSIAN = 6.0  # evidence that Russian must have more than GBK
 
 
 def is_text(content: bytes) -> bool:
@@ -75,11 +76,9 @@ def _short(content: bytes) -> Encoding | None:
     sample = b"\n".join(FOREIGN.findall(content))
     if not sample or len(sample) > SHORT or max(sample) >= 0xE0:
         return UTF_8
-    as_utf_8, as_gbk = _both(sample, "gb18030")
-    if not _may_be_chance(as_utf_8, as_gbk):
+    if not _may_be_chance(sample, "gb18030"):
         return UTF_8
-    clear = as_gbk.total > as_utf_8.total + ENOUGH
-    return GBK if clear and _is_enough(as_gbk) else None
+    return GBK if _best(sample, ("gb18030", "utf-8")) == GBK.name else None
 
 
 def _judge_wide(content: bytes) -> Encoding | None:
@@ -135,16 +134,22 @@ def _is_utf_8_on_purpose(good: list[bytes], other: Encoding) -> bool:
         return False
     sample = _sample(b"\n".join(good))
     name = GBK.name if other == GBK else BIG5_HONG_KONG.name
-    return not _may_be_chance(*_both(sample, name))
+    return not _may_be_chance(sample, name)
 
 
-def _both(sample: bytes, codec: str) -> tuple[plausible.Evidence, plausible.Evidence]:
-    return plausible.judge(sample, "utf-8"), plausible.judge(sample, codec)
+def _may_be_chance(sample: bytes, codec: str) -> bool:
+    """Return whether what is valid UTF-8 may as well be another encoding.
 
-
-def _may_be_chance(as_utf_8: plausible.Evidence, other: plausible.Evidence) -> bool:
-    """Return whether what is valid UTF-8 may as well be another encoding."""
-    return other.mean >= ENOUGH_EACH and as_utf_8.total <= other.total + CHANCE
+    UTF-8 reads Chinese in GBK as letters that hardly any text has, or as a Russian word without
+    vowels: "谢谢" is "лл".
+    """
+    as_utf_8 = plausible.judge(sample, "utf-8")
+    other = plausible.judge(sample, codec)
+    high = [byte for byte in sample[: 2 * SHORT] if byte >= 0xC0]
+    margin = RUSSIAN if set(high) <= CYRILLIC else 0.0
+    # A single letter in a text that is in ASCII otherwise is no Chinese.
+    plausible_too = len(high) > 1 and other.mean >= ENOUGH_EACH
+    return plausible_too and as_utf_8.total <= other.total + margin
 
 
 def _sample(content: bytes) -> bytes:

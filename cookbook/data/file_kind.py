@@ -120,10 +120,11 @@ def look(head: bytes, name: str = "", tail: bytes = b"") -> FileKind | None:
     """Return the kind of a file, None for text.
 
     Args:
-        head: its first bytes, 64 KB at most, or all of them.
+        head: its first 64 KB, or all of it.
         name: of the file, for the remedy.
         tail: its last 64 KB, where `head` is not all. Workbooks list their parts there.
     """
+    tail = tail or head[HEAD:]
     kind = _kind(head[:HEAD], name, tail[-HEAD:])
     return None if kind is None else file_kinds.named(kind, name)
 

@@ -21,6 +21,7 @@ CONTROL = 6.0  # the same for a control character
 PUNCTUATION = "，。！？：；、“”（）《》‘’…—【】「」『』·～％"
 CANTONESE = "嘅喺唔佢哋咗嚟啲咁冇嘢乜噉啱睇嗰晒畀啦嗎"
 WESTERN = "éèàüöäçñóíáêßúôâîãõåøæ’“”–"
+MARKS = "·°£§«»±×©®¥¿¡²³µαβγδεθλμπρσφωΔΩΣ"
 RUSSIAN = "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё"
 THAI = "านรอกเงยลมวดตสะทบคปหชผี้่์ั"
 SPACES = frozenset("\t\n\r\f")
@@ -162,8 +163,9 @@ def _utf_8() -> Weights:
     others = shared(
         (0.2, WESTERN),
         (0.2, RUSSIAN),
-        (0.2, map(chr, letters)),
-        (0.2, map(chr, kana)),
+        (0.2, MARKS),
+        (0.1, map(chr, letters)),
+        (0.1, map(chr, kana)),
         (0.2, HANGUL),
     )
     return _either(_either(_simplified(), _traditional()), others)

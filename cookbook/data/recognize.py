@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data import file_kind, read, shapes
+from cookbook.data import file_kind, read, routing, shapes
 from cookbook.data.excerpt import visible
 from cookbook.data.read import Reading, Source
-from cookbook.data.shapes import batch, containers
+from cookbook.data.shapes import batch, containers, pair
 from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, Shape, listed
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -118,8 +118,8 @@ def recognize(source: Source, *, encoding: str | None = None) -> Recognized:
         reading = read.reading(source, encoding=encoding)
     except DataError as error:
         return Recognized("unknown", str(error))
-    if reading.layout == "table" and _is_chat_log(reading):
-        call = f'data.from_chat_log({shown}, assistant="…")'
+    if routing.is_chat_log(reading):
+        call = f"data.from_chat_log({shown})"
         return _described(reading, "chat-log", tr(*_CHAT_LOG), call)
     return _of_entries(containers.opened(reading), shown)
 
@@ -134,12 +134,6 @@ def _kind(path: Path) -> file_kind.FileKind | None:
     return file_kind.look(head, path.name)
 
 
-def _is_chat_log(reading: Reading) -> bool:
-    from cookbook.data import chat_log
-
-    return chat_log.is_chat_log(reading)
-
-
 def _of_entries(reading: Reading, shown: str) -> Recognized:
     counts: Counter[Shape | None] = Counter(shapes.of(entry.value) for entry in reading.entries)
     if not counts:
@@ -150,6 +144,8 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
         call = f"data.from_messages({shown})"
         return _described(reading, "mixed", tr(*_MIXED), call, counts)
     (shape,) = counts
+    if shape is None and routing.pair_columns(reading):
+        shape = pair.QUESTION_ANSWER
     if shape is None:
         call = ""
         if reading.layout == "table":
@@ -165,7 +161,7 @@ def _call(shape: Shape, reading: Reading, shown: str) -> str:
             call = call.replace("requests=…", 'requests="…"')
         return call
     # Fit to be checked as it is, or to be written as lines first.
-    if reading.layout in ("lines", "memory") and reading.encoding == "utf-8":
+    if reading.layout in ("lines", "memory") and not reading.changes:
         return f"data.check({shown})"
     name = _quoted(Path(reading.name).stem + "_clean.jsonl")
     return f"data.clean({shown}).write({name})"

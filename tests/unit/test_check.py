@@ -40,6 +40,9 @@ MESSAGES = {
     "message-not-object": {"messages": ["你好"]},
     "role-missing": {"messages": [{"content": "你好"}, {"role": "assistant", "content": "好"}]},
     "role-unknown": {
+        "messages": [{"role": "客官", "content": "你好"}, {"role": "assistant", "content": "好"}]
+    },
+    "tool-calls": {
         "messages": [{"role": "tool", "content": "你好"}, {"role": "assistant", "content": "好"}]
     },
     "content-missing": {"messages": [{"role": "user"}, {"role": "assistant", "content": "好"}]},
@@ -519,3 +522,21 @@ def test_a_written_file_reads_back_the_same(tmp_path, row):
     path = tmp_path / "a.jsonl"
     path.write_bytes(data.to_jsonl([row(), row(user="换行\n和\u2028分隔符")]))
     assert data.load(path) == [row(), row(user="换行\n和\u2028分隔符")]
+
+
+def masked(row):
+    row["messages"][-1]["weight"] = 0
+    return row
+
+
+def test_rows_that_differ_in_weight_are_no_duplicates_and_no_contradiction(row):
+    learned = row()["messages"][1:]
+    rows = [{"messages": r["messages"] + learned} for r in (row(), masked(row()))]
+    assert not {"duplicate-row", "conflict"} & set(codes(rows))
+    assert "duplicate-row" in codes([rows[1], rows[1]])
+
+
+def test_a_contradiction_is_found_past_an_answer_of_weight_0(row):
+    rows = [masked(row(assistant="不清楚。")), row(), row(assistant="不能修改。")]
+    found = data.check(rows).problems
+    assert [p.message for p in found if p.code == "conflict"] == ["与第 2 行问题相同，回答不同"]

@@ -93,9 +93,16 @@ def test_every_language_is_read_in_unicode(codec):
         assert encodings.detect(content) == encodings.UTF_8, text
 
 
-@pytest.mark.parametrize("text", ["é", "да", "café", "", "plain", "🙂", "ä,ö\n", "שלום"])
+@pytest.mark.parametrize(
+    "text", ["é", "да", "café", "", "plain", "🙂", "ä,ö\n", "שלום", "5 × 3 °C"]
+)
 def test_a_short_text_in_utf_8_is_no_gbk(text):
     assert encodings.detect(text.encode()) == encodings.UTF_8
+
+
+def test_a_single_letter_of_any_alphabet_is_utf_8():
+    for code in (*range(0xA0, 0x180), *range(0x370, 0x500), *range(0x5D0, 0x650)):
+        assert encodings.detect(f"id,text\n1,{chr(code)}\n".encode()) == encodings.UTF_8, chr(code)
 
 
 @pytest.mark.parametrize("text", ["谢谢", "太太", "支援"])

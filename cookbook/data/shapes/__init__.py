@@ -77,6 +77,8 @@ def _convert_text(entry: object, options: Options) -> Converted:
     return refusals.refuse(shape)(entry, options)
 
 
+_CONVERSATIONS = _Family(conversations.shape_of, conversations.convert)
+
 # The most specific first.
 _FAMILIES = (
     _one(exports.HF_ROW, exports.is_hf_row, _convert_hf_row),
@@ -88,8 +90,8 @@ _FAMILIES = (
     _one(transcripts.MOSS, transcripts.is_moss, transcripts.convert_moss),
     _one(exports.GEMINI, exports.is_gemini, exports.convert_gemini),
     *(_refused(shape, matches) for shape, matches in refusals.REFUSED),
-    _Family(conversations.shape_of, conversations.convert),
     _one(transcripts.TRANSCRIPT, transcripts.text_key, transcripts.convert),
+    _CONVERSATIONS,
     _Family(pair.shape_of, questions.convert),
     _refused(refusals.ONE_TURN, lists.is_turn),
     _Family(refusals.text_shape, _convert_text),
@@ -120,6 +122,8 @@ def convert(value: object, options: Options) -> Converted:
 
 
 def _found(entry: dict) -> tuple[Shape | None, _Family | None]:
+    if entry.keys() == {"messages"}:  # nearly always, and nothing else can be meant
+        return conversations.shape_of(entry), _CONVERSATIONS
     for family in _FAMILIES:
         shape = family.shape_of(entry)
         if shape is not None:

@@ -52,12 +52,17 @@ def _inside(container: Mapping) -> tuple[str, list] | None:
     columns = _columns(container)
     if columns is not None:
         return tr("（原来按列存）", "(it was stored by column)"), columns
-    if shapes.of(container) is not None:
-        return None
+    shape = shapes.of(container)
     for key in _LISTS:
         values = container.get(key)
-        if isinstance(values, list) and _are_known(values):
+        if not isinstance(values, list) or not _are_known(values):
+            continue
+        # A file's only object is hardly one conversation of pairs that have names.
+        are_pairs = shape is lists.PAIRS and isinstance(values[0], dict)
+        if shape is None or are_pairs:
             return tr(f"（取自 {key}）", f"(from {key})"), values
+    if shape is not None:
+        return None
     values = list(container.values())
     return ("", values) if _are_known(values) else None
 
@@ -97,5 +102,5 @@ def _join_turns(reading: Reading) -> None:
     first, *others = reading.entries
     reading.entries = [Entry(first.number, first.place, {"messages": values})]
     for entry in others:
-        detail = tr(f"（接在第 {first.place.line} 行）", f"(to line {first.place.line})")
+        detail = tr(f"第 {first.place.line} 行", f"line {first.place.line}")
         reading.changes.append(change_of(entry.place, "joined", detail, row=entry.number))

@@ -19,7 +19,7 @@ TURNS = Shape("turns", "消息的列表（外面没有 messages）", "a bare lis
 STRINGS = Shape("strings", "一问一答交替的文字列表", "texts that take turns")
 PAIRS = Shape("pairs", "一对一对的问答列表", "a list of question and answer pairs")
 
-ROLE_KEYS = words("role from speaker sender author 角色 说话人")
+ROLE_KEYS = words("role from speaker sender_type sender author 角色 说话人")
 TEXT_KEYS = words("content value text message msg utterance mes 内容")
 SYSTEM_KEYS = words(
     "system system_prompt systemprompt system_message bot_setting meta_instruction "
@@ -50,7 +50,7 @@ def _kind_of_item(item: object) -> Shape | None:
         return PAIRS if two_texts else None
     if not isinstance(item, dict):
         return None
-    if is_turn(item):
+    if is_turn(item) or _by_role(item):
         return TURNS
     return PAIRS if pair.shape_of(item) else None
 
@@ -71,6 +71,15 @@ def _speaker_key(item: Mapping, names: Mapping[str, str]) -> str | None:
     return key if key is not None and isinstance(item[key], bool) else None
 
 
+def _by_role(item: Mapping) -> str | None:
+    """Return the key of a turn that is `{"user": "…"}`; None for any other object."""
+    if len(item) != 1:
+        return None
+    (key,) = item
+    is_role = isinstance(key, str) and roles.known(key) is not None
+    return key if is_role and isinstance(item[key], str) else None
+
+
 def convert(items: object, options: Options) -> Converted:
     """Return the messages of an entry that is itself a list."""
     assert isinstance(items, list | tuple)
@@ -83,7 +92,7 @@ def of_list(items: Sequence, options: Options) -> Converted:
     """Return the messages of a list of turns, pairs or texts."""
     kind = kind_of(items)
     if kind is STRINGS:
-        return Converted(_alternating(items))
+        return _of_strings(items)
     if kind is PAIRS:
         return _of_pairs(items, options)
     result = Converted([])
@@ -91,7 +100,29 @@ def of_list(items: Sequence, options: Options) -> Converted:
         # What is no message stays as it is: the rules report it.
         message = _message(turn, index, options, result) if isinstance(turn, dict) else turn
         result.messages.append(message)
+    _drop_empty_system(result)
     _suggest_roles(result)
+    return result
+
+
+def _drop_empty_system(result: Converted) -> None:
+    first = result.messages[0] if result.messages else None
+    if not isinstance(first, dict) or first.get("role") != "system":
+        return
+    if isinstance(first.get("content"), str) and is_empty(first["content"]):
+        result.messages.pop(0)
+        result.note("not-used", "空的 system", "an empty system message")
+
+
+def _of_strings(texts: Sequence) -> Converted:
+    result = Converted(_alternating(texts))
+    marks = ("问：", "答：")
+    marked = [isinstance(t, str) and t.startswith(marks[i % 2]) for i, t in enumerate(texts)]
+    # Some write who speaks before each text.
+    if all(marked):
+        for message in result.messages:
+            message["content"] = message["content"][2:]
+        result.note("separators", "、".join(marks), ", ".join(marks))
     return result
 
 
@@ -121,6 +152,9 @@ def _of_pairs(items: Sequence, options: Options) -> Converted:
 
 
 def _message(turn: dict, index: int, options: Options, result: Converted) -> dict:
+    role_itself = _by_role(turn)
+    if role_itself is not None:
+        turn = {"role": role_itself, "content": turn[role_itself]}
     names = folded(turn)
     message = {}
     used = set()
@@ -129,7 +163,7 @@ def _message(turn: dict, index: int, options: Options, result: Converted) -> dic
         used.add(role_key)
         message["role"] = _role(turn[role_key], index, options, result)
     if any(not is_empty(turn.get(key)) for key in CALL_KEYS):
-        _refuse_tools(index)
+        _refuse_tools(index, next(key for key in CALL_KEYS if key in turn))
     text_key = next((names[key] for key in TEXT_KEYS if key in names), None)
     if text_key is not None:
         used.add(text_key)
@@ -149,7 +183,7 @@ def _role(name: object, index: int, options: Options, result: Converted) -> obje
     if not isinstance(name, str):
         return name
     if name not in options.roles and roles.is_tool(name):
-        _refuse_tools(index)
+        _refuse_tools(index, name)
     role = options.role_of(name)
     if role is None:
         return name
@@ -160,11 +194,12 @@ def _role(name: object, index: int, options: Options, result: Converted) -> obje
     return role
 
 
-def _refuse_tools(index: int) -> None:
+def _refuse_tools(index: int, key: str) -> None:
     raise Refused(
         zh="有工具调用或工具的结果",
         en="has tool calls or their results",
         code="tool-calls",
+        key=key,
         index=index,
     )
 

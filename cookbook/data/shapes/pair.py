@@ -20,11 +20,13 @@ PROMPT_COMPLETION = Shape("prompt-completion", "prompt/completion 格式", "prom
 QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question and answer")
 
 QUESTIONS = words(
-    "instruction instruct prompt query question q input user human usr user_input problem context "
+    "instruction instruct prompt query question q input user human usr user_input user_message "
+    "user_prompt input_text problem ask context "
     "指令 问题 提问 问 用户 题目 输入 上下文"
 )
 ANSWERS = words(
-    "output response completion answer a target reply assistant gpt bot ai "
+    "output response completion answer a target reply assistant gpt bot ai assistant_message "
+    "assistant_response output_text model_output solution "
     "回答 答案 答 回复 输出 助手"
 )
 # What belongs under a question, where an entry has both.
@@ -39,14 +41,15 @@ _BELOW = {
 }
 # An answer where nothing else is one: beside an answer it may be anything.
 _LAST_RESORT = ("content",)
+# The oldest ChatGLM files: `content` is asked, `summary` answers.
+_ADGEN = ("content", "summary")
 WEIGHTS = ("weight", "loss", "train", "loss_weight")
 
 
 def shape_of(entry: Mapping) -> Shape | None:
     """Return the shape of an object with a question and an answer; None for any other."""
     names = folded(entry)
-    has_question = any(name in names for name in QUESTIONS)
-    if not has_question or not _answers(names):
+    if not _questions(names) or not _answers(names):
         return None
     if {"kind", "input", "target"} <= names.keys():
         return FIREFLY
@@ -68,7 +71,7 @@ def question_keys(entry: Mapping) -> list[str]:
         Refused: several may be it.
     """
     names = folded(entry)
-    present = [name for name in QUESTIONS if name in names]
+    present = _questions(names)
     different = _different(present, entry, names)
     if len(different) < 2:
         return [names[(different or present)[0]]]
@@ -104,8 +107,15 @@ def answer_key(entry: Mapping) -> str:
     )
 
 
+def _questions(names: Mapping[str, str]) -> list[str]:
+    usual = [name for name in QUESTIONS if name in names]
+    return usual or [name for name in _ADGEN[:1] if names.keys() >= set(_ADGEN)]
+
+
 def _answers(names: Mapping[str, str]) -> list[str]:
     usual = [name for name in ANSWERS if name in names]
+    if not usual and not any(name in names for name in QUESTIONS):
+        return [name for name in _ADGEN[1:] if names.keys() >= set(_ADGEN)]
     return usual or [name for name in _LAST_RESORT if name in names]
 
 

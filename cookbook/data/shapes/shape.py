@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from cookbook.data.rules import ROLES
+from cookbook.data.rows import ROLES
 from cookbook.data.shapes import roles
 from cookbook.i18n import tr
 
@@ -148,7 +148,7 @@ def listed(names: "list[str] | tuple[str, ...]") -> str:
 def only_text(parts: object) -> object:
     """Return the text of a list of one part; anything else as it is."""
     if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], dict):
-        return parts[0].get("text", parts)
+        return parts[0].get("text", parts[0].get("content", parts))
     return parts
 
 

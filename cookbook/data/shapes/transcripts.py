@@ -22,7 +22,16 @@ _MOSS_ENDS = re.compile(r"<eo[hamcrt]>")
 _MOSS_BEFORE = re.compile(r"^\s*<\|[A-Za-z ]{1,20}\|>:\s*")
 
 _LONGEST_PREFACE = 400  # characters: Baize begins with a sentence on who talks
-_KEYS = ("plain_text", "input", "instruction", "prompt", "chosen")
+_KEYS = (
+    "plain_text",
+    "input",
+    "instruction",
+    "prompt",
+    "conversation",
+    "conversations",
+    "dialogue",
+    "dialog",
+)
 
 
 def marks_of(text: object) -> "re.Pattern[str] | None":
