@@ -8,10 +8,14 @@ rules is `json_text.parse`'s.
 """
 
 import json
+import re
 
 BLOCK = 32 * 1024  # characters
 # A value that ends this near to the end of a block may go on behind it: `12|34`, `"\\u4e|2d"`.
 NEAR = 16
+
+# Nobody nests so deep. The parser takes long to give up, so it is asked once.
+_DEEP = re.compile(r"(?:[{\[]\s?){200}")
 
 _decode = json.JSONDecoder().raw_decode
 
@@ -23,9 +27,12 @@ class Blocks:
         self.text = text
         self._block = ""
         self._start = 0  # of the block in the text
+        self._has_deep = False
 
     def decode(self, at: int) -> tuple[object, int] | None:
         """Return the value that begins at a place, and its end; None if there is none."""
+        if self._has_deep and _DEEP.match(self.text, at):
+            return None
         if not self._start <= at < self._start + len(self._block):
             self._load(at, BLOCK)
         while True:
@@ -37,7 +44,10 @@ class Blocks:
                 if is_last or not self._may_go_on(error):
                     self._forget()
                     return None
-            except (ValueError, RecursionError):  # a number too long, nested too deep
+            except RecursionError:
+                self._has_deep = True
+                return None
+            except ValueError:  # a number too long
                 return None
             else:
                 if is_last or end < len(self._block) - NEAR:

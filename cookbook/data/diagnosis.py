@@ -42,7 +42,7 @@ class Fault:
 def of_error(text: str, expected: str, position: int) -> Fault:
     """Return what is wrong where the parser stopped; `expected` is its message."""
     at = min(position, len(text))
-    if not expected.startswith(("Unterminated", "Invalid")) and not text[at:].strip():
+    if not expected.startswith(("Unterminated", "Invalid")) and not _has_more(text, at):
         return _fault(at, at, marks.CUT)
     for beginning, look in _LOOKS.items():
         if expected.startswith(beginning):
@@ -132,6 +132,10 @@ def _before(text: str, at: int) -> int:
     return at
 
 
+def _has_more(text: str, at: int) -> bool:
+    return bool(text[at : at + 1000].strip(" \t\r\n") or text[at + 1000 :].strip(" \t\r\n"))
+
+
 def _next(text: str, at: int) -> str:
     """Return the next character from `at` on that is not white space."""
     return text[at : at + 100].lstrip(" \t\r\n")[:1]
@@ -183,6 +187,9 @@ def _look_at_colon(text: str, at: int) -> Fault:
     if odd:
         return odd
     before = _before(text, at)
+    colon = max(text.rfind(":", 0, before), text.rfind("：", 0, before))
+    if colon > text.rfind('"', 0, before):
+        return _fault(colon, colon + 1, marks.NO_CLOSING_QUOTE)
     # A quotation mark within the key has ended it.
     if mark.isalnum() and before == at - 1:
         return _fault(before, at, marks.INNER_QUOTE)
@@ -319,7 +326,9 @@ def _look_at_control(text: str, at: int) -> Fault:
         last = _before(text, at)
         last = _before(text, last) if text[last] == "," else last
         reason = marks.of_character(text[last]) if text[last] in marks.QUOTES else None
-        return _fault(last, last + 1, reason or marks.NO_CLOSING_QUOTE)
+        if reason is None:
+            return _fault(last + 1, last + 2, marks.NO_CLOSING_QUOTE)
+        return _fault(last, last + 1, reason)
     return _fault(at, at + 1, marks.LINE_BREAK)
 
 
