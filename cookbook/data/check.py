@@ -12,15 +12,15 @@ line never hides another. At most `MAX_BYTES` of a file are read.
 
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cookbook.data import corpus, read, rules
-from cookbook.data.check_file import Checked, check_file
+from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.excerpt import shortened, visible
 from cookbook.data.report import Report, place
-from cookbook.data.unreadable import reason
 from cookbook.data.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -76,8 +76,8 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
 
 
 def _unreadable(name: str, error: OSError) -> Report:
-    report = Report(visible(name), readable=False)
-    zh, en = reason(error)
+    report = Report(visible(name), readable=False, has_rows=False)
+    zh, en = read.reason(error)
     report.add(
         None,
         "file-unreadable",
@@ -87,29 +87,30 @@ def _unreadable(name: str, error: OSError) -> Report:
     return report
 
 
-def _check_rows(rows: Iterable[object]) -> Checked:
+def _check_rows(source: Any) -> Checked:
     report = Report(tr("内存中的数据", "rows in memory"))
+    if not isinstance(source, Sequence):
+        found = read.reading(source)
+        if found.layout == "table":
+            return check_table(report, found, None)
+        source = [entry.value for entry in found.entries]
     others = OtherShapes(report, None)
     sound: list[NumberedRow] = []
-    with_messages = 0
-    for number, given in enumerate(rows, 1):
+    for number, given in enumerate(source, 1):
         report.lines += 1
         if others.take(number, given):
             continue
         row = rules.as_object(report, number, given)
-        if row is None:
-            continue
-        with_messages += "messages" in row
-        if rules.check_row(report, number, row):
+        if row is not None and rules.check_row(report, number, row):
             sound.append((number, row))
-    others.judge(whole=with_messages == 0)
+    others.judge(whole=others.are_all)
     return Checked(report, sound)
 
 
 def _finished(checked: Checked, max_tokens: int | None) -> Report:
     """Return the report, with what the sound rows say together, sorted."""
     report, sound = checked.report, checked.sound
-    if checked.has_rows:
+    if report.has_rows:
         report.rows = [row for _, row in sound]
         report.row_lines = [number for number, _ in sound]
         corpus.check_count(report, report.lines, compared=min(len(sound), corpus.MAX_ROWS))

@@ -11,21 +11,24 @@ something else, it is read by `read.py` as all others read.
 import codecs
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 from cookbook import fast
-from cookbook.data import encodings, file_kind, json_text, read, rules, whole_file
+from cookbook.data import encodings, file_kind, json_text, layout, read, rules, whole_file
 from cookbook.data.columns import columns
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.excerpt import ending, visible
 from cookbook.data.fast import lines as fast_lines
+from cookbook.data.file_kind import HEAD
 from cookbook.data.read import MAX_BYTES, Reading
 from cookbook.data.report import Report
 from cookbook.data.whole_file import OtherShapes
-
-HEAD = 64 * 1024  # bytes by which a file's kind is known
+from cookbook.errors import DataError
 
 
 def _no_text(number: int) -> str | None:
@@ -38,14 +41,12 @@ class Checked:
 
     Attributes:
         sound: the rows that can be trained on, with their numbers.
-        has_rows: False where the file as a whole is none that could have rows.
         text_of: returns the source text of an entry by its number, None where it has none. The
             numbers asked for must ascend.
     """
 
     report: Report
     sound: list[NumberedRow] = field(default_factory=list)
-    has_rows: bool = True
     text_of: Callable[[int], str | None] = _no_text
 
     def add_columns(self) -> None:
@@ -59,91 +60,129 @@ class Checked:
 def check_file(file: BinaryIO, size: int, name: str) -> Checked:
     """Return what is found in an open file; at most `MAX_BYTES` of it are read."""
     head = file.read(HEAD)
-    report = _opened(name, head)
     # 1. Is it text at all? A workbook is that, and not a file with a thousand broken lines.
-    kind = file_kind.look(head, name)
+    kind = file_kind.look(head, name, _tail(file, size))
     if kind is not None:
-        report.counts.clear()
-        report.problems.clear()
-        whole_file.report_suffix(report, name)
+        report = _opened(name, has_rows=False)
         whole_file.report_kind(report, kind)
-        return Checked(report, has_rows=False)
+        return Checked(report)
     # 2. A file that is too large is not read at all.
     if size > MAX_BYTES:
+        report = _opened(name, has_rows=False)
         whole_file.report_size(report, size)
-        return Checked(report, has_rows=False)
+        return Checked(report)
     # 3. Nearly always it has one JSON value a line, in UTF-8.
+    opened = partial(_opened, name, has_bom=head.startswith(codecs.BOM_UTF8))
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
-    if not _other_encoding(head) and _first_line_is_whole(file, start):
-        try:
-            return _check_lines(report, file, start, name)
-        except UnicodeDecodeError:
-            report = _opened(name, head)
+    if not _is_wide(head) and _begins_with_row(file, start):
+        with suppress(UnicodeDecodeError):
+            return _check_lines(opened(), file, start, name)
     # 4. Otherwise all of it is looked at.
-    return _check_whole(report, file, start, name)
+    return _check_whole(opened(), file, start, name)
 
 
-def _opened(name: str, head: bytes) -> Report:
-    report = Report(visible(name))
+def _tail(file: BinaryIO, size: int) -> bytes:
+    if size <= HEAD:
+        return b""
+    file.seek(max(HEAD, size - HEAD))
+    return file.read(HEAD)
+
+
+def _opened(name: str, *, has_bom: bool = False, has_rows: bool = True) -> Report:
+    report = Report(visible(name), has_rows=has_rows)
     # A wrong name hides nothing: the content is checked all the same.
     whole_file.report_suffix(report, name)
-    if head.startswith(codecs.BOM_UTF8):
+    if has_bom:
         report.add(1, "bom", zh="文件以 BOM 开头", en="the file begins with a byte-order mark")
     return report
 
 
-def _other_encoding(head: bytes) -> bool:
-    """Return whether a file is certainly not UTF-8: UTF-16 has NUL bytes in all JSON."""
+def _is_wide(head: bytes) -> bool:
+    """Return whether a text may be in UTF-16 or UTF-32, which have NUL bytes in all JSON."""
     return b"\0" in head or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
 
 
-def _first_line_is_whole(file: BinaryIO, start: int) -> bool:
-    """Return whether the first line of a file is a JSON value, which others may follow."""
+def _begins_with_row(file: BinaryIO, start: int) -> bool:
+    """Return whether the first line is an object, and no object around all the others."""
     file.seek(start)
     filled = (line for line in read.lines(file) if line.strip())
-    first = next(filled, b"{}")
     try:
-        value = json.loads(first)
+        value = json.loads(next(filled, b"{}"))
     except (ValueError, RecursionError):
         return False
-    # A list may be a conversation without a name, or all of them.
-    return not isinstance(value, list) or next(filled, None) is not None
+    return isinstance(value, dict) and ("messages" in value or next(filled, None) is not None)
 
 
 def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Checked:
-    """Check a file that is not one JSON value a line in UTF-8, as far as is known by now."""
+    """Check a file that is not one object a line in UTF-8, as far as is known by now."""
     file.seek(0)
     content = file.read(MAX_BYTES)
-    encoding = encodings.detect(content) or UTF_8
+    decoded = encodings.decode(content)
+    encoding = decoded.encoding
+    if encoding is None:
+        # Whatever is ASCII can be read all the same, as can lines in UTF-8.
+        whole_file.report_unknown_encoding(report, name)
+        return _check_lines(report, file, start, name, mixed=Mixed(is_known=False))
+    in_lines = encoding.name == UTF_8.name and not layout.is_table(decoded.text, _suffix(name))
+    if in_lines and layout.of(decoded.text).layout == "lines":
+        return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
     try:
-        text = content[encoding.bom_bytes :].decode(encoding.name).removeprefix("\ufeff")
-    except UnicodeDecodeError:
-        # In several encodings, or in none: the lines that can be read are checked.
-        return _check_lines(report, file, start, name, encodings_differ=True)
-    found = read.of_text(text, name)
-    if found.layout == "lines" and encoding.name == UTF_8.name:
-        return _check_lines(report, file, start, name, encodings_differ=True)
+        found = read.of_content(content, Path(name))
+    except DataError as error:
+        # Several lists of rows, more entries than can be, a table that nobody can read.
+        whole_file.report_unread(report, error)
+        report.has_rows = False
+        return Checked(report)
     return _check_reading(report, found, encoding, name)
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix
 
 
 def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str) -> Checked:
     """Check what the common reader found in a file."""
     report.lines = found.count
+    if found.layout == "table":
+        return check_table(report, found, name)
     report.places = found.left.places
     report.take(found.left.problems)
     others = OtherShapes(report, name)
     sound = list(_sound_entries(report, found, others))
 
-    whole = others.count == len(found.entries) > 0
+    whole = others.are_all
     remedy = others.remedy() if whole else whole_file.cleaning(name)
     if encoding.name != UTF_8.name:
         whole_file.report_encoding(report, encoding, remedy)
-    # The call that converts other shapes reads every layout.
-    if not whole:
+    # The call that converts other shapes reads every layout. Without a value there is none.
+    if not whole and found.entries:
         whole_file.report_layout(report, found.layout, found.count, remedy)
     others.judge(whole)
-    texts = {entry.number: entry.text for entry in found.entries}
-    return Checked(report, sound, text_of=texts.get)
+    return Checked(report, sound, text_of=found.text_of)
+
+
+def check_table(report: Report, found: Reading, name: str | None) -> Checked:
+    """Check a table; `name` is that of its file, None for one in memory.
+
+    Its rows are no rows of a training file, unless they have messages, as those of a data set.
+    """
+    report.lines = found.count
+    report.places = found.left.places
+    others = OtherShapes(report, name)
+    sound = list(_sound_entries(Report(report.file), found, others))
+    if others.are_all:
+        others.judge(whole=True)
+    elif not others.with_messages:
+        names: dict[str, None] = {}
+        for entry in found.entries:
+            if isinstance(entry.value, dict):
+                names |= dict.fromkeys(map(str, entry.value))
+        whole_file.report_table(report, name, list(names), found.count)
+        return Checked(report)
+    else:
+        others.judge(whole=False)
+        sound = list(_sound_entries(report, found, OtherShapes(report, name)))
+    return Checked(report, sound)
 
 
 def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Iterator[NumberedRow]:
@@ -157,35 +196,48 @@ def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Itera
             rules.check_secrets(report, entry.number, None, entry.text)
 
 
+@dataclass(frozen=True)
+class Mixed:
+    """What is known of a file in which some lines are not UTF-8.
+
+    Attributes:
+        other: the encoding of those lines; None where they are in none.
+        is_known: False where nobody knows the encoding of the file, which was said already.
+    """
+
+    other: Encoding | None = None
+    is_known: bool = True
+
+
 def _check_lines(
-    report: Report, file: BinaryIO, start: int, name: str, *, encodings_differ: bool = False
+    report: Report, file: BinaryIO, start: int, name: str, *, mixed: Mixed | None = None
 ) -> Checked:
     """Check a file line by line.
 
     Args:
-        encodings_differ: lines that are not UTF-8 are reported one by one.
+        mixed: how lines are taken that are not UTF-8.
 
     Raises:
-        UnicodeDecodeError: a line is not UTF-8, and encodings were not expected to differ.
+        UnicodeDecodeError: a line is not UTF-8, and `mixed` is not given.
     """
     file.seek(start)
     others = OtherShapes(report, name)
-    loop = _Loop(report, others, encodings_differ)
+    loop = _Loop(report, others, mixed)
     sound = list(loop.sound_rows(file))
     # Lines that are no JSON, or in no shape that is known, say nothing about the others.
-    others.judge(whole=not sound and loop.with_messages == 0)
-    return Checked(report, sound, text_of=_LineTexts(file, start))
+    others.judge(whole=not sound and others.are_all)
+    return Checked(report, sound, text_of=_LineTexts(file, start, mixed))
 
 
 class _Loop:
     """The lines of one file, one after the other."""
 
-    def __init__(self, report: Report, others: OtherShapes, encodings_differ: bool):
+    def __init__(self, report: Report, others: OtherShapes, mixed: Mixed | None):
         self._report = report
         self._others = others
-        self._encodings_differ = encodings_differ
-        self._gbk_lines: list[int] = []
-        self.with_messages = 0  # rows with messages, though not in order
+        self._mixed = mixed
+        self._other_count = 0  # lines in another encoding
+        self._first_other = 0
 
     def sound_rows(self, file: BinaryIO) -> Iterator[NumberedRow]:
         """Yield the rows that can be trained on; everything else goes into the report."""
@@ -200,8 +252,8 @@ class _Loop:
                 row = self._check_line(number, line)
             if row is not None:
                 yield number, row
-        if self._gbk_lines:
-            self._report_gbk()
+        if self._other_count:
+            self._report_other_encoding()
 
     def _check_line(self, number: int, line: bytes) -> dict | None:
         """Return the row of a line; None if it cannot be trained on, with the reasons reported."""
@@ -213,7 +265,12 @@ class _Loop:
             report.add(number, "blank-line", zh="空行", en="blank line")
             return None
         report.lines += 1
-        row = self._row_of(number, text)
+        # Of a flood of broken lines the further ones are counted, and not looked into.
+        if not report.keeps(number, "json") and not fast_lines.is_json(line):
+            report.counts["error", "json"] += 1
+            row = None
+        else:
+            row = self._row_of(number, text)
         if row is not None and rules.check_row(report, number, row):
             return row
         # The secrets of sound rows are searched for later, many rows at once.
@@ -221,17 +278,20 @@ class _Loop:
         return None
 
     def _decoded(self, number: int, line: bytes) -> str | None:
-        if not self._encodings_differ:
+        mixed = self._mixed
+        if mixed is None:
             return line.decode("utf-8")
         try:
-            text, encoding = read.decode(line)
+            text, encoding = encodings.decode_line(line, UTF_8, mixed.other)
         except UnicodeDecodeError as error:
             self._report.lines += 1
-            self._report_bytes(number, line, error)
+            if mixed.is_known:
+                self._report_bytes(number, line, error)
             return None
-        # GBK is read all the same, so that the line's other problems are found too.
-        if encoding != UTF_8.name:
-            self._gbk_lines.append(number)
+        # It is read all the same, so that the line's other problems are found too.
+        if encoding.name != UTF_8.name:
+            self._other_count += 1
+            self._first_other = self._first_other or number
         return text
 
     def _row_of(self, number: int, text: str) -> dict | None:
@@ -242,15 +302,14 @@ class _Loop:
             return None
         if self._others.take(number, value):
             return None
-        if isinstance(value, dict) and "messages" in value:
-            self.with_messages += 1
         return rules.as_object(self._report, number, value)
 
-    def _report_gbk(self) -> None:
-        n = len(self._gbk_lines)
-        zh = f"从这里起有 {n} 行不是 UTF-8，像是 GBK"
-        en = f"{n} lines from here on are not UTF-8 but look like GBK"
-        self._report.add(self._gbk_lines[0], "encoding", zh=zh, en=en)
+    def _report_other_encoding(self) -> None:
+        assert self._mixed is not None and self._mixed.other is not None  # else there are none
+        n, title = self._other_count, self._mixed.other.title
+        zh = f"从这里起有 {n} 行不是 UTF-8，像是 {title}"
+        en = f"{n} lines from here on are not UTF-8 but look like {title}"
+        self._report.add(self._first_other, "encoding", zh=zh, en=en)
 
     def _report_bytes(self, number: int, line: bytes, error: UnicodeDecodeError) -> None:
         # What comes before the bad bytes is UTF-8, by the decoder's word.
@@ -269,8 +328,9 @@ class _Loop:
 class _LineTexts:
     """The texts of a file's lines by their numbers, which must ascend: the file is read again."""
 
-    def __init__(self, file: BinaryIO, start: int):
+    def __init__(self, file: BinaryIO, start: int, mixed: Mixed | None):
         self._file = file
+        self._other = mixed.other if mixed else None
         self._start = start
         self._lines: Iterator[bytes] | None = None
         self._number = 0
@@ -286,6 +346,6 @@ class _LineTexts:
             line = next(self._lines, b"")
             self._number += 1
         try:
-            return read.decode(line)[0]
+            return encodings.decode_line(line, UTF_8, self._other)[0]
         except UnicodeDecodeError:
             return None

@@ -48,7 +48,12 @@ def _masked(text: str, left: int, right: int) -> str:
 
 def value(content: object, before: str = "") -> Excerpt:
     """Return the beginning of a value of any type, with `before` in front."""
-    text = content if isinstance(content, str) else written(content)[:80]
+    # As the file has it, if it is one of JSON's constants.
+    constants = {None: "null", True: "true", False: "false"}
+    if content is None or isinstance(content, bool):
+        text = constants[content]
+    else:
+        text = content if isinstance(content, str) else written(content)[:80]
     _, inside, after = around(text, 0, LONGEST_VALUE)
     return before, inside, after
 

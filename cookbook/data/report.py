@@ -73,9 +73,10 @@ class Report:
 
     `rows` has the rows that can be trained on, `row_lines` their lines. `places` says where an
     entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
-    all lines that are not blank. `counts` has the number of problems by (severity, code), those
-    that are not kept included. Kept are `limit_per_code` of each code; with `once_per_line` the
-    first of each code in each line, however many lines there are.
+    all lines that are not blank; without `has_rows` they were not read. `counts` has the number of
+    problems by (severity, code), those that are not kept included. Kept are `limit_per_code` of
+    each code; with `once_per_line` the first of each code in each line, however many lines there
+    are.
     """
 
     file: str
@@ -84,6 +85,7 @@ class Report:
     lines: int = 0
     row_lines: list[int] = field(default_factory=list)
     readable: bool = True
+    has_rows: bool = True
     stats: dict[str, int] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     limit_per_code: int = MAX_PROBLEMS
@@ -186,13 +188,19 @@ class Report:
     def verdict(self) -> str:
         """The result in one line."""
         mark = "✔" if self.ok else "✘"
-        summary = tr(f"{self.lines} 条数据", counted(self.lines, "row"))
+        zh, en = [], []
+        # Of a file that was not read nobody can say how many it has.
+        if self.has_rows:
+            zh.append(f"{self.lines} 条数据")
+            en.append(counted(self.lines, "row"))
         if self.counts:
-            zh = f"，{self.errors} 个错误，{self.warnings} 个提醒"
-            en = f", {counted(self.errors, 'error')}, {counted(self.warnings, 'warning')}"
+            zh += [f"{self.errors} 个错误", f"{self.warnings} 个提醒"]
+            en += [counted(self.errors, "error"), counted(self.warnings, "warning")]
         else:
-            zh, en = "，没有问题", ", no problems"
-        return f"{mark} {shortened(self.file, MAX_NAME)}: {summary}{tr(zh, en)}"
+            zh.append("没有问题")
+            en.append("no problems")
+        summary = tr("，".join(zh), ", ".join(en))
+        return f"{mark} {shortened(self.file, MAX_NAME)}: {summary}"
 
     @property
     def shown(self) -> list[Problem]:

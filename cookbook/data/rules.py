@@ -56,6 +56,7 @@ def as_object(report: Report, line: int, row: object) -> dict | None:
         zh=f"是{zh}，不是 JSON 对象",
         en=f"is {en}, not an object",
         excerpt=partial(value, row),
+        at=(WHOLE_TEXT, 0),
     )
     return None
 
@@ -107,6 +108,7 @@ def _report_no_messages(report: Report, line: int, row: dict) -> None:
             zh="没有 messages 数组",
             en="no messages array",
             excerpt=excerpt,
+            at=(WHOLE_TEXT, 0),
         )
     elif not isinstance(messages, list):
         _report_other_messages(report, line, messages)

@@ -10,13 +10,15 @@ out about a file is found out in `check_file.py`; only the words are here.
 from collections import Counter
 from pathlib import PurePath
 
-from cookbook.data import shapes
+from cookbook.data import excerpt, shapes
+from cookbook.data.columns import WHOLE_TEXT
 from cookbook.data.encodings import Encoding
-from cookbook.data.excerpt import shortened, visible
+from cookbook.data.excerpt import Excerpt, shortened, visible
 from cookbook.data.file_kind import FileKind
 from cookbook.data.read import MAX_BYTES
 from cookbook.data.report import MAX_PROBLEMS, Report
 from cookbook.data.shapes import MESSAGES, Shape
+from cookbook.errors import DataError
 
 Remedy = tuple[str, str]  # in Chinese and English
 
@@ -76,6 +78,29 @@ def report_encoding(report: Report, encoding: Encoding, remedy: Remedy) -> None:
     )
 
 
+def report_unknown_encoding(report: Report, name: str) -> None:
+    """Report a file of which nobody can know the encoding."""
+    call = (
+        f'data.clean({_source(name)}, encoding="gb18030").write("{_training_name(name, "clean")}")'
+    )
+    report.add(
+        None,
+        "encoding",
+        zh="文件不是 UTF-8 编码，也看不出是哪一种",
+        en="the file is not in UTF-8, and its encoding cannot be told",
+        fix=(
+            f"用导出它的软件另存为 UTF-8；知道编码就写出来，例如 {call}",
+            f"save it as UTF-8 with the program it comes from; or name its encoding, as {call}",
+        ),
+    )
+
+
+def report_unread(report: Report, error: DataError) -> None:
+    """Report a text whose rows cannot be taken out; the error says why, and what to do."""
+    fix = ("取出其中一组数据，或拆成几个文件", "take one list of rows, or split the file")
+    report.add(None, "other-shape", zh=error.zh, en=error.en, fix=fix)
+
+
 def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> None:
     """Report entries that are not one a line; other layouts than these are no problem."""
     if layout not in _LAYOUTS:
@@ -111,7 +136,7 @@ def report_table(report: Report, name: str | None, columns: list[str], count: in
 
 def cleaning(name: str | None) -> Remedy:
     """Return the remedy for a file that `clean` can read."""
-    call = f'data.clean({_source(name)}).write("{_training_name(name)}")'
+    call = f'data.clean({_source(name)}).write("{_training_name(name, "clean")}")'
     return f"用 {call} 改写", f"rewrite it: {call}"
 
 
@@ -125,18 +150,25 @@ class OtherShapes:
     def __init__(self, report: Report, name: str | None):
         self._report = report
         self._name = name
-        self._first: list[tuple[int, Shape]] = []
+        self.with_messages = 0  # entries that have messages, in order or not
+        self._first: list[tuple[int, Shape, Excerpt]] = []
         self._counts: Counter[Shape] = Counter()
 
     def take(self, number: int, value: object) -> bool:
         """Return whether an entry is in another shape: then nothing else is to be said of it."""
         shape = shapes.of(value)
         if shape is None or shape == MESSAGES:
+            self.with_messages += isinstance(value, dict) and "messages" in value
             return False
         self._counts[shape] += 1
         if len(self._first) < MAX_PROBLEMS:
-            self._first.append((number, shape))
+            self._first.append((number, shape, _seen(value)))
         return True
+
+    @property
+    def are_all(self) -> bool:
+        """Whether there are some, and no entry has messages."""
+        return self.count > 0 and not self.with_messages
 
     @property
     def count(self) -> int:
@@ -155,13 +187,15 @@ class OtherShapes:
         if whole:
             self._report_whole()
             return
-        for number, shape in self._first:
+        for number, shape, seen in self._first:
             self._report.add(
                 number,
                 "other-shape",
                 zh=f"是{_spaced(shape.title_zh)}，不是 messages 格式",
                 en=f"is {shape.title_en}, not messages",
                 fix=self._remedy_of(shape),
+                excerpt=seen,
+                at=(WHOLE_TEXT, 0),
             )
         # Those that are not kept count all the same.
         self._report.counts["error", "other-shape"] += self.count - len(self._first)
@@ -189,6 +223,14 @@ class OtherShapes:
         return f"用 {call} 转换", f"convert it: {call}"
 
 
+def _seen(value: object) -> Excerpt:
+    """Return what an entry is known by: its keys."""
+    if not isinstance(value, dict):
+        return excerpt.value(value)
+    names = ", ".join(f'"{str(key)[:MAX_COLUMN]}"' for key in list(value)[:COLUMNS_NAMED])
+    return excerpt.around(names, 0, len(names))
+
+
 def _spaced(title: str) -> str:
     """Return a title as it follows a Chinese character: a Latin letter is set apart."""
     return f" {title}" if title[:1].isascii() else title
@@ -199,8 +241,8 @@ def _source(name: str | None) -> str:
     return "rows" if name is None else f'"{shortened(visible(name), MAX_NAME)}"'
 
 
-def _training_name(name: str | None) -> str:
+def _training_name(name: str | None, suffix: str = "messages") -> str:
     """Return a name for the training file that is to be written, never that of the source."""
     stem = PurePath(name or "rows").stem or "train"
     stem = shortened(visible(stem), MAX_NAME - 10)
-    return f"{stem}_messages.jsonl" if (name or "").endswith(".jsonl") else f"{stem}.jsonl"
+    return f"{stem}_{suffix}.jsonl" if (name or "").endswith(".jsonl") else f"{stem}.jsonl"

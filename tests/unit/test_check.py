@@ -135,7 +135,7 @@ def test_rows_over_max_tokens_are_pointed_out(row):
 
 def test_load_refuses_with_the_whole_report(tmp_path):
     with pytest.raises(DataError) as caught:
-        data.load(write(tmp_path / "a.jsonl", "{", "["))
+        data.load(write(tmp_path / "a.jsonl", "{}", "["))
     assert caught.value.report.errors == 2
 
 
@@ -186,7 +186,10 @@ def codes_of(line):
 def test_a_huge_file_is_not_read_whole(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
-        file.truncate(200 * 2**20)
+        # Text at its ends, where its kind is looked for.
+        file.write(b"{}\n" * 2**18)
+        file.seek(200 * 2**20)
+        file.write(b"{}\n" * 2**18)
     import tracemalloc
 
     tracemalloc.start()
