@@ -82,8 +82,14 @@ def _add_check(commands: Any) -> None:
         "check",
         tr("检查训练文件", "check a training file"),
         more=tr(
-            "列出全部问题，带行号和改法。退出码：0 没有错误，1 有错误，2 文件读不了。",
-            "Every problem is listed with its line and its remedy.\n"
+            "训练文件是 UTF-8 的 .jsonl，每行一个 JSON 对象，不超过 10 MB、1000 行。\n"
+            "别的文件（JSON 数组、表格、其他编码、别的工具的格式）会说出是什么、用哪个函数转换。\n"
+            "每种问题都列出，带行、列和改法；全部问题见 --json。\n"
+            "退出码：0 没有错误，1 有错误，2 文件读不了。",
+            "A training file is .jsonl in UTF-8: one JSON object per line, at most 10 MB and\n"
+            "1000 rows. Of any other file (a JSON array, a table, another encoding, the format of\n"
+            "another tool) it says what it is, and which function converts it.\n"
+            "Every kind of problem is listed with line, column and remedy; --json lists them all.\n"
             "Exit status: 0 no errors, 1 errors, 2 the file cannot be read.",
         ),
         examples=["train.jsonl", "train.jsonl --validation valid.jsonl", "train.jsonl --json"],

@@ -7,16 +7,23 @@
 
 The only place that knows the template and the loss mask: token counts, the view of a training row,
 training itself, statistics and costs are made from it. Of an assistant's turn the answer and its
-closing mark are trained on; everything else is only read. What SiliconCloud trains on is not
-documented.
+closing mark are trained on, unless its `weight` is 0; everything else is only read. What
+SiliconCloud trains on is not documented.
 
-Not covered: tool calls and images.
+A content goes into the text as it is. Where a special token may be written in one, escape the
+messages first (`marks.py`). Not covered: tool calls and images.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""A `role` and a `content`, both texts; an answer that is read but not learned has `weight` 0."""
+
+NOT_LEARNED = (0, "0", "0.0")
+"""The weights that keep an answer from being learned. `0.0` and `false` equal 0; a table, or a
+careless export, has texts. With any other weight, or none, an answer is learned."""
 
 START, END = "<|im_start|>", "<|im_end|>"
 # In the order of their numbers in the vocabulary.
@@ -54,6 +61,11 @@ class Piece:
     trained: bool
 
 
+def is_trained(message: Message) -> bool:
+    """Return whether it is an answer that is trained on."""
+    return message["role"] == "assistant" and message.get("weight", 1) not in NOT_LEARNED
+
+
 def with_system(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with the default system message in front, where there is none."""
     if messages and messages[0]["role"] != "system":
@@ -80,7 +92,10 @@ def pieces(
     messages: Sequence[Message],
     render: Callable[[Sequence[Message], bool], str] = render,
 ) -> list[Piece]:
-    """Return the conversation up to its last answer, cut where training begins and ends.
+    """Return the conversation up to its last answer, cut where answers begin and end.
+
+    An answer of weight 0 is a piece too, that is not trained on: the tokens are the same with every
+    weight.
 
     Args:
         render: the template of another base, called as `render(messages, add_generation_prompt)`.
@@ -97,9 +112,9 @@ def pieces(
         whole = render(messages[: i + 1], False)
         answer = whole[len(prompt) :]
         # The model ends a turn with the closing mark; the newline after it is the template's.
-        trained = answer.rstrip("\n")
+        closed = answer.rstrip("\n")
         result.append(Piece(prompt[len(done) :], trained=False))
-        result.append(Piece(trained, trained=True))
-        result.append(Piece(answer[len(trained) :], trained=False))
+        result.append(Piece(closed, trained=is_trained(message)))
+        result.append(Piece(answer[len(closed) :], trained=False))
         done = whole
     return result

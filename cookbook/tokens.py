@@ -19,6 +19,7 @@ import tiktoken
 
 from cookbook import chatml
 from cookbook.chatml import Message
+from cookbook.marks import Marks, unescape
 from cookbook.paths import DATA
 
 # How Qwen2.5 cuts text before it merges bytes: contractions, words, single digits, punctuation,
@@ -27,6 +28,11 @@ PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+
+MARKS = Marks(chatml.SPECIAL_TOKENS)
+"""Qwen2.5's special tokens, as `encode` reads them."""
+# With a group, so that the marks are among the parts.
+_MARK = re.compile("(" + "|".join(map(re.escape, chatml.SPECIAL_TOKENS)) + ")")
 
 
 @cache
@@ -66,8 +72,8 @@ class ConversationTokens:
     """The tokens of one conversation, laid out with the chat template.
 
     `messages` has one number for each message; the first includes the default system message where
-    that is put in front. `trained` counts the tokens that are trained on. `before_answer` counts
-    what comes before the first of them, None where there is no answer.
+    that is put in front. `trained` counts the tokens that are trained on, so none of an answer of
+    weight 0. `before_answer` counts what comes before the first of them, None where there are none.
     """
 
     messages: list[int]
@@ -92,24 +98,35 @@ def count_conversations(conversations: Iterable[Iterable[Message]]) -> list[Conv
         at += len(messages)
         if messages and messages[0]["role"] != "system":
             own[0] += in_front
-        result.append(_conversation([message["role"] for message in messages], own))
+        result.append(_conversation(messages, own))
     return result
 
 
-def _conversation(roles: Sequence[str], counts: list[int]) -> ConversationTokens:
+def _conversation(messages: Sequence[Message], counts: list[int]) -> ConversationTokens:
     trained = 0
-    for role, n in zip(roles, counts, strict=True):
-        if role == "assistant":
-            trained += n - chatml.HEAD_TOKENS - chatml.TAIL_TOKENS
     before = None
-    if "assistant" in roles:
-        before = sum(counts[: roles.index("assistant")]) + chatml.HEAD_TOKENS
+    for i, message in enumerate(messages):
+        if not chatml.is_trained(message):
+            continue
+        trained += counts[i] - chatml.HEAD_TOKENS - chatml.TAIL_TOKENS
+        if before is None:
+            before = sum(counts[:i]) + chatml.HEAD_TOKENS
     return ConversationTokens(counts, sum(counts), trained, before)
 
 
 def encode(text: str) -> list[int]:
-    """Return the tokens of a text; as Qwen's tokenizer does, read special tokens in it as such."""
-    return encoding().encode(_normalized(text), allowed_special="all")
+    """Return the tokens of a text that a template has laid out; special tokens in it are read.
+
+    What `MARKS.escape` has done to the contents is undone: their special tokens are ordinary text,
+    as `count` counts them.
+    """
+    ids = []
+    for i, part in enumerate(_MARK.split(text)):
+        if i % 2:
+            ids.append(encoding().encode_single_token(part))
+        else:
+            ids += encoding().encode_ordinary(_normalized(unescape(part)))
+    return ids
 
 
 def texts(ids: Iterable[int]) -> list[str]:

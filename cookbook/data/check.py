@@ -1,34 +1,31 @@
 """Check a training file: every rule of guide §2.1 and §4 and of the platform's newer pages, all
 problems at once.
 
-The functions are in the order of the work: a file, its lines, the rows, what the rows say
-together, the report. How bytes become rows is in `read.py`, what one row must keep to in
-`rules.py`, what several must in `corpus.py`.
+A file is taken apart in `check_file.py`; what one row must keep to is in `rules.py`, what several
+must in `corpus.py`, what is said of a file as a whole in `whole_file.py`. Over `corpus.MAX_ROWS`
+rows only the first are compared with each other and counted in tokens: such a file is refused in
+seconds, however many rows it has.
 
 `check` never raises for the content of a file; `load` raises `DataError` with the report. One bad
 line never hides another. At most `MAX_BYTES` of a file are read.
 """
 
-import codecs
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-from cookbook import fast
 from cookbook.data import corpus, read, rules
+from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.corpus import NumberedRow
-from cookbook.data.excerpt import ending, visible
-from cookbook.data.fast import lines as fast_lines
-from cookbook.data.read import MAX_BYTES
+from cookbook.data.excerpt import shortened, visible
 from cookbook.data.report import Report, place
+from cookbook.data.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
 Source = str | Path | Sequence[dict]
-
-HEAD = 1000  # bytes from which the encoding is guessed
 
 
 def check(
@@ -52,7 +49,7 @@ def check(
 
 def check_bytes(content: bytes, name: str, *, max_tokens: int | None = 4096) -> Report:
     """Return all problems of a file's content; `name` is what the reader called the file."""
-    return _check_file(io.BytesIO(content), len(content), name, max_tokens)
+    return _finished(check_file(io.BytesIO(content), len(content), name), max_tokens)
 
 
 def load(source: Source, *, max_tokens: int | None = 4096) -> list[dict]:
@@ -69,144 +66,61 @@ def load(source: Source, *, max_tokens: int | None = 4096) -> list[dict]:
 
 def _check_source(source: Source, max_tokens: int | None) -> Report:
     if not isinstance(source, str | os.PathLike):
-        return _check_rows(source, max_tokens)
+        return _finished(_check_rows(source), max_tokens)
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            return _check_file(file, size, path.name, max_tokens)
+            return _finished(check_file(file, size, path.name), max_tokens)
     except OSError as error:
-        return _unreadable(path.name, error.strerror or str(error))
+        return _unreadable(path.name, error)
 
 
-def _check_rows(rows: Sequence[dict], max_tokens: int | None) -> Report:
-    report = Report(tr("内存中的数据", "rows in memory"))
-    sound: list[NumberedRow] = []
-    for number, given in enumerate(rows, 1):
-        report.lines += 1
-        row = rules.as_object(report, number, given)
-        if row is not None and rules.check_row(report, number, row):
-            sound.append((number, row))
-    return _finished(report, sound, max_tokens)
-
-
-def _check_file(file: BinaryIO, size: int, name: str, max_tokens: int | None) -> Report:
-    report = Report(visible(name))
-    # A wrong name hides nothing: the content is checked all the same.
-    if not name.endswith(".jsonl"):
-        report.add(
-            None,
-            "file-suffix",
-            zh=f"文件名 {name} 不以 .jsonl 结尾",
-            en=f"the name {name} does not end in .jsonl",
-        )
-    # A file that is too large is not read at all.
-    if size > MAX_BYTES:
-        megabytes = f"{size / 2**20:.2f} MB"
-        report.add(
-            None,
-            "file-size",
-            zh=f"文件 {megabytes}，上限 10 MB",
-            en=f"the file has {megabytes}, the limit is 10 MB",
-        )
-        return report
-
-    head = file.read(HEAD)
-    start = 0
-    if head.startswith(codecs.BOM_UTF8):
-        start = len(codecs.BOM_UTF8)
-        report.add(1, "bom", zh="文件以 BOM 开头", en="the file begins with a byte-order mark")
-    # Every line of such a file is broken in the same way: that is said once.
-    if read.is_utf16(head[start:]):
-        report.add(
-            1,
-            "encoding",
-            zh="文件像是 UTF-16 编码，不是 UTF-8",
-            en="the file looks like UTF-16, not UTF-8",
-        )
-        return report
-
-    file.seek(start)
-    return _finished(report, list(_sound_rows(report, file)), max_tokens)
-
-
-def _unreadable(name: str, reason: str) -> Report:
-    report = Report(visible(name), readable=False)
+def _unreadable(name: str, error: OSError) -> Report:
+    report = Report(visible(name), readable=False, has_rows=False)
+    zh, en = read.reason(error)
     report.add(
         None,
         "file-unreadable",
-        zh=f"读不了 {name}：{reason}",
-        en=f"cannot read {name}: {reason}",
+        zh=f"读不了 {shortened(name, MAX_NAME)}：{zh}",
+        en=f"cannot read {shortened(name, MAX_NAME)}: {en}",
     )
     return report
 
 
-def _sound_rows(report: Report, file: BinaryIO) -> Iterator[NumberedRow]:
-    """Yield the rows that can be trained on; everything else goes into `report`."""
-    take_fast = fast.enabled()
-    gbk_lines: list[int] = []
-    for number, line in enumerate(read.lines(file), 1):
-        # The short cut knows nearly every line of a good file; what it does not know takes the long
-        # way.
-        row = fast_lines.parse(line) if take_fast else None
-        if row is not None:
-            report.lines += 1
-        else:
-            row = _check_line(report, number, line, gbk_lines)
-        if row is not None:
-            yield number, row
-    if gbk_lines:
-        n = len(gbk_lines)
-        zh = f"从这里起有 {n} 行不是 UTF-8，像是 GBK"
-        en = f"{n} lines from here on are not UTF-8 but look like GBK"
-        report.add(gbk_lines[0], "encoding", zh=zh, en=en)
-
-
-def _check_line(report: Report, number: int, line: bytes, gbk_lines: list[int]) -> dict | None:
-    """Return the row of a line; None if it cannot be trained on, with the reasons in `report`."""
-    try:
-        text, encoding = read.decode(line)
-    except UnicodeDecodeError as error:
+def _check_rows(source: Any) -> Checked:
+    report = Report(tr("内存中的数据", "rows in memory"))
+    if not isinstance(source, Sequence):
+        found = read.reading(source)
+        if found.layout == "table":
+            return check_table(report, found, None)
+        source = [entry.value for entry in found.entries]
+    others = OtherShapes(report, None)
+    sound: list[NumberedRow] = []
+    for number, given in enumerate(source, 1):
         report.lines += 1
-        _report_bytes(report, number, line, error)
-        return None
-    # GBK is read all the same, so that the line's other problems are found too.
-    if encoding != "utf-8":
-        gbk_lines.append(number)
-    if not text.strip():
-        report.add(number, "blank-line", zh="空行", en="blank line")
-        return None
-    report.lines += 1
-    row = rules.parse_row(report, number, text)
-    if row is not None and rules.check_row(report, number, row):
-        return row
-    # The secrets of sound rows are searched for later, many rows at once.
-    rules.check_secrets(report, number, None, text)
-    return None
+        if others.take(number, given):
+            continue
+        row = rules.as_object(report, number, given)
+        if row is not None and rules.check_row(report, number, row):
+            sound.append((number, row))
+    others.judge(whole=others.are_all)
+    return Checked(report, sound)
 
 
-def _report_bytes(report: Report, number: int, line: bytes, error: UnicodeDecodeError) -> None:
-    # What comes before the bad bytes is UTF-8, by the decoder's word.
-    good = line[: error.start].decode("utf-8")
-    bad_bytes = line[error.start : error.end].hex(" ")
-    position = error.start + 1
-    report.add(
-        number,
-        "encoding",
-        zh=f"第 {position} 个字节起不是 UTF-8",
-        en=f"not UTF-8 from byte {position} of the line on",
-        excerpt=(ending(good), bad_bytes, ""),
-    )
-
-
-def _finished(report: Report, sound: list[NumberedRow], max_tokens: int | None) -> Report:
+def _finished(checked: Checked, max_tokens: int | None) -> Report:
     """Return the report, with what the sound rows say together, sorted."""
-    report.rows = [row for _, row in sound]
-    report.row_lines = [number for number, _ in sound]
-    corpus.check_count(report, report.lines)
-    corpus.check_together(report, sound)
-    if max_tokens is not None:
-        corpus.check_lengths(report, sound, max_tokens)
-    report.sort()
+    report, sound = checked.report, checked.sound
+    if report.has_rows:
+        report.rows = [row for _, row in sound]
+        report.row_lines = [number for number, _ in sound]
+        corpus.check_count(report, report.lines, compared=min(len(sound), corpus.MAX_ROWS))
+        # What compares rows takes long, and such a file must be cut down first.
+        if report.lines > corpus.MAX_ROWS:
+            sound = sound[: corpus.MAX_ROWS]
+        corpus.check_together(report, sound)
+        if max_tokens is not None:
+            corpus.check_lengths(report, sound, max_tokens)
+    checked.add_columns()
     return report
 
 
@@ -218,8 +132,9 @@ def _add_validation(report: Report, validation: Report) -> None:
             report.add(
                 None,
                 problem.code,
-                zh=f"验证集{place(problem)}：{problem.message}",
-                en=f"validation, {where}",
+                zh=f"验证集{where}：{problem.message}",
+                en=f"validation, {where}: {problem.message}",
                 excerpt=problem.excerpt,
+                fix=(problem.fix, problem.fix),
             )
     corpus.check_overlap(report, validation)

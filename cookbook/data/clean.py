@@ -6,19 +6,27 @@ reported. Cleaning the result again changes nothing more.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
-from cookbook.data import corpus, fix, read
+from cookbook.data import corpus, read, rules
 from cookbook.data.changes import GONE, Change
 from cookbook.data.cleaned import Cleaned
 from cookbook.data.codes import CODES
 from cookbook.data.corpus import NumberedRow
+from cookbook.data.fix import rows as fixed_rows
 from cookbook.data.report import Problem, Report, by_line
 from cookbook.data.rows import RowKey, row_key
+from cookbook.data.text_damage import REPAIRABLE
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
 # The largest that the platform offers: a row that needs more cannot be saved by raising it.
 MAX_TOKENS = 4096
+
+MAX_CODES = 10  # unknown codes that are named
+MAX_CODE = 40  # characters of one
+
+_WARNINGS = tuple(code for code, known in CODES.items() if known.severity == "warning")
 
 
 def clean(
@@ -27,28 +35,40 @@ def clean(
     encoding: str | None = None,
     roles: Mapping[str, str] | None = None,
     drop: Collection[str] = (),
+    fix: Collection[str] = (),
+    weights: Literal["mask", "drop"] = "mask",
 ) -> Cleaned:
     """Fix a file or rows, and return the rows with a list of what was done.
 
-    Fixed are: BOM, line ends, blank lines, surrounding white space, extra keys, a misplaced system
-    message, a last question without an answer, exact duplicates.
+    Read are one object a line, an array, and objects over several lines, in any known encoding.
+    Fixed are: BOM, line ends, blank lines, commas at line ends, several objects on a line,
+    surrounding white space, capitals of roles, contents in parts of text, extra keys, a misplaced
+    system message, a greeting before the first question, a last question without an answer, exact
+    duplicates.
 
     Args:
         encoding: of the file, as `gb18030` for GBK; None finds out.
         roles: how to read other role names, as `{"human": "user", "bot": "assistant"}`.
         drop: codes of warnings whose rows are to be dropped, such as `near-duplicate`, `conflict`,
-            `secret`, `answer-repeats-input`, `answer-style`, `too-long`.
+            `secret`, `answer-repeats-input`, `answer-style`, `too-long`, `markup`, `weight`.
+        fix: codes of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
+            (all of it is removed). A row in which something would have to be guessed is left.
+        weights: what to do with answers that are not to be learned, of `"weight": 0`: "mask" keeps
+            them, to be read only; "drop" removes them with their questions.
 
     Raises:
-        DataError: the file cannot be read, or is not in `encoding`; `drop` names a code that does
-            not exist.
+        DataError: the file cannot be read, or is not in `encoding`; `drop` or `fix` names a code
+            that does not exist.
     """
-    _refuse_unknown(drop)
+    drop = _known("drop", drop, _WARNINGS)
+    fix = _known("fix", fix, REPAIRABLE)
+    _known("weights", (weights,), ("mask", "drop"))
     source_read = read.reading(source, encoding=encoding)
     changes, left = source_read.changes, source_read.left
     rows_left = source_read.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    fixed = list(fix.rows(source_read, roles or {}, rows_left))
+    each = fixed_rows(source_read, roles or {}, rows_left, fixes=frozenset(fix), weights=weights)
+    fixed = list(each)
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -58,6 +78,7 @@ def clean(
     if len(sound) > corpus.MAX_ROWS:
         corpus.check_count(left, len(sound))
     changes.sort(key=by_line)
+    source_read.fill_columns()
     left.sort()
     return Cleaned(
         [row for _, row in sound],
@@ -70,13 +91,19 @@ def clean(
     )
 
 
-def _refuse_unknown(drop: Collection[str]) -> None:
-    warnings = {code for code, known in CODES.items() if known.severity == "warning"}
-    unknown = sorted(set(drop) - warnings)
+def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:
+    """Return the codes that an argument names, each of which must be known."""
+    # One code as a text is meant as a list of one.
+    if isinstance(codes, str):
+        codes = (codes,)
+    unknown = sorted(str(code)[:MAX_CODE] for code in codes if code not in known)[:MAX_CODES]
     if unknown:
+        allowed = ", ".join(known)
         raise DataError(
-            zh=f"drop 里没有这种提醒：{unknown}", en=f"drop names no such warning: {unknown}"
+            zh=f"{name} 不认识 {unknown}，可以用：{allowed}",
+            en=f"{name} does not know {unknown}; it takes {allowed}",
         )
+    return codes
 
 
 def _without_duplicates(
@@ -106,6 +133,8 @@ def _without_dropped(
     report = Report("", once_per_line=True, places=left.places)
     # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
+        for number, row in sound:
+            rules.check_row(report, number, row)
         corpus.check_together(report, sound)
     corpus.check_lengths(report, sound, MAX_TOKENS)
 

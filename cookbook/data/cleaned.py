@@ -4,15 +4,15 @@
 notebook and writes the rows to a file; nothing is cleaned here.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from cookbook import html
+from cookbook.data import report_view
 from cookbook.data.changes import GONE, TITLES, Change
-from cookbook.data.report import Report, place
+from cookbook.data.report import Report, counted
 from cookbook.data.rows import to_jsonl
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LINES_SHOWN = 8  # line numbers named for each kind of change
-PROBLEMS_SHOWN = 20  # problems that `str(cleaned)` lists
 
 
 @dataclass(eq=False)
@@ -64,11 +63,13 @@ class Cleaned(Sequence[dict]):
         return sorted({c.row for c in self.changes if c.code in GONE and c.row is not None})
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return the changes as a table, one per row."""
+        """Return the changes as a table, one per row; with `sheet` if there are several."""
         import pandas as pd
 
-        changes = [vars(change) for change in self.changes]
-        frame = pd.DataFrame(changes, columns=["line", "code", "message"])
+        columns = ["line", "code", "message"]
+        if any(change.sheet is not None for change in self.changes):
+            columns.insert(0, "sheet")
+        frame = pd.DataFrame([vars(change) for change in self.changes], columns=columns)
         return frame.astype({"line": "Int64"})  # integers, and <NA> for the whole file
 
     def write(self, path: str | Path) -> Path:
@@ -93,57 +94,76 @@ class Cleaned(Sequence[dict]):
 
     @property
     def verdict(self) -> str:
-        """The result in one line."""
-        kept, changed, left = len(self.rows), len(self.changes), len(self._lines_left)
-        return tr(
-            f"留下 {kept} 条，改动 {changed} 处，{left} 行需要人工处理",
-            f"{kept} rows kept, {changed} changes, {left} lines need a person",
-        )
-
-    @property
-    def _lines_left(self) -> set[int | None]:
-        return {problem.line for problem in self.left.problems}
+        """The result in one line: what became of the entries that were read."""
+        changed = sum(change.code not in GONE for change in self.changes)
+        joined = len({c.row for c in self.changes if c.code == "joined"} - {None})
+        dropped = len(self.rows_gone) - joined
+        zh = [f"留下 {len(self.rows)} 条", f"改动 {changed} 处"]
+        en = [f"{counted(len(self.rows), 'row')} kept", counted(changed, "change")]
+        if joined:
+            zh.append(f"并入前一条 {joined} 条")
+            en.append(f"{joined} joined to the one before")
+        zh += [f"删去 {dropped} 条", f"{len(self.rows_left)} 条需要人工处理"]
+        en += [f"{dropped} dropped", f"{len(self.rows_left)} left for a person"]
+        return tr(f"读到 {self.read} 条：{'，'.join(zh)}", f"{self.read} read: {', '.join(en)}")
 
     def __str__(self) -> str:
         lines = [self.verdict]
-        counts = Counter(change.code for change in self.changes)
-        for code, n in counts.most_common():
-            lines.append(f"  {tr(*TITLES[code])} × {n}")
-        for problem in self.left.problems[:PROBLEMS_SHOWN]:
-            lines.append(f"  ✘ {place(problem)} [{problem.code}] {problem.message}")
+        for what, n, places in self._changes_by_code():
+            # Of a workbook they have the name of the sheet before them.
+            if places and "!" not in places:
+                places = tr(f"第 {places} 行", f"line {places}")
+            lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
+        if self.left.counts:
+            lines.append(f"  {self._to_do}")
+        for problem in self.left.shown:
+            lines += report_view.lines(problem)
+        if self.left.hidden:
+            lines.append(f"  {self.left.hidden}")
         return printable("\n".join(lines))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        n = len(self._lines_left)
-        errors = self.left.errors
-        to_do = tr(f"待处理：{n} 行，{errors} 个错误", f"to do: {n} lines, {errors} errors")
-        # One of each kind: a person decides by kind first.
-        problems = self.left.table(of_each=1) if n else ""
         return html.template(_PAGE).render(
             verdict=self.verdict,
             changes=self._changes_by_code(),
-            to_do=to_do,
-            problems=problems,
+            to_do=self._to_do,
+            problems=self.left.table() if self.left.counts else "",
+        )
+
+    @property
+    def _to_do(self) -> str:
+        rows, errors = len(self.rows_left), self.left.errors
+        return tr(
+            f"需要人工处理：{rows} 条，{errors} 个错误",
+            f"left for a person: {counted(rows, 'row')}, {counted(errors, 'error')}",
         )
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:
         """Return (what was done, how often, in which lines), the most frequent first."""
-        lines: dict[str, list[str]] = {}
+        by_code: dict[str, list[Change]] = {}
         for change in self.changes:
-            line = "—" if change.line is None else str(change.line)
-            lines.setdefault(change.code, []).append(line)
+            by_code.setdefault(change.code, []).append(change)
         table = []
-        most_frequent_first = sorted(lines, key=lambda code: -len(lines[code]))
-        for code in most_frequent_first:
-            places = lines[code]
-            shown = tr("、", ", ").join(places[:LINES_SHOWN])
-            if len(places) > LINES_SHOWN:
-                shown += " …"
-            title = tr(*TITLES[code])
-            table.append((title, len(places), shown))
+        for changes in sorted(by_code.values(), key=len, reverse=True):
+            code = changes[0].code
+            # A single one can say all that it has to say.
+            what = changes[0].message if len(changes) == 1 else tr(*TITLES.get(code, (code, code)))
+            table.append((what, len(changes), _lines_of(changes)))
         return table
+
+
+def _lines_of(changes: Sequence[Change]) -> str:
+    """Return the first lines of changes, as `3、7、Sheet2!4 …`; "" for those of the whole file."""
+    # Several changes of one line are one place.
+    places = list(dict.fromkeys(_line_of(c) for c in changes if c.line is not None))
+    shown = tr("、", ", ").join(places[:LINES_SHOWN])
+    return shown + " …" if len(places) > LINES_SHOWN else shown
+
+
+def _line_of(change: Change) -> str:
+    return str(change.line) if change.sheet is None else f"{change.sheet}!{change.line}"
 
 
 _PAGE = """\

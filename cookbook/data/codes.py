@@ -48,6 +48,12 @@ CODES = {
         "write one JSON object per line, as data.clean does",
     ),
     "other-shape": _error("用 data.from_messages 转换", "convert it with data.from_messages"),
+    # A table, which only the converters read.
+    "table-row": _error(
+        "内容里有分隔符或引号的，用英文双引号括起来，再存一次",
+        "put texts with separators or quotation marks in double quotes, and save it again",
+    ),
+    "table-cell": _error("改好这一格，再存一次", "correct the cell and save the table again"),
     # One line.
     "json": _error(
         "每行写一个完整的 JSON 对象，引号用英文双引号",
@@ -119,8 +125,9 @@ CODES = {
     ),
     "template-mark": _warning("去掉对话模板的标记", "remove the marks of the chat template"),
     "thinking": _warning(
-        "决定要不要学思考过程：全部留下，或全部去掉",
-        "decide whether thinking is to be learned: keep all of it, or none",
+        '决定要不要学思考过程：全部留下，或用 data.clean(fix=["thinking"]) 全部去掉',
+        "decide whether thinking is to be learned: keep all of it, or remove all with "
+        'data.clean(fix=["thinking"])',
     ),
     "weight": _warning(
         "用 data.clean(weights=…) 说明怎样处理", "say what to do with it: data.clean(weights=…)"

@@ -1,254 +1,311 @@
-"""Make rows from other formats, and a file from rows. What cannot be converted is refused by name,
-never guessed.
+"""Make rows from what other tools write. What cannot be converted is refused by name.
 
-Text files may be UTF-8 or GBK. Of a file at most `MAX_SOURCE_BYTES` are read: an export may be
-larger than what may be uploaded, since most of it may not be kept. The rows are not checked here:
-pass them to `check` or `clean`.
+Everything here returns what `clean` returns: the rows, each change, and what is left for a person.
+One odd entry never stops the rest. The shapes themselves are in `shapes/`, what a row must be in
+`rules.py`; repeated rows are kept, since only `clean` looks at rows together.
 """
 
-import io
+import dataclasses
 import json
-import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
-from cookbook.data import table_size
-from cookbook.data.excerpt import written
-from cookbook.errors import ArgumentError, DataError
+from cookbook.data import read, routing, rules, shapes
+from cookbook.data.changes import Change, change_of
+from cookbook.data.chat_log import from_chat_log
+from cookbook.data.cleaned import Cleaned
+from cookbook.data.columns import WHOLE_TEXT
+from cookbook.data.converted import finish
+from cookbook.data.entry import Entry
+from cookbook.data.excerpt import around, visible
+from cookbook.data.from_table import from_table
+from cookbook.data.pointing import Origin, point
+from cookbook.data.read import Reading, Source
+from cookbook.data.report import by_line
+from cookbook.data.shapes import batch, containers, unused
+from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
+from cookbook.errors import DataError
+from cookbook.i18n import tr
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-MAX_SOURCE_BYTES = 100 * 1024 * 1024
-
-Source = str | Path | Sequence[Mapping]
-
-SHAREGPT_FORMAT = '{"conversations": [{"from": "human" | "gpt" | "system", "value": …}]}'
-ALPACA_FORMAT = '{"instruction": …, "input": …, "output": …}'
-
-_SHAREGPT_ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
-}
+ROLES_NAMED = 5  # of unknown roles, in a remedy
 
 
-def from_table(
-    source: "pd.DataFrame | str | Path", *, user: str, assistant: str, system: str | None = None
-) -> list[dict]:
-    """Return rows from a table of questions and answers, without the lines that lack one of the
-    two.
+def from_messages(
+    source: Source,
+    *,
+    roles: Mapping[str, str] | None = None,
+    system: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    requests: Source | None = None,
+    assistant: str | None = None,
+    chosen: bool = False,
+) -> Cleaned:
+    """Return rows from any known format; `recognize` says which one a file has.
 
-    Args:
-        source: a DataFrame, or the path of a .csv (UTF-8 or GBK) or .xlsx file.
-        user: the column of questions.
-        assistant: the column of answers.
-        system: the system message, the same for every row; not a column.
-
-    Raises:
-        DataError: the file cannot be read, does not have each column once (the message names those
-            it has), or has a cell that is not text.
-    """
-    import pandas as pd
-
-    frame = source if isinstance(source, pd.DataFrame) else _read_table(source)
-    columns = list(frame.columns)
-    names = "、".join(map(str, columns))
-    for column in (user, assistant):
-        if columns.count(column) != 1:
-            raise DataError(
-                zh=f"列 {column!r} 应当有且只有一个，表里有：{names}",
-                en=f"there must be one column {column!r}; the table has: {names}",
-            )
-    rows = []
-    pairs = zip(frame[user], frame[assistant], strict=True)
-    for number, (question_cell, answer_cell) in enumerate(pairs, 1):
-        question = _cell(question_cell, number)
-        answer = _cell(answer_cell, number)
-        # An export often has lines that nobody filled in.
-        if question and answer:
-            rows.append(_conversation(system, [(question, answer)]))
-    return rows
-
-
-def from_sharegpt(source: Source) -> list[dict]:
-    """Return rows from ShareGPT's format: `{"conversations": [{"from": "human", "value": …}, …]}`.
+    Known are OpenAI's messages, ShareGPT and its spellings, Alpaca and its relatives,
+    prompt/completion, Firefly, Dolly, Belle, Moss, Qianfan, batches, rows of Hugging Face, exports
+    of Label Studio, tables and chat logs. Turns of one speaker in a row are not joined: such an
+    entry is left for a person.
 
     Args:
-        source: the objects, or the path of a .json (one array) or .jsonl file.
-
-    Raises:
-        DataError: the file cannot be read, or an entry has another format (named by its number).
-    """
-    return _converted(source, _from_sharegpt, SHAREGPT_FORMAT)
-
-
-def from_alpaca(source: Source, *, system: str | None = None) -> list[dict]:
-    """Return rows from Alpaca's format: `{"instruction": …, "input": …, "output": …}`.
-
-    The question is the instruction, with the input below it where there is one. An entry's own
-    `system` and `history` (pairs of question and answer) are used where given.
-
-    Args:
-        source: the objects, or the path of a .json (one array) or .jsonl file.
+        source: a path, or the entries.
+        roles: how to read role names that are not known, as `{"客官": "user"}`.
         system: the system message of entries that have none.
+        encoding: of the file; None finds out.
+        sheet: of a workbook with several.
+        requests: the input of a batch whose output `source` is: a path, or its lines.
+        assistant: who is the assistant in a chat log.
+        chosen: whether to learn the better answer of preference data.
 
     Raises:
-        DataError: the file cannot be read, or an entry has another format (named by its number).
+        DataError: the file cannot be read; `roles` names another role than the three; `requests`
+            has no requests.
     """
-    return _converted(source, partial(_from_alpaca, system=system), ALPACA_FORMAT)
-
-
-def _converted(source: Source, convert: Callable[[Mapping], dict], expected: str) -> list[dict]:
-    entries = _read_entries(source) if isinstance(source, str | Path) else source
-    rows = []
-    for number, entry in enumerate(entries, 1):
-        try:
-            rows.append(convert(entry))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # Whatever is missing or of another type, the entry is not in this format.
-            reason = f"{type(error).__name__}: {error}"
-            raise DataError(
-                zh=f"第 {number} 条的格式不对（{reason}），应为 {expected}",
-                en=f"entry {number} has another format ({reason}), expected {expected}",
-            ) from error
-    return rows
-
-
-def _from_sharegpt(entry: Mapping) -> dict:
-    turns = entry["conversations"]
-    if not turns:
-        raise ValueError("conversations is empty")
-    messages = []
-    for turn in turns:
-        role = _SHAREGPT_ROLES[turn["from"]]
-        messages.append({"role": role, "content": _text(turn["value"])})
-    # Some exports keep the system message beside the conversation.
-    if entry.get("system") and messages[0]["role"] != "system":
-        messages.insert(0, {"role": "system", "content": _text(entry["system"])})
-    return {"messages": messages}
-
-
-def _from_alpaca(entry: Mapping, system: str | None) -> dict:
-    parts = [entry["instruction"], entry.get("input")]
-    question = "\n".join(_text(part) for part in parts if part)
-    history = entry.get("history") or []
-    pairs = [_pair_of_texts(pair) for pair in history]
-    pairs.append((question, _text(entry["output"])))
-    if entry.get("system"):
-        system = _text(entry["system"])
-    return _conversation(system, pairs)
-
-
-def _conversation(system: str | None, pairs: Iterable[tuple[str, str]]) -> dict:
-    messages = []
-    if system:
-        messages.append({"role": "system", "content": system})
-    for question, answer in pairs:
-        messages.append({"role": "user", "content": question})
-        messages.append({"role": "assistant", "content": answer})
-    return {"messages": messages}
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{type(value).__name__} {written(value)[:30]} is not text")
-    return value
-
-
-def _pair_of_texts(value: object) -> tuple[str, str]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise TypeError(f"{written(value)[:30]} is not a pair")
-    question, answer = value
-    return _text(question), _text(answer)
-
-
-def _cell(value: object, number: int) -> str:
-    """Return a cell's text: a number as it is written, an empty cell as nothing.
-
-    Raises:
-        DataError: it is neither text, number nor empty.
-    """
-    kind = type(value).__name__
-    # NaN alone is not equal to itself. pandas' NA has no answer to that, so it goes by name.
-    is_nan = value != value
-    if value is None or kind == "NAType" or is_nan:
-        return ""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, numbers.Integral) and kind != "bool":
-        return str(int(value))
-    if isinstance(value, numbers.Real) and kind != "bool":
-        # A column of whole numbers with an empty cell has floats: 5.0 was written as 5.
-        as_float = float(value)
-        return str(int(as_float)) if as_float.is_integer() else str(value)
-    raise DataError(
-        zh=f"表格第 {number} 条里有一格是 {kind}，不是文字",
-        en=f"a cell of row {number} is a {kind}, not text",
+    options = Options(_checked_roles(roles), system, _requests(requests), chosen)
+    # Read once to see what it is: tables and chat logs are small.
+    reading = read.reading(source, encoding=encoding, sheet=sheet)
+    # What has a converter of its own is a path or a table: that is what these take.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
+        return from_chat_log(
+            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
+        )
+    columns = routing.pair_columns(reading)
+    if columns is None:
+        return _rows(containers.opened(reading), options)
+    user, answer = columns
+    return from_table(
+        table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
     )
 
 
-def _read_entries(source: str | Path) -> list:
-    path = Path(source)
-    try:
-        text = _decode(_read_within_limit(path))
-        if text.lstrip().startswith("["):
-            return json.loads(text)
-        # Not `splitlines`, which also splits at line ends that JSON allows within a text.
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(
-            zh=f"读不了 {path.name}：{error}", en=f"cannot read {path.name}: {error}"
-        ) from error
+def from_sharegpt(
+    source: Source,
+    *,
+    roles: Mapping[str, str] | None = None,
+    system: str | None = None,
+    encoding: str | None = None,
+) -> Cleaned:
+    """Return rows from ShareGPT's format: `{"conversations": [{"from": "human", "value": …}, …]}`.
 
-
-def _read_table(source: str | Path) -> "pd.DataFrame":
-    import pandas as pd
-
-    path = Path(source)
-    try:
-        content = _read_within_limit(path)
-        if path.suffix.lower() in (".xlsx", ".xlsm"):
-            table_size.of_workbook(content)
-            return pd.read_excel(io.BytesIO(content), dtype=str, keep_default_na=False)
-        text = _decode(content)
-        table_size.of_csv(text)
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
-    except Exception as error:  # readers of tables raise whatever their format's library raises
-        raise DataError(
-            zh=f"读不了表格 {path.name}：{error}", en=f"cannot read the table {path.name}: {error}"
-        ) from error
-
-
-def _read_within_limit(path: Path) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        ValueError: the file is larger than what is read.
+    Another name of `from_messages`, which tells formats apart by itself.
     """
-    # One byte more than the limit is enough to see that a file is too large.
-    with path.open("rb") as file:
-        content = file.read(MAX_SOURCE_BYTES + 1)
-    if len(content) > MAX_SOURCE_BYTES:
-        limit = MAX_SOURCE_BYTES // 2**20
-        raise ArgumentError(
-            zh=f"超过 {limit} MB，请先拆成几个文件",
-            en=f"more than {limit} MB: split it into several files",
+    return from_messages(source, roles=roles, system=system, encoding=encoding)
+
+
+def from_alpaca(
+    source: Source,
+    *,
+    system: str | None = None,
+    roles: Mapping[str, str] | None = None,
+    encoding: str | None = None,
+) -> Cleaned:
+    """Return rows from Alpaca's format: `{"instruction": …, "input": …, "output": …}`.
+
+    The question is the instruction, with the input below it where there is one. Another name of
+    `from_messages`, which tells formats apart by itself.
+    """
+    return from_messages(source, roles=roles, system=system, encoding=encoding)
+
+
+def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
+    for name, role in (roles or {}).items():
+        if role not in rules.ROLES:
+            raise DataError(
+                zh=f"roles 里 {name!r} 要对应 system、user 或 assistant",
+                en=f"roles must map {name!r} to system, user or assistant",
+            )
+    return roles or {}
+
+
+def _requests(source: Source | None) -> dict[str, list | None] | None:
+    """Return the messages of each request by its id; None instead where two share the id."""
+    if source is None:
+        return None
+    found: dict[str, list | None] = {}
+    for entry in read.reading(source).entries:
+        # Lines of something else are no requests, and nobody asks for them.
+        request = batch.requested(entry.value)
+        if request is not None:
+            name, messages = request
+            found[name] = None if name in found else messages
+    if not found:
+        raise DataError(
+            zh="requests 里没有请求，每行应有 custom_id 和 body.messages",
+            en="requests has no request: each line needs a custom_id and body.messages",
         )
-    return content
+    return found
 
 
-def _decode(content: bytes) -> str:
-    """Return the text.
+class _Notes:
+    """What has to be said about all entries together."""
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, None] = {}  # names of keys that mean nothing, in their order
+        self.roles: dict[str, str] = {}  # unknown role names -> what they may be
+        self.answered: dict[str, int] = {}  # custom_id -> the number of the entry
+        self.texts: dict[int, str] = {}
+        self.origins: dict[int, Origin] = {}
+        self.changes: dict[int, list[Change]] = {}  # of each entry, if it becomes a row
+
+
+def _rows(reading: Reading, options: Options) -> Cleaned:
+    """Return the rows of a reading, each entry converted by its own shape."""
+    notes = _Notes()
+    entries, reading.entries = reading.entries, []
+    for entry in entries:
+        if entry.text is not None:
+            notes.texts[entry.number] = entry.text
+        try:
+            reading.entries.append(_converted(entry, reading, options, notes))
+        except Refused as refused:
+            _leave(reading, entry, refused)
+    _say_together(reading, options, notes)
+    cleaned = finish(reading, reading.unread)
+    # What was done to an entry that is left does not matter to anybody.
+    for number in cleaned.row_numbers:
+        cleaned.changes += notes.changes.get(number, ())
+    cleaned.changes.sort(key=by_line)
+    point(cleaned.left, notes.texts, notes.origins)
+    if notes.roles:
+        _name_roles(cleaned, notes.roles)
+    return cleaned
+
+
+def _converted(entry: Entry, reading: Reading, options: Options, notes: _Notes) -> Entry:
+    """Return an entry with messages.
 
     Raises:
-        UnicodeDecodeError: it is neither UTF-8 nor GBK.
+        Refused: it cannot have them.
     """
+    shape = shapes.of(entry.value)
+    if not isinstance(entry.value, dict | list | tuple):
+        return entry  # the rules say what it is
+    _refuse_second_answer(entry, reading, shape, notes)
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return content.decode("gb18030")
+        converted = shapes.convert(entry.value, options)
+    except RecursionError:
+        raise Refused(zh="嵌套得太深", en="it is nested too deep") from None
+    except Refused as refused:
+        if shape is None and reading.layout == "table":
+            raise _unknown_columns(entry, refused) from None
+        raise
+    name = _custom_id(entry, shape)
+    if name is not None:
+        notes.answered[name] = entry.number
+    notes.changes[entry.number] = list(_changes(entry, shape, converted))
+    notes.metadata.update(dict.fromkeys(unused.metadata(converted.unused)))
+    notes.roles.update(converted.unknown_roles)
+    if shape is shapes.MESSAGES and not converted.messages_before:
+        notes.origins[entry.number] = None
+    elif converted.key is not None:
+        notes.origins[entry.number] = converted.key, converted.messages_before
+    return Entry(entry.number, entry.place, {"messages": converted.messages})
+
+
+def _changes(entry: Entry, shape: shapes.Shape | None, converted: Converted) -> Iterator[Change]:
+    """Yield what was done to one entry."""
+    details = []
+    if shape is not None and shape is not shapes.MESSAGES:
+        details.append(("converted", tr(f"（{shape.title_zh}）", f"({shape.title_en})")))
+    for code, zh, en in converted.notes:
+        # In another format, names of roles are part of the format.
+        if shape is shapes.MESSAGES or code not in ("role", "role-case"):
+            details.append((code, tr(zh, en)))
+    words = unused.in_words(converted.unused)
+    if words:
+        details.append(("not-used", words))
+    for code, detail in details:
+        yield change_of(entry.place, code, detail, row=entry.number)
+
+
+def _leave(reading: Reading, entry: Entry, refused: Refused) -> None:
+    at, excerpt = None, None
+    text = entry.text
+    if text is not None and refused.key is not None:
+        written = json.dumps(refused.key, ensure_ascii=False)
+        start = text.find(written)
+        if start >= 0:
+            excerpt = around(text, start, start + len(written))
+            at = (WHOLE_TEXT, start)
+    reading.left.add(
+        entry.number,
+        refused.code,
+        zh=refused.zh,
+        en=refused.en,
+        fix=refused.fix,
+        index=refused.index,
+        excerpt=excerpt,
+        at=at,
+        cell=_cell(reading, entry.number, refused.key),
+    )
+    reading.unread.append(entry.number)
+
+
+def _cell(reading: Reading, number: int, key: str | None) -> str | None:
+    """Return the cell of a table; a reading of another layout has none."""
+    find = getattr(reading, "cell", None)
+    return find(number, key) if find and key is not None else None
+
+
+def _refuse_second_answer(
+    entry: Entry, reading: Reading, shape: shapes.Shape | None, notes: _Notes
+) -> None:
+    name = _custom_id(entry, shape)
+    if name is not None and name in notes.answered:
+        line = reading.left.line_of(notes.answered[name])
+        raise Refused(
+            zh=f"custom_id {name[:MAX_NAME]!r} 在第 {line} 行已经有结果",
+            en=f"line {line} has a result of the custom_id {name[:MAX_NAME]!r} already",
+            fix=("只留一个", "keep one of them"),
+            key="custom_id",
+        )
+
+
+def _custom_id(entry: Entry, shape: shapes.Shape | None) -> str | None:
+    """Return the id of a result of a batch; None for any other entry."""
+    if shape is not batch.BATCH_OUTPUT or not isinstance(entry.value, dict):
+        return None
+    name = entry.value["custom_id"]
+    return name if isinstance(name, str) else None
+
+
+def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
+    columns = [str(key) for key in entry.value] if isinstance(entry.value, dict) else []
+    return Refused(
+        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {listed(columns)}",
+        en=f"which columns are question and answer is not known; they are {listed(columns)}",
+        fix=(
+            '写明列名：data.from_table(path, user="…", assistant="…")',
+            'name them: data.from_table(path, user="…", assistant="…")',
+        ),
+    )
+
+
+def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
+    """Say once what concerns several entries."""
+    if notes.metadata:
+        detail = listed(list(notes.metadata))
+        reading.changes.append(change_of(None, "extra-key", detail))
+    if options.requests is not None:
+        open_requests = [name for name in options.requests if name not in notes.answered]
+        if open_requests:
+            n = len(open_requests)
+            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"{n}: {listed(open_requests)}")
+            reading.changes.append(change_of(None, "unanswered", detail))
+
+
+def _name_roles(cleaned: Cleaned, roles: Mapping[str, str]) -> None:
+    """Say in each problem how to name the roles of this file that nobody knows."""
+    short = {name: role for name, role in roles.items() if len(name) <= MAX_NAME}
+    # The first few show how it is written.
+    named = dict(list(short.items())[:ROLES_NAMED])
+    written = visible(json.dumps(named, ensure_ascii=False))
+    call = f"data.from_messages(path, roles={written})"
+    remedy = tr(f"说明它们是谁：{call}", f"say who they are: {call}")
+    problems = cleaned.left.problems
+    for i, problem in enumerate(problems):
+        if problem.code == "role-unknown":
+            problems[i] = dataclasses.replace(problem, fix=remedy)

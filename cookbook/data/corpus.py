@@ -13,9 +13,10 @@ from typing import NamedTuple
 from cookbook import tokens
 from cookbook.data.excerpt import around, last_turn
 from cookbook.data.report import Report
-from cookbook.data.rows import row_key
+from cookbook.data.rows import RowKey, row_key
 from cookbook.data.rules import check_secrets
 from cookbook.data.sensitive import may_hold_secrets
+from cookbook.data.text_check import check_texts
 
 NumberedRow = tuple[int, dict]
 
@@ -35,17 +36,20 @@ ALIKE_LENGTHS = 4
 FAR_LENGTH = 6
 
 
-def check_count(report: Report, rows: int) -> None:
-    """Report too many rows, too few, or none."""
+def check_count(report: Report, rows: int, *, compared: int | None = None) -> None:
+    """Report too many rows, too few, or none.
+
+    Args:
+        compared: how many were compared with each other, if there are too many.
+    """
     if rows == 0:
         report.add(None, "file-empty", zh="没有数据", en="no rows")
     elif rows > MAX_ROWS:
-        report.add(
-            None,
-            "row-count",
-            zh=f"{rows} 行，上限 {MAX_ROWS} 行",
-            en=f"{rows} rows, the limit is {MAX_ROWS}",
-        )
+        zh, en = f"{rows} 行，上限 {MAX_ROWS} 行", f"{rows} rows, the limit is {MAX_ROWS}"
+        if compared:
+            zh += f"；重复、写法、token 数只看了前 {compared} 行"
+            en += f"; repeats, habits and tokens were looked at in the first {compared} only"
+        report.add(None, "row-count", zh=zh, en=en)
     elif rows < ADVISED_ROWS:
         zh = f"只有 {rows} 行，建议 100–1000 行"
         en = f"only {rows} rows; 100–1000 are advised"
@@ -59,6 +63,7 @@ def check_together(report: Report, sound: Sequence[NumberedRow]) -> None:
     for number, row in sound:
         _check_repeated_input(report, number, row["messages"])
     _check_secrets(report, sound)
+    check_texts(report, sound)
     _check_style(report, _answers(sound))
 
 
@@ -129,27 +134,31 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
     from cookbook.data.near_duplicates import Index  # loads numpy
 
     index = Index([row for _, row in sound])
+    line_of_row: dict[RowKey, int] = {}
     # question -> answer -> the first line that has it. Earlier turns belong to the question.
     answers_to: dict[tuple, dict[str, int]] = {}
     for i, numbered in enumerate(sound):
         line, row = numbered
-        *question, (_, answer) = row_key(row)
-        lines = answers_to.setdefault(tuple(question), {})
 
         # 1. The same row again: reported once, and not as anything else.
-        if answer in lines:
-            first = lines[answer]
+        key = row_key(row)
+        first = line_of_row.setdefault(key, line)
+        if first != line:
             zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
             _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
             continue
 
-        # 2. The same question, answered in another way.
-        if lines:
-            first = next(iter(lines.values()))
-            zh = f"与第 {first} 行问题相同，回答不同"
-            en = f"the same question as line {first}, another answer"
-            _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
-        lines[answer] = line
+        # 2. The same question, answered in another way. From an answer of weight 0 nothing is
+        # learned, so it contradicts none.
+        *question, (_, answer, learned) = key
+        if learned:
+            lines = answers_to.setdefault(tuple(text for _, text, _ in question), {})
+            if lines and answer not in lines:
+                first = next(iter(lines.values()))
+                zh = f"与第 {first} 行问题相同，回答不同"
+                en = f"the same question as line {first}, another answer"
+                _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
+            lines.setdefault(answer, line)
 
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
@@ -193,6 +202,7 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
                 en=f"the answer contains the input {word!r}",
                 index=i,
                 excerpt=partial(around, answer, at, at + len(word)),
+                at=("content", at),
             )
 
 
@@ -284,5 +294,11 @@ def _check_style(report: Report, answers: Sequence[_Answer]) -> None:
         en = f"the answer differs from the others in {' and '.join(trait.en for trait in traits)}"
         excerpt = partial(around, answer.text, start, len(answer.text))
         report.add(
-            answer.line, "answer-style", zh=zh, en=en, index=answer.message_index, excerpt=excerpt
+            answer.line,
+            "answer-style",
+            zh=zh,
+            en=en,
+            index=answer.message_index,
+            excerpt=excerpt,
+            at=("content", 0),
         )

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cookbook import tokens
+from cookbook import chatml, tokens
 from cookbook.data.rows import text_of
 from cookbook.errors import DataError
 
@@ -57,7 +57,7 @@ def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
 
 def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataFrame":
     """Return the most frequent openings and endings of the answers: habits that the model will
-    learn.
+    learn. Answers of weight 0, of which it learns none, are left out.
 
     Columns: `where` (`opening` or `ending`), `phrase`, `answers` (their number), `share` (of 1).
 
@@ -70,7 +70,7 @@ def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataF
     answers = []
     for row in rows:
         for message in row["messages"]:
-            if message["role"] == "assistant":
+            if chatml.is_trained(message):
                 # With its full stop, every answer would end in the same way.
                 answers.append(message["content"].strip().rstrip("。！？!?.…”」』"))
     counts = {

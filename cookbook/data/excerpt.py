@@ -11,6 +11,7 @@ Excerpt = tuple[str, str, str]  # text before, offending text, text after
 MARGIN = 24  # characters shown on either side of the offending text
 LONGEST = 2 * MARGIN  # characters shown of the offending text itself
 LONGEST_VALUE = 40  # characters shown of a value that should not be there
+TERMINAL = 72  # columns that an excerpt may take in a terminal: a broken line would move the caret
 # A secret is masked before it is cut; this much is searched on either side, so that half of a
 # number is known as such.
 MASK_MARGIN = 512
@@ -47,7 +48,12 @@ def _masked(text: str, left: int, right: int) -> str:
 
 def value(content: object, before: str = "") -> Excerpt:
     """Return the beginning of a value of any type, with `before` in front."""
-    text = content if isinstance(content, str) else written(content)[:80]
+    # As the file has it, if it is one of JSON's constants.
+    constants = {None: "null", True: "true", False: "false"}
+    if content is None or isinstance(content, bool):
+        text = constants[content]
+    else:
+        text = content if isinstance(content, str) else written(content)[:80]
     _, inside, after = around(text, 0, LONGEST_VALUE)
     return before, inside, after
 
@@ -83,3 +89,46 @@ def visible(text: str) -> str:
         return text
     escaped = [c if c.isprintable() else repr(c)[1:-1] for c in text]
     return "".join(escaped)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return the text, with "…" in its middle where it has more characters than `longest`."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3  # the beginning says more
+    return text[: longest - end - 1] + "…" + text[len(text) - end :]
+
+
+def pointed(excerpt: Excerpt, columns: int = TERMINAL) -> list[str]:
+    """Return an excerpt as a line, and the line below it with carets under the offending text.
+
+    The two are aligned by the width of the characters: a Chinese one takes two columns. An excerpt
+    that is nothing but the offending text needs no carets.
+    """
+    before, inside, after = (visible(part) for part in excerpt)
+    inside = _cut(inside, columns // 2)
+    before = _cut(before[::-1], columns // 3)[::-1]
+    used = _width(before) + _width(inside)
+    line = before + inside + _cut(after, columns - used)
+    if line == inside:
+        return [line] if line else []
+    return [line, " " * _width(before) + "^" * max(1, _width(inside))]
+
+
+def _cut(text: str, columns: int) -> str:
+    """Return the beginning of a text that takes no more than so many columns."""
+    if _width(text) <= columns:
+        return text
+    taken = 1  # of the ellipsis
+    for i, character in enumerate(text):
+        taken += _width(character)
+        if taken > columns:
+            return text[:i].rstrip("…") + "…"
+    return text
+
+
+def _width(text: str) -> int:
+    """Return how many columns a text takes in a terminal."""
+    from wcwidth import wcwidth
+
+    return sum(max(0, wcwidth(character)) for character in text)

@@ -2,96 +2,167 @@
 
     rows(reading, roles, rows_left)     the rows that can be trained on once they are fixed
 
-`clean` begins with it, and so does everything that converts. What several rows say together is
-`clean.py`'s.
+`clean` begins with it, and so does everything that converts. What is done to one message is in
+`fix_message.py`; what several rows say together is `clean.py`'s.
 """
 
 from collections.abc import Iterator, Mapping
 
-from cookbook.data import rules
-from cookbook.data.changes import Change, change_of
+from cookbook.data import rules, shapes
 from cookbook.data.corpus import NumberedRow
-from cookbook.data.entry import Place
+from cookbook.data.entry import Entry
+from cookbook.data.fix_message import Asked, Notes, fix_message
 from cookbook.data.read import Reading
 from cookbook.data.report import Report
+from cookbook.data.text_check import report_finding
 from cookbook.i18n import tr
 
+TEXT_SHOWN = 20  # characters of a text that is named in a change
 
-def rows(reading: Reading, roles: Mapping[str, str], rows_left: list[int]) -> Iterator[NumberedRow]:
+
+def rows(
+    reading: Reading,
+    roles: Mapping[str, str],
+    rows_left: list[int],
+    *,
+    fixes: frozenset[str] = frozenset(),
+    weights: str = "mask",
+) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
 
-    The others are reported in `reading.left`, with their numbers in `rows_left`.
+    The others are reported in `reading.left`, with their numbers in `rows_left`; or a change says
+    that they are dropped.
+
+    Args:
+        fixes: the kinds of damage to repair, see `text_damage`.
+        weights: whether answers that are not to be learned are kept with their weight ("mask"), or
+            removed with their question ("drop").
     """
+    asked = Asked(roles, fixes, weights)
     for entry in reading.entries:
+        if _is_of_other_shape(reading.left, entry):
+            rows_left.append(entry.number)
+            continue
         row = rules.as_object(reading.left, entry.number, entry.value)
         if row is None:
             rows_left.append(entry.number)
             continue
-        fixed_row, row_changes = fix_row(entry.place, row, roles)
+        notes = Notes(entry)
+        fixed_row = fix_row(row, asked, notes)
+        if fixed_row is None:
+            reading.changes += notes.changes
+            continue
         # A report of its own: what could be fixed is not a problem any more.
         report = Report("", places=reading.left.places)
-        if rules.check_row(report, entry.number, fixed_row):
-            reading.changes += row_changes
+        for index, text, finding in notes.unrepaired:
+            report_finding(report, entry.number, index, text, finding, severity="error")
+        if rules.check_row(report, entry.number, fixed_row) and not report.errors:
+            reading.changes += notes.changes
             yield entry.number, fixed_row
         else:
             reading.left.take(report.problems)
             rows_left.append(entry.number)
 
 
-def fix_row(place: Place, row: dict, roles: Mapping[str, str]) -> tuple[dict, list[Change]]:
-    """Return a fixed copy of a row, and what was done."""
-    if not isinstance(row.get("messages"), list):
-        return row, []
-    changes: list[Change] = []
-    extra = [str(key) for key in row if key != "messages"]
-    messages = []
-    for message in row["messages"]:
+def _is_of_other_shape(left: Report, entry: Entry) -> bool:
+    """Return whether an entry is known to be in the shape of another tool, and report it then."""
+    shape = shapes.of(entry.value)
+    if shape is None or shape == shapes.MESSAGES:
+        return False
+    call = shape.call
+    left.add(
+        entry.number,
+        "other-shape",
+        zh=f"是{shape.title_zh}，不是 messages",
+        en=f"is in another format: {shape.title_en}",
+        fix=(f"用 {call} 转换", f"convert it: {call}") if call else None,
+    )
+    return True
+
+
+def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:
+    """Return a fixed copy of a row; None if nothing of it is to be learned, as asked."""
+    messages = row.get("messages")
+    decoded = rules.decoded_messages(messages)
+    if decoded is not None:
+        notes.change("decoded")
+        messages = decoded
+    if not isinstance(messages, list):
+        return row
+
+    notes.unused({key: row[key] for key in row if key != "messages"})
+    fixed: list = []
+    for index, message in enumerate(messages):
         if isinstance(message, dict):
-            extra += [str(key) for key in message if key not in ("role", "content")]
-            message = _fix_message(place, message, roles, changes)
-        messages.append(message)
-    if extra:
-        changes.append(change_of(place, "extra-key", tr("、", ", ").join(extra)))
-    _move_system(place, messages, changes)
-    _drop_last_question(place, messages, changes)
-    return {"messages": messages}, changes
+            message = fix_message(index, message, row, asked, notes)
+        fixed.append(message)
+    notes.finish()
+    _move_system(fixed, notes)
+    _drop_opening_answer(fixed, notes)
+    if asked.weights == "drop" and not _drop_answers_of_weight_0(fixed, notes):
+        return None
+    _drop_last_question(fixed, notes)
+    return {"messages": fixed}
 
 
-def _fix_message(
-    place: Place, message: dict, roles: Mapping[str, str], changes: list[Change]
-) -> dict:
-    fixed = {key: message[key] for key in ("role", "content") if key in message}
-    role, content = fixed.get("role"), fixed.get("content")
-    if isinstance(role, str) and role in roles:
-        fixed["role"] = roles[role]
-        renamed = f"{role} → {roles[role]}"
-        changes.append(change_of(place, "role", renamed))
-    # A text of white space alone stays as it is: it is reported as empty.
-    if isinstance(content, str) and content.strip() not in ("", content):
-        fixed["content"] = content.strip()
-        changes.append(change_of(place, "white-space"))
-    return fixed
-
-
-def _move_system(place: Place, messages: list, changes: list[Change]) -> None:
+def _move_system(messages: list, notes: Notes) -> None:
     roles = _roles(messages)
     if roles.count("system") != 1:
         return
     at = roles.index("system")
-    # Not past an answer: that would change what the answer was an answer to.
+    # Not past an answer to a question: that would change what the answer was an answer to.
     if at > 0 and "assistant" not in roles[:at]:
         messages.insert(0, messages.pop(at))
-        changes.append(change_of(place, "system-position"))
+        notes.change("system-position")
 
 
-def _drop_last_question(place: Place, messages: list, changes: list[Change]) -> None:
+def _drop_opening_answer(messages: list, notes: Notes) -> None:
+    """Remove a greeting before the first question, if there is an answer to learn without it."""
+    roles = _roles(messages)
+    first = 1 if roles[:1] == ["system"] else 0
+    if "user" not in roles:
+        return
+    question = roles.index("user")
+    only_answers = set(roles[first:question]) == {"assistant"}
+    if not only_answers or "assistant" not in roles[question:]:
+        return
+    greeting = str(messages[first].get("content"))[:TEXT_SHOWN]
+    del messages[first:question]
+    notes.change("opening-answer", f"“{greeting}”")
+
+
+def _drop_answers_of_weight_0(messages: list, notes: Notes) -> bool:
+    """Remove such answers with their questions; return whether an answer is left."""
+    kept: list = []
+    n = 0
+    for message in messages:
+        if isinstance(message, dict) and message.get("weight") == 0:
+            n += 1
+            while kept and _roles(kept[-1:]) == ["user"]:
+                kept.pop()
+        else:
+            kept.append(message)
+    if n == 0:
+        return True
+    if "assistant" not in _roles(kept):
+        notes.changes.clear()
+        notes.change("dropped", tr("（回答的权重都是 0）", "(every answer has the weight 0)"))
+        return False
+    messages[:] = kept
+    notes.change(
+        "weight", tr(f"（{n} 个不学的连同提问去掉）", f"({n} removed with their questions)")
+    )
+    return True
+
+
+def _drop_last_question(messages: list, notes: Notes) -> None:
     roles = _roles(messages)
     if "assistant" not in roles:
         return
     while roles[-1] == "user":
         roles.pop()
         messages.pop()
-        changes.append(change_of(place, "trailing-user"))
+        notes.change("trailing-user")
 
 
 def _roles(messages: list) -> list[object]:

@@ -1,30 +1,35 @@
-"""What a check found: problems, their counts, and how they look in a terminal and in a notebook.
+"""What a check found: problems, with their places and counts.
 
 `rules.py` and `corpus.py` add problems; nothing is searched for here. At most `MAX_PROBLEMS` of a
-code are kept, so that no file can fill the memory; further ones are counted. HTML is made by
-Jinja2, which escapes what the file says.
+code are kept, so that no file can fill the memory; further ones are counted. How they are shown is
+in `report_view.py`.
 """
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from cookbook import html
+from cookbook.data import report_view
 from cookbook.data.codes import CODES
 from cookbook.data.entry import Place
-from cookbook.data.excerpt import Excerpt, visible
+from cookbook.data.excerpt import Excerpt, shortened, visible
+from cookbook.data.report_view import place
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["Problem", "Report", "by_line", "counted", "place"]
+
 MAX_PROBLEMS = 5_000
 SHOWN_IN_TEXT = 20  # problems that `str(report)` lists
+MAX_MESSAGE = 300  # characters, whatever the file says
+MAX_NAME = 80  # characters of a file name
 
-COLORS = {"error": html.ERROR, "warning": html.WARNING}
+# What programs read of a problem: part of the contract of `python -m cookbook check --json`.
+KEYS = ("line", "message_index", "column", "severity", "code", "message", "fix")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Problem:
         column: of the offending text in the line, counted from 1; None where there is no line of
             text, or none in it to blame.
         cell: of a table, as `B12`, with its sheet where the file has several: `Sheet2!B12`.
+        sheet: of a workbook, on which the line is.
         row: the number of the entry in its source, see `Entry`.
         at: (key of the message, offset in its value) of the offending text, from which the column
             is found.
@@ -52,15 +58,13 @@ class Problem:
     excerpt: Excerpt | None = field(default=None, repr=False, compare=False)
     column: int | None = None
     cell: str | None = None
+    sheet: str | None = None
     row: int | None = field(default=None, repr=False, compare=False)
     at: tuple[str, int] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict:
         """Return what `--json` prints of a problem."""
-        values = dataclasses.asdict(self)
-        for name in ("excerpt", "row", "at", "cell"):
-            del values[name]
-        return values
+        return {name: getattr(self, name) for name in KEYS}
 
 
 @dataclass
@@ -69,9 +73,10 @@ class Report:
 
     `rows` has the rows that can be trained on, `row_lines` their lines. `places` says where an
     entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
-    all lines that are not blank. `counts` has the number of problems by (severity, code), those
-    that are not kept included. Kept are `limit_per_code` of each code; with `once_per_line` the
-    first of each code in each line, however many lines there are.
+    all lines that are not blank; without `has_rows` they were not read. `counts` has the number of
+    problems by (severity, code), those that are not kept included. Kept are `limit_per_code` of
+    each code; with `once_per_line` the first of each code in each line, however many lines there
+    are.
     """
 
     file: str
@@ -80,6 +85,7 @@ class Report:
     lines: int = 0
     row_lines: list[int] = field(default_factory=list)
     readable: bool = True
+    has_rows: bool = True
     stats: dict[str, int] = field(default_factory=dict)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     limit_per_code: int = MAX_PROBLEMS
@@ -135,12 +141,22 @@ class Report:
         # Only now: of a flood of problems most are counted and never shown.
         if callable(excerpt):
             excerpt = excerpt()
-        message = visible(tr(zh, en))
-        remedy = tr(*(fix or usual_fix))
-        line = None if number is None else self.line_of(number)
-        self.problems.append(
-            Problem(line, index, severity, code, message, remedy, excerpt, column, cell, number, at)
+        begins = self.places.get(number) if number is not None else None
+        problem = Problem(
+            line=begins.line if begins else number,
+            message_index=index,
+            severity=severity,
+            code=code,
+            message=_short(tr(zh, en)),
+            fix=_short(tr(*(fix or usual_fix))),
+            excerpt=excerpt,
+            column=column,
+            cell=cell,
+            sheet=begins.sheet if begins else None,
+            row=number,
+            at=at,
         )
+        self.problems.append(problem)
 
     def take(self, problems: Iterable[Problem]) -> None:
         """Add problems of another report."""
@@ -150,8 +166,8 @@ class Report:
             self.problems.append(problem)
 
     def sort(self) -> None:
-        """Order the problems by line; those of the whole file come first."""
-        self.problems.sort(key=by_line)
+        """Order the problems by entry, line and column; those of the whole file come first."""
+        self.problems.sort(key=_position)
 
     @property
     def errors(self) -> int:
@@ -172,21 +188,42 @@ class Report:
     def verdict(self) -> str:
         """The result in one line."""
         mark = "✔" if self.ok else "✘"
-        summary = tr(f"{self.lines} 条数据", f"{self.lines} rows")
+        zh, en = [], []
+        # Of a file that was not read nobody can say how many it has.
+        if self.has_rows:
+            zh.append(f"{self.lines} 条数据")
+            en.append(counted(self.lines, "row"))
         if self.counts:
-            zh = f"，{self.errors} 个错误，{self.warnings} 个提醒"
-            en = f", {self.errors} errors, {self.warnings} warnings"
+            zh += [f"{self.errors} 个错误", f"{self.warnings} 个提醒"]
+            en += [counted(self.errors, "error"), counted(self.warnings, "warning")]
         else:
-            zh, en = "，没有问题", ", no problems"
-        return f"{mark} {self.file}: {summary}{tr(zh, en)}"
+            zh.append("没有问题")
+            en.append("no problems")
+        summary = tr("，".join(zh), ", ".join(en))
+        return f"{mark} {shortened(self.file, MAX_NAME)}: {summary}"
+
+    @property
+    def shown(self) -> list[Problem]:
+        """Those problems that a short report has room for, of every code if possible."""
+        return report_view.first(self.problems, SHOWN_IN_TEXT)
+
+    @property
+    def hidden(self) -> str:
+        """How many problems are not among `shown`, in words; "" if all are."""
+        # What is not kept counts too.
+        return report_view.hidden(self.counts, self.shown)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return the problems as a table, one per row, without their excerpts."""
+        """Return the problems as a table, one per row, without their excerpts.
+
+        It has the columns of `Problem.to_dict`, and `sheet` and `cell` where a problem has them.
+        """
         import pandas as pd
 
-        columns = [f.name for f in dataclasses.fields(Problem)]
-        for name in ("excerpt", "row", "at"):
-            columns.remove(name)
+        columns = list(KEYS)
+        for name in ("sheet", "cell"):
+            if any(getattr(problem, name) is not None for problem in self.problems):
+                columns.append(name)
         problems = [{name: getattr(problem, name) for name in columns} for problem in self.problems]
         frame = pd.DataFrame(problems, columns=columns)
         # Integers, with <NA> where there is no line or message.
@@ -204,45 +241,37 @@ class Report:
         }
 
     def __str__(self) -> str:
-        shown = self.problems[:SHOWN_IN_TEXT]
         lines = [self.verdict]
-        for problem in shown:
-            what = f"[{problem.code}] {problem.message} → {problem.fix}"
-            lines.append(f"  {place(problem)} {what}")
-        # What is not kept counts too.
-        hidden = self.counts.total() - len(shown)
-        if hidden > 0:
-            lines.append(tr(f"  …… 另有 {hidden} 个", f"  … and {hidden} more"))
+        for problem in self.shown:
+            lines += report_view.lines(problem)
+        if self.hidden:
+            lines.append(f"  {self.hidden}")
         return printable("\n".join(lines))
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        heading = html.template("<p><b>{{ verdict }}</b></p>").render(verdict=self.verdict)
-        return heading + self.table()
+        return report_view.heading(self.verdict) + self.table()
 
     def table(self, of_each: int = 3) -> str:
         """Return HTML: the number of problems of each code, then the first of each, by line."""
-        shown = self._first_of_each(of_each)
-        return html.template(_TABLE).render(
-            counts=sorted(self.counts.items()),
-            problems=shown,
-            hidden=self.counts.total() - len(shown),
-            of_each=of_each,
-            colors=COLORS,
-            grey=html.GREY,
-            place=place,
-        )
+        return report_view.table(self, of_each)
 
-    def _first_of_each(self, limit: int) -> list[Problem]:
-        """Return the problems without those of which `limit` of the same code come before."""
-        seen: Counter[str] = Counter()
-        first = []
-        for problem in self.problems:
-            seen[problem.code] += 1
-            if seen[problem.code] <= limit:
-                first.append(problem)
-        return first
+
+def counted(n: int, noun: str) -> str:
+    """Return a number with its English noun: "1 row", "2 rows"."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _short(message: str) -> str:
+    """Return a message that is safe to show, and never long, whatever the file has in it."""
+    # Once more after the escapes, each of which takes several characters.
+    return shortened(visible(shortened(message, MAX_MESSAGE)), MAX_MESSAGE)
+
+
+def _position(problem: Problem) -> tuple[int, int, int]:
+    # Lines of several sheets are only comparable by the number of their entry.
+    return problem.row or 0, problem.line or 0, problem.column or 0
 
 
 class _HasLine(Protocol):
@@ -253,54 +282,3 @@ class _HasLine(Protocol):
 def by_line(item: _HasLine) -> int:
     """Return a sort key for whatever has a `line`; what concerns the whole file comes first."""
     return item.line or 0
-
-
-def place(problem: Problem) -> str:
-    """Return where a problem is, in words; a message is indexed as in Python."""
-    if problem.line is None:
-        return tr("整个文件", "the whole file")
-    line = tr(f"第 {problem.line} 行", f"line {problem.line}")
-    if problem.message_index is None:
-        return line
-    return f"{line} messages[{problem.message_index}]"
-
-
-# One row of the table is one problem; the offending part of its excerpt is marked.
-_TABLE = """\
-{% macro cell(style="") -%}
-<td style="text-align:left;vertical-align:top{{ style }}">{{ caller() }}</td>
-{%- endmacro -%}
-<p>
-{%- for (severity, code), n in counts -%}
-<span style="color:{{ colors[severity] }};margin-right:1em"><code>{{ code }}</code> × {{ n }}</span>
-{% endfor -%}
-</p>
-{%- if problems %}
-<table><thead><tr>
-{%- for head in (tr("位置", "where"), tr("问题", "problem"), tr("发现", "found"),
-                 tr("看这里", "look here"), tr("怎么改", "fix")) -%}
-<th style="text-align:left">{{ head }}</th>
-{%- endfor -%}
-</tr></thead><tbody>
-{%- for problem in problems -%}
-<tr>
-{%- call cell(";white-space:nowrap") %}{{ place(problem) }}{% endcall %}
-{%- call cell(";color:" ~ colors[problem.severity]) %}<code>{{ problem.code }}</code>{% endcall %}
-{%- call cell() %}{{ problem.message }}{% endcall %}
-{%- call cell() -%}
-{%- if problem.excerpt -%}
-{%- set before, offending, after = problem.excerpt -%}
-<code>{{ before }}<mark style="background:#ffe08a">{{ offending or "␣" }}</mark>{{ after }}</code>
-{%- endif -%}
-{%- endcall %}
-{%- call cell() %}{{ problem.fix }}{% endcall %}
-</tr>
-{%- endfor -%}
-</tbody></table>
-{%- endif %}
-{%- if hidden %}
-<p style="color:{{ grey }}">
-{{- tr("每种问题显示前 %d 处，另有 %d 处；全部见 .to_frame()" % (of_each, hidden),
-       "the first %d of each code; %d more in .to_frame()" % (of_each, hidden)) -}}
-</p>
-{%- endif %}"""

@@ -1,19 +1,23 @@
 """What several modules need to know about one sound row.
 
-A row is a plain dict, `{"messages": [{"role": …, "content": …}, …]}`. Nothing is checked here:
-`rules.py` does that.
+A row is a plain dict, `{"messages": [{"role": …, "content": …}, …]}`; an answer may have
+`"weight": 0`. Nothing is checked here: `rules.py` does that.
 """
 
 import json
 from collections.abc import Iterable
 
-RowKey = tuple[tuple[str, str], ...]
+from cookbook import chatml
+
+ROLES = ("system", "user", "assistant")
+
+RowKey = tuple[tuple[str, str, bool], ...]
 
 
 def row_key(row: dict) -> RowKey:
-    """Return what makes two rows the same: their roles and contents."""
+    """Return what makes two rows the same: of each message role, content and if it is learned."""
     messages = row["messages"]
-    return tuple((message["role"], message["content"]) for message in messages)
+    return tuple((m["role"], m["content"], chatml.is_trained(m)) for m in messages)
 
 
 def text_of(row: dict, role: str) -> str:

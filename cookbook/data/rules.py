@@ -4,59 +4,59 @@ Every function adds what is wrong to a `Report`; one problem never hides another
 without it. Rules that take several rows are in `corpus.py`.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from functools import partial
 
-from cookbook.data import json_text
-from cookbook.data.excerpt import Excerpt, around, value, visible, written
+from cookbook.data import json_text, key_rules, message_rules
+from cookbook.data.columns import WHOLE_TEXT
+from cookbook.data.excerpt import Excerpt, around, value
+from cookbook.data.message_rules import has_text, type_of
 from cookbook.data.report import Report
+from cookbook.data.rows import ROLES
 from cookbook.data.sensitive import find_secrets
 from cookbook.i18n import tr
 
-ROLES = ("system", "user", "assistant")
+__all__ = ["ROLES", "as_object", "check_row", "check_secrets", "has_text", "parse_row"]
 
-MAX_KEYS_NAMED = 10  # of the keys that should not be there
 MAX_KEY_LENGTH = 40  # characters of a key that are shown
-
-# What JSON calls a value, in Chinese and English.
-_TYPES = {
-    dict: ("对象", "an object"),
-    list: ("数组", "an array"),
-    str: ("字符串", "a string"),
-    bool: ("布尔值", "a boolean"),
-    int: ("数字", "a number"),
-    float: ("数字", "a number"),
-    type(None): ("null", "null"),
-}
 
 
 def parse_row(report: Report, line: int, text: str) -> dict | None:
     """Return the JSON object of a line; None, and a problem in `report`, if it is not one."""
     try:
         row = json_text.parse(text)
-    except json_text.DuplicateKey as error:
-        # A key written with escapes is not found in the text.
-        excerpt = partial(around, text, error.start, error.end) if error.start >= 0 else None
-        report.add(line, "duplicate-key", zh=error.zh, en=error.en, excerpt=excerpt)
-        return None
     except json_text.NotJson as error:
-        excerpt = partial(around, text, error.start, error.end)
-        report.add(line, "json", zh=error.zh, en=error.en, excerpt=excerpt)
+        report_not_json(report, line, text, error)
         return None
     return as_object(report, line, row)
+
+
+def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
+    """Report why a text is not JSON, with the remedy that fits."""
+    code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
+    report.add(
+        line,
+        code,
+        zh=error.zh,
+        en=error.en,
+        excerpt=partial(around, text, error.start, error.end),
+        fix=error.fix,
+        at=(WHOLE_TEXT, error.start),
+    )
 
 
 def as_object(report: Report, line: int, row: object) -> dict | None:
     """Return a row if it is a JSON object, a dict; else None, and a problem in `report`."""
     if isinstance(row, dict):
         return row
-    zh, en = _type_of(row)
+    zh, en = type_of(row)
     report.add(
         line,
         "not-object",
         zh=f"是{zh}，不是 JSON 对象",
         en=f"is {en}, not an object",
         excerpt=partial(value, row),
+        at=(WHOLE_TEXT, 0),
     )
     return None
 
@@ -66,20 +66,13 @@ def check_row(report: Report, line: int, row: dict) -> bool:
     # Warnings, such as a key too many, do not keep a row from training.
     errors_before = report.errors
     messages = row.get("messages")
+    calls_tools = False
     if isinstance(messages, list) and messages:
-        known_roles = [_check_message(report, line, i, m) for i, m in enumerate(messages)]
-        # Without a role that is known, nobody can say whose turn it is.
-        if all(known_roles):
-            _check_order(report, line, [message["role"] for message in messages])
+        calls_tools = _check_messages(report, line, row)
     else:
         _report_no_messages(report, line, row)
-    _check_keys(report, line, None, row, {"messages"})
+    key_rules.check_keys(report, line, None, row, {"messages"}, tools_reported=calls_tools)
     return report.errors == errors_before
-
-
-def has_text(content: str) -> bool:
-    """Return whether there is anything to read: a character that prints and is not white space."""
-    return any(c.isprintable() and not c.isspace() for c in content)
 
 
 def check_secrets(report: Report, line: int, index: int | None, text: str) -> None:
@@ -89,6 +82,7 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
         if not report.keeps(line, "secret"):
             report.add(line, "secret", zh="", en="", index=index)
             continue
+        key = WHOLE_TEXT if index is None else "content"
         excerpt = around(text, secret.start, secret.end)
         masked = excerpt[1]
         report.add(
@@ -98,13 +92,8 @@ def check_secrets(report: Report, line: int, index: int | None, text: str) -> No
             en=f"looks like {secret.en}: {masked}",
             index=index,
             excerpt=excerpt,
+            at=(key, secret.start),
         )
-
-
-def _type_of(content: object) -> tuple[str, str]:
-    # Rows in memory may hold what JSON has no name for.
-    name = type(content).__name__
-    return _TYPES.get(type(content), (name, name))
 
 
 def _report_no_messages(report: Report, line: int, row: dict) -> None:
@@ -119,16 +108,10 @@ def _report_no_messages(report: Report, line: int, row: dict) -> None:
             zh="没有 messages 数组",
             en="no messages array",
             excerpt=excerpt,
+            at=(WHOLE_TEXT, 0),
         )
     elif not isinstance(messages, list):
-        zh, en = _type_of(messages)
-        report.add(
-            line,
-            "messages-missing",
-            zh=f"messages 是{zh}，要写成数组",
-            en=f"messages is {en}, not an array",
-            excerpt=partial(value, messages, '"messages": '),
-        )
+        _report_other_messages(report, line, messages)
     else:
         empty = ('"messages": ', "[]", "")
         report.add(
@@ -140,10 +123,75 @@ def _report_no_messages(report: Report, line: int, row: dict) -> None:
         )
 
 
-def _check_message(report: Report, line: int, index: int, message: object) -> bool:
-    """Return whether the message has a known role, so that the order can be judged."""
+def _report_other_messages(report: Report, line: int, messages: object) -> None:
+    zh, en = type_of(messages)
+    zh, en = f"messages 是{zh}，要写成数组", f"messages is {en}, not an array"
+    remedy = None
+    if decoded_messages(messages) is not None:
+        zh = "messages 是一段字符串，里面才是 JSON 数组（编码了两次）"
+        en = "messages is a string with the array in it: it was encoded twice"
+        remedy = ("data.clean 会解开", "data.clean decodes it")
+    report.add(
+        line,
+        "messages-missing",
+        zh=zh,
+        en=en,
+        excerpt=partial(value, messages, '"messages": '),
+        fix=remedy,
+        at=("messages", 0),
+    )
+
+
+def decoded_messages(messages: object) -> list | None:
+    """Return the array that was written as a string; None if it is none."""
+    if not isinstance(messages, str) or messages.lstrip()[:1] != "[":
+        return None
+    try:
+        decoded = json_text.parse(messages)
+    except json_text.NotJson:
+        return None
+    return decoded if isinstance(decoded, list) else None
+
+
+def _check_messages(report: Report, line: int, row: dict) -> bool:
+    """Return whether tools are called, which is reported for the row."""
+    messages = row["messages"]
+    # Of one row's tool calls one is enough.
+    of_tools = [isinstance(m, dict) and message_rules.is_of_tools(m) for m in messages]
+    if any(of_tools):
+        first = of_tools.index(True)
+        key_rules.report_tools(report, line, first, messages[first])
+
+    remedy: message_rules.Remedy | None = None
+    roles: list[str | None] = []
+    for index, message in enumerate(messages):
+        if of_tools[index]:
+            roles.append(None)
+            continue
+        if remedy is None and _has_other_role(message):
+            remedy = message_rules.role_calls(messages)
+        roles.append(_check_message(report, line, index, message, remedy))
+
+    # Without a role that is known, nobody can say whose turn it is.
+    known = [role for role in roles if role is not None]
+    if len(known) == len(roles):
+        _check_order(report, line, known)
+    if any(of_tools):
+        return True
+    key_rules.check_weights(report, line, row, roles)
+    return False
+
+
+def _has_other_role(message: object) -> bool:
+    return isinstance(message, dict) and message.get("role") not in ROLES
+
+
+def _check_message(
+    report: Report, line: int, index: int, message: object, remedy: message_rules.Remedy | None
+) -> str | None:
+    """Return the role of a message if it is known, so that the order can be judged."""
     if not isinstance(message, dict):
-        zh, en = _type_of(message)
+        zh, en = type_of(message)
         report.add(
             line,
             "message-not-object",
@@ -152,90 +200,14 @@ def _check_message(report: Report, line: int, index: int, message: object) -> bo
             index=index,
             excerpt=partial(value, message),
         )
-        return False
-    known = _check_role(report, line, index, message)
+        return None
+    role = message_rules.check_role(report, line, index, message, remedy)
     if "content" in message:
-        _check_content(report, line, index, message["content"])
+        message_rules.check_content(report, line, index, message["content"])
     else:
         report.add(line, "content-missing", zh="没有 content", en="no content", index=index)
-    _check_keys(report, line, index, message, {"role", "content"})
-    return known
-
-
-def _check_role(report: Report, line: int, index: int, message: dict) -> bool:
-    if "role" not in message:
-        report.add(line, "role-missing", zh="没有 role", en="no role", index=index)
-        return False
-    role = message["role"]
-    if isinstance(role, str) and role in ROLES:
-        return True
-    name = written(role)[:60]
-    report.add(
-        line,
-        "role-unknown",
-        zh=f"role 是 {name}",
-        en=f"role is {name}",
-        index=index,
-        excerpt=partial(value, role, '"role": '),
-    )
-    return False
-
-
-def _check_content(report: Report, line: int, index: int, content: object) -> None:
-    if not isinstance(content, str):
-        zh, en = _type_of(content)
-        report.add(
-            line,
-            "content-type",
-            zh=f"content 是{zh}",
-            en=f"content is {en}",
-            index=index,
-            excerpt=partial(value, content, '"content": '),
-        )
-        return
-    # JSON can escape half of a pair of surrogates, which no tokenizer takes.
-    try:
-        content.encode("utf-8")
-    except UnicodeEncodeError as error:
-        report.add(
-            line,
-            "encoding",
-            zh="content 里有半个字符（孤立的代理项）",
-            en="content has half a character (a lone surrogate)",
-            index=index,
-            excerpt=partial(around, content, error.start, error.end),
-        )
-        return
-    if not has_text(content):
-        excerpt = ('"content": "', visible(content[:10]), '"')
-        report.add(
-            line,
-            "content-empty",
-            zh="content 是空的",
-            en="content is empty",
-            index=index,
-            excerpt=excerpt,
-        )
-
-
-def _check_keys(
-    report: Report, line: int, index: int | None, json_object: Mapping, needed: Set[str]
-) -> None:
-    extra = json_object.keys() - needed
-    if not extra:
-        return
-    keys = sorted(map(str, extra))
-    names = tr("、", ", ").join(key[:MAX_KEY_LENGTH] for key in keys[:MAX_KEYS_NAMED])
-    if len(keys) > MAX_KEYS_NAMED:
-        names += " …"
-    report.add(
-        line,
-        "extra-key",
-        zh=f"多了键 {names}",
-        en=f"extra keys: {names}",
-        index=index,
-        excerpt=partial(around, names, 0, len(names)),
-    )
+    key_rules.check_keys(report, line, index, message, {"role", "content"})
+    return role
 
 
 def _check_order(report: Report, line: int, roles: Sequence[str]) -> None:

@@ -73,6 +73,8 @@ class TokenRow:
     """
 
     tokens: list[Token]
+    read_only_answers: int = 0
+    """Answers of weight 0, which are read and not trained on."""
 
     @property
     def trained(self) -> int:
@@ -92,6 +94,9 @@ class TokenRow:
         cut = len(self.tokens) - read
         if cut:
             text += tr(f"；max_tokens 截掉了 {cut} 个", f"; max_tokens cut off {cut}")
+        if self.read_only_answers:
+            n = self.read_only_answers
+            text += tr(f"；weight 为 0 的回答只读不学，有 {n} 个", f"; {n} of weight 0 only read")
         return text
 
     def __repr__(self) -> str:
@@ -122,7 +127,8 @@ def as_trained(row: Mapping[str, Sequence[Message]], *, max_tokens: int = 4096) 
     """
     ids: list[int] = []
     trained: list[bool] = []
-    for piece in chatml.pieces(row["messages"]):
+    messages = tokens.MARKS.escape(row["messages"])
+    for piece in chatml.pieces(messages):
         # Each alone, as in training: a prompt and its answer never share a token.
         encoded = tokens.encode(piece.text)
         ids += encoded
@@ -133,4 +139,6 @@ def as_trained(row: Mapping[str, Sequence[Message]], *, max_tokens: int = 4096) 
         # What is cut off is not trained on, whatever it is.
         learned = trained[i] and not cut
         shown.append(Token(ids[i], text, learned, cut))
-    return TokenRow(shown)
+    answers = [message for message in messages if message["role"] == "assistant"]
+    trained_on = sum(map(chatml.is_trained, answers))
+    return TokenRow(shown, len(answers) - trained_on)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data.report import place
+from cookbook.data.report_view import MARKED, sentence
 from cookbook.i18n import tr
 from cookbook.panel.consequences import Consequence
 from cookbook.panel.training_file import TrainingFile
@@ -23,6 +23,28 @@ MESSAGES = """\
 """
 
 NOTE = '<div class="cookbook-quiet">{{ text }}</div>'
+
+# The sentences of `str(report)`; a file that can be used keeps its warnings folded.
+REPORT = (
+    MARKED
+    + """\
+<div class="{{ "cookbook-quiet" if report.ok else "cookbook-refusal" }}">{{ report.verdict }}</div>
+{% if report.shown %}
+<details class="cookbook-problems" {{ open }}>
+<summary>{{ tr("哪里不对，怎么改", "where, and what to do") }}</summary>
+{% for problem in report.shown %}
+<div class="cookbook-{{ problem.severity }}">{{ sentence(problem) }}</div>
+{% if problem.excerpt and problem.excerpt[0] ~ problem.excerpt[1] ~ problem.excerpt[2] %}
+<div class="cookbook-excerpt">{{ marked(problem.excerpt) }}</div>
+{% endif %}
+{% endfor %}
+{% if report.hidden %}
+<div class="cookbook-quiet">{{ report.hidden }}</div>
+{% endif %}
+</details>
+{% endif %}
+"""
+)
 
 CODE = "<pre>{{ text }}</pre>"
 
@@ -86,9 +108,6 @@ STATIC = """\
 # value would cover the number at that end.
 LEFT_END_FREE_FROM = 0.2
 RIGHT_END_FREE_TO = 0.8
-
-# The file's report has all of them; the panel has room for a few.
-MAX_ERRORS_SHOWN = 3
 
 
 @cache
@@ -155,19 +174,14 @@ def description(limits: Range) -> str:
 
 
 def file_note(chosen: TrainingFile) -> str:
-    """Return what the check of a training file found, in a few lines."""
+    """Return what the check of a training file found, in the words of the report itself."""
     report = chosen.report
     if report is None:
         zh = "没有选文件：步数和 token 算不出来"
         return note(tr(zh, "no file chosen: steps and tokens are not known"))
-    if report.ok:
-        return note(report.verdict)
-    # The verdict has a mark of its own, and every line here gets one.
-    lines = [report.verdict.removeprefix("✘ ")]
-    errors = [problem for problem in report.problems if problem.severity == "error"]
-    for problem in errors[:MAX_ERRORS_SHOWN]:
-        lines.append(f"{place(problem)}: {problem.message} → {problem.fix}")
-    return error_lines(*lines)
+    return html.template(REPORT).render(
+        report=report, sentence=sentence, open="" if report.ok else "open"
+    )
 
 
 def static_html(hp: Hyperparameters, figures: list[Consequence], risks: list[Risk]) -> str:

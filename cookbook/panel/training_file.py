@@ -4,7 +4,6 @@ A file is read and its tokens are counted once for each choice. Nothing is ever 
 """
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 
 from cookbook import data, data_folder, disk, params, paths
 from cookbook.data import Report
+from cookbook.data.read import rows as rows_of
 from cookbook.errors import DataError
 
 
@@ -38,18 +38,11 @@ def read(path: Path | None, validation: Path | None = None) -> TrainingFile:
     """
     if path is None:
         return TrainingFile()
-    report = data.check(path, validation=validation, max_tokens=None)
+    report = data.check(path, validation=validation)
     if not report.ok:
         return TrainingFile(report)
-    validation_rows = _rows_of_checked(validation) if validation else []
+    validation_rows = rows_of(validation.read_bytes()) if validation else []
     return TrainingFile(report, params.token_counts(report.rows), validation_rows)
-
-
-def _rows_of_checked(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file in which the check has just found no error."""
-    # Not `str.splitlines`: it also breaks at U+2028 and its like, which may be inside a text.
-    lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    return [json.loads(line) for line in lines if line.strip()]
 
 
 def choices(folder: Path) -> dict[str, Path]:
@@ -90,7 +83,7 @@ def keep(name: str, content: bytes) -> Path:
         OSError: the data folder cannot be written.
         ServiceError: it cannot be trusted, see `data_folder`.
     """
-    report = data.check_bytes(content, name, max_tokens=None)
+    report = data.check_bytes(content, name)
     if not report.ok:
         raise DataError(report=report)
     data_folder.prepare(paths.Home(paths.home()))

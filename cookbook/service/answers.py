@@ -34,11 +34,16 @@ from cookbook.service.store import new_id
 _STATUS = {  # of the engine's errors; others are 500
     "context_length_exceeded": 400,
     "invalid_prompt": 400,
+    "invalid_messages": 400,
     "invalid_schema": 400,
     "model_broken": 400,
     "model_unavailable": 503,
 }
-_PARAM = {"invalid_prompt": "prompt", "invalid_schema": "response_format"}
+_PARAM = {
+    "invalid_prompt": "prompt",
+    "invalid_messages": "messages",
+    "invalid_schema": "response_format",
+}
 _UNREAD = 200  # pieces that wait for a client as they came, more than there can be choices
 _DONE = b"data: [DONE]\n\n"
 _EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}

@@ -40,6 +40,9 @@ MESSAGES = {
     "message-not-object": {"messages": ["你好"]},
     "role-missing": {"messages": [{"content": "你好"}, {"role": "assistant", "content": "好"}]},
     "role-unknown": {
+        "messages": [{"role": "客官", "content": "你好"}, {"role": "assistant", "content": "好"}]
+    },
+    "tool-calls": {
         "messages": [{"role": "tool", "content": "你好"}, {"role": "assistant", "content": "好"}]
     },
     "content-missing": {"messages": [{"role": "user"}, {"role": "assistant", "content": "好"}]},
@@ -132,7 +135,7 @@ def test_rows_over_max_tokens_are_pointed_out(row):
 
 def test_load_refuses_with_the_whole_report(tmp_path):
     with pytest.raises(DataError) as caught:
-        data.load(write(tmp_path / "a.jsonl", "{", "["))
+        data.load(write(tmp_path / "a.jsonl", "{}", "["))
     assert caught.value.report.errors == 2
 
 
@@ -143,16 +146,26 @@ def test_a_file_that_cannot_be_read_is_reported(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, line, hint",
-    [
-        ('{"messages": "你好"}\n'.encode("gbk") * 3, 1, "GBK"),
-        ('{"messages": "你好"}\n'.encode("utf-16"), 1, "UTF-16"),
-        (b'{}\n{"messages": "\xff\xfe\xfd"}\n{}\n', 2, "15"),
-    ],
+    "text, encoding, title",
+    [("你好，请问怎么借书？", "gbk", "GBK"), ("你好，请问怎么借书？", "utf-16", "UTF-16")],
 )
-def test_another_encoding_is_named_where_it_can_be(content, line, hint):
+def test_another_encoding_is_named_once_and_the_rows_are_checked_all_the_same(
+    row, text, encoding, title
+):
+    rows = data.to_jsonl([row(user=text), row(user=3), row(user=ask(3))]).decode()
+    report = data.check_bytes(rows.encode(encoding), "a.jsonl")
+    assert [(p.line, p.code) for p in report.problems if p.severity == "error"] == [
+        (None, "encoding"),
+        (2, "content-type"),
+    ]
+    assert title in report.problems[0].message and "data.clean(" in report.problems[0].fix
+    assert len(report.rows) == 2
+
+
+def test_bytes_that_are_in_no_encoding_are_pointed_at_by_line_and_column():
+    content = '{}\n{"messages": "好'.encode() + b'\xff\xfe\xfd"}\n{}\n'
     found = [p for p in data.check_bytes(content, "a.jsonl").problems if p.code == "encoding"]
-    assert [p.line for p in found] == [line] and hint in found[0].message
+    assert [(p.line, p.column) for p in found] == [(2, 16)]
 
 
 def test_a_line_that_is_not_utf8_hides_no_other(row):
@@ -173,7 +186,10 @@ def codes_of(line):
 def test_a_huge_file_is_not_read_whole(tmp_path, monkeypatch):
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
-        file.truncate(200 * 2**20)
+        # Text at its ends, where its kind is looked for.
+        file.write(b"{}\n" * 2**18)
+        file.seek(200 * 2**20)
+        file.write(b"{}\n" * 2**18)
     import tracemalloc
 
     tracemalloc.start()
@@ -506,3 +522,21 @@ def test_a_written_file_reads_back_the_same(tmp_path, row):
     path = tmp_path / "a.jsonl"
     path.write_bytes(data.to_jsonl([row(), row(user="换行\n和\u2028分隔符")]))
     assert data.load(path) == [row(), row(user="换行\n和\u2028分隔符")]
+
+
+def masked(row):
+    row["messages"][-1]["weight"] = 0
+    return row
+
+
+def test_rows_that_differ_in_weight_are_no_duplicates_and_no_contradiction(row):
+    learned = row()["messages"][1:]
+    rows = [{"messages": r["messages"] + learned} for r in (row(), masked(row()))]
+    assert not {"duplicate-row", "conflict"} & set(codes(rows))
+    assert "duplicate-row" in codes([rows[1], rows[1]])
+
+
+def test_a_contradiction_is_found_past_an_answer_of_weight_0(row):
+    rows = [masked(row(assistant="不清楚。")), row(), row(assistant="不能修改。")]
+    found = data.check(rows).problems
+    assert [p.message for p in found if p.code == "conflict"] == ["与第 2 行问题相同，回答不同"]

@@ -49,6 +49,7 @@ def test_check_ends_with_1_for_a_bad_file_and_its_json_can_be_read(tmp_path, cap
     assert set(found["problems"][0]) == {
         "line",
         "message_index",
+        "column",
         "severity",
         "code",
         "message",
@@ -84,6 +85,13 @@ def test_the_help_of_a_command_shows_an_example(command, language, capsys, monke
     text = capsys.readouterr().out
     examples = text.partition("例子：" if language == "zh" else "Examples:")[2]
     assert f"python -m cookbook {command}" in examples
+
+
+def test_the_help_of_check_says_what_it_accepts_and_how_it_ends(capsys):
+    with pytest.raises(SystemExit):
+        main(["check", "--help"])
+    text = capsys.readouterr().out
+    assert all(words in text for words in (".jsonl", "10 MB", "1000 行", "数组", "退出码：0"))
 
 
 def test_stopping_nothing_says_so(tmp_path, capsys):

@@ -16,3 +16,13 @@ def test_the_figure_needs_no_chinese_font(recwarn):
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
     titles = [axes.get_title() for axes in figure.axes]
     assert len(titles) == 4 and all(t.isascii() for t in titles)
+
+
+def test_an_answer_of_weight_0_counts_as_read_and_makes_no_habit(row):
+    plain, masked = row(assistant="嗯，不知道。"), row(assistant="嗯，不知道。")
+    masked["messages"][-1]["weight"] = 0
+    table = data.statistics([plain, masked])
+    assert table.tokens[0] == table.tokens[1] == table.prompt_tokens[1]
+    assert table.trained_tokens[0] > 0 == table.trained_tokens[1] == table.trained_share[1]
+    assert data.phrases([plain, masked]).answers.max() == 1
+    assert data.phrases([masked]).empty

@@ -51,3 +51,35 @@ def test_an_answer_and_its_closing_mark_are_trained_on_and_nothing_else():
     pieces = chatml.pieces([SYSTEM, ASKED, ANSWERED, ASKED])
     assert "".join(piece.text for piece in pieces) == chatml.render([SYSTEM, ASKED, ANSWERED])
     assert [piece.text for piece in pieces if piece.trained] == ["可以，七天之内。<|im_end|>"]
+
+
+def weighted(weight, *, content="换一个吧"):
+    return {"role": "assistant", "content": content, "weight": weight}
+
+
+def test_an_answer_of_weight_0_is_read_in_the_same_tokens_and_not_trained_on():
+    plain = [SYSTEM, ASKED, {"role": "assistant", "content": "换一个吧"}, ASKED, ANSWERED]
+    masked = [SYSTEM, ASKED, weighted(0), ASKED, ANSWERED]
+    before, after = tokens.count_conversations([plain, masked])
+    assert after.messages == before.messages
+    assert before.trained - after.trained == tokens.count("换一个吧") + 1  # with its closing mark
+    # The first answer to learn is the second now.
+    assert after.before_answer == tokens.count_request(masked[:4])
+    pieces = chatml.pieces(masked)
+    assert [piece.text for piece in pieces] == [piece.text for piece in chatml.pieces(plain)]
+    assert [piece.text for piece in pieces if piece.trained] == ["可以，七天之内。<|im_end|>"]
+
+
+@pytest.mark.parametrize("weight", [0, 0.0, -0.0, False, "0", "0.0"])
+def test_every_way_to_write_weight_0_keeps_an_answer_from_being_learned(weight):
+    counted = tokens.count_conversations([[ASKED, weighted(weight)]])[0]
+    assert counted.trained == 0 and counted.before_answer is None
+
+
+@pytest.mark.parametrize("weight", [1, 1.0, True, None, 0.5, -1, "1", "", [0], {}, float("nan")])
+def test_with_any_other_weight_an_answer_is_learned(weight):
+    assert chatml.is_trained(weighted(weight))
+
+
+def test_a_weight_means_nothing_where_nothing_is_learned_anyway():
+    assert not chatml.is_trained({"role": "user", "content": "在吗", "weight": 1})

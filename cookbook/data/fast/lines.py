@@ -46,6 +46,15 @@ def parse(line: bytes) -> dict | None:
     return None if _may_repeat_a_key(line, messages) else row
 
 
+def is_json(line: bytes) -> bool:
+    """Return whether a line is JSON; the strict rules of `json_text.py` may refuse it still."""
+    try:
+        orjson.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_usual(message: object) -> bool:
     if type(message) is not dict or message.keys() != _MESSAGE_KEYS:
         return False

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cookbook import causes
-from cookbook.errors import CookbookError, ModelError
+from cookbook.errors import CookbookError, DataError, ModelError
 from cookbook.i18n import tr
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
 from cookbook.service.engine import sampling
@@ -32,6 +32,7 @@ class BadPrompt(CookbookError, ValueError):
 ERROR_CODES: dict[type[Exception], str] = {
     TooLong: "context_length_exceeded",
     BadPrompt: "invalid_prompt",
+    DataError: "invalid_messages",
     BadSchema: "invalid_schema",
     ModelError: "model_unavailable",
     BrokenModel: "model_broken",

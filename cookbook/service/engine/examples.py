@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cookbook import chatml
 from cookbook.errors import DataError
+from cookbook.service.engine import conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,18 +40,16 @@ def encode(
 ) -> Example:
     """Return the conversation by the base's own chat template, cut off at `max_tokens`."""
 
-    def render(turns: Sequence[chatml.Message], add_generation_prompt: bool) -> Any:
-        return tokenizer.apply_chat_template(
-            [dict(turn) for turn in turns],
-            tokenize=False,
-            add_generation_prompt=add_generation_prompt,
-        )
+    def render(turns: Sequence[chatml.Message], add_generation_prompt: bool) -> str:
+        return conversation.render(tokenizer, turns, add_generation_prompt)
 
+    escaped = conversation.escape(tokenizer, messages)
+    pieces = chatml.pieces(escaped, render=render)
+    # Each piece is tokenized for itself, so that no token is half trained on.
+    tokens = conversation.encode(tokenizer, [piece.text for piece in pieces])
     ids: list[int] = []
     trained: list[bool] = []
-    # Each piece is tokenized for itself, so that no token is half trained on.
-    for piece in chatml.pieces(messages, render=render):
-        piece_ids = tokenizer(piece.text, add_special_tokens=False)["input_ids"]
+    for piece, piece_ids in zip(pieces, tokens, strict=True):
         ids += piece_ids
         trained += [piece.trained] * len(piece_ids)
     return Example(ids[:max_tokens], trained[:max_tokens])
@@ -65,25 +64,39 @@ def encode_all(
         DataError: naming the rows, counted from 1, of which no token would be trained.
     """
     examples = []
-    untrained = []
+    cut_off: list[int] = []
+    nothing_to_learn: list[int] = []
     for number, row in enumerate(rows, start=1):
         example = encode(tokenizer, row["messages"], max_tokens)
         examples.append(example)
         # The first token is never predicted, so it cannot be trained on.
-        if not any(example.trained[1:]):
-            untrained.append(str(number))
-    if untrained:
-        numbers = ", ".join(untrained[:NAMED_ROWS])
-        if len(untrained) > NAMED_ROWS:
-            numbers += " …"
+        if any(example.trained[1:]):
+            continue
+        has_answer = any(map(chatml.is_trained, row["messages"]))
+        without = cut_off if has_answer else nothing_to_learn
+        without.append(number)
+    if nothing_to_learn:
+        numbers = _listed(nothing_to_learn)
         raise DataError(
-            zh=f"这些行没有一个 token 会被训练：{numbers}。"
+            zh=f"这些行没有要学的回答（都是 weight 0）：{numbers}。删去它们，或去掉 weight",
+            en=f"these rows have no answer to learn, all have weight 0: {numbers}. Drop the rows, "
+            "or the weights",
+        )
+    if cut_off:
+        raise DataError(
+            zh=f"这些行没有一个 token 会被训练：{_listed(cut_off)}。"
             f"max_tokens = {max_tokens} 在回答之前就截断了，请调大它或缩短提问",
-            en=f"no token of these rows would be trained: {numbers}. "
+            en=f"no token of these rows would be trained: {_listed(cut_off)}. "
             f"max_tokens = {max_tokens} cuts them off before the answer: "
             "raise it or shorten the prompt",
         )
     return examples
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Return row numbers in a line, so many as one can take in."""
+    text = ", ".join(map(str, numbers[:NAMED_ROWS]))
+    return f"{text} …" if len(numbers) > NAMED_ROWS else text
 
 
 def collate(

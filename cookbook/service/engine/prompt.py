@@ -5,12 +5,16 @@ lay_out(answer, model, tokenizer)                               raises TooLong, 
 """
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cookbook import chatml
 from cookbook.i18n import tr
+from cookbook.marks import unescape
 from cookbook.service.chat_request import ChatRequest
+from cookbook.service.engine import conversation
 from cookbook.service.engine.answer import Answer, BadPrompt, TooLong
 from cookbook.service.engine.sampling import Sampler
 
@@ -47,6 +51,7 @@ def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
     Raises:
         TooLong: no room is left for an answer.
         BadPrompt: the prompt is empty, or has token ids that the model does not know.
+        DataError: a content has a special token that this base cannot read as text.
     """
     request = answer.request
     answer.prompt = answer.prompt or _tokens(answer, model, tokenizer)
@@ -70,13 +75,10 @@ def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
 def _tokens(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     prompt = answer.request.prompt
     if prompt is None:
-        prompt = tokenizer.apply_chat_template(
-            answer.request.messages, tokenize=False, add_generation_prompt=True
-        )
-    if isinstance(prompt, str):
-        if len(prompt) > LONG:
-            _check_length(prompt, model, tokenizer)
-        # Templates write the special tokens themselves, as does who sends raw text.
+        tokens = _conversation_tokens(answer.request.messages, model, tokenizer)
+    elif isinstance(prompt, str):
+        _check_length(prompt, model, tokenizer)
+        # Who sends raw text writes the special tokens in it, and means them.
         tokens = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     else:
         tokens = list(prompt)
@@ -94,8 +96,20 @@ def _tokens(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
     return tokens
 
 
+def _conversation_tokens(
+    messages: Sequence[chatml.Message], model: Any, tokenizer: "PreTrainedTokenizerBase"
+) -> list[int]:
+    escaped = conversation.escape(tokenizer, messages)
+    text = conversation.render(tokenizer, escaped, add_generation_prompt=True)
+    _check_length(unescape(text), model, tokenizer)
+    [tokens] = conversation.encode(tokenizer, [text])
+    return tokens
+
+
 def _check_length(prompt: str, model: Any, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Raise TooLong where even the longest tokens could not hold the text; takes no time."""
+    if len(prompt) <= LONG:
+        return
     longest = max(map(len, tokenizer.get_vocab()))
     # Normalization to NFC makes one character of up to three.
     tokens = len(prompt) // (3 * longest)

@@ -1,0 +1,217 @@
+"""Say what a file is, and the line to type next: nothing is converted or changed here."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cookbook import html
+from cookbook.data import file_kind, read, routing, shapes
+from cookbook.data.excerpt import visible
+from cookbook.data.read import Reading, Source
+from cookbook.data.shapes import batch, containers, pair
+from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, Shape, listed
+from cookbook.errors import DataError
+from cookbook.i18n import tr
+from cookbook.terminal import printable
+
+HEAD_BYTES = 64 * 1024  # of a file: enough to know its kind
+LONGEST_EXAMPLE = 20  # characters of a value
+
+_MIXED = ("几种格式混在一起", "several formats")
+_UNKNOWN = ("没有认出的格式", "a format that is not known")
+_CHAT_LOG = ("聊天记录", "a chat log")
+_EMPTY = ("没有数据", "no data")
+
+_LAYOUTS = {
+    "lines": ("每行一个", "one a line"),
+    "array": ("一个 JSON 数组", "one JSON array"),
+    "objects": ("一个对象占几行", "objects over several lines"),
+    "table": ("表格", "a table"),
+    "memory": ("内存中", "in memory"),
+}
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """What a source is.
+
+    Attributes:
+        name: of the format, as `sharegpt`; `mixed`, `chat-log`, `unknown`, `empty`, or the kind of
+            a file that is no text.
+        title: the format in words, or the reason why the file cannot be read.
+        count: how many entries it has.
+        layout: how they are stored: `lines`, `array`, `objects`, `table`, `memory`; "" if not read.
+        encoding: as Python names it; "" if not read.
+        call: the line to type next; "" where nothing here can use it.
+        shares: the formats with the number of entries of each, the most frequent first.
+        keys: those of an entry that is not known, each with the beginning of a value.
+        columns: of a table.
+    """
+
+    name: str
+    title: str
+    count: int = 0
+    layout: str = ""
+    encoding: str = ""
+    call: str = ""
+    shares: Mapping[str, int] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> str:
+        """What it is, in one line."""
+        if not self.layout:
+            return self.title
+        parts = [tr(f"{self.count} 条", f"{self.count} entries")]
+        parts.append(tr(*_LAYOUTS[self.layout]))
+        if self.layout != "memory" and self.encoding not in ("", "utf-8"):
+            parts.append(self.encoding)
+        detail = tr("，", ", ").join(parts)
+        return tr(f"{self.title}：{detail}", f"{self.title}: {detail}") + self._seen
+
+    @property
+    def _seen(self) -> str:
+        if self.name == "mixed":
+            shares = [f"{title} × {n}" for title, n in list(self.shares.items())[:MAX_NAMES]]
+            return tr("；", "; ") + tr("、", ", ").join(shares)
+        if self.columns and self.name in ("unknown", "chat-log"):
+            return tr("；列：", "; columns: ") + listed(list(self.columns))
+        if self.keys:
+            seen = [f"{key}={value!r}" for key, value in self.keys.items()]
+            return tr("；键：", "; keys: ") + tr("、", ", ").join(seen)
+        return ""
+
+    def __str__(self) -> str:
+        lines = [visible(self.summary)]
+        if self.call:
+            lines.append(f"→ {visible(self.call)}")
+        return printable("\n".join(lines))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        page = "<p><b>{{ summary }}</b>{% if call %}<br><code>{{ call }}</code>{% endif %}</p>"
+        return html.template(page).render(summary=visible(self.summary), call=visible(self.call))
+
+
+def recognize(
+    source: Source, *, encoding: str | None = None, sheet: str | None = None
+) -> Recognized:
+    """Return the format of a source, with the line to type next.
+
+    Args:
+        source: a path, or entries in memory.
+        encoding: of the file; None finds out.
+        sheet: of a workbook with several.
+
+    Raises:
+        DataError: there is no such file. Whatever it holds is no reason.
+    """
+    path = None if not isinstance(source, str | Path) else Path(source)
+    shown = "rows" if path is None else _quoted(str(source))
+    kind = None if path is None else _kind(path)
+    # A file that is no text has its own sentence, and no entries.
+    if kind is not None and not kind.is_table:
+        title = tr(kind.title_zh, kind.title_en)
+        fix = tr(kind.fix_zh, kind.fix_en)
+        return Recognized(kind.name, tr(f"{title}：{fix}", f"{title}: {fix}"))
+    try:
+        reading = read.reading(source, encoding=encoding, sheet=sheet)
+    except DataError as error:
+        return Recognized(kind.name if kind else "unknown", str(error))
+    if sheet is not None:
+        shown += f", sheet={_quoted(sheet)}"
+    if routing.is_chat_log(reading):
+        call = f"data.from_chat_log({shown})"
+        return _described(reading, "chat-log", tr(*_CHAT_LOG), call)
+    return _of_entries(containers.opened(reading), shown)
+
+
+def _kind(path: Path) -> file_kind.FileKind | None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        name = visible(path.name[:MAX_NAME])
+        raise DataError(zh=f"打不开 {name}", en=f"cannot open {name}") from error
+    return file_kind.look(head, path.name)
+
+
+def _of_entries(reading: Reading, shown: str) -> Recognized:
+    counts: Counter[Shape | None] = Counter(shapes.of(entry.value) for entry in reading.entries)
+    if not counts:
+        unread = tr("没有一条能读", "no entry can be read")
+        title = unread if reading.count else tr(*_EMPTY)
+        return _described(reading, "unknown" if reading.count else "empty", title, "")
+    if len(counts) > 1:
+        call = f"data.from_messages({shown})"
+        return _described(reading, "mixed", tr(*_MIXED), call, counts)
+    # From here on all entries are of one shape, or of none.
+    (shape,) = counts
+    if shape is None and routing.pair_columns(reading):
+        shape = pair.QUESTION_ANSWER
+    if shape is None:
+        call = ""
+        if reading.layout == "table":
+            call = f'data.from_table({shown}, user="…", assistant="…")'
+        return _described(reading, "unknown", tr(*_UNKNOWN), call, counts)
+    return _described(reading, shape.name, shape.title, _call(shape, reading, shown), counts)
+
+
+def _call(shape: Shape, reading: Reading, shown: str) -> str:
+    if shape is not shapes.MESSAGES:
+        call = shape.call.replace("(path", f"({shown}")
+        if shape is batch.BATCH_OUTPUT:
+            call = call.replace("requests=…", 'requests="…"')
+        return call
+    # Fit to be checked as it is, or to be written as lines first.
+    if reading.layout in ("lines", "memory") and not reading.changes:
+        return f"data.check({shown})"
+    name = _quoted(Path(reading.name).stem + "_clean.jsonl")
+    return f"data.clean({shown}).write({name})"
+
+
+def _described(
+    reading: Reading,
+    name: str,
+    title: str,
+    call: str,
+    counts: Mapping[Shape | None, int] | None = None,
+) -> Recognized:
+    shares: Counter[str] = Counter()
+    for shape, n in (counts or {}).items():
+        shares[shape.title if shape else tr(*_UNKNOWN)] += n
+    # What is not known is shown by the first of it.
+    first = reading.entries[0].value if reading.entries else None
+    columns = keys = None
+    if isinstance(first, dict) and reading.layout == "table":
+        columns = tuple(str(column)[:MAX_NAME] for column in list(first)[:MAX_NAMES])
+    elif isinstance(first, dict) and name == "unknown":
+        keys = {str(k)[:MAX_NAME]: _example(first[k]) for k in list(first)[:MAX_NAMES]}
+    return Recognized(
+        name,
+        title,
+        reading.count,
+        reading.layout,
+        reading.encoding,
+        call,
+        dict(shares.most_common()),
+        keys or {},
+        columns or (),
+    )
+
+
+def _example(value: object) -> str:
+    if isinstance(value, str):
+        return value[:LONGEST_EXAMPLE]
+    if isinstance(value, dict):
+        return "{…}"
+    return "[…]" if isinstance(value, list) else str(value)[:LONGEST_EXAMPLE]
+
+
+def _quoted(text: str) -> str:
+    """Return a text as it is typed."""
+    # A backslash would be an escape; Windows takes slashes too.
+    return '"' + text.replace("\\", "/").replace('"', '\\"') + '"'

@@ -1,0 +1,111 @@
+"""Files whose entries are inside one object, or that are themselves one conversation.
+
+    {"data": [entry, …]}            {"rows": [{"row_idx": 0, "row": entry}, …]}
+    {"0": entry, "1": entry}        {"question": ["…", …], "answer": ["…", …]}
+    [{"role": "user", …}, …]        one conversation, message by message
+
+`opened` turns each of them into the entries that a reader means, and says so in a change.
+"""
+
+from collections.abc import Mapping
+
+from cookbook.data import shapes
+from cookbook.data.changes import change_of
+from cookbook.data.entry import Entry
+from cookbook.data.read import Reading
+from cookbook.data.shapes import lists, pair
+from cookbook.data.shapes.refusals import ONE_TURN
+from cookbook.data.shapes.shape import words
+from cookbook.i18n import tr
+
+_LISTS = words("data rows train examples items instances records dataset samples results list")
+LOOKED_AT = 3  # entries that tell what the others are
+_IN_ONE_TURN = {*lists.ROLE_KEYS, *lists.TEXT_KEYS, *pair.WEIGHTS}
+
+
+def opened(reading: Reading) -> Reading:
+    """Return the reading with the entries that are meant; the same one is changed."""
+    if reading.count == 1 and len(reading.entries) == 1:
+        _open_object(reading)
+    elif reading.layout in ("array", "memory") and len(reading.entries) > 1:
+        _join_turns(reading)
+    return reading
+
+
+def _open_object(reading: Reading) -> None:
+    container = reading.entries[0]
+    if not isinstance(container.value, dict):
+        return
+    inside = _inside(container.value)
+    if inside is None:
+        return
+    where, values = inside
+    # Where each of them begins within the object is not known.
+    place = container.place
+    reading.entries = [Entry(i, place, value) for i, value in enumerate(values, 1)]
+    reading.count = len(values)
+    reading.left.places = {entry.number: place for entry in reading.entries}
+    reading.changes.append(change_of(None, "layout", where))
+
+
+def _inside(container: Mapping) -> tuple[str, list] | None:
+    """Return where the entries of a file's only object are, and what they are."""
+    columns = _columns(container)
+    if columns is not None:
+        return tr("（原来按列存）", "(it was stored by column)"), columns
+    shape = shapes.of(container)
+    for key in _LISTS:
+        values = container.get(key)
+        if not isinstance(values, list) or not _are_known(values):
+            continue
+        # A file's only object is hardly one conversation of pairs that have names.
+        are_pairs = shape is lists.PAIRS and isinstance(values[0], dict)
+        if shape is None or are_pairs:
+            return tr(f"（取自 {key}）", f"(from {key})"), values
+    if shape is not None:
+        return None
+    values = list(container.values())
+    return ("", values) if _are_known(values) else None
+
+
+def _are_known(values: list) -> bool:
+    first = values[:LOOKED_AT]
+    known = [shapes.of(value) for value in first]
+    return bool(known) and all(known)
+
+
+def _columns(container: Mapping) -> list | None:
+    """Return the entries of a table that is stored by column, as pandas writes it."""
+    if not pair.shape_of(container):
+        return None
+    columns = []
+    for values in container.values():
+        # pandas writes a column as {"0": …, "1": …}, others as a list.
+        if isinstance(values, dict):
+            values = list(values.values())
+        if not isinstance(values, list):
+            return None
+        if not all(cell is None or isinstance(cell, str) for cell in values):
+            return None
+        columns.append(values)
+    lengths = {len(values) for values in columns}
+    if len(lengths) != 1:
+        return None
+    keys = list(container)
+    return [dict(zip(keys, cells, strict=True)) for cells in zip(*columns, strict=True)]
+
+
+def _join_turns(reading: Reading) -> None:
+    """Make one entry of an array that is itself a conversation."""
+    values = [entry.value for entry in reading.entries]
+    # An id beside a message says that there are several conversations: which, is not clear.
+    for value in values:
+        if not isinstance(value, dict) or not value.keys() <= _IN_ONE_TURN:
+            return
+        if shapes.of(value) is not ONE_TURN:
+            return
+    first, *others = reading.entries
+    reading.entries = [Entry(first.number, first.place, {"messages": values})]
+    for entry in others:
+        detail = tr(f"第 {first.place.line} 行", f"line {first.place.line}")
+        reading.changes.append(change_of(entry.place, "joined", detail, row=entry.number))

@@ -1,0 +1,152 @@
+"""Exports of programs: rows of Hugging Face's viewer, tasks of Label Studio, Gemini's contents."""
+
+from collections.abc import Mapping
+
+from cookbook.data.shapes import lists, pair
+from cookbook.data.shapes.shape import (
+    Converted,
+    Options,
+    Refused,
+    Shape,
+    folded,
+    is_empty,
+    listed,
+    only_text,
+)
+
+HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "rows of Hugging Face's viewer")
+LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "an export of Label Studio")
+GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini's contents")
+
+_TASK_TEXTS = (*pair.QUESTIONS, "text", "文本", "content", "title")
+_ANSWER_KINDS = ("textarea", "choices")
+
+
+def is_hf_row(entry: Mapping) -> bool:
+    """Return whether an entry is a row as the viewer's API gives it."""
+    return "row_idx" in entry and isinstance(entry.get("row"), dict)
+
+
+def is_task(entry: Mapping) -> bool:
+    """Return whether an entry is a task of Label Studio."""
+    done = entry.get("annotations", entry.get("completions"))
+    return isinstance(entry.get("data"), dict) and isinstance(done, list)
+
+
+def is_gemini(entry: Mapping) -> bool:
+    """Return whether an entry has Gemini's contents."""
+    contents = entry.get("contents")
+    first = contents[0] if isinstance(contents, list) and contents else None
+    return isinstance(first, dict) and "parts" in first
+
+
+def convert_gemini(entry: object, options: Options) -> Converted:
+    """Return the messages of Gemini's contents."""
+    assert isinstance(entry, dict)
+    turns = []
+    for content in entry["contents"]:
+        if isinstance(content, dict):
+            content = {
+                "role": content.get("role", "user"),
+                "content": only_text(content.get("parts")),
+            }
+        turns.append(content)
+    result = lists.of_list(turns, options)
+    result.leave(entry, {"contents"})
+    lists.add_system(result, entry, options)
+    return result
+
+
+def convert_task(entry: object, options: Options) -> Converted:
+    """Return the messages of a task: what was shown is asked, what was written is the answer."""
+    assert isinstance(entry, dict)
+    task = entry["data"]
+    result = Converted([])
+    answer = _written(entry, result)
+    used: set[str] = set()
+    conversation = _conversation(task)
+    if conversation is not None:
+        used.add(conversation)
+        turns = lists.of_list(task[conversation], options)
+        result.messages += turns.messages
+        result.add(turns)
+    else:
+        key = _shown(task)
+        used.add(key)
+        result.messages.append({"role": "user", "content": pair.text_of(task[key], key)})
+    result.messages.append({"role": "assistant", "content": answer})
+    result.leave(task, used)
+    lists.add_system(result, task, options)
+    return result
+
+
+def _conversation(task: Mapping) -> str | None:
+    return next((key for key in task if lists.kind_of(task[key]) is lists.TURNS), None)
+
+
+def _shown(task: Mapping) -> str:
+    """Return the key of what was asked: one by its name, or the only text."""
+    names = folded(task)
+    texts = [key for key in task if isinstance(task[key], str) and not is_empty(task[key])]
+    # A name such as `question` says more than that it is the only text.
+    named = [names[name] for name in _TASK_TEXTS if names.get(name) in texts]
+    candidates = named if named else texts
+    if len(candidates) == 1:
+        return candidates[0]
+    found = listed([str(key) for key in candidates or task])
+    raise Refused(
+        zh=f"data 里哪一个是提问，说不准：{found}",
+        en=f"which part of data is the question is not clear: {found}",
+        fix=("只留一个文本", "keep one text"),
+        key="data",
+    )
+
+
+def _written(entry: Mapping, result: Converted) -> str:
+    """Return the text that a person wrote or chose.
+
+    Raises:
+        Refused: nobody did, or it is not clear which is meant.
+    """
+    done = entry.get("annotations", entry.get("completions"))
+    # Skipped tasks are exported too.
+    kept = [a for a in done if isinstance(a, dict) and not a.get("was_cancelled")]
+    if not kept:
+        raise Refused(
+            zh="还没有标注", en="not annotated yet", fix=("标注以后再导出", "annotate it first")
+        )
+    if len(kept) > 1:
+        n = len(kept)
+        result.note("choices", f"（annotations，共 {n} 份）", f"(annotations has {n})")
+    regions = kept[0].get("result")
+    regions = regions if isinstance(regions, list) else []
+    # What was written says more than what was ticked.
+    for kind in _ANSWER_KINDS:
+        texts = _texts_of(regions, kind)
+        if len(texts) == 1:
+            return texts[0]
+        if texts:
+            raise Refused(
+                zh=f"一份标注里有 {len(texts)} 个答案",
+                en=f"one annotation has {len(texts)} answers",
+                fix=("只留一个", "keep one of them"),
+                key="annotations",
+            )
+    raise Refused(
+        zh="标注里没有写下的文字，也没有选项",
+        en="the annotation has neither text nor choices",
+        fix=("导出带文本框或选项的标注", "export annotations with text or choices"),
+        key="annotations",
+    )
+
+
+def _texts_of(regions: list, kind: str) -> list[str]:
+    texts: list[str] = []
+    for region in regions:
+        if isinstance(region, dict) and region.get("type") == kind:
+            value = region.get("value")
+            value = value if isinstance(value, dict) else {}
+            found = value.get("text" if kind == "textarea" else kind)
+            listed_texts = found if isinstance(found, list) else [found]
+            texts += [text for text in listed_texts if isinstance(text, str)]
+    return texts

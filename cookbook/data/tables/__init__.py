@@ -1,0 +1,16 @@
+"""Read a table as the reader sees it: each row an entry, each cell the text that is shown.
+
+    read(content, path)     a workbook, a Parquet file, or text in columns
+    of_frame(frame)         a DataFrame
+    of(source)              any of them, by path or from memory
+
+Nothing is lost silently: a row that has more or fewer cells than the heading, or a cell that cannot
+be read, is reported with its line, and whatever is read otherwise than it is stored is listed as a
+change. Nothing is made of the entries here; `from_table` and `chat_log` do that.
+"""
+
+from cookbook.data.tables.frame import of_frame
+from cookbook.data.tables.source import of, read, text_of
+from cookbook.data.tables.table import Table
+
+__all__ = ["Table", "of", "of_frame", "read", "text_of"]

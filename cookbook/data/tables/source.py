@@ -1,0 +1,190 @@
+"""Find out which kind of table a file is, and read it."""
+
+import os
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cookbook.data import encodings, file_kind, table_size
+from cookbook.data.excerpt import visible
+from cookbook.data.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
+from cookbook.data.report import Report
+from cookbook.data.tables import csv_text, parquet, workbook
+from cookbook.data.tables.table import Grid, Table, table_of
+from cookbook.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+JSON_BEGINS = ('{"', "[{", "{\n", "[\n", "{ ", "[ ", "{\r", "[\r")
+HEAD = 64 * 1024  # bytes that say what a file is
+NAME = 60  # characters of a file's name that a message shows
+
+
+def of(
+    source: "pd.DataFrame | str | Path | Sequence[Mapping]",
+    *,
+    sheet: str | int | None = None,
+    encoding: str | None = None,
+    wanted: Collection[str] = (),
+) -> Table:
+    """Return the table in a file, a DataFrame, or dicts in memory; see `read`.
+
+    Raises:
+        DataError: a file cannot be opened, is too large, or is not a table.
+    """
+    if isinstance(source, str | os.PathLike):
+        return read_path(Path(source), sheet=sheet, encoding=encoding, wanted=wanted)
+    found = reading(source)
+    if isinstance(found, Table):
+        return found
+    values = {each.name: getattr(found, each.name) for each in fields(found)}
+    table = Table(**values)
+    for entry in table.entries:
+        keys = entry.value if isinstance(entry.value, dict) else ()
+        for key in keys:
+            table.columns.setdefault(str(key), len(table.columns))
+    return table
+
+
+def read_path(
+    path: Path,
+    *,
+    sheet: str | int | None = None,
+    encoding: str | None = None,
+    wanted: Collection[str] = (),
+) -> Table:
+    """Return what a table in a file holds; see `read`.
+
+    Raises:
+        DataError: the file cannot be opened, is too large, or is not a table.
+    """
+    content = _content(path)
+    return read(content, path, sheet=sheet, encoding=encoding, wanted=wanted)
+
+
+def text_of(path: Path, encoding: str | None = None) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DataError: it cannot be opened, is too large, or is not text in `encoding`.
+    """
+    content = _content(path)
+    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    if kind is not None or len(content) > MAX_SOURCE_BYTES:
+        read(content, path, encoding=encoding)  # which says so
+    return _decoded(content, path, encoding)[0].text
+
+
+def _content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            # One byte more than the limit is enough to see that a file is too large.
+            content = file.read(MAX_SOURCE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        zh, en = reason(error)
+        name = visible(path.name[:NAME])
+        raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
+    return content
+
+
+def read(
+    content: bytes,
+    path: Path,
+    *,
+    sheet: str | int | None = None,
+    encoding: str | None = None,
+    wanted: Collection[str] = (),
+) -> Table:
+    """Return what a table holds: a workbook, a Parquet file, or text in columns.
+
+    Args:
+        sheet: of a workbook, by name or by number from 1; None for the only one that is filled in
+            or has the columns that are wanted.
+        encoding: of a text; None finds out.
+        wanted: columns that the heading has for sure, where they are known.
+
+    Raises:
+        DataError: it is too large, or not a table; `sheet` or `encoding` does not fit.
+    """
+    if len(content) > MAX_SOURCE_BYTES:
+        limit = MAX_SOURCE_BYTES // 2**20
+        raise DataError(
+            zh=f"{path.name:.{NAME}} 超过 {limit} MB，请先拆成几个文件",
+            en=f"{path.name:.{NAME}} has more than {limit} MB: split it into several files",
+        )
+    try:
+        return _read(content, path, sheet, encoding, wanted)
+    except DataError as error:
+        # Where there are many files, the message must say which one.
+        if path.name[:NAME] in error.zh:
+            raise
+        name = path.name[:NAME]
+        raise DataError(zh=f"{name}：{error.zh}", en=f"{name}: {error.en}") from error
+
+
+def _read(
+    content: bytes,
+    path: Path,
+    sheet: str | int | None,
+    encoding: str | None,
+    wanted: Collection[str],
+) -> Table:
+    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    if kind is not None and kind.name == "parquet":
+        _refuse_sheet(sheet)
+        return parquet.read(content, path)
+    if kind is not None and kind.is_table:
+        return table_of(workbook.grid_of(content, sheet, wanted), path, wanted)
+    if kind is not None:
+        raise DataError(
+            zh=f"这是{kind.title_zh}，不是表格：{kind.fix_zh}",
+            en=f"this is {kind.title_en}, not a table: {kind.fix_en}",
+        )
+    _refuse_sheet(sheet)
+    decoded, found = _decoded(content, path, encoding)
+    text = decoded.text
+    if not text.strip():
+        raise DataError(zh="文件是空的", en="the file is empty")
+    if text.lstrip()[:2] in JSON_BEGINS:
+        raise DataError(
+            zh="里面是 JSON，不是表格：用 data.from_messages(path)",
+            en="this is JSON, not a table: use data.from_messages(path)",
+        )
+    table_size.of_csv(text)
+    grid = csv_text.grid_of(text, path.suffix.lower())
+    _refuse_bad_bytes(grid, decoded.bad)
+    grid.changes[:0] = found.changes
+    table = table_of(grid, path, wanted)
+    table.encoding = found.encoding
+    return table
+
+
+def _refuse_sheet(sheet: str | int | None) -> None:
+    if sheet is not None:
+        raise DataError(
+            zh="只有 Excel 工作簿才有工作表：去掉 sheet=",
+            en="only a workbook has sheets: leave sheet= out",
+        )
+
+
+def _decoded(content: bytes, path: Path, encoding: str | None) -> tuple[encodings.Decoded, Reading]:
+    """Return the text, and a reading that says what its encoding is."""
+    name = visible(path.name)
+    found = Reading(name, "table", Report(name))
+    return decoded_of(found, content, encoding), found
+
+
+def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
+    """Mark the rows that have bytes that are in no encoding."""
+    begins = [row.line for row in grid.rows]
+    for found in bad:
+        index = bisect_right(begins, found.line) - 1
+        if index >= 0:
+            byte = found.start + 1
+            grid.rows[index].fault = (
+                f"第 {byte} 个字节起不是这个文件的编码，读不准",
+                f"not in the encoding of the file from byte {byte} of the line on",
+            )

@@ -1,0 +1,32 @@
+"""Read how an answer is marked as not to be learned: `"weight": 0`, or as other tools write it.
+
+Only `"weight": 0` is understood in training, see `chatml.is_trained`; `clean` writes the others so.
+"""
+
+from collections.abc import Mapping
+
+KEYS = ("weight", "loss_weight", "loss", "train")
+ROW_KEYS = ("weight", "loss_weight")
+
+_OFF = (0, "0", "0.0", "false", "no", "off")
+_ON = (1, "1", "1.0", "true", "yes", "on", None)
+
+
+def is_off(marked: Mapping, keys: tuple[str, ...] = KEYS) -> bool:
+    """Return whether a message, or a row, is marked as not to be learned."""
+    return any(key in marked and _lower(marked[key]) in _OFF for key in keys)
+
+
+def key_of(marked: Mapping, keys: tuple[str, ...] = KEYS) -> str:
+    """Return the key that marks a message as not to be learned."""
+    return next(key for key in keys if key in marked and _lower(marked[key]) in _OFF)
+
+
+def beyond(marked: Mapping, keys: tuple[str, ...] = KEYS) -> str | None:
+    """Return the key of a weight other than 0 and 1, which nothing here can follow."""
+    known = (*_OFF, *_ON)
+    return next((key for key in keys if key in marked and _lower(marked[key]) not in known), None)
+
+
+def _lower(value: object) -> object:
+    return value.strip().casefold() if isinstance(value, str) else value

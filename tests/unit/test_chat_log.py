@@ -1,0 +1,250 @@
+"""The export of a chat becomes conversations, and every message of it is accounted for."""
+
+import json
+
+import openpyxl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cookbook import data
+from cookbook.data import chat_log
+from cookbook.data.chat_messages import moment
+from cookbook.errors import DataError
+
+HEAD = "is_sender,talker,room_name,type_name,msg,CreateTime"
+
+
+def log(tmp_path, *lines, head=HEAD, name="log.csv"):
+    path = tmp_path / name
+    path.write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def talks(cleaned):
+    """Return the contents of each row, once the numbers were seen to add up."""
+    numbers = [*cleaned.row_numbers, *cleaned.rows_gone, *cleaned.rows_left]
+    assert sorted(numbers) == list(range(1, cleaned.read + 1))
+    return [[m["content"] for m in row["messages"]] for row in cleaned]
+
+
+def reasons(cleaned):
+    """Return why each line was left out."""
+    return {c.line: c.message for c in cleaned.changes if c.code == "left-out"}
+
+
+def test_what_one_says_in_a_row_is_one_message(tmp_path):
+    path = log(
+        tmp_path,
+        "0,小禾,小禾,文本,在吗,2024-05-01 09:00:00",
+        "0,小禾,小禾,文本,东西到了吗,2024-05-01 09:00:30",
+        "1,我,小禾,文本,到了,2024-05-01 09:01:00",
+        "0,小禾,小禾,文本,好,2024-05-01 09:02:00",
+        "1,我,小禾,文本,再见,2024-05-01 09:03:00",
+    )
+    cleaned = data.from_chat_log(path)
+    assert talks(cleaned) == [["在吗\n东西到了吗", "到了", "好", "再见"]]
+    assert cleaned.row_numbers == [1] and cleaned.rows_gone == [2, 3, 4, 5]
+
+
+def test_a_long_silence_or_another_room_begins_a_conversation(tmp_path):
+    path = log(
+        tmp_path,
+        "0,小禾,小禾,文本,早,2024-05-01 09:00:00",
+        "0,阿松,阿松,文本,几号开会,2024-05-01 09:00:10",
+        "1,我,小禾,文本,早啊,2024-05-01 09:01:00",
+        "1,我,阿松,文本,三号,2024-05-01 09:02:00",
+        "0,小禾,小禾,文本,晚上好,2024-05-01 21:00:00",
+        "1,我,小禾,文本,你好,2024-05-01 21:00:10",
+    )
+    expected = [["早", "早啊"], ["几号开会", "三号"], ["晚上好", "你好"]]
+    assert talks(data.from_chat_log(path)) == expected
+    joined = data.from_chat_log(path, gap_minutes=24 * 60, system="你是店员")
+    assert [len(talk) for talk in talks(joined)] == [5, 3]
+
+
+def test_what_is_no_text_is_left_out_with_its_reason(tmp_path):
+    path = log(
+        tmp_path,
+        "0,小禾,小禾,系统通知,以上是打招呼的内容,2024-05-01 09:00:00",
+        "1,我,小禾,文本,欢迎,2024-05-01 09:00:10",
+        "0,小禾,小禾,图片,图片,2024-05-01 09:01:00",
+        "0,小禾,小禾,文本,,2024-05-01 09:01:10",
+        "0,小禾,小禾,文本,[语音],2024-05-01 09:01:20",
+        "0,小禾,小禾,文本,开门吗,2024-05-01 09:02:00",
+        '1,我,小禾,文本,"小禾"" 撤回了一条消息",2024-05-01 09:02:10',
+        "1,我,小禾,文本,开,2024-05-01 09:03:00",
+        "0,小禾,小禾,文本,好的,2024-05-01 09:04:00",
+    )
+    cleaned = data.from_chat_log(path)
+    assert talks(cleaned) == [["开门吗", "开"]]
+    said = reasons(cleaned)
+    assert sorted(said) == [2, 3, 4, 5, 6, 8, 10]
+    words = {
+        2: "系统通知",
+        3: "前面没有提问",
+        4: "图片",
+        5: "空消息",
+        8: "系统通知",
+        10: "没有回答",
+    }
+    assert all(word in said[line] for line, word in words.items())
+
+
+def test_messages_out_of_order_are_sorted_and_that_is_said(tmp_path):
+    path = log(
+        tmp_path,
+        "1,我,小禾,文本,六点,2024-05-01 09:01:00",
+        "0,小禾,小禾,文本,几点,2024-05-01 09:00:00",
+    )
+    cleaned = data.from_chat_log(path)
+    assert talks(cleaned) == [["几点", "六点"]]
+    assert "sorted" in {change.code for change in cleaned.changes}
+
+
+def test_who_answers_is_asked_for_where_the_log_does_not_say(tmp_path):
+    rows = ["小禾,几点,2024-05-01 09:00", "阿松,六点,2024-05-01 09:01"]
+    path = log(tmp_path, *rows, head="发送人,内容,时间")
+    with pytest.raises(DataError, match='小禾 × 1.*from_chat_log.path, assistant="小禾"'):
+        data.from_chat_log(path)
+    with pytest.raises(DataError, match="没有叫 '小和' 的人"):
+        data.from_chat_log(path, assistant="小和")
+    assert talks(data.from_chat_log(path, assistant="阿松")) == [["几点", "六点"]]
+    assert talks(data.from_chat_log(path, user="小禾")) == [["几点", "六点"]]
+
+
+@pytest.mark.parametrize(
+    "head, who",
+    [
+        ("会话ID,角色,内容,时间", ("客户", "客服")),
+        ("session_id,role,content,created_at", ("user", "assistant")),
+        ("工单号,发送方,消息内容,发送时间", ("王女士", "客服小李")),
+        ("TalkerId,IsSender,StrContent,StrTime", ("0", "1")),
+        ("群名,昵称,消息,时间", ("小禾", "我")),
+    ],
+)
+def test_exports_of_several_tools_are_known(tmp_path, head, who):
+    rows = []
+    for room in ("s1", "s2"):
+        rows.append(f"{room},{who[0]},几点,2024/5/1 9:00")
+        rows.append(f"{room},{who[1]},六点,2024/5/1 9:01")
+    path = log(tmp_path, *rows, head=head)
+    assert talks(data.from_chat_log(path)) == [["几点", "六点"]] * 2
+    with pytest.raises(DataError, match="from_chat_log"):
+        data.from_table(path)
+
+
+def test_in_a_group_nobody_is_guessed(tmp_path):
+    rows = [
+        "小禾,几点开会,2024-05-01 09:00",
+        "阿松,我也想知道,2024-05-01 09:01",
+        "我,三点,2024-05-01 09:02",
+    ]
+    path = log(tmp_path, *rows, head="昵称,内容,时间")
+    with pytest.raises(DataError, match="user="):
+        data.from_chat_log(path, assistant="我")
+    cleaned = data.from_chat_log(path, assistant="我", user="小禾")
+    assert talks(cleaned) == [["几点开会", "三点"]]
+    assert "阿松" in reasons(cleaned)[3]
+    both = data.from_chat_log(path, assistant="我", user=["小禾", "阿松"])
+    assert talks(both) == [["几点开会\n我也想知道", "三点"]]
+
+
+def test_a_group_among_other_rooms_needs_a_person(tmp_path):
+    rows = [
+        "家,小禾,在吗,2024-05-01 09:00",
+        "家,我,在,2024-05-01 09:01",
+        "班,小禾,在吗,2024-05-01 09:00",
+        "班,阿松,在吗,2024-05-01 09:00",
+        "班,我,在,2024-05-01 09:01",
+    ]
+    cleaned = data.from_chat_log(log(tmp_path, *rows, head="群名,昵称,内容,时间"))
+    assert talks(cleaned) == [["在吗", "在"]]
+    assert cleaned.rows_left == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "消息记录\n\n2024-05-01 9:00:00 小禾(12345)\n几点\n关门\n\n2024-05-01 9:01:00 我\n六点\n",
+        "小禾 2024/5/1 9:00:00\n几点\n关门\n\n我 2024/5/1 9:01:00\n六点\n",
+        "[2024/5/1, 9:00:00] 小禾: 几点\n关门\n[2024/5/1, 9:01:00] 我: 六点\n",
+    ],
+)
+def test_logs_in_plain_text_are_read(tmp_path, text):
+    path = tmp_path / "log.txt"
+    path.write_text(text, encoding="utf-8")
+    cleaned = data.from_chat_log(path)
+    assert talks(cleaned) == [["几点\n关门", "六点"]]
+    assert cleaned.source == path
+
+
+def test_the_export_of_telegram_is_read(tmp_path):
+    messages = [
+        {"type": "service", "date": "2024-05-01T08:00:00", "actor": "小禾", "text": ""},
+        {
+            "type": "message",
+            "date": "2024-05-01T09:00:00",
+            "from": "小禾",
+            "text": ["几", {"text": "点"}],
+        },
+        {"type": "message", "date": "2024-05-01T09:01:00", "from": "阿松", "text": "六点"},
+    ]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"name": "小禾", "messages": messages}), encoding="utf-8")
+    assert talks(data.from_chat_log(path, assistant="阿松")) == [["几点", "六点"]]
+
+
+def test_a_log_in_a_workbook_is_read(tmp_path):
+    book = openpyxl.Workbook()
+    for row in (["昵称", "内容", "时间"], ["小禾", "几点", "2024-05-01 09:00"], ["我", 6, None]):
+        book.active.append(row)
+    book.save(tmp_path / "log.xlsx")
+    cleaned = data.from_chat_log(tmp_path / "log.xlsx")
+    assert talks(cleaned) == [["几点", "6"]]
+    assert "no-time" in {change.code for change in cleaned.changes}
+
+
+def test_a_table_of_questions_is_no_log(tmp_path):
+    assert not chat_log.is_chat_log(["问题", "回答", "时间", "昵称"])
+    assert not chat_log.is_chat_log(["标题", "内容", "时间"])
+    rows = [{"姓名": f"读者{i}", "内容": "好书", "时间": "2024-05-01"} for i in range(6)]
+    assert not chat_log.is_chat_log(["姓名", "内容", "时间"], rows)
+    path = log(tmp_path, "a,b", head="问题,回答")
+    with pytest.raises(DataError, match="不像聊天记录"):
+        data.from_chat_log(path)
+
+
+def test_times_are_read_as_logs_write_them():
+    written = ["2024-05-01 14:00:00", "2024/5/1 14:00", "2024年5月1日 下午2:00", 1714572000]
+    assert len({moment(value) for value in [*written, "1714572000000"]}) == 1
+    assert moment("昨天") is None and moment("2024-13-45 99:99") is None
+
+
+SPOKEN = st.tuples(
+    st.sampled_from("01"),
+    st.sampled_from(["甲", "乙"]),
+    st.sampled_from(["文本", "图片", "系统通知"]),
+    st.sampled_from(["好", "", "[图片]", "在吗"]),
+    st.integers(0, 300),
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(SPOKEN, max_size=12))
+def test_every_message_is_accounted_for(spoken):
+    rows = [
+        {
+            "is_sender": own,
+            "room": room,
+            "type": kind,
+            "msg": text,
+            "time": 1714525200 + minute * 60,
+        }
+        for own, room, kind, text, minute in spoken
+    ]
+    try:
+        cleaned = data.from_chat_log(rows)
+    except DataError:
+        return  # nobody answers
+    talks(cleaned)
