@@ -23,6 +23,7 @@ from cookbook.errors import DataError
 MAX_UNPACKED = 200 * 1024 * 1024  # bytes of all parts of a workbook; characters of its cells
 MAX_CELLS = 10_000_000  # the last row times the widest
 MAX_COLUMNS = 16_384  # Excel's own limit
+MAX_MERGED = 100_000  # ranges of merged cells
 MAX_PARTS = 10_000  # files in the archive
 PIECE = 64 * 1024  # bytes read at once
 MAX_HEADING = 131_072  # characters of the heading of a .csv file
@@ -178,11 +179,15 @@ class _Part:
     def _start_other(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "mergeCell":
             self._outline.merged.append(attributes.get("ref", ""))
+            if len(self._outline.merged) > MAX_MERGED:
+                raise too_large("合并的单元格", "its merged cells")
         elif tag == "col" and attributes.get("hidden") in TRUE:
             # To the last column of all, where everything on the right is hidden.
             last = min(_whole(attributes.get("max")), MAX_COLUMNS)
             first = max(1, _whole(attributes.get("min")))
-            self._outline.hidden_columns += range(first, last + 1)
+            # Ranges may overlap, as often as somebody likes.
+            if len(self._outline.hidden_columns) < MAX_COLUMNS:
+                self._outline.hidden_columns += range(first, last + 1)
 
     def _start_cell(self, attributes: dict[str, str]) -> None:
         self._cells += 1

@@ -50,6 +50,11 @@ BOMBS = {
         sharedStrings=f"<sst><si><t>{'长' * 30_000}</t></si></sst>",
         sheet1=sheet("".join(f"<row>{CELL}</row>" for _ in range(8_000))),
     ),
+    "cells merged again and again": lambda: workbook(
+        sheet1="<worksheet><mergeCells>"
+        + '<mergeCell ref="A1:A9"/>' * 100_001
+        + "</mergeCells></worksheet>"
+    ),
     "entities": lambda: workbook(
         sharedStrings='<!DOCTYPE a [<!ENTITY b "c">]><sst><si><t>&b;</t></si></sst>'
     ),
@@ -99,6 +104,13 @@ def test_what_people_have_in_their_tables_is_read(tmp_path):
     (tmp_path / "a.csv").write_text('问,答\n"一\n二",' + "长" * 500_000 + "\n", encoding="utf-8")
     (row,) = data.from_table(tmp_path / "a.csv", user="问", assistant="答")
     assert len(row["messages"][1]["content"]) == 500_000
+
+
+def test_columns_hidden_again_and_again_are_counted_once():
+    columns = '<cols><col min="1" max="16384" hidden="1"/></cols>' * 1_000
+    outlines = table_size.of_workbook(workbook(sheet1=f"<worksheet>{columns}</worksheet>"))
+    hidden = outlines["xl/worksheets/sheet1.xml"].hidden_columns
+    assert len(hidden) == table_size.MAX_COLUMNS
 
 
 def test_cells_are_counted_by_the_number_of_their_column():
