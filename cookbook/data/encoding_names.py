@@ -60,8 +60,8 @@ def named(name: str) -> Encoding:
     except (LookupError, ValueError, TypeError, AttributeError) as error:
         shown = repr(name)[:42]
         raise DataError(
-            zh=f"不认识编码 {shown}。常用的是 utf-8、gb18030（GBK）、big5、utf-16",
-            en=f"{shown} is not an encoding. Common ones: utf-8, gb18030 (GBK), big5, utf-16",
+            zh=f"不认识 encoding={shown}。常用的是 utf-8、gb18030（GBK）、big5、utf-16",
+            en=f"encoding={shown} is not known. Common ones: utf-8, gb18030 (GBK), big5, utf-16",
         ) from error
     if codec in ("gbk", "gb2312", "gb18030"):
         return GBK
