@@ -40,37 +40,51 @@ def rows(
     """
     asked = Asked(roles, fixes, weights)
     for entry in reading.entries:
-        if _is_of_other_shape(reading.left, entry):
-            rows_left.append(entry.number)
-            continue
-        row = rules.as_object(reading.left, entry.number, entry.value)
-        if row is None:
-            rows_left.append(entry.number)
-            continue
         notes = Notes(entry)
-        fixed_row = fix_row(row, asked, notes)
-        if fixed_row is None:
-            reading.changes += notes.changes
-            continue
-        # A report of its own: what could be fixed is not a problem any more.
-        report = Report("", places=reading.left.places)
-        for index, text, finding in notes.unrepaired:
-            report_finding(report, entry.number, index, text, finding, severity="error")
-        if rules.check_row(report, entry.number, fixed_row) and not report.errors:
-            reading.changes += notes.changes
-            yield entry.number, fixed_row
-        else:
-            reading.left.take(report.problems)
+        problems = Report("", places=reading.left.places)
+        row = _fixed(entry, asked, notes, problems)
+        if problems.errors:
+            _leave(reading.left, problems)
             rows_left.append(entry.number)
+            continue
+        reading.changes += notes.changes
+        if row is not None:
+            yield entry.number, row
 
 
-def _is_of_other_shape(left: Report, entry: Entry) -> bool:
+def _leave(left: Report, problems: Report) -> None:
+    for problem in problems.problems:
+        # Of a flood of problems most are only counted.
+        if left.keeps(problem.row, problem.code, problem.severity):
+            left.take([problem])
+        else:
+            left.counts[problem.severity, problem.code] += 1
+
+
+def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | None:
+    """Return the row of an entry; None if there is none, for an error in `report` or as asked."""
+    if _is_of_other_shape(report, entry):
+        return None
+    row = rules.as_object(report, entry.number, entry.value)
+    if row is None:
+        return None
+    fixed_row = fix_row(row, asked, notes)
+    if fixed_row is None:
+        return None
+    for index, text, finding in notes.unrepaired:
+        report_finding(report, entry.number, index, text, finding, severity="error")
+    # Only now: what could be fixed is not a problem any more.
+    rules.check_row(report, entry.number, fixed_row)
+    return fixed_row
+
+
+def _is_of_other_shape(report: Report, entry: Entry) -> bool:
     """Return whether an entry is known to be in the shape of another tool, and report it then."""
     shape = shapes.of(entry.value)
     if shape is None or shape == shapes.MESSAGES:
         return False
     call = shape.call
-    left.add(
+    report.add(
         entry.number,
         "other-shape",
         zh=f"是{shape.title_zh}，不是 messages",

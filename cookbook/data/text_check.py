@@ -19,16 +19,26 @@ def check_texts(report: Report, sound: Sequence[NumberedRow]) -> None:
     """Report the damage of each text, and whether all answers think or none."""
     texts = [message["content"] for _, row in sound for message in row["messages"]]
     flags = glance.flags(texts)
-    # Nearly always nothing is flagged, and no answer has a third key.
-    if any(flags):
-        at = 0
-        for number, row in sound:
-            n = len(row["messages"])
-            for index, some in enumerate(flags[at : at + n]):
-                if some:
-                    _report_damage(report, number, index, texts[at + index], some)
-            at += n
-    _check_thinking(report, sound)
+    thinking: list[int] = []
+    at = 0
+    for i, (number, row) in enumerate(sound):
+        messages = row["messages"]
+        end = at + len(messages)
+        for index, some in enumerate(flags[at:end]):
+            # Nearly always there is nothing to look for.
+            if some:
+                _report_damage(report, number, index, texts[at + index], some)
+        if _thinks(messages[-1], flags[end - 1]):
+            thinking.append(i)
+        at = end
+    _report_mixed_thinking(report, sound, thinking)
+
+
+def _thinks(answer: dict, flags: int) -> bool:
+    """Return whether an answer thinks, in its text or under a key of its own."""
+    if flags & glance.MARKUP and marks.has_thinking(answer["content"]):
+        return True
+    return len(answer) > 2 and key_rules.thinks(answer)
 
 
 def report_finding(
@@ -79,16 +89,13 @@ def _remedy(finding: Finding) -> tuple[str, str] | None:
     return None
 
 
-def _check_thinking(report: Report, sound: Sequence[NumberedRow]) -> None:
+def _report_mixed_thinking(
+    report: Report, sound: Sequence[NumberedRow], thinking: Sequence[int]
+) -> None:
     """Report answers that think, where others do not; of a row the last answer counts.
 
     Templates leave out the thinking of earlier answers.
     """
-    thinking: list[int] = []
-    for i, (_, row) in enumerate(sound):
-        answer = row["messages"][-1]
-        if marks.has_thinking(answer["content"]) or (len(answer) > 2 and key_rules.thinks(answer)):
-            thinking.append(i)
     n = len(thinking)
     if 0 < n < len(sound):
         number, row = sound[thinking[0]]

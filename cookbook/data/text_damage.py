@@ -7,7 +7,7 @@ Each kind is a module of `damage`. Text that only looks damaged is left alone: c
 other languages. Everything here takes time that grows with the text alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,8 +133,3 @@ def _replaced(text: str, spots: Iterator[Spot]) -> str:
         parts += [text[done : spot.start], spot.repaired]
         done = spot.end
     return "".join([*parts, text[done:]])
-
-
-def may_think(texts: Sequence[str]) -> list[bool]:
-    """Return for each text whether it has thinking in it, marked as such."""
-    return [marks.has_thinking(text) for text in texts]

@@ -14,18 +14,28 @@ _ON = (1, "1", "1.0", "true", "yes", "on", None)
 
 def is_off(marked: Mapping, keys: tuple[str, ...] = KEYS) -> bool:
     """Return whether a message, or a row, is marked as not to be learned."""
-    return any(key in marked and _lower(marked[key]) in _OFF for key in keys)
+    return _first(marked, keys, _OFF) is not None
 
 
-def key_of(marked: Mapping, keys: tuple[str, ...] = KEYS) -> str:
-    """Return the key that marks a message as not to be learned."""
-    return next(key for key in keys if key in marked and _lower(marked[key]) in _OFF)
+def key_of(marked: Mapping) -> str:
+    """Return the key that marks a message, or a row, as not to be learned."""
+    return _first(marked, KEYS, _OFF) or KEYS[0]
 
 
-def beyond(marked: Mapping, keys: tuple[str, ...] = KEYS) -> str | None:
+def beyond(marked: Mapping) -> str | None:
     """Return the key of a weight other than 0 and 1, which nothing here can follow."""
     known = (*_OFF, *_ON)
-    return next((key for key in keys if key in marked and _lower(marked[key]) not in known), None)
+    for key in KEYS:
+        if key in marked and _lower(marked[key]) not in known:
+            return key
+    return None
+
+
+def _first(marked: Mapping, keys: tuple[str, ...], values: tuple) -> str | None:
+    for key in keys:
+        if key in marked and _lower(marked[key]) in values:
+            return key
+    return None
 
 
 def _lower(value: object) -> object:

@@ -233,6 +233,13 @@ def test_an_entry_of_another_tool_is_left_with_the_call():
 
 # All together
 
+
+def test_a_flood_of_rows_that_need_a_person_is_counted_and_every_number_kept():
+    cleaned = data.clean([{"messages": []}] * 6000)
+    assert len(cleaned.left.problems) == 5000
+    assert cleaned.left.errors == len(cleaned.rows_left) == 6000
+
+
 TEXTS = [
     *["好", " 好。\u3000", "甲\\n乙", "<br>", "&lt;b", "\u200b好", "好\ufffd", "<think>好", "Ã©"],
     *["<think>想</think>好", "", "\\\\n", "&amp;amp;", "好\r\n"],

@@ -25,7 +25,8 @@ _STRING = re.compile(
 
 # A path of Windows, or of a share; options such as `C:\n` are not one.
 _PATH = re.compile(
-    r"(?<![A-Za-z])[C-PR-Zc-pr-z]:\\(?:[^nrtux\s\\\"]|[nrtux][A-Za-z0-9_.]{2})[^\s\"'<>|*?，。；：！？）”]*"
+    r"(?<![A-Za-z])[C-PR-Zc-pr-z]:\\(?:[^nrtux\s\\\"]|[nrtux][A-Za-z0-9_.]{2})"
+    r"[^\s\"'<>|*?，。；：！？）”]*"
     r"|\\\\[A-Za-z0-9_.-]{2,64}\\[^\s\"'<>|*?，。；：！？）”]*"
 )
 _ASCII_TOKEN = re.compile(r"[A-Za-z0-9_.\\-]+")
