@@ -8,7 +8,6 @@ A special token in the text is the template's, never a content's (`cookbook/mark
 content has one, the tokens are those of the tokenizer alone.
 """
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ from cookbook.marks import ESCAPE, Marks, unescape
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Not special to the tokenizer, but nothing else than a mark: `<tool_call>`, `[IMG]`.
-_LIKE_A_MARK = re.compile(r"<\S+>|\[\S+\]")
 # The text of a model that thinks; its template looks for them in the contents.
 _THINKING = {"<think>", "</think>"}
 
@@ -38,10 +35,16 @@ def escape(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) ->
 def _marks(tokenizer: "PreTrainedTokenizerBase") -> Marks:
     marks = []
     for token in tokenizer.added_tokens_decoder.values():
-        text = token.content
-        if token.special or (_LIKE_A_MARK.fullmatch(text) and text not in _THINKING):
-            marks.append(text)
+        if token.special or _looks_like_a_mark(token.content):
+            marks.append(token.content)
     return Marks([*marks, *tokenizer.all_special_tokens])
+
+
+def _looks_like_a_mark(text: str) -> bool:
+    """Return whether it is one, though not special to the tokenizer: `<tool_call>`, `[IMG]`."""
+    if text in _THINKING or text.split() != [text]:
+        return False
+    return text[0] + text[-1] in ("<>", "[]")
 
 
 def render(
