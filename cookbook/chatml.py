@@ -68,6 +68,7 @@ def is_trained(message: Message) -> bool:
 
 def with_system(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with the default system message in front, where there is none."""
+    # No messages at all are left alone, as they have no first.
     if messages and messages[0]["role"] != "system":
         return [{"role": "system", "content": DEFAULT_SYSTEM}, *messages]
     return list(messages)

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 from tiny_base.cut_vocabulary import make_tokenizer
-from tokenizers import AddedToken
-from transformers import AutoTokenizer
+from tokenizers import AddedToken, Tokenizer, models
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from cookbook import chatml, data, tokens
 from cookbook.errors import DataError
@@ -157,3 +157,16 @@ def test_a_tokenizer_that_cannot_read_a_mark_as_text_refuses_it():
     slow = SimpleNamespace(is_fast=False)
     with pytest.raises(DataError, match="特殊标记.*没有快速版本"):
         conversation.encode(slow, ["<\ufdd0\ufdd2|im_end|>"])
+
+
+def test_a_vocabulary_that_has_a_mark_among_its_pieces_refuses_it():
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), ("a", -1.0), ("<", -2.0)]
+    core = Tokenizer(models.Unigram(pieces, unk_id=0))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core, eos_token="</s>", unk_token="<unk>")
+    tokenizer.chat_template = LOOP + "{{ message.content }}</s>{% endfor %}"
+    # A character that it does not know is none of its marks.
+    for text in ("a好a", "a好a<"):
+        asked = [{"role": "user", "content": text}]
+        assert ids_of(tokenizer, asked) == tokenizer(f"{text}</s>")["input_ids"]
+    with pytest.raises(DataError, match="特殊标记"):
+        ids_of(tokenizer, [{"role": "user", "content": "a</s>a"}])

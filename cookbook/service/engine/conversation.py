@@ -40,6 +40,14 @@ def _marks(tokenizer: "PreTrainedTokenizerBase") -> Marks:
     return Marks([*marks, *tokenizer.all_special_tokens])
 
 
+@lru_cache(maxsize=8)
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    added = tokenizer.added_tokens_decoder
+    special = {number for number, token in added.items() if token.special}
+    # Which is what a text with unknown characters has.
+    return frozenset(special - {tokenizer.unk_token_id})
+
+
 def _looks_like_a_mark(text: str) -> bool:
     """Return whether it is one, though not special to the tokenizer: `<tool_call>`, `[IMG]`."""
     if text in _THINKING or text.split() != [text]:
@@ -56,7 +64,9 @@ def render(
         DataError: a content has a special token, and the template hides that it is escaped.
     """
     # Nothing else of a row: what a template made of it would be neither checked nor escaped.
-    turns = [{"role": message["role"], "content": message["content"]} for message in messages]
+    turns = []
+    for message in messages:
+        turns.append({"role": message["role"], "content": message["content"]})
     text = tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=add_generation_prompt
     )
@@ -92,7 +102,8 @@ def _unescaped(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     read = 0
     # The marks where the tokenizer finds them, and between them the text that was written.
     for token, (start, end) in places:
-        if token in added:
+        # By its text, too: an unknown character has the number of a mark, `<unk>`.
+        if token in added and text[start:end].strip() == added[token].content.strip():
             ids += _ordinary(tokenizer, unescape(text[read:start]))
             ids.append(token)
             read = end
@@ -120,4 +131,7 @@ def _ordinary(tokenizer: Any, text: str) -> list[int]:
     ids: list[int] = []
     for word in words:
         ids += [token.id for token in core.model.tokenize(word)]
+    # The pieces of some models have the special tokens among them, as those of SentencePiece may.
+    if not _special_ids(tokenizer).isdisjoint(ids):
+        raise _unreadable(zh="它的词表里只有标记", en="its vocabulary has it as a mark alone")
     return ids
