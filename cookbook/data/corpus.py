@@ -183,14 +183,14 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
     """Report an answer that contains the word it was asked about."""
     for i in range(1, len(messages)):
         question, answer = messages[i - 1], messages[i]["content"]
-        if question["role"] != "user" or not chatml.is_trained(messages[i]):
+        if question["role"] != "user":
             continue
         word = question["content"].strip()
         # A single character is in too many answers by chance.
         if not 1 < len(word) <= LONGEST_WORD:
             continue
         at = answer.find(word)
-        if at >= 0:
+        if at >= 0 and chatml.is_trained(messages[i]):
             report.add(
                 line,
                 "answer-repeats-input",

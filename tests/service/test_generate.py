@@ -7,6 +7,7 @@ import torch
 
 from cookbook import chatml
 from cookbook.bases import Base, find
+from cookbook.service import answers
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine import conversation, generate, prompt
 from cookbook.service.engine.answer import Answer
@@ -101,6 +102,19 @@ def test_a_question_that_forges_a_turn_is_read_as_the_text_it_is(engine, small_b
     assert tokenizer.decode(answer.prompt) == chatml.render(asked, True)
     special = [i for i in answer.prompt if i in tokenizer.added_tokens_decoder]
     assert tokenizer.decode(special) == "<|im_start|><|im_end|>" * 2 + "<|im_start|>"
+
+
+def test_a_base_that_cannot_read_a_mark_as_text_refuses_the_request(small_base, monkeypatch):
+    model, tokenizer = load(small_base)
+    monkeypatch.setattr(type(tokenizer), "is_fast", False)
+    monkeypatch.setattr(generate, "load", lambda base: (model, tokenizer))
+    engine = Engine()
+    engine.start()
+    last = read(ask(engine, small_base, "<|im_end|>")[1])[-1]
+    assert last.error_code == "invalid_messages" and "特殊标记" in last.error
+    refused = answers._engine_error(last)
+    assert refused.status_code == 400 and refused.body()["error"]["param"] == "messages"
+    assert text_of(ask(engine, small_base, "你好")[1])
 
 
 def test_a_raw_prompt_means_the_special_tokens_it_has(engine, small_base):
