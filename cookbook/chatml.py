@@ -63,11 +63,15 @@ class Piece:
 
 def is_trained(message: Message) -> bool:
     """Return whether it is an answer that is trained on."""
-    return message["role"] == "assistant" and message.get("weight", 1) not in NOT_LEARNED
+    if message["role"] != "assistant":
+        return False
+    # Most have no weight, and a check asks this of every message.
+    return "weight" not in message or message["weight"] not in NOT_LEARNED
 
 
 def with_system(messages: Sequence[Message]) -> list[Message]:
     """Return the messages with the default system message in front, where there is none."""
+    # No messages at all are left alone, as they have no first.
     if messages and messages[0]["role"] != "system":
         return [{"role": "system", "content": DEFAULT_SYSTEM}, *messages]
     return list(messages)

@@ -41,11 +41,12 @@ class Marks:
         # A content can also be a part of a mark, of which the template writes the rest.
         self._all = "\n".join(self._marks)
         self._longest = max(map(len, self._marks), default=0)
-        heads, tails = set(), set()
+        heads: set[str] = set()
+        tails: set[str] = set()
         for mark in self._marks:
-            for i in range(1, len(mark)):
-                heads.add(mark[:i])
-                tails.add(mark[i:])
+            lengths = range(1, len(mark))
+            heads.update(mark[:n] for n in lengths)
+            tails.update(mark[n:] for n in lengths)
         self._heads, self._tails = tuple(heads), tuple(tails)
         self._last_of_heads = {head[-1] for head in heads}
         self._first_of_tails = {tail[0] for tail in tails}
@@ -61,7 +62,11 @@ class Marks:
         """
         if not any(self._is_risky(message["content"]) for message in messages):
             return messages
-        return [{**message, "content": self._cut(message["content"])} for message in messages]
+        escaped = []
+        for message in messages:
+            content = self._cut(message["content"])
+            escaped.append({**message, "content": content})
+        return escaped
 
     def _is_risky(self, text: str) -> bool:
         """Return whether a mark is in the text, or may be once the template's is around it."""

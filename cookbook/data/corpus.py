@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from cookbook import tokens
+from cookbook import chatml, tokens
 from cookbook.data.excerpt import around, last_turn
 from cookbook.data.report import Report
 from cookbook.data.rows import RowKey, row_key
@@ -150,9 +150,10 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
 
         # 2. The same question, answered in another way. From an answer of weight 0 nothing is
         # learned, so it contradicts none.
-        *question, (_, answer, learned) = key
+        *turns, (_, answer, learned) = key
         if learned:
-            lines = answers_to.setdefault(tuple(text for _, text, _ in question), {})
+            question = tuple(text for _, text, _ in turns)
+            lines = answers_to.setdefault(question, {})
             if lines and answer not in lines:
                 first = next(iter(lines.values()))
                 zh = f"与第 {first} 行问题相同，回答不同"
@@ -194,7 +195,7 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
         if not 1 < len(word) <= LONGEST_WORD:
             continue
         at = answer.find(word)
-        if at >= 0:
+        if at >= 0 and chatml.is_trained(messages[i]):
             report.add(
                 line,
                 "answer-repeats-input",
@@ -224,10 +225,11 @@ class _Answer(NamedTuple):
 
 
 def _answers(sound: Sequence[NumberedRow]) -> list[_Answer]:
+    """Return the answers that are learned: one of weight 0 makes no habit, and breaks none."""
     answers = []
     for number, row in sound:
         for i, message in enumerate(row["messages"]):
-            if message["role"] == "assistant":
+            if chatml.is_trained(message):
                 answers.append(_Answer(number, i, message["content"].strip()))
     return answers
 

@@ -16,8 +16,11 @@ RowKey = tuple[tuple[str, str, bool], ...]
 
 def row_key(row: dict) -> RowKey:
     """Return what makes two rows the same: of each message role, content and if it is learned."""
-    messages = row["messages"]
-    return tuple((m["role"], m["content"], chatml.is_trained(m)) for m in messages)
+    key = []
+    for message in row["messages"]:
+        # The same answer, once learned and once only read, makes two rows.
+        key.append((message["role"], message["content"], chatml.is_trained(message)))
+    return tuple(key)
 
 
 def text_of(row: dict, role: str) -> str:

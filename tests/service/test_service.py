@@ -11,9 +11,9 @@ import openai
 import pytest
 from openai import OpenAI
 
-from cookbook import connect, jobs, zhishuo
+from cookbook import connect, data, jobs, tokens, zhishuo
 from cookbook.connection import running
-from cookbook.paths import DATA, home
+from cookbook.paths import DATA, Home, home
 from cookbook.service.store import Store
 
 
@@ -66,6 +66,35 @@ def test_tuning_changes_the_answer_and_every_checkpoint_can_be_asked(client, ser
         chat(client, name, "地铁", max_tokens=40).choices[0].message.content for name in names
     ]
     assert answers[0] != answers[1] and all(answers)
+
+
+def test_answers_of_weight_0_pass_the_upload_with_a_warning_and_are_not_learned(client, service):
+    lines = (DATA / "customer_service" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    talks = [json.loads(line)["messages"] for line in lines[:24]]
+    rows = []
+    for masked, learned in zip(talks[:12], talks[12:], strict=True):
+        read_only = [{**m, "weight": 0} if m["role"] == "assistant" else m for m in masked]
+        without_system = [m for m in learned if m["role"] != "system"]
+        rows.append({"messages": read_only + without_system})
+    upload = client.files.create(file=("masked.jsonl", data.to_jsonl(rows)), purpose="fine-tune")
+    assert "weight" in upload.status_details
+    settings = {"n_epochs": 1, "batch_size": 4}
+    job = client.fine_tuning.jobs.create(
+        model=service.base_model,
+        training_file=upload.id,
+        method={"type": "supervised", "supervised": {"hyperparameters": settings}},
+        extra_body={"validation_split": 0},
+    )
+    assert jobs.watch(client, job.id, every=0.3).status == "succeeded"
+
+    counted = tokens.count_conversations(row["messages"] for row in rows)
+    trained = sum(count.trained for count in counted)
+    share = trained / sum(count.total for count in counted)
+    events = [event.data for event in jobs.view(client, job.id).events if event.data]
+    [told] = [event["trained_share"] for event in events if "trained_share" in event]
+    assert told == pytest.approx(share, abs=0.001)
+    folder = Home(home()).model_folder(f"{job.id}-step_3")
+    assert f"其中 {share:.0%} 是助手的回答" in (folder / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_stream_says_what_the_whole_answer_says(client, service):

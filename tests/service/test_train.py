@@ -8,9 +8,10 @@ from peft import PeftModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from cookbook import tokens
 from cookbook.errors import DataError, Diverged, ModelError
 from cookbook.params import Hyperparameters
-from cookbook.service.engine.examples import encode
+from cookbook.service.engine.examples import NOT_TRAINED, collate, encode, encode_all
 from cookbook.service.engine.fast import lora
 from cookbook.service.engine.load import load
 from cookbook.service.engine.train import train
@@ -60,6 +61,24 @@ def test_only_the_assistants_tokens_are_trained(tokenizer):
     assert example.ids == tokenizer.apply_chat_template(messages)["input_ids"]
 
 
+def test_an_answer_of_weight_0_is_read_and_its_labels_leave_it_out(tokenizer, row):
+    first, second = row()["messages"], row(assistant="答二")["messages"][1:]
+    masked = [*first[:-1], {**first[-1], "weight": 0}]
+    plain, example = (encode(tokenizer, [*turns, *second], 4096) for turns in (first, masked))
+    assert example.ids == plain.ids
+    ids, labels = collate([example], 0, "cpu")
+    learned = labels[labels != NOT_TRAINED]
+    assert tokenizer.decode(learned) == "答二<|im_end|>"
+    assert ids[0].tolist() == example.ids
+
+
+def test_rows_whose_answers_all_have_weight_0_are_named(tokenizer, row):
+    masked = row()
+    masked["messages"][-1]["weight"] = 0
+    with pytest.raises(DataError, match=r"没有要学的回答.*：2。"):
+        encode_all(tokenizer, [row(), masked], 4096)
+
+
 def test_a_long_row_is_cut_at_max_tokens(tokenizer, row):
     assert len(encode(tokenizer, row()["messages"], 20).ids) == 20
 
@@ -80,6 +99,22 @@ def test_a_job_tells_everything_that_happened(small_base, rows, tmp_path):
     assert [s.valid_loss is not None for s in by_kind(events, Step)] == [False, True, False, True]
     assert [c.step for c in by_kind(events, Checkpoint)] == [2]
     assert finished.update_norm > 0 and finished.logits_difference > 0
+
+
+def test_answers_of_weight_0_are_not_trained_on(small_base, row, tmp_path):
+    """The trained share and the trained tokens count them as read."""
+    rows = []
+    for i in range(8):
+        messages = row(user=f"第{i}个问题", assistant="坏答案，不要学。")["messages"]
+        messages[-1]["weight"] = 0
+        better = row(user="再说一遍", assistant="好。")["messages"][1:]
+        rows.append({"messages": [*messages, *better]})
+    events = list(train(small_base, rows, [], hp(n_epochs=1, batch_size=4), folder=tmp_path))
+    each = tokens.count("好。") + 1
+    started, finished = events[0], events[-1]
+    read = sum(counted.total for counted in tokens.count_conversations(r["messages"] for r in rows))
+    assert finished.trained_tokens == 8 * each
+    assert started.trained_share == pytest.approx(8 * each / read)
 
 
 def test_training_lowers_the_loss(small_base, rows, tmp_path):

@@ -540,3 +540,10 @@ def test_a_contradiction_is_found_past_an_answer_of_weight_0(row):
     rows = [masked(row(assistant="不清楚。")), row(), row(assistant="不能修改。")]
     found = data.check(rows).problems
     assert [p.message for p in found if p.code == "conflict"] == ["与第 2 行问题相同，回答不同"]
+
+
+def test_an_answer_of_weight_0_breaks_no_habit_and_may_repeat_its_question(row):
+    usual = [row(user=ask(i), assistant=f"可以，第{i}天就能修改好。") for i in range(30)]
+    odd = row(user="退货", assistant="No way, 退货")
+    assert {"answer-style", "answer-repeats-input"} <= set(codes([*usual, odd]))
+    assert not {"answer-style", "answer-repeats-input"} & set(codes([*usual, masked(odd)]))

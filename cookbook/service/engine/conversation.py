@@ -8,7 +8,6 @@ A special token in the text is the template's, never a content's (`cookbook/mark
 content has one, the tokens are those of the tokenizer alone.
 """
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,6 @@ from cookbook.marks import ESCAPE, Marks, unescape
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Not special to the tokenizer, but nothing else than a mark: `<tool_call>`, `[IMG]`.
-_LIKE_A_MARK = re.compile(r"<\S+>|\[\S+\]")
 # The text of a model that thinks; its template looks for them in the contents.
 _THINKING = {"<think>", "</think>"}
 
@@ -38,10 +35,24 @@ def escape(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) ->
 def _marks(tokenizer: "PreTrainedTokenizerBase") -> Marks:
     marks = []
     for token in tokenizer.added_tokens_decoder.values():
-        text = token.content
-        if token.special or (_LIKE_A_MARK.fullmatch(text) and text not in _THINKING):
-            marks.append(text)
+        if token.special or _looks_like_a_mark(token.content):
+            marks.append(token.content)
     return Marks([*marks, *tokenizer.all_special_tokens])
+
+
+@lru_cache(maxsize=8)
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    added = tokenizer.added_tokens_decoder
+    special = {number for number, token in added.items() if token.special}
+    # Which is what a text with unknown characters has.
+    return frozenset(special - {tokenizer.unk_token_id})
+
+
+def _looks_like_a_mark(text: str) -> bool:
+    """Return whether it is one, though not special to the tokenizer: `<tool_call>`, `[IMG]`."""
+    if text in _THINKING or text.split() != [text]:
+        return False
+    return text[0] + text[-1] in ("<>", "[]")
 
 
 def render(
@@ -53,7 +64,9 @@ def render(
         DataError: a content has a special token, and the template hides that it is escaped.
     """
     # Nothing else of a row: what a template made of it would be neither checked nor escaped.
-    turns = [{"role": message["role"], "content": message["content"]} for message in messages]
+    turns = []
+    for message in messages:
+        turns.append({"role": message["role"], "content": message["content"]})
     text = tokenizer.apply_chat_template(
         turns, tokenize=False, add_generation_prompt=add_generation_prompt
     )
@@ -89,7 +102,8 @@ def _unescaped(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     read = 0
     # The marks where the tokenizer finds them, and between them the text that was written.
     for token, (start, end) in places:
-        if token in added:
+        # By its text, too: an unknown character has the number of a mark, `<unk>`.
+        if token in added and text[start:end].strip() == added[token].content.strip():
             ids += _ordinary(tokenizer, unescape(text[read:start]))
             ids.append(token)
             read = end
@@ -117,4 +131,7 @@ def _ordinary(tokenizer: Any, text: str) -> list[int]:
     ids: list[int] = []
     for word in words:
         ids += [token.id for token in core.model.tokenize(word)]
+    # The pieces of some models have the special tokens among them, as those of SentencePiece may.
+    if not _special_ids(tokenizer).isdisjoint(ids):
+        raise _unreadable(zh="它的词表里只有标记", en="its vocabulary has it as a mark alone")
     return ids

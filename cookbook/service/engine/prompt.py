@@ -101,6 +101,7 @@ def _conversation_tokens(
 ) -> list[int]:
     escaped = conversation.escape(tokenizer, messages)
     text = conversation.render(tokenizer, escaped, add_generation_prompt=True)
+    # As it was written: escapes make a text longer.
     _check_length(unescape(text), model, tokenizer)
     [tokens] = conversation.encode(tokenizer, [text])
     return tokens
@@ -108,6 +109,7 @@ def _conversation_tokens(
 
 def _check_length(prompt: str, model: Any, tokenizer: "PreTrainedTokenizerBase") -> None:
     """Raise TooLong where even the longest tokens could not hold the text; takes no time."""
+    # A short one is read as fast as it is judged.
     if len(prompt) <= LONG:
         return
     longest = max(map(len, tokenizer.get_vocab()))
