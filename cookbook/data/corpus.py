@@ -108,9 +108,9 @@ def check_overlap(report: Report, validation: Report) -> None:
     """Report rows of `report` that are among the validation rows too, exactly or nearly."""
     from cookbook.data import near_duplicates
 
-    for i, j, exact in near_duplicates.overlap(report.rows, validation.rows):
+    for i, j, exact in near_duplicates.overlap(report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]):
         row = (report.row_lines[i], report.rows[i])
-        other = validation.row_lines[j]
+        other = validation.line_of(validation.row_lines[j])
         if exact:
             zh = f"验证集第 {other} 行与它完全相同"
             en = f"the same as line {other} of validation"

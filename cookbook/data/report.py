@@ -71,7 +71,7 @@ class Problem:
 class Report:
     """Everything that `check` found in one file.
 
-    `rows` has the rows that can be trained on, `row_lines` their lines. `places` says where an
+    `rows` has the rows that can be trained on, `row_lines` their numbers. `places` says where an
     entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
     all lines that are not blank; without `has_rows` they were not read. `counts` has the number of
     problems by (severity, code), those that are not kept included. Kept are `limit_per_code` of

@@ -115,23 +115,36 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     )
 
 
-def report_table(report: Report, name: str | None, columns: list[str], count: int) -> None:
-    """Report a table, whose columns are not known to be a question and an answer."""
+def report_table(
+    report: Report, name: str | None, columns: list[str], remedy: Remedy | None
+) -> None:
+    """Report a table; without a `remedy` its columns must be named."""
     names = [shortened(visible(column), MAX_COLUMN) for column in columns[:COLUMNS_NAMED]]
     if len(columns) > COLUMNS_NAMED:
         names.append("…")
     source = _source(name)
+    by_columns = (
+        f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
+        f"convert it: data.from_table({source}, user=…, assistant=…), with names of columns",
+    )
+    if remedy:
+        by_columns = (
+            f"{remedy[0]}；列要自己指定时{by_columns[0]}",
+            f"{remedy[1]}; or {by_columns[1]}",
+        )
     report.add(
         None,
         "other-shape",
-        zh=f"这是一张表格，{count} 行，列名是 {'、'.join(names)}",
-        en=f"the file is a table of {count} rows with the columns {', '.join(names)}",
-        fix=(
-            f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
-            f"convert it: data.from_table({source}, user=…, assistant=…), with the names of "
-            "the columns",
-        ),
+        zh=f"这是一张表格，{report.lines} 行，列名是 {'、'.join(names)}",
+        en=f"the file is a table of {report.lines} rows with the columns {', '.join(names)}",
+        fix=remedy or by_columns,
     )
+
+
+def joining(name: str | None) -> Remedy:
+    """Return the remedy for a chat log, whose messages must be joined."""
+    call = f"data.from_chat_log({_source(name)})"
+    return f"像是聊天记录，用 {call} 按说话人合并", f"it looks like a chat log: {call}"
 
 
 def cleaning(name: str | None) -> Remedy:
