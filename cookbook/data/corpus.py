@@ -134,7 +134,7 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
     from cookbook.data.near_duplicates import Index  # loads numpy
 
     index = Index([row for _, row in sound])
-    line_of_row: dict[RowKey, int] = {}
+    number_of_row: dict[RowKey, int] = {}
     # question -> answer -> the first line that has it. Earlier turns belong to the question.
     answers_to: dict[tuple, dict[str, int]] = {}
     for i, numbered in enumerate(sound):
@@ -142,8 +142,9 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
 
         # 1. The same row again: reported once, and not as anything else.
         key = row_key(row)
-        first = line_of_row.setdefault(key, line)
-        if first != line:
+        number = number_of_row.setdefault(key, line)
+        if number != line:
+            first = report.line_of(number)
             zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
             _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
             continue
@@ -154,7 +155,7 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
         if learned:
             lines = answers_to.setdefault(tuple(text for _, text, _ in question), {})
             if lines and answer not in lines:
-                first = next(iter(lines.values()))
+                first = report.line_of(next(iter(lines.values())))
                 zh = f"与第 {first} 行问题相同，回答不同"
                 en = f"the same question as line {first}, another answer"
                 _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
@@ -163,7 +164,7 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
         if near:
-            other = sound[near[0]][0]
+            other = report.line_of(sound[near[0]][0])
             zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
             _report_row(report, numbered, "near-duplicate", zh=zh, en=en)
         else:

@@ -139,3 +139,15 @@ def test_a_validation_file_over_the_limit_is_compared_by_its_first_rows(monkeypa
 def test_a_missing_file_is_reported_in_the_readers_language(tmp_path):
     (found,) = data.check(tmp_path / "nowhere.jsonl").problems
     assert "没有这个文件" in found.message and "No such" not in found.message
+
+
+def test_a_repeat_in_an_array_names_the_line_of_the_first():
+    given = rows(1) * 2
+    content = json.dumps(given, indent=1, ensure_ascii=False)
+    (found,) = [
+        p
+        for p in data.check_bytes(content.encode(), "a.jsonl").problems
+        if p.code == "duplicate-row"
+    ]
+    starts = [i for i, line in enumerate(content.split("\n"), 1) if line == " {"]
+    assert found.line == starts[1] and f"第 {starts[0]} 行" in found.message
