@@ -77,6 +77,7 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
 
 
 def _unreadable(name: str, error: OSError) -> Report:
+    # Nothing is known of a file that cannot be opened, not even whether it has rows.
     report = Report(visible(name), readable=False, has_rows=False)
     zh, en = read.reason(error)
     report.add(
@@ -90,6 +91,7 @@ def _unreadable(name: str, error: OSError) -> Report:
 
 def _check_rows(source: Any) -> Checked:
     report = Report(tr("内存中的数据", "rows in memory"))
+    # A list is taken as it is; the reader knows what else holds rows.
     if not isinstance(source, Sequence):
         found = read.reading(source)
         if found.layout == "table":

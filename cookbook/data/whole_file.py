@@ -103,6 +103,7 @@ def report_unread(report: Report, error: DataError) -> None:
 
 def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> None:
     """Report entries that are not one a line; other layouts than these are no problem."""
+    # Lines are as they should be; a table has a sentence of its own.
     if layout not in _LAYOUTS:
         return
     code, zh, en = _LAYOUTS[layout]
@@ -173,6 +174,7 @@ class OtherShapes:
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
+        # All are counted, but a file of ten megabytes may have millions.
         self._counts[shape] += 1
         if len(self._first) < MAX_PROBLEMS:
             self._first.append((number, shape, _seen(value)))
@@ -214,6 +216,7 @@ class OtherShapes:
         self._report.counts["error", "other-shape"] += self.count - len(self._first)
 
     def _report_whole(self) -> None:
+        # Entries that cannot be read, or are in no known shape, are among the total.
         total = self._report.lines
         if self._counts.most_common(1)[0][1] == total:
             (shape,) = self._counts
@@ -228,8 +231,10 @@ class OtherShapes:
         self._report.add(None, "other-shape", zh=zh, en=en, fix=self.remedy())
 
     def _remedy_of(self, shape: Shape) -> Remedy:
+        # Nothing here converts it, as pairs of answers that were compared.
         if not shape.call:
             return "改写成 messages 格式", "rewrite it as messages"
+        # The source of the call is the first thing in its brackets.
         call = shape.call.replace("(path", f"({_source(self._name)}", 1)
         if self._name is not None:
             call += f'.write("{_training_name(self._name)}")'
@@ -238,6 +243,7 @@ class OtherShapes:
 
 def _seen(value: object) -> Excerpt:
     """Return what an entry is known by: its keys."""
+    # A list of turns has no keys of its own.
     if not isinstance(value, dict):
         return excerpt.value(value)
     names = ", ".join(f'"{str(key)[:MAX_COLUMN]}"' for key in list(value)[:COLUMNS_NAMED])
@@ -256,6 +262,7 @@ def _source(name: str | None) -> str:
 
 def _training_name(name: str | None, suffix: str = "messages") -> str:
     """Return a name for the training file that is to be written, never that of the source."""
+    # Only for a copy of what was given: a name that is free is not looked for.
     stem = PurePath(name or "rows").stem or "train"
     stem = shortened(visible(stem), MAX_NAME - 10)
     return f"{stem}_{suffix}.jsonl" if (name or "").endswith(".jsonl") else f"{stem}.jsonl"
