@@ -20,6 +20,7 @@ from cookbook.data import corpus, read, rules
 from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.excerpt import shortened, visible
+from cookbook.data.fast import lines as fast_lines
 from cookbook.data.report import Report, place
 from cookbook.data.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError
@@ -76,6 +77,7 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
 
 
 def _unreadable(name: str, error: OSError) -> Report:
+    # Nothing is known of a file that cannot be opened, not even whether it has rows.
     report = Report(visible(name), readable=False, has_rows=False)
     zh, en = read.reason(error)
     report.add(
@@ -89,6 +91,7 @@ def _unreadable(name: str, error: OSError) -> Report:
 
 def _check_rows(source: Any) -> Checked:
     report = Report(tr("内存中的数据", "rows in memory"))
+    # A list is taken as it is; the reader knows what else holds rows.
     if not isinstance(source, Sequence):
         found = read.reading(source)
         if found.layout == "table":
@@ -98,7 +101,10 @@ def _check_rows(source: Any) -> Checked:
     sound: list[NumberedRow] = []
     for number, given in enumerate(source, 1):
         report.lines += 1
-        if others.take(number, given):
+        # What has the usual messages is in no other shape; a long list is nearly all that.
+        if fast_lines.is_usual(given):
+            others.with_messages += 1
+        elif others.take(number, given):
             continue
         row = rules.as_object(report, number, given)
         if row is not None and rules.check_row(report, number, row):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cookbook import fast
-from cookbook.data import encodings, file_kind, json_text, layout, read, rules, whole_file
+from cookbook.data import encodings, file_kind, json_text, layout, read, routing, rules, whole_file
 from cookbook.data.columns import columns
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.encodings import UTF_8, Encoding
@@ -169,19 +169,20 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     report.lines = found.count
     report.places = found.left.places
     others = OtherShapes(report, name)
-    sound = list(_sound_entries(Report(report.file), found, others))
-    if others.are_all:
-        others.judge(whole=True)
-    elif not others.with_messages:
+    for entry in found.entries:
+        others.take(entry.number, entry.value)
+    if not others.with_messages:
         names: dict[str, None] = {}
         for entry in found.entries:
             if isinstance(entry.value, dict):
                 names |= dict.fromkeys(map(str, entry.value))
-        whole_file.report_table(report, name, list(names), found.count)
+        remedy = others.remedy() if others.are_all else None
+        if routing.is_chat_log(found):
+            remedy = whole_file.joining(name)
+        whole_file.report_table(report, name, list(names), remedy)
         return Checked(report)
-    else:
-        others.judge(whole=False)
-        sound = list(_sound_entries(report, found, OtherShapes(report, name)))
+    others.judge(whole=False)
+    sound = list(_sound_entries(report, found, OtherShapes(report, name)))
     return Checked(report, sound)
 
 

@@ -96,6 +96,7 @@ class Cleaned(Sequence[dict]):
     def verdict(self) -> str:
         """The result in one line: what became of the entries that were read."""
         changed = sum(change.code not in GONE for change in self.changes)
+        # Messages of a chat log that became part of the one before are not lost.
         joined = len({c.row for c in self.changes if c.code == "joined"} - {None})
         dropped = len(self.rows_gone) - joined
         zh = [f"留下 {len(self.rows)} 条", f"改动 {changed} 处"]

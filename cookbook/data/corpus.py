@@ -108,9 +108,9 @@ def check_overlap(report: Report, validation: Report) -> None:
     """Report rows of `report` that are among the validation rows too, exactly or nearly."""
     from cookbook.data import near_duplicates
 
-    for i, j, exact in near_duplicates.overlap(report.rows, validation.rows):
+    for i, j, exact in near_duplicates.overlap(report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]):
         row = (report.row_lines[i], report.rows[i])
-        other = validation.row_lines[j]
+        other = validation.line_of(validation.row_lines[j])
         if exact:
             zh = f"验证集第 {other} 行与它完全相同"
             en = f"the same as line {other} of validation"
@@ -134,7 +134,7 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
     from cookbook.data.near_duplicates import Index  # loads numpy
 
     index = Index([row for _, row in sound])
-    line_of_row: dict[RowKey, int] = {}
+    number_of_row: dict[RowKey, int] = {}
     # question -> answer -> the first line that has it. Earlier turns belong to the question.
     answers_to: dict[tuple, dict[str, int]] = {}
     for i, numbered in enumerate(sound):
@@ -142,8 +142,9 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
 
         # 1. The same row again: reported once, and not as anything else.
         key = row_key(row)
-        first = line_of_row.setdefault(key, line)
-        if first != line:
+        number = number_of_row.setdefault(key, line)
+        if number != line:
+            first = report.line_of(number)
             zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
             _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
             continue
@@ -155,7 +156,7 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
             question = tuple(text for _, text, _ in turns)
             lines = answers_to.setdefault(question, {})
             if lines and answer not in lines:
-                first = next(iter(lines.values()))
+                first = report.line_of(next(iter(lines.values())))
                 zh = f"与第 {first} 行问题相同，回答不同"
                 en = f"the same question as line {first}, another answer"
                 _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
@@ -164,7 +165,7 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
         if near:
-            other = sound[near[0]][0]
+            other = report.line_of(sound[near[0]][0])
             zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
             _report_row(report, numbered, "near-duplicate", zh=zh, en=en)
         else:

@@ -71,7 +71,7 @@ class Problem:
 class Report:
     """Everything that `check` found in one file.
 
-    `rows` has the rows that can be trained on, `row_lines` their lines. `places` says where an
+    `rows` has the rows that can be trained on, `row_lines` their numbers. `places` says where an
     entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
     all lines that are not blank; without `has_rows` they were not read. `counts` has the number of
     problems by (severity, code), those that are not kept included. Kept are `limit_per_code` of
@@ -132,31 +132,23 @@ class Report:
         """
         usual_severity, *usual_fix = CODES[code]
         severity = severity or usual_severity
+        # Of a flood of problems most are counted and never shown.
+        if not self._count(number, code, severity):
+            return
+        begins = self.places.get(number) if number is not None else None
+        line, sheet = (begins.line, begins.sheet) if begins else (number, None)
+        message, remedy = _short(tr(zh, en)), _short(tr(*(fix or usual_fix)))
+        shown = excerpt() if callable(excerpt) else excerpt
+        what = (line, index, severity, code, message, remedy)
+        self.problems.append(Problem(*what, shown, column, cell, sheet, number, at))
+
+    def _count(self, number: int | None, code: str, severity: str) -> bool:
+        """Count a problem, and return whether it is kept."""
         kept = self.keeps(number, code, severity)
         self.counts[severity, code] += 1
-        if not kept:
-            return
-        if self.once_per_line:
+        if kept and self.once_per_line:
             self._seen.add((number, code, severity))
-        # Only now: of a flood of problems most are counted and never shown.
-        if callable(excerpt):
-            excerpt = excerpt()
-        begins = self.places.get(number) if number is not None else None
-        problem = Problem(
-            line=begins.line if begins else number,
-            message_index=index,
-            severity=severity,
-            code=code,
-            message=_short(tr(zh, en)),
-            fix=_short(tr(*(fix or usual_fix))),
-            excerpt=excerpt,
-            column=column,
-            cell=cell,
-            sheet=begins.sheet if begins else None,
-            row=number,
-            at=at,
-        )
-        self.problems.append(problem)
+        return kept
 
     def take(self, problems: Iterable[Problem]) -> None:
         """Add problems of another report."""

@@ -27,6 +27,7 @@ COLORS = {"error": html.ERROR, "warning": html.WARNING}
 
 def place(problem: "Problem") -> str:
     """Return where a problem is, in words; a message is indexed as in Python."""
+    # A cell says more than the line that it is on.
     if problem.cell is not None:
         return tr(f"单元格 {problem.cell}", f"cell {problem.cell}")
     if problem.line is None:
@@ -46,6 +47,7 @@ def first(problems: Sequence["Problem"], most: int) -> list["Problem"]:
 
     So no kind is hidden by a flood of another; errors come before warnings.
     """
+    # Ranked by how many of the same code come before.
     of_code: Counter[str] = Counter()
     ranked = []
     for i, problem in enumerate(problems):
@@ -74,6 +76,7 @@ def hidden(counts: Counter[tuple[str, str]], shown: Sequence["Problem"]) -> str:
     Args:
         counts: the number of problems by (severity, code), as in `Report`.
     """
+    # Those that were only counted are among them.
     left = counts - Counter((problem.severity, problem.code) for problem in shown)
     if not left:
         return ""

@@ -103,6 +103,7 @@ def report_unread(report: Report, error: DataError) -> None:
 
 def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> None:
     """Report entries that are not one a line; other layouts than these are no problem."""
+    # Lines are as they should be; a table has a sentence of its own.
     if layout not in _LAYOUTS:
         return
     code, zh, en = _LAYOUTS[layout]
@@ -115,23 +116,36 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     )
 
 
-def report_table(report: Report, name: str | None, columns: list[str], count: int) -> None:
-    """Report a table, whose columns are not known to be a question and an answer."""
+def report_table(
+    report: Report, name: str | None, columns: list[str], remedy: Remedy | None
+) -> None:
+    """Report a table; without a `remedy` its columns must be named."""
     names = [shortened(visible(column), MAX_COLUMN) for column in columns[:COLUMNS_NAMED]]
     if len(columns) > COLUMNS_NAMED:
         names.append("…")
     source = _source(name)
+    by_columns = (
+        f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
+        f"convert it: data.from_table({source}, user=…, assistant=…), with names of columns",
+    )
+    if remedy:
+        by_columns = (
+            f"{remedy[0]}；列要自己指定时{by_columns[0]}",
+            f"{remedy[1]}; or {by_columns[1]}",
+        )
     report.add(
         None,
         "other-shape",
-        zh=f"这是一张表格，{count} 行，列名是 {'、'.join(names)}",
-        en=f"the file is a table of {count} rows with the columns {', '.join(names)}",
-        fix=(
-            f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
-            f"convert it: data.from_table({source}, user=…, assistant=…), with the names of "
-            "the columns",
-        ),
+        zh=f"这是一张表格，{report.lines} 行，列名是 {'、'.join(names)}",
+        en=f"the file is a table of {report.lines} rows with the columns {', '.join(names)}",
+        fix=remedy or by_columns,
     )
+
+
+def joining(name: str | None) -> Remedy:
+    """Return the remedy for a chat log, whose messages must be joined."""
+    call = f"data.from_chat_log({_source(name)})"
+    return f"像是聊天记录，用 {call} 按说话人合并", f"it looks like a chat log: {call}"
 
 
 def cleaning(name: str | None) -> Remedy:
@@ -160,6 +174,7 @@ class OtherShapes:
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
+        # All are counted, but a file of ten megabytes may have millions.
         self._counts[shape] += 1
         if len(self._first) < MAX_PROBLEMS:
             self._first.append((number, shape, _seen(value)))
@@ -201,6 +216,7 @@ class OtherShapes:
         self._report.counts["error", "other-shape"] += self.count - len(self._first)
 
     def _report_whole(self) -> None:
+        # Entries that cannot be read, or are in no known shape, are among the total.
         total = self._report.lines
         if self._counts.most_common(1)[0][1] == total:
             (shape,) = self._counts
@@ -215,8 +231,10 @@ class OtherShapes:
         self._report.add(None, "other-shape", zh=zh, en=en, fix=self.remedy())
 
     def _remedy_of(self, shape: Shape) -> Remedy:
+        # Nothing here converts it, as pairs of answers that were compared.
         if not shape.call:
             return "改写成 messages 格式", "rewrite it as messages"
+        # The source of the call is the first thing in its brackets.
         call = shape.call.replace("(path", f"({_source(self._name)}", 1)
         if self._name is not None:
             call += f'.write("{_training_name(self._name)}")'
@@ -225,6 +243,7 @@ class OtherShapes:
 
 def _seen(value: object) -> Excerpt:
     """Return what an entry is known by: its keys."""
+    # A list of turns has no keys of its own.
     if not isinstance(value, dict):
         return excerpt.value(value)
     names = ", ".join(f'"{str(key)[:MAX_COLUMN]}"' for key in list(value)[:COLUMNS_NAMED])
@@ -243,6 +262,7 @@ def _source(name: str | None) -> str:
 
 def _training_name(name: str | None, suffix: str = "messages") -> str:
     """Return a name for the training file that is to be written, never that of the source."""
+    # Only for a copy of what was given: a name that is free is not looked for.
     stem = PurePath(name or "rows").stem or "train"
     stem = shortened(visible(stem), MAX_NAME - 10)
     return f"{stem}_{suffix}.jsonl" if (name or "").endswith(".jsonl") else f"{stem}.jsonl"

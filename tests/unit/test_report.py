@@ -26,7 +26,7 @@ def broken(*, role="bot", content="好"):
 
 
 def column_of_role(line):
-    return line.index('"bot"') + 1
+    return line.index("bot") + 1
 
 
 def report_of(*lines):

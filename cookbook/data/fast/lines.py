@@ -35,15 +35,20 @@ def parse(line: bytes) -> dict | None:
         row = orjson.loads(line)
     except ValueError:
         return None
-    if type(row) is not dict or row.keys() != _ROW_KEYS:
-        return None
-    messages = row["messages"]
-    if type(messages) is not list:
-        return None
-    if not all(map(_is_usual, messages)) or not _take_turns(messages):
+    if not is_usual(row):
         return None
     # Last, since it reads the whole line again.
-    return None if _may_repeat_a_key(line, messages) else row
+    return None if _may_repeat_a_key(line, row["messages"]) else row
+
+
+def is_usual(row: object) -> bool:
+    """Return whether a value is a usual row: with messages in good order, and nothing else."""
+    if type(row) is not dict or row.keys() != _ROW_KEYS:
+        return False
+    messages = row["messages"]
+    if type(messages) is not list:
+        return False
+    return all(map(_is_usual, messages)) and _take_turns(messages)
 
 
 def is_json(line: bytes) -> bool:
