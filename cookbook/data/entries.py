@@ -18,7 +18,7 @@ from cookbook.data.values import Values
 from cookbook.errors import DataError
 
 if TYPE_CHECKING:
-    from cookbook.data.read import Reading
+    from cookbook.data.reading import Reading
 
 SPACE = " \t\r"  # what JSON allows around a value, within a line
 _BETWEEN = re.compile(r"[ \t\r,，]*")

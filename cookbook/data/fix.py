@@ -12,7 +12,7 @@ from cookbook.data import rules
 from cookbook.data.changes import Change, change_of
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.entry import Place
-from cookbook.data.read import Reading
+from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.i18n import tr
 
