@@ -178,8 +178,9 @@ def _read_values(result: "Reading", text: str, found: layout.Found) -> None:
         result.left.add(
             None,
             "json",
-            zh=f"文件在第 {n} 条之后断了：数组没有收尾的 ]",
-            en=f"the file ends after entry {n}: its array is not closed with ]",
+            zh=f"文件{f'在第 {n} 条之后' if n else ''}断了：数组没有收尾的 ]",
+            en=f"the file ends{f' after entry {n}' if n else ''}: its array is not closed with ]",
+            fix=("重新导出或下载一次", "export or download the file again"),
         )
 
 

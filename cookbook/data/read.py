@@ -64,8 +64,10 @@ def of_content(
     kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
     if kind is not None and not kind.is_table:
         name = visible(path.name)
+        # Chinese sets Latin letters apart.
+        space = " " if kind.title_zh[:1].isascii() else ""
         raise DataError(
-            zh=f"{name} 是{kind.title_zh}，不是文本：{kind.fix_zh}",
+            zh=f"{name} 是{space}{kind.title_zh}，不是文本：{kind.fix_zh}",
             en=f"{name} is {kind.title_en}, not text: {kind.fix_en}",
         )
     if kind is not None:
