@@ -27,6 +27,7 @@ from cookbook.data.changes import change_of
 from cookbook.data.columns import WHOLE_TEXT
 from cookbook.data.entry import Place
 from cookbook.data.excerpt import around, visible
+from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
 from cookbook.data.reading import Reading as Reading
 from cookbook.data.report import Report
 from cookbook.errors import DataError
