@@ -19,8 +19,8 @@ _WORD = re.compile(r"[^\W\d]\w*")
 _NUMBER_LIKE = re.compile(r"[\w.+-]+")
 # Strings, so that nothing is found within them, and what is looked for between them.
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]]|-?Infinity|NaN|-?\d[\d.eE+-]*', re.DOTALL)
-_LINE_GOES_ON = re.compile(r'\s*(?:"[^"\\\n]{0,60}"\s*:|[}\]])')
-_DRIVE = re.compile(r'[A-Za-z]:\\(?:[^"\\\n]*\\)*$|\\\\\w')
+_ITEM = re.compile(r'"[^"\\\n]{0,60}"\s{0,20}:|[}\]]')
+_DRIVE = re.compile(r'[A-Za-z]:\\[^"\n]{0,80}$|\\\\\w')
 
 # Words of other languages for what JSON writes otherwise.
 _LITERALS = {"true": "true", "false": "false", "null": "null"}
@@ -103,7 +103,9 @@ def of_cut_file(number: int, start: int, end: int) -> Fault:
 def _fault(start: int, end: int, reason: Reason) -> Fault:
     fix = (reason.fix_zh, reason.fix_en) if reason.fix_zh else None
     zh, en = f"不是合法的 JSON：{reason.zh}", f"not JSON: {reason.en}"
-    return Fault(zh, en, start, max(end, start + 1), fix, is_cut=reason is marks.CUT)
+    return Fault(
+        zh, en, start, max(end, start + 1), fix, is_cut=reason in (marks.CUT, marks.CUT_STRING)
+    )
 
 
 def _is_key(text: str, end: int) -> bool:
@@ -307,7 +309,7 @@ def _look_at_string_end(text: str, start: int) -> Fault:
         # It does not end like an entry: the rest is missing, or on the next line.
         return _fault(start, len(text.rstrip()), marks.CUT_STRING)
     end = start + 1 + len(tail)
-    if tail[-1:] in marks.QUOTES:
+    if tail and tail[-1] in marks.QUOTES:
         return _fault(end - 1, end, marks.of_character(tail[-1]) or marks.CURLY_QUOTE)
     if tail.endswith('\\"'):
         return _fault(end - 2, end, marks.ESCAPED_END)
@@ -322,7 +324,8 @@ def _look_at_control(text: str, at: int) -> Fault:
     if mark not in "\r\n":
         return _fault(at, at + 1, marks.control(mark))
     # Where the next line begins like the next item, the string was to end on this one.
-    if _LINE_GOES_ON.match(text, at):
+    next_line = text[at : at + 1000].lstrip()
+    if _ITEM.match(next_line):
         last = _before(text, at)
         last = _before(text, last) if text[last] == "," else last
         reason = marks.of_character(text[last]) if text[last] in marks.QUOTES else None

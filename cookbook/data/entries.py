@@ -18,7 +18,7 @@ from cookbook.data.values import Values
 from cookbook.errors import DataError
 
 if TYPE_CHECKING:
-    from cookbook.data.read import Reading
+    from cookbook.data.reading import Reading
 
 SPACE = " \t\r"  # what JSON allows around a value, within a line
 _BETWEEN = re.compile(r"[ \t\r,，]*")
@@ -178,8 +178,9 @@ def _read_values(result: "Reading", text: str, found: layout.Found) -> None:
         result.left.add(
             None,
             "json",
-            zh=f"文件在第 {n} 条之后断了：数组没有收尾的 ]",
-            en=f"the file ends after entry {n}: its array is not closed with ]",
+            zh=f"文件{f'在第 {n} 条之后' if n else ''}断了：数组没有收尾的 ]",
+            en=f"the file ends{f' after entry {n}' if n else ''}: its array is not closed with ]",
+            fix=("重新导出或下载一次", "export or download the file again"),
         )
 
 

@@ -12,7 +12,7 @@ from cookbook.data import rules, shapes
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.entry import Entry
 from cookbook.data.fix_message import Asked, Notes, fix_message
-from cookbook.data.read import Reading
+from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.data.text_check import report_finding
 from cookbook.i18n import tr

@@ -123,8 +123,14 @@ def is_table(text: str, suffix: str) -> bool:
         lines = lines[:-1]
     if len(lines) < 2 or any(line.lstrip()[:1] in ("{", "[") for line in lines):
         return False
-    counts = [{line.count(mark) for line in lines} for mark in ("\t", ",")]
-    return any(len(of_mark) == 1 and 0 not in of_mark for of_mark in counts)
+    return any(_are_columns(lines, mark) for mark in ("\t", ","))
+
+
+def _are_columns(lines: list[str], mark: str) -> bool:
+    """Return whether lines have the same number of cells, and the first one names them all."""
+    names = lines[0].split(mark)
+    counts = {line.count(mark) for line in lines}
+    return len(names) > 1 and len(counts) == 1 and all(0 < len(n.strip()) <= 40 for n in names)
 
 
 def _beginning(text: str) -> int:

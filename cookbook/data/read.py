@@ -17,122 +17,27 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from cookbook.data import encodings, entries, file_kind, json_text, layout, rules
-from cookbook.data.changes import Change, change_of
-from cookbook.data.columns import WHOLE_TEXT, columns
-from cookbook.data.entry import Entry, Place
+from cookbook.data import encodings, entries, file_kind, layout, memory
+from cookbook.data.changes import change_of
+from cookbook.data.columns import WHOLE_TEXT
+from cookbook.data.entry import Place
 from cookbook.data.excerpt import around, visible
-from cookbook.data.layout import Layout
+from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
+from cookbook.data.reading import Reading as Reading
 from cookbook.data.report import Report
 from cookbook.errors import DataError
-from cookbook.i18n import tr
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
-MAX_ENTRIES = 1_000_000  # each takes memory, however short it is
-MAX_UNREAD = 100_000  # entries that are not JSON: with more, the file is something else
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
 HEAD = 64 * 1024  # bytes from which the kind of a file is known
 
 Source = str | os.PathLike | Iterable
-
-
-@dataclass
-class Reading:
-    """What a source holds.
-
-    Attributes:
-        name: of the file, safe to show.
-        layout: one JSON value a line, one array, values over several lines, a table, or a list.
-        encoding: as Python names it.
-        entries: the values, in their order.
-        count: how many there are, those included that could not be read.
-        changes: what was changed to read them: encoding, line ends, commas at line ends …
-        left: what could not be read, by the number of the entry. Its `places` has every entry.
-        unread: the numbers of the entries in `left`.
-        unread_texts: their texts, by number.
-    """
-
-    name: str
-    layout: Layout
-    left: Report
-    encoding: str = "utf-8"
-    path: Path | None = None
-    entries: list[Entry] = field(default_factory=list)
-    count: int = 0
-    changes: list[Change] = field(default_factory=list)
-    unread: list[int] = field(default_factory=list)
-    unread_texts: dict[int, str] = field(default_factory=dict, repr=False)
-
-    def __post_init__(self) -> None:
-        self._places: dict[int, Place] = {}
-        self._texts: dict[int, str | None] = {}
-        if not self.left.places:
-            self.left.places = self._places
-
-    def add(self, place: Place, value: object, text: str | None = None) -> None:
-        """Add an entry."""
-        self.entries.append(Entry(self._next_number(place), place, value, text))
-
-    def take(self, place: Place, text: str, *, is_cut: bool = False) -> None:
-        """Add an entry: its value, or the reason why its text has none."""
-        try:
-            value = json_text.parse(text)
-        except json_text.NotJson as error:
-            self.refuse(place, text, error, is_cut=is_cut)
-        else:
-            self.add(place, value, text)
-
-    def refuse(
-        self, place: Place, text: str, error: json_text.NotJson, *, is_cut: bool = False
-    ) -> None:
-        """Add an entry that is not JSON to `left`; `is_cut` says that the file ends within it."""
-        number = self._next_number(place)
-        self.unread.append(number)
-        self.unread_texts[number] = text
-        if len(self.unread) > MAX_UNREAD:
-            first = self.left.problems[0]
-            raise DataError(
-                zh=f"{self.name} 里不是 JSON 的数据超过 {MAX_UNREAD} 条，"
-                f"第一条在第 {first.line} 行：{first.message}",
-                en=f"{self.name} has more than {MAX_UNREAD} entries that are not JSON, "
-                f"the first on line {first.line}: {first.message}",
-            )
-        if is_cut:
-            error = json_text.cut(number, error)
-        rules.report_not_json(self.left, number, text, error)
-
-    def move(self, number: int, place: Place) -> None:
-        """Note that an entry begins elsewhere."""
-        self._places[number] = place
-
-    def text_of(self, number: int) -> str | None:
-        """Return the source text of an entry; None where there is none."""
-        if number in self.unread_texts:
-            return self.unread_texts[number]
-        if len(self._texts) != len(self.entries):
-            self._texts = {entry.number: entry.text for entry in self.entries}
-        return self._texts.get(number)
-
-    def fill_columns(self) -> None:
-        """Give all problems in `left` their line and column, as far as they can be found."""
-        self.left.problems = columns(self.left.problems, self.text_of, self.left.places)
-
-    def _next_number(self, place: Place) -> int:
-        self.count += 1
-        if self.count > MAX_ENTRIES:
-            raise DataError(
-                zh=f"{self.name} 里的数据超过 {MAX_ENTRIES} 条，请先拆成几个文件",
-                en=f"{self.name} has more than {MAX_ENTRIES} entries: split it into several files",
-            )
-        self._places[self.count] = place
-        return self.count
 
 
 def reading(source: Source, *, encoding: str | None = None, sheet: str | None = None) -> Reading:
@@ -148,7 +53,7 @@ def reading(source: Source, *, encoding: str | None = None, sheet: str | None = 
             which of its lists has the rows.
     """
     if not isinstance(source, str | os.PathLike):
-        return _of_memory(source)
+        return memory.read(source)
     path = Path(source)
     return of_content(_content(path), path, encoding=encoding, sheet=sheet)
 
@@ -157,11 +62,13 @@ def of_content(
     content: bytes, path: Path, *, encoding: str | None = None, sheet: str | None = None
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
-    kind = file_kind.look(content[:HEAD], path.name)
+    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
     if kind is not None and not kind.is_table:
         name = visible(path.name)
+        # Chinese sets Latin letters apart.
+        space = " " if kind.title_zh[:1].isascii() else ""
         raise DataError(
-            zh=f"{name} 是{kind.title_zh}，不是文本：{kind.fix_zh}",
+            zh=f"{name} 是{space}{kind.title_zh}，不是文本：{kind.fix_zh}",
             en=f"{name} is {kind.title_en}, not text: {kind.fix_en}",
         )
     if kind is not None:
@@ -317,55 +224,6 @@ def _refuse_bad_bytes(result: Reading, bad: list[encodings.BadBytes]) -> None:
         )
     result.entries = kept
     result.unread.sort()
-
-
-def _of_memory(source: Any) -> Reading:
-    if hasattr(source, "to_dict") and hasattr(source, "columns"):  # a DataFrame of pandas
-        from cookbook.data import tables
-
-        return tables.of_frame(source)
-    name = tr("内存中的数据", "rows in memory")
-    result = Reading(name, "memory", Report(name))
-    for value in _objects(source):
-        # Rows of other libraries look like dicts, and are no dicts.
-        plain = dict(value) if isinstance(value, Mapping) else value
-        result.add(Place(result.count + 1), plain)
-    return result
-
-
-def _objects(source: Any) -> Iterable:
-    """Return the rows of whatever holds them in memory.
-
-    Raises:
-        DataError: it holds none, or several lists of rows.
-    """
-    if hasattr(source, "to_pylist"):  # a table of pyarrow
-        return source.to_pylist()
-    if hasattr(source, "to_dicts"):  # a DataFrame of polars
-        return source.to_dicts()
-    if isinstance(source, Mapping):
-        return _objects_of_mapping(source)
-    if isinstance(source, bytes | bytearray) or not isinstance(source, Iterable):
-        kind = type(source).__name__
-        raise DataError(
-            zh=f"给的是 {kind}：请给文件路径，或由字典组成的列表",
-            en=f"this is a {kind}: give a path, or a list of dicts",
-        )
-    return source
-
-
-def _objects_of_mapping(source: Mapping) -> Iterable:
-    # The splits of a data set by name, or one row that was given without its list.
-    splits = [key for key, value in source.items() if not isinstance(value, str | list | Mapping)]
-    if len(splits) == len(source) == 1:
-        return _objects(source[splits[0]])
-    if splits and len(splits) == len(source):
-        names = "、".join(str(key)[:40] for key in splits[:10])
-        raise DataError(
-            zh=f"有几组数据：{names}，请取其中一组，例如 dataset[{splits[0]!r}]",
-            en=f"there are several splits: {names}. Give one, as dataset[{splits[0]!r}]",
-        )
-    return [source]
 
 
 def rows(content: bytes) -> list[dict]:

@@ -9,6 +9,7 @@ from support import make_row
 
 from cookbook import data
 from cookbook.data import read
+from cookbook.data import reading as module
 from cookbook.data.changes import GONE
 from cookbook.errors import DataError
 
@@ -210,10 +211,10 @@ def test_what_cannot_be_opened_is_named_in_one_language(tmp_path):
 
 
 def test_a_huge_file_and_too_many_entries_are_refused(reading, monkeypatch):
-    monkeypatch.setattr(read, "MAX_ENTRIES", 2)
+    monkeypatch.setattr(module, "MAX_ENTRIES", 2)
     with pytest.raises(DataError, match="超过 2 条"):
         reading(LINES)
-    monkeypatch.setattr(read, "MAX_UNREAD", 1)
+    monkeypatch.setattr(module, "MAX_UNREAD", 1)
     with pytest.raises(DataError, match="第一条在第 1 行：不是合法的 JSON"):
         reading("x\ny")
     monkeypatch.setattr(read, "MAX_SOURCE_BYTES", 10)
