@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # The text of a model that thinks; its template looks for them in the contents.
 _THINKING = {"<think>", "</think>"}
 
+_SHORT = 2  # characters of a text whose tokens are remembered
 _ESCAPE_AS_CODE = ascii(ESCAPE)[1:-1]  # as `tojson(ensure_ascii=True)` writes it
 
 
@@ -83,12 +84,27 @@ def encode(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[l
     Raises:
         DataError: a content has a special token, and the tokenizer cannot read it as text.
     """
-    if any(ESCAPE in text for text in texts):
-        return [_unescaped(tokenizer, text) for text in texts]
-    if not texts:
-        return []
+    tokens = []
+    for text in texts:
+        if ESCAPE in text:
+            tokens.append(_unescaped(tokenizer, text))
+        elif len(text) <= _SHORT:
+            tokens.append(list(_usual_of_short(tokenizer, text)))
+        else:
+            # One by one: for so few, threads cost more than they save.
+            tokens.append(_usual(tokenizer, text))
+    return tokens
+
+
+def _usual(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
     # Templates write the special tokens themselves.
-    return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+# Each answer is followed by the same newline, and a call takes longer than what is in it.
+@lru_cache(maxsize=64)
+def _usual_of_short(tokenizer: "PreTrainedTokenizerBase", text: str) -> tuple[int, ...]:
+    return tuple(_usual(tokenizer, text))
 
 
 def _unescaped(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
