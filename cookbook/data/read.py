@@ -140,17 +140,16 @@ def decoded_of(result: Reading, content: bytes, encoding: str | None) -> encodin
     else:
         decoded = encodings.decode(content)
     found = decoded.encoding
-    if found is None and decoded.bad:
+    if found is None:
         raise DataError(
             zh=f"看不出 {result.name} 的编码：用 encoding= 指定，例如 "
             'encoding="gb18030"（GBK）、encoding="big5"',
             en=f"cannot tell the encoding of {result.name}: name it, as "
             'encoding="gb18030" (GBK) or encoding="big5"',
         )
-    used = found or encodings.UTF_8
-    result.encoding = used.name
-    if used.name != "utf-8":
-        result.changes.append(change_of(None, "encoding", f"({used.title})"))
+    result.encoding = found.name
+    if found.name != "utf-8":
+        result.changes.append(change_of(None, "encoding", f"({found.title})"))
     elif content.startswith(codecs.BOM_UTF8):
         result.changes.append(change_of(None, "bom"))
     title = decoded.other.title if decoded.other else ""
