@@ -63,6 +63,14 @@ def common_opening():
     return openings[openings["where"] == "opening"].share.iloc[0]
 
 
+def chat_log():
+    return data.from_messages(DATA / "raw" / "chat_log.csv", assistant="小禾")
+
+
+def questions():
+    return data.from_table(DATA / "raw" / "questions.xlsx", user="问题", assistant="答案")
+
+
 def code_lines(name):
     cells = nbformat.read(ROOT / f"{name}.ipynb", as_version=4).cells
     sources = [cell.source for cell in cells if cell.cell_type == "code"]
@@ -94,7 +102,10 @@ TRUE = {
     "longest": lambda: kefu().tokens.max(),
     "export_lines": lambda: len(export_lines()),
     "blank_lines": lambda: sum(not line.strip() for line in export_lines()),
-    "left": lambda: len({p.line for p in data.clean(EXPORT).left.problems}),
+    "left": lambda: len(data.clean(EXPORT).rows_left),
+    "messages": lambda: chat_log().read,
+    "chats": lambda: len(chat_log()),
+    "unanswered": lambda: len(questions().rows_left),
     "table_rows": lambda: len(table_of_words()),
     "empty_cells": lambda: int((table_of_words()["金句"].str.strip() == "").sum()),
     "common_opening": lambda: f"{common_opening():.1%}",
@@ -130,7 +141,9 @@ FIGURES = [
     (N00, "这里有 {kefu} 段客服对话"),
     (N00, "把 {long} 个 token 的提示词压到 {short} 个"),
     (N01, "是一份 {export_lines} 行的导出文件（其中 {blank_lines} 行是空行）"),
-    (N01, "“待处理”的 {left} 行"),
+    (N01, "“需要人工处理”的 {left} 行"),
+    (N01, "{messages} 条消息接成 {chats} 段对话"),
+    (N01, "{unanswered} 个空着的答案"),
     (N01, "表里 {table_rows} 行，{empty_cells} 行金句是空的"),
     (N01, "我们自己写的 {jinju} 条"),
     (N01, "短提示词只有 {short} 个"),
