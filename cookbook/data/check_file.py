@@ -5,7 +5,7 @@
 
 A file with one JSON object a line, which nearly all are, is taken line by line and never held in
 memory as text. Only where its first bytes, its first value or a line's encoding say that it is
-something else, it is read by `read.py` as all others read.
+something else, it is read by `reading/` as all others read.
 """
 
 import codecs

@@ -10,7 +10,7 @@ from typing import Literal
 
 from cookbook.data import rules
 from cookbook.data.damage import REPAIRABLE
-from cookbook.data.fixes.rows import rows as fixed_rows
+from cookbook.data.fixes.rows import fixed_rows
 from cookbook.data.reading import read
 from cookbook.data.report import Problem, Report, by_line
 from cookbook.data.report.changes import GONE, Change

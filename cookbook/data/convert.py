@@ -2,7 +2,7 @@
 
 Everything here returns what `clean` returns: the rows, each change, and what is left for a person.
 One odd entry never stops the rest. The shapes themselves are in `shapes/`, what a row must be in
-`rules.py`; repeated rows are kept, since only `clean` looks at rows together.
+`rules/`; repeated rows are kept, since only `clean` looks at rows together.
 """
 
 import dataclasses

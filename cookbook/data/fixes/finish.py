@@ -1,6 +1,6 @@
 """Finish a conversion: entries that are conversations by now become the rows of a result."""
 
-from cookbook.data.fixes.rows import rows as fixed_rows
+from cookbook.data.fixes.rows import fixed_rows
 from cookbook.data.reading.read import Reading
 from cookbook.data.report import by_line
 from cookbook.data.report.cleaned import Cleaned

@@ -1,9 +1,9 @@
 """Fix single rows, as far as nothing has to be guessed, and note each change.
 
-    rows(reading, roles, rows_left)     the rows that can be trained on once they are fixed
+    fixed_rows(reading, roles, rows_left)       the rows that can be trained on once they are fixed
 
 `clean` begins with it, and so does everything that converts. What is done to one message is in
-`fix_message.py`; what several rows say together is `clean.py`'s.
+`message.py`; what several rows say together is `clean.py`'s.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ from cookbook.i18n import tr
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
 
-def rows(
+def fixed_rows(
     reading: Reading,
     roles: Mapping[str, str],
     rows_left: list[int],
@@ -34,7 +34,7 @@ def rows(
     that they are dropped.
 
     Args:
-        fixes: the kinds of damage to repair, see `text_damage`.
+        fixes: the kinds of damage to repair, see `damage`.
         weights: whether answers that are not to be learned are kept with their weight ("mask"), or
             removed with their question ("drop").
     """

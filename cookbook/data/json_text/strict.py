@@ -3,7 +3,7 @@
     parse(text)           its value, or `NotJson` with the reason, the place and the remedy
 
 Nothing is reported here, and nothing repaired. What the reason is: `diagnosis.py`. Where a value is
-in a text: `json_places.py`.
+in a text: `places.py`.
 """
 
 import json

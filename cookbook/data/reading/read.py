@@ -7,8 +7,8 @@
     decode(line)          its text
 
 `check` takes the steps one by one, since it is to be fast; all others begin with `reading`. What a
-text means as JSON is in `json_text.py`, whether a row can be trained on in `rules.py`. Files are
-only read, never changed.
+text means as JSON is in `json_text/`, whether a row can be trained on in `rules/`. Files are only
+read, never changed.
 """
 
 import codecs

@@ -1,4 +1,4 @@
-"""The rules of one message: its role and its content. `rules.py` has those of a row."""
+"""The rules of one message: its role and its content. `row_rules.py` has those of a row."""
 
 import json
 from collections.abc import Mapping, Sequence

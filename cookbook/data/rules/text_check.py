@@ -1,6 +1,6 @@
 """Report what is damaged in the texts of sound rows, and thinking that only some answers have.
 
-Which damage there is, and what is none, is in `text_damage.py`.
+Which damage there is, and what is none, is in `damage/`.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
 """Tell which converter a source is for: tables and chat logs have their own.
 
-is_chat_log(reading)       for `from_chat_log`
-pair_columns(reading)      for `from_table`, with these columns
+    is_chat_log(reading)       for `from_chat_log`
+    pair_columns(reading)      for `from_table`, with these columns
+
+What is neither is converted entry by entry, by `shapes.convert`.
 """
 
 from cookbook.data import shapes
