@@ -16,9 +16,8 @@ from cookbook.data.report import Problem, Report, by_line
 from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
-from cookbook.data.rows import RowKey, row_key
+from cookbook.data.rows import NumberedRow, RowKey, row_key
 from cookbook.data.rules import corpus
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 

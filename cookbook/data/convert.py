@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from cookbook.data import rules, shapes
+from cookbook.data import shapes
 from cookbook.data.chats.chat_log import from_chat_log
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
@@ -22,9 +22,11 @@ from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.report.pointing import Origin, point
+from cookbook.data.rows import ROLES
 from cookbook.data.shapes import batch, containers, routing, unused
-from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
+from cookbook.data.shapes.shape import Converted, Options, Refused
 from cookbook.data.tables.from_table import from_table
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -113,7 +115,7 @@ def from_alpaca(
 
 def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
     for name, role in (roles or {}).items():
-        if role not in rules.ROLES:
+        if role not in ROLES:
             raise DataError(
                 zh=f"roles 里 {name!r} 要对应 system、user 或 assistant",
                 en=f"roles must map {name!r} to system, user or assistant",
@@ -276,8 +278,8 @@ def _custom_id(entry: Entry, shape: shapes.Shape | None) -> str | None:
 def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
     columns = [str(key) for key in entry.value] if isinstance(entry.value, dict) else []
     return Refused(
-        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {listed(columns)}",
-        en=f"which columns are question and answer is not known; they are {listed(columns)}",
+        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {named(columns)}",
+        en=f"which columns are question and answer is not known; they are {named(columns)}",
         fix=(
             '写明列名：data.from_table(path, user="…", assistant="…")',
             'name them: data.from_table(path, user="…", assistant="…")',
@@ -288,13 +290,13 @@ def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
 def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
     """Say once what concerns several entries."""
     if notes.metadata:
-        detail = listed(list(notes.metadata))
+        detail = named(notes.metadata)
         reading.changes.append(change_of(None, "extra-key", detail))
     if options.requests is not None:
         open_requests = [name for name in options.requests if name not in notes.answered]
         if open_requests:
             n = len(open_requests)
-            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"{n}: {listed(open_requests)}")
+            detail = tr(f"（{n} 条）：{named(open_requests)}", f"{n}: {named(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
 
 

@@ -20,12 +20,11 @@ from cookbook.data.chats.chat_messages import Message
 from cookbook.data.chats.sides import Sides
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
-from cookbook.data.report import Report
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
 from cookbook.data.tables import Table, heading
-from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -127,8 +126,7 @@ def _messages(
             en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
             f"text and time, and has: {named(columns)}",
         )
-    rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-    messages = list(chat_messages.of_table(rows, columns))
+    messages = list(chat_messages.of_table(table.entries, columns))
     _note_times(table, messages, "time" in chat_messages.columns_of(columns))
     return table, messages
 
@@ -140,12 +138,10 @@ def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | 
         rows = chat_messages.telegram(text)
     if rows is not None:
         table = tables.of(rows)
-        in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-        messages = list(chat_messages.of_table(in_rows, list(table.columns)))
+        messages = list(chat_messages.of_table(table.entries, list(table.columns)))
     else:
         messages = chat_messages.blocks(text)
-        name = visible(path.name)
-        table = Table(name, "table", Report(name))
+        table = Table.empty(path.name, "table")
         table.count = len(messages)
         table.left.places = {message.number: message.place for message in messages}
     table.path = path

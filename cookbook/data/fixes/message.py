@@ -9,9 +9,10 @@ from cookbook.data.damage import Finding, marks
 from cookbook.data.entry import Entry
 from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.excerpt import visible, written
+from cookbook.data.report.names import named
 from cookbook.data.rules import message_rules, weights
 from cookbook.data.shapes import unused
-from cookbook.data.shapes.shape import is_empty, listed
+from cookbook.data.shapes.shape import is_empty
 from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
@@ -73,7 +74,7 @@ class Notes:
         plain = unused.metadata(self._unused)
         meaning = unused.in_words(self._unused)
         if plain:
-            self.change("extra-key", listed(plain))
+            self.change("extra-key", named(plain))
         if meaning:
             self.change("not-used", meaning)
         if self._weights:

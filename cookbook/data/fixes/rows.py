@@ -8,12 +8,12 @@
 
 from collections.abc import Iterator, Mapping
 
-from cookbook.data import rules, shapes
+from cookbook.data import json_text, rules, shapes
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
-from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules.text_check import report_finding
 from cookbook.i18n import tr
 
@@ -97,7 +97,7 @@ def _is_of_other_shape(report: Report, entry: Entry) -> bool:
 def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:
     """Return a fixed copy of a row; None if nothing of it is to be learned, as asked."""
     messages = row.get("messages")
-    decoded = rules.decoded_messages(messages)
+    decoded = json_text.list_in(messages)
     if decoded is not None:
         notes.change("decoded")
         messages = decoded

@@ -63,6 +63,17 @@ def parse(text: str) -> object:
         raise NotJson(diagnosis.of_number(text)) from None
 
 
+def list_in(text: object) -> list | None:
+    """Return the array that a string holds as JSON; None for a string of anything else."""
+    if not isinstance(text, str) or text.lstrip()[:1] != "[":
+        return None
+    try:
+        value = parse(text)
+    except NotJson:
+        return None
+    return value if isinstance(value, list) else None
+
+
 def cut(number: int, error: NotJson) -> NotJson:
     """Return the error for an entry in which the file ends."""
     fault = diagnosis.of_cut_file(number, error.start, error.end)

@@ -10,23 +10,17 @@ recognizes the usual row quickly.
 """
 
 from cookbook.data.rules.row_rules import (
-    ROLES,
     as_object,
     check_row,
     check_secrets,
-    decoded_messages,
     has_text,
-    parse_row,
     report_not_json,
 )
 
 __all__ = [
-    "ROLES",
     "as_object",
     "check_row",
     "check_secrets",
-    "decoded_messages",
     "has_text",
-    "parse_row",
     "report_not_json",
 ]
