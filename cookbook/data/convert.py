@@ -7,7 +7,8 @@ One odd entry never stops the rest. The shapes themselves are in `shapes/`, what
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -69,19 +70,10 @@ def from_messages(
     options = Options(_checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
     reading = read.reading(source, encoding=encoding, sheet=sheet)
-    # What has a converter of its own is a path or a table: that is what these take.
-    table = cast("str | Path", source)
-    if routing.is_chat_log(reading):
-        return from_chat_log(
-            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
-        )
-    columns = routing.pair_columns(reading)
-    if columns is None:
+    own = _own_converter(source, reading, assistant)
+    if own is None:
         return _rows(containers.opened(reading), options)
-    user, answer = columns
-    return from_table(
-        table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
-    )
+    return own(system=system, sheet=sheet, encoding=encoding)
 
 
 def from_sharegpt(
@@ -111,6 +103,21 @@ def from_alpaca(
     `from_messages`, which tells formats apart by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
+
+
+def _own_converter(
+    source: Source, reading: Reading, assistant: str | None
+) -> Callable[..., Cleaned] | None:
+    """Return the converter of a table or of a chat log; None for any other source."""
+    # They take a path or a table, and nothing else is one.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
+        return partial(from_chat_log, table, assistant=assistant)
+    columns = routing.pair_columns(reading)
+    if columns is None:
+        return None
+    user, answer = columns
+    return partial(from_table, table, user=user, assistant=answer)
 
 
 def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -21,7 +21,14 @@ NOTES_SHOWN = 5  # of a kind in one row
 
 @dataclass(frozen=True)
 class Asked:
-    """What the reader asked for; see `data.clean`."""
+    """What the reader asked for; see `data.clean`.
+
+    Attributes:
+        roles: how to read role names that are not known.
+        fixes: the kinds of damage to repair, see `damage`.
+        weights: whether answers that are not to be learned are kept with their weight ("mask"), or
+            removed with their question ("drop").
+    """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     fixes: frozenset[str] = frozenset()
