@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cookbook.data import corpus, read, rules
+from cookbook.data import calls, corpus, read, rules
 from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.corpus import NumberedRow
 from cookbook.data.excerpt import shortened, visible
@@ -71,7 +71,8 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            return _finished(check_file(file, size, path.name), max_tokens)
+            checked = check_file(file, size, path.name, calls.in_source(path))
+            return _finished(checked, max_tokens)
     except OSError as error:
         return _unreadable(path.name, error)
 
@@ -90,7 +91,7 @@ def _unreadable(name: str, error: OSError) -> Report:
 
 
 def _check_rows(source: Any) -> Checked:
-    report = Report(tr("内存中的数据", "rows in memory"))
+    report = Report(tr("内存中的数据", "rows in memory"), calls.ROWS)
     # A list is taken as it is; the reader knows what else holds rows.
     if not isinstance(source, Sequence):
         found = read.reading(source)

@@ -6,7 +6,7 @@ Whoever reads a kind of source fills a `Reading`; whoever makes rows begins with
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cookbook.data import json_text, rules
+from cookbook.data import calls, json_text, rules
 from cookbook.data.changes import Change
 from cookbook.data.columns import columns
 from cookbook.data.entry import Entry, Place
@@ -48,6 +48,7 @@ class Reading:
     def __post_init__(self) -> None:
         self._places: dict[int, Place] = {}
         self._texts: dict[int, str | None] = {}
+        self.left.source = calls.in_source(self.path) if self.path else calls.ROWS
         if not self.left.places:
             self.left.places = self._places
 
