@@ -1,7 +1,7 @@
 """What several modules need to know about one sound row.
 
 A row is a plain dict, `{"messages": [{"role": …, "content": …}, …]}`; an answer may have
-`"weight": 0`. Nothing is checked here: `rules.py` does that.
+`"weight": 0`. Nothing is checked here: `rules/` does that.
 """
 
 import json

@@ -6,7 +6,7 @@
 One module for a family of shapes: `conversations` (OpenAI, ShareGPT), `lists` (lists of turns),
 `questions` (Alpaca, Firefly, Dolly), `transcripts` (Belle, Baize, Moss), `batch`, `exports` (Label
 Studio, Hugging Face), `refusals` (what is known and cannot be used). The most specific one decides;
-what may mean two things is refused by name. Whether messages can be trained on is in `rules.py`.
+what may mean two things is refused by name. Whether messages can be trained on is in `rules/`.
 """
 
 from collections.abc import Callable, Mapping
