@@ -18,7 +18,7 @@ from typing import Any
 from cookbook.data import rules
 from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.reading import read
-from cookbook.data.report import Report, place
+from cookbook.data.report import Report, calls, place
 from cookbook.data.report.excerpt import shortened, visible
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import corpus
@@ -72,7 +72,8 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            return _finished(check_file(file, size, path.name), max_tokens)
+            checked = check_file(file, size, path.name, calls.in_source(path))
+            return _finished(checked, max_tokens)
     except OSError as error:
         return _unreadable(path.name, error)
 
@@ -91,7 +92,7 @@ def _unreadable(name: str, error: OSError) -> Report:
 
 
 def _check_rows(source: Any) -> Checked:
-    report = Report(tr("内存中的数据", "rows in memory"))
+    report = Report(tr("内存中的数据", "rows in memory"), calls.ROWS)
     # A list is taken as it is; the reader knows what else holds rows.
     if not isinstance(source, Sequence):
         found = read.reading(source)

@@ -95,10 +95,10 @@ def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collect
         codes = (codes,)
     unknown = sorted(str(code)[:MAX_CODE] for code in codes if code not in known)[:MAX_CODES]
     if unknown:
-        allowed = ", ".join(known)
+        allowed = tr("、", ", ").join(known)
         raise DataError(
-            zh=f"{name} 不认识 {unknown}，可以用：{allowed}",
-            en=f"{name} does not know {unknown}; it takes {allowed}",
+            zh=f"{name}= 里没有 {'、'.join(unknown)}，可以用：{allowed}",
+            en=f"{name}= does not take {', '.join(unknown)}; it takes {allowed}",
         )
     return codes
 
@@ -114,7 +114,7 @@ def _without_duplicates(
             unique.append((number, row))
         else:
             line = left.line_of(first)
-            same = tr(f"与第 {line} 行相同", f"the same as line {line}")
+            same = tr(f"与第 {line} 行完全相同", f"the same as line {line}")
             changes.append(Change(left.line_of(number), "duplicate-row", same, number))
     return unique
 
@@ -127,7 +127,7 @@ def _without_dropped(
     Dropped are those of which nothing would be learned, and those with a warning named in `drop`.
     """
     # Every row that is to go must be known; one reason is enough.
-    report = Report("", once_per_line=True, places=left.places)
+    report = Report("", left.source, once_per_line=True, places=left.places)
     # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
         for number, row in sound:

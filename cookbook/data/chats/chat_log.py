@@ -84,7 +84,7 @@ def from_chat_log(
     # Pictures and notices first: they neither ask nor answer.
     texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
     rooms = _rooms(table, texts)
-    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user))
+    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.left.source)
     table.entries = _entries(table, rooms, sides, timedelta(minutes=gap_minutes), system)
     return finish(table, table.unread)
 
@@ -132,7 +132,7 @@ def _messages(
     columns = list(table.columns)
     if not chat_messages.are_messages(columns):
         raise DataError(
-            zh=f"{table.name:.60} 不像聊天记录：要有说话的人、内容、时间这几列，"
+            zh=f"{table.name:.60} 不像聊天记录：要有说话人、内容、时间这几列，"
             f"现在有：{named(columns)}",
             en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
             f"text and time, and has: {named(columns)}",
@@ -152,7 +152,7 @@ def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | 
         messages = list(chat_messages.of_table(table.entries, list(table.columns)))
     else:
         messages = chat_messages.blocks(text)
-        table = Table.empty(path.name, "table")
+        table = Table.empty(path.name, "table", path)
         table.count = len(messages)
         table.left.places = {message.number: message.place for message in messages}
     table.path = path
@@ -203,9 +203,12 @@ def _leave_group(table: Table, room: list[Message]) -> None:
         table.left.add(
             message.number,
             "role-unknown",
-            zh=f"群聊里不止两个人，不知道 {message.speaker:.40} 是提问的还是旁人",
-            en=f"more than two people in a group: is {message.speaker:.40} the one who asks?",
-            fix=("用 user= 写提问的人", "name the one who asks with user="),
+            zh=f"群聊里不止两个人，分不清 {message.speaker:.40} 是提问的还是旁人",
+            en=f"a group of more than two: is {message.speaker:.40} the one who asks?",
+            fix=(
+                '用 user= 写明提问的人：data.from_chat_log(path, user="…")',
+                'name the one who asks: data.from_chat_log(path, user="…")',
+            ),
         )
         table.unread.append(message.number)
 
@@ -246,8 +249,8 @@ def _entry(table: Table, conversation: Conversation, system: str | None) -> list
         start += 1
     while end > start and conversation[end - 1][0] == "user":
         end -= 1
-    unasked = ("前面没有提问", "not an answer to anything")
-    unanswered = ("后面没有回答", "never answered")
+    unasked = ("前面没有提问", "no question before it")
+    unanswered = ("后面没有回答", "no answer after it")
     for _, message in conversation[:start]:
         _leave_out(table, message, unasked)
     for _, message in conversation[end:]:

@@ -55,8 +55,8 @@ def describe(text: str, spot: Spot) -> tuple[str, str]:
     """Return what was found, in Chinese and English."""
     written = text[spot.start : spot.end].strip()[:12]
     if spot.repaired == "\n":
-        return f"文字 {written}，应是换行", f"the text {written} instead of a line end"
-    return f"文字 {written}，应是它所代表的字符", f"the text {written} instead of its character"
+        return f"字面的 {written}，应是换行", f"a literal {written} in place of a line break"
+    return f"字面的 {written}，应是它代表的字符", f"a literal {written} in place of its character"
 
 
 def _spot(match: re.Match[str]) -> Spot | None:

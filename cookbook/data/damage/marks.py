@@ -34,7 +34,7 @@ def template_spots(text: str) -> Iterator[Spot]:
 def describe_template(text: str, spot: Spot) -> tuple[str, str]:
     """Return what was found, in Chinese and English."""
     written = text[spot.start : spot.end][:40]
-    return f"对话模板的标记 {written}", f"the chat template's mark {written}"
+    return f"对话模板的标记 {written}", f"chat template mark {written}"
 
 
 def has_thinking(text: str) -> bool:
@@ -77,7 +77,7 @@ def describe_thinking(text: str, spot: Spot) -> tuple[str, str]:
     if spot.repaired is None:
         return "有 <think> 没有 </think>", "<think> without </think>"
     if _is_blank(text, spot):
-        return "空的 <think></think>", "<think></think> with nothing in between"
+        return "空的 <think></think>", "an empty <think></think>"
     if _begins_with_mark(text, spot):
         return "<think> 里的思考过程", "thinking in <think>"
     return "有 </think> 没有 <think>", "</think> without <think>"

@@ -46,12 +46,14 @@ WORD = re.compile(r"[\w.+-]+")
 
 UNPACK_ZH = "先解压，再用里面的文件："
 UNPACK_EN = "unpack it first and use the file in it: "
-RESAVE_ZH = "用 Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table(…) 读"
-RESAVE_EN = "open it in Excel or WPS, save it as .xlsx, and read that with data.from_table(…)"
-COPY_ZH = "把对话放进表格（一列问题、一列回答），存成 .xlsx，再用 data.from_table(…) 读"
+RESAVE_ZH = '用 Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读'
+RESAVE_EN = (
+    'open it in Excel or WPS, save it as .xlsx, and read that with data.from_table("new.xlsx")'
+)
+COPY_ZH = '把对话放进表格（一列问题、一列回答），存成 .xlsx，再用 data.from_table("新文件.xlsx") 读'
 COPY_EN = (
     "put the conversations into a table with a column of questions and one of answers, "
-    "save it as .xlsx, and read that with data.from_table(…)"
+    'save it as .xlsx, and read that with data.from_table("new.xlsx")'
 )
 OTHER_ZH = "选错了文件：换成训练数据那个文件"
 OTHER_EN = "this is the wrong file: choose the one with the training data"
@@ -141,8 +143,8 @@ _ALL = (
         "workbook",
         "Excel 工作簿",
         "an Excel workbook",
-        "用 data.from_table(path, user=问题列, assistant=回答列) 读",
-        "read it with data.from_table(path, user=…, assistant=…), which take the column names",
+        '用 data.from_table(path).write("train.jsonl") 转换',
+        'convert it: data.from_table(path).write("train.jsonl")',
         is_table=True,
     ),
     FileKind(
@@ -163,9 +165,9 @@ _ALL = (
         "protected-workbook",
         "有密码的 Excel 工作簿",
         "an Excel workbook with a password",
-        "用 Excel 或 WPS 打开，去掉密码，另存为 .xlsx，再用 data.from_table(…) 读",
+        '用 Excel 或 WPS 打开，去掉密码，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读',
         "open it in Excel or WPS, remove the password, save it as .xlsx, "
-        "and read that with data.from_table(…)",
+        'and read that with data.from_table("new.xlsx")',
     ),
     FileKind(
         "xml-workbook",
@@ -185,22 +187,24 @@ _ALL = (
         "open-workbook",
         "OpenDocument 表格（.ods）",
         "an OpenDocument spreadsheet (.ods)",
-        "用 LibreOffice、Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table(…) 读",
-        "open it in LibreOffice or Excel, save it as .xlsx, and read that with data.from_table(…)",
+        '用 LibreOffice、Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读',
+        "open it in LibreOffice or Excel, save it as .xlsx, and read that with "
+        'data.from_table("new.xlsx")',
     ),
     FileKind(
         "numbers",
         "Numbers 表格",
         "a Numbers spreadsheet",
-        "用 Numbers 打开，导出为 Excel（.xlsx），再用 data.from_table(…) 读",
-        "open it in Numbers, export it to Excel (.xlsx), and read that with data.from_table(…)",
+        '用 Numbers 打开，导出为 Excel（.xlsx），再用 data.from_table("新文件.xlsx") 读',
+        "open it in Numbers, export it to Excel (.xlsx), and read that with "
+        'data.from_table("new.xlsx")',
     ),
     FileKind(
         "parquet",
         "Parquet 文件",
         "a Parquet file",
-        "用 data.from_messages(path) 读",
-        "read it with data.from_messages(path)",
+        '用 data.from_messages(path).write("train.jsonl") 转换',
+        'convert it: data.from_messages(path).write("train.jsonl")',
         is_table=True,
     ),
     FileKind(
@@ -223,8 +227,8 @@ _ALL = (
         "numpy",
         "NumPy 数组",
         "a NumPy array",
-        "用 numpy.load 读出来，变成字典的列表后交给 data.from_messages(…)",
-        "load it with numpy.load and give data.from_messages(…) a list of dicts",
+        "用 numpy.load 读出来，整理成字典的列表 rows，再用 data.from_messages(rows)",
+        "load it with numpy.load, make a list of dicts of it, and call data.from_messages(rows)",
     ),
     FileKind(
         "hdf5",
@@ -237,8 +241,8 @@ _ALL = (
         "pickle",
         "Python 的 pickle 文件",
         "a Python pickle",
-        "打开它会执行里面的代码：请生成它的人改存成 .jsonl",
-        "loading it runs the code in it: ask whoever made it to save .jsonl instead",
+        "打开它会执行里面的代码，请生成它的人改存成 .jsonl",
+        "loading it runs the code in it; ask whoever made it to save .jsonl instead",
     ),
     FileKind("weights", "模型权重", "the weights of a model", OTHER_ZH, OTHER_EN),
     FileKind("program", "程序文件", "a program", OTHER_ZH, OTHER_EN),
@@ -269,15 +273,15 @@ _ALL = (
         "lfs-pointer",
         "Git LFS 指针",
         "a Git LFS pointer",
-        "数据本身还没有下载：在仓库里运行 git lfs pull",
-        "the data itself was not downloaded: run git lfs pull in the repository",
+        "数据本身还没有下载，在仓库里运行 git lfs pull",
+        "the data itself was not downloaded; run git lfs pull in the repository",
     ),
     FileKind(
         "annex-pointer",
         "git-annex 指针",
         "a git-annex pointer",
-        "数据本身还没有下载：在仓库里运行 git annex get NAME",
-        "the data itself was not downloaded: run git annex get NAME in the repository",
+        "数据本身还没有下载，在仓库里运行 git annex get NAME",
+        "the data itself was not downloaded; run git annex get NAME in the repository",
     ),
     FileKind(
         "shortcut",
@@ -305,13 +309,13 @@ _ALL = (
         "xml",
         "XML 文件",
         "an XML file",
-        "用 pandas.read_xml 读成表格，再交给 data.from_table(…)",
-        "read it with pandas.read_xml and give the table to data.from_table(…)",
+        '用 data.from_table(pandas.read_xml("PLAIN")) 读',
+        'read it with data.from_table(pandas.read_xml("PLAIN"))',
     ),
     FileKind(
         "zeros",
         "一串空字节（下载或拷贝没有完成）",
-        "nothing but zero bytes: a download or copy that was not finished",
+        "only zero bytes: a download or copy that was not finished",
         "重新下载或拷贝一次",
         "download or copy it again",
     ),

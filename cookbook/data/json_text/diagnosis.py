@@ -102,7 +102,7 @@ def of_cut_file(number: int, start: int, end: int) -> Fault:
 
 def _fault(start: int, end: int, reason: Reason) -> Fault:
     fix = (reason.fix_zh, reason.fix_en) if reason.fix_zh else None
-    zh, en = f"不是合法的 JSON：{reason.zh}", f"not JSON: {reason.en}"
+    zh, en = f"不是合法的 JSON：{reason.zh}", f"not valid JSON: {reason.en}"
     return Fault(
         zh, en, start, max(end, start + 1), fix, is_cut=reason in (marks.CUT, marks.CUT_STRING)
     )

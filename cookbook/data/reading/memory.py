@@ -47,8 +47,8 @@ def _objects(source: Any) -> Iterable:
     if isinstance(source, bytes | bytearray) or not isinstance(source, Iterable):
         kind = type(source).__name__
         raise DataError(
-            zh=f"给的是 {kind}：请给文件路径，或由字典组成的列表",
-            en=f"this is a {kind}: give a path, or a list of dicts",
+            zh=f"不能从 {kind} 读数据：给文件路径，或字典的列表",
+            en=f"cannot read rows from {kind}: pass a path or a list of dicts",
         )
     return source
 
@@ -61,7 +61,7 @@ def _objects_of_mapping(source: Mapping) -> Iterable:
     if splits and len(splits) == len(source):
         names = named(splits)
         raise DataError(
-            zh=f"有几组数据：{names}，请取其中一组，例如 dataset[{splits[0]!r}]",
-            en=f"there are several splits: {names}. Give one, as dataset[{splits[0]!r}]",
+            zh=f"有几组数据：{names}，取其中一组，例如 dataset[{splits[0]!r}]",
+            en=f"there are several splits: {names}. Pass one, for example dataset[{splits[0]!r}]",
         )
     return [source]

@@ -108,26 +108,26 @@ def pointed(excerpt: Excerpt, columns: int = TERMINAL) -> list[str]:
     before, inside, after = (visible(part) for part in excerpt)
     inside = _cut(inside, columns // 2)
     before = _cut(before[::-1], columns // 3)[::-1]
-    used = _width(before) + _width(inside)
+    used = width(before) + width(inside)
     line = before + inside + _cut(after, columns - used)
     if line == inside:
         return [line] if line else []
-    return [line, " " * _width(before) + "^" * max(1, _width(inside))]
+    return [line, " " * width(before) + "^" * max(1, width(inside))]
 
 
 def _cut(text: str, columns: int) -> str:
     """Return the beginning of a text that takes no more than so many columns."""
-    if _width(text) <= columns:
+    if width(text) <= columns:
         return text
     taken = 1  # of the ellipsis
     for i, character in enumerate(text):
-        taken += _width(character)
+        taken += width(character)
         if taken > columns:
             return text[:i].rstrip("…") + "…"
     return text
 
 
-def _width(text: str) -> int:
+def width(text: str) -> int:
     """Return how many columns a text takes in a terminal."""
     from wcwidth import wcwidth
 

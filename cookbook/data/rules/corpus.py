@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from cookbook import chatml, tokens
-from cookbook.data.report import Report
+from cookbook.data.report import Report, counted
 from cookbook.data.report.excerpt import around, last_turn
 from cookbook.data.rows import NumberedRow, RowKey, row_key
 from cookbook.data.rules import check_secrets
@@ -43,14 +43,14 @@ def check_count(report: Report, rows: int, *, compared: int | None = None) -> No
     if rows == 0:
         report.add(None, "file-empty", zh="没有数据", en="no rows")
     elif rows > MAX_ROWS:
-        zh, en = f"{rows} 行，上限 {MAX_ROWS} 行", f"{rows} rows, the limit is {MAX_ROWS}"
+        zh, en = f"有 {rows} 条，上限 {MAX_ROWS} 条", f"{rows} rows; the limit is {MAX_ROWS}"
         if compared:
-            zh += f"；重复、写法、token 数只看了前 {compared} 行"
-            en += f"; repeats, habits and tokens were looked at in the first {compared} only"
+            zh += f"；重复、写法、token 数只看了前 {compared} 条"
+            en += f"; only the first {compared} were compared and counted in tokens"
         report.add(None, "row-count", zh=zh, en=en)
     elif rows < ADVISED_ROWS:
-        zh = f"只有 {rows} 行，建议 100–1000 行"
-        en = f"only {rows} rows; 100–1000 are advised"
+        zh = f"只有 {rows} 条，建议 100–1000 条"
+        en = f"only {counted(rows, 'row')}; 100–1000 are recommended"
         report.add(None, "row-count-low", zh=zh, en=en)
 
 
@@ -78,7 +78,7 @@ def check_lengths(report: Report, sound: Sequence[NumberedRow], max_tokens: int)
         if before is not None and before >= max_tokens:
             zh = (
                 f"回答之前已有 {before} 个 token，max_tokens = {max_tokens}，"
-                "这一行一个 token 也学不到"
+                "这一条一个 token 也学不到"
             )
             en = (
                 f"{before} tokens come before the answer and max_tokens is {max_tokens}: "
@@ -178,8 +178,8 @@ def _check_system_prompts(report: Report, sound: Sequence[NumberedRow]) -> None:
         prompts[first["content"] if first["role"] == "system" else ""] += 1
     if len(prompts) > 1:
         n = prompts.most_common(1)[0][1]
-        zh = f"有 {len(prompts)} 种系统提示词，最常见的一种占 {n} 行"
-        en = f"{len(prompts)} different system prompts, the most common in {n} rows"
+        zh = f"有 {len(prompts)} 种系统提示词，最常见的一种占 {n} 条"
+        en = f"{len(prompts)} different system prompts, the most common in {counted(n, 'row')}"
         report.add(None, "system-varies", zh=zh, en=en)
 
 
@@ -260,7 +260,7 @@ def _language(answer: str) -> str:
 
 def _traits(answers: Sequence[_Answer]) -> list[_Trait]:
     traits = [
-        _Trait("结尾的标点", "the punctuation at its end", _ending, at_end=True),
+        _Trait("结尾的标点", "its final punctuation", _ending, at_end=True),
         _Trait("的语言", "its language", _language),
     ]
     lengths = sorted(len(answer.text) for answer in answers)

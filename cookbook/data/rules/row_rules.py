@@ -118,8 +118,8 @@ def _report_other_messages(report: Report, line: int, messages: object) -> None:
     remedy = None
     if json_text.list_in(messages) is not None:
         zh = "messages 是一段字符串，里面才是 JSON 数组（编码了两次）"
-        en = "messages is a string with the array in it: it was encoded twice"
-        remedy = ("data.clean 会解开", "data.clean decodes it")
+        en = "messages is a string that holds the array: it was encoded twice"
+        remedy = ("用 data.clean(path) 解开", "decode it: data.clean(path)")
     report.add(
         line,
         "messages-missing",

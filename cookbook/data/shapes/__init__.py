@@ -127,16 +127,16 @@ def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
 def unknown(value: object) -> Refused:
     """Return why an entry of no known shape is refused: what was seen of it."""
     if not isinstance(value, dict) or not value:
-        return Refused(zh="没有认出格式", en="the format is not known", fix=_EXPECTED)
+        return Refused(zh="认不出格式", en="unknown format", fix=_EXPECTED)
     keys = [str(key) for key in value]
     seen = named(keys)
     names = folded(value)
     if keys_in(names, pair.QUESTIONS):
-        zh, en = f"有提问，没有找到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
+        zh, en = f"有提问，找不到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
     elif keys_in(names, pair.ANSWERS):
-        zh, en = f"有回答，没有找到提问；键是 {seen}", f"no question was found; its keys are {seen}"
+        zh, en = f"有回答，找不到提问；键是 {seen}", f"no question was found; its keys are {seen}"
     else:
-        zh, en = f"没有认出格式，键是 {seen}", f"the format is not known; its keys are {seen}"
+        zh, en = f"认不出格式，键是 {seen}", f"unknown format; its keys are {seen}"
     return Refused(zh=zh, en=en, fix=_EXPECTED, key=keys[0])
 
 

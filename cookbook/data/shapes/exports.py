@@ -14,9 +14,9 @@ from cookbook.data.shapes.shape import (
     only_text,
 )
 
-HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "rows of Hugging Face's viewer")
-LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "an export of Label Studio")
-GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini's contents")
+HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "Hugging Face viewer rows")
+LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "Label Studio export")
+GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini contents")
 
 _TASK_TEXTS = (*pair.QUESTIONS, "text", "文本", "content", "title")
 _ANSWER_KINDS = ("textarea", "choices")
@@ -96,7 +96,7 @@ def _shown(task: Mapping) -> str:
     found = named([str(key) for key in candidates or task])
     raise Refused(
         zh=f"data 里哪一个是提问，说不准：{found}",
-        en=f"which part of data is the question is not clear: {found}",
+        en=f"it is not clear which part of data is the question: {found}",
         fix=("只留一个文本", "keep one text"),
         key="data",
     )

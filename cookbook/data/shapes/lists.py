@@ -16,9 +16,9 @@ from cookbook.data.shapes.shape import (
     words,
 )
 
-TURNS = Shape("turns", "消息的列表（外面没有 messages）", "a bare list of messages")
-STRINGS = Shape("strings", "一问一答交替的文字列表", "texts that take turns")
-PAIRS = Shape("pairs", "一对一对的问答列表", "a list of question and answer pairs")
+TURNS = Shape("turns", "消息的列表（外面没有 messages）", "bare list of messages")
+STRINGS = Shape("strings", "一问一答交替的文字列表", "list of alternating texts")
+PAIRS = Shape("pairs", "一对一对的问答列表", "list of question–answer pairs")
 
 ROLE_KEYS = words("role from speaker sender_type sender author 角色 说话人")
 TEXT_KEYS = words("content value text message msg utterance mes 内容")

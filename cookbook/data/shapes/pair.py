@@ -10,7 +10,7 @@ FIREFLY = Shape("firefly", "Firefly 格式", "Firefly")
 DOLLY = Shape("dolly", "Dolly 格式", "Dolly")
 QUERY_RESPONSE = Shape("query-response", "query/response 格式", "query/response")
 PROMPT_COMPLETION = Shape("prompt-completion", "prompt/completion 格式", "prompt/completion")
-QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question and answer")
+QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question–answer pairs")
 
 QUESTIONS = words(
     "instruction instruct prompt query question q input user human usr user_input user_message "

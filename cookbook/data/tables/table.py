@@ -289,10 +289,10 @@ def _fits(table: Table, row: GridRow, width: int) -> bool:
 def _report_ragged(left: Report, row: GridRow, number: int, width: int) -> None:
     count = len(row.cells)
     zh = f"这一行有 {count} 格，表头有 {width} 列"
-    en = f"this row has {count} cells, the heading has {width}"
+    en = f"this row has {count} cells, the header has {width}"
     if count > width:
         zh += "：多半是内容里的分隔符没有加引号"
-        en += ": a separator within a text is probably not quoted"
+        en += ": probably a separator inside a text without quotes"
     first = [cell[:MAX_NAME] for cell in row.cells[:MAX_NAMED]]
     text = " | ".join(first)
     left.add(number, "table-row", zh=zh, en=en, excerpt=shown(text))
