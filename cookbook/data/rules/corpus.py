@@ -133,14 +133,16 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
 
     index = Index([row for _, row in sound])
     number_of_row: dict[RowKey, int] = {}
-    # question -> answer -> the first line that has it. Earlier turns belong to the question.
-    answers_to: dict[tuple, dict[str, int]] = {}
+    # question -> the first line that has it, and its answer. Earlier turns belong to the question.
+    first_of_question: dict[tuple, tuple[int, str]] = {}
+    # The same for all answers, where a question has several: long ones take time to hash.
+    answers_to: dict[tuple, set[str]] = {}
     for i, numbered in enumerate(sound):
         line, row = numbered
 
         # 1. The same row again: reported once, and not as anything else.
         key = row_key(row)
-        number = number_of_row.setdefault(key, line)
+        number = line if index.is_alone(i) else number_of_row.setdefault(key, line)
         if number != line:
             first = report.line_of(number)
             zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
@@ -152,13 +154,15 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
         *turns, (_, answer, learned) = key
         if learned:
             question = tuple(text for _, text, _ in turns)
-            lines = answers_to.setdefault(question, {})
-            if lines and answer not in lines:
-                first = report.line_of(next(iter(lines.values())))
-                zh = f"与第 {first} 行问题相同，回答不同"
-                en = f"the same question as line {first}, another answer"
-                _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
-            lines.setdefault(answer, line)
+            number, first_answer = first_of_question.setdefault(question, (line, answer))
+            if number != line:
+                answers = answers_to.setdefault(question, {first_answer})
+                if answer not in answers:
+                    first = report.line_of(number)
+                    zh = f"与第 {first} 行问题相同，回答不同"
+                    en = f"the same question as line {first}, another answer"
+                    _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
+                answers.add(answer)
 
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
