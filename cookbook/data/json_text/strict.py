@@ -12,7 +12,7 @@ from collections import Counter
 from typing import NoReturn
 
 from cookbook.data.json_text import diagnosis
-from cookbook.data.json_text.diagnosis import Fault
+from cookbook.data.json_text.faults import Fault
 from cookbook.errors import ArgumentError
 
 
