@@ -47,9 +47,16 @@ def has_text(content: str) -> bool:
 
 def is_of_tools(message: Mapping) -> bool:
     """Return whether a message calls a tool, or is a tool's result."""
-    if any(not is_empty(message.get(key)) for key in lists.CALL_KEYS):
-        return True
-    return roles.is_tool(message.get("role"))
+    return call_key(message) is not None or roles.is_tool(message.get("role"))
+
+
+def call_key(message: Mapping) -> str | None:
+    """Return the key under which a message calls a tool."""
+    for key in lists.CALL_KEYS:
+        # Some write an empty list into every message.
+        if not is_empty(message.get(key)):
+            return key
+    return None
 
 
 def usual_role(role: object) -> str | None:
@@ -68,11 +75,14 @@ def role_calls(messages: Sequence[object]) -> Remedy:
         if not isinstance(role, str) or role in ROLES or roles.is_tool(role):
             continue
         if len(names) < MAX_ROLES:
-            names[role[:MAX_NAME]] = usual_role(role) or roles.known(role) or ""
-    listed = [
-        _quoted(name) + ": " + (_quoted(role) if role else "…") for name, role in names.items()
-    ]
-    call = f"data.clean(path, roles={{{', '.join(listed)}}})"
+            meant = usual_role(role) or roles.known(role)
+            names[role[:MAX_NAME]] = meant or ""
+    parts = []
+    for name, role in names.items():
+        # What nobody knows the reader has to fill in.
+        meant = _quoted(role) if role else "…"
+        parts.append(f"{_quoted(name)}: {meant}")
+    call = f"data.clean(path, roles={{{', '.join(parts)}}})"
     return f"只能用 system、user、assistant：{call}", f"use system, user or assistant: {call}"
 
 
