@@ -80,6 +80,7 @@ def list_in(text: object) -> list | None:
 
 def cut(number: int, error: NotJson) -> NotJson:
     """Return the error for an entry in which the file ends."""
+    # Nobody can complete it here: the whole file must be fetched again.
     fault = diagnosis.of_cut_file(number, error.start, error.end)
     return NotJson(fault)
 

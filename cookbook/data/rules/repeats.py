@@ -63,7 +63,8 @@ class _Earlier:
         if number == line:
             return False
         first = self._report.line_of(number)
-        zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+        zh = f"与第 {first} 行完全相同"
+        en = f"the same as line {first}"
         report_row(self._report, self._sound[i], "duplicate-row", zh=zh, en=en)
         return True
 
@@ -83,8 +84,8 @@ class _Earlier:
             first = self._report.line_of(number)
             zh = f"与第 {first} 行问题相同，回答不同"
             en = f"the same question as line {first}, another answer"
-            at = len(question)
-            report_row(self._report, self._sound[i], "conflict", zh=zh, en=en, index=at)
+            row = self._sound[i]
+            report_row(self._report, row, "conflict", zh=zh, en=en, index=len(question))
         answers.add(answer)
 
     def _look_for_near(self, i: int) -> None:
@@ -94,5 +95,6 @@ class _Earlier:
             return
         number, _ = self._sound[near[0]]
         other = self._report.line_of(number)
-        zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
+        zh = f"与第 {other} 行几乎相同"
+        en = f"nearly the same as line {other}"
         report_row(self._report, self._sound[i], "near-duplicate", zh=zh, en=en)

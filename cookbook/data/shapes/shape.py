@@ -111,6 +111,7 @@ class Converted:
 
     def add(self, part: "Converted") -> None:
         """Take over what has to be said about a part of the entry; not its messages."""
+        # Of two values of a key either will do: names are what is told.
         self.unused.update(part.unused)
         self.unknown_roles.update(part.unknown_roles)
         self.notes.update(part.notes)
@@ -140,6 +141,7 @@ def is_empty(value: object) -> bool:
     """Return whether a value says nothing: missing, or empty."""
     if isinstance(value, str):
         return not value.strip()
+    # 0 and False say something, and so does a number of any kind.
     if isinstance(value, list | tuple | dict):
         return not value
     return value is None
@@ -147,6 +149,7 @@ def is_empty(value: object) -> bool:
 
 def only_text(parts: object) -> object:
     """Return the text of a list of one part; anything else as it is."""
+    # Several parts may be text and images: the rules say what is wrong with them.
     if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], dict):
         return parts[0].get("text", parts[0].get("content", parts))
     return parts
