@@ -16,20 +16,20 @@ changed. Nothing heavy is loaded before it is needed: numpy, pandas, matplotlib 
 the first call that uses them.
 """
 
-from cookbook.data.changes import Change
-from cookbook.data.chat_log import from_chat_log
+from cookbook.data.chats.chat_log import from_chat_log
 from cookbook.data.check import check, check_bytes, load
 from cookbook.data.clean import clean
-from cookbook.data.cleaned import Cleaned
 from cookbook.data.convert import from_alpaca, from_messages, from_sharegpt
-from cookbook.data.corpus import MAX_ROWS
 from cookbook.data.describe import figure, phrases, statistics
-from cookbook.data.from_table import from_table
-from cookbook.data.read import MAX_BYTES
+from cookbook.data.reading.read import MAX_BYTES
 from cookbook.data.recognize import Recognized, recognize
 from cookbook.data.report import Problem, Report
+from cookbook.data.report.changes import Change
+from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.rows import to_jsonl
+from cookbook.data.rules.corpus import MAX_ROWS
 from cookbook.data.split import split, too_few
+from cookbook.data.tables.from_table import from_table
 
 __all__ = [
     "MAX_BYTES",

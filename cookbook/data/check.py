@@ -16,13 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cookbook.data import corpus, read, rules
+from cookbook.data import rules
 from cookbook.data.check_file import Checked, check_file, check_table
-from cookbook.data.corpus import NumberedRow
-from cookbook.data.excerpt import shortened, visible
-from cookbook.data.fast import lines as fast_lines
+from cookbook.data.reading import read
 from cookbook.data.report import Report, place
-from cookbook.data.whole_file import MAX_NAME, OtherShapes
+from cookbook.data.report.excerpt import shortened, visible
+from cookbook.data.rules import corpus
+from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.rules.fast import lines as fast_lines
+from cookbook.data.rules.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 

@@ -18,16 +18,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cookbook import fast
-from cookbook.data import encodings, file_kind, json_text, layout, read, routing, rules, whole_file
-from cookbook.data.columns import columns
-from cookbook.data.corpus import NumberedRow
+from cookbook.data import encodings, file_kind, json_text, rules
 from cookbook.data.encodings import UTF_8, Encoding
-from cookbook.data.excerpt import ending, visible
-from cookbook.data.fast import lines as fast_lines
 from cookbook.data.file_kind import HEAD
-from cookbook.data.read import MAX_BYTES, Reading
+from cookbook.data.reading import layout, read
+from cookbook.data.reading.read import MAX_BYTES, Reading
 from cookbook.data.report import Report
-from cookbook.data.whole_file import OtherShapes
+from cookbook.data.report.columns import columns
+from cookbook.data.report.excerpt import ending, visible
+from cookbook.data.rules import whole_file
+from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.rules.fast import lines as fast_lines
+from cookbook.data.rules.whole_file import OtherShapes
+from cookbook.data.shapes import routing
 from cookbook.errors import DataError
 
 

@@ -8,15 +8,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cookbook.data import corpus, read, rules
-from cookbook.data.changes import GONE, Change
-from cookbook.data.cleaned import Cleaned
-from cookbook.data.codes import CODES
-from cookbook.data.corpus import NumberedRow
-from cookbook.data.fix import rows as fixed_rows
+from cookbook.data import rules
+from cookbook.data.damage import REPAIRABLE
+from cookbook.data.fixes.rows import rows as fixed_rows
+from cookbook.data.reading import read
 from cookbook.data.report import Problem, Report, by_line
+from cookbook.data.report.changes import GONE, Change
+from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.codes import CODES
 from cookbook.data.rows import RowKey, row_key
-from cookbook.data.text_damage import REPAIRABLE
+from cookbook.data.rules import corpus
+from cookbook.data.rules.corpus import NumberedRow
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 

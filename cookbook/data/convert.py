@@ -11,20 +11,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from cookbook.data import read, routing, rules, shapes
-from cookbook.data.changes import Change, change_of
-from cookbook.data.chat_log import from_chat_log
-from cookbook.data.cleaned import Cleaned
-from cookbook.data.columns import WHOLE_TEXT
-from cookbook.data.converted import finish
+from cookbook.data import rules, shapes
+from cookbook.data.chats.chat_log import from_chat_log
 from cookbook.data.entry import Entry
-from cookbook.data.excerpt import around, visible
-from cookbook.data.from_table import from_table
-from cookbook.data.pointing import Origin, point
-from cookbook.data.read import Reading, Source
+from cookbook.data.fixes.finish import finish
+from cookbook.data.reading import read
+from cookbook.data.reading.read import Reading, Source
 from cookbook.data.report import by_line
-from cookbook.data.shapes import batch, containers, unused
+from cookbook.data.report.changes import Change, change_of
+from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.columns import WHOLE_TEXT
+from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.pointing import Origin, point
+from cookbook.data.shapes import batch, containers, routing, unused
 from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
+from cookbook.data.tables.from_table import from_table
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data import file_kind, read, routing, shapes
-from cookbook.data.excerpt import visible
-from cookbook.data.read import Reading, Source
-from cookbook.data.shapes import batch, containers, pair
+from cookbook.data import file_kind, shapes
+from cookbook.data.reading import read
+from cookbook.data.reading.read import Reading, Source
+from cookbook.data.report.excerpt import visible
+from cookbook.data.shapes import batch, containers, pair, routing
 from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, Shape, listed
 from cookbook.errors import DataError
 from cookbook.i18n import tr

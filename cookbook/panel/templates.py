@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data.report_view import MARKED, sentence
+from cookbook.data.report.view import MARKED, sentence
 from cookbook.i18n import tr
 from cookbook.panel.consequences import Consequence
 from cookbook.panel.training_file import TrainingFile

@@ -28,8 +28,8 @@ from pathlib import Path
 from together.lib.utils.files import check_file
 
 from cookbook import data, tokens
-from cookbook.data import corpus
 from cookbook.data.report import Report
+from cookbook.data.rules import corpus
 from cookbook.paths import DATA, shipped_rows
 
 REPEATS = 7

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cookbook import data
-from cookbook.data import chat_log
-from cookbook.data.chat_messages import moment
+from cookbook.data.chats import chat_log
+from cookbook.data.chats.chat_messages import moment
 from cookbook.errors import DataError
 
 HEAD = "is_sender,talker,room_name,type_name,msg,CreateTime"

@@ -8,6 +8,7 @@ from support import make_row
 from cookbook import data, tokens
 from cookbook.data import sensitive
 from cookbook.data.near_duplicates import groups
+from cookbook.data.reading import read
 from cookbook.errors import DataError
 from cookbook.paths import DATA
 
@@ -294,7 +295,7 @@ def test_later_stages_read_the_rows_that_the_check_found(row, end):
     content = ("\ufeff" + end.join([*lines, "", "\u3000"])).encode()
     report = data.check_bytes(content, "a.jsonl")
     assert report.ok and len(report.rows) == 3
-    assert data.read.rows(content) == report.rows
+    assert read.rows(content) == report.rows
 
 
 def test_the_errors_of_a_validation_file_are_reported_too(tmp_path, row):

@@ -7,7 +7,8 @@ import pytest
 from support import make_row
 
 from cookbook import data
-from cookbook.data import corpus, near_duplicates
+from cookbook.data import near_duplicates
+from cookbook.data.rules import corpus
 
 ALPACA = {"instruction": "几点开门？", "input": "", "output": "上午九点。"}
 SHAREGPT = {

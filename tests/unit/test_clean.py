@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cookbook import data
-from cookbook.data.read import MAX_SOURCE_BYTES
+from cookbook.data.reading.read import MAX_SOURCE_BYTES
 from cookbook.errors import DataError
 from cookbook.paths import DATA
 

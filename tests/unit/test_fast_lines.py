@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from cookbook import data
 from cookbook.data import rules
-from cookbook.data.fast import lines as fast_lines
 from cookbook.data.report import Report
+from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.paths import DATA
 
 TEXT = st.text(alphabet='答a"\\ \n\u3000:{,', max_size=6)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support import make_row
 
 from cookbook import data
-from cookbook.data.text_damage import REPAIRABLE
+from cookbook.data.damage import REPAIRABLE
 from cookbook.errors import DataError
 
 ANSWER = "您好，请到三楼。"

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from support import make_row
 
 from cookbook import data
-from cookbook.data import read
-from cookbook.data import reading as module
-from cookbook.data.changes import GONE
+from cookbook.data.reading import read
+from cookbook.data.reading import reading as module
+from cookbook.data.report.changes import GONE
 from cookbook.errors import DataError
 
 

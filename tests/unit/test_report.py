@@ -9,10 +9,9 @@ import pytest
 from wcwidth import wcswidth
 
 from cookbook import data
-from cookbook.data import excerpt, report_view
-from cookbook.data.changes import Change
 from cookbook.data.entry import Place
-from cookbook.data.report import MAX_MESSAGE, Report
+from cookbook.data.report import MAX_MESSAGE, Report, excerpt, view
+from cookbook.data.report.changes import Change
 from cookbook.errors import DataError
 from cookbook.panel import templates, training_file
 from cookbook.panel.training_file import TrainingFile
@@ -164,7 +163,7 @@ def test_panel_and_service_say_what_the_check_says(kind):
     page = templates.file_note(TrainingFile(refused.value.report))
     text = html.unescape(re.sub("<[^>]*>", "", page))
     for problem in report.problems:
-        assert report_view.sentence(problem) in text
+        assert view.sentence(problem) in text
         assert "".join(problem.excerpt or "") in text
     assert report.verdict in text and "<b>" not in page
 

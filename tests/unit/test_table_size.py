@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cookbook import data
-from cookbook.data import table_size
+from cookbook.data.tables import table_size
 from cookbook.errors import DataError
 
 TEXT = "问"

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cookbook import data
-from cookbook.data import tables
+from cookbook.data import rules, tables
 from cookbook.data.tables import csv_text, number_format
 from cookbook.errors import DataError
 
@@ -382,7 +382,7 @@ GRID = st.lists(st.tuples(LINES, LINES), max_size=6)
 
 
 def compare(cleaned, grid):
-    filled = [pair for pair in grid if all(map(data.rules.has_text, pair))]
+    filled = [pair for pair in grid if all(map(rules.has_text, pair))]
     assert pairs(cleaned) == [(a.strip(), b.strip()) for a, b in filled]
 
 

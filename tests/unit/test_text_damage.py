@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cookbook.data.damage import glance, invisible
-from cookbook.data.text_damage import REPAIRABLE, find, repair
+from cookbook.data.damage import REPAIRABLE, find, glance, invisible, repair
 
 
 def as_latin(text):

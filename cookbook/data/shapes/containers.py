@@ -10,9 +10,9 @@
 from collections.abc import Mapping
 
 from cookbook.data import shapes
-from cookbook.data.changes import change_of
 from cookbook.data.entry import Entry
-from cookbook.data.read import Reading
+from cookbook.data.reading.read import Reading
+from cookbook.data.report.changes import change_of
 from cookbook.data.shapes import lists, pair
 from cookbook.data.shapes.refusals import ONE_TURN
 from cookbook.data.shapes.shape import words

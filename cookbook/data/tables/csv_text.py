@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from cookbook.data import table_size
-from cookbook.data.changes import change_of
-from cookbook.data.tables import heading
+from cookbook.data.report.changes import change_of
+from cookbook.data.tables import heading, table_size
 from cookbook.data.tables.table import Fault, Grid, GridRow
 
 DELIMITERS = (",", "\t", ";", "|")

@@ -12,9 +12,9 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cookbook.data.changes import change_of
 from cookbook.data.entry import Entry, Place
 from cookbook.data.report import Report
+from cookbook.data.report.changes import change_of
 from cookbook.data.tables import heading, number_format
 from cookbook.data.tables.names import letters, named
 from cookbook.data.tables.table import Table

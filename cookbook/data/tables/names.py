@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from itertools import islice
 
-from cookbook.data.excerpt import visible
+from cookbook.data.report.excerpt import visible
 from cookbook.i18n import tr
 
 MAX_NAMED = 10  # names, cells or rows that a message lists

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cookbook.data import table_size
+from cookbook.data.tables import table_size
 from cookbook.data.tables.frame import of_columns
 from cookbook.data.tables.table import Table
 from cookbook.errors import DataError

@@ -7,11 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cookbook.data import encodings, file_kind, table_size
-from cookbook.data.excerpt import visible
-from cookbook.data.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
+from cookbook.data import encodings, file_kind
+from cookbook.data.reading.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
 from cookbook.data.report import Report
-from cookbook.data.tables import csv_text, parquet, workbook
+from cookbook.data.report.excerpt import visible
+from cookbook.data.tables import csv_text, parquet, table_size, workbook
 from cookbook.data.tables.table import Grid, Table, table_of
 from cookbook.errors import DataError
 

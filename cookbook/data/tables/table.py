@@ -9,14 +9,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cookbook.data import table_size
-from cookbook.data.changes import Change, change_of
 from cookbook.data.entry import Entry, Place
-from cookbook.data.excerpt import value as shown
-from cookbook.data.excerpt import visible
-from cookbook.data.read import MAX_ENTRIES, Reading
+from cookbook.data.reading.read import MAX_ENTRIES, Reading
 from cookbook.data.report import Report
-from cookbook.data.tables import heading
+from cookbook.data.report.changes import Change, change_of
+from cookbook.data.report.excerpt import value as shown
+from cookbook.data.report.excerpt import visible
+from cookbook.data.tables import heading, table_size
 from cookbook.data.tables.names import MAX_NAME, MAX_NAMED, letters, named
 from cookbook.i18n import tr
 

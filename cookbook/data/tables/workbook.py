@@ -11,14 +11,13 @@ from collections.abc import Collection, Iterator
 from datetime import date, time, timedelta
 from typing import TYPE_CHECKING
 
-from cookbook.data import table_size
-from cookbook.data.changes import change_of
 from cookbook.data.entry import Place
-from cookbook.data.excerpt import visible
-from cookbook.data.table_size import Outline
-from cookbook.data.tables import date_format, heading, number_format
+from cookbook.data.report.changes import change_of
+from cookbook.data.report.excerpt import visible
+from cookbook.data.tables import date_format, heading, number_format, table_size
 from cookbook.data.tables.names import letters, named
 from cookbook.data.tables.table import Fault, Grid, GridRow
+from cookbook.data.tables.table_size import Outline
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 

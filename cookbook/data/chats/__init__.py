@@ -1,0 +1,1 @@
+"""Read the export of a chat, and make rows of it: who said what, who asks and who answers."""

@@ -1,0 +1,264 @@
+"""Make rows from the export of a chat: one conversation each, joined by speaker.
+
+    from_chat_log("wechat.csv", assistant="我")
+
+Messages are split into conversations by room and by long gaps; what the same speaker says in a row
+becomes one message. Every message is accounted for: it begins a row, was joined into one, or a
+change says why it was left out. Who answers is taken from the log where it says so, and else asked
+for, never guessed.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cookbook.data import tables
+from cookbook.data.chats import chat_messages
+from cookbook.data.chats.chat_messages import Message
+from cookbook.data.chats.sides import Sides
+from cookbook.data.entry import Entry
+from cookbook.data.fixes.finish import finish
+from cookbook.data.report import Report
+from cookbook.data.report.changes import change_of
+from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.excerpt import visible
+from cookbook.data.tables import Table, heading
+from cookbook.data.tables.names import named
+from cookbook.errors import DataError
+from cookbook.i18n import tr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GAP_MINUTES = 60  # after which people begin another conversation
+ROWS_SEARCHED = 100  # of a table, to see whether it is a log
+
+Names = str | Collection[str]
+
+
+def is_chat_log(columns: Sequence[str], rows: Sequence[Mapping] = ()) -> bool:
+    """Return whether a table is a chat log: its columns say so, and speakers take turns.
+
+    Args:
+        rows: some of its rows.
+    """
+    if any(heading.questions_and_answers(columns)) or not chat_messages.are_messages(columns):
+        return False
+    found = chat_messages.columns_of(columns)
+    who = found.get("role") or found.get("speaker")
+    if "own" in found or who is None or len(rows) < 4:
+        return True
+    # Speakers of a log come again; in a table of comments each has a name of its own.
+    speakers = {str(row.get(who))[:100] for row in rows}
+    return len(speakers) <= len(rows) // 2
+
+
+def from_chat_log(
+    source: "pd.DataFrame | str | Path | Sequence[Mapping]",
+    *,
+    assistant: Names | None = None,
+    user: Names | None = None,
+    gap_minutes: float = GAP_MINUTES,
+    system: str | None = None,
+    sheet: str | int | None = None,
+    encoding: str | None = None,
+) -> Cleaned:
+    """Return conversations from the export of a chat, with all that was joined or left out.
+
+    Args:
+        source: the path of a .csv, .xlsx, .txt or .json file, a DataFrame, or dicts.
+        assistant: who answers, by the name in the log, or several; None takes the owner of the log
+            (是 "我", `is_sender` 1) or those who are called 客服, agent and the like.
+        user: who asks; None is everybody else, where that is one person.
+        gap_minutes: a longer silence begins another conversation.
+        system: the system message, the same for every row.
+        sheet: of a workbook with several.
+        encoding: of a text file; None finds out.
+
+    Raises:
+        DataError: the file cannot be read, is no chat log, or does not say who answers.
+    """
+    table, messages = _messages(source, sheet, encoding)
+    # Pictures and notices first: they neither ask nor answer.
+    texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
+    rooms = _rooms(table, texts)
+    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user))
+    rows_left = table.unread
+    entries = []
+    for room in rooms.values():
+        # Other rooms of the same log can still be used.
+        if sides.is_group(room):
+            _leave_group(table, room, rows_left)
+            continue
+        spoken = _with_sides(table, room, sides)
+        for conversation in _conversations(spoken, timedelta(minutes=gap_minutes)):
+            entries += _entry(table, conversation, system)
+    table.entries = sorted(entries, key=lambda entry: entry.number)
+    return finish(table, rows_left)
+
+
+def _set_of(names: Names | None) -> frozenset[str]:
+    if names is None:
+        return frozenset()
+    return frozenset((names,) if isinstance(names, str) else names)
+
+
+def _messages(
+    source: "pd.DataFrame | str | Path | Sequence[Mapping]",
+    sheet: str | int | None,
+    encoding: str | None,
+) -> tuple[Table, list[Message]]:
+    """Return the messages of a log, and where they come from."""
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        # A table may be in such a file, too.
+        if path.suffix.lower() in (".txt", ".log", ".json"):
+            found = _of_text(path, encoding)
+            if found:
+                return found
+    table = tables.of(source, sheet=sheet, encoding=encoding)
+    columns = list(table.columns)
+    if not chat_messages.are_messages(columns):
+        raise DataError(
+            zh=f"{table.name:.60} 不像聊天记录：要有说话的人、内容、时间这几列，"
+            f"现在有：{named(columns)}",
+            en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
+            f"text and time, and has: {named(columns)}",
+        )
+    rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
+    messages = list(chat_messages.of_table(rows, columns))
+    _note_times(table, messages, "time" in chat_messages.columns_of(columns))
+    return table, messages
+
+
+def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | None:
+    text = tables.text_of(path, encoding)
+    rows = None
+    if text.lstrip().startswith("{"):
+        rows = chat_messages.telegram(text)
+    if rows is not None:
+        table = tables.of(rows)
+        in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
+        messages = list(chat_messages.of_table(in_rows, list(table.columns)))
+    else:
+        messages = chat_messages.blocks(text)
+        name = visible(path.name)
+        table = Table(name, "table", Report(name))
+        table.count = len(messages)
+        table.left.places = {message.number: message.place for message in messages}
+    table.path = path
+    return (table, messages) if messages else None
+
+
+def _note_times(table: Table, messages: list[Message], has_column: bool) -> None:
+    unknown = [m for m in messages if has_column and m.time is None]
+    if unknown:
+        change = change_of(unknown[0].place, "no-time", f"× {len(unknown)}")
+        table.changes.append(change)
+
+
+def _leave_out(table: Table, message: Message, reason: tuple[str, str] | None) -> bool:
+    """Return whether a message is left out, which is noted then."""
+    if reason:
+        change = change_of(message.place, "left-out", tr(*reason), row=message.number)
+        table.changes.append(change)
+    return reason is not None
+
+
+def _rooms(table: Table, messages: list[Message]) -> dict[str, list[Message]]:
+    """Return the messages of each room, in the order of their times."""
+    rooms: dict[str, list[Message]] = {}
+    for message in messages:
+        rooms.setdefault(message.room, []).append(message)
+    for room, spoken in rooms.items():
+        times = [m.time for m in spoken if m.time]
+        if times != sorted(times):
+            change = change_of(spoken[0].place, "sorted", visible(room[:40]))
+            table.changes.append(change)
+            rooms[room] = _sorted(spoken)
+    return rooms
+
+
+def _sorted(messages: list[Message]) -> list[Message]:
+    """Return messages by time; one without a time stays behind the one before it."""
+    last = datetime.min
+    keys: list[tuple[datetime, int]] = []
+    for index, message in enumerate(messages):
+        last = message.time or last
+        keys.append((last, index))
+    return [messages[index] for _, index in sorted(keys)]
+
+
+def _leave_group(table: Table, room: list[Message], rows_left: list[int]) -> None:
+    for message in room:
+        table.left.add(
+            message.number,
+            "role-unknown",
+            zh=f"群聊里不止两个人，不知道 {message.speaker:.40} 是提问的还是旁人",
+            en=f"more than two people in a group: is {message.speaker:.40} the one who asks?",
+            fix=("用 user= 写提问的人", "name the one who asks with user="),
+        )
+        rows_left.append(message.number)
+
+
+def _with_sides(table: Table, room: list[Message], sides: Sides) -> Iterator[tuple[str, Message]]:
+    for message in room:
+        side = sides.of(message)
+        if side is not None:
+            yield side, message
+            continue
+        speaker = visible(message.speaker[:40])
+        reason = (f"{speaker} 不是 user= 里的人", f"{speaker} is not named in user=")
+        _leave_out(table, message, reason)
+
+
+Conversation = list[tuple[str, Message]]
+
+
+def _conversations(spoken: Iterator[tuple[str, Message]], gap: timedelta) -> Iterator[Conversation]:
+    """Yield what is said without a long silence."""
+    conversation: Conversation = []
+    last: datetime | None = None
+    for side, message in spoken:
+        if last and message.time and message.time - last > gap:
+            yield conversation
+            conversation = []
+        last = message.time or last
+        conversation.append((side, message))
+    if conversation:
+        yield conversation
+
+
+def _entry(table: Table, conversation: Conversation, system: str | None) -> list[Entry]:
+    """Return the row of a conversation, none where nobody asks or nobody answers."""
+    start, end = 0, len(conversation)
+    # A row begins with a question and ends with an answer.
+    while start < end and conversation[start][0] == "assistant":
+        start += 1
+    while end > start and conversation[end - 1][0] == "user":
+        end -= 1
+    unasked = ("前面没有提问", "not an answer to anything")
+    unanswered = ("后面没有回答", "never answered")
+    for _, message in conversation[:start]:
+        _leave_out(table, message, unasked)
+    for _, message in conversation[end:]:
+        _leave_out(table, message, unanswered)
+    kept = conversation[start:end]
+    if not kept:
+        return []
+    messages: list[dict] = [{"role": "system", "content": system}] if system else []
+    for side, message in kept:
+        # People send one thought in several messages.
+        if messages and messages[-1]["role"] == side:
+            messages[-1]["content"] += "\n" + message.text
+        else:
+            messages.append({"role": side, "content": message.text})
+    first = kept[0][1]
+    line = first.place.line
+    into = tr(f"第 {line} 行", f"line {line}")
+    for _, message in kept[1:]:
+        change = change_of(message.place, "joined", into, row=message.number)
+        table.changes.append(change)
+    return [Entry(first.number, first.place, {"messages": messages})]

@@ -1,0 +1,9 @@
+"""What a file is, by its first bytes: text, or something that only looks like a training file.
+
+look(head, name)    the kind of a file, None for text
+"""
+
+from cookbook.data.file_kind.kinds import FileKind
+from cookbook.data.file_kind.signatures import HEAD, look
+
+__all__ = ["HEAD", "FileKind", "look"]

@@ -1,0 +1,1 @@
+"""Fix single rows and their messages, as far as nothing has to be guessed."""

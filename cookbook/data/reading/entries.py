@@ -1,0 +1,202 @@
+"""Take the entries out of a text, whatever its layout, into a `Reading`.
+
+Nothing is dropped: what is not JSON is left under its number, and whatever is passed over between
+two entries is noted as a change.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cookbook.data import json_text
+from cookbook.data.entry import Place
+from cookbook.data.json_text.blocks import Blocks
+from cookbook.data.json_text.places import Places
+from cookbook.data.json_text.values import Values
+from cookbook.data.reading import layout
+from cookbook.data.report.changes import change_of
+from cookbook.errors import DataError
+
+if TYPE_CHECKING:
+    from cookbook.data.reading import Reading
+
+SPACE = " \t\r"  # what JSON allows around a value, within a line
+_BETWEEN = re.compile(r"[ \t\r,，]*")
+# Among lines, values over several lines are looked for this often in vain.
+MAX_TRIES = 50
+
+
+def read(result: "Reading", text: str) -> None:
+    """Add the entries of a text, which has no line ends but \\n.
+
+    Raises:
+        DataError: an object has several lists that may be the rows, or there are too many entries.
+    """
+    found = layout.of(text)
+    if found.lists is not None:
+        _refuse_several(result.name, found.lists)
+    result.layout = found.layout
+    if found.layout == "lines":
+        _Lines(result, text).read()
+        return
+    result.changes.append(change_of(None, "layout"))
+    _read_values(result, text, found)
+    if found.is_wrapped:
+        _unwrap(result)
+
+
+def _refuse_several(name: str, lists: Mapping[str, int]) -> None:
+    named = list(lists.items())[:10]
+    zh = "、".join(f"{key:.40}（{count} 条）" for key, count in named)
+    en = ", ".join(f"{key:.40} ({count})" for key, count in named)
+    first = "".join(f"[{step!r:.40}]" for step in named[0][0].split("."))
+    call = f"json.load(open(path, encoding='utf-8')){first}"
+    raise DataError(
+        zh=f"{name} 里有几组数据：{zh}。先取出一组再用：{call}",
+        en=f"{name} has several lists of rows: {en}. Take one of them: {call}",
+    )
+
+
+class _Lines:
+    """The entries of a text with one value on each line."""
+
+    def __init__(self, result: "Reading", text: str):
+        self.result = result
+        self.text = text
+        self._blocks = Blocks(text)
+        self._tries = 0
+
+    def read(self) -> None:
+        """Add the entries."""
+        lines = self.text.split("\n")
+        start = behind = 0
+        for number, line in enumerate(lines, 1):
+            # A value over several lines may have been read already.
+            if start >= behind:
+                is_last = number == len(lines)
+                behind = max(behind, self._read_line(number, line, start, is_last))
+            start += len(line) + 1
+
+    def _read_line(self, number: int, line: str, start: int, is_last: bool) -> int:
+        """Add the entries of a line, and return where in the text they end."""
+        if not line.strip():
+            # What is behind the last line end is no line.
+            if line or not is_last:
+                self.result.changes.append(change_of(Place(number), "blank-line"))
+            return start
+        stripped = line.strip(SPACE)
+        column = line.index(stripped[0])
+        place = Place(number, column + 1)
+        try:
+            value = json_text.parse(stripped)
+        except json_text.NotJson as error:
+            return self._read_odd(place, stripped, start + column, error)
+        self.result.add(place, value, stripped)
+        return start
+
+    def _read_odd(self, place: Place, line: str, start: int, error: json_text.NotJson) -> int:
+        pieces = _pieces(line)
+        if pieces:
+            self._take_pieces(place, line, pieces)
+            return start
+        end = self._end_of_several_lines(line, start)
+        if end is not None:
+            self.result.changes.append(change_of(place, "layout"))
+            self.result.take(place, self.text[start:end])
+            return end
+        ends_text = start + len(line) >= len(self.text)
+        self.result.refuse(place, line, error, is_cut=ends_text and error.is_cut)
+        return start
+
+    def _take_pieces(self, place: Place, line: str, pieces: list[tuple[int, int]]) -> None:
+        for start, end in pieces:
+            self.result.take(replace(place, column=place.column + start), line[start:end])
+        if len(pieces) > 1:
+            self.result.changes.append(change_of(place, "split-line", f"× {len(pieces)}"))
+        if line[pieces[-1][1] :].strip():
+            self.result.changes.append(change_of(place, "comma"))
+
+    def _end_of_several_lines(self, line: str, start: int) -> int | None:
+        """Return the end of a value that begins on a line and goes on below; None if there is none.
+
+        Most files have nothing but lines. In one of many broken lines nobody looks far for each.
+        """
+        if line[-1] not in "{[,:" or line[0] not in "{[" or self._tries >= MAX_TRIES:
+            return None
+        decoded = self._blocks.decode(start)
+        if decoded is not None:
+            end = decoded[1]
+            line_end = self.text.find("\n", end)
+            rest = self.text[end : line_end if line_end >= 0 else len(self.text)]
+            if not rest.strip(SPACE + ",，"):
+                return end + len(rest)
+        self._tries += 1
+        return None
+
+
+def _pieces(line: str) -> list[tuple[int, int]]:
+    """Return the places of the objects on a line, the last of which may be broken.
+
+    Nothing is returned where something else is on it, so that the line is judged as a whole.
+    """
+    blocks = Blocks(line)
+    pieces: list[tuple[int, int]] = []
+    at = 0
+    while at < len(line):
+        if line[at] not in "{[":
+            return []
+        decoded = blocks.decode(at)
+        end = decoded[1] if decoded else len(line)
+        if decoded is None and not pieces:
+            return []
+        pieces.append((at, end))
+        behind = _BETWEEN.match(line, end)
+        at = behind.end() if behind else end
+    return pieces
+
+
+def _read_values(result: "Reading", text: str, found: layout.Found) -> None:
+    in_array = found.layout == "array"
+    values = Values(text, found.start, in_array=in_array, only_one=found.is_wrapped)
+    line, line_start, counted = 1, 0, 0
+    for value in values:
+        # Lines are counted on from the last value, not from the beginning.
+        newlines = text.count("\n", counted, value.start)
+        if newlines:
+            line += newlines
+            line_start = text.rindex("\n", counted, value.start) + 1
+        counted = value.start
+        place = Place(line, value.start - line_start + 1)
+        if value.is_comment:
+            detail = text[value.start : min(value.end, value.start + 40)]
+            result.changes.append(change_of(place, "comment", detail))
+        else:
+            result.take(place, text[value.start : value.end], is_cut=value.is_cut)
+    cut = result.unread and result.unread[-1] == result.count
+    if not values.is_closed and not cut:
+        n = result.count
+        result.left.add(
+            None,
+            "json",
+            zh=f"文件{f'在第 {n} 条之后' if n else ''}断了：数组没有收尾的 ]",
+            en=f"the file ends{f' after entry {n}' if n else ''}: its array is not closed with ]",
+            fix=("重新导出或下载一次", "export or download the file again"),
+        )
+
+
+def _unwrap(result: "Reading") -> None:
+    """Take the rows out of what the viewer of Hugging Face puts around each."""
+    keys = [e.value.keys() if isinstance(e.value, dict) else () for e in result.entries]
+    if not all("row_idx" in of_entry and "row" in of_entry for of_entry in keys):
+        return
+    for i, entry in enumerate(result.entries):
+        text = entry.text or ""
+        places = Places(text)
+        found = places.locate(("row",))
+        if isinstance(entry.value, dict) and found:
+            line, column = places.position(found[0], entry.place)
+            place = replace(entry.place, line=line, column=column)
+            inner = text[slice(*found)]
+            result.entries[i] = replace(entry, place=place, value=entry.value["row"], text=inner)
+            result.move(entry.number, place)

@@ -1,0 +1,185 @@
+"""What `clean` returns: the rows, each change, and what is left for a person.
+
+`from_table`, `from_messages` and the others that make rows return it too. It shows itself in a
+notebook and writes the rows to a file; nothing is cleaned here.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from cookbook import html
+from cookbook.data.report import Report, counted, view
+from cookbook.data.report.changes import GONE, TITLES, Change
+from cookbook.data.rows import to_jsonl
+from cookbook.errors import DataError
+from cookbook.i18n import tr
+from cookbook.terminal import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LINES_SHOWN = 8  # line numbers named for each kind of change
+
+
+@dataclass(eq=False)
+class Cleaned(Sequence[dict]):
+    """The rows that can be trained on, what was changed on the way, and what could not be fixed.
+
+    It is the sequence of its rows, and can be passed wherever rows are expected. Every entry of the
+    source, of which there were `read`, is accounted for: it is in `rows`, its number is in
+    `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
+    a person (`rows_left`).
+    """
+
+    rows: list[dict]
+    changes: list[Change]
+    left: Report
+    source: Path | None = field(default=None, repr=False)
+    read: int = 0
+    row_numbers: list[int] = field(default_factory=list, repr=False)
+    rows_left: list[int] = field(default_factory=list, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict]:
+        return iter(self.rows)
+
+    @overload
+    def __getitem__(self, index: int) -> dict: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict]: ...
+
+    def __getitem__(self, index: int | slice) -> dict | list[dict]:
+        return self.rows[index]
+
+    @property
+    def rows_gone(self) -> list[int]:
+        """The numbers of the entries that are gone, each with a change that says why."""
+        return sorted({c.row for c in self.changes if c.code in GONE and c.row is not None})
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return the changes as a table, one per row; with `sheet` if there are several."""
+        import pandas as pd
+
+        columns = ["line", "code", "message"]
+        if any(change.sheet is not None for change in self.changes):
+            columns.insert(0, "sheet")
+        frame = pd.DataFrame([vars(change) for change in self.changes], columns=columns)
+        return frame.astype({"line": "Int64"})  # integers, and <NA> for the whole file
+
+    def write(self, path: str | Path) -> Path:
+        """Write the rows as a training file; the original is never overwritten.
+
+        Raises:
+            DataError: `path` is the file that was cleaned, or there are no rows.
+        """
+        path = Path(path)
+        # The same file may have many names: compared is the file, not the name.
+        source = self.source
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise DataError(
+                zh=f"{path.name} 是原始文件，请换一个文件名",
+                en=f"{path.name} is the original, choose another name",
+            )
+        if not self.rows:
+            raise DataError(zh="没有可写的数据", en="there are no rows to write")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(to_jsonl(self.rows))
+        return path
+
+    @property
+    def verdict(self) -> str:
+        """The result in one line: what became of the entries that were read."""
+        changed = sum(change.code not in GONE for change in self.changes)
+        # Messages of a chat log that became part of the one before are not lost.
+        joined = len({c.row for c in self.changes if c.code == "joined"} - {None})
+        dropped = len(self.rows_gone) - joined
+        zh = [f"留下 {len(self.rows)} 条", f"改动 {changed} 处"]
+        en = [f"{counted(len(self.rows), 'row')} kept", counted(changed, "change")]
+        if joined:
+            zh.append(f"并入前一条 {joined} 条")
+            en.append(f"{joined} joined to the one before")
+        zh += [f"删去 {dropped} 条", f"{len(self.rows_left)} 条需要人工处理"]
+        en += [f"{dropped} dropped", f"{len(self.rows_left)} left for a person"]
+        return tr(f"读到 {self.read} 条：{'，'.join(zh)}", f"{self.read} read: {', '.join(en)}")
+
+    def __str__(self) -> str:
+        lines = [self.verdict]
+        for what, n, places in self._changes_by_code():
+            # Of a workbook they have the name of the sheet before them.
+            if places and "!" not in places:
+                places = tr(f"第 {places} 行", f"line {places}")
+            lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
+        if self.left.counts:
+            lines.append(f"  {self._to_do}")
+        for problem in self.left.shown:
+            lines += view.lines(problem)
+        if self.left.hidden:
+            lines.append(f"  {self.left.hidden}")
+        return printable("\n".join(lines))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return html.template(_PAGE).render(
+            verdict=self.verdict,
+            changes=self._changes_by_code(),
+            to_do=self._to_do,
+            problems=self.left.table() if self.left.counts else "",
+        )
+
+    @property
+    def _to_do(self) -> str:
+        rows, errors = len(self.rows_left), self.left.errors
+        return tr(
+            f"需要人工处理：{rows} 条，{errors} 个错误",
+            f"left for a person: {counted(rows, 'row')}, {counted(errors, 'error')}",
+        )
+
+    def _changes_by_code(self) -> list[tuple[str, int, str]]:
+        """Return (what was done, how often, in which lines), the most frequent first."""
+        by_code: dict[str, list[Change]] = {}
+        for change in self.changes:
+            by_code.setdefault(change.code, []).append(change)
+        table = []
+        for changes in sorted(by_code.values(), key=len, reverse=True):
+            code = changes[0].code
+            # A single one can say all that it has to say.
+            what = changes[0].message if len(changes) == 1 else tr(*TITLES.get(code, (code, code)))
+            table.append((what, len(changes), _lines_of(changes)))
+        return table
+
+
+def _lines_of(changes: Sequence[Change]) -> str:
+    """Return the first lines of changes, as `3、7、Sheet2!4 …`; "" for those of the whole file."""
+    # Several changes of one line are one place.
+    places = list(dict.fromkeys(_line_of(c) for c in changes if c.line is not None))
+    shown = tr("、", ", ").join(places[:LINES_SHOWN])
+    return shown + " …" if len(places) > LINES_SHOWN else shown
+
+
+def _line_of(change: Change) -> str:
+    return str(change.line) if change.sheet is None else f"{change.sheet}!{change.line}"
+
+
+_PAGE = """\
+{% set left_aligned = 'style="text-align:left;vertical-align:top"' | safe %}
+<p><b>{{ verdict }}</b></p>
+{%- if changes %}
+<table><thead><tr>
+{%- for head in (tr("改了什么", "change"), tr("几处", "count"), tr("在哪些行", "lines")) -%}
+<th style="text-align:left">{{ head }}</th>
+{%- endfor -%}
+</tr></thead><tbody>
+{%- for change in changes -%}
+<tr>{% for cell in change %}<td {{ left_aligned }}>{{ cell }}</td>{% endfor %}</tr>
+{%- endfor -%}
+</tbody></table>
+{%- endif %}
+{%- if problems %}
+<p><b>{{ to_do }}</b></p>{{ problems | safe }}
+{%- endif %}"""

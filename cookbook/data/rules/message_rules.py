@@ -1,0 +1,202 @@
+"""The rules of one message: its role and its content. `rules.py` has those of a row."""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from cookbook.data.report import Report
+from cookbook.data.report.excerpt import around, value, visible, written
+from cookbook.data.rows import ROLES
+from cookbook.data.shapes import lists, roles
+from cookbook.data.shapes.shape import is_empty
+
+MAX_NAME = 40  # characters of a name that are shown
+MAX_ROLES = 5  # named in one call
+
+Remedy = tuple[str, str]  # in Chinese and English
+
+# What JSON calls a value, in Chinese and English.
+_TYPES = {
+    dict: ("对象", "an object"),
+    list: ("数组", "an array"),
+    str: ("字符串", "a string"),
+    bool: ("布尔值", "a boolean"),
+    int: ("数字", "a number"),
+    float: ("数字", "a number"),
+    type(None): ("null", "null"),
+}
+
+_TEXT_TYPES = (None, "text", "input_text", "output_text")
+_MEDIA = ("image", "audio", "video", "file")
+
+
+def type_of(content: object) -> tuple[str, str]:
+    """Return what JSON calls a value, in Chinese and English."""
+    # Rows in memory may hold what JSON has no name for.
+    name = type(content).__name__
+    return _TYPES.get(type(content), (name, name))
+
+
+def has_text(content: str) -> bool:
+    """Return whether there is anything to read: a character that prints and is not white space."""
+    return any(c.isprintable() and not c.isspace() for c in content)
+
+
+# Roles
+
+
+def is_of_tools(message: Mapping) -> bool:
+    """Return whether a message calls a tool, or is a tool's result."""
+    if any(not is_empty(message.get(key)) for key in lists.CALL_KEYS):
+        return True
+    return roles.is_tool(message.get("role"))
+
+
+def usual_role(role: object) -> str | None:
+    """Return system, user or assistant if the role is that, in whatever case; else None."""
+    if not isinstance(role, str) or len(role) > MAX_NAME:
+        return None
+    lowered = role.strip().casefold()
+    return lowered if lowered in ROLES else None
+
+
+def role_calls(messages: Sequence[object]) -> Remedy:
+    """Return the remedy for the roles of these messages: the call that reads them."""
+    names: dict[str, str] = {}
+    for message in messages:
+        role = message.get("role") if isinstance(message, dict) else None
+        if not isinstance(role, str) or role in ROLES or roles.is_tool(role):
+            continue
+        if len(names) < MAX_ROLES:
+            names[role[:MAX_NAME]] = usual_role(role) or roles.known(role) or ""
+    listed = [
+        _quoted(name) + ": " + (_quoted(role) if role else "…") for name, role in names.items()
+    ]
+    call = f"data.clean(path, roles={{{', '.join(listed)}}})"
+    return f"只能用 system、user、assistant：{call}", f"use system, user or assistant: {call}"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(visible(text), ensure_ascii=False)
+
+
+def check_role(
+    report: Report, line: int, index: int, message: Mapping, remedy: Remedy | None
+) -> str | None:
+    """Return the role, if it is clear whose turn it is.
+
+    Args:
+        remedy: for the unknown roles of the row.
+    """
+    if "role" not in message:
+        report.add(line, "role-missing", zh="没有 role", en="no role", index=index)
+        return None
+    role = message["role"]
+    if isinstance(role, str) and role in ROLES:
+        return role
+    name = written(role)[:60]
+    zh, en = f"role 是 {name}", f"role is {name}"
+    usual = usual_role(role)
+    if usual:
+        zh, en = f"{zh}，要写成 {usual}", f"{en}, write {usual}"
+        remedy = ("data.clean 会改成小写", "data.clean writes it in lower case")
+    report.add(
+        line,
+        "role-unknown",
+        zh=zh,
+        en=en,
+        index=index,
+        excerpt=partial(value, role, '"role": '),
+        fix=remedy if isinstance(role, str) else None,
+        at=("role", 0),
+    )
+    return usual
+
+
+# Contents
+
+
+def joined(content: object) -> str | None:
+    """Return the text of a content in parts; None if there is more in it than text."""
+    parts = content if isinstance(content, list) else [content]
+    texts = []
+    for part in parts:
+        text = part.get("text") if isinstance(part, dict) else part
+        if not isinstance(text, str) or not _is_text_part(part):
+            return None
+        texts.append(text)
+    return "\n".join(texts) if texts else None
+
+
+def _is_text_part(part: object) -> bool:
+    if not isinstance(part, dict):
+        return True
+    kind = part.get("type")
+    return (kind is None or kind in _TEXT_TYPES) and not _has_media(part)
+
+
+def _has_media(part: object) -> bool:
+    if not isinstance(part, dict):
+        return False
+    kind = part.get("type")
+    names = [name for name in (*part, kind) if isinstance(name, str)]
+    return any(media in name for name in names for media in _MEDIA)
+
+
+def check_content(report: Report, line: int, index: int, content: object) -> None:
+    """Report a content that is not a text to read."""
+    if not isinstance(content, str):
+        _report_type(report, line, index, content)
+        return
+    # JSON can escape half of a pair of surrogates, which no tokenizer takes.
+    try:
+        content.encode("utf-8")
+    except UnicodeEncodeError as error:
+        report.add(
+            line,
+            "encoding",
+            zh="content 里有半个字符（孤立的代理项）",
+            en="content has half a character (a lone surrogate)",
+            index=index,
+            excerpt=partial(around, content, error.start, error.end),
+            at=("content", error.start),
+        )
+        return
+    if not has_text(content):
+        report.add(
+            line,
+            "content-empty",
+            zh="content 是空的",
+            en="content is empty",
+            index=index,
+            excerpt=('"content": "', visible(content[:10]), '"'),
+            at=("content", 0),
+        )
+
+
+def _report_type(report: Report, line: int, index: int, content: object) -> None:
+    zh, en = type_of(content)
+    zh, en = f"content 是{zh}", f"content is {en}"
+    remedy: Remedy | None = None
+    if content is None:
+        remedy = ("写上内容，或删去这条消息", "write the content, or drop the message")
+    elif isinstance(content, list) and any(map(_has_media, content)):
+        zh, en = "content 里有图片或音视频", "content has images, sound or video"
+        remedy = (
+            "这里只训练文字：去掉图片，或删去这一行",
+            "only text is trained here: remove them, or drop the row",
+        )
+    elif isinstance(content, list | dict) and joined(content) is not None:
+        n = len(content) if isinstance(content, list) else 1
+        zh, en = f"content 是分段写的文字，共 {n} 段", f"content is text in parts, {n} in all"
+        remedy = ("写成一段文字，data.clean 会接起来", "write one text, as data.clean does")
+    report.add(
+        line,
+        "content-type",
+        zh=zh,
+        en=en,
+        index=index,
+        excerpt=partial(value, content, '"content": '),
+        fix=remedy,
+        at=("content", 0),
+    )

@@ -1,0 +1,110 @@
+"""Report what is damaged in the texts of sound rows, and thinking that only some answers have.
+
+Which damage there is, and what is none, is in `text_damage.py`.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from cookbook.data import damage
+from cookbook.data.damage import REPAIRABLE, Finding, glance, marks
+from cookbook.data.report import Report
+from cookbook.data.report.excerpt import around
+from cookbook.data.rules import key_rules
+
+NumberedRow = tuple[int, dict]
+
+
+def check_texts(report: Report, sound: Sequence[NumberedRow]) -> None:
+    """Report the damage of each text, and whether all answers think or none."""
+    texts = [message["content"] for _, row in sound for message in row["messages"]]
+    flags = glance.flags(texts)
+    thinking: list[int] = []
+    at = 0
+    for i, (number, row) in enumerate(sound):
+        messages = row["messages"]
+        end = at + len(messages)
+        for index, some in enumerate(flags[at:end]):
+            # Nearly always there is nothing to look for.
+            if some:
+                _report_damage(report, number, index, texts[at + index], some)
+        if _thinks(messages[-1], flags[end - 1]):
+            thinking.append(i)
+        at = end
+    _report_mixed_thinking(report, sound, thinking)
+
+
+def _thinks(answer: dict, flags: int) -> bool:
+    """Return whether an answer thinks, in its text or under a key of its own."""
+    if flags & glance.MARKUP and marks.has_thinking(answer["content"]):
+        return True
+    return len(answer) > 2 and key_rules.thinks(answer)
+
+
+def report_finding(
+    report: Report,
+    number: int,
+    index: int,
+    text: str,
+    finding: Finding,
+    *,
+    severity: str | None = None,
+) -> None:
+    """Report the damage of one message."""
+    zh, en = finding.zh, finding.en
+    if finding.count > 1:
+        zh, en = f"{zh}，共 {finding.count} 处", f"{en}, {finding.count} in all"
+    report.add(
+        number,
+        finding.code,
+        zh=zh,
+        en=en,
+        index=index,
+        excerpt=partial(around, text, finding.start, finding.end),
+        severity=severity,
+        fix=_remedy(finding),
+        at=("content", finding.start),
+    )
+
+
+def _report_damage(report: Report, number: int, index: int, text: str, flags: int) -> None:
+    for finding in damage.find_flagged(text, flags):
+        report_finding(report, number, index, text, finding)
+
+
+def _remedy(finding: Finding) -> tuple[str, str] | None:
+    """Return the remedy where it is not the usual one of the code."""
+    if finding.code not in REPAIRABLE:
+        return None
+    call = f'data.clean(fix=["{finding.code}"])'
+    if not finding.repairable:
+        # The usual one of `mojibake` says so itself.
+        if finding.code == "mojibake":
+            return None
+        return "要人来改：这里只能猜", "a person must repair it: here it could only be guessed"
+    if finding.code == "mojibake":
+        return f"{call} 会改回来", f"{call} turns it back"
+    if finding.code == "thinking":
+        return f"{call} 会去掉", f"{call} removes it"
+    return None
+
+
+def _report_mixed_thinking(
+    report: Report, sound: Sequence[NumberedRow], thinking: Sequence[int]
+) -> None:
+    """Report answers that think, where others do not; of a row the last answer counts.
+
+    Templates leave out the thinking of earlier answers.
+    """
+    n = len(thinking)
+    if 0 < n < len(sound):
+        number, row = sound[thinking[0]]
+        line = report.line_of(number)
+        rest = len(sound) - n
+        report.add(
+            None,
+            "thinking",
+            zh=f"{n} 行的回答带思考过程（最先是第 {line} 行），另外 {rest} 行没有",
+            en=f"the answers of {n} rows think (line {line} is the first), of {rest} rows not",
+            excerpt=partial(around, row["messages"][-1]["content"], 0, 7),
+        )

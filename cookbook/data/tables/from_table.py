@@ -1,0 +1,175 @@
+"""Make rows from a table of questions and answers.
+
+Every row of the table is accounted for: it is a row of the result, or `left` says in which cell and
+why it is not. Cells are read as the reader sees them, see `tables`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cookbook.data import rules, tables
+from cookbook.data.chats import chat_log
+from cookbook.data.entry import Entry
+from cookbook.data.fixes.finish import finish
+from cookbook.data.report.changes import change_of
+from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.tables import Table, frame, heading
+from cookbook.data.tables.names import named
+from cookbook.errors import DataError
+from cookbook.i18n import tr
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def from_table(
+    source: "pd.DataFrame | str | Path | Sequence[Mapping]",
+    *,
+    user: str | None = None,
+    assistant: str | None = None,
+    system: str | None = None,
+    sheet: str | int | None = None,
+    encoding: str | None = None,
+) -> Cleaned:
+    """Return rows from a table of questions and answers, with all that was changed or left out.
+
+    Args:
+        source: a DataFrame, the path of a .csv, .tsv, .xlsx or .parquet file, or dicts.
+        user: the column of questions; None finds it by its name.
+        assistant: the column of answers; None finds it by its name.
+        system: the system message, the same for every row; not a column.
+        sheet: of a workbook with several, by name or by number from 1.
+        encoding: of a text file; None finds out.
+
+    Raises:
+        DataError: the file cannot be read; it is not clear which columns or which sheet to read;
+            it is a chat log, which `from_chat_log` reads.
+    """
+    wanted = [name for name in (user, assistant) if name is not None]
+    table = tables.of(source, sheet=sheet, encoding=encoding, wanted=wanted)
+    _refuse_chat_log(table, wanted)
+    question = _column(table, user, 0)
+    answer = _column(table, assistant, 1)
+    if question == answer:
+        raise DataError(
+            zh=f"user 和 assistant 是同一列 {question:.40}：各给一列",
+            en=f"user and assistant are the same column, {question:.40}: give one for each",
+        )
+    _note_unused(table, {question, answer})
+    # The reader has reported some rows already.
+    rows_left = table.unread
+    table.entries = list(_conversations(table, question, answer, system, rows_left))
+    return finish(table, rows_left)
+
+
+def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
+    columns = list(table.columns)
+    # Whoever names columns that are there knows the table better.
+    are_there = wanted and all(heading.matching(columns, name) for name in wanted)
+    rows = (entry.value for entry in table.entries[: chat_log.ROWS_SEARCHED])
+    rows_as_dicts = [row for row in rows if isinstance(row, dict)]
+    if not are_there and chat_log.is_chat_log(columns, rows_as_dicts):
+        raise DataError(
+            zh=f"{table.name:.60} 是聊天记录，不是一行一问一答："
+            '用 data.from_chat_log(path, assistant="我")，assistant 写回答的那一方',
+            en=f"{table.name:.60} is a chat log, not a question and an answer on each row: use "
+            'data.from_chat_log(path, assistant="me"), which names the one who answers',
+        )
+
+
+def _column(table: Table, asked: str | None, side: int) -> str:
+    """Return the column of questions (side 0) or answers (1).
+
+    Raises:
+        DataError: there is none, or several.
+    """
+    argument = ("user", "assistant")[side]
+    columns = list(table.columns)
+    if asked is not None:
+        found = heading.matching([*columns, *table.repeated], asked)
+    else:
+        found = heading.questions_and_answers(table.names)[side]
+    has = named(columns) if columns else tr("没有列", "no columns")
+    if len(found) == 1 and found[0] in table.repeated:
+        letters = named(table.repeated[found[0]])
+        raise DataError(
+            zh=f"列 {found[0]!r:.60} 应当有且只有一个，表里有几个：{letters} 列。"
+            "改掉一个的名字再试",
+            en=f"there must be one column {found[0]!r:.60}; the table has several: {letters}. "
+            "Rename one and try again",
+        )
+    if len(found) == 1:
+        return found[0]
+    what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
+    if asked is not None:
+        raise DataError(
+            zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。{_hint(columns)}",
+            en=f"there must be one column {asked!r:.60}; the table has: {has}",
+        )
+    raise DataError(
+        zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
+        en=f"it is not clear which column has the {what}; the table has: {has}. Name it with "
+        f"{argument}=; if these are no names, add a first row with names",
+    )
+
+
+def _hint(columns: Sequence[str]) -> str:
+    # People type the comma of their own keyboard.
+    only = columns[0] if len(columns) == 1 else ""
+    if "，" in only or "、" in only:
+        return "表头里的逗号是中文逗号，要用英文逗号分列"
+    return "第一行要是列名，没有就在最上面加一行"
+
+
+def _note_unused(table: Table, used: set[str]) -> None:
+    unused = [name for name in table.columns if name not in used]
+    if unused:
+        table.changes.append(change_of(None, "unused-columns", named(unused)))
+
+
+def _conversations(
+    table: Table, question: str, answer: str, system: str | None, rows_left: list[int]
+) -> Iterable[Entry]:
+    """Yield each row as messages; those that lack a text are reported."""
+    for entry in table.entries:
+        asked = _text(table, entry, question)
+        answered = _text(table, entry, answer)
+        if asked is None or answered is None:
+            rows_left.append(entry.number)
+            continue
+        messages = [{"role": "system", "content": system}] if system else []
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": answered})
+        yield Entry(entry.number, entry.place, {"messages": messages})
+
+
+def _text(table: Table, entry: Entry, column: str) -> str | None:
+    """Return the text of a cell; None, and a problem, where there is none."""
+    # Rows in memory may be anything.
+    row = entry.value if isinstance(entry.value, dict) else {}
+    value = row.get(column)
+    text = frame.text(frame.plain(value))
+    cell = table.cell(entry.number, column)
+    where = f"{cell} " if cell else ""
+    if text is None:
+        kind = type(value).__name__
+        table.left.add(
+            entry.number,
+            "table-cell",
+            zh=f"{where}列 {column!r:.60} 里是 {kind}，不是文字",
+            en=f"{where}the column {column!r:.60} has a {kind}, not text",
+            cell=cell,
+        )
+        return None
+    # White space alone is nothing that anybody sees.
+    if not rules.has_text(text):
+        table.left.add(
+            entry.number,
+            "content-empty",
+            zh=f"{where}是空的：缺{column:.40}",
+            en=f"{where}is empty: no {column:.40}",
+            cell=cell,
+        )
+        return None
+    return text
