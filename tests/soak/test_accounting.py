@@ -1,4 +1,4 @@
-"""Nothing is lost: every entry of a source is a row, or a change or a problem says what became of it.
+"""Nothing is lost: every entry is a row, or a change or a problem says what became of it.
 
 Files are put together from entries of all formats, sound, damaged and repeated, in every layout and
 encoding. Each text of an entry has a mark of its own, so that it can be found again.
@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from shape_examples import KNOWN, REFUSED, A, Q
 
 from cookbook import data
-from cookbook.data.changes import GONE
-from cookbook.data.codes import CODES
-from cookbook.data.text_damage import REPAIRABLE
+from cookbook.data.damage import REPAIRABLE
+from cookbook.data.report.changes import GONE
+from cookbook.data.report.codes import CODES
 from cookbook.errors import DataError
 
 WARNINGS = [code for code, known in CODES.items() if known.severity == "warning"]
@@ -135,6 +135,15 @@ def encoded(draw, text):
     return text.encode(draw(st.sampled_from(ENCODINGS)), "replace")
 
 
+def unmistakable(values, layout):
+    """Return values of which the first is not taken for the array of all rows."""
+    first = values[0] if values else None
+    if not isinstance(first, list):
+        return values
+    followed = len(values) > 1 and isinstance(values[1], dict | list)
+    return values if first and followed and layout == "lines" else [{}, *values[1:]]
+
+
 @st.composite
 def json_files(draw):
     """Draw a file of JSON values in any layout."""
@@ -142,6 +151,8 @@ def json_files(draw):
     layout = draw(st.sampled_from(["lines", "lines", "array", "indented", "objects", "wrapper"]))
     ascii_only = draw(st.booleans())
     indent = None if layout in ("lines", "array") else draw(st.sampled_from([1, 2, 4]))
+    if layout in ("lines", "objects"):
+        values = unmistakable(values, layout)
     texts = [json.dumps(value, ensure_ascii=ascii_only, indent=indent) for value in values]
     before, between, after = "", "\n", ""
     if layout in ("array", "indented"):
@@ -172,14 +183,17 @@ def json_files(draw):
 def broken_lines(draw):
     """Draw a file of lines, some of which are no JSON."""
     values = draw(entries())
+    values = unmistakable(values, "lines")
     lines = []
     placed = []
     for value in values:
         text = json.dumps(value, ensure_ascii=False)
         if isinstance(value, dict) and draw(st.integers(0, 3)) == 0:
             at = draw(st.integers(1, max(1, len(text) - 1)))
-            text = text[:at] + draw(st.sampled_from(["", "：", "“", '"', "}", "]", "x", "\\"])) + (
-                text[at + draw(st.integers(0, 3)) :]
+            text = (
+                text[:at]
+                + draw(st.sampled_from(["", "：", "“", '"', "}", "]", "x", "\\"]))
+                + (text[at + draw(st.integers(0, 3)) :])
             )
             value = text
         placed.append((len(lines) + 1, len(lines) + 1, value))
@@ -205,9 +219,9 @@ def tables(draw):
     placed = [(0, 10**6, row) for row in rows if any(cell.strip() for cell in row)]
     if draw(st.booleans()):
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n", delimiter=draw(st.sampled_from(",\t;")))
-        writer.writerows([heads, *rows])
-        name = draw(st.sampled_from(["t.csv", "t.tsv", "t.txt"]))
+        mark = draw(st.sampled_from(",\t;"))
+        csv.writer(text, lineterminator="\n", delimiter=mark).writerows([heads, *rows])
+        name = draw(st.sampled_from(["t.csv", "t.txt", "t.tsv" if mark == "\t" else "t.jsonl"]))
         return Written(name, encoded(draw, text.getvalue()), placed)
     book, written = openpyxl.Workbook(), io.BytesIO()
     for row in [heads, *rows]:
@@ -346,7 +360,9 @@ CONVERTING = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.parametrize("files", [json_files(), broken_lines(), tables()], ids=["json", "broken", "table"])
+@pytest.mark.parametrize(
+    "files", [json_files(), broken_lines(), tables()], ids=["json", "broken", "table"]
+)
 def test_clean_accounts_for_every_entry(files, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean")
 

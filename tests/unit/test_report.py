@@ -3,6 +3,7 @@
 import gzip
 import html
 import json
+import pickle
 import re
 
 import pytest
@@ -134,6 +135,15 @@ def test_what_was_cleaned_adds_up_in_one_line(row):
     assert "去掉完全相同的行 × 2：第 2、3 行" in shown and "[content-type]" in shown
     page = cleaned._repr_html_()
     assert "去掉完全相同的行" in page and "2、3" in page and "<mark" in page
+
+
+def test_what_was_cleaned_is_used_as_the_list_of_its_rows(row):
+    cleaned = data.clean([row(), row(user="另一个")])
+    assert cleaned + [row()] == [*cleaned, row()]
+    assert [row()] + cleaned == [row(), *cleaned] and cleaned + cleaned == [*cleaned] * 2
+    assert cleaned[:1] == [row()] and len(pickle.loads(pickle.dumps(cleaned))) == 2
+    for make in (data.check, data.clean, data.load, data.from_messages, data.split):
+        assert list(make(cleaned).rows if make is data.check else make(cleaned))[0]
 
 
 def test_changes_of_a_workbook_name_their_sheet():
