@@ -127,6 +127,18 @@ def test_english_counts_agree_with_their_nouns(row, monkeypatch):
     assert data.check([{}]).verdict.endswith(": 1 row, 1 error, 1 warning")
 
 
+def test_entries_on_one_line_are_told_apart_by_column(row, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([row(), row(), {"messages": []}]), encoding="utf-8")
+    column = len(json.dumps([row()])) + 2
+    report = data.check(path)
+    [same] = [p for p in report.problems if p.code == "duplicate-row"]
+    assert same.column == column and same.message == "与第 1 行第 2 列完全相同"
+    assert all(p.column for p in report.problems if p.line)
+    cleaned = data.clean(path)
+    assert cleaned.changes[-1].message == "与第 1 行第 2 列相同" and cleaned.left.problems[0].column
+
+
 def test_what_was_cleaned_adds_up_in_one_line(row):
     rows = [row(), row(), row() | {"id": 1}, row(user="另一个 "), row(user=3)]
     cleaned = data.clean(rows)

@@ -166,10 +166,11 @@ def _is_turn(value: object) -> bool:
     return bool(keys & _ROLES and keys & _TEXTS)
 
 
-def _are_of_several(turns: list) -> bool:
+def _are_of_several(turns: object) -> bool:
     """Return whether messages are of several conversations, by the ids that they have."""
+    in_list = turns if isinstance(turns, list) else []
     for key in _IDS:
-        ids = {str(turn[key]) for turn in turns if isinstance(turn, dict) and key in turn}
+        ids = {str(turn[key]) for turn in in_list if isinstance(turn, dict) and key in turn}
         if len(ids) > 1 or ids and key == "parent_id":
             return True
     return False

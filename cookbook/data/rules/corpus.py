@@ -110,14 +110,14 @@ def check_overlap(report: Report, validation: Report) -> None:
 
     for i, j, exact in near_duplicates.overlap(report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]):
         row = (report.row_lines[i], report.rows[i])
-        other = validation.line_of(validation.row_lines[j])
+        other_zh, other_en = validation.where(validation.row_lines[j])
         if exact:
-            zh = f"验证集第 {other} 行与它完全相同"
-            en = f"the same as line {other} of validation"
+            zh = f"验证集{other_zh}与它完全相同"
+            en = f"the same as {other_en} of validation"
             _report_row(report, row, "duplicate-row", zh=zh, en=en)
         else:
-            zh = f"验证集第 {other} 行与它几乎相同"
-            en = f"nearly the same as line {other} of validation"
+            zh = f"验证集{other_zh}与它几乎相同"
+            en = f"nearly the same as {other_en} of validation"
             _report_row(report, row, "near-duplicate", zh=zh, en=en)
 
 
@@ -125,8 +125,8 @@ def _report_row(
     report: Report, numbered: NumberedRow, code: str, *, zh: str, en: str, index: int | None = None
 ) -> None:
     """Report a problem of a whole row, shown by its last question and answer."""
-    line, row = numbered
-    report.add(line, code, zh=zh, en=en, index=index, excerpt=partial(last_turn, row))
+    number, row = numbered
+    report.add(number, code, zh=zh, en=en, index=index, excerpt=partial(last_turn, row))
 
 
 def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
@@ -144,8 +144,8 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
         key = row_key(row)
         number = number_of_row.setdefault(key, line)
         if number != line:
-            first = report.line_of(number)
-            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+            first_zh, first_en = report.where(number)
+            zh, en = f"与{first_zh}完全相同", f"the same as {first_en}"
             _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
             continue
 
@@ -156,17 +156,17 @@ def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
             question = tuple(text for _, text, _ in turns)
             lines = answers_to.setdefault(question, {})
             if lines and answer not in lines:
-                first = report.line_of(next(iter(lines.values())))
-                zh = f"与第 {first} 行问题相同，回答不同"
-                en = f"the same question as line {first}, another answer"
+                first_zh, first_en = report.where(next(iter(lines.values())))
+                zh = f"与{first_zh}问题相同，回答不同"
+                en = f"the same question as {first_en}, another answer"
                 _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
             lines.setdefault(answer, line)
 
         # 3. Nearly the same; a contradiction may be that, too.
         near = index.find(i)
         if near:
-            other = report.line_of(sound[near[0]][0])
-            zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
+            other_zh, other_en = report.where(sound[near[0]][0])
+            zh, en = f"与{other_zh}几乎相同", f"nearly the same as {other_en}"
             _report_row(report, numbered, "near-duplicate", zh=zh, en=en)
         else:
             index.add(i)  # only what would be kept is compared with
