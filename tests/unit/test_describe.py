@@ -1,6 +1,6 @@
 import pytest
 
-from cookbook import data
+from cookbook import data, params
 from cookbook.errors import DataError
 from cookbook.paths import DATA
 
@@ -13,7 +13,9 @@ def test_habits_are_counted():
     assert openings.answers.is_monotonic_decreasing and openings.phrase.iloc[0] == "您好"
 
 
-@pytest.mark.parametrize("make", [data.statistics, data.phrases, data.to_jsonl, data.split])
+@pytest.mark.parametrize(
+    "make", [data.statistics, data.phrases, data.to_jsonl, data.split, params.token_counts]
+)
 def test_whatever_holds_rows_is_taken_and_a_path_has_its_remedy(make):
     given = ROWS[:20]
     usual = [str(part) for part in make(given)]

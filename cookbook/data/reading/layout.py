@@ -108,8 +108,7 @@ def of(text: str) -> Found:
     if end <= line_end and _is_of_qianfan(value):
         return LINES
     next_line = text[line_end : line_end + 1000].lstrip()[:1]
-    is_line = end <= line_end and next_line in ("[", "{")
-    if is_line and (not _holds_rows(value) or not value and next_line == "{"):
+    if end <= line_end and _is_line(value, next_line):
         return LINES
     return Found("array", start + 1)
 
@@ -164,6 +163,16 @@ def _is_turn(value: object) -> bool:
             return True
     keys = {key.lower() for key in value if isinstance(key, str)}
     return bool(keys & _ROLES and keys & _TEXTS)
+
+
+def _is_line(value: object, next_line: str) -> bool:
+    """Return whether a list is one of several values, by how the next line begins."""
+    if not isinstance(value, list) or next_line not in ("[", "{"):
+        return False
+    if not value:
+        return next_line == "{"
+    # Files that were put together have an array of rows on each line, and more than one row.
+    return not _holds_rows(value) or len(value) == 1
 
 
 def _are_of_several(turns: object) -> bool:
@@ -249,8 +258,9 @@ def row_lists(value: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tupl
     if any(is_turns(inner) for inner in value.values()):
         return
     for key, inner in value.items():
-        if isinstance(inner, list) and str(key).lower() in ROW_LISTS and inner:
-            if isinstance(inner[0], dict | list):
+        if isinstance(inner, list) and str(key).lower() in ROW_LISTS:
+            # null may come first.
+            if any(isinstance(row, dict | list) for row in inner):
                 yield (*path, key), len(inner)
         elif isinstance(inner, dict) and len(path) < MAX_WRAPPING:
             yield from row_lists(inner, (*path, key))
