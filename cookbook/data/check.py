@@ -72,10 +72,10 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            checked = check_file(file, size, path.name, calls.in_source(path))
+            checked = check_file(file, size, path.name or str(path), calls.in_source(path))
             return _finished(checked, max_tokens)
     except OSError as error:
-        return _unreadable(path.name, error)
+        return _unreadable(path.name or str(path), error)
 
 
 def _unreadable(name: str, error: OSError) -> Report:
@@ -94,7 +94,7 @@ def _unreadable(name: str, error: OSError) -> Report:
 def _check_rows(source: Any) -> Checked:
     report = Report(tr("内存中的数据", "rows in memory"), calls.ROWS)
     # A list is taken as it is; the reader knows what else holds rows.
-    if not isinstance(source, Sequence):
+    if not isinstance(source, Sequence) or isinstance(source, bytes | bytearray):
         found = read.reading(source)
         if found.layout == "table":
             return check_table(report, found, None)

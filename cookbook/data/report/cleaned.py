@@ -28,7 +28,8 @@ LINES_SHOWN = 8  # line numbers named for each kind of change
 class Cleaned(Sequence[dict]):
     """The rows that can be trained on, what was changed on the way, and what could not be fixed.
 
-    It is the sequence of its rows, and can be passed wherever rows are expected. Every entry of the
+    It is the sequence of its rows, and can be passed wherever rows are expected; `+` joins rows in
+    a list, and `list(cleaned)` is one to shuffle or to change. Every entry of the
     source, of which there were `read`, is accounted for: it is in `rows`, its number is in
     `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
     a person (`rows_left`).
@@ -56,6 +57,16 @@ class Cleaned(Sequence[dict]):
 
     def __getitem__(self, index: int | slice) -> dict | list[dict]:
         return self.rows[index]
+
+    def __add__(self, other: Sequence[dict]) -> list[dict]:
+        if not isinstance(other, Cleaned | list):
+            return NotImplemented
+        return [*self, *other]
+
+    def __radd__(self, other: list[dict]) -> list[dict]:
+        if not isinstance(other, list):
+            return NotImplemented
+        return [*other, *self]
 
     @property
     def rows_gone(self) -> list[int]:

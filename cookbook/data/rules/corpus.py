@@ -112,14 +112,14 @@ def check_overlap(report: Report, validation: Report) -> None:
     rows, others = report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]
     for i, j, exact in near_duplicates.overlap(rows, others):
         row = (report.row_lines[i], report.rows[i])
-        other = validation.line_of(validation.row_lines[j])
+        other_zh, other_en = validation.where(validation.row_lines[j])
         if exact:
-            zh = f"验证集第 {other} 行与它完全相同"
-            en = f"the same as line {other} of validation"
+            zh = f"验证集{other_zh}与它完全相同"
+            en = f"the same as {other_en} of validation"
             report_row(report, row, "duplicate-row", zh=zh, en=en)
         else:
-            zh = f"验证集第 {other} 行与它几乎相同"
-            en = f"nearly the same as line {other} of validation"
+            zh = f"验证集{other_zh}与它几乎相同"
+            en = f"nearly the same as {other_en} of validation"
             report_row(report, row, "near-duplicate", zh=zh, en=en)
 
 
