@@ -61,6 +61,10 @@ def check_keys(
 
 
 def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) -> None:
+    # Finding the words takes time: of a flood of keys most are only counted.
+    if not report.keeps(line, "extra-key"):
+        report.add(line, "extra-key", zh="", en="", index=index)
+        return
     plain = unused.metadata(extra)
     meaning = unused.in_words(extra)
     parts_zh, parts_en = [], []
