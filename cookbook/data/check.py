@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cookbook import fast
 from cookbook.data import rules
 from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.reading import read
@@ -101,11 +102,15 @@ def _check_rows(source: Any) -> Checked:
         source = [entry.value for entry in found.entries]
     others = OtherShapes(report, None)
     sound: list[NumberedRow] = []
+    take_fast = fast.enabled()
     for number, given in enumerate(source, 1):
         report.lines += 1
         # What has the usual messages is in no other shape; a long list is nearly all that.
         if fast_lines.is_usual(given):
             others.with_messages += 1
+            if take_fast and fast_lines.is_sound(given):
+                sound.append((number, given))
+                continue
         elif others.take(number, given):
             continue
         row = rules.as_object(report, number, given)

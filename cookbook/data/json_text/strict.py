@@ -50,12 +50,7 @@ def parse(text: str) -> object:
         NotJson: it is not JSON.
     """
     try:
-        return json.loads(
-            text,
-            object_pairs_hook=_object_of,
-            parse_constant=_refuse_constant,  # NaN, Infinity
-            parse_float=_finite_float,
-        )
+        return _DECODER.decode(text)
     except _RepeatedKey as error:
         raise DuplicateKey(diagnosis.of_repeated_key(text, str(error))) from None
     except json.JSONDecodeError as error:
@@ -107,3 +102,11 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite_float(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _refuse_constant(text)
+
+
+# Made once: of a file of many short lines, making one for each would take half the time.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_of,
+    parse_constant=_refuse_constant,  # NaN, Infinity
+    parse_float=_finite_float,
+)

@@ -65,6 +65,10 @@ def check_keys(
 
 
 def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) -> None:
+    # Finding the words takes time: of a flood of keys most are only counted.
+    if not report.keeps(line, "extra-key"):
+        report.add(line, "extra-key", zh="", en="", index=index)
+        return
     # An id can go and nobody misses it; of a score or a context people should know.
     plain = unused.metadata(extra)
     meaning = unused.in_words(extra)

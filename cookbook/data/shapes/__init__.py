@@ -119,6 +119,8 @@ def convert(value: object, options: Options) -> Converted:
 def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
     if entry.keys() == {"messages"}:  # nearly always, and nothing else can be meant
         return conversations.shape_of(entry), _CONVERSATIONS
+    if not entry:
+        return None, None
     for family in _FAMILIES:
         shape = family.shape_of(entry)
         if shape is not None:

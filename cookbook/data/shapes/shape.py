@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from cookbook.data.report.names import MAX_NAME
 from cookbook.data.rows import ROLES
@@ -9,6 +10,8 @@ from cookbook.data.shapes import roles
 from cookbook.i18n import tr
 
 CALL = "data.from_messages(path)"
+
+MAX_KEYS = 20_000  # of an entry that are looked at
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ Convert = Callable[[object, Options], Converted]
 def folded(entry: Mapping) -> dict[str, str]:
     """Return each key by its name in lower case; of two spellings the lower one wins."""
     names: dict[str, str] = {}
-    for key in entry:
+    # An entry with more keys is none that anybody wrote.
+    for key in islice(entry, MAX_KEYS):
         # No key that means anything is longer.
         if isinstance(key, str) and len(key) <= MAX_NAME:
             name = key.strip().casefold()
