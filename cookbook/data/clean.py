@@ -17,7 +17,7 @@ from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
 from cookbook.data.rows import RowKey, row_key
-from cookbook.data.rules import corpus
+from cookbook.data.rules import corpus, message_rules
 from cookbook.data.rules.corpus import NumberedRow
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -65,11 +65,12 @@ def clean(
     drop = _known("drop", drop, _WARNINGS)
     fix = _known("fix", fix, REPAIRABLE)
     _known("weights", (weights,), ("mask", "drop"))
+    asked = message_rules.checked_roles(roles)
     source_read = read.reading(source, encoding=encoding)
     changes, left = source_read.changes, source_read.left
     rows_left = source_read.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    each = fixed_rows(source_read, roles or {}, rows_left, fixes=frozenset(fix), weights=weights)
+    each = fixed_rows(source_read, asked, rows_left, fixes=frozenset(fix), weights=weights)
     fixed = list(each)
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)

@@ -23,6 +23,7 @@ from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
 from cookbook.data.report.pointing import Origin, point
+from cookbook.data.rules import message_rules
 from cookbook.data.shapes import batch, containers, routing, unused
 from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
 from cookbook.data.tables.from_table import from_table
@@ -64,7 +65,7 @@ def from_messages(
         DataError: the file cannot be read; `roles` names another role than the three; `requests`
             has no requests.
     """
-    options = Options(_checked_roles(roles), system, _requests(requests), chosen)
+    options = Options(message_rules.checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
     reading = read.reading(source, encoding=encoding, sheet=sheet)
     # What has a converter of its own is a path or a table: that is what these take.
@@ -109,16 +110,6 @@ def from_alpaca(
     `from_messages`, which tells formats apart by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
-
-
-def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
-    for name, role in (roles or {}).items():
-        if role not in rules.ROLES:
-            raise DataError(
-                zh=f"roles= 里 {name!r} 要对应 system、user 或 assistant",
-                en=f"roles= must map {name!r} to system, user or assistant",
-            )
-    return roles or {}
 
 
 def _requests(source: Source | None) -> dict[str, list | None] | None:

@@ -9,6 +9,7 @@ from cookbook.data.report.excerpt import around, value, visible, written
 from cookbook.data.rows import ROLES
 from cookbook.data.shapes import lists, roles
 from cookbook.data.shapes.shape import is_empty
+from cookbook.errors import DataError
 
 MAX_NAME = 40  # characters of a name that are shown
 MAX_ROLES = 5  # named in one call
@@ -60,6 +61,21 @@ def usual_role(role: object) -> str | None:
     return lowered if lowered in ROLES else None
 
 
+def checked_roles(asked: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the argument `roles`, which must map names to the three known roles.
+
+    Raises:
+        DataError: it names another role.
+    """
+    for name, role in (asked or {}).items():
+        if role not in ROLES:
+            raise DataError(
+                zh=f"roles= 里 {name!r} 要对应 system、user 或 assistant",
+                en=f"roles= must map {name!r} to system, user or assistant",
+            )
+    return asked or {}
+
+
 def role_calls(messages: Sequence[object]) -> Remedy:
     """Return the remedy for the roles of these messages: the call that reads them."""
     names: dict[str, str] = {}
@@ -69,11 +85,12 @@ def role_calls(messages: Sequence[object]) -> Remedy:
             continue
         if len(names) < MAX_ROLES:
             names[role[:MAX_NAME]] = usual_role(role) or roles.known(role) or ""
-    listed = [
-        _quoted(name) + ": " + (_quoted(role) if role else "…") for name, role in names.items()
-    ]
+    listed = [f"{_quoted(name)}: {_quoted(role or '…')}" for name, role in names.items()]
     call = f"data.clean(path, roles={{{', '.join(listed)}}})"
-    return f"只能用 system、user、assistant：{call}", f"use system, user or assistant: {call}"
+    return (
+        f"对应到 system、user 或 assistant：{call}",
+        f"map it to system, user or assistant: {call}",
+    )
 
 
 def _quoted(text: str) -> str:
@@ -99,7 +116,7 @@ def check_role(
     usual = usual_role(role)
     if usual:
         zh, en = f"{zh}，要写成 {usual}", f"{en}, write {usual}"
-        remedy = ("用 data.clean(path) 改写", "rewrite it: data.clean(path)")
+        remedy = ("用 data.clean(path) 改成小写", "write it in lower case: data.clean(path)")
     report.add(
         line,
         "role-unknown",
