@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
-from cookbook.data import rules, shapes
+from cookbook.data import shapes
 from cookbook.data.chats.chat_log import from_chat_log
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
@@ -285,7 +285,7 @@ def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
         open_requests = [name for name in options.requests if name not in notes.answered]
         if open_requests:
             n = len(open_requests)
-            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"{n}: {listed(open_requests)}")
+            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"({n}): {listed(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
 
 

@@ -185,7 +185,7 @@ def test_what_was_cleaned_adds_up_in_one_line(row):
     cleaned = data.clean(rows)
     assert cleaned.verdict == "读到 5 条：留下 2 条，改动 2 处，删去 2 条，1 条需要人工处理"
     shown = str(cleaned)
-    assert "去掉完全相同的行 × 2：第 2、3 行" in shown and "[content-type]" in shown
+    assert "去掉完全相同的行 × 2（第 2、3 行）" in shown and "[content-type]" in shown
     page = cleaned._repr_html_()
     assert "去掉完全相同的行" in page and "2、3" in page and "<mark" in page
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LINES_SHOWN = 8  # line numbers named for each kind of change
+MESSAGES_SHOWN = 3  # of a kind; where they are more, its title is shown
+_OF_OTHER_LINES = ("duplicate-row", "joined")  # whose messages only name another line
 
 
 @dataclass(eq=False)
@@ -112,8 +114,11 @@ class Cleaned(Sequence[dict]):
         for what, n, places in self._changes_by_code():
             # Of a workbook they have the name of the sheet before them.
             if places and "!" not in places:
-                places = tr(f"第 {places} 行", f"line {places}")
-            lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
+                is_one = places.isdigit()
+                places = tr(f"第 {places} 行", f"line {places}" if is_one else f"lines {places}")
+            times = f" × {n}" if n > 1 else ""
+            where = tr(f"（{places}）", f" ({places})") if places else ""
+            lines.append(f"  {what}{times}{where}")
         if self.left.counts:
             lines.append(f"  {self._to_do}")
         shown = self.left.shown
@@ -144,16 +149,18 @@ class Cleaned(Sequence[dict]):
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:
         """Return (what was done, how often, in which lines), the most frequent first."""
-        by_code: dict[str, list[Change]] = {}
+        messages: dict[str, set[str]] = {}
         for change in self.changes:
-            by_code.setdefault(change.code, []).append(change)
-        table = []
-        for changes in sorted(by_code.values(), key=len, reverse=True):
-            code = changes[0].code
-            # A single one can say all that it has to say.
-            what = changes[0].message if len(changes) == 1 else tr(*TITLES.get(code, (code, code)))
-            table.append((what, len(changes), _lines_of(changes)))
-        return table
+            messages.setdefault(change.code, set()).add(change.message)
+        alike: dict[str, list[Change]] = {}
+        for change in self.changes:
+            code = change.code
+            # A few can say all that they have to say.
+            few = len(messages[code]) <= MESSAGES_SHOWN and code not in _OF_OTHER_LINES
+            what = change.message if few else tr(*TITLES.get(code, (code, code)))
+            alike.setdefault(what, []).append(change)
+        ranked = sorted(alike.items(), key=lambda item: len(item[1]), reverse=True)
+        return [(what, len(changes), _lines_of(changes)) for what, changes in ranked]
 
 
 def _lines_of(changes: Sequence[Change]) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from cookbook.data import damage
 from cookbook.data.damage import REPAIRABLE, Finding, glance, marks
 from cookbook.data.report import Report, counted
-from cookbook.data.report.excerpt import around
+from cookbook.data.report.excerpt import Excerpt, around
 from cookbook.data.rules import key_rules
 
 NumberedRow = tuple[int, dict]
@@ -53,7 +53,7 @@ def report_finding(
     """Report the damage of one message."""
     zh, en = finding.zh, finding.en
     if finding.count > 1:
-        zh, en = f"{zh}，共 {finding.count} 处", f"{en} ({finding.count} times)"
+        zh, en = f"{zh}，共 {finding.count} 处", f"{en}, {finding.count} times"
     report.add(
         number,
         finding.code,
@@ -106,5 +106,11 @@ def _report_mixed_thinking(
             "thinking",
             zh=f"{n} 条的回答带思考过程（最先是第 {line} 行），另外 {rest} 条没有",
             en=f"{counted(n, 'answer')} with thinking (first on line {line}), {rest} without",
-            excerpt=partial(around, row["messages"][-1]["content"], 0, 7),
+            excerpt=_beginning(row["messages"][-1]["content"]),
         )
+
+
+def _beginning(answer: str) -> Excerpt | None:
+    """Return where an answer begins to think; None where it does so under another key."""
+    at = answer.find("<think>")
+    return around(answer, at, at + len("<think>")) if at >= 0 else None

@@ -31,11 +31,11 @@ MAX_COLUMN = 20  # characters of a column's name
 SHAPES_NAMED = 4
 
 _LAYOUTS = {
-    "array": ("whole-array", "整个文件是一个 JSON 数组", "the whole file is one JSON array"),
+    "array": ("whole-array", "是一个 JSON 数组", "a single JSON array"),
     "objects": (
         "multi-line-json",
-        "整个文件是写成多行的 JSON 对象",
-        "the JSON objects of the file are spread over several lines",
+        "JSON 对象各占多行",
+        "JSON objects on several lines each",
     ),
 }
 
@@ -112,11 +112,12 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     if layout not in _LAYOUTS:
         return
     code, zh, en = _LAYOUTS[layout]
+    entries = counted(count, "entry", "entries")
     report.add(
         None,
         code,
         zh=f"{zh}，共 {count} 条；平台要求每行一个 JSON 对象",
-        en=f"{en} ({counted(count, 'entry', 'entries')}); the platform needs one per line",
+        en=f"{en} ({entries}); the platform requires one JSON object per line",
         fix=remedy,
     )
 
@@ -135,7 +136,7 @@ def report_table(report: Report, columns: list[str], remedy: Remedy | None) -> N
         None,
         "other-shape",
         zh=f"这是一张表格，有 {report.lines} 行，列名是 {'、'.join(names)}",
-        en=f"the file is a table: {rows}, columns {', '.join(names)}",
+        en=f"a table of {rows} with the columns {', '.join(names)}",
         fix=remedy or by_columns,
     )
 
