@@ -184,9 +184,9 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
         for entry in found.entries:
             if isinstance(entry.value, dict):
                 names |= dict.fromkeys(map(str, entry.value))
-        remedy = others.remedy() if others.are_all else None
-        if routing.is_chat_log(found):
-            remedy = whole_file.JOINING
+        remedy = routing.remedy(found, name)
+        if remedy == routing.BY_COLUMNS and others.are_all:
+            remedy = others.remedy()
         whole_file.report_table(report, list(names), remedy)
         return Checked(report)
     others.judge(whole=False)

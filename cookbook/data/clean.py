@@ -11,7 +11,7 @@ from typing import Literal
 from cookbook.data import rules
 from cookbook.data.damage import REPAIRABLE
 from cookbook.data.fixes.rows import fixed_rows
-from cookbook.data.reading import read
+from cookbook.data.reading import Reading, read
 from cookbook.data.report import Problem, Report, by_line
 from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
@@ -19,6 +19,7 @@ from cookbook.data.report.codes import CODES
 from cookbook.data.rows import RowKey, row_key
 from cookbook.data.rules import corpus, message_rules
 from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.shapes import routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -70,7 +71,14 @@ def clean(
     changes, left = source_read.changes, source_read.left
     rows_left = source_read.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    each = fixed_rows(source_read, asked, rows_left, fixes=frozenset(fix), weights=weights)
+    each = fixed_rows(
+        source_read,
+        asked,
+        rows_left,
+        fixes=frozenset(fix),
+        weights=weights,
+        of_table=_of_table(source_read),
+    )
     fixed = list(each)
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
@@ -92,6 +100,13 @@ def clean(
         row_numbers=[number for number, _ in sound],
         rows_left=sorted(rows_left),
     )
+
+
+def _of_table(source_read: Reading) -> tuple[str, str] | None:
+    """Return the remedy for rows of a table; None where the source is none."""
+    if source_read.layout != "table":
+        return None
+    return routing.remedy(source_read, source_read.path.name if source_read.path else None)
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:

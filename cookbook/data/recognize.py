@@ -34,6 +34,10 @@ _LAYOUTS = {
     "memory": ("在内存里", "in memory"),
 }
 
+_PAGE = """\
+<p><b>{{ title }}</b>{{ detail }}
+{%- if call %}<br><code>{{ call }}</code>{% endif %}</p>"""
+
 
 @dataclass(frozen=True)
 class Recognized:
@@ -95,8 +99,9 @@ class Recognized:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        page = "<p><b>{{ summary }}</b>{% if call %}<br><code>{{ call }}</code>{% endif %}</p>"
-        return html.template(page).render(summary=visible(self.summary), call=visible(self.call))
+        detail = self.summary.removeprefix(self.title)
+        words = {"title": self.title, "detail": detail, "call": self.call}
+        return html.template(_PAGE).render({name: visible(text) for name, text in words.items()})
 
 
 def recognize(

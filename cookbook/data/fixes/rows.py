@@ -27,6 +27,7 @@ def fixed_rows(
     *,
     fixes: frozenset[str] = frozenset(),
     weights: str = "mask",
+    of_table: tuple[str, str] | None = None,
 ) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
 
@@ -37,12 +38,15 @@ def fixed_rows(
         fixes: the kinds of damage to repair, see `damage`.
         weights: whether answers that are not to be learned are kept with their weight ("mask"), or
             removed with their question ("drop").
+        of_table: the remedy for rows of a table that are no rows of a training file.
     """
     asked = Asked(roles, fixes, weights)
     for entry in reading.entries:
         notes = Notes(entry)
         problems = Report(reading.name, reading.left.source, places=reading.left.places)
-        row = _fixed(entry, asked, notes, problems)
+        row = None
+        if not _is_of_other_shape(problems, entry, of_table):
+            row = _fixed(entry, asked, notes, problems)
         if problems.errors:
             _leave(reading.left, problems)
             rows_left.append(entry.number)
@@ -63,8 +67,6 @@ def _leave(left: Report, problems: Report) -> None:
 
 def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | None:
     """Return the row of an entry; None if there is none, for an error in `report` or as asked."""
-    if _is_of_other_shape(report, entry):
-        return None
     row = rules.as_object(report, entry.number, entry.value)
     if row is None:
         return None
@@ -78,9 +80,14 @@ def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | N
     return fixed_row
 
 
-def _is_of_other_shape(report: Report, entry: Entry) -> bool:
-    """Return whether an entry is known to be in the shape of another tool, and report it then."""
+def _is_of_other_shape(report: Report, entry: Entry, of_table: tuple[str, str] | None) -> bool:
+    """Return whether an entry is known to be in another shape, and report it then."""
     shape = shapes.of(entry.value)
+    is_row = isinstance(entry.value, dict) and "messages" not in entry.value
+    if shape is None and of_table and is_row:
+        zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
+        report.add(entry.number, "other-shape", zh=zh, en=en, fix=of_table)
+        return True
     if shape is None or shape == shapes.MESSAGES:
         return False
     # Rows in memory have no file that another could be named after.

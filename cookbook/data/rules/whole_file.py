@@ -22,9 +22,6 @@ from cookbook.i18n import spaced
 
 Remedy = tuple[str, str]  # in Chinese and English
 
-_JOINING = "data.from_chat_log(path)"
-JOINING = f"像是聊天记录，用 {_JOINING} 按说话人合并", f"it looks like a chat log: {_JOINING}"
-
 MAX_NAME = 60  # characters of a file name
 COLUMNS_NAMED = 8  # of a table
 MAX_COLUMN = 20  # characters of a column's name
@@ -122,22 +119,18 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     )
 
 
-def report_table(report: Report, columns: list[str], remedy: Remedy | None) -> None:
-    """Report a table; without a `remedy` its columns must be named."""
+def report_table(report: Report, columns: list[str], remedy: Remedy) -> None:
+    """Report a table."""
     names = [shortened(visible(column), MAX_COLUMN) for column in columns[:COLUMNS_NAMED]]
     if len(columns) > COLUMNS_NAMED:
         names.append("…")
-    by_columns = (
-        '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
-        'name its columns: data.from_table(path, user="questions", assistant="answers")',
-    )
     rows = counted(report.lines, "row")
     report.add(
         None,
         "other-shape",
         zh=f"这是一张表格，有 {report.lines} 行，列名是 {'、'.join(names)}",
         en=f"a table of {rows} with the columns {', '.join(names)}",
-        fix=remedy or by_columns,
+        fix=remedy,
     )
 
 
