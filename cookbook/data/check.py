@@ -73,7 +73,7 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            return _finished(check_file(file, size, path.name), max_tokens)
+            return _finished(check_file(file, size, path.name, str(source)), max_tokens)
     except OSError as error:
         return _unreadable(path.name, error)
 

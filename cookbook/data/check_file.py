@@ -21,7 +21,7 @@ from cookbook import fast
 from cookbook.data import encodings, file_kind, json_text, rules
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
-from cookbook.data.reading import layout, read
+from cookbook.data.reading import entries, layout, read
 from cookbook.data.reading.read import MAX_BYTES, Reading
 from cookbook.data.report import Report
 from cookbook.data.report.columns import columns
@@ -30,7 +30,7 @@ from cookbook.data.rules import whole_file
 from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
-from cookbook.data.shapes import routing
+from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 
 
@@ -60,8 +60,19 @@ class Checked:
         report.sort()
 
 
-def check_file(file: BinaryIO, size: int, name: str) -> Checked:
-    """Return what is found in an open file; at most `MAX_BYTES` of it are read."""
+def check_file(file: BinaryIO, size: int, name: str, typed: str | None = None) -> Checked:
+    """Return what is found in an open file; at most `MAX_BYTES` of it are read.
+
+    Args:
+        typed: the path as the reader wrote it, for the calls that are named.
+    """
+    checked = _checked(file, size, name, typed or name)
+    # A wrong name hides nothing; what is in the file comes first.
+    whole_file.report_suffix(checked.report, name)
+    return checked
+
+
+def _checked(file: BinaryIO, size: int, name: str, typed: str) -> Checked:
     head = file.read(HEAD)
     # 1. Is it text at all? A workbook is that, and not a file with a thousand broken lines.
     kind = file_kind.look(head, name, _tail(file, size))
@@ -79,9 +90,9 @@ def check_file(file: BinaryIO, size: int, name: str) -> Checked:
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     if not _is_wide(head) and _begins_with_row(file, start):
         with suppress(UnicodeDecodeError):
-            return _check_lines(opened(), file, start, name)
+            return _check_lines(opened(), file, start, typed)
     # 4. Otherwise all of it is looked at.
-    return _check_whole(opened(), file, start, name)
+    return _check_whole(opened(), file, start, typed)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -93,8 +104,6 @@ def _tail(file: BinaryIO, size: int) -> bytes:
 
 def _opened(name: str, *, has_bom: bool = False, has_rows: bool = True) -> Report:
     report = Report(visible(name), has_rows=has_rows)
-    # A wrong name hides nothing: the content is checked all the same.
-    whole_file.report_suffix(report, name)
     if has_bom:
         report.add(1, "bom", zh="文件以 BOM 开头", en="the file begins with a byte-order mark")
     return report
@@ -127,7 +136,10 @@ def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Check
         whole_file.report_unknown_encoding(report, name)
         return _check_lines(report, file, start, name, mixed=Mixed(is_known=False))
     in_lines = encoding.name == UTF_8.name and not layout.is_table(decoded.text, _suffix(name))
-    if in_lines and layout.of(decoded.text).layout == "lines":
+    # An object alone on its line may have all rows in it.
+    first, _, others = decoded.text.strip().partition("\n")
+    is_plain = bool(others) and not entries.is_separable(first)
+    if in_lines and is_plain and layout.of(decoded.text).layout == "lines":
         return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
     try:
         found = read.of_content(content, Path(name))
@@ -145,9 +157,10 @@ def _suffix(name: str) -> str:
 
 def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str) -> Checked:
     """Check what the common reader found in a file."""
-    report.lines = found.count
     if found.layout == "table":
         return check_table(report, found, name)
+    containers.unwrap(found)
+    report.lines = found.count
     report.places = found.left.places
     report.take(found.left.problems)
     others = OtherShapes(report, name)
@@ -160,6 +173,7 @@ def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str
     # The call that converts other shapes reads every layout. Without a value there is none.
     if not whole and found.entries:
         whole_file.report_layout(report, found.layout, found.count, remedy)
+        whole_file.report_separable(report, found.changes, remedy)
     others.judge(whole)
     return Checked(report, sound, text_of=found.text_of)
 
@@ -179,7 +193,7 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
         for entry in found.entries:
             if isinstance(entry.value, dict):
                 names |= dict.fromkeys(map(str, entry.value))
-        remedy = others.remedy() if others.are_all else None
+        remedy = others.remedy() if others.has_known else None
         if routing.is_chat_log(found):
             remedy = whole_file.joining(name)
         whole_file.report_table(report, name, list(names), remedy)

@@ -19,6 +19,7 @@ from cookbook.data.report.codes import CODES
 from cookbook.data.rows import RowKey, row_key
 from cookbook.data.rules import corpus
 from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.shapes import containers
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -66,6 +67,7 @@ def clean(
     fix = _known("fix", fix, REPAIRABLE)
     _known("weights", (weights,), ("mask", "drop"))
     source_read = read.reading(source, encoding=encoding)
+    containers.unwrap(source_read)
     changes, left = source_read.changes, source_read.left
     rows_left = source_read.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.

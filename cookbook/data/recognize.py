@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data import file_kind, shapes
+from cookbook.data import encodings, file_kind, shapes
 from cookbook.data.reading import read
 from cookbook.data.reading.read import Reading, Source
 from cookbook.data.report.excerpt import visible
-from cookbook.data.shapes import batch, containers, pair, routing
+from cookbook.data.shapes import containers, pair, routing
 from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, Shape, listed
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -28,6 +28,7 @@ _LAYOUTS = {
     "lines": ("每行一个", "one a line"),
     "array": ("一个 JSON 数组", "one JSON array"),
     "objects": ("一个对象占几行", "objects over several lines"),
+    "object": ("在一个 JSON 对象里", "in one JSON object"),
     "table": ("表格", "a table"),
     "memory": ("内存中", "in memory"),
 }
@@ -68,7 +69,7 @@ class Recognized:
         parts = [tr(f"{self.count} 条", f"{self.count} entries")]
         parts.append(tr(*_LAYOUTS[self.layout]))
         if self.layout != "memory" and self.encoding not in ("", "utf-8"):
-            parts.append(self.encoding)
+            parts.append(encodings.named(self.encoding).title)
         detail = tr("，", ", ").join(parts)
         return tr(f"{self.title}：{detail}", f"{self.title}: {detail}") + self._seen
 
@@ -145,7 +146,9 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if not counts:
         unread = tr("没有一条能读", "no entry can be read")
         title = unread if reading.count else tr(*_EMPTY)
-        return _described(reading, "unknown" if reading.count else "empty", title, "")
+        # What is wrong with each of them is for the check to say.
+        call = f"data.check({shown})" if reading.count else ""
+        return _described(reading, "unknown" if reading.count else "empty", title, call)
     if len(counts) > 1:
         call = f"data.from_messages({shown})"
         return _described(reading, "mixed", tr(*_MIXED), call, counts)
@@ -154,7 +157,7 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if shape is None and routing.pair_columns(reading):
         shape = pair.QUESTION_ANSWER
     if shape is None:
-        call = ""
+        call = f"data.check({shown})"
         if reading.layout == "table":
             call = f'data.from_table({shown}, user="…", assistant="…")'
         return _described(reading, "unknown", tr(*_UNKNOWN), call, counts)
@@ -163,10 +166,7 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
 
 def _call(shape: Shape, reading: Reading, shown: str) -> str:
     if shape is not shapes.MESSAGES:
-        call = shape.call.replace("(path", f"({shown}")
-        if shape is batch.BATCH_OUTPUT:
-            call = call.replace("requests=…", 'requests="…"')
-        return call
+        return shape.call_with(shown)
     # Fit to be checked as it is, or to be written as lines first.
     if reading.layout in ("lines", "memory") and not reading.changes:
         return f"data.check({shown})"

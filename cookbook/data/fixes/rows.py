@@ -8,13 +8,14 @@
 
 from collections.abc import Iterator, Mapping
 
-from cookbook.data import rules, shapes
+from cookbook.data import rules
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.text_check import report_finding
+from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
@@ -39,7 +40,12 @@ def rows(
             removed with their question ("drop").
     """
     asked = Asked(roles, fixes, weights)
+    reading.left.lines = reading.count
+    others = OtherShapes(reading.left, str(reading.path) if reading.path else None)
     for entry in reading.entries:
+        if others.take(entry.number, entry.value):
+            rows_left.append(entry.number)
+            continue
         notes = Notes(entry)
         problems = Report("", places=reading.left.places)
         row = _fixed(entry, asked, notes, problems)
@@ -50,6 +56,8 @@ def rows(
         reading.changes += notes.changes
         if row is not None:
             yield entry.number, row
+    # Of a file in another shape one sentence says what to do with all of it.
+    others.judge(whole=others.are_all)
 
 
 def _leave(left: Report, problems: Report) -> None:
@@ -63,8 +71,6 @@ def _leave(left: Report, problems: Report) -> None:
 
 def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | None:
     """Return the row of an entry; None if there is none, for an error in `report` or as asked."""
-    if _is_of_other_shape(report, entry):
-        return None
     row = rules.as_object(report, entry.number, entry.value)
     if row is None:
         return None
@@ -76,22 +82,6 @@ def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | N
     # Only now: what could be fixed is not a problem any more.
     rules.check_row(report, entry.number, fixed_row)
     return fixed_row
-
-
-def _is_of_other_shape(report: Report, entry: Entry) -> bool:
-    """Return whether an entry is known to be in the shape of another tool, and report it then."""
-    shape = shapes.of(entry.value)
-    if shape is None or shape == shapes.MESSAGES:
-        return False
-    call = shape.call
-    report.add(
-        entry.number,
-        "other-shape",
-        zh=f"是{shape.title_zh}，不是 messages",
-        en=f"is in another format: {shape.title_en}",
-        fix=(f"用 {call} 转换", f"convert it: {call}") if call else None,
-    )
-    return True
 
 
 def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:

@@ -43,6 +43,7 @@ def read(result: "Reading", text: str) -> None:
     result.changes.append(change_of(None, "layout"))
     _read_values(result, text, found)
     if found.is_wrapped:
+        result.layout = "object"
         _unwrap(result)
 
 
@@ -133,6 +134,13 @@ class _Lines:
                 return end + len(rest)
         self._tries += 1
         return None
+
+
+def is_separable(line: str) -> bool:
+    """Return whether a line has several objects, or a comma behind one."""
+    line = line.strip(SPACE)
+    pieces = _pieces(line)
+    return bool(pieces) and (len(pieces) > 1 or pieces[0][1] < len(line))
 
 
 def _pieces(line: str) -> list[tuple[int, int]]:

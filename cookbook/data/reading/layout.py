@@ -14,7 +14,7 @@ from cookbook.data import json_text
 from cookbook.data.json_text.blocks import Blocks
 from cookbook.data.json_text.places import Places
 
-Layout = Literal["lines", "array", "objects", "table", "memory"]
+Layout = Literal["lines", "array", "objects", "object", "table", "memory"]
 
 # What an object calls the list of its rows. A list of another name is part of a single row.
 ROW_LISTS = frozenset(

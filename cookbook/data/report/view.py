@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cookbook.data.report import Problem, Report
 
 INDENT = "      "  # of an excerpt in a terminal: deeper than its problem
+SAME_MANY = 6  # problems that say the same; of more, only the first are shown
+SAME_SHOWN = 3
 HIDDEN_CODES = 6  # codes that are named of the problems that are not shown
 
 COLORS = {"error": html.ERROR, "warning": html.WARNING}
@@ -45,8 +47,10 @@ def place(problem: "Problem") -> str:
 def first(problems: Sequence["Problem"], most: int) -> list["Problem"]:
     """Return `most` problems, in their order: the first of each code before its further ones.
 
-    So no kind is hidden by a flood of another; errors come before warnings.
+    So no kind is hidden by a flood of another; errors come before warnings. Of many that say the
+    same, only the first few are returned.
     """
+    problems = _without_repeated(problems)
     # Ranked by how many of the same code come before.
     of_code: Counter[str] = Counter()
     ranked = []
@@ -55,6 +59,19 @@ def first(problems: Sequence["Problem"], most: int) -> list["Problem"]:
         of_code[problem.code] += 1
     shown = sorted(i for _, _, i in sorted(ranked)[:most])
     return [problems[i] for i in shown]
+
+
+def _without_repeated(problems: Sequence["Problem"]) -> list["Problem"]:
+    """Return the problems, of those that say the same no more than `SAME_SHOWN` if they are many."""
+    totals = Counter((problem.code, problem.message) for problem in problems)
+    seen: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for problem in problems:
+        same = (problem.code, problem.message)
+        seen[same] += 1
+        if seen[same] <= SAME_SHOWN or totals[same] <= SAME_MANY:
+            kept.append(problem)
+    return kept
 
 
 def sentence(problem: "Problem") -> str:

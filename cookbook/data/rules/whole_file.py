@@ -8,21 +8,28 @@ out about a file is found out in `check_file.py`; only the words are here.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from cookbook.data import shapes
 from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
+from cookbook.data.json_text import marks
 from cookbook.data.reading.read import MAX_BYTES
 from cookbook.data.report import MAX_PROBLEMS, Report, excerpt
+from cookbook.data.report.changes import Change
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
-from cookbook.data.shapes import MESSAGES, Shape
+from cookbook.data.rules import row_rules
+from cookbook.data.shapes import MESSAGES, Shape, refusals
 from cookbook.errors import DataError
 
 Remedy = tuple[str, str]  # in Chinese and English
 
-MAX_NAME = 60  # characters of a file name in a call
+WRITE_MESSAGES = ("改写成 messages 格式", "rewrite it as messages")
+
+MAX_NAME = 60  # characters of a file name
+MAX_SOURCE = 100  # characters of a path in a call; longer ones are called path
 COLUMNS_NAMED = 8  # of a table
 MAX_COLUMN = 20  # characters of a column's name
 SHAPES_NAMED = 4
@@ -30,18 +37,30 @@ SHAPES_NAMED = 4
 _LAYOUTS = {
     "array": ("whole-array", "一个 JSON 数组", "one JSON array"),
     "objects": ("multi-line-json", "分成多行写的 JSON 对象", "JSON objects spread over lines"),
+    "object": (
+        "whole-array",
+        "一个 JSON 对象，数据都在它里面",
+        "one JSON object with all rows inside",
+    ),
 }
 
 
 def report_suffix(report: Report, name: str) -> None:
-    """Report a file name that a training file cannot have."""
-    if not name.endswith(".jsonl"):
-        report.add(
-            None,
-            "file-suffix",
-            zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
-            en=f"the name {shortened(name, MAX_NAME)} does not end in .jsonl",
-        )
+    """Report a file name that a training file cannot have; all else must be in the report."""
+    if name.endswith(".jsonl"):
+        return
+    # Whatever makes a training file of it gives that file its name.
+    is_other = any(p.line is None and p.severity == "error" for p in report.problems)
+    new_name = f"{_stem(name)}.jsonl"
+    to_rename = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
+    to_save = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as said above")
+    report.add(
+        None,
+        "file-suffix",
+        zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
+        en=f"the name {shortened(name, MAX_NAME)} does not end in .jsonl",
+        fix=to_save if is_other else to_rename,
+    )
 
 
 def report_kind(report: Report, kind: FileKind) -> None:
@@ -116,6 +135,22 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     )
 
 
+def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) -> None:
+    """Report lines of several objects, and lines that end with a comma: each kind once."""
+    for code, reason in (("split-line", marks.SEVERAL), ("comma", marks.COMMA_AT_END)):
+        found = [change.line for change in changes if change.code == code]
+        if not found:
+            continue
+        n, first = len(found), found[0]
+        report.add(
+            None,
+            "json",
+            zh=f"{n} 行不合规范（最先是第 {first} 行）：{reason.zh}",
+            en=f"lines that are not one JSON object: {n}, the first is {first}: {reason.en}",
+            fix=remedy,
+        )
+
+
 def report_table(
     report: Report, name: str | None, columns: list[str], remedy: Remedy | None
 ) -> None:
@@ -125,8 +160,8 @@ def report_table(
         names.append("…")
     source = _source(name)
     by_columns = (
-        f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
-        f"convert it: data.from_table({source}, user=…, assistant=…), with names of columns",
+        f'用 data.from_table({source}, user="问题的列名", assistant="回答的列名") 转换',
+        f'convert it: data.from_table({source}, user="its column", assistant="its column")',
     )
     if remedy:
         by_columns = (
@@ -167,10 +202,20 @@ class OtherShapes:
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
         self._counts: Counter[Shape] = Counter()
+        self._unknown: list[tuple[int, dict]] = []
+        self._unknown_count = 0
+        self._unknown_are_alike = True
 
     def take(self, number: int, value: object) -> bool:
         """Return whether an entry is in another shape: then nothing else is to be said of it."""
         shape = shapes.of(value)
+        if shape is None and isinstance(value, dict) and value and "messages" not in value:
+            self._unknown_count += 1
+            if self._unknown and value.keys() != self._unknown[0][1].keys():
+                self._unknown_are_alike = False
+            if len(self._unknown) < MAX_PROBLEMS:
+                self._unknown.append((number, value))
+            return True
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
@@ -182,26 +227,39 @@ class OtherShapes:
 
     @property
     def are_all(self) -> bool:
-        """Whether there are some, and no entry has messages."""
-        return self.count > 0 and not self.with_messages
+        """Whether there are some, and no entry has messages.
+
+        Entries that nobody knows are a shape of the file if they have the same keys.
+        """
+        if self.with_messages or not self.count:
+            return False
+        return self.has_known or self._unknown_are_alike
+
+    @property
+    def has_known(self) -> bool:
+        """Whether there are entries in a shape that is known."""
+        return bool(self._counts)
 
     @property
     def count(self) -> int:
         """How many entries were taken."""
-        return self._counts.total()
+        return self._counts.total() + self._unknown_count
 
     def remedy(self) -> Remedy:
         """Return the remedy for the most frequent shape."""
+        if not self.has_known:
+            return shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
         (shape, _), *_ = self._counts.most_common(1)
         return self._remedy_of(shape)
 
     def judge(self, whole: bool) -> None:
         """Report them: as the shape of the whole file, or each at its line."""
-        if not self._counts:
+        if not self.count:
             return
         if whole:
             self._report_whole()
             return
+        self._report_unknown()
         for number, shape, seen in self._first:
             self._report.add(
                 number,
@@ -213,19 +271,35 @@ class OtherShapes:
                 at=(WHOLE_TEXT, 0),
             )
         # Those that are not kept count all the same.
-        self._report.counts["error", "other-shape"] += self.count - len(self._first)
+        counted = self._counts.total() - len(self._first)
+        self._report.counts["error", "other-shape"] += counted
+
+    def _report_unknown(self) -> None:
+        """Report each entry that nobody knows by the rules that it breaks."""
+        for number, value in self._unknown:
+            row_rules.check_row(self._report, number, value)
+        counted = self._unknown_count - len(self._unknown)
+        self._report.counts["error", "messages-missing"] += counted
 
     def _report_whole(self) -> None:
-        # Entries that cannot be read, or are in no known shape, are among the total.
+        # Entries that cannot be read are among the total.
         total = self._report.lines
-        if self._counts.most_common(1)[0][1] == total:
-            (shape,) = self._counts
-            zh = f"{total} 条都是{_spaced(shape.title_zh)}，不是 messages 格式"
+        frequent = self._counts.most_common(SHAPES_NAMED)
+        if not frequent:
+            refused = shapes.unknown(self._unknown[0][1])
+            n = self._unknown_count
+            zh, en = f"{n} 条都没有 messages：{refused.zh}", f"no messages ({n}): {refused.en}"
+        elif frequent[0][1] == total:
+            shape = frequent[0][0]
+            all_zh = f"{total} 条都是" if total > 1 else "只有 1 条，是"
+            zh = f"{all_zh}{_spaced(shape.title_zh)}，不是 messages 格式"
             en = f"all {total} entries are {shape.title_en}, not messages"
         else:
-            frequent = self._counts.most_common(SHAPES_NAMED)
-            zh = "，".join(f"{n} 条是{_spaced(shape.title_zh)}" for shape, n in frequent)
-            en = ", ".join(f"{n} are {shape.title_en}" for shape, n in frequent)
+            parts = [(_spaced(shape.title_zh), shape.title_en, n) for shape, n in frequent]
+            if self._unknown_count:
+                parts.append(("没有认出的格式", "of an unknown format", self._unknown_count))
+            zh = "，".join(f"{n} 条是{title}" for title, _, n in parts)
+            en = ", ".join(f"{n} are {title}" for _, title, n in parts)
             zh = f"{total} 条里 {zh}；没有一条是 messages 格式"
             en = f"of {total} entries {en}; none has messages"
         self._report.add(None, "other-shape", zh=zh, en=en, fix=self.remedy())
@@ -233,9 +307,8 @@ class OtherShapes:
     def _remedy_of(self, shape: Shape) -> Remedy:
         # Nothing here converts it, as pairs of answers that were compared.
         if not shape.call:
-            return "改写成 messages 格式", "rewrite it as messages"
-        # The source of the call is the first thing in its brackets.
-        call = shape.call.replace("(path", f"({_source(self._name)}", 1)
+            return refusals.remedy(shape) or WRITE_MESSAGES
+        call = shape.call_with(_source(self._name))
         if self._name is not None:
             call += f'.write("{_training_name(self._name)}")'
         return f"用 {call} 转换", f"convert it: {call}"
@@ -256,13 +329,28 @@ def _spaced(title: str) -> str:
 
 
 def _source(name: str | None) -> str:
-    """Return what is written into a call for the source."""
-    return "rows" if name is None else f'"{shortened(visible(name), MAX_NAME)}"'
+    """Return what is written into a call for the source: as it can be pasted."""
+    if name is None:
+        return "rows"
+    # A name that is cut would open nothing. Windows takes slashes too, and a backslash escapes.
+    typed = visible(name.replace("\\", "/")).replace('"', '\\"')
+    return f'"{typed}"' if len(typed) <= MAX_SOURCE else "path"
 
 
 def _training_name(name: str | None, suffix: str = "messages") -> str:
     """Return a name for the training file that is to be written, never that of the source."""
     # Only for a copy of what was given: a name that is free is not looked for.
-    stem = PurePath(name or "rows").stem or "train"
-    stem = shortened(visible(stem), MAX_NAME - 10)
-    return f"{stem}_{suffix}.jsonl" if (name or "").endswith(".jsonl") else f"{stem}.jsonl"
+    # Some systems take .JSONL for the same name.
+    is_training = (name or "").lower().endswith(".jsonl")
+    stem = _stem(name or "rows")
+    return f"{stem}_{suffix}.jsonl" if is_training else f"{stem}.jsonl"
+
+
+def _stem(name: str) -> str:
+    """Return what a file is called without its suffix, or both of rows.jsonl.txt."""
+    path = PurePath(name.replace("\\", "/"))
+    inner = PurePath(path.stem)
+    if inner.suffix.lower() in (".jsonl", ".json", ".csv"):
+        path = inner
+    stem = path.stem.replace('"', "'") or "train"
+    return shortened(visible(stem), MAX_NAME - 10)

@@ -13,9 +13,14 @@ from cookbook.data.shapes.shape import (
     only_text,
 )
 
-_JOINED = "data.from_messages(path, requests=…)"
+_JOINED = 'data.from_messages(path, requests="requests.jsonl")'
 
-BATCH_INPUT = Shape("batch-input", "批量推理的请求", "requests of a batch")
+# Requests have no answers: those are in the file of the results.
+_REQUESTED = 'data.from_messages("results.jsonl", requests=path)'
+
+BATCH_INPUT = Shape(
+    "batch-input", "批量推理的请求（只有提问）", "requests of a batch", call=_REQUESTED
+)
 BATCH_OUTPUT = Shape("batch-output", "批量推理的结果", "results of a batch", call=_JOINED)
 
 _OK = 200
@@ -63,8 +68,8 @@ def convert_input(entry: object, options: Options) -> Converted:
             zh="这是批量推理的请求，只有提问，没有回答",
             en="this is a request of a batch: a question without an answer",
             fix=(
-                "用结果文件：data.from_messages(结果, requests=请求)",
-                "use the results: data.from_messages(results, requests=requests)",
+                f"和结果文件一起转换：{_REQUESTED}",
+                f"convert it with the results: {_REQUESTED}",
             ),
             key="custom_id",
         )

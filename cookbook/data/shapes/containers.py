@@ -26,15 +26,16 @@ _IN_ONE_TURN = {*lists.ROLE_KEYS, *lists.TEXT_KEYS, *pair.WEIGHTS}
 def opened(reading: Reading) -> Reading:
     """Return the reading with the entries that are meant; the same one is changed."""
     if reading.count == 1 and len(reading.entries) == 1:
-        _open_object(reading)
-    elif reading.layout in ("array", "memory") and len(reading.entries) > 1:
+        unwrap(reading)
+    elif reading.layout in ("array", "object", "memory") and len(reading.entries) > 1:
         _join_turns(reading)
     return reading
 
 
-def _open_object(reading: Reading) -> None:
-    container = reading.entries[0]
-    if not isinstance(container.value, dict):
+def unwrap(reading: Reading) -> None:
+    """Take the entries out of the only object that a reading has, where they are inside it."""
+    container = reading.entries[0] if reading.count == len(reading.entries) == 1 else None
+    if container is None or not isinstance(container.value, dict):
         return
     inside = _inside(container.value)
     if inside is None:
@@ -44,6 +45,8 @@ def _open_object(reading: Reading) -> None:
     place = container.place
     reading.entries = [Entry(i, place, value) for i, value in enumerate(values, 1)]
     reading.count = len(values)
+    if reading.layout != "memory":
+        reading.layout = "object"
     reading.left.places = {entry.number: place for entry in reading.entries}
     reading.changes.append(change_of(None, "layout", where))
 

@@ -33,6 +33,11 @@ class Shape:
         """Its name in the reader's language."""
         return tr(self.title_zh, self.title_en)
 
+    def call_with(self, source: str) -> str:
+        """Return the call for a source, which is written as it is typed."""
+        call = self.call.replace("(path", f"({source}", 1)
+        return call.replace("requests=path", f"requests={source}", 1)
+
 
 class Refused(Exception):
     """An entry cannot become a row, and why.
