@@ -33,6 +33,8 @@ from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 
+MAX_TRIES = 50  # lines that are not JSON, of which nobody could read one
+
 
 def _no_text(number: int) -> str | None:
     return None
@@ -89,10 +91,10 @@ def _checked(file: BinaryIO, size: int, name: str, typed: str) -> Checked:
     opened = partial(_opened, name, has_bom=head.startswith(codecs.BOM_UTF8))
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     if not _is_wide(head) and _begins_with_row(file, start):
-        with suppress(UnicodeDecodeError):
+        with suppress(UnicodeDecodeError, _GoesOn):
             return _check_lines(opened(), file, start, typed)
     # 4. Otherwise all of it is looked at.
-    return _check_whole(opened(), file, start, typed)
+    return _check_whole(opened, file, start, typed)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -125,8 +127,9 @@ def _begins_with_row(file: BinaryIO, start: int) -> bool:
     return isinstance(value, dict) and ("messages" in value or next(filled, None) is not None)
 
 
-def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Checked:
+def _check_whole(opened: Callable[[], Report], file: BinaryIO, start: int, name: str) -> Checked:
     """Check a file that is not one object a line in UTF-8, as far as is known by now."""
+    report = opened()
     file.seek(0)
     content = file.read(MAX_BYTES)
     decoded = encodings.decode(content)
@@ -136,11 +139,13 @@ def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Check
         whole_file.report_unknown_encoding(report, name)
         return _check_lines(report, file, start, name, mixed=Mixed(is_known=False))
     in_lines = encoding.name == UTF_8.name and not layout.is_table(decoded.text, _suffix(name))
-    # An object alone on its line may have all rows in it.
+    # An object alone on its line may have all rows in it, and a string may be an object.
     first, _, others = decoded.text.strip().partition("\n")
-    is_plain = bool(others) and not entries.is_separable(first)
+    is_plain = bool(others) and first[:1] != '"' and not entries.is_separable(first)
     if in_lines and is_plain and layout.of(decoded.text).layout == "lines":
-        return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
+        with suppress(_GoesOn):
+            return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
+        report = opened()
     try:
         found = read.of_content(content, Path(name))
     except DataError as error:
@@ -163,6 +168,7 @@ def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str
     report.lines = found.count
     report.places = found.left.places
     report.take(found.left.problems)
+    report.take(whole_file.blank_lines(found.changes))
     others = OtherShapes(report, name)
     sound = list(_sound_entries(report, found, others))
 
@@ -247,6 +253,10 @@ def _check_lines(
     return Checked(report, sound, text_of=_LineTexts(file, start, mixed))
 
 
+class _GoesOn(Exception):
+    """A line ends within a string, or has several objects: the common reader knows such entries."""
+
+
 class _Loop:
     """The lines of one file, one after the other."""
 
@@ -256,6 +266,9 @@ class _Loop:
         self._mixed = mixed
         self._other_count = 0  # lines in another encoding
         self._first_other = 0
+        # Lines in several encodings are told apart here alone.
+        self._is_mixed = mixed is not None and mixed != Mixed()
+        self._tries = MAX_TRIES
 
     def sound_rows(self, file: BinaryIO) -> Iterator[NumberedRow]:
         """Yield the rows that can be trained on; everything else goes into the report."""
@@ -316,7 +329,12 @@ class _Loop:
         try:
             value = json_text.parse(text)
         except json_text.NotJson as error:
-            rules.report_not_json(self._report, number, text, error)
+            self._tries -= 1
+            is_tried = self._tries >= 0
+            if is_tried and not self._is_mixed and entries.may_go_on(text, error):
+                raise _GoesOn from None
+            is_repairable = is_tried and json_text.repaired(text) is not None
+            rules.report_not_json(self._report, number, text, error, is_repairable=is_repairable)
             return None
         if self._others.take(number, value):
             return None

@@ -74,6 +74,9 @@ SEVERAL = Reason(
     "每行只写一个，data.clean 会拆开",
     "write one on each line, as data.clean does",
 )
+ENCODED_TWICE = Reason(
+    "整条写成了一段字符串（编码了两次）", "the entry is a string with JSON in it", *_CLEAN
+)
 EXTRA_BRACKET = Reason(
     "多了一个括号", "a closing bracket too many", "去掉它，或补上前面的一半", "remove it"
 )

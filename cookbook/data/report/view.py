@@ -62,7 +62,7 @@ def first(problems: Sequence["Problem"], most: int) -> list["Problem"]:
 
 
 def _without_repeated(problems: Sequence["Problem"]) -> list["Problem"]:
-    """Return the problems, of those that say the same no more than `SAME_SHOWN` if they are many."""
+    """Return the problems; of many that say the same, only the first few."""
     totals = Counter((problem.code, problem.message) for problem in problems)
     seen: Counter[tuple[str, str]] = Counter()
     kept = []

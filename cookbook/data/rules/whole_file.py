@@ -16,13 +16,15 @@ from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
 from cookbook.data.json_text import marks
 from cookbook.data.reading.read import MAX_BYTES
-from cookbook.data.report import MAX_PROBLEMS, Report, excerpt
+from cookbook.data.report import MAX_PROBLEMS, Problem, Report, excerpt
 from cookbook.data.report.changes import Change
+from cookbook.data.report.codes import CODES
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
 from cookbook.data.rules import row_rules
 from cookbook.data.shapes import MESSAGES, Shape, refusals
 from cookbook.errors import DataError
+from cookbook.i18n import tr
 
 Remedy = tuple[str, str]  # in Chinese and English
 
@@ -43,6 +45,13 @@ _LAYOUTS = {
         "one JSON object with all rows inside",
     ),
 }
+
+
+_SEPARABLE = (
+    ("split-line", marks.SEVERAL),
+    ("comma", marks.COMMA_AT_END),
+    ("unquoted", marks.ENCODED_TWICE),
+)
 
 
 def report_suffix(report: Report, name: str) -> None:
@@ -137,7 +146,7 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
 
 def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) -> None:
     """Report lines of several objects, and lines that end with a comma: each kind once."""
-    for code, reason in (("split-line", marks.SEVERAL), ("comma", marks.COMMA_AT_END)):
+    for code, reason in _SEPARABLE:
         found = [change.line for change in changes if change.code == code]
         if not found:
             continue
@@ -149,6 +158,14 @@ def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) 
             en=f"lines that are not one JSON object: {n}, the first is {first}: {reason.en}",
             fix=remedy,
         )
+
+
+def blank_lines(changes: Sequence[Change]) -> list[Problem]:
+    """Return the problem of each blank line that a reader passed over."""
+    severity, *fix = CODES["blank-line"]
+    what = (severity, "blank-line", tr("空行", "blank line"), tr(*fix))
+    lines = [change.line for change in changes if change.code == "blank-line"]
+    return [Problem(line, None, *what, row=line) for line in lines]
 
 
 def report_table(
