@@ -19,7 +19,7 @@ from cookbook.data.report.codes import CODES
 from cookbook.data.rows import RowKey, row_key
 from cookbook.data.rules import corpus, message_rules
 from cookbook.data.rules.corpus import NumberedRow
-from cookbook.data.shapes import routing
+from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -55,7 +55,8 @@ def clean(
         drop: codes of warnings whose rows are to be dropped, such as `near-duplicate`, `conflict`,
             `secret`, `answer-repeats-input`, `answer-style`, `too-long`, `markup`, `weight`.
         fix: codes of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
-            (all of it is removed). A row in which something would have to be guessed is left.
+            (all of it is removed), `json` (what is nearly JSON, and can mean one thing only: see
+            `json_text.repaired`). A row in which something would have to be guessed is left.
         weights: what to do with answers that are not to be learned, of `"weight": 0`: "mask" keeps
             them, to be read only; "drop" removes them with their questions.
 
@@ -64,10 +65,11 @@ def clean(
             that does not exist.
     """
     drop = _known("drop", drop, _WARNINGS)
-    fix = _known("fix", fix, REPAIRABLE)
+    fix = _known("fix", fix, (*REPAIRABLE, "json"))
     _known("weights", (weights,), ("mask", "drop"))
     asked = message_rules.checked_roles(roles)
-    source_read = read.reading(source, encoding=encoding)
+    source_read = read.reading(source, encoding=encoding, repairs="json" in fix)
+    containers.unwrap(source_read)
     changes, left = source_read.changes, source_read.left
     rows_left = source_read.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.

@@ -67,7 +67,7 @@ def from_messages(
     """
     options = Options(message_rules.checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
-    reading = read.reading(source, encoding=encoding, sheet=sheet)
+    reading = read.reading(source, encoding=encoding, sheet=sheet, repairs=True)
     # What has a converter of its own is a path or a table: that is what these take.
     table = cast("str | Path", source)
     if routing.is_chat_log(reading):

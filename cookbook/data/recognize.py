@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data import file_kind, shapes
+from cookbook.data import encodings, file_kind, shapes
 from cookbook.data.reading import read
 from cookbook.data.reading.read import Reading, Source
 from cookbook.data.report import calls, counted
@@ -30,6 +30,7 @@ _LAYOUTS = {
     "lines": ("每行一条", "one per line"),
     "array": ("一个 JSON 数组", "one JSON array"),
     "objects": ("每个对象占多行", "each object on several lines"),
+    "object": ("在一个 JSON 对象里", "inside one JSON object"),
     "table": ("表格", "table"),
     "memory": ("在内存里", "in memory"),
 }
@@ -74,7 +75,7 @@ class Recognized:
         parts = [tr(f"{self.count} 条", counted(self.count, "entry", "entries"))]
         parts.append(tr(*_LAYOUTS[self.layout]))
         if self.layout != "memory" and self.encoding not in ("", "utf-8"):
-            parts.append(self.encoding)
+            parts.append(encodings.named(self.encoding).title)
         detail = tr("，", ", ").join(parts)
         return tr(f"{self.title}：{detail}", f"{self.title}: {detail}") + self._seen
 
@@ -152,7 +153,9 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if not counts:
         unread = tr("没有一条能读", "no entry can be read")
         title = unread if reading.count else tr(*_EMPTY)
-        return _described(reading, "unknown" if reading.count else "empty", title, "")
+        # What is wrong with each of them is for the check to say.
+        call = f"data.check({shown})" if reading.count else ""
+        return _described(reading, "unknown" if reading.count else "empty", title, call)
     if len(counts) > 1:
         call = f"data.from_messages({shown})"
         return _described(reading, "mixed", tr(*_MIXED), call, counts)
@@ -161,7 +164,7 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if shape is None and routing.pair_columns(reading):
         shape = pair.QUESTION_ANSWER
     if shape is None:
-        call = ""
+        call = f"data.check({shown})"
         if reading.layout == "table":
             names = tr(
                 'user="问题的列名", assistant="回答的列名"', 'user="questions", assistant="answers"'

@@ -8,14 +8,15 @@
 
 from collections.abc import Iterator, Mapping
 
-from cookbook.data import rules, shapes
+from cookbook.data import rules
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
-from cookbook.data.report import Report, calls
+from cookbook.data.report import Report
 from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.text_check import report_finding
-from cookbook.i18n import spaced, tr
+from cookbook.data.rules.whole_file import OtherShapes
+from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
@@ -41,12 +42,15 @@ def fixed_rows(
         of_table: the remedy for rows of a table that are no rows of a training file.
     """
     asked = Asked(roles, fixes, weights)
+    reading.left.lines = reading.count
+    others = OtherShapes(reading.left, reading.path.name if reading.path else None, of_table)
     for entry in reading.entries:
+        if others.take(entry.number, entry.value):
+            rows_left.append(entry.number)
+            continue
         notes = Notes(entry)
         problems = Report(reading.name, reading.left.source, places=reading.left.places)
-        row = None
-        if not _is_of_other_shape(problems, entry, of_table):
-            row = _fixed(entry, asked, notes, problems)
+        row = _fixed(entry, asked, notes, problems)
         if problems.errors:
             _leave(reading.left, problems)
             rows_left.append(entry.number)
@@ -54,6 +58,8 @@ def fixed_rows(
         reading.changes += notes.changes
         if row is not None:
             yield entry.number, row
+    # Of a file in another shape one sentence says what to do with all of it.
+    others.judge(whole=others.are_all)
 
 
 def _leave(left: Report, problems: Report) -> None:
@@ -78,28 +84,6 @@ def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | N
     # Only now: what could be fixed is not a problem any more.
     rules.check_row(report, entry.number, fixed_row)
     return fixed_row
-
-
-def _is_of_other_shape(report: Report, entry: Entry, of_table: tuple[str, str] | None) -> bool:
-    """Return whether an entry is known to be in another shape, and report it then."""
-    shape = shapes.of(entry.value)
-    is_row = isinstance(entry.value, dict) and "messages" not in entry.value
-    if shape is None and of_table and is_row:
-        zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
-        report.add(entry.number, "other-shape", zh=zh, en=en, fix=of_table)
-        return True
-    if shape is None or shape == shapes.MESSAGES:
-        return False
-    # Rows in memory have no file that another could be named after.
-    name = None if report.source == calls.ROWS else report.file
-    report.add(
-        entry.number,
-        "other-shape",
-        zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
-        en=f"in another format ({shape.title_en}), not messages",
-        fix=calls.converting(shape.call, name),
-    )
-    return True
 
 
 def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:

@@ -1,6 +1,7 @@
 """Read JSON strictly, say what is wrong with text that is not JSON, and find values in it.
 
     parse(text)         its value, or `NotJson` with the reason, the place and the remedy
+    repaired(text)      the value of what is nearly JSON
     cut(number, error)  the error for an entry in which the file ends
 
 `strict` parses one value; `diagnosis` says why a text is none, in the words of `marks`. `places`
@@ -8,6 +9,7 @@ finds a value or a character in the source text. `blocks` and `values` read many
 each other, though some of them are broken.
 """
 
+from cookbook.data.json_text.repair import repaired
 from cookbook.data.json_text.strict import DuplicateKey, NotJson, cut, parse
 
-__all__ = ["DuplicateKey", "NotJson", "cut", "parse"]
+__all__ = ["DuplicateKey", "NotJson", "cut", "parse", "repaired"]

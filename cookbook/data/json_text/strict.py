@@ -37,10 +37,13 @@ class DuplicateKey(NotJson):
     """
 
 
-def parse(text: str) -> object:
+def parse(text: str, *, strict: bool = True) -> object:
     """Return the JSON value of a text.
 
     Stricter than `json.loads`: no key twice, no NaN, no number beyond what a float holds.
+
+    Args:
+        strict: whether control characters in strings are refused, as JSON demands.
 
     Raises:
         DuplicateKey: an object has a key twice.
@@ -49,6 +52,7 @@ def parse(text: str) -> object:
     try:
         return json.loads(
             text,
+            strict=strict,
             object_pairs_hook=_object_of,
             parse_constant=_refuse_constant,  # NaN, Infinity
             parse_float=_finite_float,

@@ -14,7 +14,7 @@ from cookbook.data import json_text
 from cookbook.data.json_text.blocks import Blocks
 from cookbook.data.json_text.places import Places
 
-Layout = Literal["lines", "array", "objects", "table", "memory"]
+Layout = Literal["lines", "array", "objects", "object", "table", "memory"]
 
 # What an object calls the list of its rows. A list of another name is part of a single row.
 ROW_LISTS = frozenset(
@@ -100,7 +100,8 @@ def of(text: str) -> Found:
     if is_turns(value):
         return LINES if end <= line_end else Found("objects", start)
     next_line = text[line_end : line_end + 1000].lstrip()[:1]
-    if end <= line_end and next_line == "[" and not _holds_rows(value):
+    is_row = not _holds_rows(value) or _is_of_qianfan(value)
+    if end <= line_end and next_line == "[" and is_row:
         return LINES
     return Found("array", start + 1)
 
@@ -121,6 +122,9 @@ def is_table(text: str, suffix: str) -> bool:
     # The last one may be cut.
     if len(text) > len(head) and len(lines) < 6:
         lines = lines[:-1]
+    # JSON in quotes, or behind a number, has commas too.
+    if lines and any(mark in lines[0] for mark in ('{"', '{\\"', "{'")):
+        return False
     if len(lines) < 2 or any(line.lstrip()[:1] in ("{", "[") for line in lines):
         return False
     return any(_are_columns(lines, mark) for mark in ("\t", ","))
@@ -148,6 +152,16 @@ def _is_turn(value: object) -> bool:
 
 def _holds_rows(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def _is_of_qianfan(value: object) -> bool:
+    """Return whether a list is a conversation of Qianfan: each answer is a list in a list."""
+    rows = value if isinstance(value, list) else []
+    for row in rows[:3]:
+        answers = row.get("response") if isinstance(row, dict) and "prompt" in row else None
+        if not (isinstance(answers, list) and answers and isinstance(answers[0], list)):
+            return False
+    return bool(rows)
 
 
 def _of_broken(text: str, start: int, line_end: int, is_one_line: bool) -> Found:
@@ -186,6 +200,9 @@ def _is_mostly_lines(text: str) -> bool:
 
 def _of_single(text: str, start: int, value: dict) -> Found | None:
     """Return where the rows are in an object that is wrapped around them; None if it is a row."""
+    # What pandas writes as "split" names its columns once: each row alone says nothing.
+    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+        return None
     lists = dict(_row_lists(value, ()))
     if not lists:
         return None

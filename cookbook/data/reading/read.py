@@ -42,13 +42,20 @@ HEAD = 64 * 1024  # bytes from which the kind of a file is known
 Source = str | os.PathLike | Iterable
 
 
-def reading(source: Source, *, encoding: str | None = None, sheet: str | None = None) -> Reading:
+def reading(
+    source: Source,
+    *,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    repairs: bool = False,
+) -> Reading:
     """Return what a source holds: a path, or objects in memory.
 
     Args:
         source: a path; a list of objects, or anything that yields them; a DataFrame.
         encoding: of the file; None finds out.
         sheet: of a workbook with several.
+        repairs: whether what is nearly JSON is read as what it means, see `json_text.repaired`.
 
     Raises:
         DataError: the file cannot be read, is no text, is not in `encoding`, or nobody can know
@@ -57,24 +64,31 @@ def reading(source: Source, *, encoding: str | None = None, sheet: str | None = 
     if not isinstance(source, str | os.PathLike):
         return memory.read(source)
     path = Path(source)
-    return of_content(_content(path), path, encoding=encoding, sheet=sheet)
+    return of_content(_content(path), path, encoding=encoding, sheet=sheet, repairs=repairs)
 
 
 def of_content(
-    content: bytes, path: Path, *, encoding: str | None = None, sheet: str | None = None
+    content: bytes,
+    path: Path,
+    *,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    repairs: bool = False,
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
     kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
     if kind is not None and not kind.is_table:
         name = visible(path.name)
         source = calls.in_source(path)
+        fix_zh, fix_en = calls.filled(kind.fix_zh, source), calls.filled(kind.fix_en, source)
         raise DataError(
-            zh=f"{name} 是{spaced(kind.title_zh)}，不是文本：{calls.filled(kind.fix_zh, source)}",
-            en=f"{name} is {kind.title_en}, not text: {calls.filled(kind.fix_en, source)}",
+            zh=f"{name} 是{spaced(kind.title_zh)}，不是训练文件：{fix_zh}",
+            en=f"{name} is {kind.title_en}, not a training file: {fix_en}",
         )
     if kind is not None:
         return _of_table(content, path, encoding, sheet)
     result = Reading(visible(path.name), "lines", Report(visible(path.name)), path=path)
+    result.repairs = repairs
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
     if layout.is_table(text, path.suffix):

@@ -20,6 +20,16 @@ TITLES = {
     "comma": ("去掉行末的逗号", "commas at line ends removed"),
     "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
     "comment": ("去掉注释", "comments removed"),
+    "control": (
+        "字符串里真的换行、Tab 写成 \\n、\\t",
+        "line breaks and tabs in strings written as \\n, \\t",
+    ),
+    "json-marks": (
+        "JSON 的标点改正：全角标点、特殊空格、多余的逗号、注释",
+        "punctuation of JSON corrected",
+    ),
+    "python": ("Python 打印的写法改成 JSON", "written as JSON, not as Python prints it"),
+    "unquoted": ("整条原是一段字符串，解开了", "entries decoded from a string"),
     # A table.
     "title-row": (
         "不是数据的行（标题、说明、重复的表头）",

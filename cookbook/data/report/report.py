@@ -269,9 +269,11 @@ def _short(message: str) -> str:
     return shortened(visible(shortened(message, MAX_MESSAGE)), MAX_MESSAGE)
 
 
-def _position(problem: Problem) -> tuple[int, int, int]:
-    # Lines of several sheets are only comparable by the number of their entry.
-    return problem.row or 0, problem.line or 0, problem.column or 0
+def _position(problem: Problem) -> tuple[int, int, int, bool]:
+    # Lines of several sheets are only comparable by the number of their entry. Of a whole file,
+    # what makes it unfit comes first.
+    is_advice = problem.line is None and problem.severity == "warning"
+    return problem.row or 0, problem.line or 0, problem.column or 0, is_advice
 
 
 class _HasLine(Protocol):

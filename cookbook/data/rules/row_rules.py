@@ -32,8 +32,17 @@ def parse_row(report: Report, line: int, text: str) -> dict | None:
     return as_object(report, line, row)
 
 
-def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
+_REPAIR = 'data.clean(path, fix=["json"])'
+
+
+def report_not_json(
+    report: Report, line: int, text: str, error: json_text.NotJson, *, is_repairable: bool = False
+) -> None:
     """Report why a text is not JSON, with the remedy that fits."""
+    fix = error.fix
+    if is_repairable:
+        zh, en = fix or ("改成 JSON 的写法", "write it as JSON")
+        fix = f"{zh}；{_REPAIR} 会改好", f"{en}, or as {_REPAIR} does"
     code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
     report.add(
         line,
@@ -41,7 +50,7 @@ def report_not_json(report: Report, line: int, text: str, error: json_text.NotJs
         zh=error.zh,
         en=error.en,
         excerpt=partial(around, text, error.start, error.end),
-        fix=error.fix,
+        fix=fix,
         at=(WHOLE_TEXT, error.start),
     )
 
