@@ -20,8 +20,8 @@ from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.reading import read
 from cookbook.data.report import Report, calls, place
 from cookbook.data.report.excerpt import shortened, visible
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import corpus
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError

@@ -26,8 +26,8 @@ from cookbook.data.reading.read import MAX_BYTES, Reading
 from cookbook.data.report import Report, calls
 from cookbook.data.report.columns import columns
 from cookbook.data.report.excerpt import ending, visible
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import whole_file
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import containers, routing

@@ -10,15 +10,16 @@ from typing import Literal
 
 from cookbook.data import rules
 from cookbook.data.damage import REPAIRABLE
+from cookbook.data.fixes.finish import result
+from cookbook.data.fixes.message import Asked
 from cookbook.data.fixes.rows import fixed_rows
 from cookbook.data.reading import Reading, read
-from cookbook.data.report import Problem, Report, by_line
+from cookbook.data.report import Problem, Report
 from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
-from cookbook.data.rows import RowKey, row_key
+from cookbook.data.rows import NumberedRow, RowKey, row_key
 from cookbook.data.rules import corpus, message_rules
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -67,21 +68,17 @@ def clean(
     drop = _known("drop", drop, _WARNINGS)
     fix = _known("fix", fix, (*REPAIRABLE, "json"))
     _known("weights", (weights,), ("mask", "drop"))
-    asked = message_rules.checked_roles(roles)
-    source_read = read.reading(source, encoding=encoding, repairs="json" in fix)
-    containers.unwrap(source_read)
-    changes, left = source_read.changes, source_read.left
-    rows_left = source_read.unread
+    known_roles = message_rules.checked_roles(roles)
+    reading = read.reading(source, encoding=encoding, repairs="json" in fix)
+    containers.unwrap(reading)
+    return _cleaned(reading, Asked(known_roles, frozenset(fix), weights), drop)
+
+
+def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
+    """Return what is kept of a source; every other entry is in a change, or left to a person."""
+    changes, left, rows_left = reading.changes, reading.left, reading.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    each = fixed_rows(
-        source_read,
-        asked,
-        rows_left,
-        fixes=frozenset(fix),
-        weights=weights,
-        of_table=_of_table(source_read),
-    )
-    fixed = list(each)
+    fixed = list(fixed_rows(reading, asked, rows_left, of_table=_of_table(reading)))
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -90,25 +87,15 @@ def clean(
     rows_left += [number for number, _ in fixed if number not in kept | gone]
     if len(sound) > corpus.MAX_ROWS:
         corpus.check_count(left, len(sound))
-    changes.sort(key=by_line)
-    source_read.fill_columns()
-    left.sort()
-    return Cleaned(
-        [row for _, row in sound],
-        changes,
-        left,
-        source_read.path,
-        read=source_read.count,
-        row_numbers=[number for number, _ in sound],
-        rows_left=sorted(rows_left),
-    )
+    reading.fill_columns()
+    return result(reading, sound, rows_left)
 
 
-def _of_table(source_read: Reading) -> tuple[str, str] | None:
+def _of_table(reading: Reading) -> tuple[str, str] | None:
     """Return the remedy for rows of a table; None where the source is none."""
-    if source_read.layout != "table":
+    if reading.layout != "table":
         return None
-    return routing.remedy(source_read, source_read.path.name if source_read.path else None)
+    return routing.remedy(reading, reading.path.name if reading.path else None)
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:

@@ -7,7 +7,8 @@ One odd entry never stops the rest. The shapes themselves are in `shapes/`, what
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -22,10 +23,11 @@ from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.report.pointing import Origin, point
 from cookbook.data.rules import message_rules
 from cookbook.data.shapes import batch, containers, routing, unused
-from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
+from cookbook.data.shapes.shape import Converted, Options, Refused
 from cookbook.data.tables.from_table import from_table
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -68,19 +70,10 @@ def from_messages(
     options = Options(message_rules.checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
     reading = read.reading(source, encoding=encoding, sheet=sheet, repairs=True)
-    # What has a converter of its own is a path or a table: that is what these take.
-    table = cast("str | Path", source)
-    if routing.is_chat_log(reading):
-        return from_chat_log(
-            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
-        )
-    columns = routing.pair_columns(reading)
-    if columns is None:
+    own = _own_converter(source, reading, assistant)
+    if own is None:
         return _rows(containers.opened(reading), options)
-    user, answer = columns
-    return from_table(
-        table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
-    )
+    return own(system=system, sheet=sheet, encoding=encoding)
 
 
 def from_sharegpt(
@@ -110,6 +103,21 @@ def from_alpaca(
     `from_messages`, which tells formats apart by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
+
+
+def _own_converter(
+    source: Source, reading: Reading, assistant: str | None
+) -> Callable[..., Cleaned] | None:
+    """Return the converter of a table or of a chat log; None for any other source."""
+    # They take a path or a table, and nothing else is one.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
+        return partial(from_chat_log, table, assistant=assistant)
+    columns = routing.pair_columns(reading)
+    if columns is None:
+        return None
+    user, answer = columns
+    return partial(from_table, table, user=user, assistant=answer)
 
 
 def _requests(source: Source | None) -> dict[str, list | None] | None:
@@ -267,8 +275,8 @@ def _custom_id(entry: Entry, shape: shapes.Shape | None) -> str | None:
 def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
     columns = [str(key) for key in entry.value] if isinstance(entry.value, dict) else []
     return Refused(
-        zh=f"认不出哪一列是提问、哪一列是回答；列名是 {listed(columns)}",
-        en=f"it is not clear which columns are question and answer: {listed(columns)}",
+        zh=f"认不出哪一列是提问、哪一列是回答；列名是 {named(columns)}",
+        en=f"it is not clear which columns are question and answer: {named(columns)}",
         fix=(
             '写明列名：data.from_table(path, user="问题的列名", assistant="回答的列名")',
             'name them: data.from_table(path, user="questions", assistant="answers")',
@@ -279,13 +287,13 @@ def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
 def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
     """Say once what concerns several entries."""
     if notes.metadata:
-        detail = listed(list(notes.metadata))
+        detail = named(notes.metadata)
         reading.changes.append(change_of(None, "extra-key", detail))
     if options.requests is not None:
         open_requests = [name for name in options.requests if name not in notes.answered]
         if open_requests:
             n = len(open_requests)
-            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"({n}): {listed(open_requests)}")
+            detail = tr(f"（{n} 条）：{named(open_requests)}", f"({n}): {named(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
 
 

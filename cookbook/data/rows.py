@@ -12,6 +12,7 @@ from cookbook import chatml
 ROLES = ("system", "user", "assistant")
 
 RowKey = tuple[tuple[str, str, bool], ...]
+NumberedRow = tuple[int, dict]  # the number of its entry, and the row
 
 
 def row_key(row: dict) -> RowKey:

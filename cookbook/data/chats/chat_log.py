@@ -11,6 +11,7 @@ for, never guessed.
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,11 @@ from cookbook.data.chats.chat_messages import Message
 from cookbook.data.chats.sides import Sides
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
-from cookbook.data.report import Report
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
 from cookbook.data.tables import Table, heading
-from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -85,18 +85,28 @@ def from_chat_log(
     texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
     rooms = _rooms(table, texts)
     sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.left.source)
-    rows_left = table.unread
-    entries = []
+    table.entries = _entries(table, rooms, sides, timedelta(minutes=gap_minutes), system)
+    return finish(table, table.unread)
+
+
+def _entries(
+    table: Table,
+    rooms: Mapping[str, list[Message]],
+    sides: Sides,
+    gap: timedelta,
+    system: str | None,
+) -> list[Entry]:
+    """Return the conversations of all rooms, in the order of their first messages."""
+    entries: list[Entry] = []
     for room in rooms.values():
         # Other rooms of the same log can still be used.
         if sides.is_group(room):
-            _leave_group(table, room, rows_left)
+            _leave_group(table, room)
             continue
         spoken = _with_sides(table, room, sides)
-        for conversation in _conversations(spoken, timedelta(minutes=gap_minutes)):
+        for conversation in _conversations(spoken, gap):
             entries += _entry(table, conversation, system)
-    table.entries = sorted(entries, key=lambda entry: entry.number)
-    return finish(table, rows_left)
+    return sorted(entries, key=attrgetter("number"))
 
 
 def _set_of(names: Names | None) -> frozenset[str]:
@@ -127,8 +137,7 @@ def _messages(
             en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
             f"text and time, and has: {named(columns)}",
         )
-    rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-    messages = list(chat_messages.of_table(rows, columns))
+    messages = list(chat_messages.of_table(table.entries, columns))
     _note_times(table, messages, "time" in chat_messages.columns_of(columns))
     return table, messages
 
@@ -140,12 +149,10 @@ def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | 
         rows = chat_messages.telegram(text)
     if rows is not None:
         table = tables.of(rows)
-        in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-        messages = list(chat_messages.of_table(in_rows, list(table.columns)))
+        messages = list(chat_messages.of_table(table.entries, list(table.columns)))
     else:
         messages = chat_messages.blocks(text)
-        name = visible(path.name)
-        table = Table(name, "table", Report(name))
+        table = Table.empty(path.name, "table", path)
         table.count = len(messages)
         table.left.places = {message.number: message.place for message in messages}
     table.path = path
@@ -191,7 +198,7 @@ def _sorted(messages: list[Message]) -> list[Message]:
     return [messages[index] for _, index in sorted(keys)]
 
 
-def _leave_group(table: Table, room: list[Message], rows_left: list[int]) -> None:
+def _leave_group(table: Table, room: list[Message]) -> None:
     for message in room:
         table.left.add(
             message.number,
@@ -203,7 +210,7 @@ def _leave_group(table: Table, room: list[Message], rows_left: list[int]) -> Non
                 'name the one who asks: data.from_chat_log(path, user="…")',
             ),
         )
-        rows_left.append(message.number)
+        table.unread.append(message.number)
 
 
 def _with_sides(table: Table, room: list[Message], sides: Sides) -> Iterator[tuple[str, Message]]:

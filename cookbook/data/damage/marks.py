@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from cookbook.data.damage.code import without_code
 from cookbook.data.damage.spot import Spot
 
+# Of ChatML, Llama, GLM, DeepSeek and Gemma; Alpaca's are headings.
 _TEMPLATE = re.compile(
     r"<\|[A-Za-z0-9_ ]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|\[/?INST\]|<</?SYS>>|\[gMASK\]|<sop>|<eop>"
     r"|</?(?:start_of_turn|end_of_turn|bos|eos|unk|pad)>|<(?:reserved_[0-9]{1,4})>"
@@ -84,6 +85,7 @@ def describe_thinking(text: str, spot: Spot) -> tuple[str, str]:
 
 
 def _begins_with_mark(text: str, spot: Spot) -> bool:
+    # A piece that begins with the end of thinking has lost its beginning.
     begin = _THINK.match(text, spot.start)
     return bool(begin and not begin["slash"])
 

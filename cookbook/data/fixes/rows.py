@@ -1,19 +1,19 @@
 """Fix single rows, as far as nothing has to be guessed, and note each change.
 
-    fixed_rows(reading, roles, rows_left)       the rows that can be trained on once they are fixed
+    fixed_rows(reading, asked, rows_left)       the rows that can be trained on once they are fixed
 
 `clean` begins with it, and so does everything that converts. What is done to one message is in
 `message.py`; what several rows say together is `clean.py`'s.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from cookbook.data import rules
+from cookbook.data import json_text, rules
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
-from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules.text_check import report_finding
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.i18n import tr
@@ -23,11 +23,9 @@ TEXT_SHOWN = 20  # characters of a text that is named in a change
 
 def fixed_rows(
     reading: Reading,
-    roles: Mapping[str, str],
+    asked: Asked,
     rows_left: list[int],
     *,
-    fixes: frozenset[str] = frozenset(),
-    weights: str = "mask",
     of_table: tuple[str, str] | None = None,
 ) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
@@ -36,12 +34,8 @@ def fixed_rows(
     that they are dropped.
 
     Args:
-        fixes: the kinds of damage to repair, see `damage`.
-        weights: whether answers that are not to be learned are kept with their weight ("mask"), or
-            removed with their question ("drop").
         of_table: the remedy for rows of a table that are no rows of a training file.
     """
-    asked = Asked(roles, fixes, weights)
     reading.left.lines = reading.count
     others = OtherShapes(reading.left, reading.path.name if reading.path else None, of_table)
     for entry in reading.entries:
@@ -89,7 +83,7 @@ def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | N
 def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:
     """Return a fixed copy of a row; None if nothing of it is to be learned, as asked."""
     messages = row.get("messages")
-    decoded = rules.decoded_messages(messages)
+    decoded = json_text.list_in(messages)
     if decoded is not None:
         notes.change("decoded")
         messages = decoded

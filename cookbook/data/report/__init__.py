@@ -4,9 +4,10 @@
     changes.change_of(place, code)  the record of something that was done
     excerpt.around(text, 3, 7)      the offending text with what surrounds it, safe to show
 
-`report` collects problems, `view` shows them, and `calls` completes the calls in their remedies.
-`columns` and `pointing` find line and column in the source, once it is known which are kept.
-`cleaned` is what `clean` and the converters return.
+`report` collects problems, `view` shows them; `columns` and `pointing` find their line and column
+in the source, once it is known which are kept. `names` and `calls` write what messages name: keys,
+columns, people; and the calls that readers paste. `cleaned` is what `clean` and the converters
+return.
 """
 
 from cookbook.data.report.report import (

@@ -43,7 +43,8 @@ def columns(
         # One walk through the text for all problems of the row.
         source = Places(text)
         for i in indexes:
-            result[i] = _with_column(result[i], source, places.get(row) or Place(row))
+            place = places.get(row) or Place(row)
+            result[i] = _with_column(result[i], source, place)
     return result
 
 

@@ -97,16 +97,21 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    escaped = [c if c.isprintable() else repr(c)[1:-1] for c in text]
-    return "".join(escaped)
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def shortened(text: str, longest: int) -> str:
     """Return the text, with "…" in its middle where it has more characters than `longest`."""
     if len(text) <= longest:
         return text
-    end = longest // 3  # the beginning says more
-    return text[: longest - end - 1] + "…" + text[len(text) - end :]
+    # The beginning says more than the end.
+    end = longest // 3
+    beginning = text[: longest - end - 1]
+    return beginning + "…" + text[len(text) - end :]
 
 
 def pointed(excerpt: Excerpt, columns: int = TERMINAL) -> list[str]:
@@ -122,7 +127,8 @@ def pointed(excerpt: Excerpt, columns: int = TERMINAL) -> list[str]:
     line = before + inside + _cut(after, columns - used)
     if line == inside:
         return [line] if line else []
-    return [line, " " * width(before) + "^" * max(1, width(inside))]
+    carets = "^" * max(1, width(inside))
+    return [line, " " * width(before) + carets]
 
 
 def _cut(text: str, columns: int) -> str:

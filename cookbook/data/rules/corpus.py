@@ -12,13 +12,12 @@ from typing import NamedTuple
 
 from cookbook import chatml, tokens
 from cookbook.data.report import Report, counted
-from cookbook.data.report.excerpt import around, last_turn
-from cookbook.data.rows import RowKey, row_key
+from cookbook.data.report.excerpt import around
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import check_secrets
+from cookbook.data.rules.repeats import check_repeats, report_row
 from cookbook.data.rules.text_check import check_texts
 from cookbook.data.sensitive import may_hold_secrets
-
-NumberedRow = tuple[int, dict]
 
 MAX_ROWS = 1000  # guide §2.1, as is the next
 ADVISED_ROWS = 100
@@ -33,6 +32,7 @@ FEWEST_ANSWERS = 20
 # Lengths are a habit where the 95th percentile is at most so many times the 5th. An answer breaks
 # it that is so many times longer or shorter than the median.
 ALIKE_LENGTHS = 4
+_PERCENTILES = (0.05, 0.5, 0.95)
 FAR_LENGTH = 6
 
 
@@ -58,7 +58,7 @@ def check_count(report: Report, rows: int, *, compared: int | None = None) -> No
 
 def check_together(report: Report, sound: Sequence[NumberedRow]) -> None:
     """Report everything that the rows say together, except their length in tokens."""
-    _check_repeats(report, sound)
+    check_repeats(report, sound)
     _check_system_prompts(report, sound)
     for number, row in sound:
         _check_repeated_input(report, number, row["messages"])
@@ -108,68 +108,18 @@ def check_overlap(report: Report, validation: Report) -> None:
     """Report rows of `report` that are among the validation rows too, exactly or nearly."""
     from cookbook.data import near_duplicates
 
-    for i, j, exact in near_duplicates.overlap(report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]):
+    rows, others = report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]
+    for i, j, exact in near_duplicates.overlap(rows, others):
         row = (report.row_lines[i], report.rows[i])
         other = validation.line_of(validation.row_lines[j])
         if exact:
             zh = f"验证集第 {other} 行与它完全相同"
             en = f"the same as line {other} of validation"
-            _report_row(report, row, "duplicate-row", zh=zh, en=en)
+            report_row(report, row, "duplicate-row", zh=zh, en=en)
         else:
             zh = f"验证集第 {other} 行与它几乎相同"
             en = f"nearly the same as line {other} of validation"
-            _report_row(report, row, "near-duplicate", zh=zh, en=en)
-
-
-def _report_row(
-    report: Report, numbered: NumberedRow, code: str, *, zh: str, en: str, index: int | None = None
-) -> None:
-    """Report a problem of a whole row, shown by its last question and answer."""
-    line, row = numbered
-    report.add(line, code, zh=zh, en=en, index=index, excerpt=partial(last_turn, row))
-
-
-def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
-    """Report rows that are the same as an earlier one, contradict one, or are nearly the same."""
-    from cookbook.data.near_duplicates import Index  # loads numpy
-
-    index = Index([row for _, row in sound])
-    number_of_row: dict[RowKey, int] = {}
-    # question -> answer -> the first line that has it. Earlier turns belong to the question.
-    answers_to: dict[tuple, dict[str, int]] = {}
-    for i, numbered in enumerate(sound):
-        line, row = numbered
-
-        # 1. The same row again: reported once, and not as anything else.
-        key = row_key(row)
-        number = number_of_row.setdefault(key, line)
-        if number != line:
-            first = report.line_of(number)
-            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
-            _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
-            continue
-
-        # 2. The same question, answered in another way. From an answer of weight 0 nothing is
-        # learned, so it contradicts none.
-        *turns, (_, answer, learned) = key
-        if learned:
-            question = tuple(text for _, text, _ in turns)
-            lines = answers_to.setdefault(question, {})
-            if lines and answer not in lines:
-                first = report.line_of(next(iter(lines.values())))
-                zh = f"与第 {first} 行问题相同，回答不同"
-                en = f"the same question as line {first}, another answer"
-                _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
-            lines.setdefault(answer, line)
-
-        # 3. Nearly the same; a contradiction may be that, too.
-        near = index.find(i)
-        if near:
-            other = report.line_of(sound[near[0]][0])
-            zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
-            _report_row(report, numbered, "near-duplicate", zh=zh, en=en)
-        else:
-            index.add(i)  # only what would be kept is compared with
+            report_row(report, row, "near-duplicate", zh=zh, en=en)
 
 
 def _check_system_prompts(report: Report, sound: Sequence[NumberedRow]) -> None:
@@ -267,7 +217,7 @@ def _traits(answers: Sequence[_Answer]) -> list[_Trait]:
     ]
     lengths = sorted(len(answer.text) for answer in answers)
     last = len(lengths) - 1
-    low, median, high = (lengths[int(share * last)] for share in (0.05, 0.5, 0.95))
+    low, median, high = (lengths[int(share * last)] for share in _PERCENTILES)
 
     def length(answer: str) -> str:
         near = median / FAR_LENGTH <= len(answer) <= median * FAR_LENGTH

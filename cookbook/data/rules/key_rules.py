@@ -9,9 +9,10 @@ from functools import partial
 
 from cookbook.data.report import Report, counted
 from cookbook.data.report.excerpt import around, written
-from cookbook.data.rules import weights
-from cookbook.data.shapes import lists, unused
-from cookbook.data.shapes.shape import MAX_NAME, is_empty, listed
+from cookbook.data.report.names import MAX_NAME, named
+from cookbook.data.rules import message_rules, weights
+from cookbook.data.shapes import unused
+from cookbook.data.shapes.shape import is_empty
 
 THINKING = unused.MEANING["reasoning_content"]
 TOOLS = unused.MEANING["tools"]
@@ -46,12 +47,15 @@ def check_keys(
     tools_reported: bool = False,
 ) -> None:
     """Report the keys of a row, or of a message, that are not needed."""
-    extra = {str(key): json_object[key] for key in json_object.keys() - needed}
-    if tools_reported:
-        extra = {key: extra[key] for key in extra if not is_of_tools(key)}
-    if index is not None:
+    extra: dict[str, object] = {}
+    for name in json_object.keys() - needed:
         # A weight is judged with the row, see `check_weights`.
-        extra = {key: content for key, content in extra.items() if key not in weights.KEYS}
+        is_weight = index is not None and name in weights.KEYS
+        # Tools are described for the calls that were reported already.
+        is_known = tools_reported and is_of_tools(str(name))
+        if not is_weight and not is_known:
+            extra[str(name)] = json_object[name]
+    # Thinking is more than a key too many: it has a code of its own.
     key = thinking_key(extra)
     if key is not None:
         del extra[key]
@@ -65,7 +69,7 @@ def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) 
     meaning = unused.in_words(extra)
     parts_zh, parts_en = [], []
     if plain:
-        names = listed(plain)
+        names = named(plain)
         parts_zh.append(f"多了键 {names}")
         parts_en.append(f"extra keys: {names}")
     if meaning:
@@ -108,23 +112,31 @@ def _report_thinking(report: Report, line: int, index: int | None, key: str) -> 
 
 def report_tools(report: Report, line: int, index: int, message: Mapping) -> None:
     """Report a message that calls a tool, or is the result of one."""
-    key = next((key for key in lists.CALL_KEYS if not is_empty(message.get(key))), None)
+    key = message_rules.call_key(message)
     if key is not None:
         zh, en = f"有工具调用（{key}）", f"has a tool call ({key})"
     else:
         role = written(message.get("role"))[:MAX_NAME]
         zh, en = f"有工具的消息（role 是 {role}）", f"has a tool message (role {role})"
     key = key or "role"
-    excerpt = ("", f'"{key}"', ": …")
-    report.add(line, "tool-calls", zh=zh, en=en, index=index, excerpt=excerpt, at=(key, 0))
+    report.add(
+        line,
+        "tool-calls",
+        zh=zh,
+        en=en,
+        index=index,
+        excerpt=("", f'"{key}"', ": …"),
+        at=(key, 0),
+    )
 
 
 def check_weights(report: Report, line: int, row: Mapping, roles: Sequence[str | None]) -> None:
     """Report answers that are not to be learned, and weights that nobody can follow."""
     messages = row["messages"]
     answers = [i for i, role in enumerate(roles) if role == "assistant"]
+    # A weight of the row is one of all its answers.
     row_off = weights.is_off(row, weights.ROW_KEYS)
-    off = [i for i in answers if row_off or weights.is_off(messages[i])]
+    off = answers if row_off else [i for i in answers if weights.is_off(messages[i])]
     if off and len(off) == len(answers):
         report.add(
             line,
@@ -193,4 +205,5 @@ def _report_beyond(report: Report, line: int, index: int, key: str, weight: obje
 
 def _weight_excerpt(marked: Mapping) -> tuple[str, str, str]:
     key = weights.key_of(marked)
-    return "", f'"{key}"', f": {written(marked[key])[:20]}"
+    weight = written(marked[key])[:20]
+    return "", f'"{key}"', f": {weight}"

@@ -6,12 +6,12 @@ from functools import partial
 
 from cookbook.data.report import Report
 from cookbook.data.report.excerpt import around, value, visible, written
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.rows import ROLES
 from cookbook.data.shapes import lists, roles
 from cookbook.data.shapes.shape import is_empty
 from cookbook.errors import DataError
 
-MAX_NAME = 40  # characters of a name that are shown
 MAX_ROLES = 5  # named in one call
 
 Remedy = tuple[str, str]  # in Chinese and English
@@ -48,9 +48,16 @@ def has_text(content: str) -> bool:
 
 def is_of_tools(message: Mapping) -> bool:
     """Return whether a message calls a tool, or is a tool's result."""
-    if any(not is_empty(message.get(key)) for key in lists.CALL_KEYS):
-        return True
-    return roles.is_tool(message.get("role"))
+    return call_key(message) is not None or roles.is_tool(message.get("role"))
+
+
+def call_key(message: Mapping) -> str | None:
+    """Return the key under which a message calls a tool."""
+    for key in lists.CALL_KEYS:
+        # Some write an empty list into every message.
+        if not is_empty(message.get(key)):
+            return key
+    return None
 
 
 def usual_role(role: object) -> str | None:

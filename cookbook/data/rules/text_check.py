@@ -10,9 +10,8 @@ from cookbook.data import damage
 from cookbook.data.damage import REPAIRABLE, Finding, glance, marks
 from cookbook.data.report import Report, counted
 from cookbook.data.report.excerpt import Excerpt, around
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import key_rules
-
-NumberedRow = tuple[int, dict]
 
 
 def check_texts(report: Report, sound: Sequence[NumberedRow]) -> None:
@@ -36,6 +35,7 @@ def check_texts(report: Report, sound: Sequence[NumberedRow]) -> None:
 
 def _thinks(answer: dict, flags: int) -> bool:
     """Return whether an answer thinks, in its text or under a key of its own."""
+    # `<` is among the marks that `glance` sees.
     if flags & glance.MARKUP and marks.has_thinking(answer["content"]):
         return True
     return len(answer) > 2 and key_rules.thinks(answer)
@@ -53,7 +53,8 @@ def report_finding(
     """Report the damage of one message."""
     zh, en = finding.zh, finding.en
     if finding.count > 1:
-        zh, en = f"{zh}，共 {finding.count} 处", f"{en}, {finding.count} times"
+        zh = f"{zh}，共 {finding.count} 处"
+        en = f"{en}, {finding.count} times"
     report.add(
         number,
         finding.code,
@@ -100,13 +101,15 @@ def _report_mixed_thinking(
     if 0 < n < len(sound):
         number, row = sound[thinking[0]]
         line = report.line_of(number)
+        answer = row["messages"][-1]["content"]
+        # In which of them is the mistake nobody knows: it is one of the file.
         rest = len(sound) - n
         report.add(
             None,
             "thinking",
             zh=f"{n} 条的回答带思考过程（最先是第 {line} 行），另外 {rest} 条没有",
             en=f"{counted(n, 'answer')} with thinking (first on line {line}), {rest} without",
-            excerpt=_beginning(row["messages"][-1]["content"]),
+            excerpt=_beginning(answer),
         )
 
 

@@ -16,7 +16,6 @@ from cookbook.data.shapes.shape import folded, keys_in
 from cookbook.data.tables import heading, text_of
 from cookbook.errors import DataError
 
-ROWS_SEARCHED = 100  # of a table, to see whether it is a chat log
 TEXT_SUFFIXES = (".txt", ".log")
 
 BY_COLUMNS = (
@@ -36,7 +35,7 @@ def columns(reading: Reading) -> list[str]:
 def is_chat_log(reading: Reading) -> bool:
     """Return whether a source is the export of a chat: a table, a text, or Telegram's JSON."""
     if reading.layout == "table":
-        rows = [entry.value for entry in reading.entries[:ROWS_SEARCHED]]
+        rows = [entry.value for entry in reading.entries[: chat_log.ROWS_SEARCHED]]
         dicts = [row for row in rows if isinstance(row, dict)]
         return bool(dicts) and chat_log.is_chat_log(columns(reading), dicts)
     if reading.path is None:

@@ -14,8 +14,8 @@ from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.names import named
 from cookbook.data.tables import Table, frame, heading
-from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
