@@ -42,28 +42,29 @@ def clean(
     fix: Collection[str] = (),
     weights: Literal["mask", "drop"] = "mask",
 ) -> Cleaned:
-    """Fix a file or rows, and return the rows with a list of what was done.
+    """Fix what is safe to fix, and list each change; the file itself stays as it is.
 
-    Read are one object a line, an array, and objects over several lines, in any known encoding.
-    Fixed are: BOM, line ends, blank lines, commas at line ends, several objects on a line,
-    surrounding white space, capitals of roles, contents in parts of text, extra keys, a misplaced
-    system message, a greeting before the first question, a last question without an answer, exact
-    duplicates.
+        cleaned = data.clean("train.jsonl", fix=["markup"], drop=["secret"])
+        cleaned.write("train_clean.jsonl")
+
+    Always fixed are: encoding, BOM, line ends, blank lines, arrays and objects over several lines,
+    commas at line ends, white space around texts, upper-case roles, contents in text parts, extra
+    keys, a misplaced system message, a greeting before the first question, a last question without
+    an answer, exact duplicates. What would have to be guessed is in `.left`.
 
     Args:
-        encoding: of the file, as `gb18030` for GBK; None finds out.
-        roles: how to read other role names, as `{"human": "user", "bot": "assistant"}`.
-        drop: codes of warnings whose rows are to be dropped, such as `near-duplicate`, `conflict`,
-            `secret`, `answer-repeats-input`, `answer-style`, `too-long`, `markup`, `weight`.
-        fix: codes of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
-            (all of it is removed), `json` (what is nearly JSON, and can mean one thing only: see
-            `json_text.repaired`). A row in which something would have to be guessed is left.
-        weights: what to do with answers that are not to be learned, of `"weight": 0`: "mask" keeps
-            them, to be read only; "drop" removes them with their questions.
+        source: a path, or rows in memory.
+        encoding: of the file, as "gb18030"; None detects it.
+        roles: what unknown role names mean, as `{"human": "user", "bot": "assistant"}`.
+        drop: codes of warnings whose rows are dropped, as `near-duplicate`, `conflict`, `secret`.
+        fix: kinds of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
+            (all of it is removed), `json` (only where it can mean one thing).
+        weights: of answers marked `"weight": 0`: "mask" keeps them, read but not learned; "drop"
+            removes them with their questions.
 
     Raises:
-        DataError: the file cannot be read, or is not in `encoding`; `drop` or `fix` names a code
-            that does not exist.
+        DataError: the file cannot be read or is not in `encoding`; `roles`, `drop`, `fix` or
+            `weights` has a value that does not exist.
     """
     drop = _known("drop", drop, _WARNINGS)
     fix = _known("fix", fix, (*REPAIRABLE, "json"))

@@ -42,18 +42,23 @@ _PAGE = """\
 
 @dataclass(frozen=True)
 class Recognized:
-    """What a source is.
+    """What `recognize` found out about a source.
+
+        found = data.recognize("export.json")
+        found.name, found.count            # ("sharegpt", 200)
+        found.call                         # 'data.from_messages("export.json")'
 
     Attributes:
-        name: of the format, as `sharegpt`; `mixed`, `chat-log`, `unknown`, `empty`, or the kind of
-            a file that is no text.
-        title: the format in words, or the reason why the file cannot be read.
-        count: how many entries it has.
-        layout: how they are stored: `lines`, `array`, `objects`, `table`, `memory`; "" if not read.
-        encoding: as Python names it; "" if not read.
-        call: the line to type next; "" where nothing here can use it.
-        shares: the formats with the number of entries of each, the most frequent first.
-        keys: those of an entry that is not known, each with the beginning of a value.
+        name: the format, as `messages`, `sharegpt`, `alpaca`; or `mixed`, `chat-log`, `unknown`,
+            `empty`, or the kind of a file that is not text.
+        title: the format in words, or why the file cannot be read.
+        count: how many entries there are.
+        layout: how they are stored: `lines`, `array`, `objects`, `object`, `table`, `memory`; ""
+            if the file was not read.
+        encoding: as Python names it; "" if the file was not read.
+        call: the line to type next; "" where nothing here can use the file.
+        shares: each format with its number of entries, the most frequent first.
+        keys: of the first entry of an unknown format, each with the beginning of its value.
         columns: of a table.
     """
 
@@ -108,15 +113,19 @@ class Recognized:
 def recognize(
     source: Source, *, encoding: str | None = None, sheet: str | None = None
 ) -> Recognized:
-    """Return the format of a source, with the line to type next.
+    """Say what format a file has, and which line to type next.
+
+        data.recognize("export.json")      # ShareGPT: 200 entries, one JSON array
+
+    Nothing is converted or changed.
 
     Args:
         source: a path, or entries in memory.
-        encoding: of the file; None finds out.
-        sheet: of a workbook with several.
+        encoding: of the file, as "gb18030"; None detects it.
+        sheet: of a workbook with several, by name.
 
     Raises:
-        DataError: there is no such file. Whatever it holds is no reason.
+        DataError: there is no such file. Whatever is in it raises nothing.
     """
     path = None if not isinstance(source, str | Path) else Path(source)
     shown = calls.ROWS if path is None else calls.in_source(path)

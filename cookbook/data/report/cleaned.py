@@ -28,12 +28,24 @@ _OF_OTHER_LINES = ("duplicate-row", "joined")  # whose messages only name anothe
 
 @dataclass(eq=False)
 class Cleaned(Sequence[dict]):
-    """The rows that can be trained on, what was changed on the way, and what could not be fixed.
+    """Rows for training, with what was changed on the way and what could not be fixed.
 
-    It is the sequence of its rows, and can be passed wherever rows are expected. Every entry of the
-    source, of which there were `read`, is accounted for: it is in `rows`, its number is in
-    `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
-    a person (`rows_left`).
+        rows = data.clean("train.jsonl")
+        len(rows), rows[0]                 # it is the list of its rows
+        rows.changes, rows.left            # what was done, and what needs a person
+        rows.write("train_clean.jsonl")
+
+    No entry of the source is lost: of the `read` entries, each is in `rows` (its number is in
+    `row_numbers`), was removed by a change (`rows_gone`), or is reported in `left` (`rows_left`).
+
+    Attributes:
+        rows: the rows that can be trained on.
+        changes: each thing that was done, with its line; `to_frame()` shows them as a table.
+        left: a `Report` of what needs a person.
+        source: the file; None for rows in memory.
+        read: how many entries the source has.
+        row_numbers: the number of each row in the source, from 1.
+        rows_left: the numbers of the entries in `left`.
     """
 
     rows: list[dict]
