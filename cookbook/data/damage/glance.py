@@ -44,6 +44,7 @@ def _flags(texts: Sequence[str]) -> list[int]:
     characters = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
     kinds = _table().take(characters, mode="wrap")
     repeated = np.flatnonzero(kinds == _REPEATED)
+    # A single 烫 is a word of Chinese; three of them are memory that was never filled.
     if len(repeated):
         kinds[repeated] = 0
         thrice = repeated[2:] - repeated[:-2] == 2
@@ -59,6 +60,7 @@ def _table() -> "np.ndarray":
     """Return the kinds of damage that each character may mean."""
     import numpy as np
 
+    # Every character of Unicode has an entry, so that no look can be out of range.
     table = np.zeros(0x110000, np.uint8)
 
     def add(characters: str, kind: int) -> None:

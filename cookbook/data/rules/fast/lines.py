@@ -1,8 +1,8 @@
 r"""Recognize the usual line quickly: `{"messages": [{"role": …, "content": …}, …]}`, in good order
 and nothing else.
 
-What is not recognized is not an error yet: `check.py` then takes the plain path, `read.py` and
-`rules.py`, which says what is wrong. Nearly all lines of a good file are usual, so a check takes
+What is not recognized is not an error yet: `check_file.py` then takes the plain path, `json_text/`
+and `rules/`, which says what is wrong. Nearly all lines of a good file are usual, so a check takes
 about as long as parsing.
 
 orjson is several times as fast as Python's parser, but of a key given twice it keeps the last value
@@ -28,8 +28,7 @@ _MESSAGE_KEYS = {"role", "content"}
 _ROW_MARKS = 2
 _MESSAGE_MARKS = 8
 
-
-NOT_JSON = object()
+NOT_JSON = object()  # what is no value of any line
 _SCALARS = (str, int, float, bool, type(None))
 
 
