@@ -5,7 +5,7 @@ from functools import partial
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
@@ -112,7 +112,6 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_cleaning_twice_changes_nothing_more(rows):
     copy = json.loads(json.dumps(rows))

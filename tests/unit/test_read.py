@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import make_row
 
@@ -298,7 +298,6 @@ AROUND = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(PART, BETWEEN), max_size=7), AROUND, st.booleans())
 def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_mark):
     text = around[0] + "".join(part + between for part, between in parts) + around[1]
@@ -314,7 +313,6 @@ def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_m
     assert None in reported or reported >= groups[2]
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from([LINE, LINE[:-9], LINE.replace(":", "：", 1)]), min_size=1))
 def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
@@ -323,7 +321,6 @@ def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     assert result.count == len(lines) and len(result.entries) == lines.count(LINE)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=300))
 def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
