@@ -276,18 +276,23 @@ class _Loop:
         for number, line in enumerate(read.lines(file), 1):
             # The short cut knows nearly every line of a good file; what it does not know takes the
             # long way.
-            row = fast_lines.parse(line) if take_fast and line else None
+            value = fast_lines.value_of(line)
+            row = fast_lines.row_of(line, value) if take_fast else None
             if row is not None:
                 self._report.lines += 1
             else:
-                row = self._check_line(number, line)
+                row = self._check_line(number, line, fast_lines.fault(value))
             if row is not None:
                 yield number, row
         if self._other_count:
             self._report_other_encoding()
 
-    def _check_line(self, number: int, line: bytes) -> dict | None:
-        """Return the row of a line; None if it cannot be trained on, with the reasons reported."""
+    def _check_line(self, number: int, line: bytes, fault: str | None) -> dict | None:
+        """Return the row of a line; None if it cannot be trained on, with the reasons reported.
+
+        Args:
+            fault: the code of an error that is known at first sight.
+        """
         report = self._report
         text = self._decoded(number, line)
         if text is None:
@@ -297,8 +302,8 @@ class _Loop:
             return None
         report.lines += 1
         # Of a flood of broken lines the further ones are counted, and not looked into.
-        if not report.keeps(number, "json") and not fast_lines.is_json(line):
-            report.counts["error", "json"] += 1
+        if fault is not None and not report.keeps(number, fault):
+            report.counts["error", fault] += 1
             row = None
         else:
             row = self._row_of(number, text)

@@ -124,8 +124,8 @@ def _without_duplicates(
         if first == number:
             unique.append((number, row))
         else:
-            line = left.line_of(first)
-            same = tr(f"与第 {line} 行完全相同", f"the same as line {line}")
+            first_zh, first_en = left.where(first)
+            same = tr(f"与{first_zh}完全相同", f"the same as {first_en}")
             changes.append(Change(left.line_of(number), "duplicate-row", same, number))
     return unique
 

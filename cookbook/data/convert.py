@@ -261,10 +261,10 @@ def _refuse_second_answer(
 ) -> None:
     name = _custom_id(entry, shape)
     if name is not None and name in notes.answered:
-        line = reading.left.line_of(notes.answered[name])
+        first_zh, first_en = reading.left.where(notes.answered[name])
         raise Refused(
-            zh=f"custom_id {name[:MAX_NAME]!r} 在第 {line} 行已经有结果",
-            en=f"line {line} already has a result for custom_id {name[:MAX_NAME]!r}",
+            zh=f"custom_id {name[:MAX_NAME]!r} 在{first_zh}已经有结果",
+            en=f"{first_en} already has a result for custom_id {name[:MAX_NAME]!r}",
             fix=("只留一个", "keep one of them"),
             key="custom_id",
         )

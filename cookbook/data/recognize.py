@@ -152,8 +152,9 @@ def _kind(path: Path) -> file_kind.FileKind | None:
         with path.open("rb") as file:
             head = file.read(file_kind.HEAD)
     except (OSError, ValueError) as error:
-        name = visible(path.name[:MAX_NAME])
-        raise DataError(zh=f"打不开 {name}", en=f"cannot open {name}") from error
+        name = read.name_of(path)
+        zh, en = read.reason(error)
+        raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     return file_kind.look(head, path.name)
 
 

@@ -5,45 +5,9 @@
 The commands run on Windows, macOS and Linux: Python is there, other programs may not be.
 """
 
-import re
-from dataclasses import dataclass, replace
+from cookbook.data.file_kind.kind import FileKind
 
-from cookbook.i18n import tr
-
-
-@dataclass(frozen=True)
-class FileKind:
-    """A kind of file that is no text with rows.
-
-    Attributes:
-        name: for programs: "gzip", "workbook", "old-workbook", "parquet", "web-page", …
-        title_zh, title_en: what it is, as "Excel 工作簿", "an Excel workbook".
-        fix_zh, fix_en: the one remedy that fits, with the function or the command to call.
-        is_table: whether `from_table` and `from_messages` read it.
-    """
-
-    name: str
-    title_zh: str
-    title_en: str
-    fix_zh: str
-    fix_en: str
-    is_table: bool = False
-
-    @property
-    def title(self) -> str:
-        """What it is, in the reader's language."""
-        return tr(self.title_zh, self.title_en)
-
-    @property
-    def fix(self) -> str:
-        """The remedy, in the reader's language."""
-        return tr(self.fix_zh, self.fix_en)
-
-
-LONGEST_NAME = 40  # a longer one is not written into a command
-WORD = re.compile(r"[\w.+-]+")
-# In a remedy, NAME is the file as an argument of a command, PLAIN its name in Python's quotes.
-
+# Remedies of several kinds. In a remedy, NAME and PLAIN are the file, see `FileKind.for_file`.
 UNPACK_ZH = "先解压，再用里面的文件："
 UNPACK_EN = "unpack it first and use the file in it: "
 RESAVE_ZH = '用 Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读'
@@ -69,6 +33,7 @@ def _unpacked_by(module: str) -> str:
 
 
 _ALL = (
+    # Archives: Python unpacks the first ones, for the others a program is needed.
     FileKind(
         "gzip",
         "gzip 压缩文件",
@@ -139,6 +104,7 @@ _ALL = (
         UNPACK_ZH + "用 7-Zip 打开，或运行 7z x NAME",
         UNPACK_EN + "open it with 7-Zip, or run 7z x NAME",
     ),
+    # Tables of office programs: one kind is read, the others are one "save as" away.
     FileKind(
         "workbook",
         "Excel 工作簿",
@@ -199,6 +165,7 @@ _ALL = (
         "open it in Numbers, export it to Excel (.xlsx), and read that with "
         'data.from_table("new.xlsx")',
     ),
+    # Tables and arrays of programs.
     FileKind(
         "parquet",
         "Parquet 文件",
@@ -237,6 +204,7 @@ _ALL = (
         '用 data.from_messages(pandas.read_hdf("PLAIN")) 读',
         'read it with data.from_messages(pandas.read_hdf("PLAIN"))',
     ),
+    # Not to be opened: a pickle can run anything.
     FileKind(
         "pickle",
         "Python 的 pickle 文件",
@@ -244,16 +212,20 @@ _ALL = (
         "打开它会执行里面的代码，请生成它的人改存成 .jsonl",
         "loading it runs the code in it; ask whoever made it to save .jsonl instead",
     ),
+    # Nothing to train on is in them.
     FileKind("weights", "模型权重", "the weights of a model", OTHER_ZH, OTHER_EN),
     FileKind("program", "程序文件", "a program", OTHER_ZH, OTHER_EN),
+    # Texts of office programs: a person must say what is question and what is answer.
     FileKind("document", "Word 文档", "a Word document", COPY_ZH, COPY_EN),
     FileKind("slides", "演示文稿", "a slide show", COPY_ZH, COPY_EN),
     FileKind("rtf", "RTF 文档", "an RTF document", COPY_ZH, COPY_EN),
     FileKind("pdf", "PDF 文件", "a PDF", COPY_ZH, COPY_EN),
     FileKind("mail", "Outlook 邮件", "an Outlook message", COPY_ZH, COPY_EN),
     FileKind("book", "EPUB 电子书", "an EPUB book", COPY_ZH, COPY_EN),
+    # No text at all.
     FileKind("image", "图片", "an image", TRANSCRIBE_ZH, TRANSCRIBE_EN),
     FileKind("audio", "音频或视频", "audio or video", TRANSCRIBE_ZH, TRANSCRIBE_EN),
+    # What was saved in place of the file.
     FileKind(
         "web-page",
         "网页",
@@ -297,6 +269,7 @@ _ALL = (
         "用同名但不带 ._ 的那个文件",
         "use the file of the same name without ._",
     ),
+    # Text that only looks like data.
     FileKind(
         "notebook",
         "Jupyter 笔记本",
@@ -312,6 +285,7 @@ _ALL = (
         '用 data.from_table(pandas.read_xml("PLAIN")) 读',
         'read it with data.from_table(pandas.read_xml("PLAIN"))',
     ),
+    # Bytes that say nothing.
     FileKind(
         "zeros",
         "一串空字节（下载或拷贝没有完成）",
@@ -332,19 +306,4 @@ KINDS = {kind.name: kind for kind in _ALL}
 
 def named(kind: str, name: str = "") -> FileKind:
     """Return a kind with the name of the file in its remedy."""
-    found = KINDS[kind]
-    # A name that is long, or that a shell would not take as a name, is left to the reader.
-    plain = name.isprintable() and not set(name) & set("\"'`$\\%!{}^")
-    if not name or len(name) > LONGEST_NAME or not plain or name.startswith("-"):
-        return _filled(found, "文件名", "文件名", "FILE", "FILE")
-    quoted = name if WORD.fullmatch(name) else f'"{name}"'
-    return _filled(found, quoted, name, quoted, name)
-
-
-def _filled(kind: FileKind, zh: str, plain_zh: str, en: str, plain_en: str) -> FileKind:
-    return replace(
-        kind,
-        name=kind.name.removesuffix("-renamed"),
-        fix_zh=kind.fix_zh.replace("NAME", zh).replace("PLAIN", plain_zh),
-        fix_en=kind.fix_en.replace("NAME", en).replace("PLAIN", plain_en),
-    )
+    return KINDS[kind].for_file(name)

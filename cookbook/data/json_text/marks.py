@@ -17,10 +17,12 @@ class Reason(NamedTuple):
     fix_en: str = ""
 
 
+# What people type on a Chinese keyboard in place of what JSON has.
 COMMAS = "，、；;"
 BRACKETS = "｛｝［］【】"
 QUOTES = "“”„‟＂「」『』'‘’"
 
+# Remedies of several reasons.
 _REWRITE = ("补全这一行，或删去", "complete the line, or drop it")
 _DUMPS = (
     "用 json.dumps(row, ensure_ascii=False) 写每一行",
@@ -28,6 +30,7 @@ _DUMPS = (
 )
 _CLEAN = ("用 data.clean(path) 去掉", "remove it: data.clean(path)")
 
+# The text ends too early, or a string does.
 CUT = Reason("没有写完，断在这里", "it is cut off here", *_REWRITE)
 CUT_FILE = Reason("", "", "重新导出或下载一次", "export or download the file again")
 CUT_STRING = Reason(
@@ -45,6 +48,7 @@ OPEN_STRING = Reason(
 NO_CLOSING_QUOTE = Reason(
     "字符串到这里缺收尾的引号", 'the closing " is missing here', "补上英文双引号", 'add the "'
 )
+# Quotation marks.
 INNER_QUOTE = Reason(
     "文字里面的英文双引号提前结束了字符串",
     'a " within the text ends the string too early',
@@ -58,6 +62,7 @@ SINGLE_QUOTE = Reason(
     "用了单引号，像是 Python 打印出来的", "single quotes, as Python prints them", *_DUMPS
 )
 PYTHON = Reason("是 Python 的写法", "Python syntax, not JSON", *_DUMPS)
+# Commas and brackets.
 TRAILING_COMMA = Reason(
     "最后一项后面多了逗号", "a comma after the last item", "去掉这个逗号", "remove the comma"
 )
@@ -80,6 +85,7 @@ ENCODED_TWICE = Reason(
 EXTRA_BRACKET = Reason(
     "多了一个括号", "an extra closing bracket", "去掉它，或补上前面的一半", "remove it"
 )
+# What is no JSON at all.
 TEXT_BEHIND = Reason("JSON 后面还有别的文字", "extra text after the JSON", "删去它", "remove it")
 TEXT_BEFORE = Reason("JSON 前面有别的文字", "extra text before the JSON", "删去它", "remove it")
 NO_JSON = Reason("这一行不是 JSON", "this line is not JSON at all")
@@ -100,6 +106,7 @@ ESCAPED = Reason(
     "先用 json.loads 把外面的一层字符串还原",
     "decode the outer string first, with json.loads",
 )
+# Keys and values.
 KEY_WITHOUT_QUOTES = Reason(
     "键没有加引号", "a key without quotes", "键要用英文双引号括起来", "put the key in double quotes"
 )
@@ -138,6 +145,7 @@ TOO_DEEP = Reason(
     "去掉多余的括号",
     "remove the extra brackets",
 )
+# Inside strings.
 LINE_BREAK = Reason(
     "字符串里有真的换行", "a real line break in a string", "换行写成 \\n", "write it as \\n"
 )
@@ -170,6 +178,7 @@ ESCAPE = Reason(
     "write the backslash as \\\\",
 )
 
+# Characters that are known by themselves: (what JSON has, its names).
 _FULL_WIDTH = {
     "：": (":", "冒号", "colon"),
     "，": (",", "逗号", "comma"),

@@ -53,13 +53,7 @@ def parse(text: str, *, strict: bool = True) -> object:
         NotJson: it is not JSON.
     """
     try:
-        return json.loads(
-            text,
-            strict=strict,
-            object_pairs_hook=_object_of,
-            parse_constant=_refuse_constant,  # NaN, Infinity
-            parse_float=_finite_float,
-        )
+        return (_DECODER if strict else _LENIENT).decode(text)
     except _RepeatedKey as error:
         raise DuplicateKey(diagnosis.of_repeated_key(text, str(error))) from None
     except json.JSONDecodeError as error:
@@ -84,6 +78,7 @@ def list_in(text: object) -> list | None:
 
 def cut(number: int, error: NotJson) -> NotJson:
     """Return the error for an entry in which the file ends."""
+    # Nobody can complete it here: the whole file must be fetched again.
     fault = diagnosis.of_cut_file(number, error.start, error.end)
     return NotJson(fault)
 
@@ -110,3 +105,17 @@ def _refuse_constant(name: str) -> NoReturn:
 def _finite_float(text: str) -> float:
     number = float(text)
     return number if math.isfinite(number) else _refuse_constant(text)
+
+
+# Made once: of a file of many short lines, making one for each would take half the time.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object_of,
+    parse_constant=_refuse_constant,  # NaN, Infinity
+    parse_float=_finite_float,
+)
+_LENIENT = json.JSONDecoder(
+    strict=False,
+    object_pairs_hook=_object_of,
+    parse_constant=_refuse_constant,
+    parse_float=_finite_float,
+)

@@ -29,13 +29,14 @@ from cookbook.data.reading import entries, layout, memory
 from cookbook.data.report import calls
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.columns import WHOLE_TEXT
-from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.excerpt import around, shortened, visible
 from cookbook.errors import DataError
 from cookbook.i18n import spaced, tr
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
+MAX_NAME = 80  # characters of a file name that are shown
 
 Source = str | os.PathLike | Iterable
 
@@ -75,17 +76,10 @@ def of_content(
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
     kind = file_kind.look(content, path.name)
-    if kind is not None and not kind.is_table:
-        name = visible(path.name)
-        source = calls.in_source(path)
-        fix_zh, fix_en = calls.filled(kind.fix_zh, source), calls.filled(kind.fix_en, source)
-        raise DataError(
-            zh=f"{name} 是{spaced(kind.title_zh)}，不是训练文件：{fix_zh}",
-            en=f"{name} is {kind.title_en}, not a training file: {fix_en}",
-        )
     if kind is not None:
+        _refuse_not_text(kind, path)
         return _of_table(content, path, encoding, sheet)
-    result = Reading.empty(path.name, "lines", path)
+    result = Reading.empty(name_of(path), "lines", path)
     result.repairs = repairs
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
@@ -95,6 +89,21 @@ def of_content(
     _refuse_bad_bytes(result, decoded.bad)
     result.fill_columns()
     return result
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a file, safe and short enough to be shown."""
+    return visible(shortened(path.name or str(path), MAX_NAME))
+
+
+def _refuse_not_text(kind: file_kind.FileKind, path: Path) -> None:
+    if kind.is_table:
+        return
+    name, source = name_of(path), calls.in_source(path)
+    raise DataError(
+        zh=f"{name} 是{spaced(kind.title_zh)}，不是训练文件：{calls.filled(kind.fix_zh, source)}",
+        en=f"{name} is {kind.title_en}, not a training file: {calls.filled(kind.fix_en, source)}",
+    )
 
 
 def content_of(path: Path) -> bytes:
@@ -109,10 +118,14 @@ def content_of(path: Path) -> bytes:
             content = file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         zh, en = reason(error)
-        name = visible(path.name)
+        name = name_of(path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     if len(content) > MAX_SOURCE_BYTES:
-        name, limit = visible(path.name), MAX_SOURCE_BYTES // 2**20
+        # To split an archive would be of no use.
+        kind = file_kind.look(content, path.name)
+        if kind is not None:
+            _refuse_not_text(kind, path)
+        name, limit = name_of(path), MAX_SOURCE_BYTES // 2**20
         raise DataError(
             zh=f"{name} 超过 {limit} MB，请先拆成几个文件",
             en=f"{name} is larger than {limit} MB: split it into several files",

@@ -32,6 +32,7 @@ class Cleaned(Sequence[dict]):
 
         rows = data.clean("train.jsonl")
         len(rows), rows[0]                 # it is the list of its rows
+        rows + more, list(rows)            # each a plain list
         rows.changes, rows.left            # what was done, and what needs a person
         rows.write("train_clean.jsonl")
 
@@ -70,6 +71,16 @@ class Cleaned(Sequence[dict]):
 
     def __getitem__(self, index: int | slice) -> dict | list[dict]:
         return self.rows[index]
+
+    def __add__(self, other: Sequence[dict]) -> list[dict]:
+        if not isinstance(other, Cleaned | list):
+            return NotImplemented
+        return [*self, *other]
+
+    def __radd__(self, other: list[dict]) -> list[dict]:
+        if not isinstance(other, list):
+            return NotImplemented
+        return [*other, *self]
 
     @property
     def rows_gone(self) -> list[int]:

@@ -84,10 +84,9 @@ def ending(text: str) -> str:
 
 def last_turn(row: dict) -> Excerpt:
     """Return the end of a row's last question and the beginning of its answer."""
-    question, answer = row["messages"][-2:]
-    end_of_question = ending(question["content"])
-    _, start_of_answer, _ = around(answer["content"], 0, len(answer["content"]))
-    return end_of_question + " → ", start_of_answer, ""
+    question, answer = (message["content"] for message in row["messages"][-2:])
+    _, start_of_answer, _ = around(answer, 0, len(answer))
+    return ending(question) + " → ", start_of_answer, ""
 
 
 def visible(text: str) -> str:

@@ -12,6 +12,7 @@ from itertools import islice
 from cookbook.data.report.excerpt import visible
 from cookbook.i18n import tr
 
+# Enough to know a file by, and no more than a line of a terminal.
 MAX_NAMED = 10  # names of keys, columns, sheets or people that a message lists
 MAX_NAME = 40  # characters of a name that it shows
 

@@ -21,7 +21,9 @@ def point(left: Report, texts: Mapping[int, str], origins: Mapping[int, Origin])
     """
     for i, problem in enumerate(left.problems):
         number = problem.row
-        if number is None or number not in texts or _is_pointed(problem):
+        if number is None or number not in texts:
+            continue
+        if _is_pointed(problem):
             continue
         # Messages that were there before are found as those of any row.
         if number in origins and origins[number] is None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from cookbook.data.entry import Place
+from cookbook.data.entry import Place, shared_column
 from cookbook.data.report import calls, view
 from cookbook.data.report.codes import CODES
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
@@ -117,6 +117,14 @@ class Report:
         """Return the line on which an entry begins."""
         place = self.places.get(number)
         return place.line if place else number
+
+    def where(self, number: int) -> tuple[str, str]:
+        """Return where an entry begins, in Chinese and English: `第 3 行`, `line 3`."""
+        line, column = self.line_of(number), shared_column(self.places, number)
+        # In an array on one line, the line tells nothing.
+        if column is not None:
+            return f"第 {line} 行第 {column} 列", f"line {line}, column {column}"
+        return f"第 {line} 行", f"line {line}"
 
     def add(
         self,

@@ -45,7 +45,8 @@ def check_count(report: Report, rows: int, *, compared: int | None = None) -> No
     if rows == 0:
         report.add(None, "file-empty", zh="没有数据", en="no rows")
     elif rows > MAX_ROWS:
-        zh, en = f"有 {rows} 条，上限 {MAX_ROWS} 条", f"{rows} rows; the limit is {MAX_ROWS}"
+        zh = f"有 {rows} 条，上限 {MAX_ROWS} 条"
+        en = f"{rows} rows; the limit is {MAX_ROWS}"
         if compared:
             zh += f"；重复、写法、token 数只看了前 {compared} 条"
             en += f"; only the first {compared} were compared and counted in tokens"
@@ -111,14 +112,14 @@ def check_overlap(report: Report, validation: Report) -> None:
     rows, others = report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]
     for i, j, exact in near_duplicates.overlap(rows, others):
         row = (report.row_lines[i], report.rows[i])
-        other = validation.line_of(validation.row_lines[j])
+        other_zh, other_en = validation.where(validation.row_lines[j])
         if exact:
-            zh = f"验证集第 {other} 行与它完全相同"
-            en = f"the same as line {other} of validation"
+            zh = f"验证集{other_zh}与它完全相同"
+            en = f"the same as {other_en} of validation"
             report_row(report, row, "duplicate-row", zh=zh, en=en)
         else:
-            zh = f"验证集第 {other} 行与它几乎相同"
-            en = f"nearly the same as line {other} of validation"
+            zh = f"验证集{other_zh}与它几乎相同"
+            en = f"nearly the same as {other_en} of validation"
             report_row(report, row, "near-duplicate", zh=zh, en=en)
 
 
@@ -161,6 +162,7 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
 def _check_secrets(report: Report, sound: Sequence[NumberedRow]) -> None:
     for start in range(0, len(sound), ROWS_AT_ONCE):
         some = sound[start : start + ROWS_AT_ONCE]
+        # With a NUL between them, two texts do not look like one secret.
         texts = [message["content"] for _, row in some for message in row["messages"]]
         if not may_hold_secrets("\0".join(texts)):
             continue

@@ -65,6 +65,11 @@ def check_keys(
 
 
 def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) -> None:
+    # Finding the words takes time: of a flood of keys most are only counted.
+    if not report.keeps(line, "extra-key"):
+        report.add(line, "extra-key", zh="", en="", index=index)
+        return
+    # An id can go and nobody misses it; of a score or a context people should know.
     plain = unused.metadata(extra)
     meaning = unused.in_words(extra)
     parts_zh, parts_en = [], []
@@ -151,6 +156,7 @@ def check_weights(report: Report, line: int, row: Mapping, roles: Sequence[str |
         _report_off(report, line, off, messages[off[0]])
     for i in answers:
         key = weights.beyond(messages[i])
+        # One of a row is enough: whoever writes fractions writes them everywhere.
         if key is not None:
             _report_beyond(report, line, i, key, messages[i][key])
             return
@@ -160,6 +166,7 @@ def _report_off(report: Report, line: int, off: Sequence[int], message: Mapping)
     key = weights.key_of(message)
     n = len(off)
     removal = 'data.clean(path, weights="drop")'
+    # Only this spelling is followed in training.
     if key == "weight":
         zh = f"{n} 个回答的 weight 是 0：内嵌服务只读不学，SiliconCloud 怎样处理没有公布"
         en = (

@@ -62,8 +62,9 @@ class _Earlier:
         number = self._number_of_row.setdefault(key, line)
         if number == line:
             return False
-        first = self._report.line_of(number)
-        zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
+        first_zh, first_en = self._report.where(number)
+        zh = f"与{first_zh}完全相同"
+        en = f"the same as {first_en}"
         report_row(self._report, self._sound[i], "duplicate-row", zh=zh, en=en)
         return True
 
@@ -80,11 +81,11 @@ class _Earlier:
             return
         answers = self._answers_to.setdefault(question, {first_answer})
         if answer not in answers:
-            first = self._report.line_of(number)
-            zh = f"与第 {first} 行问题相同，回答不同"
-            en = f"the same question as line {first}, another answer"
-            at = len(question)
-            report_row(self._report, self._sound[i], "conflict", zh=zh, en=en, index=at)
+            first_zh, first_en = self._report.where(number)
+            zh = f"与{first_zh}问题相同，回答不同"
+            en = f"the same question as {first_en}, another answer"
+            row = self._sound[i]
+            report_row(self._report, row, "conflict", zh=zh, en=en, index=len(question))
         answers.add(answer)
 
     def _look_for_near(self, i: int) -> None:
@@ -93,6 +94,7 @@ class _Earlier:
             self._index.add(i)  # only what would be kept is compared with
             return
         number, _ = self._sound[near[0]]
-        other = self._report.line_of(number)
-        zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
+        other_zh, other_en = self._report.where(number)
+        zh = f"与{other_zh}几乎相同"
+        en = f"nearly the same as {other_en}"
         report_row(self._report, self._sound[i], "near-duplicate", zh=zh, en=en)

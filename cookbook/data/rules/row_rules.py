@@ -233,6 +233,7 @@ def _check_turns(
 ) -> None:
     # Each turn is (its place among all roles, its role).
     first, role = turns[0]
+    # An answer to nothing cannot be learned.
     if role != "user":
         report.add(
             line,
@@ -255,6 +256,7 @@ def _check_turns(
             )
 
     last, role = turns[-1]
+    # Where nobody answers at all, that has been said.
     if role == "user" and "assistant" in roles:
         report.add(
             line,

@@ -29,7 +29,8 @@ def beyond(marked: Mapping) -> str | None:
     """Return the key of a weight other than 0 and 1, which nothing here can follow."""
     known = (*_OFF, *_ON)
     for key in KEYS:
-        if key in marked and _lower(marked[key]) not in known:
+        value = _lower(marked.get(key))
+        if value not in known:
             return key
     return None
 

@@ -88,9 +88,9 @@ def _refuse_answer_beside(entry: Mapping, key: str, result: Converted) -> None:
     last = result.messages[-1] if result.messages else None
     if not isinstance(last, dict) or last.get("role") != "user":
         return
-    names = folded(entry)
-    answers = [names[name] for name in pair.ANSWERS if name in names and names[name] != key]
-    beside = [answer for answer in answers if not is_empty(entry[answer])]
+    others = [answer for answer in keys_in(folded(entry), pair.ANSWERS) if answer != key]
+    beside = [answer for answer in others if not is_empty(entry[answer])]
+    # It may be what the last question was answered with, or what another model said.
     if beside:
         other = beside[0]
         raise Refused(

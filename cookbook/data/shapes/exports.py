@@ -18,6 +18,7 @@ HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "Hugging Face viewer rows"
 LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "Label Studio export")
 GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini contents")
 
+# What an annotator is shown is called like a question, or like any text.
 _TASK_TEXTS = (*pair.QUESTIONS, "text", "文本", "content", "title")
 _ANSWER_KINDS = ("textarea", "choices")
 
@@ -46,6 +47,7 @@ def convert_gemini(entry: object, options: Options) -> Converted:
     turns = []
     for content in entry["contents"]:
         if isinstance(content, dict):
+            # Gemini lets a single turn be without a role: then a person speaks.
             content = {
                 "role": content.get("role", "user"),
                 "content": only_text(content.get("parts")),

@@ -44,6 +44,7 @@ def shape_of(entry: Mapping) -> Shape | None:
     names = folded(entry)
     if not _questions(names) or not _answers(names):
         return None
+    # Firefly has an `input` too, so that it must come before the others.
     if {"kind", "input", "target"} <= names.keys():
         return FIREFLY
     if {"instruction", "output"} <= names.keys():

@@ -60,6 +60,7 @@ def in_words(unused: Mapping[str, object]) -> str:
 def metadata(unused: Mapping[str, object]) -> list[str]:
     """Return the names of the keys that mean nothing for training."""
     names = []
+    # A key that means something and is empty has taken nothing away.
     for key, value in unused.items():
         if key.casefold() not in MEANING or _says_nothing(value):
             names.append(key[:MAX_NAME])

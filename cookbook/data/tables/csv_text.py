@@ -72,7 +72,9 @@ def _named_delimiter(text: str) -> tuple[str, str, int]:
     first, end, _ = text[:20].partition("\n")
     line = first.strip(' "')
     if end and line.lower().startswith("sep=") and len(line) <= 5:
-        return text[len(first) + 1 :], line[4:] or "\t", 1
+        # Of `sep=` and a tab the tab is stripped with the line.
+        delimiter = line[4:] or "\t"
+        return text[len(first) + 1 :], delimiter, 1
     return text, "", 0
 
 
