@@ -345,7 +345,8 @@ class _Loop:
         n, title = self._other_count, self._mixed.other.title
         zh = f"从这里起有 {n} 行不是 UTF-8，像是 {title}"
         en = f"{n} lines from here on are not UTF-8 but look like {title}"
-        self._report.add(self._first_other, "encoding", zh=zh, en=en)
+        fix = whole_file.cleaning(self._others.name)
+        self._report.add(self._first_other, "encoding", zh=zh, en=en, fix=fix)
 
     def _report_bytes(self, number: int, line: bytes, error: UnicodeDecodeError) -> None:
         # What comes before the bad bytes is UTF-8, by the decoder's word.

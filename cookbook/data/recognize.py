@@ -137,7 +137,8 @@ def _kind(path: Path) -> file_kind.FileKind | None:
             head = file.read(HEAD_BYTES)
     except (OSError, ValueError) as error:
         name = visible(path.name[:MAX_NAME])
-        raise DataError(zh=f"打不开 {name}", en=f"cannot open {name}") from error
+        zh, en = read.reason(error, path)
+        raise DataError(zh=f"打不开 {name}：{zh}", en=f"cannot open {name}: {en}") from error
     return file_kind.look(head, path.name)
 
 

@@ -215,7 +215,7 @@ class OtherShapes:
 
     def __init__(self, report: Report, name: str | None):
         self._report = report
-        self._name = name
+        self.name = name
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
         self._counts: Counter[Shape] = Counter()
@@ -236,6 +236,8 @@ class OtherShapes:
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
+        # Such a row has messages all the same.
+        self.with_messages += shape is refusals.UNWANTED
         # All are counted, but a file of ten megabytes may have millions.
         self._counts[shape] += 1
         if len(self._first) < MAX_PROBLEMS:
@@ -278,11 +280,15 @@ class OtherShapes:
             return
         self._report_unknown()
         for number, shape, seen in self._first:
+            zh = f"是{_spaced(shape.title_zh)}，不是 messages 格式"
+            en = f"is {shape.title_en}, not messages"
+            if shape is refusals.UNWANTED:  # it has messages, and they are not to be learned
+                zh, en = refusals.why(shape)
             self._report.add(
                 number,
                 "other-shape",
-                zh=f"是{_spaced(shape.title_zh)}，不是 messages 格式",
-                en=f"is {shape.title_en}, not messages",
+                zh=zh,
+                en=en,
                 fix=self._remedy_of(shape),
                 excerpt=seen,
                 at=(WHOLE_TEXT, 0),
@@ -325,9 +331,9 @@ class OtherShapes:
         # Nothing here converts it, as pairs of answers that were compared.
         if not shape.call:
             return refusals.remedy(shape) or WRITE_MESSAGES
-        call = shape.call_with(_source(self._name))
-        if self._name is not None:
-            call += f'.write("{_training_name(self._name)}")'
+        call = shape.call_with(_source(self.name))
+        if self.name is not None:
+            call += f'.write("{_training_name(self.name)}")'
         return f"用 {call} 转换", f"convert it: {call}"
 
 
