@@ -168,6 +168,8 @@ def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str
     report.lines = found.count
     report.places = found.left.places
     report.take(found.left.problems)
+    # Those that are not kept count all the same.
+    report.counts.update(found.left.counts - report.counts)
     report.take(whole_file.blank_lines(found.changes))
     others = OtherShapes(report, name)
     sound = list(_sound_entries(report, found, others))
