@@ -25,7 +25,7 @@ _TYPES = {
     bool: ("布尔值", "a boolean"),
     int: ("数字", "a number"),
     float: ("数字", "a number"),
-    type(None): ("null", "null"),
+    type(None): ("空值 null", "null"),
 }
 
 _TEXT_TYPES = (None, "text", "input_text", "output_text")
@@ -189,6 +189,7 @@ def check_content(report: Report, line: int, index: int, content: object) -> Non
             en="content has half a character (a lone surrogate)",
             index=index,
             excerpt=partial(around, content, error.start, error.end),
+            fix=("删去它，或换成完整的字符", "remove it, or write the whole character"),
             at=("content", error.start),
         )
         return
