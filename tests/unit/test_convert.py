@@ -173,6 +173,7 @@ def test_of_several_answers_the_first_is_used_and_said():
         {"0": {"question": Q, "answer": A}, "1": {"question": Q, "answer": A}},
         {"question": {"0": Q, "1": Q}, "answer": {"0": A, "1": A}},
         {"question": [Q, Q], "answer": [A, A]},
+        {"columns": ["answer", "question"], "index": [0, 1], "data": [[A, Q], [A, Q]]},
     ],
 )
 def test_entries_within_the_only_object_are_found(container):

@@ -330,3 +330,23 @@ def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     except DataError:
         return
     assert result.count == len(result.entries) + len(result.unread)
+
+
+TURN = {"prompt": "几点？", "response": [["九点。"]]}
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "layout"),
+    [
+        (json.dumps([TURN, TURN]) + "\n" + json.dumps([TURN]), 2, "lines"),
+        (json.dumps([[TURN, TURN], [TURN]]), 2, "array"),
+        ("\n".join(json.dumps(json.dumps({"a": i})) for i in range(3)), 3, "lines"),
+        ("\n".join(f'{i}. {{"a": {i}, "b": 2, "c": 3}}' for i in range(3)), 3, "lines"),
+        ('{"a": "x\ny\nz"}\n{"a": 1}\n', 2, "lines"),
+        ('{"a": 1}\n{"a": "x\n\n}"}\n{"a": 3}', 3, "lines"),
+    ],
+)
+def test_an_entry_is_never_taken_for_several_nor_for_a_table(reading, text, count, layout):
+    result = reading(text)
+    assert (result.count, result.layout) == (count, layout)
+    assert len(result.entries) + len(result.unread) == count
