@@ -10,15 +10,16 @@ from typing import Literal
 
 from cookbook.data import rules
 from cookbook.data.damage import REPAIRABLE
-from cookbook.data.fixes.rows import rows as fixed_rows
-from cookbook.data.reading import read
-from cookbook.data.report import Problem, Report, by_line
+from cookbook.data.fixes.finish import result
+from cookbook.data.fixes.message import Asked
+from cookbook.data.fixes.rows import fixed_rows
+from cookbook.data.reading import Reading, read
+from cookbook.data.report import Problem, Report
 from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
-from cookbook.data.rows import RowKey, row_key
+from cookbook.data.rows import NumberedRow, RowKey, row_key
 from cookbook.data.rules import corpus
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -65,12 +66,16 @@ def clean(
     drop = _known("drop", drop, _WARNINGS)
     fix = _known("fix", fix, REPAIRABLE)
     _known("weights", (weights,), ("mask", "drop"))
-    source_read = read.reading(source, encoding=encoding)
-    changes, left = source_read.changes, source_read.left
-    rows_left = source_read.unread
+    reading = read.reading(source, encoding=encoding)
+    asked = Asked(roles or {}, frozenset(fix), weights)
+    return _cleaned(reading, asked, drop)
+
+
+def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
+    """Return what is kept of a source; every other entry is in a change, or left to a person."""
+    changes, left, rows_left = reading.changes, reading.left, reading.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    each = fixed_rows(source_read, roles or {}, rows_left, fixes=frozenset(fix), weights=weights)
-    fixed = list(each)
+    fixed = list(fixed_rows(reading, asked, rows_left))
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -79,18 +84,8 @@ def clean(
     rows_left += [number for number, _ in fixed if number not in kept | gone]
     if len(sound) > corpus.MAX_ROWS:
         corpus.check_count(left, len(sound))
-    changes.sort(key=by_line)
-    source_read.fill_columns()
-    left.sort()
-    return Cleaned(
-        [row for _, row in sound],
-        changes,
-        left,
-        source_read.path,
-        read=source_read.count,
-        row_numbers=[number for number, _ in sound],
-        rows_left=sorted(rows_left),
-    )
+    reading.fill_columns()
+    return result(reading, sound, rows_left)
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:
@@ -100,10 +95,10 @@ def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collect
         codes = (codes,)
     unknown = sorted(str(code)[:MAX_CODE] for code in codes if code not in known)[:MAX_CODES]
     if unknown:
-        allowed = ", ".join(known)
+        allowed = tr("、", ", ").join(known)
         raise DataError(
-            zh=f"{name} 不认识 {unknown}，可以用：{allowed}",
-            en=f"{name} does not know {unknown}; it takes {allowed}",
+            zh=f"{name}= 里没有 {'、'.join(unknown)}，可以用：{allowed}",
+            en=f"{name}= does not take {', '.join(unknown)}; it takes {allowed}",
         )
     return codes
 
@@ -119,7 +114,7 @@ def _without_duplicates(
             unique.append((number, row))
         else:
             first_zh, first_en = left.where(first)
-            same = tr(f"与{first_zh}相同", f"the same as {first_en}")
+            same = tr(f"与{first_zh}完全相同", f"the same as {first_en}")
             changes.append(Change(left.line_of(number), "duplicate-row", same, number))
     return unique
 
@@ -132,7 +127,7 @@ def _without_dropped(
     Dropped are those of which nothing would be learned, and those with a warning named in `drop`.
     """
     # Every row that is to go must be known; one reason is enough.
-    report = Report("", once_per_line=True, places=left.places)
+    report = Report("", left.source, once_per_line=True, places=left.places)
     # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
         for number, row in sound:

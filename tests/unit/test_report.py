@@ -136,7 +136,10 @@ def test_entries_on_one_line_are_told_apart_by_column(row, tmp_path):
     assert same.column == column and same.message == "与第 1 行第 2 列完全相同"
     assert all(p.column for p in report.problems if p.line)
     cleaned = data.clean(path)
-    assert cleaned.changes[-1].message == "与第 1 行第 2 列相同" and cleaned.left.problems[0].column
+    assert (
+        cleaned.changes[-1].message == "与第 1 行第 2 列完全相同"
+        and cleaned.left.problems[0].column
+    )
 
 
 def test_what_was_cleaned_adds_up_in_one_line(row):

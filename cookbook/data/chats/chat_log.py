@@ -11,6 +11,7 @@ for, never guessed.
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,11 @@ from cookbook.data.chats.chat_messages import Message
 from cookbook.data.chats.sides import Sides
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
-from cookbook.data.report import Report
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
 from cookbook.data.tables import Table, heading
-from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -84,19 +84,29 @@ def from_chat_log(
     # Pictures and notices first: they neither ask nor answer.
     texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
     rooms = _rooms(table, texts)
-    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user))
-    rows_left = table.unread
-    entries = []
+    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.left.source)
+    table.entries = _entries(table, rooms, sides, timedelta(minutes=gap_minutes), system)
+    return finish(table, table.unread)
+
+
+def _entries(
+    table: Table,
+    rooms: Mapping[str, list[Message]],
+    sides: Sides,
+    gap: timedelta,
+    system: str | None,
+) -> list[Entry]:
+    """Return the conversations of all rooms, in the order of their first messages."""
+    entries: list[Entry] = []
     for room in rooms.values():
         # Other rooms of the same log can still be used.
         if sides.is_group(room):
-            _leave_group(table, room, rows_left)
+            _leave_group(table, room)
             continue
         spoken = _with_sides(table, room, sides)
-        for conversation in _conversations(spoken, timedelta(minutes=gap_minutes)):
+        for conversation in _conversations(spoken, gap):
             entries += _entry(table, conversation, system)
-    table.entries = sorted(entries, key=lambda entry: entry.number)
-    return finish(table, rows_left)
+    return sorted(entries, key=attrgetter("number"))
 
 
 def _set_of(names: Names | None) -> frozenset[str]:
@@ -122,13 +132,12 @@ def _messages(
     columns = list(table.columns)
     if not chat_messages.are_messages(columns):
         raise DataError(
-            zh=f"{table.name:.60} 不像聊天记录：要有说话的人、内容、时间这几列，"
+            zh=f"{table.name:.60} 不像聊天记录：要有说话人、内容、时间这几列，"
             f"现在有：{named(columns)}",
             en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
             f"text and time, and has: {named(columns)}",
         )
-    rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-    messages = list(chat_messages.of_table(rows, columns))
+    messages = list(chat_messages.of_table(table.entries, columns))
     _note_times(table, messages, "time" in chat_messages.columns_of(columns))
     return table, messages
 
@@ -140,12 +149,10 @@ def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | 
         rows = chat_messages.telegram(text)
     if rows is not None:
         table = tables.of(rows)
-        in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-        messages = list(chat_messages.of_table(in_rows, list(table.columns)))
+        messages = list(chat_messages.of_table(table.entries, list(table.columns)))
     else:
         messages = chat_messages.blocks(text)
-        name = visible(path.name)
-        table = Table(name, "table", Report(name))
+        table = Table.empty(path.name, "table", path)
         table.count = len(messages)
         table.left.places = {message.number: message.place for message in messages}
     table.path = path
@@ -191,16 +198,19 @@ def _sorted(messages: list[Message]) -> list[Message]:
     return [messages[index] for _, index in sorted(keys)]
 
 
-def _leave_group(table: Table, room: list[Message], rows_left: list[int]) -> None:
+def _leave_group(table: Table, room: list[Message]) -> None:
     for message in room:
         table.left.add(
             message.number,
             "role-unknown",
-            zh=f"群聊里不止两个人，不知道 {message.speaker:.40} 是提问的还是旁人",
-            en=f"more than two people in a group: is {message.speaker:.40} the one who asks?",
-            fix=("用 user= 写提问的人", "name the one who asks with user="),
+            zh=f"群聊里不止两个人，分不清 {message.speaker:.40} 是提问的还是旁人",
+            en=f"a group of more than two: is {message.speaker:.40} the one who asks?",
+            fix=(
+                '用 user= 写明提问的人：data.from_chat_log(path, user="…")',
+                'name the one who asks: data.from_chat_log(path, user="…")',
+            ),
         )
-        rows_left.append(message.number)
+        table.unread.append(message.number)
 
 
 def _with_sides(table: Table, room: list[Message], sides: Sides) -> Iterator[tuple[str, Message]]:
@@ -239,8 +249,8 @@ def _entry(table: Table, conversation: Conversation, system: str | None) -> list
         start += 1
     while end > start and conversation[end - 1][0] == "user":
         end -= 1
-    unasked = ("前面没有提问", "not an answer to anything")
-    unanswered = ("后面没有回答", "never answered")
+    unasked = ("前面没有提问", "no question before it")
+    unanswered = ("后面没有回答", "no answer after it")
     for _, message in conversation[:start]:
         _leave_out(table, message, unasked)
     for _, message in conversation[end:]:

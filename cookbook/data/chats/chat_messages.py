@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from cookbook.data.entry import Place
+from cookbook.data.entry import Entry, Place
 from cookbook.data.tables import frame, heading
 
 Reason = tuple[str, str]  # why a message is left out, in Chinese and English
@@ -58,7 +58,7 @@ _KIND_NAMES = {
     "10000": "系统通知",
     "10002": "系统通知",
 }
-_NOTICE: Reason = ("系统通知", "a notice of the program")
+_NOTICE: Reason = ("系统通知", "a system notice")
 _EMPTY: Reason = ("空消息", "an empty message")
 _MEDIA: Reason = ("图片、语音、表情或文件", "a picture, voice message, sticker or file")
 
@@ -133,12 +133,14 @@ def columns_of(columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def message_of(number: int, place: Place, row: Mapping, columns: Mapping[str, str]) -> Message:
-    """Return the message in a row of a table."""
+def message_of(entry: Entry, columns: Mapping[str, str]) -> Message:
+    """Return the message in a row of a table; `columns` has the name of each kind of column."""
+    # Rows in memory may be anything.
+    row = entry.value if isinstance(entry.value, Mapping) else {}
     cells = {kind: row.get(name) for kind, name in columns.items()}
     texts = {kind: _text(value) for kind, value in cells.items()}
     speaker = texts.get("role") or texts.get("speaker", "")
-    message = Message(number, place, speaker, texts.get("text", ""))
+    message = Message(entry.number, entry.place, speaker, texts.get("text", ""))
     message.room = texts.get("room", "")
     message.time = moment(cells.get("time"))
     if "own" in columns:
@@ -291,10 +293,8 @@ def are_messages(columns: Sequence[str]) -> bool:
     return "text" in found and has_speaker and has_order
 
 
-def of_table(
-    rows: Iterable[tuple[int, Place, object]], columns: Sequence[str]
-) -> Iterator[Message]:
-    """Yield the messages of a table."""
+def of_table(entries: Iterable[Entry], columns: Sequence[str]) -> Iterator[Message]:
+    """Yield the messages of a table, each row of which is an entry."""
     found = columns_of(columns)
-    for number, place, row in rows:
-        yield message_of(number, place, row if isinstance(row, Mapping) else {}, found)
+    for entry in entries:
+        yield message_of(entry, found)

@@ -6,7 +6,7 @@ from itertools import chain
 
 from cookbook.data.chats.chat_messages import Message
 from cookbook.data.report.excerpt import visible
-from cookbook.data.tables.names import MAX_NAMED, named
+from cookbook.data.report.names import MAX_NAMED, named
 from cookbook.errors import DataError
 
 _ME = frozenset(("我", "me", "self", "自己", "本人"))
@@ -31,6 +31,9 @@ _ANSWERING = _ME | {
 class Sides:
     """Who asks and who answers.
 
+    Args:
+        source: what is written for the log in a call.
+
     Raises:
         DataError: nobody can know it from the log, or a name is not in it.
     """
@@ -41,7 +44,9 @@ class Sides:
         rooms: Mapping[str, list[Message]],
         assistants: frozenset[str],
         users: frozenset[str],
+        source: str,
     ):
+        self._source = source
         spoken = chain.from_iterable(rooms.values())
         self.speakers = Counter(message.speaker for message in spoken)
         has_own = any(message.is_own for message in messages)
@@ -58,7 +63,7 @@ class Sides:
         if rooms and len(groups) == len(rooms):
             self._refuse(
                 "有几个人在提问，要用 user= 说明谁是提问的人",
-                "several people ask: name one as user=",
+                "several people ask: name one with user=",
             )
 
     def of(self, message: Message) -> str | None:
@@ -101,9 +106,10 @@ class Sides:
         first = visible(most[0][0][:30]) if most else "我"
         raise DataError(
             zh=f"{zh}。说话的人：{counted}。"
-            f'例如 data.from_chat_log(path, assistant="{first}")，user= 写提问的人',
+            f'例如 data.from_chat_log({self._source}, assistant="{first}")，user= 写提问的人',
             en=f"{en}. Speakers: {counted}. "
-            f'For example data.from_chat_log(path, assistant="{first}"), with user= for who asks',
+            f'For example data.from_chat_log({self._source}, assistant="{first}"); '
+            "user= names the one who asks",
         )
 
 

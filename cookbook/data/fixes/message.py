@@ -9,9 +9,10 @@ from cookbook.data.damage import Finding, marks
 from cookbook.data.entry import Entry
 from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.excerpt import visible, written
+from cookbook.data.report.names import named
 from cookbook.data.rules import message_rules, weights
 from cookbook.data.shapes import unused
-from cookbook.data.shapes.shape import is_empty, listed
+from cookbook.data.shapes.shape import is_empty
 from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
@@ -20,7 +21,14 @@ NOTES_SHOWN = 5  # of a kind in one row
 
 @dataclass(frozen=True)
 class Asked:
-    """What the reader asked for; see `data.clean`."""
+    """What the reader asked for; see `data.clean`.
+
+    Attributes:
+        roles: how to read role names that are not known.
+        fixes: the kinds of damage to repair, see `damage`.
+        weights: whether answers that are not to be learned are kept with their weight ("mask"), or
+            removed with their question ("drop").
+    """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     fixes: frozenset[str] = frozenset()
@@ -73,7 +81,7 @@ class Notes:
         plain = unused.metadata(self._unused)
         meaning = unused.in_words(self._unused)
         if plain:
-            self.change("extra-key", listed(plain))
+            self.change("extra-key", named(plain))
         if meaning:
             self.change("not-used", meaning)
         if self._weights:
@@ -84,7 +92,8 @@ class Notes:
             self.change("weight", tr(f"（{listed_details}）", f"({listed_details})"))
         for code, n in self._repaired.items():
             shown = self._first_repaired[code]
-            self.change(code, tr(f"（{n} 处：{shown}）", f"({n}: {shown})"))
+            detail = tr(f"（{n} 处：{shown}）", f"({n}: {shown})")
+            self.change(code, detail)
 
 
 def fix_message(index: int, message: dict, row: dict, asked: Asked, notes: Notes) -> dict:
@@ -109,9 +118,11 @@ def _fix_role(fixed: dict, asked: Asked, notes: Notes) -> None:
     if not isinstance(role, str):
         return
     usual = message_rules.usual_role(role)
+    # What the reader says goes before what is known.
     if role in asked.roles:
-        fixed["role"] = asked.roles[role]
-        notes.change("role", f"{role[:TEXT_SHOWN]} → {asked.roles[role]}")
+        meant = asked.roles[role]
+        fixed["role"] = meant
+        notes.change("role", f"{role[:TEXT_SHOWN]} → {meant}")
     elif usual and usual != role:
         fixed["role"] = usual
         notes.change("role-case", f"{role} → {usual}")
@@ -144,13 +155,15 @@ def _repaired(index: int, text: str, role: object, fixes: frozenset[str], notes:
         codes.discard("thinking")
     repaired = damage.repair(text, frozenset(codes)).strip()
 
+    # What is still there could only be guessed; it is shown where it was.
     for finding in damage.find(repaired):
         if finding.code in fixes:
             notes.unrepaired.append((index, text, found.get(finding.code, finding)))
     if repaired != text:
         for code in damage.REPAIRABLE:
             if code in codes and code in found:
-                notes.repaired(code, found[code].count, _example(text, found[code]))
+                example = _example(text, found[code])
+                notes.repaired(code, found[code].count, example)
         if thinks and "thinking" in codes and "thinking" not in found:
             notes.repaired("thinking", 1, "<think> …")
     return repaired

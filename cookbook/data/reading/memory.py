@@ -8,7 +8,7 @@ from typing import Any
 
 from cookbook.data.entry import Place
 from cookbook.data.reading import Reading, layout
-from cookbook.data.report import Report
+from cookbook.data.report.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -24,7 +24,7 @@ def read(source: Any) -> Reading:
 
         return tables.of_frame(source)
     name = tr("内存中的数据", "rows in memory")
-    result = Reading(name, "memory", Report(name))
+    result = Reading.empty(name, "memory")
     for value in _objects(source):
         # Rows of other libraries look like dicts, and are no dicts.
         plain = dict(value) if isinstance(value, Mapping) else value
@@ -52,8 +52,8 @@ def _objects(source: Any) -> Iterable:
     if isinstance(source, bytes | bytearray) or not isinstance(source, Iterable):
         kind = type(source).__name__
         raise DataError(
-            zh=f"给的是 {kind}：请给文件路径，或由字典组成的列表",
-            en=f"this is a {kind}: give a path, or a list of dicts",
+            zh=f"不能从 {kind} 读数据：给文件路径，或字典的列表",
+            en=f"cannot read rows from {kind}: pass a path or a list of dicts",
         )
     return source
 
@@ -78,9 +78,9 @@ def _objects_of_mapping(source: Mapping) -> Iterable:
 
 
 def _several(names: list) -> DataError:
-    shown = "、".join(str(name)[:40] for name in names[:10])
+    shown = named(names)
     call = f"dataset[{str(names[0])[:40]!r}]"
     return DataError(
-        zh=f"有几组数据：{shown}，请取其中一组，例如 {call}",
-        en=f"there are several splits: {shown}. Give one, as {call}",
+        zh=f"有几组数据：{shown}，取其中一组，例如 {call}",
+        en=f"there are several splits: {shown}. Pass one, for example {call}",
     )

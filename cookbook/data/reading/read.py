@@ -4,11 +4,10 @@
     rows(content)         all of it, for content that was checked before
     open_bounded(path)    a file and its size
     lines(file)           the bytes of each line
-    decode(line)          its text
 
 `check` takes the steps one by one, since it is to be fast; all others begin with `reading`. What a
-text means as JSON is in `json_text.py`, whether a row can be trained on in `rules.py`. Files are
-only read, never changed.
+text means as JSON is in `json_text/`, whether a row can be trained on in `rules/`. Files are only
+read, never changed.
 """
 
 import codecs
@@ -27,17 +26,17 @@ from cookbook.data.entry import Place
 from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
 from cookbook.data.reading import Reading as Reading
 from cookbook.data.reading import entries, layout, memory
-from cookbook.data.report import Report
+from cookbook.data.report import calls
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, shortened, visible
 from cookbook.errors import DataError
+from cookbook.i18n import spaced, tr
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
 MAX_NAME = 80  # characters of a file name that are shown
-HEAD = 64 * 1024  # bytes from which the kind of a file is known
 
 Source = str | os.PathLike | Iterable
 
@@ -57,19 +56,18 @@ def reading(source: Source, *, encoding: str | None = None, sheet: str | None = 
     if not isinstance(source, str | os.PathLike):
         return memory.read(source)
     path = Path(source)
-    return of_content(_content(path), path, encoding=encoding, sheet=sheet)
+    return of_content(content_of(path), path, encoding=encoding, sheet=sheet)
 
 
 def of_content(
     content: bytes, path: Path, *, encoding: str | None = None, sheet: str | None = None
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
-    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    kind = file_kind.look(content, path.name)
     if kind is not None:
         _refuse_not_text(kind, path)
         return _of_table(content, path, encoding, sheet)
-    name = name_of(path)
-    result = Reading(name, "lines", Report(name), path=path)
+    result = Reading.empty(name_of(path), "lines", path)
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
     if layout.is_table(text, path.suffix):
@@ -88,16 +86,19 @@ def name_of(path: Path) -> str:
 def _refuse_not_text(kind: file_kind.FileKind, path: Path) -> None:
     if kind.is_table:
         return
-    name = name_of(path)
-    # Chinese sets Latin letters apart.
-    space = " " if kind.title_zh[:1].isascii() else ""
+    name, source = name_of(path), calls.in_source(path)
     raise DataError(
-        zh=f"{name} 是{space}{kind.title_zh}，不是文本：{kind.fix_zh}",
-        en=f"{name} is {kind.title_en}, not text: {kind.fix_en}",
+        zh=f"{name} 是{spaced(kind.title_zh)}，不是文本：{calls.filled(kind.fix_zh, source)}",
+        en=f"{name} is {kind.title_en}, not text: {calls.filled(kind.fix_en, source)}",
     )
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        DataError: it cannot be opened, or is too large.
+    """
     # One byte more than the limit is enough to see that a file is too large.
     try:
         with path.open("rb") as file:
@@ -108,13 +109,13 @@ def _content(path: Path) -> bytes:
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     if len(content) > MAX_SOURCE_BYTES:
         # To split an archive would be of no use.
-        kind = file_kind.look(content[:HEAD], path.name)
+        kind = file_kind.look(content, path.name)
         if kind is not None:
             _refuse_not_text(kind, path)
         name, limit = name_of(path), MAX_SOURCE_BYTES // 2**20
         raise DataError(
             zh=f"{name} 超过 {limit} MB，请先拆成几个文件",
-            en=f"{name} has more than {limit} MB: split it into several files",
+            en=f"{name} is larger than {limit} MB: split it into several files",
         )
     return content
 
@@ -161,17 +162,20 @@ def decoded_of(result: Reading, content: bytes, encoding: str | None) -> encodin
         raise DataError(
             zh=f"看不出 {result.name} 的编码：用 encoding= 指定，例如 "
             'encoding="gb18030"（GBK）、encoding="big5"',
-            en=f"cannot tell the encoding of {result.name}: name it, as "
+            en=f"cannot determine the encoding of {result.name}: name it, for example "
             'encoding="gb18030" (GBK) or encoding="big5"',
         )
     result.encoding = found.name
     if found.name != "utf-8":
-        result.changes.append(change_of(None, "encoding", f"({found.title})"))
+        result.changes.append(
+            change_of(None, "encoding", tr(f"（原来是 {found.title}）", f"(was {found.title})"))
+        )
     elif content.startswith(codecs.BOM_UTF8):
         result.changes.append(change_of(None, "bom"))
     title = decoded.other.title if decoded.other else ""
+    was = tr(f"（原来是 {title}）", f"(was {title})")
     for line in decoded.other_lines:
-        result.changes.append(change_of(Place(line), "encoding", f"({title})"))
+        result.changes.append(change_of(Place(line), "encoding", was))
     return decoded
 
 
@@ -188,8 +192,8 @@ def _refuse_wrong(
     if decoded.bad or is_other:
         where = decoded.bad[0].line if decoded.bad else 1
         raise DataError(
-            zh=f"{name} 不是 {named.title} 编码（第 {where} 行）：去掉 encoding= 会自动判断",
-            en=f"{name} is not in {named.title} (line {where}): without encoding= it is found out",
+            zh=f"{name} 不是 {named.title} 编码（第 {where} 行起）：去掉 encoding=，会自动判断",
+            en=f"{name} is not {named.title} (from line {where}): leave encoding= out to detect it",
         )
 
 
@@ -234,7 +238,7 @@ def _refuse_bad_bytes(result: Reading, bad: list[encodings.BadBytes]) -> None:
             entry.number,
             "encoding",
             zh=f"第 {found.start + 1} 个字节起不是 UTF-8",
-            en=f"not UTF-8 from byte {found.start + 1} of the line on",
+            en=f"not UTF-8 from byte {found.start + 1} of the line",
             excerpt=around(text, at, at + 1),
             at=(WHOLE_TEXT, at),
         )
@@ -288,32 +292,3 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
             yield from line.removesuffix(b"\r").split(b"\r")
         else:
             yield line
-
-
-def is_utf16(head: bytes) -> bool:
-    """Return whether the beginning of a file looks like UTF-16, with a BOM or without."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
-    # JSON is mostly ASCII: in UTF-16 one byte of each pair is mostly 0, and the other is not.
-    zeros_even = head[::2].count(0)
-    zeros_odd = head[1::2].count(0)
-    pairs = len(head) // 2
-    on_one_side = (zeros_even == 0) != (zeros_odd == 0)
-    often = 3 * (zeros_even + zeros_odd) > pairs
-    return pairs > 1 and on_one_side and often
-
-
-def decode(line: bytes) -> tuple[str, str]:
-    """Return the text of a line, and its encoding: `utf-8`, or `gb18030`, which includes GBK.
-
-    Raises:
-        UnicodeDecodeError: it is neither; the error has the place where UTF-8 ends.
-    """
-    try:
-        return line.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError as error:
-        # UTF-8 first: text in GBK is hardly ever UTF-8 by chance, the other way round it often is.
-        try:
-            return line.decode("gb18030"), "gb18030"
-        except UnicodeDecodeError:
-            raise error from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, overload
 from cookbook import html
 from cookbook.data.report import Report, counted, view
 from cookbook.data.report.changes import GONE, TITLES, Change
+from cookbook.data.report.names import joined
 from cookbook.data.rows import to_jsonl
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -94,7 +95,7 @@ class Cleaned(Sequence[dict]):
         if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise DataError(
                 zh=f"{path.name} 是原始文件，请换一个文件名",
-                en=f"{path.name} is the original, choose another name",
+                en=f"{path.name} is the original: choose another name",
             )
         if not self.rows:
             raise DataError(zh="没有可写的数据", en="there are no rows to write")
@@ -115,7 +116,7 @@ class Cleaned(Sequence[dict]):
             zh.append(f"并入前一条 {joined} 条")
             en.append(f"{joined} joined to the one before")
         zh += [f"删去 {dropped} 条", f"{len(self.rows_left)} 条需要人工处理"]
-        en += [f"{dropped} dropped", f"{len(self.rows_left)} left for a person"]
+        en += [f"{dropped} dropped", f"{len(self.rows_left)} to fix by hand"]
         return tr(f"读到 {self.read} 条：{'，'.join(zh)}", f"{self.read} read: {', '.join(en)}")
 
     def __str__(self) -> str:
@@ -127,10 +128,12 @@ class Cleaned(Sequence[dict]):
             lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
         if self.left.counts:
             lines.append(f"  {self._to_do}")
-        for problem in self.left.shown:
-            lines += view.lines(problem)
-        if self.left.hidden:
-            lines.append(f"  {self.left.hidden}")
+        shown = self.left.shown
+        for group in shown:
+            lines += view.lines(group)
+        hidden = view.hidden(self.left.counts, shown)
+        if hidden:
+            lines.append(f"  {hidden}")
         return printable("\n".join(lines))
 
     __repr__ = __str__
@@ -148,7 +151,7 @@ class Cleaned(Sequence[dict]):
         rows, errors = len(self.rows_left), self.left.errors
         return tr(
             f"需要人工处理：{rows} 条，{errors} 个错误",
-            f"left for a person: {counted(rows, 'row')}, {counted(errors, 'error')}",
+            f"to fix by hand: {counted(rows, 'row')}, {counted(errors, 'error')}",
         )
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:
@@ -169,7 +172,7 @@ def _lines_of(changes: Sequence[Change]) -> str:
     """Return the first lines of changes, as `3、7、Sheet2!4 …`; "" for those of the whole file."""
     # Several changes of one line are one place.
     places = list(dict.fromkeys(_line_of(c) for c in changes if c.line is not None))
-    shown = tr("、", ", ").join(places[:LINES_SHOWN])
+    shown = joined(places[:LINES_SHOWN])
     return shown + " …" if len(places) > LINES_SHOWN else shown
 
 

@@ -43,7 +43,8 @@ def columns(
         # One walk through the text for all problems of the row.
         source = Places(text)
         for i in indexes:
-            found = _with_column(result[i], source, places.get(row) or Place(row))
+            place = places.get(row) or Place(row)
+            found = _with_column(result[i], source, place)
             # Of several entries on one line, at least which one.
             if found.column is None:
                 found = dataclasses.replace(found, column=shared_column(places, row))

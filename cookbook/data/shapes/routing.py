@@ -1,7 +1,9 @@
 """Tell which converter a source is for: tables and chat logs have their own.
 
-is_chat_log(reading)       for `from_chat_log`
-pair_columns(reading)      for `from_table`, with these columns
+    is_chat_log(reading)       for `from_chat_log`
+    pair_columns(reading)      for `from_table`, with these columns
+
+What is neither is converted entry by entry, by `shapes.convert`.
 """
 
 from cookbook.data import shapes
@@ -12,7 +14,6 @@ from cookbook.data.shapes.shape import folded, keys_in
 from cookbook.data.tables import heading, text_of
 from cookbook.errors import DataError
 
-ROWS_SEARCHED = 100  # of a table, to see whether it is a chat log
 TEXT_SUFFIXES = (".txt", ".log")
 
 
@@ -27,7 +28,7 @@ def columns(reading: Reading) -> list[str]:
 def is_chat_log(reading: Reading) -> bool:
     """Return whether a source is the export of a chat: a table, a text, or Telegram's JSON."""
     if reading.layout == "table":
-        rows = [entry.value for entry in reading.entries[:ROWS_SEARCHED]]
+        rows = [entry.value for entry in reading.entries[: chat_log.ROWS_SEARCHED]]
         dicts = [row for row in rows if isinstance(row, dict)]
         return bool(dicts) and chat_log.is_chat_log(columns(reading), dicts)
     if reading.path is None:

@@ -14,8 +14,8 @@ from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.names import named
 from cookbook.data.tables import Table, frame, heading
-from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -69,12 +69,13 @@ def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
     are_there = wanted and all(heading.matching(columns, name) for name in wanted)
     rows = (entry.value for entry in table.entries[: chat_log.ROWS_SEARCHED])
     rows_as_dicts = [row for row in rows if isinstance(row, dict)]
+    source = table.left.source
     if not are_there and chat_log.is_chat_log(columns, rows_as_dicts):
         raise DataError(
             zh=f"{table.name:.60} 是聊天记录，不是一行一问一答："
-            '用 data.from_chat_log(path, assistant="我")，assistant 写回答的那一方',
-            en=f"{table.name:.60} is a chat log, not a question and an answer on each row: use "
-            'data.from_chat_log(path, assistant="me"), which names the one who answers',
+            f'用 data.from_chat_log({source}, assistant="我")，assistant 写回答的那一方',
+            en=f"{table.name:.60} is a chat log, not one question and answer per row: use "
+            f'data.from_chat_log({source}, assistant="me"), where assistant is the one who answers',
         )
 
 
@@ -96,8 +97,8 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         raise DataError(
             zh=f"列 {found[0]!r:.60} 应当有且只有一个，表里有几个：{letters} 列。"
             "改掉一个的名字再试",
-            en=f"there must be one column {found[0]!r:.60}; the table has several: {letters}. "
-            "Rename one and try again",
+            en=f"there must be exactly one column {found[0]!r:.60}; the table has several: "
+            f"{letters}. Rename one of them and try again",
         )
     if len(found) == 1:
         return found[0]
@@ -105,12 +106,12 @@ def _column(table: Table, asked: str | None, side: int) -> str:
     if asked is not None:
         raise DataError(
             zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。{_hint(columns)}",
-            en=f"there must be one column {asked!r:.60}; the table has: {has}",
+            en=f"there must be exactly one column {asked!r:.60}; the table has: {has}",
         )
     raise DataError(
         zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
-        en=f"it is not clear which column has the {what}; the table has: {has}. Name it with "
-        f"{argument}=; if these are no names, add a first row with names",
+        en=f"it is not clear which column has the {what}; the table has: {has}. Name it as "
+        f"{argument}=; if these are not column names, add a header row",
     )
 
 

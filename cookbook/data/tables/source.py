@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data import encodings, file_kind
-from cookbook.data.reading.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
-from cookbook.data.report import Report
-from cookbook.data.report.excerpt import visible
+from cookbook.data.reading.read import Reading, content_of, decoded_of, reading
+from cookbook.data.report import calls
 from cookbook.data.tables import csv_text, parquet, table_size, workbook
 from cookbook.data.tables.table import Grid, Table, table_of
 from cookbook.errors import DataError
+from cookbook.i18n import spaced
 
 if TYPE_CHECKING:
     import pandas as pd
 
 JSON_BEGINS = ('{"', "[{", "{\n", "[\n", "{ ", "[ ", "{\r", "[\r")
-HEAD = 64 * 1024  # bytes that say what a file is
 NAME = 60  # characters of a file's name that a message shows
 
 
@@ -61,7 +60,7 @@ def read_path(
     Raises:
         DataError: the file cannot be opened, is too large, or is not a table.
     """
-    content = _content(path)
+    content = content_of(path)
     return read(content, path, sheet=sheet, encoding=encoding, wanted=wanted)
 
 
@@ -71,23 +70,10 @@ def text_of(path: Path, encoding: str | None = None) -> str:
     Raises:
         DataError: it cannot be opened, is too large, or is not text in `encoding`.
     """
-    content = _content(path)
-    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
-    if kind is not None or len(content) > MAX_SOURCE_BYTES:
+    content = content_of(path)
+    if file_kind.look(content, path.name) is not None:
         read(content, path, encoding=encoding)  # which says so
     return _decoded(content, path, encoding)[0].text
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # One byte more than the limit is enough to see that a file is too large.
-            content = file.read(MAX_SOURCE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        zh, en = reason(error)
-        name = visible(path.name[:NAME])
-        raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
-    return content
 
 
 def read(
@@ -107,14 +93,8 @@ def read(
         wanted: columns that the heading has for sure, where they are known.
 
     Raises:
-        DataError: it is too large, or not a table; `sheet` or `encoding` does not fit.
+        DataError: it becomes too large, or is not a table; `sheet` or `encoding` does not fit.
     """
-    if len(content) > MAX_SOURCE_BYTES:
-        limit = MAX_SOURCE_BYTES // 2**20
-        raise DataError(
-            zh=f"{path.name:.{NAME}} 超过 {limit} MB，请先拆成几个文件",
-            en=f"{path.name:.{NAME}} has more than {limit} MB: split it into several files",
-        )
     try:
         return _read(content, path, sheet, encoding, wanted)
     except DataError as error:
@@ -132,7 +112,8 @@ def _read(
     encoding: str | None,
     wanted: Collection[str],
 ) -> Table:
-    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    source = calls.in_source(path)
+    kind = file_kind.look(content, path.name)
     if kind is not None and kind.name == "parquet":
         _refuse_sheet(sheet)
         return parquet.read(content, path)
@@ -140,8 +121,8 @@ def _read(
         return table_of(workbook.grid_of(content, sheet, wanted), path, wanted)
     if kind is not None:
         raise DataError(
-            zh=f"这是{kind.title_zh}，不是表格：{kind.fix_zh}",
-            en=f"this is {kind.title_en}, not a table: {kind.fix_en}",
+            zh=f"这是{spaced(kind.title_zh)}，不是表格：{calls.filled(kind.fix_zh, source)}",
+            en=f"this is {kind.title_en}, not a table: {calls.filled(kind.fix_en, source)}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
@@ -150,8 +131,8 @@ def _read(
         raise DataError(zh="文件是空的", en="the file is empty")
     if text.lstrip()[:2] in JSON_BEGINS:
         raise DataError(
-            zh="里面是 JSON，不是表格：用 data.from_messages(path)",
-            en="this is JSON, not a table: use data.from_messages(path)",
+            zh=f"里面是 JSON，不是表格：用 data.from_messages({source})",
+            en=f"this is JSON, not a table: use data.from_messages({source})",
         )
     table_size.of_csv(text)
     grid = csv_text.grid_of(text, path.suffix.lower())
@@ -166,14 +147,13 @@ def _refuse_sheet(sheet: str | int | None) -> None:
     if sheet is not None:
         raise DataError(
             zh="只有 Excel 工作簿才有工作表：去掉 sheet=",
-            en="only a workbook has sheets: leave sheet= out",
+            en="only Excel workbooks have sheets: leave sheet= out",
         )
 
 
 def _decoded(content: bytes, path: Path, encoding: str | None) -> tuple[encodings.Decoded, Reading]:
     """Return the text, and a reading that says what its encoding is."""
-    name = visible(path.name)
-    found = Reading(name, "table", Report(name))
+    found = Reading.empty(path.name, "table")
     return decoded_of(found, content, encoding), found
 
 
@@ -186,5 +166,5 @@ def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
             byte = found.start + 1
             grid.rows[index].fault = (
                 f"第 {byte} 个字节起不是这个文件的编码，读不准",
-                f"not in the encoding of the file from byte {byte} of the line on",
+                f"not in the encoding of the file from byte {byte} of the line",
             )

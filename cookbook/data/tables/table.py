@@ -15,8 +15,9 @@ from cookbook.data.report import Report
 from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.excerpt import value as shown
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import MAX_NAME, MAX_NAMED, named
 from cookbook.data.tables import heading, table_size
-from cookbook.data.tables.names import MAX_NAME, MAX_NAMED, letters, named
+from cookbook.data.tables.names import letters
 from cookbook.i18n import tr
 
 Fault = tuple[str, str]  # why something cannot be read, in Chinese and English
@@ -106,8 +107,8 @@ def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
     Args:
         wanted: the columns that the heading has for sure, where they are known.
     """
-    name = visible(path.name)
-    table = Table(name, "table", Report(name), path=path, sheet=grid.sheet)
+    table = Table.empty(path.name, "table", path)
+    table.sheet = grid.sheet
     table.changes = grid.changes
     rows = _without_end(grid.rows)
     at = heading.find(rows, wanted)
@@ -288,10 +289,10 @@ def _fits(table: Table, row: GridRow, width: int) -> bool:
 def _report_ragged(left: Report, row: GridRow, number: int, width: int) -> None:
     count = len(row.cells)
     zh = f"这一行有 {count} 格，表头有 {width} 列"
-    en = f"this row has {count} cells, the heading has {width}"
+    en = f"this row has {count} cells, the header has {width}"
     if count > width:
         zh += "：多半是内容里的分隔符没有加引号"
-        en += ": a separator within a text is probably not quoted"
+        en += ": probably a separator inside a text without quotes"
     first = [cell[:MAX_NAME] for cell in row.cells[:MAX_NAMED]]
     text = " | ".join(first)
     left.add(number, "table-row", zh=zh, en=en, excerpt=shown(text))

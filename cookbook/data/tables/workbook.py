@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from cookbook.data.entry import Place
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
 from cookbook.data.tables import date_format, heading, number_format, table_size
-from cookbook.data.tables.names import letters, named
+from cookbook.data.tables.names import letters
 from cookbook.data.tables.table import Fault, Grid, GridRow
 from cookbook.data.tables.table_size import Outline
 from cookbook.errors import DataError
@@ -59,7 +60,7 @@ def grid_of(content: bytes, sheet: str | int | None, wanted: Collection[str] = (
     except Exception as error:  # openpyxl raises whatever its own readers raise
         raise DataError(
             zh="工作簿坏了，或者不完整：用 Excel 打开，另存为 .xlsx 再试",
-            en="the workbook is broken or incomplete: open it in Excel and save it as .xlsx again",
+            en="the workbook is damaged or incomplete: open it in Excel and save it as .xlsx again",
         ) from error
 
 
@@ -139,7 +140,7 @@ def _only(filled: list["ReadOnlyWorksheet"], wanted: Collection[str]) -> "ReadOn
     titles = [s.title for s in visible_ones]
     first = visible(titles[0][:40])
     raise DataError(
-        zh=f"工作簿里有 {len(titles)} 张表：{named(titles)}。"
+        zh=f"工作簿里有 {len(titles)} 张工作表：{named(titles)}。"
         f'用 sheet= 指定读哪一张，例如 sheet="{first}"；几张都要就一张一张读，再把结果接起来',
         en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as in "
         f'sheet="{first}"; for all of them, read one after the other and join the results',
