@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from shape_examples import KNOWN, REFUSED, A, Q
+from support import assert_accounted
 
 from cookbook import data
 from cookbook.data.damage import REPAIRABLE
@@ -273,14 +274,6 @@ def strings(value):
     elif isinstance(value, list | tuple):
         for each in value:
             yield from strings(each)
-
-
-def assert_accounted(cleaned):
-    gone, left, kept = set(cleaned.rows_gone), set(cleaned.rows_left), set(cleaned.row_numbers)
-    assert kept | gone | left == set(range(1, cleaned.read + 1))
-    assert len(kept) + len(gone) + len(left) == cleaned.read, (kept, gone, left)
-    assert len(cleaned.rows) == len(cleaned.row_numbers) == len(kept)
-    assert len(cleaned.rows_left) == len(left)
 
 
 def assert_reasons(cleaned, file):

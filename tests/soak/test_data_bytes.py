@@ -15,6 +15,7 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import assert_accounted
 
 from cookbook import data
 from cookbook.data import damage
@@ -155,6 +156,10 @@ def assert_short(result):
     )
     for problem in problems:
         assert len(problem.message) < LONGEST, problem
+    if isinstance(result, data.Cleaned):
+        assert_accounted(result)
+        problems = {problem.row for problem in problems if problem.severity == "error"}
+        assert problems - {None} == set(result.rows_left)
     # Whatever displays it has to come to an end too.
     assert isinstance(repr(result), str)
 

@@ -120,20 +120,23 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-# Why a file cannot be opened, in Chinese and English.
+# Why a file cannot be read or written, in Chinese and English.
 _REASONS = {
     errno.ENOENT: ("没有这个文件", "there is no such file"),
     errno.ENOTDIR: ("没有这个文件", "there is no such file"),
     errno.EISDIR: ("这是一个文件夹", "it is a folder"),
-    errno.EACCES: ("没有读取的权限", "no permission to read it"),
-    errno.EPERM: ("没有读取的权限", "no permission to read it"),
+    errno.EEXIST: ("它的文件夹是一个文件", "its folder is a file"),
+    errno.EACCES: ("没有权限", "permission denied"),
+    errno.EPERM: ("没有权限", "permission denied"),
+    errno.EROFS: ("这里只能读", "the place can only be read"),
+    errno.ENOSPC: ("磁盘满了", "the disk is full"),
     errno.EINVAL: ("文件名里有不能用的字符", "no file can have that name"),
     errno.ENAMETOOLONG: ("文件名太长", "the name is too long"),
 }
 
 
 def reason(error: Exception) -> tuple[str, str]:
-    """Return why a file cannot be read, in Chinese and English."""
+    """Return why a file cannot be read or written, in Chinese and English."""
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     unknown = (f"系统报告错误 {number}", f"the system reports error {number}")
     return _REASONS.get(number or 0, unknown)
