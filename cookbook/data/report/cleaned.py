@@ -6,6 +6,7 @@ notebook and writes the rows to a file; nothing is cleaned here.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -22,17 +23,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LINES_SHOWN = 8  # line numbers named for each kind of change
+MESSAGES_SHOWN = 3  # of a kind; where they are more, its title is shown
+_OF_OTHER_LINES = ("duplicate-row", "joined")  # whose messages only name another line
 
 
 @dataclass(eq=False)
 class Cleaned(Sequence[dict]):
-    """The rows that can be trained on, what was changed on the way, and what could not be fixed.
+    """Rows for training, with what was changed on the way and what could not be fixed.
 
-    It is the sequence of its rows, and can be passed wherever rows are expected; `+` joins rows in
-    a list, and `list(cleaned)` is one to shuffle or to change. Every entry of the
-    source, of which there were `read`, is accounted for: it is in `rows`, its number is in
-    `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
-    a person (`rows_left`).
+        rows = data.clean("train.jsonl")
+        len(rows), rows[0]                 # it is the list of its rows
+        rows.changes, rows.left            # what was done, and what needs a person
+        rows.write("train_clean.jsonl")
+
+    It can be passed wherever rows are expected; `+` joins rows in a list, and `list(rows)` is one
+    to shuffle or to change. No entry of the source is lost: of the `read` entries, each is in
+    `rows` (its number is in `row_numbers`), was removed by a change (`rows_gone`), or is reported
+    in `left` (`rows_left`).
+
+    Attributes:
+        rows: the rows that can be trained on.
+        changes: each thing that was done, with its line; `to_frame()` shows them as a table.
+        left: a `Report` of what needs a person.
+        source: the file; None for rows in memory.
+        read: how many entries the source has.
+        row_numbers: the number of each row in the source, from 1.
+        rows_left: the numbers of the entries in `left`.
     """
 
     rows: list[dict]
@@ -71,7 +87,8 @@ class Cleaned(Sequence[dict]):
     @property
     def rows_gone(self) -> list[int]:
         """The numbers of the entries that are gone, each with a change that says why."""
-        return sorted({c.row for c in self.changes if c.code in GONE and c.row is not None})
+        gone = {change.row for change in self.changes if change.code in GONE}
+        return sorted(number for number in gone if number is not None)
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the changes as a table, one per row; with `sheet` if there are several."""
@@ -91,9 +108,7 @@ class Cleaned(Sequence[dict]):
                 rows.
         """
         path = Path(path)
-        # The same file may have many names: compared is the file, not the name.
-        source = self.source
-        if source is not None and path.exists() and source.exists() and path.samefile(source):
+        if _is_same_file(path, self.source):
             raise DataError(
                 zh=f"{path.name} 是原始文件，请换一个文件名",
                 en=f"{path.name} is the original: choose another name",
@@ -115,24 +130,30 @@ class Cleaned(Sequence[dict]):
         """The result in one line: what became of the entries that were read."""
         changed = sum(change.code not in GONE for change in self.changes)
         # Messages of a chat log that became part of the one before are not lost.
-        joined = len({c.row for c in self.changes if c.code == "joined"} - {None})
-        dropped = len(self.rows_gone) - joined
-        zh = [f"留下 {len(self.rows)} 条", f"改动 {changed} 处"]
-        en = [f"{counted(len(self.rows), 'row')} kept", counted(changed, "change")]
-        if joined:
-            zh.append(f"并入前一条 {joined} 条")
-            en.append(f"{joined} joined to the one before")
-        zh += [f"删去 {dropped} 条", f"{len(self.rows_left)} 条需要人工处理"]
-        en += [f"{dropped} dropped", f"{len(self.rows_left)} to fix by hand"]
-        return tr(f"读到 {self.read} 条：{'，'.join(zh)}", f"{self.read} read: {', '.join(en)}")
+        numbers_joined = {c.row for c in self.changes if c.code == "joined"}
+        merged = len(numbers_joined - {None})
+        dropped = len(self.rows_gone) - merged
+        kept, left = len(self.rows), len(self.rows_left)
+        zh = [f"留下 {kept} 条", f"改动 {changed} 处"]
+        en = [f"{counted(kept, 'row')} kept", counted(changed, "change")]
+        if merged:
+            zh.append(f"并入前一条 {merged} 条")
+            en.append(f"{merged} joined to the one before")
+        zh += [f"删去 {dropped} 条", f"{left} 条需要人工处理"]
+        en += [f"{dropped} dropped", f"{left} to fix by hand"]
+        summary = tr("，".join(zh), ", ".join(en))
+        return tr(f"读到 {self.read} 条：{summary}", f"{self.read} read: {summary}")
 
     def __str__(self) -> str:
         lines = [self.verdict]
         for what, n, places in self._changes_by_code():
             # Of a workbook they have the name of the sheet before them.
             if places and "!" not in places:
-                places = tr(f"第 {places} 行", f"line {places}")
-            lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
+                noun = "line" if places.isdigit() else "lines"
+                places = tr(f"第 {places} 行", f"{noun} {places}")
+            times = f" × {n}" if n > 1 else ""
+            where = tr(f"（{places}）", f" ({places})") if places else ""
+            lines.append(f"  {what}{times}{where}")
         if self.left.counts:
             lines.append(f"  {self._to_do}")
         shown = self.left.shown
@@ -163,28 +184,36 @@ class Cleaned(Sequence[dict]):
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:
         """Return (what was done, how often, in which lines), the most frequent first."""
-        by_code: dict[str, list[Change]] = {}
+        messages: dict[str, set[str]] = {}
         for change in self.changes:
-            by_code.setdefault(change.code, []).append(change)
-        table = []
-        for changes in sorted(by_code.values(), key=len, reverse=True):
-            code = changes[0].code
-            # A single one can say all that it has to say.
-            what = changes[0].message if len(changes) == 1 else tr(*TITLES.get(code, (code, code)))
-            table.append((what, len(changes), _lines_of(changes)))
-        return table
+            messages.setdefault(change.code, set()).add(change.message)
+        alike: dict[str, list[Change]] = {}
+        for change in self.changes:
+            code = change.code
+            # A few can say all that they have to say.
+            are_few = len(messages[code]) <= MESSAGES_SHOWN
+            title = tr(*TITLES.get(code, (code, code)))
+            says_all = are_few and code not in _OF_OTHER_LINES
+            what = change.message if says_all else title
+            alike.setdefault(what, []).append(change)
+        table = [(what, len(some), _lines_of(some)) for what, some in alike.items()]
+        return sorted(table, key=itemgetter(1), reverse=True)
+
+
+def _is_same_file(path: Path, source: Path | None) -> bool:
+    # The same file may have many names: compared is the file, not the name.
+    if source is None or not source.exists():
+        return False
+    return path.exists() and path.samefile(source)
 
 
 def _lines_of(changes: Sequence[Change]) -> str:
     """Return the first lines of changes, as `3、7、Sheet2!4 …`; "" for those of the whole file."""
     # Several changes of one line are one place.
-    places = list(dict.fromkeys(_line_of(c) for c in changes if c.line is not None))
+    placed = [change for change in changes if change.line is not None]
+    places = list(dict.fromkeys(map(view.line_of, placed)))
     shown = joined(places[:LINES_SHOWN])
     return shown + " …" if len(places) > LINES_SHOWN else shown
-
-
-def _line_of(change: Change) -> str:
-    return str(change.line) if change.sheet is None else f"{change.sheet}!{change.line}"
 
 
 _PAGE = """\

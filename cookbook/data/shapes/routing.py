@@ -2,6 +2,7 @@
 
     is_chat_log(reading)       for `from_chat_log`
     pair_columns(reading)      for `from_table`, with these columns
+    remedy(reading, name)      how a table becomes a training file, in words
 
 What is neither is converted entry by entry, by `shapes.convert`.
 """
@@ -9,12 +10,18 @@ What is neither is converted entry by entry, by `shapes.convert`.
 from cookbook.data import shapes
 from cookbook.data.chats import chat_log, chat_messages
 from cookbook.data.reading.read import Reading
+from cookbook.data.report import calls
 from cookbook.data.shapes import lists, pair, questions
 from cookbook.data.shapes.shape import folded, keys_in
 from cookbook.data.tables import heading, text_of
 from cookbook.errors import DataError
 
 TEXT_SUFFIXES = (".txt", ".log")
+
+BY_COLUMNS = (
+    '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
+    'name its columns: data.from_table(path, user="questions", assistant="answers")',
+)
 
 
 def columns(reading: Reading) -> list[str]:
@@ -71,3 +78,13 @@ def pair_columns(reading: Reading) -> tuple[str, str] | None:
     if len(asked) != 1 or len(answers) != 1 or has_more:
         return None
     return asked[0], answers[0]
+
+
+def remedy(reading: Reading, name: str | None) -> tuple[str, str]:
+    """Return the remedy for a table, in Chinese and English; `name` is that of its file."""
+    if is_chat_log(reading):
+        call = calls.writing("data.from_chat_log(path)", name)
+        return f"像是聊天记录，用 {call} 按说话人合并", f"it looks like a chat log: {call}"
+    if pair_columns(reading):
+        return calls.converting("data.from_messages(path)", name)
+    return BY_COLUMNS
