@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 from shape_examples import KNOWN, REFUSED, A, Q
+from support import assert_accounted
 
 from cookbook import data
 from cookbook.data.damage import REPAIRABLE
@@ -215,19 +216,34 @@ def tables(draw):
             for i, row in enumerate(rows)]  # fmt: skip
     # Without a row there is no table to see.
     rows.append(["能借几天？", "三十天。", "8"][: len(heads)])
-    # One cell of it is filled: a blank row is no entry.
-    placed = [(0, 10**6, row) for row in rows if any(cell.strip() for cell in row)]
     if draw(st.booleans()):
-        text = io.StringIO()
         mark = draw(st.sampled_from(",\t;"))
-        csv.writer(text, lineterminator="\n", delimiter=mark).writerows([heads, *rows])
+        text, placed = csv_of([heads, *rows], mark)
         name = draw(st.sampled_from(["t.csv", "t.txt", "t.tsv" if mark == "\t" else "t.jsonl"]))
-        return Written(name, encoded(draw, text.getvalue()), placed)
+        return Written(name, encoded(draw, text), placed)
     book, written = openpyxl.Workbook(), io.BytesIO()
     for row in [heads, *rows]:
         book.active.append([cell or None for cell in row])
     book.save(written)
+    placed = [(line, line, row) for line, row in enumerate(rows, 2) if is_filled(row)]
     return Written(draw(st.sampled_from(["t.xlsx", "t.jsonl"])), written.getvalue(), placed)
+
+
+def is_filled(row):
+    """Return whether a row is an entry: blank ones are none."""
+    return any(cell.strip() for cell in row)
+
+
+def csv_of(rows, mark=","):
+    """Return the text of a table with a heading, and where its entries are."""
+    text, placed = io.StringIO(), []
+    writer = csv.writer(text, lineterminator="\n", delimiter=mark)
+    for row in rows:
+        first = text.getvalue().count("\n") + 1
+        writer.writerow(row)
+        if is_filled(row):
+            placed.append((first, text.getvalue().count("\n"), row))
+    return text.getvalue(), placed[1:]
 
 
 @st.composite
@@ -239,9 +255,8 @@ def chat_logs(draw):
         when = f"2024-03-{1 + max(minute, 0) // 1440:02} {max(minute, 0) // 60 % 24:02}:30:00"
         text = draw(st.sampled_from([Q, A, "[图片]", "好的", "在吗", " ", "撤回了一条消息"]))
         rows.append([when, draw(st.sampled_from(["我", "小云"])), f"{text}〔{number}〕"])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return Written("log.csv", encoded(draw, text.getvalue()), [(0, 10**6, row) for row in rows[1:]])
+    text, placed = csv_of(rows)
+    return Written("log.csv", encoded(draw, text), placed)
 
 
 def strings(value):
@@ -259,14 +274,6 @@ def strings(value):
     elif isinstance(value, list | tuple):
         for each in value:
             yield from strings(each)
-
-
-def assert_accounted(cleaned):
-    gone, left, kept = set(cleaned.rows_gone), set(cleaned.rows_left), set(cleaned.row_numbers)
-    assert kept | gone | left == set(range(1, cleaned.read + 1))
-    assert len(kept) + len(gone) + len(left) == cleaned.read, (kept, gone, left)
-    assert len(cleaned.rows) == len(cleaned.row_numbers) == len(kept)
-    assert len(cleaned.rows_left) == len(left)
 
 
 def assert_reasons(cleaned, file):
