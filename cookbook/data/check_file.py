@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from cookbook import fast
 from cookbook.data import encodings, file_kind, json_text, rules
+from cookbook.data.chats import texts
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
 from cookbook.data.reading import layout, read
@@ -32,6 +33,8 @@ from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import routing
 from cookbook.errors import DataError
+
+MAX_OPENED = 1024 * 1024  # bytes of a workbook that is opened to see what it holds
 
 
 def _no_text(number: int) -> str | None:
@@ -67,7 +70,7 @@ def check_file(file: BinaryIO, size: int, name: str) -> Checked:
     kind = file_kind.look(head, name, _tail(file, size))
     if kind is not None:
         report = _opened(name, has_rows=False)
-        whole_file.report_kind(report, kind)
+        whole_file.report_kind(report, kind, _call_for(file, size, kind, name))
         return Checked(report)
     # 2. A file that is too large is not read at all.
     if size > MAX_BYTES:
@@ -82,6 +85,26 @@ def check_file(file: BinaryIO, size: int, name: str) -> Checked:
             return _check_lines(opened(), file, start, name)
     # 4. Otherwise all of it is looked at.
     return _check_whole(opened(), file, start, name)
+
+
+def _call_for(
+    file: BinaryIO, size: int, kind: file_kind.FileKind, name: str
+) -> whole_file.Remedy | None:
+    """Return the call that reads a workbook or the like; None where that takes too long to say."""
+    if not kind.is_table or size > MAX_OPENED:
+        return None
+    file.seek(0)
+    try:
+        found = read.of_content(file.read(MAX_OPENED), Path(name))
+    except DataError as error:
+        # Several sheets, or broken.
+        return error.zh, error.en
+    others = OtherShapes(_opened(name), name)
+    for entry in found.entries:
+        others.take(entry.number, entry.value)
+    if others.with_messages:
+        return whole_file.cleaning(name)
+    return _remedy(found, name, others)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -113,7 +136,9 @@ def _begins_with_row(file: BinaryIO, start: int) -> bool:
         value = json.loads(next(filled, b"{}"))
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and ("messages" in value or next(filled, None) is not None)
+    if not isinstance(value, dict) or texts.is_telegram(value):
+        return False
+    return "messages" in value or next(filled, None) is not None
 
 
 def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Checked:
@@ -126,8 +151,8 @@ def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Check
         # Whatever is ASCII can be read all the same, as can lines in UTF-8.
         whole_file.report_unknown_encoding(report, name)
         return _check_lines(report, file, start, name, mixed=Mixed(is_known=False))
-    in_lines = encoding.name == UTF_8.name and not layout.is_table(decoded.text, _suffix(name))
-    if in_lines and layout.of(decoded.text).layout == "lines":
+    in_lines = encoding.name == UTF_8.name and not _has_columns(decoded.text, name)
+    if in_lines and not _is_telegram(decoded.text) and layout.of(decoded.text).layout == "lines":
         return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
     try:
         found = read.of_content(content, Path(name))
@@ -139,8 +164,19 @@ def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Check
     return _check_reading(report, found, encoding, name)
 
 
-def _suffix(name: str) -> str:
-    return Path(name).suffix
+def _has_columns(text: str, name: str) -> bool:
+    """Return whether a text is a table, or a chat, which is read as one."""
+    return layout.is_table(text, Path(name).suffix) or texts.is_chat(text)
+
+
+def _is_telegram(text: str) -> bool:
+    """Return whether a text is one chat of Telegram on a single line."""
+    if '"messages"' not in text[:1000] or "\n" in text.strip():
+        return False
+    try:
+        return texts.is_telegram(json.loads(text))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str) -> Checked:
@@ -175,18 +211,19 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     for entry in found.entries:
         others.take(entry.number, entry.value)
     if not others.with_messages:
-        names: dict[str, None] = {}
-        for entry in found.entries:
-            if isinstance(entry.value, dict):
-                names |= dict.fromkeys(map(str, entry.value))
-        remedy = others.remedy() if others.are_all else None
-        if routing.is_chat_log(found):
-            remedy = whole_file.joining(name)
-        whole_file.report_table(report, name, list(names), remedy)
+        whole_file.report_table(report, found, name, _remedy(found, name, others))
         return Checked(report)
     others.judge(whole=False)
     sound = list(_sound_entries(report, found, OtherShapes(report, name)))
     return Checked(report, sound)
+
+
+def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy | None:
+    """Return the remedy for a table; None where its columns must be named."""
+    call = routing.own_call(found, whole_file.source_of(name))
+    if call is not None:
+        return whole_file.converting(call, name)
+    return others.remedy() if others.are_all else None
 
 
 def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Iterator[NumberedRow]:

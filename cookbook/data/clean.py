@@ -8,17 +8,18 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cookbook.data import rules
+from cookbook.data import rules, shapes
 from cookbook.data.damage import REPAIRABLE
 from cookbook.data.fixes.rows import rows as fixed_rows
-from cookbook.data.reading import read
+from cookbook.data.reading import Reading, read
 from cookbook.data.report import Problem, Report, by_line
 from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
 from cookbook.data.rows import RowKey, row_key
-from cookbook.data.rules import corpus
+from cookbook.data.rules import corpus, whole_file
 from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.shapes import routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -67,6 +68,7 @@ def clean(
     _known("weights", (weights,), ("mask", "drop"))
     source_read = read.reading(source, encoding=encoding)
     changes, left = source_read.changes, source_read.left
+    _leave_table(source_read)
     rows_left = source_read.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
     each = fixed_rows(source_read, roles or {}, rows_left, fixes=frozenset(fix), weights=weights)
@@ -91,6 +93,25 @@ def clean(
         row_numbers=[number for number, _ in sound],
         rows_left=sorted(rows_left),
     )
+
+
+def _leave_table(reading: Reading) -> None:
+    """Leave every row of a table that has no messages, with the call that converts it."""
+    values = [entry.value for entry in reading.entries]
+    if reading.layout != "table" or any("messages" in v for v in values if isinstance(v, dict)):
+        return
+    name = reading.path.name if reading.path else None
+    call = routing.own_call(reading, whole_file.source_of(name))
+    if call is None and any(map(shapes.of, values)):
+        return  # each by its shape
+    remedy = whole_file.converting(call, name) if call else whole_file.by_columns(name)
+    zh, en = "是表格里的一行，不是 messages", "is a row of a table, not messages"
+    if call and routing.is_chat_log(reading):
+        zh, en = "是聊天记录里的一条消息，不是 messages", "is a message of a chat log, not messages"
+    for entry in reading.entries:
+        reading.left.add(entry.number, "other-shape", zh=zh, en=en, fix=remedy)
+        reading.unread.append(entry.number)
+    reading.entries = []
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:

@@ -74,12 +74,19 @@ def from_messages(
             table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
         )
     columns = routing.pair_columns(reading)
-    if columns is None:
-        return _rows(containers.opened(reading), options)
-    user, answer = columns
-    return from_table(
-        table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
-    )
+    if columns is not None:
+        user, answer = columns
+        return from_table(
+            table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
+        )
+    if routing.turn_columns(reading):
+        return from_table(table, system=system, sheet=sheet, encoding=encoding)
+    return _rows(containers.opened(reading), options)
+
+
+def of_reading(reading: Reading, *, system: str | None = None) -> Cleaned:
+    """Return rows from what was read already, each entry converted by its own shape."""
+    return _rows(containers.opened(reading), Options(_checked_roles(None), system, None, False))
 
 
 def from_sharegpt(

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cookbook import html
@@ -29,6 +29,7 @@ _LAYOUTS = {
     "array": ("一个 JSON 数组", "one JSON array"),
     "objects": ("一个对象占几行", "objects over several lines"),
     "table": ("表格", "a table"),
+    "messages": ("消息一条接一条", "one message after the other"),
     "memory": ("内存中", "in memory"),
 }
 
@@ -126,7 +127,13 @@ def recognize(
         shown += f", sheet={_quoted(sheet)}"
     if routing.is_chat_log(reading):
         call = f"data.from_chat_log({shown})"
-        return _described(reading, "chat-log", tr(*_CHAT_LOG), call)
+        described = _described(reading, "chat-log", tr(*_CHAT_LOG), call)
+        # The columns that a text is read into are not the reader's.
+        is_text = getattr(reading, "is_chat", False)
+        return replace(described, layout="messages", columns=()) if is_text else described
+    if routing.turn_columns(reading):
+        title = tr("一行几问几答的格式", "several questions and answers in a row")
+        return _described(reading, "turns", title, f"data.from_table({shown})")
     return _of_entries(containers.opened(reading), shown)
 
 

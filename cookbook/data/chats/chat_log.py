@@ -8,7 +8,6 @@ change says why it was left out. Who answers is taken from the log where it says
 for, never guessed.
 """
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from cookbook.data.chats.chat_messages import Message
 from cookbook.data.chats.sides import Sides
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
-from cookbook.data.report import Report
+from cookbook.data.reading import read
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
@@ -49,6 +48,9 @@ def is_chat_log(columns: Sequence[str], rows: Sequence[Mapping] = ()) -> bool:
     found = chat_messages.columns_of(columns)
     who = found.get("role") or found.get("speaker")
     if "own" in found or who is None or len(rows) < 4:
+        return True
+    # Roles and conversations say it; of names, only those that come again.
+    if "role" in found or "room" in found:
         return True
     # Speakers of a log come again; in a table of comments each has a name of its own.
     speakers = {str(row.get(who))[:100] for row in rows}
@@ -83,8 +85,9 @@ def from_chat_log(
     table, messages = _messages(source, sheet, encoding)
     # Pictures and notices first: they neither ask nor answer.
     texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
+    _note_quotes(table, texts)
     rooms = _rooms(table, texts)
-    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user))
+    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.called)
     rows_left = table.unread
     entries = []
     for room in rooms.values():
@@ -111,14 +114,7 @@ def _messages(
     encoding: str | None,
 ) -> tuple[Table, list[Message]]:
     """Return the messages of a log, and where they come from."""
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        # A table may be in such a file, too.
-        if path.suffix.lower() in (".txt", ".log", ".json"):
-            found = _of_text(path, encoding)
-            if found:
-                return found
-    table = tables.of(source, sheet=sheet, encoding=encoding)
+    table = tables.as_table(read.reading(source, encoding=encoding, sheet=sheet))
     columns = list(table.columns)
     if not chat_messages.are_messages(columns):
         raise DataError(
@@ -133,30 +129,18 @@ def _messages(
     return table, messages
 
 
-def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | None:
-    text = tables.text_of(path, encoding)
-    rows = None
-    if text.lstrip().startswith("{"):
-        rows = chat_messages.telegram(text)
-    if rows is not None:
-        table = tables.of(rows)
-        in_rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-        messages = list(chat_messages.of_table(in_rows, list(table.columns)))
-    else:
-        messages = chat_messages.blocks(text)
-        name = visible(path.name)
-        table = Table(name, "table", Report(name))
-        table.count = len(messages)
-        table.left.places = {message.number: message.place for message in messages}
-    table.path = path
-    return (table, messages) if messages else None
-
-
 def _note_times(table: Table, messages: list[Message], has_column: bool) -> None:
     unknown = [m for m in messages if has_column and m.time is None]
     if unknown:
         change = change_of(unknown[0].place, "no-time", f"× {len(unknown)}")
         table.changes.append(change)
+
+
+def _note_quotes(table: Table, messages: list[Message]) -> None:
+    for message in messages:
+        if message.quoted:
+            detail = visible(message.quoted[:40])
+            table.changes.append(change_of(message.place, "quote", detail, row=message.number))
 
 
 def _leave_out(table: Table, message: Message, reason: tuple[str, str] | None) -> bool:

@@ -17,12 +17,13 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from cookbook.data import encodings, file_kind
+from cookbook.data.chats import texts
 from cookbook.data.entry import Place
 from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
 from cookbook.data.reading import Reading as Reading
@@ -41,7 +42,9 @@ HEAD = 64 * 1024  # bytes from which the kind of a file is known
 Source = str | os.PathLike | Iterable
 
 
-def reading(source: Source, *, encoding: str | None = None, sheet: str | None = None) -> Reading:
+def reading(
+    source: Source, *, encoding: str | None = None, sheet: str | int | None = None
+) -> Reading:
     """Return what a source holds: a path, or objects in memory.
 
     Args:
@@ -60,7 +63,7 @@ def reading(source: Source, *, encoding: str | None = None, sheet: str | None = 
 
 
 def of_content(
-    content: bytes, path: Path, *, encoding: str | None = None, sheet: str | None = None
+    content: bytes, path: Path, *, encoding: str | None = None, sheet: str | int | None = None
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
     kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
@@ -77,12 +80,30 @@ def of_content(
     result = Reading(visible(path.name), "lines", Report(visible(path.name)), path=path)
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
-    if layout.is_table(text, path.suffix):
+    if layout.is_table(text, path.suffix) or texts.is_chat(text):
         return _of_table(content, path, encoding, sheet)
     entries.read(result, text)
+    chats = _chats_of(result)
+    if chats is not None:
+        return chats
     _refuse_bad_bytes(result, decoded.bad)
     result.fill_columns()
     return result
+
+
+def _chats_of(result: Reading) -> Reading | None:
+    """Return the messages of the chats that Telegram exported; None for anything else."""
+    values = [entry.value for entry in result.entries]
+    if not values or result.unread or not all(map(texts.is_telegram, values)):
+        return None
+    from cookbook.data import tables
+
+    rows = (
+        (entry.place, row)
+        for entry in result.entries
+        for row in texts.telegram(cast("Mapping", entry.value))
+    )
+    return tables.of_messages(result.name, result.path, rows)
 
 
 def _content(path: Path) -> bytes:
@@ -122,7 +143,7 @@ def reason(error: Exception) -> tuple[str, str]:
     return _REASONS.get(number or 0, unknown)
 
 
-def _of_table(content: bytes, path: Path, encoding: str | None, sheet: str | None) -> Reading:
+def _of_table(content: bytes, path: Path, encoding: str | None, sheet: str | int | None) -> Reading:
     from cookbook.data import tables
 
     return tables.read(content, path, encoding=encoding, sheet=sheet)

@@ -40,6 +40,7 @@ TITLES = {
     # A chat log.
     "sorted": ("按时间重新排序", "sorted by time"),
     "left-out": ("不能训练的消息，没有用", "messages that nothing is learned from, left out"),
+    "quote": ("去掉引用的原话", "quoted messages removed"),
     "no-time": ("看不懂的时间，没有按它分段", "times that are not understood, so not used"),
     "joined": ("并入一段对话", "joined into a conversation"),
     # A row.

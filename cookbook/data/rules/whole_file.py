@@ -13,11 +13,12 @@ from pathlib import PurePath
 from cookbook.data import shapes
 from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
+from cookbook.data.reading import Reading
 from cookbook.data.reading.read import MAX_BYTES
 from cookbook.data.report import MAX_PROBLEMS, Report, excerpt
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
-from cookbook.data.shapes import MESSAGES, Shape
+from cookbook.data.shapes import MESSAGES, Shape, routing
 from cookbook.errors import DataError
 
 Remedy = tuple[str, str]  # in Chinese and English
@@ -44,14 +45,14 @@ def report_suffix(report: Report, name: str) -> None:
         )
 
 
-def report_kind(report: Report, kind: FileKind) -> None:
-    """Report a file that is no text."""
+def report_kind(report: Report, kind: FileKind, remedy: Remedy | None = None) -> None:
+    """Report a file that is no text; `remedy` fits it better than that of its kind."""
     report.add(
         None,
         "not-text",
         zh=f"这个文件是{_spaced(kind.title_zh)}，不是训练文件",
         en=f"the file is {kind.title_en}, not a training file",
-        fix=(kind.fix_zh, kind.fix_en),
+        fix=remedy or (kind.fix_zh, kind.fix_en),
     )
 
 
@@ -80,9 +81,8 @@ def report_encoding(report: Report, encoding: Encoding, remedy: Remedy) -> None:
 
 def report_unknown_encoding(report: Report, name: str) -> None:
     """Report a file of which nobody can know the encoding."""
-    call = (
-        f'data.clean({_source(name)}, encoding="gb18030").write("{_training_name(name, "clean")}")'
-    )
+    written = _training_name(name, "clean")
+    call = f'data.clean({source_of(name)}, encoding="gb18030").write("{written}")'
     report.add(
         None,
         "encoding",
@@ -116,41 +116,52 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     )
 
 
-def report_table(
-    report: Report, name: str | None, columns: list[str], remedy: Remedy | None
-) -> None:
-    """Report a table; without a `remedy` its columns must be named."""
-    names = [shortened(visible(column), MAX_COLUMN) for column in columns[:COLUMNS_NAMED]]
-    if len(columns) > COLUMNS_NAMED:
-        names.append("…")
-    source = _source(name)
-    by_columns = (
+def report_table(report: Report, found: Reading, name: str | None, remedy: Remedy | None) -> None:
+    """Report a table or a chat; without a `remedy` its columns must be named."""
+    count = found.count
+    zh, en = f"这是一张表格，{count} 行", f"the file is a table of {count} rows"
+    if routing.is_chat_log(found):
+        zh, en = f"这是聊天记录，{count} 条消息", f"the file is a chat log of {count} messages"
+    # Those of a text are not the reader's.
+    if not getattr(found, "is_chat", False):
+        names = _columns_of(found)
+        zh += f"，列名是 {'、'.join(names)}"
+        en += f" with the columns {', '.join(names)}"
+    report.add(None, "other-shape", zh=zh, en=en, fix=remedy or by_columns(name))
+
+
+def by_columns(name: str | None) -> Remedy:
+    """Return the remedy for a table whose columns must be named."""
+    source = source_of(name)
+    return (
         f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
         f"convert it: data.from_table({source}, user=…, assistant=…), with names of columns",
     )
-    if remedy:
-        by_columns = (
-            f"{remedy[0]}；列要自己指定时{by_columns[0]}",
-            f"{remedy[1]}; or {by_columns[1]}",
-        )
-    report.add(
-        None,
-        "other-shape",
-        zh=f"这是一张表格，{report.lines} 行，列名是 {'、'.join(names)}",
-        en=f"the file is a table of {report.lines} rows with the columns {', '.join(names)}",
-        fix=remedy or by_columns,
-    )
 
 
-def joining(name: str | None) -> Remedy:
-    """Return the remedy for a chat log, whose messages must be joined."""
-    call = f"data.from_chat_log({_source(name)})"
-    return f"像是聊天记录，用 {call} 按说话人合并", f"it looks like a chat log: {call}"
+def _columns_of(found: Reading) -> list[str]:
+    # A table with a heading alone has no entries.
+    names = dict.fromkeys(getattr(found, "columns", ()))
+    for entry in found.entries:
+        if isinstance(entry.value, dict):
+            names |= dict.fromkeys(map(str, entry.value))
+    first = list(names)[:COLUMNS_NAMED]
+    shown = [shortened(visible(column), MAX_COLUMN) for column in first]
+    return [*shown, "…"] if len(names) > COLUMNS_NAMED else shown
+
+
+def converting(call: str, name: str | None) -> Remedy:
+    """Return the remedy for a source that one call converts."""
+    if name is not None:
+        call += f'.write("{_training_name(name)}")'
+    if "from_chat_log" in call:
+        return f"用 {call} 按说话人合并", f"join its messages by speaker: {call}"
+    return f"用 {call} 转换", f"convert it: {call}"
 
 
 def cleaning(name: str | None) -> Remedy:
     """Return the remedy for a file that `clean` can read."""
-    call = f'data.clean({_source(name)}).write("{_training_name(name, "clean")}")'
+    call = f'data.clean({source_of(name)}).write("{_training_name(name, "clean")}")'
     return f"用 {call} 改写", f"rewrite it: {call}"
 
 
@@ -235,7 +246,7 @@ class OtherShapes:
         if not shape.call:
             return "改写成 messages 格式", "rewrite it as messages"
         # The source of the call is the first thing in its brackets.
-        call = shape.call.replace("(path", f"({_source(self._name)}", 1)
+        call = shape.call.replace("(path", f"({source_of(self._name)}", 1)
         if self._name is not None:
             call += f'.write("{_training_name(self._name)}")'
         return f"用 {call} 转换", f"convert it: {call}"
@@ -255,7 +266,7 @@ def _spaced(title: str) -> str:
     return f" {title}" if title[:1].isascii() else title
 
 
-def _source(name: str | None) -> str:
+def source_of(name: str | None) -> str:
     """Return what is written into a call for the source."""
     return "rows" if name is None else f'"{shortened(visible(name), MAX_NAME)}"'
 

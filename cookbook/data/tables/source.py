@@ -2,12 +2,14 @@
 
 import os
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data import encodings, file_kind
+from cookbook.data.chats import texts
+from cookbook.data.entry import Place
 from cookbook.data.reading.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
 from cookbook.data.report import Report
 from cookbook.data.report.excerpt import visible
@@ -37,7 +39,11 @@ def of(
     """
     if isinstance(source, str | os.PathLike):
         return read_path(Path(source), sheet=sheet, encoding=encoding, wanted=wanted)
-    found = reading(source)
+    return as_table(reading(source))
+
+
+def as_table(found: Reading) -> Table:
+    """Return a reading as a table: its columns are the keys of its objects."""
     if isinstance(found, Table):
         return found
     values = {each.name: getattr(found, each.name) for each in fields(found)}
@@ -63,19 +69,6 @@ def read_path(
     """
     content = _content(path)
     return read(content, path, sheet=sheet, encoding=encoding, wanted=wanted)
-
-
-def text_of(path: Path, encoding: str | None = None) -> str:
-    """Return the text of a file.
-
-    Raises:
-        DataError: it cannot be opened, is too large, or is not text in `encoding`.
-    """
-    content = _content(path)
-    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
-    if kind is not None or len(content) > MAX_SOURCE_BYTES:
-        read(content, path, encoding=encoding)  # which says so
-    return _decoded(content, path, encoding)[0].text
 
 
 def _content(path: Path) -> bytes:
@@ -139,15 +132,20 @@ def _read(
     if kind is not None and kind.is_table:
         return table_of(workbook.grid_of(content, sheet, wanted), path, wanted)
     if kind is not None:
+        # Chinese sets Latin letters apart.
+        space = " " if kind.title_zh[:1].isascii() else ""
         raise DataError(
-            zh=f"这是{kind.title_zh}，不是表格：{kind.fix_zh}",
-            en=f"this is {kind.title_en}, not a table: {kind.fix_en}",
+            zh=f"这是{space}{kind.title_zh}，读不了：{kind.fix_zh}",
+            en=f"this is {kind.title_en}, which is not read: {kind.fix_en}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
     text = decoded.text
     if not text.strip():
         raise DataError(zh="文件是空的", en="the file is empty")
+    chat = _chat_of(text, path, found)
+    if chat is not None:
+        return chat
     if text.lstrip()[:2] in JSON_BEGINS:
         raise DataError(
             zh="里面是 JSON，不是表格：用 data.from_messages(path)",
@@ -159,6 +157,29 @@ def _read(
     grid.changes[:0] = found.changes
     table = table_of(grid, path, wanted)
     table.encoding = found.encoding
+    return table
+
+
+def _chat_of(text: str, path: Path, found: Reading) -> Table | None:
+    """Return the messages of a chat in text; None where it is none."""
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return None
+    rows = texts.rows(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if not rows:
+        return None
+    places = [Place(line) for line, _ in rows]
+    table = of_messages(found.name, path, zip(places, (row for _, row in rows), strict=True))
+    table.changes, table.encoding = found.changes, found.encoding
+    return table
+
+
+def of_messages(name: str, path: Path | None, rows: Iterable[tuple[Place, dict]]) -> Table:
+    """Return the messages of a chat as a table."""
+    table = Table(name, "table", Report(name), path=path, is_chat=True)
+    for place, row in rows:
+        table.add(place, row)
+        for key in row:
+            table.columns.setdefault(key, len(table.columns))
     return table
 
 
