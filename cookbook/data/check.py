@@ -1,10 +1,9 @@
 """Check a training file: every rule of guide §2.1 and §4 and of the platform's newer pages, all
 problems at once.
 
-A file is taken apart in `check_file.py`; what one row must keep to is in `rules.py`, what several
-must in `corpus.py`, what is said of a file as a whole in `whole_file.py`. Over `corpus.MAX_ROWS`
-rows only the first are compared with each other and counted in tokens: such a file is refused in
-seconds, however many rows it has.
+A file is taken apart in `check_file.py`; what a row, all rows and a file as a whole must keep to is
+in `rules/`. Over `corpus.MAX_ROWS` rows only the first are compared with each other and counted in
+tokens: such a file is refused in seconds, however many rows it has.
 
 `check` never raises for the content of a file; `load` raises `DataError` with the report. One bad
 line never hides another. At most `MAX_BYTES` of a file are read.
@@ -21,8 +20,8 @@ from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.reading import read
 from cookbook.data.report import Report, place
 from cookbook.data.report.excerpt import shortened, visible
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import corpus
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError

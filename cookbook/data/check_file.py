@@ -5,7 +5,7 @@
 
 A file with one JSON object a line, which nearly all are, is taken line by line and never held in
 memory as text. Only where its first bytes, its first value or a line's encoding say that it is
-something else, it is read by `read.py` as all others read.
+something else, it is read by `reading/` as all others read.
 """
 
 import codecs
@@ -27,8 +27,8 @@ from cookbook.data.reading.read import MAX_BYTES, Reading
 from cookbook.data.report import Report
 from cookbook.data.report.columns import columns
 from cookbook.data.report.excerpt import ending, visible
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import whole_file
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import routing

@@ -10,15 +10,16 @@ from typing import Literal
 
 from cookbook.data import rules, shapes
 from cookbook.data.damage import REPAIRABLE
-from cookbook.data.fixes.rows import rows as fixed_rows
+from cookbook.data.fixes.finish import result
+from cookbook.data.fixes.message import Asked
+from cookbook.data.fixes.rows import fixed_rows
 from cookbook.data.reading import Reading, read
-from cookbook.data.report import Problem, Report, by_line
+from cookbook.data.report import Problem, Report
 from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
-from cookbook.data.rows import RowKey, row_key
+from cookbook.data.rows import NumberedRow, RowKey, row_key
 from cookbook.data.rules import corpus, whole_file
-from cookbook.data.rules.corpus import NumberedRow
 from cookbook.data.shapes import routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -66,13 +67,17 @@ def clean(
     drop = _known("drop", drop, _WARNINGS)
     fix = _known("fix", fix, REPAIRABLE)
     _known("weights", (weights,), ("mask", "drop"))
-    source_read = read.reading(source, encoding=encoding)
-    changes, left = source_read.changes, source_read.left
-    _leave_table(source_read)
-    rows_left = source_read.unread
+    reading = read.reading(source, encoding=encoding)
+    asked = Asked(roles or {}, frozenset(fix), weights)
+    _leave_table(reading)
+    return _cleaned(reading, asked, drop)
+
+
+def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
+    """Return what is kept of a source; every other entry is in a change, or left to a person."""
+    changes, left, rows_left = reading.changes, reading.left, reading.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    each = fixed_rows(source_read, roles or {}, rows_left, fixes=frozenset(fix), weights=weights)
-    fixed = list(each)
+    fixed = list(fixed_rows(reading, asked, rows_left))
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -81,18 +86,8 @@ def clean(
     rows_left += [number for number, _ in fixed if number not in kept | gone]
     if len(sound) > corpus.MAX_ROWS:
         corpus.check_count(left, len(sound))
-    changes.sort(key=by_line)
-    source_read.fill_columns()
-    left.sort()
-    return Cleaned(
-        [row for _, row in sound],
-        changes,
-        left,
-        source_read.path,
-        read=source_read.count,
-        row_numbers=[number for number, _ in sound],
-        rows_left=sorted(rows_left),
-    )
+    reading.fill_columns()
+    return result(reading, sound, rows_left)
 
 
 def _leave_table(reading: Reading) -> None:

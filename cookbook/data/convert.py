@@ -2,16 +2,17 @@
 
 Everything here returns what `clean` returns: the rows, each change, and what is left for a person.
 One odd entry never stops the rest. The shapes themselves are in `shapes/`, what a row must be in
-`rules.py`; repeated rows are kept, since only `clean` looks at rows together.
+`rules/`; repeated rows are kept, since only `clean` looks at rows together.
 """
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
-from cookbook.data import rules, shapes
+from cookbook.data import shapes
 from cookbook.data.chats.chat_log import from_chat_log
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
@@ -22,9 +23,11 @@ from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.report.pointing import Origin, point
+from cookbook.data.rows import ROLES
 from cookbook.data.shapes import batch, containers, routing, unused
-from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
+from cookbook.data.shapes.shape import Converted, Options, Refused
 from cookbook.data.tables.from_table import from_table
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -67,21 +70,10 @@ def from_messages(
     options = Options(_checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
     reading = read.reading(source, encoding=encoding, sheet=sheet)
-    # What has a converter of its own is a path or a table: that is what these take.
-    table = cast("str | Path", source)
-    if routing.is_chat_log(reading):
-        return from_chat_log(
-            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
-        )
-    columns = routing.pair_columns(reading)
-    if columns is not None:
-        user, answer = columns
-        return from_table(
-            table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
-        )
-    if routing.turn_columns(reading):
-        return from_table(table, system=system, sheet=sheet, encoding=encoding)
-    return _rows(containers.opened(reading), options)
+    own = _own_converter(source, reading, assistant)
+    if own is None:
+        return _rows(containers.opened(reading), options)
+    return own(system=system, sheet=sheet, encoding=encoding)
 
 
 def of_reading(reading: Reading, *, system: str | None = None) -> Cleaned:
@@ -118,9 +110,24 @@ def from_alpaca(
     return from_messages(source, roles=roles, system=system, encoding=encoding)
 
 
+def _own_converter(
+    source: Source, reading: Reading, assistant: str | None
+) -> Callable[..., Cleaned] | None:
+    """Return the converter of a table or of a chat log; None for any other source."""
+    # They take a path or a table, and nothing else is one.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
+        return partial(from_chat_log, table, assistant=assistant)
+    columns = routing.pair_columns(reading)
+    if columns is not None:
+        user, answer = columns
+        return partial(from_table, table, user=user, assistant=answer)
+    return partial(from_table, table) if routing.turn_columns(reading) else None
+
+
 def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
     for name, role in (roles or {}).items():
-        if role not in rules.ROLES:
+        if role not in ROLES:
             raise DataError(
                 zh=f"roles 里 {name!r} 要对应 system、user 或 assistant",
                 en=f"roles must map {name!r} to system, user or assistant",
@@ -283,8 +290,8 @@ def _custom_id(entry: Entry, shape: shapes.Shape | None) -> str | None:
 def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
     columns = [str(key) for key in entry.value] if isinstance(entry.value, dict) else []
     return Refused(
-        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {listed(columns)}",
-        en=f"which columns are question and answer is not known; they are {listed(columns)}",
+        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {named(columns)}",
+        en=f"which columns are question and answer is not known; they are {named(columns)}",
         fix=(
             '写明列名：data.from_table(path, user="…", assistant="…")',
             'name them: data.from_table(path, user="…", assistant="…")',
@@ -295,13 +302,13 @@ def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
 def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
     """Say once what concerns several entries."""
     if notes.metadata:
-        detail = listed(list(notes.metadata))
+        detail = named(notes.metadata)
         reading.changes.append(change_of(None, "extra-key", detail))
     if options.requests is not None:
         open_requests = [name for name in options.requests if name not in notes.answered]
         if open_requests:
             n = len(open_requests)
-            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"{n}: {listed(open_requests)}")
+            detail = tr(f"（{n} 条）：{named(open_requests)}", f"{n}: {named(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
 
 

@@ -10,13 +10,13 @@ from cookbook.data import file_kind, shapes
 from cookbook.data.reading import read
 from cookbook.data.reading.read import Reading, Source
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import MAX_NAME, MAX_NAMED, joined, named
 from cookbook.data.shapes import batch, containers, pair, routing
-from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, Shape, listed
+from cookbook.data.shapes.shape import Shape
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
-HEAD_BYTES = 64 * 1024  # of a file: enough to know its kind
 LONGEST_EXAMPLE = 20  # characters of a value
 
 _MIXED = ("几种格式混在一起", "several formats")
@@ -76,13 +76,13 @@ class Recognized:
     @property
     def _seen(self) -> str:
         if self.name == "mixed":
-            shares = [f"{title} × {n}" for title, n in list(self.shares.items())[:MAX_NAMES]]
-            return tr("；", "; ") + tr("、", ", ").join(shares)
+            shares = [f"{title} × {n}" for title, n in list(self.shares.items())[:MAX_NAMED]]
+            return tr("；", "; ") + joined(shares)
         if self.columns and self.name in ("unknown", "chat-log"):
-            return tr("；列：", "; columns: ") + listed(list(self.columns))
+            return tr("；列：", "; columns: ") + named(self.columns)
         if self.keys:
             seen = [f"{key}={value!r}" for key, value in self.keys.items()]
-            return tr("；键：", "; keys: ") + tr("、", ", ").join(seen)
+            return tr("；键：", "; keys: ") + joined(seen)
         return ""
 
     def __str__(self) -> str:
@@ -140,7 +140,7 @@ def recognize(
 def _kind(path: Path) -> file_kind.FileKind | None:
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+            head = file.read(file_kind.HEAD)
     except (OSError, ValueError) as error:
         name = visible(path.name[:MAX_NAME])
         raise DataError(zh=f"打不开 {name}", en=f"cannot open {name}") from error
@@ -195,9 +195,9 @@ def _described(
     first = reading.entries[0].value if reading.entries else None
     columns = keys = None
     if isinstance(first, dict) and reading.layout == "table":
-        columns = tuple(str(column)[:MAX_NAME] for column in list(first)[:MAX_NAMES])
+        columns = tuple(str(column)[:MAX_NAME] for column in list(first)[:MAX_NAMED])
     elif isinstance(first, dict) and name == "unknown":
-        keys = {str(k)[:MAX_NAME]: _example(first[k]) for k in list(first)[:MAX_NAMES]}
+        keys = {str(k)[:MAX_NAME]: _example(first[k]) for k in list(first)[:MAX_NAMED]}
     return Recognized(
         name,
         title,

@@ -1,7 +1,7 @@
 """What several modules need to know about one sound row.
 
 A row is a plain dict, `{"messages": [{"role": …, "content": …}, …]}`; an answer may have
-`"weight": 0`. Nothing is checked here: `rules.py` does that.
+`"weight": 0`. Nothing is checked here: `rules/` does that.
 """
 
 import json
@@ -12,6 +12,7 @@ from cookbook import chatml
 ROLES = ("system", "user", "assistant")
 
 RowKey = tuple[tuple[str, str, bool], ...]
+NumberedRow = tuple[int, dict]  # the number of its entry, and the row
 
 
 def row_key(row: dict) -> RowKey:

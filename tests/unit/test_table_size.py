@@ -8,6 +8,7 @@ import pytest
 
 from cookbook import data
 from cookbook.data.tables import table_size
+from cookbook.data.tables.names import number_of
 from cookbook.errors import DataError
 
 TEXT = "问"
@@ -114,7 +115,7 @@ def test_columns_hidden_again_and_again_are_counted_once():
 
 
 def test_cells_are_counted_by_the_number_of_their_column():
-    assert [table_size._number(letters) for letters in ("A", "Z", "AA", "XFD")] == [
+    assert [number_of(letters) for letters in ("A", "Z", "AA", "XFD")] == [
         1,
         26,
         27,

@@ -1,1 +1,8 @@
-"""Read the export of a chat, and make rows of it: who said what, who asks and who answers."""
+"""Make rows of the export of a chat.
+
+    chat_log.from_chat_log(source)      the rows; `cookbook.data` has it by this name
+    chat_log.is_chat_log(columns)       whether a table is one
+
+`chat_messages` reads who said what and when, from tables, text and Telegram's JSON; `sides` finds
+out who asks and who answers; `chat_log` cuts the talk into conversations.
+"""

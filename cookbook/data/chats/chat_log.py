@@ -10,6 +10,7 @@ for, never guessed.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ from cookbook.data.reading import read
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
 from cookbook.data.tables import Table, heading
-from cookbook.data.tables.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -88,18 +89,28 @@ def from_chat_log(
     _note_quotes(table, texts)
     rooms = _rooms(table, texts)
     sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.called)
-    rows_left = table.unread
-    entries = []
+    table.entries = _entries(table, rooms, sides, timedelta(minutes=gap_minutes), system)
+    return finish(table, table.unread)
+
+
+def _entries(
+    table: Table,
+    rooms: Mapping[str, list[Message]],
+    sides: Sides,
+    gap: timedelta,
+    system: str | None,
+) -> list[Entry]:
+    """Return the conversations of all rooms, in the order of their first messages."""
+    entries: list[Entry] = []
     for room in rooms.values():
         # Other rooms of the same log can still be used.
         if sides.is_group(room):
-            _leave_group(table, room, rows_left)
+            _leave_group(table, room)
             continue
         spoken = _with_sides(table, room, sides)
-        for conversation in _conversations(spoken, timedelta(minutes=gap_minutes)):
+        for conversation in _conversations(spoken, gap):
             entries += _entry(table, conversation, system)
-    table.entries = sorted(entries, key=lambda entry: entry.number)
-    return finish(table, rows_left)
+    return sorted(entries, key=attrgetter("number"))
 
 
 def _set_of(names: Names | None) -> frozenset[str]:
@@ -123,8 +134,7 @@ def _messages(
             en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
             f"text and time, and has: {named(columns)}",
         )
-    rows = ((entry.number, entry.place, entry.value) for entry in table.entries)
-    messages = list(chat_messages.of_table(rows, columns))
+    messages = list(chat_messages.of_table(table.entries, columns))
     _note_times(table, messages, "time" in chat_messages.columns_of(columns))
     return table, messages
 
@@ -175,7 +185,7 @@ def _sorted(messages: list[Message]) -> list[Message]:
     return [messages[index] for _, index in sorted(keys)]
 
 
-def _leave_group(table: Table, room: list[Message], rows_left: list[int]) -> None:
+def _leave_group(table: Table, room: list[Message]) -> None:
     for message in room:
         table.left.add(
             message.number,
@@ -184,7 +194,7 @@ def _leave_group(table: Table, room: list[Message], rows_left: list[int]) -> Non
             en=f"more than two people in a group: is {message.speaker:.40} the one who asks?",
             fix=("用 user= 写提问的人", "name the one who asks with user="),
         )
-        rows_left.append(message.number)
+        table.unread.append(message.number)
 
 
 def _with_sides(table: Table, room: list[Message], sides: Sides) -> Iterator[tuple[str, Message]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import pairwise
 
-from cookbook.data.entry import Place
+from cookbook.data.entry import Entry, Place
 from cookbook.data.tables import frame, heading
 
 Reason = tuple[str, str]  # why a message is left out, in Chinese and English
@@ -146,12 +146,15 @@ def columns_of(columns: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def message_of(number: int, place: Place, row: Mapping, columns: Mapping[str, str]) -> Message:
-    """Return the message in a row of a table, without its time."""
+def message_of(entry: Entry, columns: Mapping[str, str]) -> Message:
+    """Return the message in a row of a table, without its time; `columns` has the name of each kind
+    of column."""
+    # Rows in memory may be anything.
+    row = entry.value if isinstance(entry.value, Mapping) else {}
     cells = {kind: row.get(name) for kind, name in columns.items()}
     texts = {kind: _text(value) for kind, value in cells.items()}
     speaker = texts.get("role") or texts.get("speaker", "")
-    message = Message(number, place, speaker, texts.get("text", ""))
+    message = Message(entry.number, entry.place, speaker, texts.get("text", ""))
     message.room = texts.get("room", "")
     message.text, message.quoted = _without_quote(message.text)
     if "own" in columns:
@@ -269,17 +272,15 @@ def are_messages(columns: Sequence[str]) -> bool:
     return "text" in found and has_speaker and has_order
 
 
-def of_table(
-    rows: Iterable[tuple[int, Place, object]], columns: Sequence[str]
-) -> Iterator[Message]:
-    """Yield the messages of a table."""
+def of_table(entries: Iterable[Entry], columns: Sequence[str]) -> Iterator[Message]:
+    """Yield the messages of a table, each row of which is an entry."""
     found = columns_of(columns)
     messages = []
     times: list[object] = []
-    for number, place, row in rows:
-        values = row if isinstance(row, Mapping) else {}
-        messages.append(message_of(number, place, values, found))
-        times.append(values.get(found.get("time", "")))
+    for entry in entries:
+        messages.append(message_of(entry, found))
+        row = entry.value if isinstance(entry.value, Mapping) else {}
+        times.append(row.get(found.get("time", "")))
     for message, time in zip(messages, moments(times), strict=True):
         message.time = time
         yield message

@@ -7,7 +7,7 @@ from itertools import chain
 from cookbook.data.chats import texts
 from cookbook.data.chats.chat_messages import Message
 from cookbook.data.report.excerpt import visible
-from cookbook.data.tables.names import MAX_NAMED, named
+from cookbook.data.report.names import MAX_NAMED, named
 from cookbook.errors import DataError
 
 _ME = frozenset(("我", "me", "self", "自己", "本人"))

@@ -1,6 +1,8 @@
 """What a file is, by its first bytes: text, or something that only looks like a training file.
 
-look(head, name)    the kind of a file, None for text
+    look(head, name)    the kind of a file, None for text
+
+`signatures` knows the bytes, `kinds` has the words and the remedy of each kind.
 """
 
 from cookbook.data.file_kind.kinds import FileKind

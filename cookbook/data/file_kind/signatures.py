@@ -3,7 +3,7 @@
     look(head, name)    the kind of a file, None for text
 
 The name decides nothing: people rename files. What each kind is called, and the one remedy that
-fits, is in `file_kinds.py`. Text that only begins strangely stays text: a mark of letters, as "PK",
+fits, is in `kinds.py`. Text that only begins strangely stays text: a mark of letters, as "PK",
 counts only where bytes that no text has come with it.
 """
 

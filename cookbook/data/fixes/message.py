@@ -9,9 +9,10 @@ from cookbook.data.damage import Finding, marks
 from cookbook.data.entry import Entry
 from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.excerpt import visible, written
+from cookbook.data.report.names import named
 from cookbook.data.rules import message_rules, weights
 from cookbook.data.shapes import unused
-from cookbook.data.shapes.shape import is_empty, listed
+from cookbook.data.shapes.shape import is_empty
 from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
@@ -20,7 +21,14 @@ NOTES_SHOWN = 5  # of a kind in one row
 
 @dataclass(frozen=True)
 class Asked:
-    """What the reader asked for; see `data.clean`."""
+    """What the reader asked for; see `data.clean`.
+
+    Attributes:
+        roles: how to read role names that are not known.
+        fixes: the kinds of damage to repair, see `damage`.
+        weights: whether answers that are not to be learned are kept with their weight ("mask"), or
+            removed with their question ("drop").
+    """
 
     roles: Mapping[str, str] = field(default_factory=dict)
     fixes: frozenset[str] = frozenset()
@@ -73,7 +81,7 @@ class Notes:
         plain = unused.metadata(self._unused)
         meaning = unused.in_words(self._unused)
         if plain:
-            self.change("extra-key", listed(plain))
+            self.change("extra-key", named(plain))
         if meaning:
             self.change("not-used", meaning)
         if self._weights:

@@ -1,44 +1,31 @@
 """Fix single rows, as far as nothing has to be guessed, and note each change.
 
-    rows(reading, roles, rows_left)     the rows that can be trained on once they are fixed
+    fixed_rows(reading, asked, rows_left)       the rows that can be trained on once they are fixed
 
 `clean` begins with it, and so does everything that converts. What is done to one message is in
-`fix_message.py`; what several rows say together is `clean.py`'s.
+`message.py`; what several rows say together is `clean.py`'s.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from cookbook.data import rules, shapes
+from cookbook.data import json_text, rules, shapes
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
-from cookbook.data.rules.corpus import NumberedRow
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules.text_check import report_finding
 from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
 
-def rows(
-    reading: Reading,
-    roles: Mapping[str, str],
-    rows_left: list[int],
-    *,
-    fixes: frozenset[str] = frozenset(),
-    weights: str = "mask",
-) -> Iterator[NumberedRow]:
+def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
 
     The others are reported in `reading.left`, with their numbers in `rows_left`; or a change says
     that they are dropped.
-
-    Args:
-        fixes: the kinds of damage to repair, see `text_damage`.
-        weights: whether answers that are not to be learned are kept with their weight ("mask"), or
-            removed with their question ("drop").
     """
-    asked = Asked(roles, fixes, weights)
     for entry in reading.entries:
         notes = Notes(entry)
         problems = Report("", places=reading.left.places)
@@ -97,7 +84,7 @@ def _is_of_other_shape(report: Report, entry: Entry) -> bool:
 def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:
     """Return a fixed copy of a row; None if nothing of it is to be learned, as asked."""
     messages = row.get("messages")
-    decoded = rules.decoded_messages(messages)
+    decoded = json_text.list_in(messages)
     if decoded is not None:
         notes.change("decoded")
         messages = decoded

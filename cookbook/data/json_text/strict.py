@@ -3,7 +3,7 @@
     parse(text)           its value, or `NotJson` with the reason, the place and the remedy
 
 Nothing is reported here, and nothing repaired. What the reason is: `diagnosis.py`. Where a value is
-in a text: `json_places.py`.
+in a text: `places.py`.
 """
 
 import json
@@ -61,6 +61,17 @@ def parse(text: str) -> object:
         raise NotJson(diagnosis.of_depth(text)) from None
     except ValueError:  # NaN, a huge number
         raise NotJson(diagnosis.of_number(text)) from None
+
+
+def list_in(text: object) -> list | None:
+    """Return the array that a string holds as JSON; None for a string of anything else."""
+    if not isinstance(text, str) or text.lstrip()[:1] != "[":
+        return None
+    try:
+        value = parse(text)
+    except NotJson:
+        return None
+    return value if isinstance(value, list) else None
 
 
 def cut(number: int, error: NotJson) -> NotJson:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cookbook.data.entry import Place
 from cookbook.data.reading import Reading
-from cookbook.data.report import Report
+from cookbook.data.report.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -24,7 +24,7 @@ def read(source: Any) -> Reading:
 
         return tables.of_frame(source)
     name = tr("内存中的数据", "rows in memory")
-    result = Reading(name, "memory", Report(name))
+    result = Reading.empty(name, "memory")
     for value in _objects(source):
         # Rows of other libraries look like dicts, and are no dicts.
         plain = dict(value) if isinstance(value, Mapping) else value
@@ -59,7 +59,7 @@ def _objects_of_mapping(source: Mapping) -> Iterable:
     if len(splits) == len(source) == 1:
         return _objects(source[splits[0]])
     if splits and len(splits) == len(source):
-        names = "、".join(str(key)[:40] for key in splits[:10])
+        names = named(splits)
         raise DataError(
             zh=f"有几组数据：{names}，请取其中一组，例如 dataset[{splits[0]!r}]",
             en=f"there are several splits: {names}. Give one, as dataset[{splits[0]!r}]",

@@ -4,11 +4,10 @@
     rows(content)         all of it, for content that was checked before
     open_bounded(path)    a file and its size
     lines(file)           the bytes of each line
-    decode(line)          its text
 
 `check` takes the steps one by one, since it is to be fast; all others begin with `reading`. What a
-text means as JSON is in `json_text.py`, whether a row can be trained on in `rules.py`. Files are
-only read, never changed.
+text means as JSON is in `json_text/`, whether a row can be trained on in `rules/`. Files are only
+read, never changed.
 """
 
 import codecs
@@ -28,7 +27,6 @@ from cookbook.data.entry import Place
 from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
 from cookbook.data.reading import Reading as Reading
 from cookbook.data.reading import entries, layout, memory
-from cookbook.data.report import Report
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
@@ -37,7 +35,6 @@ from cookbook.errors import DataError
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
-HEAD = 64 * 1024  # bytes from which the kind of a file is known
 
 Source = str | os.PathLike | Iterable
 
@@ -59,14 +56,14 @@ def reading(
     if not isinstance(source, str | os.PathLike):
         return memory.read(source)
     path = Path(source)
-    return of_content(_content(path), path, encoding=encoding, sheet=sheet)
+    return of_content(content_of(path), path, encoding=encoding, sheet=sheet)
 
 
 def of_content(
     content: bytes, path: Path, *, encoding: str | None = None, sheet: str | int | None = None
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
-    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    kind = file_kind.look(content, path.name)
     if kind is not None and not kind.is_table:
         name = visible(path.name)
         # Chinese sets Latin letters apart.
@@ -77,7 +74,7 @@ def of_content(
         )
     if kind is not None:
         return _of_table(content, path, encoding, sheet)
-    result = Reading(visible(path.name), "lines", Report(visible(path.name)), path=path)
+    result = Reading.empty(path.name, "lines", path)
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
     if layout.is_table(text, path.suffix) or texts.is_chat(text):
@@ -106,7 +103,12 @@ def _chats_of(result: Reading) -> Reading | None:
     return tables.of_messages(result.name, result.path, rows)
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Return the bytes of a file.
+
+    Raises:
+        DataError: it cannot be opened, or is too large.
+    """
     # One byte more than the limit is enough to see that a file is too large.
     try:
         with path.open("rb") as file:
@@ -293,32 +295,3 @@ def lines(file: BinaryIO) -> Iterator[bytes]:
             yield from line.removesuffix(b"\r").split(b"\r")
         else:
             yield line
-
-
-def is_utf16(head: bytes) -> bool:
-    """Return whether the beginning of a file looks like UTF-16, with a BOM or without."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return True
-    # JSON is mostly ASCII: in UTF-16 one byte of each pair is mostly 0, and the other is not.
-    zeros_even = head[::2].count(0)
-    zeros_odd = head[1::2].count(0)
-    pairs = len(head) // 2
-    on_one_side = (zeros_even == 0) != (zeros_odd == 0)
-    often = 3 * (zeros_even + zeros_odd) > pairs
-    return pairs > 1 and on_one_side and often
-
-
-def decode(line: bytes) -> tuple[str, str]:
-    """Return the text of a line, and its encoding: `utf-8`, or `gb18030`, which includes GBK.
-
-    Raises:
-        UnicodeDecodeError: it is neither; the error has the place where UTF-8 ends.
-    """
-    try:
-        return line.decode("utf-8"), "utf-8"
-    except UnicodeDecodeError as error:
-        # UTF-8 first: text in GBK is hardly ever UTF-8 by chance, the other way round it often is.
-        try:
-            return line.decode("gb18030"), "gb18030"
-        except UnicodeDecodeError:
-            raise error from None

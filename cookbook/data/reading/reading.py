@@ -5,6 +5,7 @@ Whoever reads a kind of source fills a `Reading`; whoever makes rows begins with
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from cookbook.data import json_text, rules
 from cookbook.data.entry import Entry, Place
@@ -12,6 +13,7 @@ from cookbook.data.reading.layout import Layout
 from cookbook.data.report import Report
 from cookbook.data.report.changes import Change
 from cookbook.data.report.columns import columns
+from cookbook.data.report.excerpt import visible
 from cookbook.errors import DataError
 
 MAX_ENTRIES = 1_000_000  # each takes memory, however short it is
@@ -44,6 +46,12 @@ class Reading:
     changes: list[Change] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
     unread_texts: dict[int, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def empty(cls, name: str, layout: Layout, path: Path | None = None) -> Self:
+        """Return a reading that has no entries yet; its `name` is made safe to show."""
+        shown = visible(name)
+        return cls(shown, layout, Report(shown), path=path)
 
     def __post_init__(self) -> None:
         self._places: dict[int, Place] = {}

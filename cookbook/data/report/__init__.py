@@ -1,4 +1,12 @@
-"""What was found and what was done: problems, changes, their places, and how they are shown."""
+"""What is said in the end: problems and changes with their places, and how they are shown.
+
+    Report.add(number, code, …)     add a problem; `codes` has the severity and the remedy of each
+    changes.change_of(place, code)  the record of something that was done
+    excerpt.around(text, 3, 7)      the offending text with what surrounds it, safe to show
+
+`report` collects problems, `view` shows them; `columns` and `pointing` find their line and column
+in the source, once it is known which are kept. `cleaned` is what `clean` and the converters return.
+"""
 
 from cookbook.data.report.report import (
     MAX_MESSAGE,

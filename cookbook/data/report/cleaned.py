@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, overload
 from cookbook import html
 from cookbook.data.report import Report, counted, view
 from cookbook.data.report.changes import GONE, TITLES, Change
+from cookbook.data.report.names import joined
 from cookbook.data.rows import to_jsonl
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -158,7 +159,7 @@ def _lines_of(changes: Sequence[Change]) -> str:
     """Return the first lines of changes, as `3、7、Sheet2!4 …`; "" for those of the whole file."""
     # Several changes of one line are one place.
     places = list(dict.fromkeys(_line_of(c) for c in changes if c.line is not None))
-    shown = tr("、", ", ").join(places[:LINES_SHOWN])
+    shown = joined(places[:LINES_SHOWN])
     return shown + " …" if len(places) > LINES_SHOWN else shown
 
 

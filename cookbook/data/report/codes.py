@@ -1,8 +1,8 @@
 """The codes of the problems that `check` reports, each with its severity and its remedy.
 
-To add a check, add its code here and call `Report.add` with it: in `rules.py` if one row is enough
-to see the problem, in `corpus.py` if it takes several. The codes are part of the contract of
-`python -m cookbook check --json`.
+To add a check, add its code here and call `Report.add` with it: in `rules/row_rules.py` or beside
+it if one row is enough to see the problem, in `rules/corpus.py` if it takes several. The codes are
+part of the contract of `python -m cookbook check --json`.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """What a check found: problems, with their places and counts.
 
-`rules.py` and `corpus.py` add problems; nothing is searched for here. At most `MAX_PROBLEMS` of a
+`rules/` adds problems; nothing is searched for here. At most `MAX_PROBLEMS` of a
 code are kept, so that no file can fill the memory; further ones are counted. How they are shown is
-in `report_view.py`.
+in `view.py`.
 """
 
 from collections import Counter

@@ -1,23 +1,26 @@
-"""The rules of guide §2.1 and §4 and of the platform's newer pages: of a row, of a file."""
+"""The rules of guide §2.1 and §4 and of the platform's newer pages.
+
+    check_row(report, number, row)              one row; True if it can be trained on
+    corpus.check_together(report, rows)         what sound rows say together
+
+`row_rules` has the rules of a row and of the order of its messages, `message_rules` those of a
+message, `key_rules` and `weights` those of further keys; `text_check` looks for damaged texts,
+`corpus` at all rows together, and `whole_file` has the sentences about a file as a whole. `fast/`
+recognizes the usual row quickly.
+"""
 
 from cookbook.data.rules.row_rules import (
-    ROLES,
     as_object,
     check_row,
     check_secrets,
-    decoded_messages,
     has_text,
-    parse_row,
     report_not_json,
 )
 
 __all__ = [
-    "ROLES",
     "as_object",
     "check_row",
     "check_secrets",
-    "decoded_messages",
     "has_text",
-    "parse_row",
     "report_not_json",
 ]

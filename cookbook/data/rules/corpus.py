@@ -13,12 +13,10 @@ from typing import NamedTuple
 from cookbook import chatml, tokens
 from cookbook.data.report import Report
 from cookbook.data.report.excerpt import around, last_turn
-from cookbook.data.rows import RowKey, row_key
+from cookbook.data.rows import NumberedRow, RowKey, row_key
 from cookbook.data.rules import check_secrets
 from cookbook.data.rules.text_check import check_texts
 from cookbook.data.sensitive import may_hold_secrets
-
-NumberedRow = tuple[int, dict]
 
 MAX_ROWS = 1000  # guide §2.1, as is the next
 ADVISED_ROWS = 100

@@ -9,9 +9,10 @@ from functools import partial
 
 from cookbook.data.report import Report
 from cookbook.data.report.excerpt import around, written
+from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.rules import weights
 from cookbook.data.shapes import lists, unused
-from cookbook.data.shapes.shape import MAX_NAME, is_empty, listed
+from cookbook.data.shapes.shape import is_empty
 
 THINKING = unused.MEANING["reasoning_content"]
 TOOLS = unused.MEANING["tools"]
@@ -65,7 +66,7 @@ def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) 
     meaning = unused.in_words(extra)
     parts_zh, parts_en = [], []
     if plain:
-        names = listed(plain)
+        names = named(plain)
         parts_zh.append(f"多了键 {names}")
         parts_en.append(f"extra keys: {names}")
     if meaning:

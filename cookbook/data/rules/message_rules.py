@@ -1,4 +1,4 @@
-"""The rules of one message: its role and its content. `rules.py` has those of a row."""
+"""The rules of one message: its role and its content. `row_rules.py` has those of a row."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,11 @@ from functools import partial
 
 from cookbook.data.report import Report
 from cookbook.data.report.excerpt import around, value, visible, written
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.rows import ROLES
 from cookbook.data.shapes import lists, roles
 from cookbook.data.shapes.shape import is_empty
 
-MAX_NAME = 40  # characters of a name that are shown
 MAX_ROLES = 5  # named in one call
 
 Remedy = tuple[str, str]  # in Chinese and English

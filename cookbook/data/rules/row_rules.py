@@ -11,25 +11,13 @@ from cookbook.data import json_text
 from cookbook.data.report import Report
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, around, value
+from cookbook.data.report.names import MAX_NAME, joined
 from cookbook.data.rows import ROLES
 from cookbook.data.rules import key_rules, message_rules
 from cookbook.data.rules.message_rules import has_text, type_of
 from cookbook.data.sensitive import find_secrets
-from cookbook.i18n import tr
 
-__all__ = ["ROLES", "as_object", "check_row", "check_secrets", "has_text", "parse_row"]
-
-MAX_KEY_LENGTH = 40  # characters of a key that are shown
-
-
-def parse_row(report: Report, line: int, text: str) -> dict | None:
-    """Return the JSON object of a line; None, and a problem in `report`, if it is not one."""
-    try:
-        row = json_text.parse(text)
-    except json_text.NotJson as error:
-        report_not_json(report, line, text, error)
-        return None
-    return as_object(report, line, row)
+__all__ = ["ROLES", "as_object", "check_row", "check_secrets", "has_text"]
 
 
 def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
@@ -101,7 +89,7 @@ def _report_no_messages(report: Report, line: int, row: dict) -> None:
     messages = row.get("messages")
     if messages is None:
         first_keys = list(row)[:5]
-        keys = tr("、", ", ").join(str(key)[:MAX_KEY_LENGTH] for key in first_keys)
+        keys = joined(str(key)[:MAX_NAME] for key in first_keys)
         excerpt = partial(around, keys, 0, 60)
         report.add(
             line,
@@ -128,7 +116,7 @@ def _report_other_messages(report: Report, line: int, messages: object) -> None:
     zh, en = type_of(messages)
     zh, en = f"messages 是{zh}，要写成数组", f"messages is {en}, not an array"
     remedy = None
-    if decoded_messages(messages) is not None:
+    if json_text.list_in(messages) is not None:
         zh = "messages 是一段字符串，里面才是 JSON 数组（编码了两次）"
         en = "messages is a string with the array in it: it was encoded twice"
         remedy = ("data.clean 会解开", "data.clean decodes it")
@@ -141,17 +129,6 @@ def _report_other_messages(report: Report, line: int, messages: object) -> None:
         fix=remedy,
         at=("messages", 0),
     )
-
-
-def decoded_messages(messages: object) -> list | None:
-    """Return the array that was written as a string; None if it is none."""
-    if not isinstance(messages, str) or messages.lstrip()[:1] != "[":
-        return None
-    try:
-        decoded = json_text.parse(messages)
-    except json_text.NotJson:
-        return None
-    return decoded if isinstance(decoded, list) else None
 
 
 def _check_messages(report: Report, line: int, row: dict) -> bool:

@@ -1,6 +1,6 @@
 """Report what is damaged in the texts of sound rows, and thinking that only some answers have.
 
-Which damage there is, and what is none, is in `text_damage.py`.
+Which damage there is, and what is none, is in `damage/`.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,8 @@ from cookbook.data import damage
 from cookbook.data.damage import REPAIRABLE, Finding, glance, marks
 from cookbook.data.report import Report
 from cookbook.data.report.excerpt import around
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import key_rules
-
-NumberedRow = tuple[int, dict]
 
 
 def check_texts(report: Report, sound: Sequence[NumberedRow]) -> None:

@@ -6,12 +6,13 @@
 One module for a family of shapes: `conversations` (OpenAI, ShareGPT), `lists` (lists of turns),
 `questions` (Alpaca, Firefly, Dolly), `transcripts` (Belle, Baize, Moss), `batch`, `exports` (Label
 Studio, Hugging Face), `refusals` (what is known and cannot be used). The most specific one decides;
-what may mean two things is refused by name. Whether messages can be trained on is in `rules.py`.
+what may mean two things is refused by name. Whether messages can be trained on is in `rules/`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cookbook.data.report.names import named
 from cookbook.data.shapes import (
     batch,
     conversations,
@@ -23,16 +24,7 @@ from cookbook.data.shapes import (
     transcripts,
 )
 from cookbook.data.shapes.conversations import MESSAGES
-from cookbook.data.shapes.shape import (
-    Convert,
-    Converted,
-    Options,
-    Refused,
-    Shape,
-    folded,
-    keys_in,
-    listed,
-)
+from cookbook.data.shapes.shape import Convert, Converted, Options, Refused, Shape, folded, keys_in
 
 __all__ = ["MESSAGES", "Converted", "Options", "Refused", "Shape", "convert", "of"]
 
@@ -137,7 +129,7 @@ def unknown(value: object) -> Refused:
     if not isinstance(value, dict) or not value:
         return Refused(zh="没有认出格式", en="the format is not known", fix=_EXPECTED)
     keys = [str(key) for key in value]
-    seen = listed(keys)
+    seen = named(keys)
     names = folded(value)
     if keys_in(names, pair.QUESTIONS):
         zh, en = f"有提问，没有找到回答；键是 {seen}", f"no answer was found; its keys are {seen}"

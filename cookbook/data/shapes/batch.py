@@ -2,16 +2,9 @@
 
 from collections.abc import Mapping
 
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.shapes import lists
-from cookbook.data.shapes.shape import (
-    MAX_NAME,
-    Converted,
-    Options,
-    Refused,
-    Shape,
-    is_empty,
-    only_text,
-)
+from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, is_empty, only_text
 
 _JOINED = "data.from_messages(path, requests=…)"
 

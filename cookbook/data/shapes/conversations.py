@@ -106,9 +106,5 @@ def _refuse_answer_beside(entry: Mapping, key: str, result: Converted) -> None:
 
 def _opened(value: object) -> object:
     """Return a list that a table's cell holds as JSON text; any other value as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
-        try:
-            return json_text.parse(value)
-        except json_text.NotJson:
-            return value
-    return value
+    found = json_text.list_in(value)
+    return value if found is None else found

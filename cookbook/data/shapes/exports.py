@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from cookbook.data.report.names import named
 from cookbook.data.shapes import lists, pair
 from cookbook.data.shapes.shape import (
     Converted,
@@ -10,7 +11,6 @@ from cookbook.data.shapes.shape import (
     Shape,
     folded,
     is_empty,
-    listed,
     only_text,
 )
 
@@ -89,11 +89,11 @@ def _shown(task: Mapping) -> str:
     names = folded(task)
     texts = [key for key in task if isinstance(task[key], str) and not is_empty(task[key])]
     # A name such as `question` says more than that it is the only text.
-    named = [names[name] for name in _TASK_TEXTS if names.get(name) in texts]
-    candidates = named if named else texts
+    by_name = [names[name] for name in _TASK_TEXTS if names.get(name) in texts]
+    candidates = by_name or texts
     if len(candidates) == 1:
         return candidates[0]
-    found = listed([str(key) for key in candidates or task])
+    found = named([str(key) for key in candidates or task])
     raise Refused(
         zh=f"data 里哪一个是提问，说不准：{found}",
         en=f"which part of data is the question is not clear: {found}",

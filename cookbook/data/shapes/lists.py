@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.shapes import pair, roles
 from cookbook.data.shapes.shape import (
-    MAX_NAME,
     Converted,
     Options,
     Refused,

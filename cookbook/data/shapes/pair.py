@@ -2,16 +2,8 @@
 
 from collections.abc import Mapping
 
-from cookbook.data.shapes.shape import (
-    Converted,
-    Refused,
-    Shape,
-    folded,
-    is_empty,
-    keys_in,
-    listed,
-    words,
-)
+from cookbook.data.report.names import named
+from cookbook.data.shapes.shape import Converted, Refused, Shape, folded, is_empty, keys_in, words
 
 ALPACA = Shape("alpaca", "Alpaca 格式", "Alpaca")
 FIREFLY = Shape("firefly", "Firefly 格式", "Firefly")
@@ -81,8 +73,8 @@ def question_keys(entry: Mapping) -> list[str]:
         return [names[main], names[others[0]]]
     keys = [names[name] for name in different]
     raise Refused(
-        zh=f"有好几个像提问的键：{listed(keys)}",
-        en=f"several keys may be the question: {listed(keys)}",
+        zh=f"有好几个像提问的键：{named(keys)}",
+        en=f"several keys may be the question: {named(keys)}",
         fix=("只留一个", "keep one of them"),
         key=keys[1],
     )
@@ -101,8 +93,8 @@ def answer_key(entry: Mapping) -> str:
         return names[(different or present)[0]]
     keys = [names[name] for name in different]
     raise Refused(
-        zh=f"有好几个像回答的键：{listed(keys)}",
-        en=f"several keys may be the answer: {listed(keys)}",
+        zh=f"有好几个像回答的键：{named(keys)}",
+        en=f"several keys may be the answer: {named(keys)}",
         fix=("只留一个", "keep one of them"),
         key=keys[1],
     )

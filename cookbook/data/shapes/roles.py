@@ -1,6 +1,8 @@
 """The names that other tools give to user, assistant and system.
 
-known("Human") == "user"        known("客服") == "assistant"        known("客官") is None
+    known("Human") == "user"        known("客服") == "assistant"        known("客官") is None
+
+Only names that mean one side wherever they are written are here.
 """
 
 MAX_NAME = 40  # characters; a longer text is not a role's name

@@ -1,8 +1,10 @@
 """Tell which converter a source is for: tables and chat logs have their own.
 
-is_chat_log(reading)       for `from_chat_log`
-pair_columns(reading)      for `from_table`, with these columns
-turn_columns(reading)      for `from_table`, several questions and answers in a row
+    is_chat_log(reading)       for `from_chat_log`
+    pair_columns(reading)      for `from_table`, with these columns
+    turn_columns(reading)      for `from_table`, several questions and answers in a row
+
+What is neither is converted entry by entry, by `shapes.convert`.
 """
 
 from cookbook.data import shapes
@@ -11,8 +13,6 @@ from cookbook.data.reading.read import Reading
 from cookbook.data.shapes import lists, pair, questions
 from cookbook.data.shapes.shape import folded, keys_in
 from cookbook.data.tables import Table, heading
-
-ROWS_SEARCHED = 100  # of a table, to see whether it is a chat log
 
 
 def columns(reading: Reading) -> list[str]:
@@ -30,7 +30,7 @@ def is_chat_log(reading: Reading) -> bool:
     """Return whether a source is the export of a chat."""
     if isinstance(reading, Table) and reading.is_chat:
         return True
-    rows = [entry.value for entry in reading.entries[:ROWS_SEARCHED]]
+    rows = [entry.value for entry in reading.entries[: chat_log.ROWS_SEARCHED]]
     dicts = [row for row in rows if isinstance(row, dict)]
     return bool(dicts) and chat_log.is_chat_log(columns(reading), dicts)
 

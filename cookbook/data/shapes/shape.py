@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.rows import ROLES
 from cookbook.data.shapes import roles
 from cookbook.i18n import tr
 
 CALL = "data.from_messages(path)"
-
-MAX_NAMES = 10  # keys and names in one sentence
-MAX_NAME = 40  # characters of one
 
 
 @dataclass(frozen=True)
@@ -145,14 +143,6 @@ def is_empty(value: object) -> bool:
     if isinstance(value, list | tuple | dict):
         return not value
     return value is None
-
-
-def listed(names: "list[str] | tuple[str, ...]") -> str:
-    """Return names for a sentence: not too many, none too long."""
-    # Whatever the input, a sentence stays one.
-    short = [name[:MAX_NAME] for name in names[:MAX_NAMES]]
-    more = " …" if len(names) > MAX_NAMES else ""
-    return tr("、", ", ").join(short) + more
 
 
 def only_text(parts: object) -> object:

@@ -6,7 +6,8 @@ something for training: who drops them silently changes what is learned.
 
 from collections.abc import Mapping
 
-from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, is_empty
+from cookbook.data.report.names import MAX_NAME, named
+from cookbook.data.shapes.shape import is_empty
 from cookbook.i18n import tr
 
 _THINKING = ("思考过程", "the thinking")
@@ -44,15 +45,15 @@ for _words, _names in _WORDS.items():
 def in_words(unused: Mapping[str, object]) -> str:
     """Return the keys that mean something, each with what it means; "" if there are none."""
     # Keys of one meaning are named together.
-    names: dict[tuple[str, str], list[str]] = {}
+    by_meaning: dict[tuple[str, str], list[str]] = {}
     for key, value in unused.items():
         meaning = MEANING.get(key.casefold())
         if meaning and not _says_nothing(value):
-            names.setdefault(meaning, []).append(key)
+            by_meaning.setdefault(meaning, []).append(key)
     parts = []
-    for (zh, en), keys in names.items():
-        listed = tr("、", ", ").join(keys[:MAX_NAMES])
-        parts.append(tr(f"{listed}（{zh}）", f"{listed} ({en})"))
+    for (zh, en), keys in by_meaning.items():
+        names = named(keys)
+        parts.append(tr(f"{names}（{zh}）", f"{names} ({en})"))
     return tr("；", "; ").join(parts)
 
 

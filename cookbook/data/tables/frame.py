@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data.entry import Entry, Place
-from cookbook.data.report import Report
 from cookbook.data.report.changes import change_of
+from cookbook.data.report.names import named
 from cookbook.data.tables import heading, number_format
-from cookbook.data.tables.names import letters, named
+from cookbook.data.tables.names import letters
 from cookbook.data.tables.table import Table
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ DEEPEST = 50  # levels of lists and dicts that are turned into plain values
 
 def of_frame(frame: "pd.DataFrame") -> Table:
     """Return what a DataFrame holds; its rows count from 1."""
-    table = Table("DataFrame", "table", Report("DataFrame"))
+    table = Table.empty("DataFrame", "table")
     names = _name(table, [_column_name(column) for column in frame.columns])
     # Column by column, since two columns may have one name.
     places = range(len(names))
@@ -38,7 +38,7 @@ def of_frame(frame: "pd.DataFrame") -> Table:
 
 def of_columns(names: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> Table:
     """Return what columns hold, given row by row."""
-    table = Table(path.name, "table", Report(path.name), path=path)
+    table = Table.empty(path.name, "table", path)
     add_rows(table, _name(table, list(names)), rows)
     return table
 

@@ -14,9 +14,9 @@ from cookbook.data.fixes.finish import finish
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.shapes import routing
 from cookbook.data.tables import Table, frame, heading
-from cookbook.data.tables.names import MAX_NAME, named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 

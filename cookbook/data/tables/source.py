@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 from cookbook.data import encodings, file_kind
 from cookbook.data.chats import texts
 from cookbook.data.entry import Place
-from cookbook.data.reading.read import MAX_SOURCE_BYTES, Reading, decoded_of, reading, reason
-from cookbook.data.report import Report
-from cookbook.data.report.excerpt import visible
+from cookbook.data.reading.read import Reading, content_of, decoded_of, reading
 from cookbook.data.tables import csv_text, parquet, table_size, workbook
 from cookbook.data.tables.table import Grid, Table, table_of
 from cookbook.errors import DataError
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 JSON_BEGINS = ('{"', "[{", "{\n", "[\n", "{ ", "[ ", "{\r", "[\r")
-HEAD = 64 * 1024  # bytes that say what a file is
 NAME = 60  # characters of a file's name that a message shows
 
 
@@ -67,20 +64,8 @@ def read_path(
     Raises:
         DataError: the file cannot be opened, is too large, or is not a table.
     """
-    content = _content(path)
+    content = content_of(path)
     return read(content, path, sheet=sheet, encoding=encoding, wanted=wanted)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # One byte more than the limit is enough to see that a file is too large.
-            content = file.read(MAX_SOURCE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        zh, en = reason(error)
-        name = visible(path.name[:NAME])
-        raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
-    return content
 
 
 def read(
@@ -100,14 +85,8 @@ def read(
         wanted: columns that the heading has for sure, where they are known.
 
     Raises:
-        DataError: it is too large, or not a table; `sheet` or `encoding` does not fit.
+        DataError: it becomes too large, or is not a table; `sheet` or `encoding` does not fit.
     """
-    if len(content) > MAX_SOURCE_BYTES:
-        limit = MAX_SOURCE_BYTES // 2**20
-        raise DataError(
-            zh=f"{path.name:.{NAME}} 超过 {limit} MB，请先拆成几个文件",
-            en=f"{path.name:.{NAME}} has more than {limit} MB: split it into several files",
-        )
     try:
         return _read(content, path, sheet, encoding, wanted)
     except DataError as error:
@@ -125,7 +104,7 @@ def _read(
     encoding: str | None,
     wanted: Collection[str],
 ) -> Table:
-    kind = file_kind.look(content[:HEAD], path.name, content[-HEAD:])
+    kind = file_kind.look(content, path.name)
     if kind is not None and kind.name == "parquet":
         _refuse_sheet(sheet)
         return parquet.read(content, path)
@@ -175,7 +154,8 @@ def _chat_of(text: str, path: Path, found: Reading) -> Table | None:
 
 def of_messages(name: str, path: Path | None, rows: Iterable[tuple[Place, dict]]) -> Table:
     """Return the messages of a chat as a table."""
-    table = Table(name, "table", Report(name), path=path, is_chat=True)
+    table = Table.empty(name, "table", path)
+    table.is_chat = True
     for place, row in rows:
         table.add(place, row)
         for key in row:
@@ -193,8 +173,7 @@ def _refuse_sheet(sheet: str | int | None) -> None:
 
 def _decoded(content: bytes, path: Path, encoding: str | None) -> tuple[encodings.Decoded, Reading]:
     """Return the text, and a reading that says what its encoding is."""
-    name = visible(path.name)
-    found = Reading(name, "table", Report(name))
+    found = Reading.empty(path.name, "table")
     return decoded_of(found, content, encoding), found
 
 

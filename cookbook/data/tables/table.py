@@ -15,8 +15,9 @@ from cookbook.data.report import Report
 from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.excerpt import value as shown
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import MAX_NAME, MAX_NAMED, named
 from cookbook.data.tables import heading, table_size
-from cookbook.data.tables.names import MAX_NAME, MAX_NAMED, letters, named
+from cookbook.data.tables.names import letters
 from cookbook.i18n import tr
 
 _DELETE = ("删去这一行", "delete the row")
@@ -119,8 +120,8 @@ def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
     Args:
         wanted: the columns that the heading has for sure, where they are known.
     """
-    name = visible(path.name)
-    table = Table(name, "table", Report(name), path=path, sheet=grid.sheet)
+    table = Table.empty(path.name, "table", path)
+    table.sheet = grid.sheet
     table.changes = grid.changes
     rows = _without_end(grid.rows)
     at = heading.find(rows, wanted)

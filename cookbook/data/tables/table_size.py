@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import IO
 from xml.parsers import expat
 
+from cookbook.data.tables.names import number_of
 from cookbook.errors import DataError
 
 MAX_UNPACKED = 200 * 1024 * 1024  # bytes of all parts of a workbook; characters of its cells
@@ -200,7 +201,7 @@ class _Part:
         self._column += 1
         place = _PLACE.fullmatch(attributes.get("r", ""))
         if place:
-            self._column = _number(place[1].upper())
+            self._column = number_of(place[1].upper())
             self._last_row = max(self._last_row, _whole(place[2]))
         self._type = attributes.get("t", "")
         self._names_text = self._type == "s"
@@ -243,11 +244,3 @@ def _whole(text: str | None) -> int:
         return min(abs(int(text or 0)), BEYOND)
     except ValueError:
         return 0
-
-
-def _number(letters: str) -> int:
-    """Return the number of a column: A is 1, AA is 27."""
-    number = 0
-    for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from cookbook.data.entry import Place
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
 from cookbook.data.tables import date_format, heading, number_format, table_size
-from cookbook.data.tables.names import letters, named
+from cookbook.data.tables.names import letters
 from cookbook.data.tables.table import Fault, Grid, GridRow
 from cookbook.data.tables.table_size import Outline
 from cookbook.errors import DataError

@@ -1,8 +1,8 @@
 r"""Recognize the usual line quickly: `{"messages": [{"role": …, "content": …}, …]}`, in good order
 and nothing else.
 
-What is not recognized is not an error yet: `check.py` then takes the plain path, `read.py` and
-`rules.py`, which says what is wrong. Nearly all lines of a good file are usual, so a check takes
+What is not recognized is not an error yet: `check_file.py` then takes the plain path, `json_text/`
+and `rules/`, which says what is wrong. Nearly all lines of a good file are usual, so a check takes
 about as long as parsing.
 
 orjson is several times as fast as Python's parser, but of a key given twice it keeps the last value
@@ -52,7 +52,7 @@ def is_usual(row: object) -> bool:
 
 
 def is_json(line: bytes) -> bool:
-    """Return whether a line is JSON; the strict rules of `json_text.py` may refuse it still."""
+    """Return whether a line is JSON; the strict rules of `json_text/` may refuse it still."""
     try:
         orjson.loads(line)
     except ValueError:
