@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cookbook import fast
-from cookbook.data import encodings, file_kind, json_text, rules
+from cookbook.data import encodings, file_kind, json_text, rules, shapes
 from cookbook.data.chats import texts
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
@@ -32,6 +32,7 @@ from cookbook.data.rules import whole_file
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import routing
+from cookbook.data.shapes.refusals import ONE_TURN
 from cookbook.errors import DataError
 
 MAX_OPENED = 1024 * 1024  # bytes of a workbook that is opened to see what it holds
@@ -104,7 +105,7 @@ def _call_for(
         others.take(entry.number, entry.value)
     if others.with_messages:
         return whole_file.cleaning(name)
-    return _remedy(found, name, others)
+    return _remedy(found, name, others) or whole_file.by_columns(name)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -147,6 +148,8 @@ def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Check
     content = file.read(MAX_BYTES)
     decoded = encodings.decode(content)
     encoding = decoded.encoding
+    if encoding is not None and not decoded.text.strip():
+        return Checked(report)
     if encoding is None:
         # Whatever is ASCII can be read all the same, as can lines in UTF-8.
         whole_file.report_unknown_encoding(report, name)
@@ -210,6 +213,8 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     others = OtherShapes(report, name)
     for entry in found.entries:
         others.take(entry.number, entry.value)
+    if not found.count:
+        return Checked(report)  # a heading alone: there are no rows
     if not others.with_messages:
         whole_file.report_table(report, found, name, _remedy(found, name, others))
         return Checked(report)
@@ -223,7 +228,12 @@ def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file
     call = routing.own_call(found, whole_file.source_of(name))
     if call is not None:
         return whole_file.converting(call, name)
-    return others.remedy() if others.are_all else None
+    if not others.are_all:
+        return None
+    # Who said what, but not in which conversation.
+    if any(shapes.of(entry.value) is ONE_TURN for entry in found.entries[:1]):
+        return whole_file.numbering(name)
+    return others.remedy()
 
 
 def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Iterator[NumberedRow]:

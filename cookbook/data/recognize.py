@@ -160,6 +160,9 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     (shape,) = counts
     if shape is None and routing.pair_columns(reading):
         shape = pair.QUESTION_ANSWER
+    own = routing.own_call(reading, shown)
+    if shape is not None and own is not None:
+        return _described(reading, shape.name, shape.title, own, counts)
     if shape is None:
         call = ""
         if reading.layout == "table":

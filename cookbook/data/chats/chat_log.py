@@ -10,6 +10,7 @@ for, never guessed.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,33 +85,53 @@ def from_chat_log(
         DataError: the file cannot be read, is no chat log, or does not say who answers.
     """
     table, messages = _messages(source, sheet, encoding)
+    prompts = chat_messages.prompts(messages)
+    are_prompts = {m.number for found in prompts.values() for m in found}
+    spoken = [m for m in messages if m.number not in are_prompts]
     # Pictures and notices first: they neither ask nor answer.
-    texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
+    texts = [m for m in spoken if not _leave_out(table, m, m.left_out)]
     _note_quotes(table, texts)
     rooms = _rooms(table, texts)
-    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.called)
-    table.entries = _entries(table, rooms, sides, timedelta(minutes=gap_minutes), system)
+    sides = Sides(spoken, rooms, _set_of(assistant), _set_of(user), table.called)
+    systems = {room: "\n".join(m.text for m in found) for room, found in prompts.items()}
+    if system:
+        systems = dict.fromkeys(rooms, system)
+    gap = timedelta(minutes=gap_minutes)
+    by_room = {
+        name: _entries(table, room, sides, gap, systems.get(name)) for name, room in rooms.items()
+    }
+    for name, found in prompts.items():
+        _note_prompts(table, found, by_room.get(name, []), is_used=not system)
+    table.entries = sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))
     return finish(table, table.unread)
 
 
 def _entries(
-    table: Table,
-    rooms: Mapping[str, list[Message]],
-    sides: Sides,
-    gap: timedelta,
-    system: str | None,
+    table: Table, room: list[Message], sides: Sides, gap: timedelta, system: str | None
 ) -> list[Entry]:
-    """Return the conversations of all rooms, in the order of their first messages."""
-    entries: list[Entry] = []
-    for room in rooms.values():
-        # Other rooms of the same log can still be used.
-        if sides.is_group(room):
-            _leave_group(table, room)
-            continue
-        spoken = _with_sides(table, room, sides)
-        for conversation in _conversations(spoken, gap):
-            entries += _entry(table, conversation, system)
-    return sorted(entries, key=attrgetter("number"))
+    """Return the conversations of a room."""
+    # Other rooms of the same log can still be used.
+    if sides.is_group(room):
+        _leave_group(table, room)
+        return []
+    spoken = _with_sides(table, room, sides)
+    conversations = _conversations(spoken, gap)
+    return [entry for spoken in conversations for entry in _entry(table, spoken, system)]
+
+
+def _note_prompts(
+    table: Table, prompts: list[Message], entries: list[Entry], *, is_used: bool
+) -> None:
+    """Say where the system messages of a room went."""
+    for message in prompts:
+        if is_used and entries:
+            line = entries[0].place.line
+            into = tr(f"第 {line} 行", f"line {line}")
+            change = change_of(message.place, "joined", into, row=message.number)
+            table.changes.append(change)
+        else:
+            reason = ("没有用到的 system", "a system message that is not used")
+            _leave_out(table, message, reason)
 
 
 def _set_of(names: Names | None) -> frozenset[str]:

@@ -66,6 +66,7 @@ _EMPTY: Reason = ("空消息", "an empty message")
 _MEDIA: Reason = ("图片、语音、表情或文件", "a picture, voice message, sticker or file")
 
 NOTICE_SPEAKERS = frozenset(("系统", "系统消息", "系统通知", "system", "notice"))
+_ROLES = frozenset(("system", "user", "assistant"))
 _LONGEST_NOTICE = 120
 _PLACEHOLDER = re.compile(
     r"[\[【<](?:图片|照片|动画表情|表情|贴图|语音|视频|文件|链接|位置|名片|红包|微信红包|转账"
@@ -262,6 +263,18 @@ def _why_left_out(message: Message, kind: str) -> Reason | None:
     short = text[:_LONGEST_NOTICE].rstrip("。.!！ ").casefold()
     is_notice = len(text) <= _LONGEST_NOTICE and short.endswith(_NOTICE_ENDS)
     return _NOTICE if is_notice or short.startswith('我拍了拍 "') else None
+
+
+def prompts(messages: Sequence[Message]) -> dict[str, list[Message]]:
+    """Return the system messages of each room, in a log whose roles are those of a training file;
+    elsewhere `system` is the program that sends notices."""
+    speakers = {message.speaker.casefold() for message in messages}
+    found: dict[str, list[Message]] = {}
+    if "user" in speakers and speakers <= _ROLES:
+        for message in messages:
+            if message.speaker.casefold() == "system" and message.text:
+                found.setdefault(message.room, []).append(message)
+    return found
 
 
 def are_messages(columns: Sequence[str]) -> bool:

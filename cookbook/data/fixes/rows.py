@@ -13,6 +13,7 @@ from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
+from cookbook.data.report.names import spaced
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules.text_check import report_finding
 from cookbook.i18n import tr
@@ -74,7 +75,7 @@ def _is_of_other_shape(report: Report, entry: Entry) -> bool:
     report.add(
         entry.number,
         "other-shape",
-        zh=f"是{shape.title_zh}，不是 messages",
+        zh=f"是{spaced(shape.title_zh)}，不是 messages",
         en=f"is in another format: {shape.title_en}",
         fix=(f"用 {call} 转换", f"convert it: {call}") if call else None,
     )

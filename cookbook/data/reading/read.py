@@ -30,6 +30,7 @@ from cookbook.data.reading import entries, layout, memory
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.names import spaced
 from cookbook.errors import DataError
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
@@ -66,10 +67,8 @@ def of_content(
     kind = file_kind.look(content, path.name)
     if kind is not None and not kind.is_table:
         name = visible(path.name)
-        # Chinese sets Latin letters apart.
-        space = " " if kind.title_zh[:1].isascii() else ""
         raise DataError(
-            zh=f"{name} 是{space}{kind.title_zh}，不是文本：{kind.fix_zh}",
+            zh=f"{name} 是{spaced(kind.title_zh)}，不是文本：{kind.fix_zh}",
             en=f"{name} is {kind.title_en}, not text: {kind.fix_en}",
         )
     if kind is not None:

@@ -21,6 +21,7 @@ TITLES = {
     "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
     "comment": ("去掉注释", "comments removed"),
     # A table.
+    "escaped-quotes": ('\\" 读成引号', 'marks written as \\" read as such'),
     "title-row": (
         "不是数据的行：标题、说明或又一行表头",
         "not data: a title, a note, a heading again",

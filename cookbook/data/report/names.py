@@ -29,3 +29,8 @@ def named(names: Collection[str]) -> str:
 def joined(parts: Iterable[str]) -> str:
     """Return parts with what separates them in the reader's language."""
     return tr("、", ", ").join(parts)
+
+
+def spaced(name: str) -> str:
+    """Return a name as it follows a Chinese character: a Latin letter is set apart."""
+    return f" {name}" if name[:1].isascii() else name

@@ -18,6 +18,7 @@ from cookbook.data.reading.read import MAX_BYTES
 from cookbook.data.report import MAX_PROBLEMS, Report, excerpt
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
+from cookbook.data.report.names import spaced
 from cookbook.data.shapes import MESSAGES, Shape, routing
 from cookbook.errors import DataError
 
@@ -50,7 +51,7 @@ def report_kind(report: Report, kind: FileKind, remedy: Remedy | None = None) ->
     report.add(
         None,
         "not-text",
-        zh=f"这个文件是{_spaced(kind.title_zh)}，不是训练文件",
+        zh=f"这个文件是{spaced(kind.title_zh)}，不是训练文件",
         en=f"the file is {kind.title_en}, not a training file",
         fix=remedy or (kind.fix_zh, kind.fix_en),
     )
@@ -97,7 +98,7 @@ def report_unknown_encoding(report: Report, name: str) -> None:
 
 def report_unread(report: Report, error: DataError) -> None:
     """Report a text whose rows cannot be taken out; the error says why, and what to do."""
-    fix = ("取出其中一组数据，或拆成几个文件", "take one list of rows, or split the file")
+    fix = ("照这样改好，再查一次", "do so, and check it again")
     report.add(None, "other-shape", zh=error.zh, en=error.en, fix=fix)
 
 
@@ -159,6 +160,15 @@ def converting(call: str, name: str | None) -> Remedy:
     return f"用 {call} 转换", f"convert it: {call}"
 
 
+def numbering(name: str | None) -> Remedy:
+    """Return the remedy for messages of which nobody knows which belong together."""
+    call = f"data.from_chat_log({source_of(name)})"
+    return (
+        f"加一列会话编号 session_id，再用 {call} 合并",
+        f"add a column session_id that tells conversations apart, and join them: {call}",
+    )
+
+
 def cleaning(name: str | None) -> Remedy:
     """Return the remedy for a file that `clean` can read."""
     call = f'data.clean({source_of(name)}).write("{_training_name(name, "clean")}")'
@@ -217,7 +227,7 @@ class OtherShapes:
             self._report.add(
                 number,
                 "other-shape",
-                zh=f"是{_spaced(shape.title_zh)}，不是 messages 格式",
+                zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
                 en=f"is {shape.title_en}, not messages",
                 fix=self._remedy_of(shape),
                 excerpt=seen,
@@ -231,11 +241,11 @@ class OtherShapes:
         total = self._report.lines
         if self._counts.most_common(1)[0][1] == total:
             (shape,) = self._counts
-            zh = f"{total} 条都是{_spaced(shape.title_zh)}，不是 messages 格式"
+            zh = f"{total} 条都是{spaced(shape.title_zh)}，不是 messages 格式"
             en = f"all {total} entries are {shape.title_en}, not messages"
         else:
             frequent = self._counts.most_common(SHAPES_NAMED)
-            zh = "，".join(f"{n} 条是{_spaced(shape.title_zh)}" for shape, n in frequent)
+            zh = "，".join(f"{n} 条是{spaced(shape.title_zh)}" for shape, n in frequent)
             en = ", ".join(f"{n} are {shape.title_en}" for shape, n in frequent)
             zh = f"{total} 条里 {zh}；没有一条是 messages 格式"
             en = f"of {total} entries {en}; none has messages"
@@ -259,11 +269,6 @@ def _seen(value: object) -> Excerpt:
         return excerpt.value(value)
     names = ", ".join(f'"{str(key)[:MAX_COLUMN]}"' for key in list(value)[:COLUMNS_NAMED])
     return excerpt.around(names, 0, len(names))
-
-
-def _spaced(title: str) -> str:
-    """Return a title as it follows a Chinese character: a Latin letter is set apart."""
-    return f" {title}" if title[:1].isascii() else title
 
 
 def source_of(name: str | None) -> str:

@@ -38,7 +38,7 @@ def is_chat_log(reading: Reading) -> bool:
 def pair_columns(reading: Reading) -> tuple[str, str] | None:
     """Return the columns of question and answer of a table that has nothing else to use."""
     names = columns(reading)
-    if not names:
+    if not names or not reading.entries:
         return None
     by_name = folded(dict.fromkeys(names))
     asked = keys_in(by_name, pair.QUESTIONS)
@@ -57,6 +57,13 @@ def pair_columns(reading: Reading) -> tuple[str, str] | None:
 def turn_columns(reading: Reading) -> list[tuple[str, str]]:
     """Return the columns of questions and answers of a table that has several of each."""
     return heading.turns(columns(reading))
+
+
+def system_column(reading: Reading) -> str | None:
+    """Return the column of system messages; None where there is none, or several."""
+    by_name = folded(dict.fromkeys(columns(reading)))
+    found = keys_in(by_name, lists.SYSTEM_KEYS)
+    return found[0] if len(found) == 1 else None
 
 
 def has_more_than_a_pair(reading: Reading) -> bool:

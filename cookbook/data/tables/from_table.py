@@ -14,7 +14,7 @@ from cookbook.data.fixes.finish import finish
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
-from cookbook.data.report.names import MAX_NAME, named
+from cookbook.data.report.names import MAX_NAME, named, spaced
 from cookbook.data.shapes import routing
 from cookbook.data.tables import Table, frame, heading
 from cookbook.errors import DataError
@@ -39,7 +39,8 @@ def from_table(
         source: a DataFrame, the path of a .csv, .tsv, .xlsx or .parquet file, or dicts.
         user: the column of questions; None finds it by its name.
         assistant: the column of answers; None finds it by its name.
-        system: the system message, the same for every row; not a column.
+        system: the system message, the same for every row; not a column. None takes that of the
+            column 系统提示词 or system, where no columns are named.
         sheet: of a workbook with several, by name or by number from 1.
         encoding: of a text file; None finds out.
 
@@ -58,16 +59,18 @@ def from_table(
     turns = [] if wanted else routing.turn_columns(table)
     if not turns:
         turns = [(_column(table, user, 0), _column(table, assistant, 1))]
+    column = None if wanted or system else routing.system_column(table)
     question, answer = turns[0]
     if question == answer:
         raise DataError(
             zh=f"user 和 assistant 是同一列 {question:.40}：各给一列",
             en=f"user and assistant are the same column, {question:.40}: give one for each",
         )
-    _note_unused(table, {name for turn in turns for name in turn})
+    used = {name for turn in turns for name in turn}
+    _note_unused(table, used | {column or ""})
     # The reader has reported some rows already.
     rows_left = table.unread
-    table.entries = list(_conversations(table, turns, system, rows_left))
+    table.entries = list(_conversations(table, turns, column, system, rows_left))
     return finish(table, rows_left)
 
 
@@ -133,11 +136,6 @@ def _hint(columns: Sequence[str]) -> str:
     return "第一行要是列名，没有就在最上面加一行"
 
 
-def _apart(name: str) -> str:
-    """Return a name as it follows a Chinese character: a Latin letter is set apart."""
-    return f" {name:.40}" if name[:1].isascii() else f"{name:.40}"
-
-
 def _note_unused(table: Table, used: set[str]) -> None:
     unused = [name for name in table.columns if name not in used]
     if unused:
@@ -145,10 +143,22 @@ def _note_unused(table: Table, used: set[str]) -> None:
 
 
 def _conversations(
-    table: Table, turns: list[tuple[str, str]], system: str | None, rows_left: list[int]
+    table: Table,
+    turns: list[tuple[str, str]],
+    column: str | None,
+    system: str | None,
+    rows_left: list[int],
 ) -> Iterable[Entry]:
-    """Yield each row as messages; those that lack a text are reported."""
+    """Yield each row as messages; those that lack a text are reported.
+
+    Args:
+        column: the one that has the system message of each row.
+    """
     for entry in table.entries:
+        if column and not _is_empty(entry, column):
+            system = _text(table, entry, column)
+        elif column:
+            system = None
         messages = [{"role": "system", "content": system}] if system else []
         is_whole = True
         for index, (question, answer) in enumerate(turns):
@@ -197,7 +207,7 @@ def _text(table: Table, entry: Entry, column: str) -> str | None:
         table.left.add(
             entry.number,
             "content-empty",
-            zh=f"{where}是空的：缺{_apart(column)}",
+            zh=f"{where}是空的：缺{spaced(column[:MAX_NAME])}",
             en=f"{where}is empty: no {column:.40}",
             cell=cell,
         )

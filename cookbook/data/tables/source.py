@@ -11,6 +11,7 @@ from cookbook.data import encodings, file_kind
 from cookbook.data.chats import texts
 from cookbook.data.entry import Place
 from cookbook.data.reading.read import Reading, content_of, decoded_of, reading
+from cookbook.data.report.names import spaced
 from cookbook.data.tables import csv_text, parquet, table_size, workbook
 from cookbook.data.tables.table import Grid, Table, table_of
 from cookbook.errors import DataError
@@ -109,12 +110,10 @@ def _read(
         _refuse_sheet(sheet)
         return parquet.read(content, path)
     if kind is not None and kind.is_table:
-        return table_of(workbook.grid_of(content, sheet, wanted), path, wanted)
+        return table_of(workbook.grid_of(content, sheet, wanted, path.name), path, wanted)
     if kind is not None:
-        # Chinese sets Latin letters apart.
-        space = " " if kind.title_zh[:1].isascii() else ""
         raise DataError(
-            zh=f"这是{space}{kind.title_zh}，读不了：{kind.fix_zh}",
+            zh=f"这是{spaced(kind.title_zh)}，读不了：{kind.fix_zh}",
             en=f"this is {kind.title_en}, which is not read: {kind.fix_en}",
         )
     _refuse_sheet(sheet)

@@ -84,7 +84,7 @@ def of_csv(text: str) -> None:
     lines = text.count("\n") + text.count("\r") + 1
     if columns > MAX_COLUMNS:
         raise DataError(
-            zh=f"表格有 {columns} 列，最多 {MAX_COLUMNS} 列：只留问题和回答两列再试",
+            zh=f"表格太大：{columns} 列，最多 {MAX_COLUMNS} 列。只留问题和回答两列再试",
             en=f"the table has {columns} columns, at most {MAX_COLUMNS} are read: keep those of "
             "questions and answers",
         )

@@ -39,12 +39,15 @@ _UNCALCULATED: Fault = (
 )
 
 
-def grid_of(content: bytes, sheet: str | int | None, wanted: Collection[str] = ()) -> Grid:
+def grid_of(
+    content: bytes, sheet: str | int | None, wanted: Collection[str] = (), name: str = ""
+) -> Grid:
     """Return the rows of a sheet.
 
     Args:
         sheet: its name, or its number from 1; None for the only one that is filled in, or has the
             columns that are wanted.
+        name: of the file, for the call that an error shows.
 
     Raises:
         DataError: the workbook is too large or broken, or it is not clear which sheet to read.
@@ -54,7 +57,7 @@ def grid_of(content: bytes, sheet: str | int | None, wanted: Collection[str] = (
         with warnings.catch_warnings():
             # About formats that nobody needs here.
             warnings.simplefilter("ignore")
-            return _read(content, sheet, wanted, outlines)
+            return _read(content, sheet, wanted, outlines, name)
     except DataError:
         raise
     except Exception as error:  # openpyxl raises whatever its own readers raise
@@ -65,14 +68,18 @@ def grid_of(content: bytes, sheet: str | int | None, wanted: Collection[str] = (
 
 
 def _read(
-    content: bytes, sheet: str | int | None, wanted: Collection[str], outlines: dict[str, Outline]
+    content: bytes,
+    sheet: str | int | None,
+    wanted: Collection[str],
+    outlines: dict[str, Outline],
+    name: str,
 ) -> Grid:
     import openpyxl
 
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     try:
         filled = [s for s in book.worksheets if _first_rows(s)]
-        chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted)
+        chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted, name)
         others = [s.title + _state(s) for s in filled if s is not chosen]
         grid = Grid(has_places=True)
         # With one sheet nobody needs its name.
@@ -127,7 +134,9 @@ def _named(book: "Workbook", sheet: str | int) -> "ReadOnlyWorksheet":
     )
 
 
-def _only(filled: list["ReadOnlyWorksheet"], wanted: Collection[str]) -> "ReadOnlyWorksheet":
+def _only(
+    filled: list["ReadOnlyWorksheet"], wanted: Collection[str], name: str
+) -> "ReadOnlyWorksheet":
     if not filled:
         raise DataError(zh="工作簿里没有内容", en="the workbook is empty")
     # A hidden sheet is read where there is no other.
@@ -138,12 +147,14 @@ def _only(filled: list["ReadOnlyWorksheet"], wanted: Collection[str]) -> "ReadOn
     if len(having) == 1:
         return having[0]
     titles = [s.title for s in visible_ones]
-    first = visible(titles[0][:40])
+    known = [s.title for s in having] if not wanted and having else titles
+    source = f'"{visible(name[:40])}"' if name else "path"
+    call = f'data.from_table({source}, sheet="{visible(known[0][:40])}")'
     raise DataError(
         zh=f"工作簿里有 {len(titles)} 张表：{named(titles)}。"
-        f'用 sheet= 指定读哪一张，例如 sheet="{first}"；几张都要就一张一张读，再把结果接起来',
-        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as in "
-        f'sheet="{first}"; for all of them, read one after the other and join the results',
+        f"用 sheet= 指定读哪一张，例如 {call}；几张都要就一张一张读，再把结果接起来",
+        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as "
+        f"{call}; for all of them, read one after the other and join the results",
     )
 
 
