@@ -133,6 +133,9 @@ def _begun(number: int, content: str) -> _Found | None:
     above = _TIME_FIRST.fullmatch(content)
     if above:
         return _Found(number, _name(above[2]), above[1])
+    # A time at the end has digits there, or AM.
+    if not content[-1:].isdigit() and content[-1:] not in "mM.":
+        return None
     above = _NAME_FIRST.fullmatch(content)
     return _Found(number, _name(above[1]), above[2]) if above else None
 

@@ -98,7 +98,9 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         found = heading.matching([*columns, *table.repeated], asked)
     else:
         found = heading.questions_and_answers(table.names)[side]
-    has = named(columns) if columns else tr("没有列", "no columns")
+    if not columns:
+        raise DataError(zh="表里没有列，也没有行", en="the table has no columns and no rows")
+    has = named(columns)
     if len(found) == 1 and found[0] in table.repeated:
         columns_of_name = table.repeated[found[0]]
         letters = named(columns_of_name)

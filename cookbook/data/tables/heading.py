@@ -60,9 +60,10 @@ PAIRS = (
 # What the rows of sums below a table are called.
 _SUMS = "合计 总计 小计 共计 总数 累计 平均 平均值 total sum subtotal average"
 SUMS = frozenset(_SUMS.split())
-_NUMBER = re.compile(r"[-+(¥￥$]*[0-9][0-9,. ]{0,30}[%)元个条行次]?")
+_NUMBER = re.compile(r"[-+(¥￥$]{0,3}[0-9][0-9,. ]{0,30}[%)元个条行次]?")
 _NUMBERED = re.compile(
-    r"(?:第?([0-9]{1,3}|[一二三四五六七八九十])[轮次])?[ _\-]*([^0-9]{1,20}?)[ _\-]*([0-9]{0,3})"
+    r"(?:第?([0-9]{1,3}|[一二三四五六七八九十])[轮次])?[ _\-]{0,2}"
+    r"([^0-9]{1,20}?)[ _\-]{0,2}([0-9]{0,3})"
 )
 _ALONE = frozenset(("messages", "conversations", "conversation", "dialogue"))
 _ASK = frozenset(question for question, _ in PAIRS)

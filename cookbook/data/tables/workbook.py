@@ -129,8 +129,8 @@ def _named(book: "Workbook", sheet: str | int) -> "ReadOnlyWorksheet":
         return by_number[str(sheet)]
     titles = named([found.title for found in sheets])
     raise DataError(
-        zh=f"没有工作表 {sheet!r:.60}，有的是：{titles}",
-        en=f"there is no sheet {sheet!r:.60}; the workbook has: {titles}",
+        zh=f"没有工作表 {sheet!r:.60}，sheet= 可以是：{titles}",
+        en=f"there is no sheet {sheet!r:.60}; sheet= may be: {titles}",
     )
 
 
