@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cookbook import fast
 from cookbook.data import rules
 from cookbook.data.check_file import Checked, check_file, check_table
 from cookbook.data.reading import read
-from cookbook.data.report import Report, place
+from cookbook.data.report import Report, calls, place
 from cookbook.data.report.excerpt import shortened, visible
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import corpus
@@ -72,9 +73,10 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            return _finished(check_file(file, size, path.name), max_tokens)
+            checked = check_file(file, size, path.name or str(path), calls.in_source(path))
+            return _finished(checked, max_tokens)
     except OSError as error:
-        return _unreadable(path.name, error)
+        return _unreadable(path.name or str(path), error)
 
 
 def _unreadable(name: str, error: OSError) -> Report:
@@ -91,20 +93,24 @@ def _unreadable(name: str, error: OSError) -> Report:
 
 
 def _check_rows(source: Any) -> Checked:
-    report = Report(tr("内存中的数据", "rows in memory"))
+    report = Report(tr("内存中的数据", "rows in memory"), calls.ROWS)
     # A list is taken as it is; the reader knows what else holds rows.
-    if not isinstance(source, Sequence):
+    if not isinstance(source, Sequence) or isinstance(source, bytes | bytearray):
         found = read.reading(source)
         if found.layout == "table":
             return check_table(report, found, None)
         source = [entry.value for entry in found.entries]
     others = OtherShapes(report, None)
     sound: list[NumberedRow] = []
+    take_fast = fast.enabled()
     for number, given in enumerate(source, 1):
         report.lines += 1
         # What has the usual messages is in no other shape; a long list is nearly all that.
         if fast_lines.is_usual(given):
             others.with_messages += 1
+            if take_fast and fast_lines.is_sound(given):
+                sound.append((number, given))
+                continue
         elif others.take(number, given):
             continue
         row = rules.as_object(report, number, given)

@@ -24,7 +24,7 @@ from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
 from cookbook.data.reading import layout, read
 from cookbook.data.reading.read import MAX_BYTES, Reading
-from cookbook.data.report import Report
+from cookbook.data.report import Report, calls
 from cookbook.data.report.columns import columns
 from cookbook.data.report.excerpt import ending, visible
 from cookbook.data.rows import NumberedRow
@@ -64,22 +64,27 @@ class Checked:
         report.sort()
 
 
-def check_file(file: BinaryIO, size: int, name: str) -> Checked:
-    """Return what is found in an open file; at most `MAX_BYTES` of it are read."""
+def check_file(file: BinaryIO, size: int, name: str, source: str = "") -> Checked:
+    """Return what is found in an open file; at most `MAX_BYTES` of it are read.
+
+    Args:
+        source: what is written for the file in a call; its name in quotes if nothing else is known.
+    """
+    source = source or calls.in_source(name)
     head = file.read(HEAD)
     # 1. Is it text at all? A workbook is that, and not a file with a thousand broken lines.
     kind = file_kind.look(head, name, _tail(file, size))
     if kind is not None:
-        report = _opened(name, has_rows=False)
+        report = _opened(name, source, has_rows=False)
         whole_file.report_kind(report, kind, _call_for(file, size, kind, name))
         return Checked(report)
     # 2. A file that is too large is not read at all.
     if size > MAX_BYTES:
-        report = _opened(name, has_rows=False)
+        report = _opened(name, source, has_rows=False)
         whole_file.report_size(report, size)
         return Checked(report)
     # 3. Nearly always it has one JSON value a line, in UTF-8.
-    opened = partial(_opened, name, has_bom=head.startswith(codecs.BOM_UTF8))
+    opened = partial(_opened, name, source, has_bom=head.startswith(codecs.BOM_UTF8))
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     if not _is_wide(head) and _begins_with_row(file, start):
         with suppress(UnicodeDecodeError):
@@ -100,12 +105,12 @@ def _call_for(
     except DataError as error:
         # Several sheets, or broken.
         return error.zh, error.en
-    others = OtherShapes(_opened(name), name)
+    others = OtherShapes(Report(""), name)
     for entry in found.entries:
         others.take(entry.number, entry.value)
     if others.with_messages:
         return whole_file.cleaning(name)
-    return _remedy(found, name, others) or whole_file.by_columns(name)
+    return _remedy(found, name, others) or whole_file.BY_COLUMNS
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -115,8 +120,8 @@ def _tail(file: BinaryIO, size: int) -> bytes:
     return file.read(HEAD)
 
 
-def _opened(name: str, *, has_bom: bool = False, has_rows: bool = True) -> Report:
-    report = Report(visible(name), has_rows=has_rows)
+def _opened(name: str, source: str, *, has_bom: bool = False, has_rows: bool = True) -> Report:
+    report = Report(visible(name), source, has_rows=has_rows)
     # A wrong name hides nothing: the content is checked all the same.
     whole_file.report_suffix(report, name)
     if has_bom:
@@ -216,7 +221,7 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     if not found.count:
         return Checked(report)  # a heading alone: there are no rows
     if not others.with_messages:
-        whole_file.report_table(report, found, name, _remedy(found, name, others))
+        whole_file.report_table(report, found, _remedy(found, name, others))
         return Checked(report)
     others.judge(whole=False)
     sound = list(_sound_entries(report, found, OtherShapes(report, name)))
@@ -225,14 +230,14 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
 
 def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy | None:
     """Return the remedy for a table; None where its columns must be named."""
-    call = routing.own_call(found, whole_file.source_of(name))
+    call = routing.own_call(found)
     if call is not None:
         return whole_file.converting(call, name)
     if not others.are_all:
         return None
     # Who said what, but not in which conversation.
     if any(shapes.of(entry.value) is ONE_TURN for entry in found.entries[:1]):
-        return whole_file.numbering(name)
+        return whole_file.NUMBERING
     return others.remedy()
 
 
@@ -296,18 +301,23 @@ class _Loop:
         for number, line in enumerate(read.lines(file), 1):
             # The short cut knows nearly every line of a good file; what it does not know takes the
             # long way.
-            row = fast_lines.parse(line) if take_fast and line else None
+            value = fast_lines.value_of(line)
+            row = fast_lines.row_of(line, value) if take_fast else None
             if row is not None:
                 self._report.lines += 1
             else:
-                row = self._check_line(number, line)
+                row = self._check_line(number, line, fast_lines.fault(value))
             if row is not None:
                 yield number, row
         if self._other_count:
             self._report_other_encoding()
 
-    def _check_line(self, number: int, line: bytes) -> dict | None:
-        """Return the row of a line; None if it cannot be trained on, with the reasons reported."""
+    def _check_line(self, number: int, line: bytes, fault: str | None) -> dict | None:
+        """Return the row of a line; None if it cannot be trained on, with the reasons reported.
+
+        Args:
+            fault: the code of an error that is known at first sight.
+        """
         report = self._report
         text = self._decoded(number, line)
         if text is None:
@@ -317,8 +327,8 @@ class _Loop:
             return None
         report.lines += 1
         # Of a flood of broken lines the further ones are counted, and not looked into.
-        if not report.keeps(number, "json") and not fast_lines.is_json(line):
-            report.counts["error", "json"] += 1
+        if fault is not None and not report.keeps(number, fault):
+            report.counts["error", fault] += 1
             row = None
         else:
             row = self._row_of(number, text)

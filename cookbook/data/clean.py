@@ -96,10 +96,10 @@ def _leave_table(reading: Reading) -> None:
     if reading.layout != "table" or any("messages" in v for v in values if isinstance(v, dict)):
         return
     name = reading.path.name if reading.path else None
-    call = routing.own_call(reading, whole_file.source_of(name))
+    call = routing.own_call(reading)
     if call is None and any(map(shapes.of, values)):
         return  # each by its shape
-    remedy = whole_file.converting(call, name) if call else whole_file.by_columns(name)
+    remedy = whole_file.converting(call, name) if call else whole_file.BY_COLUMNS
     zh, en = "是表格里的一行，不是 messages", "is a row of a table, not messages"
     if call and routing.is_chat_log(reading):
         zh, en = "是聊天记录里的一条消息，不是 messages", "is a message of a chat log, not messages"
@@ -116,10 +116,10 @@ def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collect
         codes = (codes,)
     unknown = sorted(str(code)[:MAX_CODE] for code in codes if code not in known)[:MAX_CODES]
     if unknown:
-        allowed = ", ".join(known)
+        allowed = tr("、", ", ").join(known)
         raise DataError(
-            zh=f"{name} 不认识 {unknown}，可以用：{allowed}",
-            en=f"{name} does not know {unknown}; it takes {allowed}",
+            zh=f"{name}= 里没有 {'、'.join(unknown)}，可以用：{allowed}",
+            en=f"{name}= does not take {', '.join(unknown)}; it takes {allowed}",
         )
     return codes
 
@@ -134,8 +134,8 @@ def _without_duplicates(
         if first == number:
             unique.append((number, row))
         else:
-            line = left.line_of(first)
-            same = tr(f"与第 {line} 行相同", f"the same as line {line}")
+            first_zh, first_en = left.where(first)
+            same = tr(f"与{first_zh}完全相同", f"the same as {first_en}")
             changes.append(Change(left.line_of(number), "duplicate-row", same, number))
     return unique
 
@@ -148,7 +148,7 @@ def _without_dropped(
     Dropped are those of which nothing would be learned, and those with a warning named in `drop`.
     """
     # Every row that is to go must be known; one reason is enough.
-    report = Report("", once_per_line=True, places=left.places)
+    report = Report("", left.source, once_per_line=True, places=left.places)
     # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
         for number, row in sound:

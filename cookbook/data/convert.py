@@ -18,7 +18,7 @@ from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
 from cookbook.data.reading import read
 from cookbook.data.reading.read import Reading, Source
-from cookbook.data.report import by_line
+from cookbook.data.report import by_line, calls
 from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.columns import WHOLE_TEXT
@@ -129,8 +129,8 @@ def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
     for name, role in (roles or {}).items():
         if role not in ROLES:
             raise DataError(
-                zh=f"roles 里 {name!r} 要对应 system、user 或 assistant",
-                en=f"roles must map {name!r} to system, user or assistant",
+                zh=f"roles= 里 {name!r} 要对应 system、user 或 assistant",
+                en=f"roles= must map {name!r} to system, user or assistant",
             )
     return roles or {}
 
@@ -148,8 +148,8 @@ def _requests(source: Source | None) -> dict[str, list | None] | None:
             found[name] = None if name in found else messages
     if not found:
         raise DataError(
-            zh="requests 里没有请求，每行应有 custom_id 和 body.messages",
-            en="requests has no request: each line needs a custom_id and body.messages",
+            zh="requests= 里没有请求，每行应有 custom_id 和 body.messages",
+            en="requests= has no requests: each line needs custom_id and body.messages",
         )
     return found
 
@@ -270,10 +270,10 @@ def _refuse_second_answer(
 ) -> None:
     name = _custom_id(entry, shape)
     if name is not None and name in notes.answered:
-        line = reading.left.line_of(notes.answered[name])
+        first_zh, first_en = reading.left.where(notes.answered[name])
         raise Refused(
-            zh=f"custom_id {name[:MAX_NAME]!r} 在第 {line} 行已经有结果",
-            en=f"line {line} has a result of the custom_id {name[:MAX_NAME]!r} already",
+            zh=f"custom_id {name[:MAX_NAME]!r} 在{first_zh}已经有结果",
+            en=f"{first_en} already has a result for custom_id {name[:MAX_NAME]!r}",
             fix=("只留一个", "keep one of them"),
             key="custom_id",
         )
@@ -290,11 +290,11 @@ def _custom_id(entry: Entry, shape: shapes.Shape | None) -> str | None:
 def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
     columns = [str(key) for key in entry.value] if isinstance(entry.value, dict) else []
     return Refused(
-        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {named(columns)}",
-        en=f"which columns are question and answer is not known; they are {named(columns)}",
+        zh=f"认不出哪一列是提问、哪一列是回答；列名是 {named(columns)}",
+        en=f"it is not clear which columns are question and answer: {named(columns)}",
         fix=(
-            '写明列名：data.from_table(path, user="…", assistant="…")',
-            'name them: data.from_table(path, user="…", assistant="…")',
+            '写明列名：data.from_table(path, user="问题的列名", assistant="回答的列名")',
+            'name them: data.from_table(path, user="questions", assistant="answers")',
         ),
     )
 
@@ -320,6 +320,7 @@ def _name_roles(cleaned: Cleaned, roles: Mapping[str, str]) -> None:
     written = visible(json.dumps(named, ensure_ascii=False))
     call = f"data.from_messages(path, roles={written})"
     remedy = tr(f"说明它们是谁：{call}", f"say who they are: {call}")
+    remedy = calls.filled(remedy, cleaned.left.source)
     problems = cleaned.left.problems
     for i, problem in enumerate(problems):
         if problem.code == "role-unknown":

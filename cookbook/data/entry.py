@@ -6,6 +6,7 @@ An entry is what may become a row: a line of JSONL, an object of an array, a row
 number counts from 1 within the source; in JSONL without blank lines it is the line.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -17,6 +18,15 @@ class Place:
     line: int
     column: int = 1
     sheet: str | None = None
+
+
+def shared_column(places: Mapping[int, Place], number: int) -> int | None:
+    """Return the column on which an entry begins if others begin on the same line; else None."""
+    place = places.get(number)
+    beside = [places.get(other) for other in (number - 1, number + 1)]
+    if place and any(other and other.line == place.line for other in beside):
+        return place.column
+    return None
 
 
 @dataclass(frozen=True)

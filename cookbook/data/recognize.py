@@ -1,5 +1,6 @@
 """Say what a file is, and the line to type next: nothing is converted or changed here."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,10 @@ from cookbook import html
 from cookbook.data import file_kind, shapes
 from cookbook.data.reading import read
 from cookbook.data.reading.read import Reading, Source
+from cookbook.data.report import calls, counted
 from cookbook.data.report.excerpt import visible
 from cookbook.data.report.names import MAX_NAME, MAX_NAMED, joined, named
-from cookbook.data.shapes import batch, containers, pair, routing
+from cookbook.data.shapes import containers, pair, routing
 from cookbook.data.shapes.shape import Shape
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -19,18 +21,18 @@ from cookbook.terminal import printable
 
 LONGEST_EXAMPLE = 20  # characters of a value
 
-_MIXED = ("几种格式混在一起", "several formats")
-_UNKNOWN = ("没有认出的格式", "a format that is not known")
-_CHAT_LOG = ("聊天记录", "a chat log")
+_MIXED = ("几种格式混在一起", "mixed formats")
+_UNKNOWN = ("认不出的格式", "unknown format")
+_CHAT_LOG = ("聊天记录", "chat log")
 _EMPTY = ("没有数据", "no data")
 
 _LAYOUTS = {
-    "lines": ("每行一个", "one a line"),
+    "lines": ("每行一条", "one per line"),
     "array": ("一个 JSON 数组", "one JSON array"),
-    "objects": ("一个对象占几行", "objects over several lines"),
-    "table": ("表格", "a table"),
-    "messages": ("消息一条接一条", "one message after the other"),
-    "memory": ("内存中", "in memory"),
+    "objects": ("每个对象占多行", "each object on several lines"),
+    "table": ("表格", "table"),
+    "messages": ("消息一条接一条", "message after message"),
+    "memory": ("在内存里", "in memory"),
 }
 
 
@@ -66,7 +68,7 @@ class Recognized:
         """What it is, in one line."""
         if not self.layout:
             return self.title
-        parts = [tr(f"{self.count} 条", f"{self.count} entries")]
+        parts = [tr(f"{self.count} 条", counted(self.count, "entry", "entries"))]
         parts.append(tr(*_LAYOUTS[self.layout]))
         if self.layout != "memory" and self.encoding not in ("", "utf-8"):
             parts.append(self.encoding)
@@ -112,19 +114,19 @@ def recognize(
         DataError: there is no such file. Whatever it holds is no reason.
     """
     path = None if not isinstance(source, str | Path) else Path(source)
-    shown = "rows" if path is None else _quoted(str(source))
+    shown = calls.ROWS if path is None else calls.in_source(path)
     kind = None if path is None else _kind(path)
     # A file that is no text has its own sentence, and no entries.
     if kind is not None and not kind.is_table:
         title = tr(kind.title_zh, kind.title_en)
-        fix = tr(kind.fix_zh, kind.fix_en)
+        fix = calls.filled(kind.fix, shown)
         return Recognized(kind.name, tr(f"{title}：{fix}", f"{title}: {fix}"))
     try:
         reading = read.reading(source, encoding=encoding, sheet=sheet)
     except DataError as error:
         return Recognized(kind.name if kind else "unknown", str(error))
     if sheet is not None:
-        shown += f", sheet={_quoted(sheet)}"
+        shown += f", sheet={json.dumps(sheet, ensure_ascii=False)}"
     if routing.is_chat_log(reading):
         call = f"data.from_chat_log({shown})"
         described = _described(reading, "chat-log", tr(*_CHAT_LOG), call)
@@ -142,8 +144,9 @@ def _kind(path: Path) -> file_kind.FileKind | None:
         with path.open("rb") as file:
             head = file.read(file_kind.HEAD)
     except (OSError, ValueError) as error:
-        name = visible(path.name[:MAX_NAME])
-        raise DataError(zh=f"打不开 {name}", en=f"cannot open {name}") from error
+        name = read.name_of(path)
+        zh, en = read.reason(error)
+        raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     return file_kind.look(head, path.name)
 
 
@@ -166,22 +169,21 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if shape is None:
         call = ""
         if reading.layout == "table":
-            call = f'data.from_table({shown}, user="…", assistant="…")'
+            names = tr(
+                'user="问题的列名", assistant="回答的列名"', 'user="questions", assistant="answers"'
+            )
+            call = f"data.from_table({shown}, {names})"
         return _described(reading, "unknown", tr(*_UNKNOWN), call, counts)
     return _described(reading, shape.name, shape.title, _call(shape, reading, shown), counts)
 
 
 def _call(shape: Shape, reading: Reading, shown: str) -> str:
     if shape is not shapes.MESSAGES:
-        call = shape.call.replace("(path", f"({shown}")
-        if shape is batch.BATCH_OUTPUT:
-            call = call.replace("requests=…", 'requests="…"')
-        return call
+        return calls.filled(shape.call, shown)
     # Fit to be checked as it is, or to be written as lines first.
     if reading.layout in ("lines", "memory") and not reading.changes:
         return f"data.check({shown})"
-    name = _quoted(Path(reading.name).stem + "_clean.jsonl")
-    return f"data.clean({shown}).write({name})"
+    return calls.writing(f"data.clean({shown})", reading.name, "clean")
 
 
 def _described(
@@ -220,9 +222,3 @@ def _example(value: object) -> str:
     if isinstance(value, dict):
         return "{…}"
     return "[…]" if isinstance(value, list) else str(value)[:LONGEST_EXAMPLE]
-
-
-def _quoted(text: str) -> str:
-    """Return a text as it is typed."""
-    # A backslash would be an escape; Windows takes slashes too.
-    return '"' + text.replace("\\", "/").replace('"', '\\"') + '"'

@@ -5,9 +5,11 @@ A row is a plain dict, `{"messages": [{"role": …, "content": …}, …]}`; an 
 """
 
 import json
+import os
 from collections.abc import Iterable
 
 from cookbook import chatml
+from cookbook.errors import DataError
 
 ROLES = ("system", "user", "assistant")
 
@@ -31,8 +33,31 @@ def text_of(row: dict, role: str) -> str:
     return "".join([message["content"] for message in messages])
 
 
+def listed(rows: Iterable[dict]) -> list[dict]:
+    """Return rows as a list, whatever holds them.
+
+    Raises:
+        DataError: it is a path, or holds something else than rows.
+    """
+    if isinstance(rows, list) and (not rows or isinstance(rows[0], dict)):
+        return rows
+    if isinstance(rows, str | bytes | os.PathLike) or not isinstance(rows, Iterable):
+        kind = type(rows).__name__
+        raise DataError(
+            zh=f"要给的是数据，不是 {kind}：先用 data.load(path) 读出来",
+            en=f"this takes rows, not a {kind}: read them first with data.load(path)",
+        )
+    given = list(rows)
+    if given and not isinstance(given[0], dict):
+        raise DataError(
+            zh=f"{type(rows).__name__} 里不是一条条数据：先用 data.load(…) 读出来",
+            en=f"the {type(rows).__name__} does not hold rows: read them first with data.load(…)",
+        )
+    return given
+
+
 def to_jsonl(rows: Iterable[dict]) -> bytes:
     """Return the bytes of a training file with these rows."""
     # Chinese stays readable, and takes half the bytes that escapes would.
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    lines = [json.dumps(row, ensure_ascii=False) for row in listed(rows)]
     return "".join(f"{line}\n" for line in lines).encode("utf-8")

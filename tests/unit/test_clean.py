@@ -196,6 +196,7 @@ def test_conversations_in_gbk_become_rows(tmp_path):
 def test_a_huge_export_is_refused_before_it_is_read(tmp_path, name):
     path = tmp_path / name
     with path.open("wb") as file:
+        file.write(b"{" + b" " * 99_000)
         file.truncate(MAX_SOURCE_BYTES + 1)
     read = (
         partial(data.from_table, user="问", assistant="答")

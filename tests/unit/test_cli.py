@@ -57,6 +57,17 @@ def test_check_ends_with_1_for_a_bad_file_and_its_json_can_be_read(tmp_path, cap
     }
 
 
+def test_a_reader_of_the_output_may_stop_early(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("{}\n" * 5000, encoding="utf-8")
+    command = [sys.executable, "-m", "cookbook", "check", str(path), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
 def test_check_ends_with_2_for_what_cannot_be_read(tmp_path):
     assert main(["check", str(tmp_path / "nowhere.jsonl")]) == 2
 

@@ -3,6 +3,7 @@
 import gzip
 import html
 import json
+import pickle
 import re
 
 import pytest
@@ -126,6 +127,21 @@ def test_english_counts_agree_with_their_nouns(row, monkeypatch):
     assert data.check([{}]).verdict.endswith(": 1 row, 1 error, 1 warning")
 
 
+def test_entries_on_one_line_are_told_apart_by_column(row, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([row(), row(), {"messages": []}]), encoding="utf-8")
+    column = len(json.dumps([row()])) + 2
+    report = data.check(path)
+    [same] = [p for p in report.problems if p.code == "duplicate-row"]
+    assert same.column == column and same.message == "与第 1 行第 2 列完全相同"
+    assert all(p.column for p in report.problems if p.line)
+    cleaned = data.clean(path)
+    assert (
+        cleaned.changes[-1].message == "与第 1 行第 2 列完全相同"
+        and cleaned.left.problems[0].column
+    )
+
+
 def test_what_was_cleaned_adds_up_in_one_line(row):
     rows = [row(), row(), row() | {"id": 1}, row(user="另一个 "), row(user=3)]
     cleaned = data.clean(rows)
@@ -134,6 +150,15 @@ def test_what_was_cleaned_adds_up_in_one_line(row):
     assert "去掉完全相同的行 × 2：第 2、3 行" in shown and "[content-type]" in shown
     page = cleaned._repr_html_()
     assert "去掉完全相同的行" in page and "2、3" in page and "<mark" in page
+
+
+def test_what_was_cleaned_is_used_as_the_list_of_its_rows(row):
+    cleaned = data.clean([row(), row(user="另一个")])
+    assert cleaned + [row()] == [*cleaned, row()]
+    assert [row()] + cleaned == [row(), *cleaned] and cleaned + cleaned == [*cleaned] * 2
+    assert cleaned[:1] == [row()] and len(pickle.loads(pickle.dumps(cleaned))) == 2
+    for make in (data.check, data.clean, data.load, data.from_messages, data.split):
+        assert list(make(cleaned).rows if make is data.check else make(cleaned))[0]
 
 
 def test_changes_of_a_workbook_name_their_sheet():

@@ -128,14 +128,15 @@ def test_a_name_that_is_mistyped_is_answered_with_the_nearest(tmp_path):
 @pytest.mark.parametrize(
     ("text", "call"),
     [
-        ("问题,回答\n几点？,六点\n", 'data.from_table("a.csv").write("a.jsonl")'),
-        ("标题,正文\n几点？,六点\n", 'data.from_table("a.csv", user='),
-        ("发送人,内容,时间\n客户,在吗,2024-1-1 8:00\n", 'data.from_chat_log("a.csv").write('),
+        ("问题,回答\n几点？,六点\n", 'from_table(SOURCE).write("a.jsonl")'),
+        ("标题,正文\n几点？,六点\n", "from_table(SOURCE, user="),
+        ("发送人,内容,时间\n客户,在吗,2024-1-1 8:00\n", "from_chat_log(SOURCE).write("),
         ("instruction,input,output\n译,你好,Hello\n", "data.from_messages("),
     ],
 )
 def test_check_and_clean_name_the_same_call_for_a_table(tmp_path, text, call):
     path = write_csv(tmp_path, text)
+    call = call.replace("SOURCE", f'"{path}"')
     found = next(p for p in data.check(path).problems if p.code == "other-shape")
     cleaned = data.clean(path)
     [problem] = cleaned.left.problems
@@ -152,8 +153,9 @@ def test_a_table_without_rows_is_empty_and_nothing_else(tmp_path):
 
 def test_check_names_the_call_for_a_workbook(tmp_path):
     def fix(**sheets):
-        problems = data.check(write_book(tmp_path, **sheets)).problems
-        return next(p.fix for p in problems if p.code == "not-text")
+        path = write_book(tmp_path, **sheets)
+        problem = next(p for p in data.check(path).problems if p.code == "not-text")
+        return problem.fix.replace(str(path), path.name)
 
     rows = [["问题", "回答"], ["几点？", "六点"]]
     assert 'data.from_table("a.xlsx").write("a.jsonl")' in fix(甲=rows)

@@ -150,7 +150,7 @@ def _messages(
     columns = list(table.columns)
     if not chat_messages.are_messages(columns):
         raise DataError(
-            zh=f"{table.name:.60} 不像聊天记录：要有说话的人、内容、时间这几列，"
+            zh=f"{table.name:.60} 不像聊天记录：要有说话人、内容、时间这几列，"
             f"现在有：{named(columns)}",
             en=f"{table.name:.60} does not look like a chat log: it needs columns for speaker, "
             f"text and time, and has: {named(columns)}",
@@ -211,9 +211,12 @@ def _leave_group(table: Table, room: list[Message]) -> None:
         table.left.add(
             message.number,
             "role-unknown",
-            zh=f"群聊里不止两个人，不知道 {message.speaker:.40} 是提问的还是旁人",
-            en=f"more than two people in a group: is {message.speaker:.40} the one who asks?",
-            fix=("用 user= 写提问的人", "name the one who asks with user="),
+            zh=f"群聊里不止两个人，分不清 {message.speaker:.40} 是提问的还是旁人",
+            en=f"a group of more than two: is {message.speaker:.40} the one who asks?",
+            fix=(
+                '用 user= 写明提问的人：data.from_chat_log(path, user="…")',
+                'name the one who asks: data.from_chat_log(path, user="…")',
+            ),
         )
         table.unread.append(message.number)
 
@@ -254,8 +257,8 @@ def _entry(table: Table, conversation: Conversation, system: str | None) -> list
         start += 1
     while end > start and conversation[end - 1][0] == "user":
         end -= 1
-    unasked = ("前面没有提问", "not an answer to anything")
-    unanswered = ("后面没有回答", "never answered")
+    unasked = ("前面没有提问", "no question before it")
+    unanswered = ("后面没有回答", "no answer after it")
     for _, message in conversation[:start]:
         _leave_out(table, message, unasked)
     for _, message in conversation[end:]:

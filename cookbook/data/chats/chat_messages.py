@@ -61,7 +61,7 @@ _KIND_NAMES = {
     "10000": "系统通知",
     "10002": "系统通知",
 }
-_NOTICE: Reason = ("系统通知", "a notice of the program")
+_NOTICE: Reason = ("系统通知", "a system notice")
 _EMPTY: Reason = ("空消息", "an empty message")
 _MEDIA: Reason = ("图片、语音、表情或文件", "a picture, voice message, sticker or file")
 

@@ -17,7 +17,7 @@ class Sides:
     """Who asks and who answers.
 
     Args:
-        source: the log as it is written into a call.
+        source: what is written for the log in a call.
 
     Raises:
         DataError: nobody can know it from the log, or a name is not in it.
@@ -29,7 +29,7 @@ class Sides:
         rooms: Mapping[str, list[Message]],
         assistants: frozenset[str],
         users: frozenset[str],
-        source: str = "path",
+        source: str,
     ):
         spoken = list(chain.from_iterable(rooms.values()))
         self.speakers = Counter(message.speaker for message in spoken)
@@ -56,7 +56,7 @@ class Sides:
         if rooms and len(groups) == len(rooms):
             self._refuse(
                 "有几个人在提问，要用 user= 说明谁是提问的人",
-                "several people ask: name one as user=",
+                "several people ask: name one with user=",
             )
 
     def of(self, message: Message) -> str | None:

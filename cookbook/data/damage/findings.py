@@ -56,6 +56,7 @@ def _invisible_spots(text: str) -> Iterator[Spot]:
             yield spot
 
 
+# In the order in which they are repaired: what is mis-decoded hides all else.
 _KINDS = (
     _Kind("mojibake", glance.MOJIBAKE, mojibake.spots, mojibake.describe),
     _Kind("escape-text", glance.BACKSLASH, escapes.spots, escapes.describe),
@@ -80,6 +81,7 @@ def find_flagged(text: str, flags: int) -> list[Finding]:
     """Return the damage of a text of which `glance.flags` are known."""
     findings = []
     for kind in _KINDS:
+        # Searching takes long, and nearly no text has any of these characters.
         if flags & kind.flags:
             finding = _first(kind, text)
             if finding:
@@ -128,6 +130,7 @@ def _replaced(text: str, spots: Iterator[Spot]) -> str:
     parts = []
     done = 0
     for spot in sorted(spots):
+        # A piece within a piece that is repaired already is gone with it.
         if spot.repaired is None or spot.start < done:
             continue
         parts += [text[done : spot.start], spot.repaired]

@@ -86,6 +86,7 @@ def decode(content: bytes, encoding: Encoding | None = None) -> Decoded:
         encoding, other = guess(content)
     used = encoding or UTF_8
     content = content[mark_bytes(content, used) :]
+    # Nearly every file is sound; only for the others the bad bytes are looked for.
     try:
         return Decoded(content.decode(used.name), encoding)
     except UnicodeError:
@@ -141,6 +142,7 @@ def _decode_lines(content: bytes, encoding: Encoding | None, other: Encoding | N
 
 
 def _bad_bytes(number: int, line: bytes, main: Encoding, error: UnicodeDecodeError) -> BadBytes:
+    # Columns count characters, as an editor does; the bytes before may be bad themselves.
     before = line[: error.start].decode(main.name, "replace")
     bad = line[error.start : error.end]
     return BadBytes(number, len(before) + 1, error.start, bad, before[-SHOWN:])
@@ -148,6 +150,7 @@ def _bad_bytes(number: int, line: bytes, main: Encoding, error: UnicodeDecodeErr
 
 def _decode_wide(content: bytes, encoding: Encoding) -> Decoded:
     """Return a text in UTF-16 or UTF-32 with its first bad bytes."""
+    # It is not cut into lines as bytes: those of a line end are in other characters too.
     result = Decoded(content.decode(encoding.name, "replace"), encoding)
     try:
         content.decode(encoding.name)

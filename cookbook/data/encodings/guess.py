@@ -85,8 +85,10 @@ def _short(content: bytes) -> Encoding | None:
 def _judge_wide(content: bytes) -> Encoding | None:
     """Return UTF-16 for content without a byte-order mark that is plausible as such."""
     content = content[: len(content) // 2 * 2]
-    step = max(len(content) // WINDOWS, SAMPLE // WINDOWS) // 2 * 2
-    windows = (content[i : i + SAMPLE // WINDOWS] for i in range(0, len(content), step or 2))
+    width = SAMPLE // WINDOWS
+    # Even, so that no window begins within a character.
+    step = max(len(content) // WINDOWS, width) // 2 * 2
+    windows = (content[i : i + width] for i in range(0, len(content), step or 2))
     sample = b"".join(windows)
     if len(sample) < 4:
         return None
@@ -120,8 +122,9 @@ def _by_lines(content: bytes) -> tuple[Encoding | None, Encoding | None]:
     encoding = _readable(found, foreign)
     if encoding is None:
         # Some bad bytes in a file in UTF-8 are bad bytes, and the rest is read.
-        few = 2 * len(foreign) < line_ends(content) or _is_cut(content)
-        return UTF_8 if good or torn or few else None, None
+        few = 2 * len(foreign) < line_ends(content)
+        is_utf_8 = good or torn or few or _is_cut(content)
+        return UTF_8 if is_utf_8 else None, None
     if encoding == UTF_8:
         return UTF_8, None
     if torn or _is_utf_8_on_purpose(good, encoding):
@@ -172,7 +175,8 @@ def _sample(content: bytes) -> bytes:
         # A window begins in the middle of a line or of a character: its first piece is left out.
         window = content[start : start + 2 * width]
         found = FOREIGN.findall(window)
-        pieces += found if start == 0 or len(found) == 1 else found[1:]
+        is_whole = start == 0 or len(found) == 1
+        pieces += found if is_whole else found[1:]
     return b"\n".join(pieces)
 
 
@@ -193,10 +197,15 @@ def _total(evidence: plausible.Evidence) -> float:
     return evidence.total
 
 
+def _errors(lines: list[bytes], encoding: Encoding) -> int:
+    """Return how many lines are not in an encoding."""
+    return sum(not decodes(line, encoding) for line in lines)
+
+
 def _readable(codec: str | None, lines: list[bytes]) -> Encoding | None:
     """Return the encoding of a reading; None for those that are refused."""
     if codec == "big5hkscs":
         # Windows in Taiwan and in Hong Kong have different characters of their own.
-        errors = {e: sum(not decodes(line, e) for line in lines) for e in (BIG5, BIG5_HONG_KONG)}
-        return BIG5_HONG_KONG if errors[BIG5_HONG_KONG] < errors[BIG5] else BIG5
+        of_hong_kong = _errors(lines, BIG5_HONG_KONG) < _errors(lines, BIG5)
+        return BIG5_HONG_KONG if of_hong_kong else BIG5
     return {"gb18030": GBK, "utf-8": UTF_8}.get(codec or "")

@@ -18,6 +18,7 @@ BIT = math.log(2)
 NEVER = 1e-8  # the probability of a character that no text has
 BAD = 6.0  # what a byte that cannot be decoded speaks against a reading
 CONTROL = 6.0  # the same for a control character
+# What the texts of a language have beside its letters, or often among them.
 PUNCTUATION = "，。！？：；、“”（）《》‘’…—【】「」『』·～％"
 CANTONESE = "嘅喺唔佢哋咗嚟啲咁冇嘢乜噉啱睇嗰晒畀啦嗎"
 WESTERN = "éèàüöäçñóíáêßúôâîãõåøæ’“”–"
@@ -65,12 +66,14 @@ def _total(evidence: Evidence) -> float:
 
 
 def _judge(sample: bytes, language: Language) -> Evidence:
+    # 1. Read it, come what may: what cannot be read speaks against the encoding.
     codec = language.codec
     text = sample.decode(codec, "replace")
     weights = language.weights()
     rare = math.log(language.rare)
     total = all_together = 0.0
     characters = 0
+    # 2. Each character counts for or against it, once for all the places where it is.
     for character, n in Counter(text).items():
         if language.bits == 7 and character.isascii():
             # ASCII is the same in all these encodings.
@@ -95,6 +98,7 @@ def shared(*groups: tuple[float, Iterable[str]]) -> Weights:
     """
     weights: Weights = {}
     for share, characters in groups:
+        # In their order, and each once: a set would not keep it.
         new = [c for c in dict.fromkeys(characters) if c not in weights]
         for character in new:
             weights[character] = math.log(share / len(new))
@@ -110,6 +114,7 @@ def _within(codec: str, leads: range, trails: Iterable[int]) -> list[str]:
 @cache
 def _simplified() -> Weights:
     high = range(0xA1, 0xFF)
+    # What share of a text each group is; the later ones are seldom written.
     return shared(
         (0.44, SIMPLIFIED[:300]),
         (0.31, SIMPLIFIED[300:]),

@@ -2,10 +2,11 @@
 
     look(head, name)    the kind of a file, None for text
 
-`signatures` knows the bytes, `kinds` has the words and the remedy of each kind.
+`signatures` knows the bytes, `kinds` has the words and the remedy of each kind, and `kind` puts the
+name of the file into it.
 """
 
-from cookbook.data.file_kind.kinds import FileKind
+from cookbook.data.file_kind.kind import FileKind
 from cookbook.data.file_kind.signatures import HEAD, look
 
 __all__ = ["HEAD", "FileKind", "look"]

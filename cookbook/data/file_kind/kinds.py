@@ -5,53 +5,19 @@
 The commands run on Windows, macOS and Linux: Python is there, other programs may not be.
 """
 
-import re
-from dataclasses import dataclass, replace
+from cookbook.data.file_kind.kind import FileKind
 
-from cookbook.i18n import tr
-
-
-@dataclass(frozen=True)
-class FileKind:
-    """A kind of file that is no text with rows.
-
-    Attributes:
-        name: for programs: "gzip", "workbook", "old-workbook", "parquet", "web-page", …
-        title_zh, title_en: what it is, as "Excel 工作簿", "an Excel workbook".
-        fix_zh, fix_en: the one remedy that fits, with the function or the command to call.
-        is_table: whether `from_table` and `from_messages` read it.
-    """
-
-    name: str
-    title_zh: str
-    title_en: str
-    fix_zh: str
-    fix_en: str
-    is_table: bool = False
-
-    @property
-    def title(self) -> str:
-        """What it is, in the reader's language."""
-        return tr(self.title_zh, self.title_en)
-
-    @property
-    def fix(self) -> str:
-        """The remedy, in the reader's language."""
-        return tr(self.fix_zh, self.fix_en)
-
-
-LONGEST_NAME = 40  # a longer one is not written into a command
-WORD = re.compile(r"[\w.+-]+")
-# In a remedy, NAME is the file as an argument of a command, PLAIN its name in Python's quotes.
-
+# Remedies of several kinds. In a remedy, NAME and PLAIN are the file, see `FileKind.for_file`.
 UNPACK_ZH = "先解压，再用里面的文件："
 UNPACK_EN = "unpack it first and use the file in it: "
-RESAVE_ZH = "用 Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table(…) 读"
-RESAVE_EN = "open it in Excel or WPS, save it as .xlsx, and read that with data.from_table(…)"
-COPY_ZH = "把对话放进表格（一列问题、一列回答），存成 .xlsx，再用 data.from_table(…) 读"
+RESAVE_ZH = '用 Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读'
+RESAVE_EN = (
+    'open it in Excel or WPS, save it as .xlsx, and read that with data.from_table("new.xlsx")'
+)
+COPY_ZH = '把对话放进表格（一列问题、一列回答），存成 .xlsx，再用 data.from_table("新文件.xlsx") 读'
 COPY_EN = (
     "put the conversations into a table with a column of questions and one of answers, "
-    "save it as .xlsx, and read that with data.from_table(…)"
+    'save it as .xlsx, and read that with data.from_table("new.xlsx")'
 )
 OTHER_ZH = "选错了文件：换成训练数据那个文件"
 OTHER_EN = "this is the wrong file: choose the one with the training data"
@@ -67,6 +33,7 @@ def _unpacked_by(module: str) -> str:
 
 
 _ALL = (
+    # Archives: Python unpacks the first ones, for the others a program is needed.
     FileKind(
         "gzip",
         "gzip 压缩文件",
@@ -137,12 +104,13 @@ _ALL = (
         UNPACK_ZH + "用 7-Zip 打开，或运行 7z x NAME",
         UNPACK_EN + "open it with 7-Zip, or run 7z x NAME",
     ),
+    # Tables of office programs: one kind is read, the others are one "save as" away.
     FileKind(
         "workbook",
         "Excel 工作簿",
         "an Excel workbook",
-        "用 data.from_table(path, user=问题列, assistant=回答列) 读",
-        "read it with data.from_table(path, user=…, assistant=…), which take the column names",
+        '用 data.from_table(path).write("train.jsonl") 转换',
+        'convert it: data.from_table(path).write("train.jsonl")',
         is_table=True,
     ),
     FileKind(
@@ -163,9 +131,9 @@ _ALL = (
         "protected-workbook",
         "有密码的 Excel 工作簿",
         "an Excel workbook with a password",
-        "用 Excel 或 WPS 打开，去掉密码，另存为 .xlsx，再用 data.from_table(…) 读",
+        '用 Excel 或 WPS 打开，去掉密码，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读',
         "open it in Excel or WPS, remove the password, save it as .xlsx, "
-        "and read that with data.from_table(…)",
+        'and read that with data.from_table("new.xlsx")',
     ),
     FileKind(
         "xml-workbook",
@@ -185,22 +153,25 @@ _ALL = (
         "open-workbook",
         "OpenDocument 表格（.ods）",
         "an OpenDocument spreadsheet (.ods)",
-        "用 LibreOffice、Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table(…) 读",
-        "open it in LibreOffice or Excel, save it as .xlsx, and read that with data.from_table(…)",
+        '用 LibreOffice、Excel 或 WPS 打开，另存为 .xlsx，再用 data.from_table("新文件.xlsx") 读',
+        "open it in LibreOffice or Excel, save it as .xlsx, and read that with "
+        'data.from_table("new.xlsx")',
     ),
     FileKind(
         "numbers",
         "Numbers 表格",
         "a Numbers spreadsheet",
-        "用 Numbers 打开，导出为 Excel（.xlsx），再用 data.from_table(…) 读",
-        "open it in Numbers, export it to Excel (.xlsx), and read that with data.from_table(…)",
+        '用 Numbers 打开，导出为 Excel（.xlsx），再用 data.from_table("新文件.xlsx") 读',
+        "open it in Numbers, export it to Excel (.xlsx), and read that with "
+        'data.from_table("new.xlsx")',
     ),
+    # Tables and arrays of programs.
     FileKind(
         "parquet",
         "Parquet 文件",
         "a Parquet file",
-        "用 data.from_messages(path) 读",
-        "read it with data.from_messages(path)",
+        '用 data.from_messages(path).write("train.jsonl") 转换',
+        'convert it: data.from_messages(path).write("train.jsonl")',
         is_table=True,
     ),
     FileKind(
@@ -223,8 +194,8 @@ _ALL = (
         "numpy",
         "NumPy 数组",
         "a NumPy array",
-        "用 numpy.load 读出来，变成字典的列表后交给 data.from_messages(…)",
-        "load it with numpy.load and give data.from_messages(…) a list of dicts",
+        "用 numpy.load 读出来，整理成字典的列表 rows，再用 data.from_messages(rows)",
+        "load it with numpy.load, make a list of dicts of it, and call data.from_messages(rows)",
     ),
     FileKind(
         "hdf5",
@@ -233,23 +204,28 @@ _ALL = (
         '用 data.from_messages(pandas.read_hdf("PLAIN")) 读',
         'read it with data.from_messages(pandas.read_hdf("PLAIN"))',
     ),
+    # Not to be opened: a pickle can run anything.
     FileKind(
         "pickle",
         "Python 的 pickle 文件",
         "a Python pickle",
-        "打开它会执行里面的代码：请生成它的人改存成 .jsonl",
-        "loading it runs the code in it: ask whoever made it to save .jsonl instead",
+        "打开它会执行里面的代码，请生成它的人改存成 .jsonl",
+        "loading it runs the code in it; ask whoever made it to save .jsonl instead",
     ),
+    # Nothing to train on is in them.
     FileKind("weights", "模型权重", "the weights of a model", OTHER_ZH, OTHER_EN),
     FileKind("program", "程序文件", "a program", OTHER_ZH, OTHER_EN),
+    # Texts of office programs: a person must say what is question and what is answer.
     FileKind("document", "Word 文档", "a Word document", COPY_ZH, COPY_EN),
     FileKind("slides", "演示文稿", "a slide show", COPY_ZH, COPY_EN),
     FileKind("rtf", "RTF 文档", "an RTF document", COPY_ZH, COPY_EN),
     FileKind("pdf", "PDF 文件", "a PDF", COPY_ZH, COPY_EN),
     FileKind("mail", "Outlook 邮件", "an Outlook message", COPY_ZH, COPY_EN),
     FileKind("book", "EPUB 电子书", "an EPUB book", COPY_ZH, COPY_EN),
+    # No text at all.
     FileKind("image", "图片", "an image", TRANSCRIBE_ZH, TRANSCRIBE_EN),
     FileKind("audio", "音频或视频", "audio or video", TRANSCRIBE_ZH, TRANSCRIBE_EN),
+    # What was saved in place of the file.
     FileKind(
         "web-page",
         "网页",
@@ -269,15 +245,15 @@ _ALL = (
         "lfs-pointer",
         "Git LFS 指针",
         "a Git LFS pointer",
-        "数据本身还没有下载：在仓库里运行 git lfs pull",
-        "the data itself was not downloaded: run git lfs pull in the repository",
+        "数据本身还没有下载，在仓库里运行 git lfs pull",
+        "the data itself was not downloaded; run git lfs pull in the repository",
     ),
     FileKind(
         "annex-pointer",
         "git-annex 指针",
         "a git-annex pointer",
-        "数据本身还没有下载：在仓库里运行 git annex get NAME",
-        "the data itself was not downloaded: run git annex get NAME in the repository",
+        "数据本身还没有下载，在仓库里运行 git annex get NAME",
+        "the data itself was not downloaded; run git annex get NAME in the repository",
     ),
     FileKind(
         "shortcut",
@@ -293,6 +269,7 @@ _ALL = (
         "用同名但不带 ._ 的那个文件",
         "use the file of the same name without ._",
     ),
+    # Text that only looks like data.
     FileKind(
         "notebook",
         "Jupyter 笔记本",
@@ -305,13 +282,14 @@ _ALL = (
         "xml",
         "XML 文件",
         "an XML file",
-        "用 pandas.read_xml 读成表格，再交给 data.from_table(…)",
-        "read it with pandas.read_xml and give the table to data.from_table(…)",
+        '用 data.from_table(pandas.read_xml("PLAIN")) 读',
+        'read it with data.from_table(pandas.read_xml("PLAIN"))',
     ),
+    # Bytes that say nothing.
     FileKind(
         "zeros",
         "一串空字节（下载或拷贝没有完成）",
-        "nothing but zero bytes: a download or copy that was not finished",
+        "only zero bytes: a download or copy that was not finished",
         "重新下载或拷贝一次",
         "download or copy it again",
     ),
@@ -328,19 +306,4 @@ KINDS = {kind.name: kind for kind in _ALL}
 
 def named(kind: str, name: str = "") -> FileKind:
     """Return a kind with the name of the file in its remedy."""
-    found = KINDS[kind]
-    # A name that is long, or that a shell would not take as a name, is left to the reader.
-    plain = name.isprintable() and not set(name) & set("\"'`$\\%!{}^")
-    if not name or len(name) > LONGEST_NAME or not plain or name.startswith("-"):
-        return _filled(found, "文件名", "文件名", "FILE", "FILE")
-    quoted = name if WORD.fullmatch(name) else f'"{name}"'
-    return _filled(found, quoted, name, quoted, name)
-
-
-def _filled(kind: FileKind, zh: str, plain_zh: str, en: str, plain_en: str) -> FileKind:
-    return replace(
-        kind,
-        name=kind.name.removesuffix("-renamed"),
-        fix_zh=kind.fix_zh.replace("NAME", zh).replace("PLAIN", plain_zh),
-        fix_en=kind.fix_en.replace("NAME", en).replace("PLAIN", plain_en),
-    )
+    return KINDS[kind].for_file(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from cookbook.data import encodings
 from cookbook.data.file_kind import kinds
-from cookbook.data.file_kind.kinds import FileKind
+from cookbook.data.file_kind.kind import FileKind
 
 __all__ = ["HEAD", "FileKind", "look"]
 
@@ -35,6 +35,7 @@ class Mark:
     unsure: bool = False
 
 
+# Magic numbers, as `file` knows them. Two letters may begin a text as well: those are unsure.
 MARKS = (
     Mark(b"\x1f\x8b\x08", "gzip"),
     Mark(b"7z\xbc\xaf\x27\x1c", "7z"),

@@ -92,7 +92,8 @@ class Notes:
             self.change("weight", tr(f"（{listed_details}）", f"({listed_details})"))
         for code, n in self._repaired.items():
             shown = self._first_repaired[code]
-            self.change(code, tr(f"（{n} 处：{shown}）", f"({n}: {shown})"))
+            detail = tr(f"（{n} 处：{shown}）", f"({n}: {shown})")
+            self.change(code, detail)
 
 
 def fix_message(index: int, message: dict, row: dict, asked: Asked, notes: Notes) -> dict:
@@ -117,9 +118,11 @@ def _fix_role(fixed: dict, asked: Asked, notes: Notes) -> None:
     if not isinstance(role, str):
         return
     usual = message_rules.usual_role(role)
+    # What the reader says goes before what is known.
     if role in asked.roles:
-        fixed["role"] = asked.roles[role]
-        notes.change("role", f"{role[:TEXT_SHOWN]} → {asked.roles[role]}")
+        meant = asked.roles[role]
+        fixed["role"] = meant
+        notes.change("role", f"{role[:TEXT_SHOWN]} → {meant}")
     elif usual and usual != role:
         fixed["role"] = usual
         notes.change("role-case", f"{role} → {usual}")
@@ -152,13 +155,15 @@ def _repaired(index: int, text: str, role: object, fixes: frozenset[str], notes:
         codes.discard("thinking")
     repaired = damage.repair(text, frozenset(codes)).strip()
 
+    # What is still there could only be guessed; it is shown where it was.
     for finding in damage.find(repaired):
         if finding.code in fixes:
             notes.unrepaired.append((index, text, found.get(finding.code, finding)))
     if repaired != text:
         for code in damage.REPAIRABLE:
             if code in codes and code in found:
-                notes.repaired(code, found[code].count, _example(text, found[code]))
+                example = _example(text, found[code])
+                notes.repaired(code, found[code].count, example)
         if thinks and "thinking" in codes and "thinking" not in found:
             notes.repaired("thinking", 1, "<think> …")
     return repaired

@@ -12,11 +12,10 @@ from cookbook.data import json_text, rules, shapes
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
-from cookbook.data.report import Report
-from cookbook.data.report.names import spaced
+from cookbook.data.report import Report, calls
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules.text_check import report_finding
-from cookbook.i18n import tr
+from cookbook.i18n import spaced, tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
@@ -29,7 +28,7 @@ def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator
     """
     for entry in reading.entries:
         notes = Notes(entry)
-        problems = Report("", places=reading.left.places)
+        problems = Report(reading.name, reading.left.source, places=reading.left.places)
         row = _fixed(entry, asked, notes, problems)
         if problems.errors:
             _leave(reading.left, problems)
@@ -71,13 +70,14 @@ def _is_of_other_shape(report: Report, entry: Entry) -> bool:
     shape = shapes.of(entry.value)
     if shape is None or shape == shapes.MESSAGES:
         return False
-    call = shape.call
+    # Rows in memory have no file that another could be named after.
+    name = None if report.source == calls.ROWS else report.file
     report.add(
         entry.number,
         "other-shape",
-        zh=f"是{spaced(shape.title_zh)}，不是 messages",
-        en=f"is in another format: {shape.title_en}",
-        fix=(f"用 {call} 转换", f"convert it: {call}") if call else None,
+        zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
+        en=f"in another format ({shape.title_en}), not messages",
+        fix=calls.converting(shape.call, name),
     )
     return True
 

@@ -4,9 +4,9 @@
     list_in(text)       the array that a string holds; None if it holds none
     cut(number, error)  the error for an entry in which the file ends
 
-`strict` parses one value; `diagnosis` says why a text is none, in the words of `marks`. `places`
-finds a value or a character in the source text. `blocks` and `values` read many values that follow
-each other, though some of them are broken.
+`strict` parses one value; `diagnosis` says why a text is none, by what was `expected` and what is
+there, in the words of `marks`. `places` finds a value or a character in the source text. `blocks`
+and `values` read many values that follow each other, though some of them are broken.
 """
 
 from cookbook.data.json_text.strict import DuplicateKey, NotJson, cut, list_in, parse

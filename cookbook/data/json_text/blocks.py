@@ -53,7 +53,8 @@ class Blocks:
                 if is_last or end < len(self._block) - NEAR:
                     return value, self._start + end
             # Double, so that a long value is not read many times.
-            self._load(at, 2 * (len(self._block) - local) + BLOCK)
+            taken = len(self._block) - local
+            self._load(at, 2 * taken + BLOCK)
 
     def _load(self, at: int, size: int) -> None:
         self._block = self.text[at : at + size]

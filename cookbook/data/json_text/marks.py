@@ -17,18 +17,21 @@ class Reason(NamedTuple):
     fix_en: str = ""
 
 
+# What people type on a Chinese keyboard in place of what JSON has.
 COMMAS = "，、；;"
 BRACKETS = "｛｝［］【】"
 QUOTES = "“”„‟＂「」『』'‘’"
 
+# Remedies of several reasons.
 _REWRITE = ("补全这一行，或删去", "complete the line, or drop it")
 _DUMPS = (
     "用 json.dumps(row, ensure_ascii=False) 写每一行",
     "write each line with json.dumps(row, ensure_ascii=False)",
 )
-_CLEAN = ("data.clean 会改好", "data.clean does that")
+_CLEAN = ("用 data.clean(path) 去掉", "remove it: data.clean(path)")
 
-CUT = Reason("没有写完，断在这里", "it ends here, in the middle", *_REWRITE)
+# The text ends too early, or a string does.
+CUT = Reason("没有写完，断在这里", "it is cut off here", *_REWRITE)
 CUT_FILE = Reason("", "", "重新导出或下载一次", "export or download the file again")
 CUT_STRING = Reason(
     "字符串没有收尾的引号：断在这里，或者文字里有真的换行",
@@ -45,6 +48,7 @@ OPEN_STRING = Reason(
 NO_CLOSING_QUOTE = Reason(
     "字符串到这里缺收尾的引号", 'the closing " is missing here', "补上英文双引号", 'add the "'
 )
+# Quotation marks.
 INNER_QUOTE = Reason(
     "文字里面的英文双引号提前结束了字符串",
     'a " within the text ends the string too early',
@@ -55,15 +59,16 @@ CURLY_QUOTE = Reason(
     "用了中文引号", "a curly quotation mark", "换成英文双引号", 'use straight double quotes: "'
 )
 SINGLE_QUOTE = Reason(
-    "用了单引号，像是 Python 打印出来的", "single quotes, as Python prints", *_DUMPS
+    "用了单引号，像是 Python 打印出来的", "single quotes, as Python prints them", *_DUMPS
 )
-PYTHON = Reason("是 Python 的写法", "as Python prints it, not JSON", *_DUMPS)
+PYTHON = Reason("是 Python 的写法", "Python syntax, not JSON", *_DUMPS)
+# Commas and brackets.
 TRAILING_COMMA = Reason(
     "最后一项后面多了逗号", "a comma after the last item", "去掉这个逗号", "remove the comma"
 )
 DOUBLE_COMMA = Reason(
     "多了一个逗号，或者两个逗号之间缺一项",
-    "a comma too many, or an item is missing before it",
+    "an extra comma, or a missing item before it",
     "去掉逗号，或补上一项",
     "remove the comma, or add the item",
 )
@@ -71,25 +76,22 @@ COMMA_AT_END = Reason("行末多了逗号", "a comma at the end of the line", *_
 SEVERAL = Reason(
     "这一行里不止一个 JSON 对象",
     "more than one JSON object on the line",
-    "每行只写一个，data.clean 会拆开",
-    "write one on each line, as data.clean does",
+    "每行只写一个，用 data.clean(path) 拆开",
+    "write one per line: data.clean(path) splits them",
 )
 EXTRA_BRACKET = Reason(
-    "多了一个括号", "a closing bracket too many", "去掉它，或补上前面的一半", "remove it"
+    "多了一个括号", "an extra closing bracket", "去掉它，或补上前面的一半", "remove it"
 )
-TEXT_BEHIND = Reason(
-    "JSON 后面还有别的文字", "there is other text behind the JSON", "删去它", "remove it"
-)
-TEXT_BEFORE = Reason(
-    "JSON 前面有别的文字", "there is other text before the JSON", "删去它", "remove it"
-)
-NO_JSON = Reason("这一行不是 JSON", "the line is no JSON at all")
+# What is no JSON at all.
+TEXT_BEHIND = Reason("JSON 后面还有别的文字", "extra text after the JSON", "删去它", "remove it")
+TEXT_BEFORE = Reason("JSON 前面有别的文字", "extra text before the JSON", "删去它", "remove it")
+NO_JSON = Reason("这一行不是 JSON", "this line is not JSON at all")
 NO_BRACES = Reason(
     "最外面缺花括号 { }", "the braces { } around it are missing", "补上花括号", "add the braces"
 )
-MARKUP = Reason("这是网页或 XML 的标记", "it is markup of a web page or XML")
+MARKUP = Reason("这是网页或 XML 的标记", "this is HTML or XML markup")
 FENCE = Reason(
-    "这是 Markdown 的代码框标记", "it is a Markdown code fence", "删去这一行", "remove the line"
+    "这是 Markdown 的代码框标记", "this is a Markdown code fence", "删去这一行", "remove the line"
 )
 COMMENT = Reason("JSON 里不能写注释", "JSON has no comments", "删去注释", "remove the comment")
 ELLIPSIS = Reason(
@@ -101,6 +103,7 @@ ESCAPED = Reason(
     "先用 json.loads 把外面的一层字符串还原",
     "decode the outer string first, with json.loads",
 )
+# Keys and values.
 KEY_WITHOUT_QUOTES = Reason(
     "键没有加引号", "a key without quotes", "键要用英文双引号括起来", "put the key in double quotes"
 )
@@ -114,7 +117,9 @@ KEY_IN_LIST = Reason(
     "方括号里不能写“键: 值”", "a list has no keys", "改用花括号 { }", "use braces { }"
 )
 EQUALS = Reason("键后面用了等号", "= after a key", "换成冒号", "use a colon")
-NO_COLON = Reason("键的后面缺冒号", "no colon after the key", "补上冒号和值", "add it, and a value")
+NO_COLON = Reason(
+    "键的后面缺冒号", "no colon after the key", "补上冒号和值", "add a colon and a value"
+)
 NO_VALUE = Reason("这里缺一个值", "a value is missing here", "补上值", "add the value")
 VALUE = Reason("这里应当是一个值", "a value is expected here")
 NO_COMMA = Reason("两项之间缺逗号", "no comma between two items", "补上逗号", "add the comma")
@@ -124,7 +129,7 @@ TEXT_WITHOUT_QUOTES = Reason(
 )
 NUMBER = Reason(
     "不是数字的写法",
-    "not a number as JSON writes it",
+    "not a valid JSON number",
     "文字要用英文双引号括起来",
     "put it in double quotes",
 )
@@ -135,8 +140,9 @@ TOO_DEEP = Reason(
     "括号嵌套太深",
     "brackets are nested too deep",
     "去掉多余的括号",
-    "remove the brackets that are too many",
+    "remove the extra brackets",
 )
+# Inside strings.
 LINE_BREAK = Reason(
     "字符串里有真的换行", "a real line break in a string", "换行写成 \\n", "write it as \\n"
 )
@@ -169,6 +175,7 @@ ESCAPE = Reason(
     "write the backslash as \\\\",
 )
 
+# Characters that are known by themselves: (what JSON has, its names).
 _FULL_WIDTH = {
     "：": (":", "冒号", "colon"),
     "，": (",", "逗号", "comma"),
@@ -186,13 +193,13 @@ _INVISIBLE = {
     "\u3000": ("全角空格", "a full-width space"),
     "\xa0": ("不间断空格（NBSP）", "a no-break space (NBSP)"),
     "\u202f": ("不间断空格（NBSP）", "a no-break space (NBSP)"),
-    "\ufeff": ("看不见的 BOM", "a byte-order mark that nobody sees"),
-    "\u200b": ("看不见的零宽字符", "a zero-width character"),
-    "\u200c": ("看不见的零宽字符", "a zero-width character"),
-    "\u200d": ("看不见的零宽字符", "a zero-width character"),
-    "\u2060": ("看不见的零宽字符", "a zero-width character"),
-    "\u200e": ("看不见的方向标记", "a direction mark that nobody sees"),
-    "\u200f": ("看不见的方向标记", "a direction mark that nobody sees"),
+    "\ufeff": ("看不见的 BOM", "an invisible byte-order mark"),
+    "\u200b": ("看不见的零宽字符", "an invisible zero-width character"),
+    "\u200c": ("看不见的零宽字符", "an invisible zero-width character"),
+    "\u200d": ("看不见的零宽字符", "an invisible zero-width character"),
+    "\u2060": ("看不见的零宽字符", "an invisible zero-width character"),
+    "\u200e": ("看不见的方向标记", "an invisible direction mark"),
+    "\u200f": ("看不见的方向标记", "an invisible direction mark"),
     "\u2028": ("行分隔符 U+2028", "a line separator, U+2028"),
     "\u2029": ("段分隔符 U+2029", "a paragraph separator, U+2029"),
     "\x85": ("换行符 U+0085", "a line end, U+0085"),
@@ -212,7 +219,7 @@ def of_character(mark: str) -> Reason | None:
         )
     if mark in _INVISIBLE:
         zh, en = _INVISIBLE[mark]
-        return Reason(f"这里有{zh}", f"{en} is here", "删去它，或换成普通空格", "remove it")
+        return Reason(f"这里有{zh}", f"{en} here", "删去它，或换成普通空格", "remove it")
     if mark in ("'", "‘", "’"):
         return SINGLE_QUOTE if mark == "'" else CURLY_QUOTE
     if mark == "…":

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from cookbook.data.entry import Place
 
 Path = Sequence[str | int]  # keys and indexes, from the outermost value inwards
+Span = tuple[int, int]  # start and end
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 # A pair of surrogates is one character.
@@ -26,7 +27,7 @@ _ESCAPE = re.compile(
 _decode = json.JSONDecoder(strict=False).raw_decode
 
 
-def locate(text: str, path: Path, offset: int | None = None) -> tuple[int, int] | None:
+def locate(text: str, path: Path, offset: int | None = None) -> Span | None:
     """Return start and end of the value at a path, None where there is none.
 
     With an `offset` it is the place of that character of the value, if the value is a string.
@@ -50,13 +51,13 @@ class Places:
         self._ends: dict[int, int | None] = {}
         self._escapes: dict[int, tuple[array, array]] = {}
 
-    def locate(self, path: Path, offset: int | None = None) -> tuple[int, int] | None:
+    def locate(self, path: Path, offset: int | None = None) -> Span | None:
         """Return what the function `locate` returns."""
         start: int | None = self._past_space(0)
         for step in path:
             if start is None:
                 return None
-            start = self._key(start, step) if isinstance(step, str) else self._index(start, step)
+            start = self._inside(start, step)
         if start is None:
             return None
         if start not in self._ends:
@@ -71,11 +72,14 @@ class Places:
     def position(self, offset: int, place: Place) -> tuple[int, int]:
         """Return what the function `position` returns."""
         if self._line_ends is None:
-            self._line_ends = array("q", (m.start() for m in re.finditer("\n", self.text)))
+            found = re.finditer("\n", self.text)
+            self._line_ends = array("q", (line_end.start() for line_end in found))
         lines_before = bisect_right(self._line_ends, offset - 1)
+        # Only the first line begins in the middle of one of the file.
         if lines_before == 0:
             return place.line, place.column + offset
-        return place.line + lines_before, offset - self._line_ends[lines_before - 1]
+        last_end = self._line_ends[lines_before - 1]
+        return place.line + lines_before, offset - last_end
 
     def _past_space(self, start: int) -> int:
         found = _SPACE.match(self.text, start)
@@ -86,6 +90,11 @@ class Places:
             return _decode(self.text, start)[1]
         except (ValueError, RecursionError):
             return None
+
+    def _inside(self, start: int, step: str | int) -> int | None:
+        if isinstance(step, str):
+            return self._key(start, step)
+        return self._index(start, step)
 
     def _key(self, start: int, key: str) -> int | None:
         """Return where an object's value of that key starts."""
@@ -143,7 +152,7 @@ class Places:
             return at
         return self._past_space(at + 1)
 
-    def _character(self, start: int, end: int, offset: int) -> tuple[int, int]:
+    def _character(self, start: int, end: int, offset: int) -> Span:
         """Return the place of a string's character, of its closing quote if it has fewer."""
         if start not in self._escapes:
             self._escapes[start] = self._find_escapes(start, end)

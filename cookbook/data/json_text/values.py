@@ -17,6 +17,10 @@ from cookbook.data.json_text.blocks import Blocks
 # Between values: white space of any kind, marks that nobody sees, commas.
 _BETWEEN = re.compile("[\\s,，\ufeff\u200b\u200c\u200d\u2060]*")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?")
+# A string, a number or null as an element, or on a line of its own; behind a key comes a colon.
+_SCALAR = re.compile(
+    r'(?:"[^"\\\n]*(?:\\.[^"\\\n]*)*"|-?[\d.eE+-]+|null|true|false)(?:\s*[],]|[ \t]*(?:\n|\Z))'
+)
 # The first bracket of a line, and the first key behind it; closing brackets come in runs.
 _BRACKET_LINE = re.compile(
     r'^([ \t]*)(?:([}\]]+)|[{\[](?:[ \t{\[]*"([^"\\\n]{0,40})")?)', re.MULTILINE
@@ -113,7 +117,13 @@ class Values:
         """Return whether an object or a list may end here, by what follows."""
         behind = self._past_marks(end)
         allowed = "{[/#]" if self.in_array else "{[/#"
-        return behind >= self._last or self.text[behind] in allowed
+        if behind >= self._last or self.text[behind] in allowed:
+            return True
+        # Something like null may be among objects; a key in its place says that this one goes on.
+        scalar = _SCALAR.match(self.text, behind)
+        if scalar is None:
+            return False
+        return self.in_array or "\n" in self.text[end:behind]
 
     def _broken(self, at: int) -> Found:
         bound = self._next_beginning(at)

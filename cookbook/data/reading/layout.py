@@ -5,6 +5,9 @@
 Only the beginning is looked at, as far as it must be; nothing is reported here.
 """
 
+import csv
+import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from typing import Literal
 from cookbook.data import json_text
 from cookbook.data.json_text.blocks import Blocks
 from cookbook.data.json_text.places import Places
+from cookbook.data.shapes import roles
 
 Layout = Literal["lines", "array", "objects", "table", "memory"]
 
@@ -45,6 +49,7 @@ ROW_LISTS = frozenset(
     ]
 )
 _ROLES = frozenset(("role", "from", "speaker", "sender"))
+_IDS = ("parent_id", "conversation_id", "dialogue_id", "dialog_id", "session_id", "thread_id")
 _TEXTS = frozenset(("content", "value", "text", "message", "tool_calls", "function_call"))
 
 LINES_LOOKED_AT = 2_000  # to see how a text is laid out whose first value is broken
@@ -55,6 +60,7 @@ _START = re.compile(r"(?:\s+|//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/)*")
 _SCALARS = re.compile(
     r'\{\s*(?:"[^"\\]{0,60}"\s*:\s*(?:"[^"\\]{0,200}"|[\w.+-]{1,40})\s*,\s*){0,20}'
 )
+_NAME = re.compile(r'"(\w{1,20})"')
 _ROWS_BEGIN = re.compile(r'"([^"\\]{1,60})"\s*:\s*(?=\[\s*[{\[])')
 _OF_TABLE = frozenset((".csv", ".tsv", ".tab"))
 
@@ -97,10 +103,12 @@ def of(text: str) -> Found:
         return LINES if end <= line_end else Found("objects", start)
     # A list that is a conversation is a row; any other is the list of the rows, unless each line
     # has one.
-    if is_turns(value):
+    if is_turns(value) and not _are_of_several(value):
         return LINES if end <= line_end else Found("objects", start)
+    if end <= line_end and _is_of_qianfan(value):
+        return LINES
     next_line = text[line_end : line_end + 1000].lstrip()[:1]
-    if end <= line_end and next_line == "[" and not _holds_rows(value):
+    if end <= line_end and _is_line(value, next_line):
         return LINES
     return Found("array", start + 1)
 
@@ -117,20 +125,26 @@ def is_table(text: str, suffix: str) -> bool:
     if suffix.lower() in _OF_TABLE:
         return True
     head = text[:20_000]
-    lines = [line for line in head.split("\n") if line.strip()][:6]
-    # The last one may be cut.
-    if len(text) > len(head) and len(lines) < 6:
-        lines = lines[:-1]
-    if len(lines) < 2 or any(line.lstrip()[:1] in ("{", "[") for line in lines):
+    if any(line.lstrip()[:1] in ("{", "[") for line in head.split("\n")):
         return False
-    return any(_are_columns(lines, mark) for mark in ("\t", ","))
+    is_cut = len(text) > len(head)
+    return any(_are_columns(head, mark, is_cut) for mark in "\t,;")
 
 
-def _are_columns(lines: list[str], mark: str) -> bool:
+def _are_columns(head: str, mark: str, is_cut: bool) -> bool:
     """Return whether lines have the same number of cells, and the first one names them all."""
-    names = lines[0].split(mark)
-    counts = {line.count(mark) for line in lines}
-    return len(names) > 1 and len(counts) == 1 and all(0 < len(n.strip()) <= 40 for n in names)
+    # Quoted cells may hold the mark, and line ends.
+    cells = csv.reader(io.StringIO(head, newline=""), delimiter=mark)
+    try:
+        rows = list(itertools.islice(filter(None, cells), 6))
+    except csv.Error:  # a cell of more than 131,072 characters, in other versions a NUL
+        return False
+    if is_cut and len(rows) < 6:
+        rows = rows[:-1]
+    names, counts = rows[:1], {len(row) for row in rows}
+    if len(rows) < 2 or len(names[0]) < 2 or len(counts) > 1:
+        return False
+    return all(0 < len(name.strip()) <= 40 for name in names[0])
 
 
 def _beginning(text: str) -> int:
@@ -142,8 +156,42 @@ def _beginning(text: str) -> int:
 def _is_turn(value: object) -> bool:
     if not isinstance(value, dict):
         return False
+    # {"user": "…"}, and the answer in the next one. A single letter may be any column.
+    if len(value) == 1:
+        [(name, text)] = value.items()
+        if isinstance(text, str) and len(str(name)) > 1 and roles.known(str(name)):
+            return True
     keys = {key.lower() for key in value if isinstance(key, str)}
     return bool(keys & _ROLES and keys & _TEXTS)
+
+
+def _is_line(value: object, next_line: str) -> bool:
+    """Return whether a list is one of several values, by how the next line begins."""
+    if not isinstance(value, list) or next_line not in ("[", "{"):
+        return False
+    if not value:
+        return next_line == "{"
+    # Files that were put together have an array of rows on each line, and more than one row.
+    return not _holds_rows(value) or len(value) == 1
+
+
+def _are_of_several(turns: object) -> bool:
+    """Return whether messages are of several conversations, by the ids that they have."""
+    in_list = turns if isinstance(turns, list) else []
+    for key in _IDS:
+        ids = {str(turn[key]) for turn in in_list if isinstance(turn, dict) and key in turn}
+        if len(ids) > 1 or ids and key == "parent_id":
+            return True
+    return False
+
+
+def _is_of_qianfan(value: object) -> bool:
+    """Return whether a list is a conversation as Qianfan writes it, one on each line:
+    `[{"prompt": "…", "response": [["…"]]}, …]`."""
+    if not isinstance(value, list) or not value:
+        return False
+    first = value[0]
+    return isinstance(first, dict) and "prompt" in first and isinstance(first.get("response"), list)
 
 
 def _holds_rows(value: object) -> bool:
@@ -153,6 +201,8 @@ def _holds_rows(value: object) -> bool:
 def _of_broken(text: str, start: int, line_end: int, is_one_line: bool) -> Found:
     """Return the layout of a text whose first value is broken."""
     if text[start] == "{":
+        if not is_one_line and _is_whole_row(text[start:line_end], text[line_end:]):
+            return LINES
         wrapped = _list_in_broken(text, start)
         if wrapped is not None:
             return Found("array", wrapped + 1, is_wrapped=True)
@@ -165,6 +215,12 @@ def _of_broken(text: str, start: int, line_end: int, is_one_line: bool) -> Found
     if not is_one_line and next_line in ("[", "{") and closed_line:
         return LINES
     return Found("array", start + 1)
+
+
+def _is_whole_row(first_line: str, below: str) -> bool:
+    """Return whether an object ends on its line, and the next line begins another one."""
+    closed = first_line.rstrip(" \t\r").endswith("}")
+    return closed and below[:1000].lstrip()[:1] == "{"
 
 
 def _is_mostly_lines(text: str) -> bool:
@@ -186,7 +242,7 @@ def _is_mostly_lines(text: str) -> bool:
 
 def _of_single(text: str, start: int, value: dict) -> Found | None:
     """Return where the rows are in an object that is wrapped around them; None if it is a row."""
-    lists = dict(_row_lists(value, ()))
+    lists = dict(row_lists(value))
     if not lists:
         return None
     if len(lists) > 1:
@@ -197,16 +253,17 @@ def _of_single(text: str, start: int, value: dict) -> Found | None:
     return Found("array", start + found[0] + 1, is_wrapped=True) if found else None
 
 
-def _row_lists(value: dict, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int]]:
+def row_lists(value: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
     """Yield the path and the length of each list of rows in an object."""
     if any(is_turns(inner) for inner in value.values()):
         return
     for key, inner in value.items():
-        if isinstance(inner, list) and key.lower() in ROW_LISTS and inner:
-            if isinstance(inner[0], dict | list):
+        if isinstance(inner, list) and str(key).lower() in ROW_LISTS:
+            # null may come first.
+            if any(isinstance(row, dict | list) for row in inner):
                 yield (*path, key), len(inner)
         elif isinstance(inner, dict) and len(path) < MAX_WRAPPING:
-            yield from _row_lists(inner, (*path, key))
+            yield from row_lists(inner, (*path, key))
 
 
 def _list_in_broken(text: str, start: int) -> int | None:
@@ -218,9 +275,11 @@ def _list_in_broken(text: str, start: int) -> int | None:
     places = Places(text[key.end() : key.end() + 20_000])
     first = places.locate((0,))
     # A list of turns makes it a row.
-    inside = places.text[first[0] : first[1]] if first else ""
+    inside = places.text[first[0] : first[1]] if first else places.text
     try:
-        is_turn = bool(inside) and _is_turn(json_text.parse(inside))
+        is_turn = _is_turn(json_text.parse(inside))
     except json_text.NotJson:
-        is_turn = False
+        # Broken itself, it still has a first key.
+        name = _NAME.search(inside[:200])
+        is_turn = name is not None and name[1].lower() in _ROLES | _TEXTS
     return None if is_turn else key.end()

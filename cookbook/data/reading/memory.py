@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cookbook.data.entry import Place
-from cookbook.data.reading import Reading
+from cookbook.data.reading import Reading, layout
 from cookbook.data.report.names import named
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -44,11 +44,16 @@ def _objects(source: Any) -> Iterable:
         return source.to_dicts()
     if isinstance(source, Mapping):
         return _objects_of_mapping(source)
+    if callable(getattr(source, "read", None)):
+        raise DataError(
+            zh="给的是打开的文件：请直接给文件路径",
+            en="this is an open file: give its path",
+        )
     if isinstance(source, bytes | bytearray) or not isinstance(source, Iterable):
         kind = type(source).__name__
         raise DataError(
-            zh=f"给的是 {kind}：请给文件路径，或由字典组成的列表",
-            en=f"this is a {kind}: give a path, or a list of dicts",
+            zh=f"不能从 {kind} 读数据：给文件路径，或字典的列表",
+            en=f"cannot read rows from {kind}: pass a path or a list of dicts",
         )
     return source
 
@@ -59,9 +64,23 @@ def _objects_of_mapping(source: Mapping) -> Iterable:
     if len(splits) == len(source) == 1:
         return _objects(source[splits[0]])
     if splits and len(splits) == len(source):
-        names = named(splits)
-        raise DataError(
-            zh=f"有几组数据：{names}，请取其中一组，例如 dataset[{splits[0]!r}]",
-            en=f"there are several splits: {names}. Give one, as dataset[{splits[0]!r}]",
-        )
-    return [source]
+        raise _several(splits)
+    # The rows of a JSON file, still in the object around them.
+    paths = [path for path, _ in layout.row_lists(source)]
+    if len(paths) > 1:
+        raise _several([path[-1] for path in paths])
+    rows: Any = [source]
+    if paths:
+        rows = source
+        for key in paths[0]:
+            rows = rows[key]
+    return rows
+
+
+def _several(names: list) -> DataError:
+    shown = named(names)
+    call = f"dataset[{str(names[0])[:40]!r}]"
+    return DataError(
+        zh=f"有几组数据：{shown}，取其中一组，例如 {call}",
+        en=f"there are several splits: {shown}. Pass one, for example {call}",
+    )

@@ -27,15 +27,17 @@ from cookbook.data.entry import Place
 from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
 from cookbook.data.reading import Reading as Reading
 from cookbook.data.reading import entries, layout, memory
+from cookbook.data.report import calls
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.columns import WHOLE_TEXT
-from cookbook.data.report.excerpt import around, visible
-from cookbook.data.report.names import spaced
+from cookbook.data.report.excerpt import around, shortened, visible
 from cookbook.errors import DataError
+from cookbook.i18n import spaced, tr
 
 MAX_SOURCE_BYTES = 100 * 1024 * 1024  # of an export: most of it may not be kept
 MAX_BYTES = 10 * 1024 * 1024  # guide §2.1
 BUFFER = 256 * 1024  # bytes read at once: a line of 10 KB is not put together from pieces
+MAX_NAME = 80  # characters of a file name that are shown
 
 Source = str | os.PathLike | Iterable
 
@@ -65,15 +67,10 @@ def of_content(
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
     kind = file_kind.look(content, path.name)
-    if kind is not None and not kind.is_table:
-        name = visible(path.name)
-        raise DataError(
-            zh=f"{name} 是{spaced(kind.title_zh)}，不是文本：{kind.fix_zh}",
-            en=f"{name} is {kind.title_en}, not text: {kind.fix_en}",
-        )
     if kind is not None:
+        _refuse_not_text(kind, path)
         return _of_table(content, path, encoding, sheet)
-    result = Reading.empty(path.name, "lines", path)
+    result = Reading.empty(name_of(path), "lines", path)
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
     if layout.is_table(text, path.suffix) or texts.is_chat(text):
@@ -102,6 +99,21 @@ def _chats_of(result: Reading) -> Reading | None:
     return tables.of_messages(result.name, result.path, rows)
 
 
+def name_of(path: Path) -> str:
+    """Return the name of a file, safe and short enough to be shown."""
+    return visible(shortened(path.name or str(path), MAX_NAME))
+
+
+def _refuse_not_text(kind: file_kind.FileKind, path: Path) -> None:
+    if kind.is_table:
+        return
+    name, source = name_of(path), calls.in_source(path)
+    raise DataError(
+        zh=f"{name} 是{spaced(kind.title_zh)}，不是文本：{calls.filled(kind.fix_zh, source)}",
+        en=f"{name} is {kind.title_en}, not text: {calls.filled(kind.fix_en, source)}",
+    )
+
+
 def content_of(path: Path) -> bytes:
     """Return the bytes of a file.
 
@@ -114,13 +126,17 @@ def content_of(path: Path) -> bytes:
             content = file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         zh, en = reason(error)
-        name = visible(path.name)
+        name = name_of(path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     if len(content) > MAX_SOURCE_BYTES:
-        name, limit = visible(path.name), MAX_SOURCE_BYTES // 2**20
+        # To split an archive would be of no use.
+        kind = file_kind.look(content, path.name)
+        if kind is not None:
+            _refuse_not_text(kind, path)
+        name, limit = name_of(path), MAX_SOURCE_BYTES // 2**20
         raise DataError(
             zh=f"{name} 超过 {limit} MB，请先拆成几个文件",
-            en=f"{name} has more than {limit} MB: split it into several files",
+            en=f"{name} is larger than {limit} MB: split it into several files",
         )
     return content
 
@@ -167,17 +183,20 @@ def decoded_of(result: Reading, content: bytes, encoding: str | None) -> encodin
         raise DataError(
             zh=f"看不出 {result.name} 的编码：用 encoding= 指定，例如 "
             'encoding="gb18030"（GBK）、encoding="big5"',
-            en=f"cannot tell the encoding of {result.name}: name it, as "
+            en=f"cannot determine the encoding of {result.name}: name it, for example "
             'encoding="gb18030" (GBK) or encoding="big5"',
         )
     result.encoding = found.name
     if found.name != "utf-8":
-        result.changes.append(change_of(None, "encoding", f"({found.title})"))
+        result.changes.append(
+            change_of(None, "encoding", tr(f"（原来是 {found.title}）", f"(was {found.title})"))
+        )
     elif content.startswith(codecs.BOM_UTF8):
         result.changes.append(change_of(None, "bom"))
     title = decoded.other.title if decoded.other else ""
+    was = tr(f"（原来是 {title}）", f"(was {title})")
     for line in decoded.other_lines:
-        result.changes.append(change_of(Place(line), "encoding", f"({title})"))
+        result.changes.append(change_of(Place(line), "encoding", was))
     return decoded
 
 
@@ -194,8 +213,8 @@ def _refuse_wrong(
     if decoded.bad or is_other:
         where = decoded.bad[0].line if decoded.bad else 1
         raise DataError(
-            zh=f"{name} 不是 {named.title} 编码（第 {where} 行）：去掉 encoding= 会自动判断",
-            en=f"{name} is not in {named.title} (line {where}): without encoding= it is found out",
+            zh=f"{name} 不是 {named.title} 编码（第 {where} 行起）：去掉 encoding=，会自动判断",
+            en=f"{name} is not {named.title} (from line {where}): leave encoding= out to detect it",
         )
 
 
@@ -240,7 +259,7 @@ def _refuse_bad_bytes(result: Reading, bad: list[encodings.BadBytes]) -> None:
             entry.number,
             "encoding",
             zh=f"第 {found.start + 1} 个字节起不是 UTF-8",
-            en=f"not UTF-8 from byte {found.start + 1} of the line on",
+            en=f"not UTF-8 from byte {found.start + 1} of the line",
             excerpt=around(text, at, at + 1),
             at=(WHOLE_TEXT, at),
         )

@@ -10,7 +10,7 @@ from typing import Self
 from cookbook.data import json_text, rules
 from cookbook.data.entry import Entry, Place
 from cookbook.data.reading.layout import Layout
-from cookbook.data.report import Report
+from cookbook.data.report import Report, calls
 from cookbook.data.report.changes import Change
 from cookbook.data.report.columns import columns
 from cookbook.data.report.excerpt import visible
@@ -56,6 +56,7 @@ class Reading:
     def __post_init__(self) -> None:
         self._places: dict[int, Place] = {}
         self._texts: dict[int, str | None] = {}
+        self.left.source = calls.in_source(self.path) if self.path else calls.ROWS
         if not self.left.places:
             self.left.places = self._places
 

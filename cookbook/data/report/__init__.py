@@ -5,7 +5,9 @@
     excerpt.around(text, 3, 7)      the offending text with what surrounds it, safe to show
 
 `report` collects problems, `view` shows them; `columns` and `pointing` find their line and column
-in the source, once it is known which are kept. `cleaned` is what `clean` and the converters return.
+in the source, once it is known which are kept. `names` and `calls` write what messages name: keys,
+columns, people; and the calls that readers paste. `cleaned` is what `clean` and the converters
+return.
 """
 
 from cookbook.data.report.report import (

@@ -23,26 +23,35 @@ TITLES = {
     # A table.
     "escaped-quotes": ('\\" 读成引号', 'marks written as \\" read as such'),
     "title-row": (
-        "不是数据的行：标题、说明或又一行表头",
-        "not data: a title, a note, a heading again",
+        "不是数据的行（标题、说明、重复的表头）",
+        "rows that are not data (a title, a note, a repeated header)",
     ),
-    "heading": ("去掉列名里看不见的字符和空白", "names of columns without what surrounds them"),
-    "repeated-column": ("重复的列名，加上列的字母区分", "columns of one name told apart by letter"),
+    "heading": (
+        "去掉列名里看不见的字符和空白",
+        "column names: invisible characters and spaces removed",
+    ),
+    "repeated-column": (
+        "重复的列名，加上列的字母区分",
+        "duplicate column names, told apart by the column letter",
+    ),
     "unused-columns": ("没有用到的列", "columns not used"),
     "sheets": ("只读一张工作表：", "one sheet read:"),
-    "merged": ("合并的单元格，每一行都填上它的内容", "merged cells, filled in on every row"),
-    "hidden": ("隐藏（或筛选掉）的也读了：", "hidden or filtered, but read:"),
-    "cell-format": ("单元格在 Excel 里显示的可能不一样", "cells that Excel may show otherwise"),
+    "merged": (
+        "合并的单元格，每一行都填上它的内容",
+        "merged cells: the content is filled in on every row",
+    ),
+    "hidden": ("隐藏（或筛选掉）的也读了：", "hidden or filtered out, read all the same:"),
+    "cell-format": ("单元格在 Excel 里显示的可能不一样", "cells that Excel may show differently"),
     "long-number": (
         "超过 15 位的数字，Excel 已经改掉了后面几位：编号要存成文本",
-        "numbers of more than 15 digits, of which Excel has lost the last: keep ids as text",
+        "numbers of more than 15 digits: Excel has lost the last ones, keep ids as text",
     ),
     "control-mark": ("_x000D_ 这类记号换成它表示的字符", "marks such as _x000D_ decoded"),
     # A chat log.
     "sorted": ("按时间重新排序", "sorted by time"),
-    "left-out": ("不能训练的消息，没有用", "messages that nothing is learned from, left out"),
+    "left-out": ("不能训练的消息，没有用", "messages that cannot be trained on, left out"),
     "quote": ("去掉引用的原话", "quoted messages removed"),
-    "no-time": ("看不懂的时间，没有按它分段", "times that are not understood, so not used"),
+    "no-time": ("看不懂的时间，没有用来分段", "times that could not be read, not used to split"),
     "joined": ("并入一段对话", "joined into a conversation"),
     # A row.
     "converted": ("转成 messages 格式", "converted to messages"),
@@ -52,15 +61,15 @@ TITLES = {
     "unanswered": ("请求没有结果", "requests without a result:"),
     "white-space": ("去掉首尾空白", "surrounding white space removed"),
     "extra-key": ("去掉多余的键", "extra keys removed"),
-    "role": ("换成约定的 role", "roles renamed as asked"),
+    "role": ("换成约定的 role", "roles renamed"),
     "role-case": ("role 改成小写", "roles written in lower case"),
     "content-parts": ("把 content 里的几段文字接起来", "text parts of a content joined"),
     "decoded": ("messages 原是一段字符串，解开了", "messages decoded from a string"),
     "weight": ("回答的权重", "weights of answers"),
-    "escape-text": ("还原没有解开的转义", "escapes read"),
-    "markup": ("去掉网页的标记", "markup removed"),
+    "escape-text": ("还原字面的转义", "literal escapes decoded"),
+    "markup": ("去掉 HTML 标记", "HTML markup removed"),
     "mojibake": ("还原乱码", "mis-decoded text restored"),
-    "invisible": ("去掉看不见的字符", "invisible characters removed"),
+    "invisible": ("去掉不可见字符", "invisible characters removed"),
     "thinking": ("去掉思考过程", "thinking removed"),
     "opening-answer": ("去掉第一问之前的开场白", "greeting before the first question removed"),
     "system-position": ("system 移到最前", "system moved to the front"),
@@ -94,7 +103,9 @@ def change_of(
 ) -> Change:
     """Return a change of one of `TITLES`, which makes its message."""
     title = tr(*TITLES[code])
-    message = visible(f"{title} {detail}".strip())
+    # Full-width marks bring their own space.
+    space = "" if title.endswith("：") or detail.startswith("（") else " "
+    message = visible(f"{title}{space}{detail}".strip())
     if place is None:
         return Change(None, code, message, row)
     return Change(place.line, code, message, row, place.sheet)

@@ -28,7 +28,8 @@ LINES_SHOWN = 8  # line numbers named for each kind of change
 class Cleaned(Sequence[dict]):
     """The rows that can be trained on, what was changed on the way, and what could not be fixed.
 
-    It is the sequence of its rows, and can be passed wherever rows are expected. Every entry of the
+    It is the sequence of its rows, and can be passed wherever rows are expected; `+` joins rows in
+    a list, and `list(cleaned)` is one to shuffle or to change. Every entry of the
     source, of which there were `read`, is accounted for: it is in `rows`, its number is in
     `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
     a person (`rows_left`).
@@ -57,6 +58,16 @@ class Cleaned(Sequence[dict]):
     def __getitem__(self, index: int | slice) -> dict | list[dict]:
         return self.rows[index]
 
+    def __add__(self, other: Sequence[dict]) -> list[dict]:
+        if not isinstance(other, Cleaned | list):
+            return NotImplemented
+        return [*self, *other]
+
+    def __radd__(self, other: list[dict]) -> list[dict]:
+        if not isinstance(other, list):
+            return NotImplemented
+        return [*other, *self]
+
     @property
     def rows_gone(self) -> list[int]:
         """The numbers of the entries that are gone, each with a change that says why."""
@@ -84,7 +95,7 @@ class Cleaned(Sequence[dict]):
         if source is not None and path.exists() and source.exists() and path.samefile(source):
             raise DataError(
                 zh=f"{path.name} 是原始文件，请换一个文件名",
-                en=f"{path.name} is the original, choose another name",
+                en=f"{path.name} is the original: choose another name",
             )
         if not self.rows:
             raise DataError(zh="没有可写的数据", en="there are no rows to write")
@@ -105,7 +116,7 @@ class Cleaned(Sequence[dict]):
             zh.append(f"并入前一条 {joined} 条")
             en.append(f"{joined} joined to the one before")
         zh += [f"删去 {dropped} 条", f"{len(self.rows_left)} 条需要人工处理"]
-        en += [f"{dropped} dropped", f"{len(self.rows_left)} left for a person"]
+        en += [f"{dropped} dropped", f"{len(self.rows_left)} to fix by hand"]
         return tr(f"读到 {self.read} 条：{'，'.join(zh)}", f"{self.read} read: {', '.join(en)}")
 
     def __str__(self) -> str:
@@ -117,10 +128,12 @@ class Cleaned(Sequence[dict]):
             lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
         if self.left.counts:
             lines.append(f"  {self._to_do}")
-        for problem in self.left.shown:
-            lines += view.lines(problem)
-        if self.left.hidden:
-            lines.append(f"  {self.left.hidden}")
+        shown = self.left.shown
+        for group in shown:
+            lines += view.lines(group)
+        hidden = view.hidden(self.left.counts, shown)
+        if hidden:
+            lines.append(f"  {hidden}")
         return printable("\n".join(lines))
 
     __repr__ = __str__
@@ -138,7 +151,7 @@ class Cleaned(Sequence[dict]):
         rows, errors = len(self.rows_left), self.left.errors
         return tr(
             f"需要人工处理：{rows} 条，{errors} 个错误",
-            f"left for a person: {counted(rows, 'row')}, {counted(errors, 'error')}",
+            f"to fix by hand: {counted(rows, 'row')}, {counted(errors, 'error')}",
         )
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:

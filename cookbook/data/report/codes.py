@@ -34,20 +34,22 @@ CODES = {
     "file-size": _error("拆成几个文件，或删掉过长的行", "split the file, or drop very long rows"),
     "file-empty": _error("写入训练数据", "add rows"),
     "encoding": _error("另存为 UTF-8 编码", "save the file as UTF-8"),
-    "row-count": _error("抽取不超过 1000 行", "keep at most 1000 of them"),
+    "row-count": _error("最多留 1000 条", "keep at most 1000 rows"),
     # The file as a whole; the problem itself says what to do.
     "not-text": _error(
         "换成文本文件：每行一个 JSON 对象", "use a text file with one JSON object per line"
     ),
     "whole-array": _error(
-        "改成每行一个 JSON 对象，data.clean 会改",
-        "write one JSON object per line, as data.clean does",
+        "用 data.clean(path) 改写",
+        "rewrite it: data.clean(path)",
     ),
     "multi-line-json": _error(
-        "改成每行一个 JSON 对象，data.clean 会改",
-        "write one JSON object per line, as data.clean does",
+        "用 data.clean(path) 改写",
+        "rewrite it: data.clean(path)",
     ),
-    "other-shape": _error("用 data.from_messages 转换", "convert it with data.from_messages"),
+    "other-shape": _error(
+        "用 data.from_messages(path) 转换", "convert it: data.from_messages(path)"
+    ),
     # A table, which only the converters read.
     "table-row": _error(
         "内容里有分隔符或引号的，用英文双引号括起来，再存一次",
@@ -71,9 +73,11 @@ CODES = {
     "role-unknown": _error("只能用 system、user、assistant", "use system, user or assistant"),
     "content-missing": _error("加上 content", "add the content"),
     "content-type": _error("content 要写成一段文字", "write the content as a string"),
-    "content-empty": _error("写上内容，或删去这一行", "add the content, or drop the row"),
+    "content-empty": _error("写上内容，或删去这一条", "add the content, or drop the row"),
     # Their order.
-    "system-position": _error("把 system 移到第一条，且只留一条", "move it to the front, keep one"),
+    "system-position": _error(
+        "把 system 移到第一条，且只留一条", "move it to the front, and keep only one"
+    ),
     "first-not-user": _error("先问后答", "begin with user"),
     "alternation": _error(
         "user 与 assistant 轮流，成对出现：补上缺的一条，或删去多的一条",
@@ -85,7 +89,7 @@ CODES = {
     ),
     "no-assistant": _error("补上回答", "add the answer"),
     # What can be trained on, but is worth a look.
-    "row-count-low": _warning("补充数据，或先这样试一试", "add rows, or try it as it is"),
+    "row-count-low": _warning("补充数据，或先这样试一试", "add rows, or try with these"),
     "blank-line": _warning("删去空行", "remove it"),
     "bom": _warning("另存为不带 BOM 的 UTF-8", "save as UTF-8 without BOM"),
     "extra-key": _warning(
@@ -99,7 +103,9 @@ CODES = {
     "duplicate-row": _warning("删去一条", "drop one of them"),
     "near-duplicate": _warning("看一看，留下较好的一条", "compare both and keep the better one"),
     "conflict": _warning("只保留一个回答", "keep one answer"),
-    "system-varies": _warning("训练和调用用同一句提示词", "train and call with the same prompt"),
+    "system-varies": _warning(
+        "训练和调用用同一句提示词", "use the same prompt in training and in calls"
+    ),
     "answer-repeats-input": _warning(
         "如果任务不许重复原词，请改写", "rewrite it if the task forbids this"
     ),
@@ -108,31 +114,31 @@ CODES = {
     ),
     # Texts that were damaged on the way, or mean something else than they show.
     "escape-text": _warning(
-        '换成真正的换行或字符，data.clean(fix=["escape-text"]) 会改',
-        'write the real character, as data.clean(fix=["escape-text"]) does',
+        '用 data.clean(path, fix=["escape-text"]) 换成真正的字符',
+        'write the real character: data.clean(path, fix=["escape-text"])',
     ),
     "markup": _warning(
-        '去掉网页的标记，data.clean(fix=["markup"]) 会改',
-        'remove the markup, as data.clean(fix=["markup"]) does',
+        '用 data.clean(path, fix=["markup"]) 去掉',
+        'remove the markup: data.clean(path, fix=["markup"])',
     ),
     "mojibake": _warning(
-        "找到原来的文件，按正确的编码再导出一次",
-        "export the text again from its origin, in the right encoding",
+        "找到原文，按正确的编码再导出一次",
+        "export it again from the original, in the right encoding",
     ),
     "invisible": _warning(
-        '去掉看不见的字符，data.clean(fix=["invisible"]) 会改',
-        'remove what cannot be seen, as data.clean(fix=["invisible"]) does',
+        '用 data.clean(path, fix=["invisible"]) 去掉',
+        'remove it: data.clean(path, fix=["invisible"])',
     ),
     "template-mark": _warning("去掉对话模板的标记", "remove the marks of the chat template"),
     "thinking": _warning(
-        '决定要不要学思考过程：全部留下，或用 data.clean(fix=["thinking"]) 全部去掉',
-        "decide whether thinking is to be learned: keep all of it, or remove all with "
-        'data.clean(fix=["thinking"])',
+        '要么都留，要么都去掉：data.clean(path, fix=["thinking"])',
+        'keep all thinking, or remove all of it: data.clean(path, fix=["thinking"])',
     ),
     "weight": _warning(
-        "用 data.clean(weights=…) 说明怎样处理", "say what to do with it: data.clean(weights=…)"
+        '连同提问去掉：data.clean(path, weights="drop")',
+        'remove them with their questions: data.clean(path, weights="drop")',
     ),
     "secret": _warning(
-        "换成虚构的内容，或删去这一行", "replace it with something invented, or drop the row"
+        "换成虚构的内容，或删去这一条", "replace it with made-up content, or drop the row"
     ),
 }

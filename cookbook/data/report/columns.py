@@ -9,7 +9,7 @@ through the source text, so it is done at the end, for the problems that are sho
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
-from cookbook.data.entry import Place
+from cookbook.data.entry import Place, shared_column
 from cookbook.data.json_text.places import Places
 from cookbook.data.report import Problem
 
@@ -43,7 +43,12 @@ def columns(
         # One walk through the text for all problems of the row.
         source = Places(text)
         for i in indexes:
-            result[i] = _with_column(result[i], source, places.get(row) or Place(row))
+            place = places.get(row) or Place(row)
+            found = _with_column(result[i], source, place)
+            # Of several entries on one line, at least which one.
+            if found.column is None:
+                found = dataclasses.replace(found, column=shared_column(places, row))
+            result[i] = found
     return result
 
 

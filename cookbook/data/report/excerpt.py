@@ -74,10 +74,9 @@ def ending(text: str) -> str:
 
 def last_turn(row: dict) -> Excerpt:
     """Return the end of a row's last question and the beginning of its answer."""
-    question, answer = row["messages"][-2:]
-    end_of_question = ending(question["content"])
-    _, start_of_answer, _ = around(answer["content"], 0, len(answer["content"]))
-    return end_of_question + " → ", start_of_answer, ""
+    question, answer = (message["content"] for message in row["messages"][-2:])
+    _, start_of_answer, _ = around(answer, 0, len(answer))
+    return ending(question) + " → ", start_of_answer, ""
 
 
 def visible(text: str) -> str:
@@ -87,16 +86,21 @@ def visible(text: str) -> str:
     """
     if text.isprintable():
         return text
-    escaped = [c if c.isprintable() else repr(c)[1:-1] for c in text]
-    return "".join(escaped)
+    return "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def shortened(text: str, longest: int) -> str:
     """Return the text, with "…" in its middle where it has more characters than `longest`."""
     if len(text) <= longest:
         return text
-    end = longest // 3  # the beginning says more
-    return text[: longest - end - 1] + "…" + text[len(text) - end :]
+    # The beginning says more than the end.
+    end = longest // 3
+    beginning = text[: longest - end - 1]
+    return beginning + "…" + text[len(text) - end :]
 
 
 def pointed(excerpt: Excerpt, columns: int = TERMINAL) -> list[str]:
@@ -108,26 +112,27 @@ def pointed(excerpt: Excerpt, columns: int = TERMINAL) -> list[str]:
     before, inside, after = (visible(part) for part in excerpt)
     inside = _cut(inside, columns // 2)
     before = _cut(before[::-1], columns // 3)[::-1]
-    used = _width(before) + _width(inside)
+    used = width(before) + width(inside)
     line = before + inside + _cut(after, columns - used)
     if line == inside:
         return [line] if line else []
-    return [line, " " * _width(before) + "^" * max(1, _width(inside))]
+    carets = "^" * max(1, width(inside))
+    return [line, " " * width(before) + carets]
 
 
 def _cut(text: str, columns: int) -> str:
     """Return the beginning of a text that takes no more than so many columns."""
-    if _width(text) <= columns:
+    if width(text) <= columns:
         return text
     taken = 1  # of the ellipsis
     for i, character in enumerate(text):
-        taken += _width(character)
+        taken += width(character)
         if taken > columns:
             return text[:i].rstrip("…") + "…"
     return text
 
 
-def _width(text: str) -> int:
+def width(text: str) -> int:
     """Return how many columns a text takes in a terminal."""
     from wcwidth import wcwidth
 

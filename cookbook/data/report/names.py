@@ -12,25 +12,25 @@ from itertools import islice
 from cookbook.data.report.excerpt import visible
 from cookbook.i18n import tr
 
+# Enough to know a file by, and no more than a line of a terminal.
 MAX_NAMED = 10  # names of keys, columns, sheets or people that a message lists
 MAX_NAME = 40  # characters of a name that it shows
 
 
 def named(names: Collection[str]) -> str:
     """Return names as a message lists them, with how many there are if it cannot list them all."""
-    first = list(islice(names, MAX_NAMED))
-    shown = joined(visible(str(name)[:MAX_NAME]) for name in first)
-    more = len(names) - len(first)
+    first = islice(names, MAX_NAMED)
+    # Cut before escapes make it longer: of a name the beginning is enough to know it.
+    short = [str(name)[:MAX_NAME] for name in first]
+    shown = joined(map(visible, short))
+    n = len(names)
+    more = n - len(short)
     if not more:
         return shown
-    return shown + tr(f" 等 {len(names)} 个", f" and {more} more")
+    rest = tr(f" 等 {n} 个", f" and {more} more")
+    return shown + rest
 
 
 def joined(parts: Iterable[str]) -> str:
     """Return parts with what separates them in the reader's language."""
     return tr("、", ", ").join(parts)
-
-
-def spaced(name: str) -> str:
-    """Return a name as it follows a Chinese character: a Latin letter is set apart."""
-    return f" {name}" if name[:1].isascii() else name

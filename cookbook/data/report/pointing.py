@@ -21,19 +21,23 @@ def point(left: Report, texts: Mapping[int, str], origins: Mapping[int, Origin])
     """
     for i, problem in enumerate(left.problems):
         number = problem.row
-        if number is None or number not in texts or _is_pointed(problem):
+        if number is None or number not in texts:
+            continue
+        if _is_pointed(problem):
             continue
         # Messages that were there before are found as those of any row.
         if number in origins and origins[number] is None:
             continue
         offset = _offset(problem, texts[number], origins.get(number))
-        left.problems[i] = dataclasses.replace(problem, at=(WHOLE_TEXT, offset))
+        at = (WHOLE_TEXT, offset)
+        left.problems[i] = dataclasses.replace(problem, at=at)
     left.problems = columns(left.problems, texts.get, left.places)
 
 
 def _is_pointed(problem: Problem) -> bool:
-    has_place = problem.column is not None or problem.cell is not None
-    return has_place or problem.at is not None and problem.at[0] == WHOLE_TEXT
+    if problem.column is not None or problem.cell is not None:
+        return True
+    return problem.at is not None and problem.at[0] == WHOLE_TEXT
 
 
 def _offset(problem: Problem, text: str, origin: Origin) -> int:

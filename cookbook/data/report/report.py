@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from cookbook.data.entry import Place
-from cookbook.data.report import view
+from cookbook.data.entry import Place, shared_column
+from cookbook.data.report import calls, view
 from cookbook.data.report.codes import CODES
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
-from cookbook.data.report.view import place
+from cookbook.data.report.view import Group, place
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
@@ -71,6 +71,7 @@ class Problem:
 class Report:
     """Everything that `check` found in one file.
 
+    `source` is what is written for the file in a call: its path in quotes, or a name.
     `rows` has the rows that can be trained on, `row_lines` their numbers. `places` says where an
     entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
     all lines that are not blank; without `has_rows` they were not read. `counts` has the number of
@@ -80,6 +81,7 @@ class Report:
     """
 
     file: str
+    source: str = calls.UNKNOWN
     problems: list[Problem] = field(default_factory=list)
     rows: list[dict] = field(default_factory=list)
     lines: int = 0
@@ -104,6 +106,14 @@ class Report:
         """Return the line on which an entry begins."""
         place = self.places.get(number)
         return place.line if place else number
+
+    def where(self, number: int) -> tuple[str, str]:
+        """Return where an entry begins, in Chinese and English: `第 3 行`, `line 3`."""
+        line, column = self.line_of(number), shared_column(self.places, number)
+        # In an array on one line, the line tells nothing.
+        if column is not None:
+            return f"第 {line} 行第 {column} 列", f"line {line}, column {column}"
+        return f"第 {line} 行", f"line {line}"
 
     def add(
         self,
@@ -137,7 +147,10 @@ class Report:
             return
         begins = self.places.get(number) if number is not None else None
         line, sheet = (begins.line, begins.sheet) if begins else (number, None)
-        message, remedy = _short(tr(zh, en)), _short(tr(*(fix or usual_fix)))
+        message, remedy = (
+            _short(tr(zh, en)),
+            _short(calls.filled(tr(*(fix or usual_fix)), self.source)),
+        )
         shown = excerpt() if callable(excerpt) else excerpt
         what = (line, index, severity, code, message, remedy)
         self.problems.append(Problem(*what, shown, column, cell, sheet, number, at))
@@ -195,9 +208,10 @@ class Report:
         return f"{mark} {shortened(self.file, MAX_NAME)}: {summary}"
 
     @property
-    def shown(self) -> list[Problem]:
+    def shown(self) -> list[Group]:
         """Those problems that a short report has room for, of every code if possible."""
-        return view.first(self.problems, SHOWN_IN_TEXT)
+        found = view.groups(self.problems, self.counts)
+        return view.first(found, SHOWN_IN_TEXT)
 
     @property
     def hidden(self) -> str:
@@ -234,10 +248,12 @@ class Report:
 
     def __str__(self) -> str:
         lines = [self.verdict]
-        for problem in self.shown:
-            lines += view.lines(problem)
-        if self.hidden:
-            lines.append(f"  {self.hidden}")
+        shown = self.shown
+        for group in shown:
+            lines += view.lines(group)
+        hidden = view.hidden(self.counts, shown)
+        if hidden:
+            lines.append(f"  {hidden}")
         return printable("\n".join(lines))
 
     __repr__ = __str__
@@ -250,9 +266,9 @@ class Report:
         return view.table(self, of_each)
 
 
-def counted(n: int, noun: str) -> str:
+def counted(n: int, noun: str, plural: str = "") -> str:
     """Return a number with its English noun: "1 row", "2 rows"."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n} {noun}" if n == 1 else f"{n} {plural or noun + 's'}"
 
 
 def _short(message: str) -> str:

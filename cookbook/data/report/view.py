@@ -3,26 +3,77 @@
     第 3 行第 41 列 messages[1] [role-unknown] role 是 'bot' → 只能用 system、user、assistant
         "role": bot
                 ^^^
+    第 4、5、6、7、8 行等 90 处 [json] 不是合法的 JSON：行末多了逗号 → …
 
-Nothing is cut or escaped here but what would not fit a terminal: `excerpt.py` did that. HTML is
-made by Jinja2, which escapes what the file says.
+Problems that differ in their place alone are shown once, the most important first. Nothing is cut
+or escaped here but what would not fit a terminal: `excerpt.py` did that. HTML is made by Jinja2,
+which escapes what the file says.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cookbook import html
-from cookbook.data.report.excerpt import pointed
+from cookbook.data.report import calls
+from cookbook.data.report.excerpt import Excerpt, pointed, width
 from cookbook.i18n import tr
 
 if TYPE_CHECKING:
     from cookbook.data.report import Problem, Report
 
 INDENT = "      "  # of an excerpt in a terminal: deeper than its problem
+ONE_LINE = 100  # columns of a terminal; a longer sentence has its remedy on a line of its own
 HIDDEN_CODES = 6  # codes that are named of the problems that are not shown
+FEWEST_EQUAL = 3  # problems that are shown as one; two are as quickly read, each with its excerpt
+PLACES_NAMED = 5
 
-COLORS = {"error": html.ERROR, "warning": html.WARNING}
+COLORS = {"error": html.ERROR, "warning": html.WARNING_FILLED}
+
+# Of the whole file, but hardly ever what is wrong with it.
+_MINOR = ("file-suffix", "row-count-low", "system-varies")
+
+Counts = Mapping[tuple[str, str], int]  # the number of problems by (severity, code)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Problems that differ in their place alone; `count` includes those that were not kept."""
+
+    problems: Sequence["Problem"]
+    count: int
+
+    @property
+    def first(self) -> "Problem":
+        """The problem by which all are shown."""
+        return self.problems[0]
+
+    @property
+    def severity(self) -> str:
+        """Of all of them."""
+        return self.first.severity
+
+    @property
+    def excerpt(self) -> Excerpt | None:
+        """Of the first."""
+        return self.first.excerpt
+
+    @property
+    def place(self) -> str:
+        """Where they are, in words: the place of one, the first places of many."""
+        return place(self.first) if self.count == 1 else _places(self.problems, self.count)
+
+    @cached_property
+    def message(self) -> str:
+        """Where and what."""
+        return f"{self.place} [{self.first.code}] {self.first.message}"
+
+    @property
+    def sentence(self) -> str:
+        """All in one line: where, what and the remedy."""
+        return f"{self.message} → {self.first.fix}"
 
 
 def place(problem: "Problem") -> str:
@@ -42,52 +93,103 @@ def place(problem: "Problem") -> str:
     return words
 
 
-def first(problems: Sequence["Problem"], most: int) -> list["Problem"]:
-    """Return `most` problems, in their order: the first of each code before its further ones.
+def _places(problems: Sequence["Problem"], count: int) -> str:
+    cells = [p.cell for p in problems if p.cell is not None]
+    names = list(dict.fromkeys(cells or [_line(problem) for problem in problems]))
+    shown = tr("、", ", ").join(names[:PLACES_NAMED])
+    # With a sheet before them they are no plain numbers of lines.
+    is_plain = not cells and all(p.sheet is None for p in problems[:PLACES_NAMED])
+    if cells:
+        shown = tr(f"单元格 {shown}", f"cells {shown}")
+    elif is_plain:
+        shown = tr(f"第 {shown} 行", f"lines {shown}" if len(names) > 1 else f"line {shown}")
+    if count > len(names) or len(names) > PLACES_NAMED:
+        shown += tr(f"等 {count} 处", f" … ({count} places)")
+    return shown
+
+
+def _line(problem: "Problem") -> str:
+    return str(problem.line) if problem.sheet is None else f"{problem.sheet}!{problem.line}"
+
+
+def groups(problems: Iterable["Problem"], counts: Counts) -> list[Group]:
+    """Return the problems, those that are equal but for their place as one, the gravest first.
+
+    Args:
+        counts: of all problems, those included that were counted and not kept.
+    """
+    equal: dict[tuple, list[Problem]] = {}
+    for problem in problems:
+        # What concerns the whole file is of one place.
+        alone = id(problem) if problem.line is None and problem.cell is None else None
+        key = (problem.severity, problem.code, problem.message, problem.fix, alone)
+        equal.setdefault(key, []).append(problem)
+    of_code = Counter(key[:2] for key in equal)
+    kept: Counter[tuple[str, str]] = Counter()
+    for key, some in equal.items():
+        kept[key[:2]] += len(some)
+    result = []
+    for key, some in equal.items():
+        # Where all that were kept are equal, so are those that were not.
+        unseen = counts.get(key[:2], 0) - kept[key[:2]] if of_code[key[:2]] == 1 else 0
+        if len(some) < FEWEST_EQUAL and not unseen:
+            result += [Group([problem], 1) for problem in some]
+        else:
+            result.append(Group(some, len(some) + max(0, unseen)))
+    return sorted(result, key=_importance)
+
+
+def _importance(group: Group) -> tuple[bool, bool, bool, int, int]:
+    """Return a sort key: errors first, of each severity what concerns the whole file first."""
+    first = group.first
+    is_of_file = first.line is None and first.cell is None
+    is_minor = is_of_file and first.code in _MINOR
+    return first.severity != "error", not is_of_file, is_minor, first.row or 0, first.column or 0
+
+
+def first(found: Sequence[Group], most: int) -> list[Group]:
+    """Return `most` groups, in their order: the first of each code before its further ones.
 
     So no kind is hidden by a flood of another; errors come before warnings.
     """
     # Ranked by how many of the same code come before.
     of_code: Counter[str] = Counter()
     ranked = []
-    for i, problem in enumerate(problems):
-        ranked.append((of_code[problem.code], problem.severity != "error", i))
-        of_code[problem.code] += 1
+    for i, group in enumerate(found):
+        ranked.append((of_code[group.first.code], group.severity != "error", i))
+        of_code[group.first.code] += 1
     shown = sorted(i for _, _, i in sorted(ranked)[:most])
-    return [problems[i] for i in shown]
+    return [found[i] for i in shown]
 
 
-def sentence(problem: "Problem") -> str:
-    """Return a problem in one line: where, what and the remedy."""
-    return f"{place(problem)} [{problem.code}] {problem.message} → {problem.fix}"
+def lines(group: Group) -> list[str]:
+    """Return problems for a terminal: the sentence, and below it what the first points at."""
+    result = [f"  {group.sentence}"]
+    remedy = []
+    if width(result[0]) > ONE_LINE:
+        result, remedy = [f"  {group.message}"], [f"{INDENT}→ {group.first.fix}"]
+    if group.excerpt is not None:
+        result += [INDENT + line for line in pointed(group.excerpt)]
+    return result + remedy
 
 
-def lines(problem: "Problem") -> list[str]:
-    """Return a problem for a terminal: its sentence, and below it what it points at."""
-    result = [f"  {sentence(problem)}"]
-    if problem.excerpt is not None:
-        result += [INDENT + line for line in pointed(problem.excerpt)]
-    return result
-
-
-def hidden(counts: Counter[tuple[str, str]], shown: Sequence["Problem"]) -> str:
-    """Return how many problems are not shown, by code; "" if all are.
-
-    Args:
-        counts: the number of problems by (severity, code), as in `Report`.
-    """
+def hidden(counts: Counts, shown: Sequence[Group]) -> str:
+    """Return how many problems are not shown, by code; "" if all are."""
     # Those that were only counted are among them.
-    left = counts - Counter((problem.severity, problem.code) for problem in shown)
-    if not left:
-        return ""
+    left = Counter(counts)
+    for group in shown:
+        left[group.severity, group.first.code] -= group.count
     by_code: Counter[str] = Counter()
     for (_, code), n in left.items():
-        by_code[code] += n
+        if n > 0:
+            by_code[code] += n
+    if not by_code:
+        return ""
     named = [f"{code} × {n}" for code, n in by_code.most_common(HIDDEN_CODES)]
     if len(by_code) > HIDDEN_CODES:
         named.append("…")
-    codes = tr("、", ", ").join(named)
-    return tr(f"…… 另有 {left.total()} 个：{codes}", f"… and {left.total()} more: {codes}")
+    total, codes = by_code.total(), tr("、", ", ").join(named)
+    return tr(f"…… 另有 {total} 个：{codes}", f"… and {total} more: {codes}")
 
 
 def heading(verdict: str) -> str:
@@ -96,71 +198,81 @@ def heading(verdict: str) -> str:
 
 
 def table(report: "Report", of_each: int = 3) -> str:
-    """Return HTML: the number of problems of each code, then the first of each, by line."""
-    shown = _first_of_each(report.problems, of_each)
+    """Return HTML: the number of problems of each code, then the first of each."""
+    shown = _first_of_each(groups(report.problems, report.counts), of_each)
     return html.template(_TABLE).render(
-        counts=sorted(report.counts.items()),
-        problems=shown,
-        hidden=report.counts.total() - len(shown),
+        counts=sorted(report.counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1])),
+        groups=shown,
+        hidden=report.counts.total() - sum(group.count for group in shown),
         of_each=of_each,
         colors=COLORS,
         grey=html.GREY,
-        place=place,
+        parts=calls.parts,
     )
 
 
-def _first_of_each(problems: Sequence["Problem"], limit: int) -> list["Problem"]:
-    """Return the problems without those of which `limit` of the same code come before."""
+def _first_of_each(found: Sequence[Group], limit: int) -> list[Group]:
+    """Return the groups without those of which `limit` of the same code come before."""
     seen: Counter[str] = Counter()
     result = []
-    for problem in problems:
-        seen[problem.code] += 1
-        if seen[problem.code] <= limit:
-            result.append(problem)
+    for group in found:
+        seen[group.first.code] += 1
+        if seen[group.first.code] <= limit:
+            result.append(group)
     return result
 
 
-# A template that shows excerpts begins with this; the panel's does, too.
+# A template that shows excerpts begins with this; the panel's does, too. The mark has a text colour
+# of its own: that of a dark page would not be read on yellow.
 MARKED = """\
 {% macro marked(excerpt) -%}
 {%- set before, offending, after = excerpt -%}
-<code>{{ before }}<mark style="background:#ffe08a">{{ offending or "␣" }}</mark>{{ after }}</code>
+<code>{{ before }}<mark style="background:#ffe08a;color:#222">{{ offending or "␣" }}</mark>
+{{- after }}</code>
 {%- endmacro -%}
 """
 
-# One row of the table is one problem; the offending part of its excerpt is marked.
+# One row of the table is one problem, or several that are equal. White on a colour is read on light
+# and dark pages alike.
 _TABLE = (
     MARKED
     + """\
 {% macro cell(style="") -%}
 <td style="text-align:left;vertical-align:top{{ style }}">{{ caller() }}</td>
 {%- endmacro -%}
-<p>
-{%- for (severity, code), n in counts -%}
-<span style="color:{{ colors[severity] }};margin-right:1em"><code>{{ code }}</code> × {{ n }}</span>
+{% macro badge(severity, code, n=0) -%}
+<span style="display:inline-block;padding:0 .5em;border-radius:.8em;white-space:nowrap;
+font-family:monospace;font-size:.9em;line-height:1.6;color:#fff;background:{{ colors[severity] }}">
+{{- code }}{% if n %} × {{ n }}{% endif %}</span>
+{%- endmacro -%}
+<p style="line-height:2">
+{%- for (severity, code), n in counts %}{{ badge(severity, code, n) }}
 {% endfor -%}
 </p>
-{%- if problems %}
+{%- if groups %}
 <table><thead><tr>
 {%- for head in (tr("位置", "where"), tr("问题", "problem"), tr("发现", "found"),
-                 tr("看这里", "look here"), tr("怎么改", "fix")) -%}
+                 tr("怎么改", "fix")) -%}
 <th style="text-align:left">{{ head }}</th>
 {%- endfor -%}
 </tr></thead><tbody>
-{%- for problem in problems -%}
+{%- for group in groups -%}
 <tr>
-{%- call cell(";white-space:nowrap") %}{{ place(problem) }}{% endcall %}
-{%- call cell(";color:" ~ colors[problem.severity]) %}<code>{{ problem.code }}</code>{% endcall %}
-{%- call cell() %}{{ problem.message }}{% endcall %}
-{%- call cell() %}{% if problem.excerpt %}{{ marked(problem.excerpt) }}{% endif %}{% endcall %}
-{%- call cell() %}{{ problem.fix }}{% endcall %}
+{%- call cell(";max-width:14em") %}{{ group.place }}{% endcall %}
+{%- call cell() %}{{ badge(group.severity, group.first.code) }}{% endcall %}
+{%- call cell() %}{{ group.first.message }}
+{%- if group.excerpt %}<br>{{ marked(group.excerpt) }}{% endif %}{% endcall %}
+{%- call cell() %}
+{%- for is_call, text in parts(group.first.fix) %}
+{%- if is_call %}<code>{{ text }}</code>{% else %}{{ text }}{% endif %}
+{%- endfor %}{% endcall %}
 </tr>
 {%- endfor -%}
 </tbody></table>
 {%- endif %}
 {%- if hidden %}
 <p style="color:{{ grey }}">
-{{- tr("每种问题显示前 %d 处，另有 %d 处；全部见 .to_frame()" % (of_each, hidden),
+{{- tr("每种问题显示前 %d 个，另有 %d 处，全部见 .to_frame()" % (of_each, hidden),
        "the first %d of each code; %d more in .to_frame()" % (of_each, hidden)) -}}
 </p>
 {%- endif %}"""

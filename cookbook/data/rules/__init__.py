@@ -5,8 +5,8 @@
 
 `row_rules` has the rules of a row and of the order of its messages, `message_rules` those of a
 message, `key_rules` and `weights` those of further keys; `text_check` looks for damaged texts,
-`corpus` at all rows together, and `whole_file` has the sentences about a file as a whole. `fast/`
-recognizes the usual row quickly.
+`corpus` at all rows together, with `repeats`; `whole_file` has the sentences about a file as a
+whole. `fast/` recognizes the usual row quickly.
 """
 
 from cookbook.data.rules.row_rules import (

@@ -11,10 +11,11 @@ from functools import partial
 from typing import NamedTuple
 
 from cookbook import chatml, tokens
-from cookbook.data.report import Report
-from cookbook.data.report.excerpt import around, last_turn
-from cookbook.data.rows import NumberedRow, RowKey, row_key
+from cookbook.data.report import Report, counted
+from cookbook.data.report.excerpt import around
+from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import check_secrets
+from cookbook.data.rules.repeats import check_repeats, report_row
 from cookbook.data.rules.text_check import check_texts
 from cookbook.data.sensitive import may_hold_secrets
 
@@ -31,6 +32,7 @@ FEWEST_ANSWERS = 20
 # Lengths are a habit where the 95th percentile is at most so many times the 5th. An answer breaks
 # it that is so many times longer or shorter than the median.
 ALIKE_LENGTHS = 4
+_PERCENTILES = (0.05, 0.5, 0.95)
 FAR_LENGTH = 6
 
 
@@ -43,20 +45,21 @@ def check_count(report: Report, rows: int, *, compared: int | None = None) -> No
     if rows == 0:
         report.add(None, "file-empty", zh="没有数据", en="no rows")
     elif rows > MAX_ROWS:
-        zh, en = f"{rows} 行，上限 {MAX_ROWS} 行", f"{rows} rows, the limit is {MAX_ROWS}"
+        zh = f"有 {rows} 条，上限 {MAX_ROWS} 条"
+        en = f"{rows} rows; the limit is {MAX_ROWS}"
         if compared:
-            zh += f"；重复、写法、token 数只看了前 {compared} 行"
-            en += f"; repeats, habits and tokens were looked at in the first {compared} only"
+            zh += f"；重复、写法、token 数只看了前 {compared} 条"
+            en += f"; only the first {compared} were compared and counted in tokens"
         report.add(None, "row-count", zh=zh, en=en)
     elif rows < ADVISED_ROWS:
-        zh = f"只有 {rows} 行，建议 100–1000 行"
-        en = f"only {rows} rows; 100–1000 are advised"
+        zh = f"只有 {rows} 条，建议 100–1000 条"
+        en = f"only {counted(rows, 'row')}; 100–1000 are recommended"
         report.add(None, "row-count-low", zh=zh, en=en)
 
 
 def check_together(report: Report, sound: Sequence[NumberedRow]) -> None:
     """Report everything that the rows say together, except their length in tokens."""
-    _check_repeats(report, sound)
+    check_repeats(report, sound)
     _check_system_prompts(report, sound)
     for number, row in sound:
         _check_repeated_input(report, number, row["messages"])
@@ -78,7 +81,7 @@ def check_lengths(report: Report, sound: Sequence[NumberedRow], max_tokens: int)
         if before is not None and before >= max_tokens:
             zh = (
                 f"回答之前已有 {before} 个 token，max_tokens = {max_tokens}，"
-                "这一行一个 token 也学不到"
+                "这一条一个 token 也学不到"
             )
             en = (
                 f"{before} tokens come before the answer and max_tokens is {max_tokens}: "
@@ -106,68 +109,18 @@ def check_overlap(report: Report, validation: Report) -> None:
     """Report rows of `report` that are among the validation rows too, exactly or nearly."""
     from cookbook.data import near_duplicates
 
-    for i, j, exact in near_duplicates.overlap(report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]):
+    rows, others = report.rows[:MAX_ROWS], validation.rows[:MAX_ROWS]
+    for i, j, exact in near_duplicates.overlap(rows, others):
         row = (report.row_lines[i], report.rows[i])
-        other = validation.line_of(validation.row_lines[j])
+        other_zh, other_en = validation.where(validation.row_lines[j])
         if exact:
-            zh = f"验证集第 {other} 行与它完全相同"
-            en = f"the same as line {other} of validation"
-            _report_row(report, row, "duplicate-row", zh=zh, en=en)
+            zh = f"验证集{other_zh}与它完全相同"
+            en = f"the same as {other_en} of validation"
+            report_row(report, row, "duplicate-row", zh=zh, en=en)
         else:
-            zh = f"验证集第 {other} 行与它几乎相同"
-            en = f"nearly the same as line {other} of validation"
-            _report_row(report, row, "near-duplicate", zh=zh, en=en)
-
-
-def _report_row(
-    report: Report, numbered: NumberedRow, code: str, *, zh: str, en: str, index: int | None = None
-) -> None:
-    """Report a problem of a whole row, shown by its last question and answer."""
-    line, row = numbered
-    report.add(line, code, zh=zh, en=en, index=index, excerpt=partial(last_turn, row))
-
-
-def _check_repeats(report: Report, sound: Sequence[NumberedRow]) -> None:
-    """Report rows that are the same as an earlier one, contradict one, or are nearly the same."""
-    from cookbook.data.near_duplicates import Index  # loads numpy
-
-    index = Index([row for _, row in sound])
-    number_of_row: dict[RowKey, int] = {}
-    # question -> answer -> the first line that has it. Earlier turns belong to the question.
-    answers_to: dict[tuple, dict[str, int]] = {}
-    for i, numbered in enumerate(sound):
-        line, row = numbered
-
-        # 1. The same row again: reported once, and not as anything else.
-        key = row_key(row)
-        number = number_of_row.setdefault(key, line)
-        if number != line:
-            first = report.line_of(number)
-            zh, en = f"与第 {first} 行完全相同", f"the same as line {first}"
-            _report_row(report, numbered, "duplicate-row", zh=zh, en=en)
-            continue
-
-        # 2. The same question, answered in another way. From an answer of weight 0 nothing is
-        # learned, so it contradicts none.
-        *turns, (_, answer, learned) = key
-        if learned:
-            question = tuple(text for _, text, _ in turns)
-            lines = answers_to.setdefault(question, {})
-            if lines and answer not in lines:
-                first = report.line_of(next(iter(lines.values())))
-                zh = f"与第 {first} 行问题相同，回答不同"
-                en = f"the same question as line {first}, another answer"
-                _report_row(report, numbered, "conflict", zh=zh, en=en, index=len(question))
-            lines.setdefault(answer, line)
-
-        # 3. Nearly the same; a contradiction may be that, too.
-        near = index.find(i)
-        if near:
-            other = report.line_of(sound[near[0]][0])
-            zh, en = f"与第 {other} 行几乎相同", f"nearly the same as line {other}"
-            _report_row(report, numbered, "near-duplicate", zh=zh, en=en)
-        else:
-            index.add(i)  # only what would be kept is compared with
+            zh = f"验证集{other_zh}与它几乎相同"
+            en = f"nearly the same as {other_en} of validation"
+            report_row(report, row, "near-duplicate", zh=zh, en=en)
 
 
 def _check_system_prompts(report: Report, sound: Sequence[NumberedRow]) -> None:
@@ -178,8 +131,8 @@ def _check_system_prompts(report: Report, sound: Sequence[NumberedRow]) -> None:
         prompts[first["content"] if first["role"] == "system" else ""] += 1
     if len(prompts) > 1:
         n = prompts.most_common(1)[0][1]
-        zh = f"有 {len(prompts)} 种系统提示词，最常见的一种占 {n} 行"
-        en = f"{len(prompts)} different system prompts, the most common in {n} rows"
+        zh = f"有 {len(prompts)} 种系统提示词，最常见的一种占 {n} 条"
+        en = f"{len(prompts)} different system prompts, the most common in {counted(n, 'row')}"
         report.add(None, "system-varies", zh=zh, en=en)
 
 
@@ -209,6 +162,7 @@ def _check_repeated_input(report: Report, line: int, messages: list[dict]) -> No
 def _check_secrets(report: Report, sound: Sequence[NumberedRow]) -> None:
     for start in range(0, len(sound), ROWS_AT_ONCE):
         some = sound[start : start + ROWS_AT_ONCE]
+        # With a NUL between them, two texts do not look like one secret.
         texts = [message["content"] for _, row in some for message in row["messages"]]
         if not may_hold_secrets("\0".join(texts)):
             continue
@@ -260,12 +214,12 @@ def _language(answer: str) -> str:
 
 def _traits(answers: Sequence[_Answer]) -> list[_Trait]:
     traits = [
-        _Trait("结尾的标点", "the punctuation at its end", _ending, at_end=True),
+        _Trait("结尾的标点", "its final punctuation", _ending, at_end=True),
         _Trait("的语言", "its language", _language),
     ]
     lengths = sorted(len(answer.text) for answer in answers)
     last = len(lengths) - 1
-    low, median, high = (lengths[int(share * last)] for share in (0.05, 0.5, 0.95))
+    low, median, high = (lengths[int(share * last)] for share in _PERCENTILES)
 
     def length(answer: str) -> str:
         near = median / FAR_LENGTH <= len(answer) <= median * FAR_LENGTH

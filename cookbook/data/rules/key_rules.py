@@ -7,11 +7,11 @@ training, and is named in words.
 from collections.abc import Mapping, Sequence, Set
 from functools import partial
 
-from cookbook.data.report import Report
+from cookbook.data.report import Report, counted
 from cookbook.data.report.excerpt import around, written
 from cookbook.data.report.names import MAX_NAME, named
-from cookbook.data.rules import weights
-from cookbook.data.shapes import lists, unused
+from cookbook.data.rules import message_rules, weights
+from cookbook.data.shapes import unused
 from cookbook.data.shapes.shape import is_empty
 
 THINKING = unused.MEANING["reasoning_content"]
@@ -47,12 +47,15 @@ def check_keys(
     tools_reported: bool = False,
 ) -> None:
     """Report the keys of a row, or of a message, that are not needed."""
-    extra = {str(key): json_object[key] for key in json_object.keys() - needed}
-    if tools_reported:
-        extra = {key: extra[key] for key in extra if not is_of_tools(key)}
-    if index is not None:
+    extra: dict[str, object] = {}
+    for name in json_object.keys() - needed:
         # A weight is judged with the row, see `check_weights`.
-        extra = {key: content for key, content in extra.items() if key not in weights.KEYS}
+        is_weight = index is not None and name in weights.KEYS
+        # Tools are described for the calls that were reported already.
+        is_known = tools_reported and is_of_tools(str(name))
+        if not is_weight and not is_known:
+            extra[str(name)] = json_object[name]
+    # Thinking is more than a key too many: it has a code of its own.
     key = thinking_key(extra)
     if key is not None:
         del extra[key]
@@ -62,6 +65,11 @@ def check_keys(
 
 
 def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) -> None:
+    # Finding the words takes time: of a flood of keys most are only counted.
+    if not report.keeps(line, "extra-key"):
+        report.add(line, "extra-key", zh="", en="", index=index)
+        return
+    # An id can go and nobody misses it; of a score or a context people should know.
     plain = unused.metadata(extra)
     meaning = unused.in_words(extra)
     parts_zh, parts_en = [], []
@@ -76,8 +84,8 @@ def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) 
     remedy = None
     if meaning:
         remedy = (
-            "平台用不上；data.clean 会去掉，并写明去掉了什么",
-            "the platform has no use for it; data.clean removes it and says so",
+            "平台用不上；data.clean(path) 会去掉，并写明去掉了什么",
+            "the platform does not use it; data.clean(path) removes it and says so",
         )
     report.add(
         line,
@@ -96,12 +104,12 @@ def _report_thinking(report: Report, line: int, index: int | None, key: str) -> 
         line,
         "thinking",
         zh=f"{key} 是思考过程，不参与训练",
-        en=f"{key} is thinking, which is not used in training",
+        en=f"{key} is thinking; it is not used in training",
         index=index,
         excerpt=("", f'"{key}"', ": …"),
         fix=(
-            "要学就写进 content 的 <think> 里；不要就用 data.clean 去掉",
-            "write it into content, in <think>, to learn it; data.clean removes it",
+            "要学就写进 content 的 <think> 里；不学就用 data.clean(path) 去掉",
+            "to learn it, put it into content inside <think>; to remove it: data.clean(path)",
         ),
         at=(key, 0),
     )
@@ -109,37 +117,46 @@ def _report_thinking(report: Report, line: int, index: int | None, key: str) -> 
 
 def report_tools(report: Report, line: int, index: int, message: Mapping) -> None:
     """Report a message that calls a tool, or is the result of one."""
-    key = next((key for key in lists.CALL_KEYS if not is_empty(message.get(key))), None)
+    key = message_rules.call_key(message)
     if key is not None:
         zh, en = f"有工具调用（{key}）", f"has a tool call ({key})"
     else:
         role = written(message.get("role"))[:MAX_NAME]
-        zh, en = f"有工具的消息（role 是 {role}）", f"has a message of a tool (role {role})"
+        zh, en = f"有工具的消息（role 是 {role}）", f"has a tool message (role {role})"
     key = key or "role"
-    excerpt = ("", f'"{key}"', ": …")
-    report.add(line, "tool-calls", zh=zh, en=en, index=index, excerpt=excerpt, at=(key, 0))
+    report.add(
+        line,
+        "tool-calls",
+        zh=zh,
+        en=en,
+        index=index,
+        excerpt=("", f'"{key}"', ": …"),
+        at=(key, 0),
+    )
 
 
 def check_weights(report: Report, line: int, row: Mapping, roles: Sequence[str | None]) -> None:
     """Report answers that are not to be learned, and weights that nobody can follow."""
     messages = row["messages"]
     answers = [i for i, role in enumerate(roles) if role == "assistant"]
+    # A weight of the row is one of all its answers.
     row_off = weights.is_off(row, weights.ROW_KEYS)
-    off = [i for i in answers if row_off or weights.is_off(messages[i])]
+    off = answers if row_off else [i for i in answers if weights.is_off(messages[i])]
     if off and len(off) == len(answers):
         report.add(
             line,
             "no-assistant",
             zh="回答都标了不学（权重是 0），没有可学的内容",
-            en="every answer has the weight 0: nothing to learn",
+            en="every answer has weight 0: nothing to learn",
             index=None if row_off else off[0],
             excerpt=_weight_excerpt(row if row_off else messages[off[0]]),
-            fix=("留下至少一个要学的回答", "leave one answer at least that is to be learned"),
+            fix=("至少留一个要学的回答", "leave at least one answer to learn"),
         )
     elif off:
         _report_off(report, line, off, messages[off[0]])
     for i in answers:
         key = weights.beyond(messages[i])
+        # One of a row is enough: whoever writes fractions writes them everywhere.
         if key is not None:
             _report_beyond(report, line, i, key, messages[i][key])
             return
@@ -149,22 +166,23 @@ def _report_off(report: Report, line: int, off: Sequence[int], message: Mapping)
     key = weights.key_of(message)
     n = len(off)
     removal = 'data.clean(path, weights="drop")'
+    # Only this spelling is followed in training.
     if key == "weight":
         zh = f"{n} 个回答的 weight 是 0：内嵌服务只读不学，SiliconCloud 怎样处理没有公布"
         en = (
-            f"{n} answers of weight 0: the embedded service reads and does not learn them; what "
-            "SiliconCloud does is not published"
+            f"{counted(n, 'answer')} with weight 0: the embedded service reads but does not learn "
+            "that; SiliconCloud does not say what it does"
         )
         remedy = (
-            f"要留着就不用改；{removal} 会连同提问去掉",
-            f"nothing, to keep them; {removal} removes them with their questions",
+            f"要留着就不用改；连同提问去掉：{removal}",
+            f"leave it, or remove the questions too: {removal}",
         )
     else:
         zh = f'{n} 个回答标了不学（{key}），这里只认 "weight": 0，会照样学'
-        en = f'{n} answers have {key} against learning; only "weight": 0 is known here'
+        en = f'{counted(n, "answer")} marked by {key}: only "weight": 0 is known, so it is learned'
         remedy = (
-            f'data.clean 会写成 "weight": 0；{removal} 会连同提问去掉',
-            f'data.clean writes "weight": 0; {removal} removes them with their questions',
+            f'data.clean(path) 会写成 "weight": 0；连同提问去掉：{removal}',
+            f'data.clean(path) writes "weight": 0; to remove the questions too: {removal}',
         )
     report.add(
         line,
@@ -184,7 +202,7 @@ def _report_beyond(report: Report, line: int, index: int, key: str, weight: obje
         line,
         "weight",
         zh=f"{key} 是 {shown}，只认 0 和 1，会当作 1",
-        en=f"{key} is {shown}; only 0 and 1 are known, so it counts as 1",
+        en=f"{key} is {shown}; only 0 and 1 are supported, so it counts as 1",
         index=index,
         excerpt=("", f'"{key}"', f": {shown}"),
         fix=("改成 0 或 1", "write 0 or 1"),
@@ -194,4 +212,5 @@ def _report_beyond(report: Report, line: int, index: int, key: str, weight: obje
 
 def _weight_excerpt(marked: Mapping) -> tuple[str, str, str]:
     key = weights.key_of(marked)
-    return "", f'"{key}"', f": {written(marked[key])[:20]}"
+    weight = written(marked[key])[:20]
+    return "", f'"{key}"', f": {weight}"

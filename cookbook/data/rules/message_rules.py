@@ -47,9 +47,16 @@ def has_text(content: str) -> bool:
 
 def is_of_tools(message: Mapping) -> bool:
     """Return whether a message calls a tool, or is a tool's result."""
-    if any(not is_empty(message.get(key)) for key in lists.CALL_KEYS):
-        return True
-    return roles.is_tool(message.get("role"))
+    return call_key(message) is not None or roles.is_tool(message.get("role"))
+
+
+def call_key(message: Mapping) -> str | None:
+    """Return the key under which a message calls a tool."""
+    for key in lists.CALL_KEYS:
+        # Some write an empty list into every message.
+        if not is_empty(message.get(key)):
+            return key
+    return None
 
 
 def usual_role(role: object) -> str | None:
@@ -68,11 +75,14 @@ def role_calls(messages: Sequence[object]) -> Remedy:
         if not isinstance(role, str) or role in ROLES or roles.is_tool(role):
             continue
         if len(names) < MAX_ROLES:
-            names[role[:MAX_NAME]] = usual_role(role) or roles.known(role) or ""
-    listed = [
-        _quoted(name) + ": " + (_quoted(role) if role else "…") for name, role in names.items()
-    ]
-    call = f"data.clean(path, roles={{{', '.join(listed)}}})"
+            meant = usual_role(role) or roles.known(role)
+            names[role[:MAX_NAME]] = meant or ""
+    parts = []
+    for name, role in names.items():
+        # What nobody knows the reader has to fill in.
+        meant = _quoted(role) if role else "…"
+        parts.append(f"{_quoted(name)}: {meant}")
+    call = f"data.clean(path, roles={{{', '.join(parts)}}})"
     return f"只能用 system、user、assistant：{call}", f"use system, user or assistant: {call}"
 
 
@@ -99,7 +109,7 @@ def check_role(
     usual = usual_role(role)
     if usual:
         zh, en = f"{zh}，要写成 {usual}", f"{en}, write {usual}"
-        remedy = ("data.clean 会改成小写", "data.clean writes it in lower case")
+        remedy = ("用 data.clean(path) 改写", "rewrite it: data.clean(path)")
     report.add(
         line,
         "role-unknown",
@@ -181,15 +191,15 @@ def _report_type(report: Report, line: int, index: int, content: object) -> None
     if content is None:
         remedy = ("写上内容，或删去这条消息", "write the content, or drop the message")
     elif isinstance(content, list) and any(map(_has_media, content)):
-        zh, en = "content 里有图片或音视频", "content has images, sound or video"
+        zh, en = "content 里有图片或音视频", "content has images, audio or video"
         remedy = (
-            "这里只训练文字：去掉图片，或删去这一行",
+            "这里只训练文字：去掉它们，或删去这一条",
             "only text is trained here: remove them, or drop the row",
         )
     elif isinstance(content, list | dict) and joined(content) is not None:
         n = len(content) if isinstance(content, list) else 1
-        zh, en = f"content 是分段写的文字，共 {n} 段", f"content is text in parts, {n} in all"
-        remedy = ("写成一段文字，data.clean 会接起来", "write one text, as data.clean does")
+        zh, en = f"content 是分段写的文字，共 {n} 段", f"content is a list of text parts ({n})"
+        remedy = ("用 data.clean(path) 接成一段", "join them: data.clean(path)")
     report.add(
         line,
         "content-type",

@@ -118,8 +118,8 @@ def _report_other_messages(report: Report, line: int, messages: object) -> None:
     remedy = None
     if json_text.list_in(messages) is not None:
         zh = "messages 是一段字符串，里面才是 JSON 数组（编码了两次）"
-        en = "messages is a string with the array in it: it was encoded twice"
-        remedy = ("data.clean 会解开", "data.clean decodes it")
+        en = "messages is a string that holds the array: it was encoded twice"
+        remedy = ("用 data.clean(path) 解开", "decode it: data.clean(path)")
     report.add(
         line,
         "messages-missing",
@@ -221,6 +221,7 @@ def _check_turns(
 ) -> None:
     # Each turn is (its place among all roles, its role).
     first, role = turns[0]
+    # An answer to nothing cannot be learned.
     if role != "user":
         report.add(
             line,
@@ -243,6 +244,7 @@ def _check_turns(
             )
 
     last, role = turns[-1]
+    # Where nobody answers at all, that has been said.
     if role == "user" and "assistant" in roles:
         report.add(
             line,

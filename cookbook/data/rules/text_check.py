@@ -8,7 +8,7 @@ from functools import partial
 
 from cookbook.data import damage
 from cookbook.data.damage import REPAIRABLE, Finding, glance, marks
-from cookbook.data.report import Report
+from cookbook.data.report import Report, counted
 from cookbook.data.report.excerpt import around
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import key_rules
@@ -35,6 +35,7 @@ def check_texts(report: Report, sound: Sequence[NumberedRow]) -> None:
 
 def _thinks(answer: dict, flags: int) -> bool:
     """Return whether an answer thinks, in its text or under a key of its own."""
+    # `<` is among the marks that `glance` sees.
     if flags & glance.MARKUP and marks.has_thinking(answer["content"]):
         return True
     return len(answer) > 2 and key_rules.thinks(answer)
@@ -52,7 +53,8 @@ def report_finding(
     """Report the damage of one message."""
     zh, en = finding.zh, finding.en
     if finding.count > 1:
-        zh, en = f"{zh}，共 {finding.count} 处", f"{en}, {finding.count} in all"
+        zh = f"{zh}，共 {finding.count} 处"
+        en = f"{en} ({finding.count} times)"
     report.add(
         number,
         finding.code,
@@ -75,16 +77,16 @@ def _remedy(finding: Finding) -> tuple[str, str] | None:
     """Return the remedy where it is not the usual one of the code."""
     if finding.code not in REPAIRABLE:
         return None
-    call = f'data.clean(fix=["{finding.code}"])'
+    call = f'data.clean(path, fix=["{finding.code}"])'
     if not finding.repairable:
         # The usual one of `mojibake` says so itself.
         if finding.code == "mojibake":
             return None
-        return "要人来改：这里只能猜", "a person must repair it: here it could only be guessed"
+        return "人工改：自动改只能靠猜", "fix it by hand: an automatic fix would be a guess"
     if finding.code == "mojibake":
-        return f"{call} 会改回来", f"{call} turns it back"
+        return f"用 {call} 还原", f"restore it: {call}"
     if finding.code == "thinking":
-        return f"{call} 会去掉", f"{call} removes it"
+        return f"用 {call} 去掉", f"remove it: {call}"
     return None
 
 
@@ -99,11 +101,13 @@ def _report_mixed_thinking(
     if 0 < n < len(sound):
         number, row = sound[thinking[0]]
         line = report.line_of(number)
+        answer = row["messages"][-1]["content"]
+        # In which of them is the mistake nobody knows: it is one of the file.
         rest = len(sound) - n
         report.add(
             None,
             "thinking",
-            zh=f"{n} 行的回答带思考过程（最先是第 {line} 行），另外 {rest} 行没有",
-            en=f"the answers of {n} rows think (line {line} is the first), of {rest} rows not",
-            excerpt=partial(around, row["messages"][-1]["content"], 0, 7),
+            zh=f"{n} 条的回答带思考过程（最先是第 {line} 行），另外 {rest} 条没有",
+            en=f"{counted(n, 'answer')} with thinking (first on line {line}), {rest} without",
+            excerpt=partial(around, answer, 0, len("<think>")),
         )

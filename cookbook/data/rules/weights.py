@@ -5,14 +5,17 @@ Only `"weight": 0` is understood in training, see `chatml.is_trained`; `clean` w
 
 from collections.abc import Mapping
 
+Names = tuple[str, ...]
+
 KEYS = ("weight", "loss_weight", "loss", "train")
 ROW_KEYS = ("weight", "loss_weight")
 
+# Programs write a number, a boolean, or either as text; 0 and False are equal in Python.
 _OFF = (0, "0", "0.0", "false", "no", "off")
 _ON = (1, "1", "1.0", "true", "yes", "on", None)
 
 
-def is_off(marked: Mapping, keys: tuple[str, ...] = KEYS) -> bool:
+def is_off(marked: Mapping, keys: Names = KEYS) -> bool:
     """Return whether a message, or a row, is marked as not to be learned."""
     return _first(marked, keys, _OFF) is not None
 
@@ -26,13 +29,15 @@ def beyond(marked: Mapping) -> str | None:
     """Return the key of a weight other than 0 and 1, which nothing here can follow."""
     known = (*_OFF, *_ON)
     for key in KEYS:
-        if key in marked and _lower(marked[key]) not in known:
+        value = _lower(marked.get(key))
+        if value not in known:
             return key
     return None
 
 
-def _first(marked: Mapping, keys: tuple[str, ...], values: tuple) -> str | None:
+def _first(marked: Mapping, keys: Names, values: tuple) -> str | None:
     for key in keys:
+        # As text it may be written in any case.
         if key in marked and _lower(marked[key]) in values:
             return key
     return None

@@ -8,30 +8,45 @@ out about a file is found out in `check_file.py`; only the words are here.
 """
 
 from collections import Counter
-from pathlib import PurePath
 
 from cookbook.data import shapes
 from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
 from cookbook.data.reading import Reading
 from cookbook.data.reading.read import MAX_BYTES
-from cookbook.data.report import MAX_PROBLEMS, Report, excerpt
+from cookbook.data.report import MAX_PROBLEMS, Report, calls, counted, excerpt
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
-from cookbook.data.report.names import spaced
 from cookbook.data.shapes import MESSAGES, Shape, routing
 from cookbook.errors import DataError
+from cookbook.i18n import spaced
 
 Remedy = tuple[str, str]  # in Chinese and English
 
-MAX_NAME = 60  # characters of a file name in a call
+# For a table whose columns must be named.
+BY_COLUMNS = (
+    '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
+    'name its columns: data.from_table(path, user="questions", assistant="answers")',
+)
+# For messages of which nobody knows which belong together.
+_JOINING = "data.from_chat_log(path)"
+NUMBERING = (
+    f"加一列会话编号 session_id，再用 {_JOINING} 合并",
+    f"add a column session_id that tells conversations apart, then join them: {_JOINING}",
+)
+
+MAX_NAME = 60  # characters of a file name
 COLUMNS_NAMED = 8  # of a table
 MAX_COLUMN = 20  # characters of a column's name
 SHAPES_NAMED = 4
 
 _LAYOUTS = {
-    "array": ("whole-array", "一个 JSON 数组", "one JSON array"),
-    "objects": ("multi-line-json", "分成多行写的 JSON 对象", "JSON objects spread over lines"),
+    "array": ("whole-array", "整个文件是一个 JSON 数组", "the whole file is one JSON array"),
+    "objects": (
+        "multi-line-json",
+        "整个文件是写成多行的 JSON 对象",
+        "the JSON objects of the file are spread over several lines",
+    ),
 }
 
 
@@ -42,7 +57,7 @@ def report_suffix(report: Report, name: str) -> None:
             None,
             "file-suffix",
             zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
-            en=f"the name {shortened(name, MAX_NAME)} does not end in .jsonl",
+            en=f"the file name {shortened(name, MAX_NAME)} does not end in .jsonl",
         )
 
 
@@ -64,8 +79,8 @@ def report_size(report: Report, size: int) -> None:
     report.add(
         None,
         "file-size",
-        zh=f"文件 {megabytes}，上限 {limit} MB",
-        en=f"the file has {megabytes}, the limit is {limit} MB",
+        zh=f"文件有 {megabytes}，上限 {limit} MB",
+        en=f"the file is {megabytes}; the limit is {limit} MB",
     )
 
 
@@ -75,23 +90,22 @@ def report_encoding(report: Report, encoding: Encoding, remedy: Remedy) -> None:
         None,
         "encoding",
         zh=f"文件是 {encoding.title} 编码，不是 UTF-8",
-        en=f"the file is in {encoding.title}, not in UTF-8",
+        en=f"the file is {encoding.title}, not UTF-8",
         fix=remedy,
     )
 
 
 def report_unknown_encoding(report: Report, name: str) -> None:
     """Report a file of which nobody can know the encoding."""
-    written = _training_name(name, "clean")
-    call = f'data.clean({source_of(name)}, encoding="gb18030").write("{written}")'
+    call = calls.writing('data.clean(path, encoding="gb18030")', name, "clean")
     report.add(
         None,
         "encoding",
         zh="文件不是 UTF-8 编码，也看不出是哪一种",
-        en="the file is not in UTF-8, and its encoding cannot be told",
+        en="the file is not UTF-8, and its encoding could not be determined",
         fix=(
-            f"用导出它的软件另存为 UTF-8；知道编码就写出来，例如 {call}",
-            f"save it as UTF-8 with the program it comes from; or name its encoding, as {call}",
+            f"用导出它的软件另存为 UTF-8；知道编码就直接指定，例如 {call}",
+            f"save it as UTF-8; if you know its encoding, name it: {call}",
         ),
     )
 
@@ -111,33 +125,24 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     report.add(
         None,
         code,
-        zh=f"整个文件是{zh}，共 {count} 条；平台要每行一个 JSON 对象",
-        en=f"the file is {en}, {count} in all; the platform needs one JSON object per line",
+        zh=f"{zh}，共 {count} 条；平台要求每行一个 JSON 对象",
+        en=f"{en} ({counted(count, 'entry', 'entries')}); the platform needs one per line",
         fix=remedy,
     )
 
 
-def report_table(report: Report, found: Reading, name: str | None, remedy: Remedy | None) -> None:
+def report_table(report: Report, found: Reading, remedy: Remedy | None) -> None:
     """Report a table or a chat; without a `remedy` its columns must be named."""
-    count = found.count
-    zh, en = f"这是一张表格，{count} 行", f"the file is a table of {count} rows"
+    n = found.count
+    zh, en = f"这是一张表格，有 {n} 行", f"the file is a table: {counted(n, 'row')}"
     if routing.is_chat_log(found):
-        zh, en = f"这是聊天记录，{count} 条消息", f"the file is a chat log of {count} messages"
+        zh, en = f"这是聊天记录，有 {n} 条消息", f"the file is a chat log: {counted(n, 'message')}"
     # Those of a text are not the reader's.
     if not getattr(found, "is_chat", False):
         names = _columns_of(found)
         zh += f"，列名是 {'、'.join(names)}"
-        en += f" with the columns {', '.join(names)}"
-    report.add(None, "other-shape", zh=zh, en=en, fix=remedy or by_columns(name))
-
-
-def by_columns(name: str | None) -> Remedy:
-    """Return the remedy for a table whose columns must be named."""
-    source = source_of(name)
-    return (
-        f"用 data.from_table({source}, user=问题的列名, assistant=回答的列名) 转换",
-        f"convert it: data.from_table({source}, user=…, assistant=…), with names of columns",
-    )
+        en += f", columns {', '.join(names)}"
+    report.add(None, "other-shape", zh=zh, en=en, fix=remedy or BY_COLUMNS)
 
 
 def _columns_of(found: Reading) -> list[str]:
@@ -153,25 +158,15 @@ def _columns_of(found: Reading) -> list[str]:
 
 def converting(call: str, name: str | None) -> Remedy:
     """Return the remedy for a source that one call converts."""
-    if name is not None:
-        call += f'.write("{_training_name(name)}")'
     if "from_chat_log" in call:
+        call = calls.writing(call, name)
         return f"用 {call} 按说话人合并", f"join its messages by speaker: {call}"
-    return f"用 {call} 转换", f"convert it: {call}"
-
-
-def numbering(name: str | None) -> Remedy:
-    """Return the remedy for messages of which nobody knows which belong together."""
-    call = f"data.from_chat_log({source_of(name)})"
-    return (
-        f"加一列会话编号 session_id，再用 {call} 合并",
-        f"add a column session_id that tells conversations apart, and join them: {call}",
-    )
+    return calls.converting(call, name)
 
 
 def cleaning(name: str | None) -> Remedy:
     """Return the remedy for a file that `clean` can read."""
-    call = f'data.clean({source_of(name)}).write("{_training_name(name, "clean")}")'
+    call = calls.writing("data.clean(path)", name, "clean")
     return f"用 {call} 改写", f"rewrite it: {call}"
 
 
@@ -228,7 +223,7 @@ class OtherShapes:
                 number,
                 "other-shape",
                 zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
-                en=f"is {shape.title_en}, not messages",
+                en=f"in another format ({shape.title_en}), not messages",
                 fix=self._remedy_of(shape),
                 excerpt=seen,
                 at=(WHOLE_TEXT, 0),
@@ -239,27 +234,21 @@ class OtherShapes:
     def _report_whole(self) -> None:
         # Entries that cannot be read, or are in no known shape, are among the total.
         total = self._report.lines
+        entries = counted(total, "entry", "entries")
         if self._counts.most_common(1)[0][1] == total:
             (shape,) = self._counts
             zh = f"{total} 条都是{spaced(shape.title_zh)}，不是 messages 格式"
-            en = f"all {total} entries are {shape.title_en}, not messages"
+            en = f"all {entries} are in another format: {shape.title_en}"
         else:
             frequent = self._counts.most_common(SHAPES_NAMED)
             zh = "，".join(f"{n} 条是{spaced(shape.title_zh)}" for shape, n in frequent)
-            en = ", ".join(f"{n} are {shape.title_en}" for shape, n in frequent)
-            zh = f"{total} 条里 {zh}；没有一条是 messages 格式"
-            en = f"of {total} entries {en}; none has messages"
+            en = ", ".join(f"{n} × {shape.title_en}" for shape, n in frequent)
+            zh = f"{total} 条里{spaced(zh)}；没有一条是 messages 格式"
+            en = f"{entries} in other formats: {en}; none has messages"
         self._report.add(None, "other-shape", zh=zh, en=en, fix=self.remedy())
 
     def _remedy_of(self, shape: Shape) -> Remedy:
-        # Nothing here converts it, as pairs of answers that were compared.
-        if not shape.call:
-            return "改写成 messages 格式", "rewrite it as messages"
-        # The source of the call is the first thing in its brackets.
-        call = shape.call.replace("(path", f"({source_of(self._name)}", 1)
-        if self._name is not None:
-            call += f'.write("{_training_name(self._name)}")'
-        return f"用 {call} 转换", f"convert it: {call}"
+        return calls.converting(shape.call, self._name)
 
 
 def _seen(value: object) -> Excerpt:
@@ -269,16 +258,3 @@ def _seen(value: object) -> Excerpt:
         return excerpt.value(value)
     names = ", ".join(f'"{str(key)[:MAX_COLUMN]}"' for key in list(value)[:COLUMNS_NAMED])
     return excerpt.around(names, 0, len(names))
-
-
-def source_of(name: str | None) -> str:
-    """Return what is written into a call for the source."""
-    return "rows" if name is None else f'"{shortened(visible(name), MAX_NAME)}"'
-
-
-def _training_name(name: str | None, suffix: str = "messages") -> str:
-    """Return a name for the training file that is to be written, never that of the source."""
-    # Only for a copy of what was given: a name that is free is not looked for.
-    stem = PurePath(name or "rows").stem or "train"
-    stem = shortened(visible(stem), MAX_NAME - 10)
-    return f"{stem}_{suffix}.jsonl" if (name or "").endswith(".jsonl") else f"{stem}.jsonl"

@@ -50,6 +50,7 @@ def _refused(shape: Shape, matches: Callable[[Mapping], object]) -> _Family:
 
 def _convert_hf_row(entry: object, options: Options) -> Converted:
     assert isinstance(entry, dict)
+    # The viewer shortens long texts, and says so.
     if entry.get("truncated_cells"):
         raise Refused(
             zh="页面把这一行的文字截断了",
@@ -106,6 +107,7 @@ def convert(value: object, options: Options) -> Converted:
     Raises:
         Refused: its shape is not known, or it cannot become a row.
     """
+    # A list is an entry of its own: nothing else of it is known.
     if isinstance(value, list | tuple) and lists.kind_of(value):
         return lists.convert(value, options)
     family = _found(value)[1] if isinstance(value, dict) else None
@@ -117,6 +119,8 @@ def convert(value: object, options: Options) -> Converted:
 def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
     if entry.keys() == {"messages"}:  # nearly always, and nothing else can be meant
         return conversations.shape_of(entry), _CONVERSATIONS
+    if not entry:
+        return None, None
     for family in _FAMILIES:
         shape = family.shape_of(entry)
         if shape is not None:
@@ -127,16 +131,17 @@ def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
 def unknown(value: object) -> Refused:
     """Return why an entry of no known shape is refused: what was seen of it."""
     if not isinstance(value, dict) or not value:
-        return Refused(zh="没有认出格式", en="the format is not known", fix=_EXPECTED)
+        return Refused(zh="认不出格式", en="unknown format", fix=_EXPECTED)
     keys = [str(key) for key in value]
     seen = named(keys)
     names = folded(value)
+    # Half of a pair is the most useful thing to know.
     if keys_in(names, pair.QUESTIONS):
-        zh, en = f"有提问，没有找到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
+        zh, en = f"有提问，找不到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
     elif keys_in(names, pair.ANSWERS):
-        zh, en = f"有回答，没有找到提问；键是 {seen}", f"no question was found; its keys are {seen}"
+        zh, en = f"有回答，找不到提问；键是 {seen}", f"no question was found; its keys are {seen}"
     else:
-        zh, en = f"没有认出格式，键是 {seen}", f"the format is not known; its keys are {seen}"
+        zh, en = f"认不出格式，键是 {seen}", f"unknown format; its keys are {seen}"
     return Refused(zh=zh, en=en, fix=_EXPECTED, key=keys[0])
 
 

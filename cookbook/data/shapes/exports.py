@@ -14,10 +14,11 @@ from cookbook.data.shapes.shape import (
     only_text,
 )
 
-HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "rows of Hugging Face's viewer")
-LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "an export of Label Studio")
-GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini's contents")
+HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "Hugging Face viewer rows")
+LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "Label Studio export")
+GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini contents")
 
+# What an annotator is shown is called like a question, or like any text.
 _TASK_TEXTS = (*pair.QUESTIONS, "text", "文本", "content", "title")
 _ANSWER_KINDS = ("textarea", "choices")
 
@@ -46,6 +47,7 @@ def convert_gemini(entry: object, options: Options) -> Converted:
     turns = []
     for content in entry["contents"]:
         if isinstance(content, dict):
+            # Gemini lets a single turn be without a role: then a person speaks.
             content = {
                 "role": content.get("role", "user"),
                 "content": only_text(content.get("parts")),
@@ -96,7 +98,7 @@ def _shown(task: Mapping) -> str:
     found = named([str(key) for key in candidates or task])
     raise Refused(
         zh=f"data 里哪一个是提问，说不准：{found}",
-        en=f"which part of data is the question is not clear: {found}",
+        en=f"it is not clear which part of data is the question: {found}",
         fix=("只留一个文本", "keep one text"),
         key="data",
     )

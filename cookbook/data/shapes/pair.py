@@ -10,7 +10,7 @@ FIREFLY = Shape("firefly", "Firefly 格式", "Firefly")
 DOLLY = Shape("dolly", "Dolly 格式", "Dolly")
 QUERY_RESPONSE = Shape("query-response", "query/response 格式", "query/response")
 PROMPT_COMPLETION = Shape("prompt-completion", "prompt/completion 格式", "prompt/completion")
-QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question and answer")
+QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question–answer pairs")
 
 QUESTIONS = words(
     "instruction instruct prompt query question q input user human usr user_input user_message "
@@ -44,6 +44,7 @@ def shape_of(entry: Mapping) -> Shape | None:
     names = folded(entry)
     if not _questions(names) or not _answers(names):
         return None
+    # Firefly has an `input` too, so that it must come before the others.
     if {"kind", "input", "target"} <= names.keys():
         return FIREFLY
     if {"instruction", "output"} <= names.keys():

@@ -21,10 +21,10 @@ from cookbook.data.shapes.shape import (
 _CHOSEN = "data.from_messages(path, chosen=True)"
 
 PREFERENCE = Shape("preference", "偏好数据（好坏两个回答）", "preference data", call=_CHOSEN)
-TEXT = Shape("text", "纯文本（预训练数据）", "plain text, for pretraining", call="")
-TEMPLATE = Shape("template", "套好对话模板的文本", "text in a chat template", call="")
-MULTIMODAL = Shape("multimodal", "带图片或音视频的数据", "data with images or sound", call="")
-EMBEDDING = Shape("embedding", "训练向量模型的数据", "data for embeddings", call="")
+TEXT = Shape("text", "纯文本（预训练数据）", "plain text for pretraining", call="")
+TEMPLATE = Shape("template", "套好对话模板的文本", "text with a chat template", call="")
+MULTIMODAL = Shape("multimodal", "带图片或音视频的数据", "data with images or audio", call="")
+EMBEDDING = Shape("embedding", "训练向量模型的数据", "embedding data", call="")
 LABELED = Shape("labeled", "分类数据（文本和标签）", "texts with labels", call="")
 SEGMENTS = Shape("segments", "分段标注的文本（input_output）", "labeled segments", call="")
 TREE = Shape("tree", "对话树里的消息", "messages of a conversation tree", call="")
@@ -58,13 +58,13 @@ _WHY = {
     "template": (
         (
             "对话已经套进模板，再套一次就错了",
-            "the conversation is in a chat template already; a second one would be wrong",
+            "a chat template was applied already; a second one would be wrong",
         ),
-        ("用套模板之前的数据", "use the data from before the template"),
+        ("用套模板之前的数据", "use the data before the template was applied"),
     ),
     "multimodal": (
-        ("带图片或音视频，这里只训练文字", "it has images or sound: only text is trained here"),
-        ("换成纯文字的数据", "use data of text alone"),
+        ("带图片或音视频，这里只训练文字", "it has images or audio: only text is trained here"),
+        ("换成纯文字的数据", "use text-only data"),
     ),
     "embedding": (
         ("是训练向量模型的数据，没有回答", "it is for training embeddings and has no answer"),
@@ -75,21 +75,21 @@ _WHY = {
         ("写成一问一答：问里写明要怎样分类", "write a question that asks for the label"),
     ),
     "segments": (
-        ("只有分段的文本，不知道谁在说话", "it has segments of text, and not who speaks"),
-        ("用分段之前的数据", "use the data from before it was cut"),
+        ("只有分段的文本，不知道谁在说话", "it has text segments, but not who speaks"),
+        ("用分段之前的数据", "use the data before it was split"),
     ),
     "tree": (
         (
             "是对话树里的一条消息，一条树枝才是一段对话",
-            "it is part of a tree: only a branch of it is a conversation",
+            "it is part of a tree; only a branch of it is a conversation",
         ),
         ("先按 parent_id 接成一段一段的对话", "join the messages by parent_id first"),
     ),
     "one-turn": (
-        ("只有一条消息，不知道属于哪段对话", "it is one message, of an unknown conversation"),
+        ("只有一条消息，不知道属于哪段对话", "it is a single message of an unknown conversation"),
         (
             "加一个会话编号 session_id，再用 data.from_chat_log(path) 合并",
-            "add a session_id that tells conversations apart, and join them: "
+            "add a session_id that tells conversations apart, then join them: "
             "data.from_chat_log(path)",
         ),
     ),
@@ -220,7 +220,7 @@ def _asked(entry: dict, options: Options) -> tuple[Converted, set[str]]:
         return lists.of_list(entry[key], options), {key}
     if not any(name in folded(entry) for name in pair.QUESTIONS):
         raise Refused(
-            zh="没有找到提问", en="the question is not there", fix=("写上提问", "add the question")
+            zh="没有找到提问", en="there is no question", fix=("写上提问", "add the question")
         )
     keys = pair.question_keys(entry)
     value = entry[keys[0]]

@@ -74,7 +74,7 @@ def has_more_than_a_pair(reading: Reading) -> bool:
     return shape is not None and bool(shape.call)
 
 
-def own_call(reading: Reading, source: str) -> str | None:
+def own_call(reading: Reading, source: str = "path") -> str | None:
     """Return the call for a chat log or a table; None where the shape of the entries decides.
 
     Args:

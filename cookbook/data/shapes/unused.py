@@ -10,17 +10,17 @@ from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.shapes.shape import is_empty
 from cookbook.i18n import tr
 
-_THINKING = ("思考过程", "the thinking")
-_WEIGHT = ("训练权重", "a weight in training")
-_TOOLS = ("工具的说明", "descriptions of tools")
-_REJECTED = ("较差的回答", "the worse answer")
-_SCORE = ("评分", "a score")
-_QUESTION = ("对话之外的提问或要求", "a question or an instruction beside the conversation")
-_ANSWER = ("对话之外的回答", "an answer beside the conversation")
+_THINKING = ("思考过程", "thinking")
+_WEIGHT = ("训练权重", "training weight")
+_TOOLS = ("工具的说明", "tool descriptions")
+_REJECTED = ("较差的回答", "worse answer")
+_SCORE = ("评分", "score")
+_QUESTION = ("对话之外的提问或要求", "a question or instruction outside the conversation")
+_ANSWER = ("对话之外的回答", "an answer outside the conversation")
 _SYSTEM = ("另一句系统提示词", "another system prompt")
-_MEDIA = ("图片或音视频", "images, sound or video")
+_MEDIA = ("图片或音视频", "images, audio or video")
 _TEXT = ("另一段文字", "another text")
-_LABEL = ("标签", "a label")
+_LABEL = ("标签", "label")
 
 _WORDS = {
     _THINKING: "reasoning_content reasoning thinking thinking_content think thought thoughts cot "
@@ -60,6 +60,7 @@ def in_words(unused: Mapping[str, object]) -> str:
 def metadata(unused: Mapping[str, object]) -> list[str]:
     """Return the names of the keys that mean nothing for training."""
     names = []
+    # A key that means something and is empty has taken nothing away.
     for key, value in unused.items():
         if key.casefold() not in MEANING or _says_nothing(value):
             names.append(key[:MAX_NAME])

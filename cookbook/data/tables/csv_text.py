@@ -23,11 +23,11 @@ _ESCAPED = re.compile(r'\\(["\\])')
 
 _OPEN: Fault = (
     "引号从这里开始，没有正确收尾：内容里的英文双引号要写成两个",
-    'a quotation mark opens here and does not close: write a " within a text twice',
+    'a quotation mark opens here and is never closed: double every " inside a text',
 )
 _WITHIN: Fault = (
     "在没有收尾的引号里，读不准：先改好上面那个引号",
-    "within a quotation mark that does not close: fix that one above first",
+    "inside a quotation that is never closed: fix that one above first",
 )
 
 
@@ -98,7 +98,9 @@ def _named_delimiter(text: str) -> tuple[str, str, int]:
     first, end, _ = text[:20].partition("\n")
     line = first.strip(' "')
     if end and line.lower().startswith("sep=") and len(line) <= 5:
-        return text[len(first) + 1 :], line[4:] or "\t", 1
+        # Of `sep=` and a tab the tab is stripped with the line.
+        delimiter = line[4:] or "\t"
+        return text[len(first) + 1 :], delimiter, 1
     return text, "", 0
 
 

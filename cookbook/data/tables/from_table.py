@@ -14,11 +14,11 @@ from cookbook.data.fixes.finish import finish
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
-from cookbook.data.report.names import MAX_NAME, named, spaced
+from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.shapes import routing
 from cookbook.data.tables import Table, frame, heading
 from cookbook.errors import DataError
-from cookbook.i18n import tr
+from cookbook.i18n import spaced, tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,8 +81,7 @@ def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
         call = f"data.from_chat_log({table.called})"
         raise DataError(
             zh=f"{table.name:.60} 是聊天记录，不是一行一问一答：用 {call}",
-            en=f"{table.name:.60} is a chat log, not a question and an answer on each row: "
-            f"use {call}",
+            en=f"{table.name:.60} is a chat log, not one question and answer per row: use {call}",
         )
 
 
@@ -108,8 +107,8 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         raise DataError(
             zh=f"列 {found[0]!r:.60} 应当有且只有一个，表里有几个：{letters} 列。"
             f"指定一个，例如 {one}",
-            en=f"there must be one column {found[0]!r:.60}; the table has several: {letters}. "
-            f"Name one of them, as {one}",
+            en=f"there must be exactly one column {found[0]!r:.60}; the table has several: "
+            f"{letters}. Name one of them, as {one}",
         )
     if len(found) == 1:
         return found[0]
@@ -120,13 +119,13 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         raise DataError(
             zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。"
             + (f'是不是 {argument}="{meant}"？' if meant else _hint(columns)),
-            en=f"there must be one column {asked!r:.60}; the table has: {has}"
+            en=f"there must be exactly one column {asked!r:.60}; the table has: {has}"
             + (f'. Did you mean {argument}="{meant}"?' if meant else ""),
         )
     raise DataError(
         zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
-        en=f"it is not clear which column has the {what}; the table has: {has}. Name it with "
-        f"{argument}=; if these are no names, add a first row with names",
+        en=f"it is not clear which column has the {what}; the table has: {has}. Name it as "
+        f"{argument}=; if these are not column names, add a header row",
     )
 
 

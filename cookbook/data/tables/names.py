@@ -16,5 +16,6 @@ def number_of(letters: str) -> int:
     """Return the number of a column, counted from 1: A is 1, AA is 27."""
     number = 0
     for letter in letters:
-        number = number * 26 + ord(letter) - ord("A") + 1
+        digit = ord(letter) - ord("A") + 1
+        number = 26 * number + digit
     return number

@@ -11,10 +11,11 @@ from cookbook.data import encodings, file_kind
 from cookbook.data.chats import texts
 from cookbook.data.entry import Place
 from cookbook.data.reading.read import Reading, content_of, decoded_of, reading
-from cookbook.data.report.names import spaced
+from cookbook.data.report import calls
 from cookbook.data.tables import csv_text, parquet, table_size, workbook
 from cookbook.data.tables.table import Grid, Table, table_of
 from cookbook.errors import DataError
+from cookbook.i18n import spaced
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,16 +106,17 @@ def _read(
     encoding: str | None,
     wanted: Collection[str],
 ) -> Table:
+    source = calls.in_source(path)
     kind = file_kind.look(content, path.name)
     if kind is not None and kind.name == "parquet":
         _refuse_sheet(sheet)
         return parquet.read(content, path)
     if kind is not None and kind.is_table:
-        return table_of(workbook.grid_of(content, sheet, wanted, path.name), path, wanted)
+        return table_of(workbook.grid_of(content, sheet, wanted, source), path, wanted)
     if kind is not None:
         raise DataError(
-            zh=f"这是{spaced(kind.title_zh)}，读不了：{kind.fix_zh}",
-            en=f"this is {kind.title_en}, which is not read: {kind.fix_en}",
+            zh=f"这是{spaced(kind.title_zh)}，读不了：{calls.filled(kind.fix_zh, source)}",
+            en=f"this is {kind.title_en}, which is not read: {calls.filled(kind.fix_en, source)}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
@@ -126,8 +128,8 @@ def _read(
         return chat
     if text.lstrip()[:2] in JSON_BEGINS:
         raise DataError(
-            zh="里面是 JSON，不是表格：用 data.from_messages(path)",
-            en="this is JSON, not a table: use data.from_messages(path)",
+            zh=f"里面是 JSON，不是表格：用 data.from_messages({source})",
+            en=f"this is JSON, not a table: use data.from_messages({source})",
         )
     table_size.of_csv(text)
     grid = csv_text.grid_of(text, path.suffix.lower())
@@ -166,7 +168,7 @@ def _refuse_sheet(sheet: str | int | None) -> None:
     if sheet is not None:
         raise DataError(
             zh="只有 Excel 工作簿才有工作表：去掉 sheet=",
-            en="only a workbook has sheets: leave sheet= out",
+            en="only Excel workbooks have sheets: leave sheet= out",
         )
 
 
@@ -185,5 +187,5 @@ def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
             byte = found.start + 1
             grid.rows[index].fault = (
                 f"第 {byte} 个字节起不是这个文件的编码，读不准",
-                f"not in the encoding of the file from byte {byte} of the line on",
+                f"not in the encoding of the file from byte {byte} of the line",
             )

@@ -88,11 +88,9 @@ class Table(Reading):
 
     @property
     def called(self) -> str:
-        """The source as it is written into a call."""
-        if self.path is None:
-            return "rows"
-        name = f'"{visible(self.path.name[:MAX_NAME])}"'
-        return f'{name}, sheet="{visible(self.sheet[:MAX_NAME])}"' if self.sheet else name
+        """The source and the sheet, as they are written into a call."""
+        source = self.left.source
+        return f'{source}, sheet="{visible(self.sheet[:MAX_NAME])}"' if self.sheet else source
 
     @property
     def names(self) -> list[str]:
@@ -306,10 +304,10 @@ def _fits(table: Table, row: GridRow, width: int) -> bool:
 def _report_ragged(left: Report, row: GridRow, number: int, width: int) -> None:
     count = len(row.cells)
     zh = f"这一行有 {count} 格，表头有 {width} 列"
-    en = f"this row has {count} cells, the heading has {width}"
+    en = f"this row has {count} cells, the header has {width}"
     if count > width:
         zh += "：多半是内容里的分隔符没有加引号"
-        en += ": a separator within a text is probably not quoted"
+        en += ": probably a separator inside a text without quotes"
     fix = None if count > width else _COMPLETE
     first = [cell[:MAX_NAME] for cell in row.cells[:MAX_NAMED]]
     text = " | ".join(first)

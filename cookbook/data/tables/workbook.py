@@ -12,6 +12,7 @@ from datetime import date, time, timedelta
 from typing import TYPE_CHECKING
 
 from cookbook.data.entry import Place
+from cookbook.data.report import calls
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.excerpt import visible
 from cookbook.data.report.names import named
@@ -40,14 +41,17 @@ _UNCALCULATED: Fault = (
 
 
 def grid_of(
-    content: bytes, sheet: str | int | None, wanted: Collection[str] = (), name: str = ""
+    content: bytes,
+    sheet: str | int | None,
+    wanted: Collection[str] = (),
+    source: str = calls.UNKNOWN,
 ) -> Grid:
     """Return the rows of a sheet.
 
     Args:
         sheet: its name, or its number from 1; None for the only one that is filled in, or has the
             columns that are wanted.
-        name: of the file, for the call that an error shows.
+        source: what is written for the file in a call.
 
     Raises:
         DataError: the workbook is too large or broken, or it is not clear which sheet to read.
@@ -57,13 +61,13 @@ def grid_of(
         with warnings.catch_warnings():
             # About formats that nobody needs here.
             warnings.simplefilter("ignore")
-            return _read(content, sheet, wanted, outlines, name)
+            return _read(content, sheet, wanted, outlines, source)
     except DataError:
         raise
     except Exception as error:  # openpyxl raises whatever its own readers raise
         raise DataError(
             zh="工作簿坏了，或者不完整：用 Excel 打开，另存为 .xlsx 再试",
-            en="the workbook is broken or incomplete: open it in Excel and save it as .xlsx again",
+            en="the workbook is damaged or incomplete: open it in Excel and save it as .xlsx again",
         ) from error
 
 
@@ -72,14 +76,14 @@ def _read(
     sheet: str | int | None,
     wanted: Collection[str],
     outlines: dict[str, Outline],
-    name: str,
+    source: str,
 ) -> Grid:
     import openpyxl
 
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     try:
         filled = [s for s in book.worksheets if _first_rows(s)]
-        chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted, name)
+        chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted, source)
         others = [s.title + _state(s) for s in filled if s is not chosen]
         grid = Grid(has_places=True)
         # With one sheet nobody needs its name.
@@ -135,7 +139,7 @@ def _named(book: "Workbook", sheet: str | int) -> "ReadOnlyWorksheet":
 
 
 def _only(
-    filled: list["ReadOnlyWorksheet"], wanted: Collection[str], name: str
+    filled: list["ReadOnlyWorksheet"], wanted: Collection[str], source: str
 ) -> "ReadOnlyWorksheet":
     if not filled:
         raise DataError(zh="工作簿里没有内容", en="the workbook is empty")
@@ -148,12 +152,11 @@ def _only(
         return having[0]
     titles = [s.title for s in visible_ones]
     known = [s.title for s in having] if not wanted and having else titles
-    source = f'"{visible(name[:40])}"' if name else "path"
     call = f'data.from_table({source}, sheet="{visible(known[0][:40])}")'
     raise DataError(
-        zh=f"工作簿里有 {len(titles)} 张表：{named(titles)}。"
+        zh=f"工作簿里有 {len(titles)} 张工作表：{named(titles)}。"
         f"用 sheet= 指定读哪一张，例如 {call}；几张都要就一张一张读，再把结果接起来",
-        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as "
+        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as in "
         f"{call}; for all of them, read one after the other and join the results",
     )
 

@@ -28,17 +28,45 @@ _MESSAGE_KEYS = {"role", "content"}
 _ROW_MARKS = 2
 _MESSAGE_MARKS = 8
 
+NOT_JSON = object()  # what is no value of any line
+_SCALARS = (str, int, float, bool, type(None))
 
-def parse(line: bytes) -> dict | None:
-    """Return the row of a line that certainly breaks no rule; None if there is any doubt."""
+
+def value_of(line: bytes) -> object:
+    """Return the JSON value of a line, `NOT_JSON` if it has none.
+
+    The strict rules of `json_text` may refuse a value all the same.
+    """
     try:
-        row = orjson.loads(line)
+        return orjson.loads(line)
     except ValueError:
+        return NOT_JSON
+
+
+def row_of(line: bytes, value: object) -> dict | None:
+    """Return the value of a line if it certainly breaks no rule; None if there is any doubt."""
+    if not is_usual(value):
         return None
-    if not is_usual(row):
-        return None
+    assert isinstance(value, dict)
     # Last, since it reads the whole line again.
-    return None if _may_repeat_a_key(line, row["messages"]) else row
+    return None if _may_repeat_a_key(line, value["messages"]) else value
+
+
+def is_sound(row: dict) -> bool:
+    """Return whether a usual row from memory breaks no rule: each text can be written as UTF-8."""
+    try:
+        for message in row["messages"]:
+            message["content"].encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def fault(value: object) -> str | None:
+    """Return the code of the error of a value that cannot be a row, whatever it says."""
+    if value is NOT_JSON:
+        return "json"
+    return "not-object" if type(value) in _SCALARS else None
 
 
 def is_usual(row: object) -> bool:
@@ -49,15 +77,6 @@ def is_usual(row: object) -> bool:
     if type(messages) is not list:
         return False
     return all(map(_is_usual, messages)) and _take_turns(messages)
-
-
-def is_json(line: bytes) -> bool:
-    """Return whether a line is JSON; the strict rules of `json_text/` may refuse it still."""
-    try:
-        orjson.loads(line)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_usual(message: object) -> bool:
