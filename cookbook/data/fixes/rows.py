@@ -22,23 +22,14 @@ from cookbook.i18n import tr
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
 
-def fixed_rows(
-    reading: Reading,
-    asked: Asked,
-    rows_left: list[int],
-    *,
-    of_table: tuple[str, str] | None = None,
-) -> Iterator[NumberedRow]:
+def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
 
     The others are reported in `reading.left`, with their numbers in `rows_left`; or a change says
     that they are dropped.
-
-    Args:
-        of_table: the remedy for rows of a table that are no rows of a training file.
     """
     reading.left.lines = reading.count
-    others = OtherShapes(reading.left, reading.path.name if reading.path else None, of_table)
+    others = OtherShapes(reading.left, reading.path.name if reading.path else None)
     for entry in reading.entries:
         if others.take(entry.number, entry.value):
             rows_left.append(entry.number)

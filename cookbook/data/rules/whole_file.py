@@ -14,6 +14,7 @@ from cookbook.data import shapes
 from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
 from cookbook.data.json_text import marks
+from cookbook.data.reading import Reading
 from cookbook.data.reading.read import MAX_BYTES
 from cookbook.data.report import MAX_PROBLEMS, Problem, Report, calls, counted, excerpt
 from cookbook.data.report.changes import Change
@@ -21,13 +22,25 @@ from cookbook.data.report.codes import CODES
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
 from cookbook.data.rules import row_rules
-from cookbook.data.shapes import MESSAGES, Shape, refusals
+from cookbook.data.shapes import MESSAGES, Shape, refusals, routing
 from cookbook.errors import DataError
 from cookbook.i18n import spaced, tr
 
 Remedy = tuple[str, str]  # in Chinese and English
 
 WRITE_MESSAGES = ("改写成 messages 格式", "rewrite it as messages")
+
+# For a table whose columns must be named.
+BY_COLUMNS = (
+    '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
+    'name its columns: data.from_table(path, user="questions", assistant="answers")',
+)
+# For messages of which nobody knows which belong together.
+_JOINING = "data.from_chat_log(path)"
+NUMBERING = (
+    f"加一列会话编号 session_id，再用 {_JOINING} 合并",
+    f"add a column session_id that tells conversations apart, then join them: {_JOINING}",
+)
 
 MAX_NAME = 60  # characters of a file name
 COLUMNS_NAMED = 8  # of a table
@@ -70,14 +83,14 @@ def report_suffix(report: Report, name: str) -> None:
     )
 
 
-def report_kind(report: Report, kind: FileKind) -> None:
-    """Report a file that is no text."""
+def report_kind(report: Report, kind: FileKind, remedy: Remedy | None = None) -> None:
+    """Report a file that is no text; `remedy` fits it better than that of its kind."""
     report.add(
         None,
         "not-text",
         zh=f"这个文件是{spaced(kind.title_zh)}，不是训练文件",
         en=f"the file is {kind.title_en}, not a training file",
-        fix=(kind.fix_zh, kind.fix_en),
+        fix=remedy or (kind.fix_zh, kind.fix_en),
     )
 
 
@@ -121,7 +134,7 @@ def report_unknown_encoding(report: Report, name: str) -> None:
 
 def report_unread(report: Report, error: DataError) -> None:
     """Report a text whose rows cannot be taken out; the error says why, and what to do."""
-    fix = ("取出其中一组数据，或拆成几个文件", "take one list of rows, or split the file")
+    fix = ("照这样改好，再查一次", "do so, and check it again")
     report.add(None, "other-shape", zh=error.zh, en=error.en, fix=fix)
 
 
@@ -165,19 +178,37 @@ def blank_lines(changes: Sequence[Change]) -> list[Problem]:
     return [Problem(line, None, *what, row=line) for line in lines]
 
 
-def report_table(report: Report, columns: list[str], remedy: Remedy) -> None:
-    """Report a table."""
-    names = [shortened(visible(column), MAX_COLUMN) for column in columns[:COLUMNS_NAMED]]
-    if len(columns) > COLUMNS_NAMED:
-        names.append("…")
-    rows = counted(report.lines, "row")
-    report.add(
-        None,
-        "other-shape",
-        zh=f"这是一张表格，有 {report.lines} 行，列名是 {'、'.join(names)}",
-        en=f"a table of {rows} with the columns {', '.join(names)}",
-        fix=remedy,
-    )
+def report_table(report: Report, found: Reading, remedy: Remedy | None) -> None:
+    """Report a table or a chat; without a `remedy` its columns must be named."""
+    n = found.count
+    zh, en = f"这是一张表格，有 {n} 行", f"a table of {counted(n, 'row')}"
+    if routing.is_chat_log(found):
+        zh, en = f"这是聊天记录，有 {n} 条消息", f"a chat log of {counted(n, 'message')}"
+    # Those of a text are not the reader's.
+    if not getattr(found, "is_chat", False):
+        names = _columns_of(found)
+        zh += f"，列名是 {'、'.join(names)}"
+        en += f" with the columns {', '.join(names)}"
+    report.add(None, "other-shape", zh=zh, en=en, fix=remedy or BY_COLUMNS)
+
+
+def _columns_of(found: Reading) -> list[str]:
+    # A table with a heading alone has no entries.
+    names = dict.fromkeys(getattr(found, "columns", ()))
+    for entry in found.entries:
+        if isinstance(entry.value, dict):
+            names |= dict.fromkeys(map(str, entry.value))
+    first = list(names)[:COLUMNS_NAMED]
+    shown = [shortened(visible(column), MAX_COLUMN) for column in first]
+    return [*shown, "…"] if len(names) > COLUMNS_NAMED else shown
+
+
+def converting(call: str, name: str | None) -> Remedy:
+    """Return the remedy for a source that one call converts."""
+    if "from_chat_log" in call:
+        call = calls.writing(call, name)
+        return f"用 {call} 按说话人合并", f"join its messages by speaker: {call}"
+    return calls.converting(call, name)
 
 
 def cleaning(name: str | None) -> Remedy:
@@ -191,12 +222,10 @@ class OtherShapes:
 
     Args:
         name: of the file; None for rows in memory.
-        of_table: the remedy for rows of a table that nobody knows; None elsewhere.
     """
 
-    def __init__(self, report: Report, name: str | None, of_table: Remedy | None = None):
+    def __init__(self, report: Report, name: str | None):
         self._report = report
-        self._of_table = of_table
         self.name = name
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
@@ -249,8 +278,7 @@ class OtherShapes:
     def remedy(self) -> Remedy:
         """Return the remedy for the most frequent shape."""
         if not self.has_known:
-            usual = shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
-            return self._of_table or usual
+            return shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
         (shape, _), *_ = self._counts.most_common(1)
         return self._remedy_of(shape)
 
@@ -283,14 +311,9 @@ class OtherShapes:
     def _report_unknown(self) -> None:
         """Report each entry that nobody knows by the rules that it breaks."""
         for number, value in self._unknown:
-            if self._of_table is None:
-                row_rules.check_row(self._report, number, value)
-                continue
-            zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
-            self._report.add(number, "other-shape", zh=zh, en=en, fix=self._of_table)
+            row_rules.check_row(self._report, number, value)
         unkept = self._unknown_count - len(self._unknown)
-        code = "other-shape" if self._of_table else "messages-missing"
-        self._report.counts["error", code] += unkept
+        self._report.counts["error", "messages-missing"] += unkept
 
     def _unknown_words(self) -> tuple[str, str]:
         refused = shapes.unknown(self._unknown[0][1])

@@ -100,7 +100,11 @@ _WHY = {
     ),
     "one-turn": (
         ("只有一条消息，不知道属于哪段对话", "it is a single message of an unknown conversation"),
-        ("把一段对话的消息放进一个 messages", "put the messages of one conversation into one list"),
+        (
+            "加一个会话编号 session_id，再用 data.from_chat_log(path) 合并",
+            "add a session_id that tells conversations apart, then join them: "
+            "data.from_chat_log(path)",
+        ),
     ),
 }
 
