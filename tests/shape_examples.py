@@ -146,6 +146,6 @@ REFUSED = [
     ("sharegpt", {"conversations": [{"from": "human", "value": Q},
                                     {"from": "function_call", "value": "{}"}]}, "工具"),
     (None, {"标题": "馆规", "正文": "安静"}, "标题、正文"),
-    (None, {"question": Q}, "没有找到回答"),
-    (None, {}, "没有认出"),
+    (None, {"question": Q}, "找不到回答"),
+    (None, {}, "认不出"),
 ]  # fmt: skip

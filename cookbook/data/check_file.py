@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cookbook import fast
-from cookbook.data import encodings, file_kind, json_text, rules, shapes
+from cookbook.data import encodings, file_kind, json_text, rules
 from cookbook.data.chats import texts
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
-from cookbook.data.reading import layout, read
+from cookbook.data.reading import entries, layout, read
 from cookbook.data.reading.read import MAX_BYTES, Reading
 from cookbook.data.report import Report, calls
 from cookbook.data.report.columns import columns
@@ -31,11 +31,11 @@ from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import whole_file
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
-from cookbook.data.shapes import routing
-from cookbook.data.shapes.refusals import ONE_TURN
+from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 
 MAX_OPENED = 1024 * 1024  # bytes of a workbook that is opened to see what it holds
+MAX_TRIES = 50  # lines that are not JSON, of which nobody could read one
 
 
 def _no_text(number: int) -> str | None:
@@ -70,7 +70,13 @@ def check_file(file: BinaryIO, size: int, name: str, source: str = "") -> Checke
     Args:
         source: what is written for the file in a call; its name in quotes if nothing else is known.
     """
-    source = source or calls.in_source(name)
+    checked = _checked(file, size, name, source or calls.in_source(name))
+    # A wrong name hides nothing; what is in the file comes first.
+    whole_file.report_suffix(checked.report, name)
+    return checked
+
+
+def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
     head = file.read(HEAD)
     # 1. Is it text at all? A workbook is that, and not a file with a thousand broken lines.
     kind = file_kind.look(head, name, _tail(file, size))
@@ -87,10 +93,10 @@ def check_file(file: BinaryIO, size: int, name: str, source: str = "") -> Checke
     opened = partial(_opened, name, source, has_bom=head.startswith(codecs.BOM_UTF8))
     start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
     if not _is_wide(head) and _begins_with_row(file, start):
-        with suppress(UnicodeDecodeError):
+        with suppress(UnicodeDecodeError, _GoesOn):
             return _check_lines(opened(), file, start, name)
     # 4. Otherwise all of it is looked at.
-    return _check_whole(opened(), file, start, name)
+    return _check_whole(opened, file, start, name)
 
 
 def _call_for(
@@ -110,7 +116,7 @@ def _call_for(
         others.take(entry.number, entry.value)
     if others.with_messages:
         return whole_file.cleaning(name)
-    return _remedy(found, name, others) or whole_file.BY_COLUMNS
+    return _remedy(found, name, others)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -122,8 +128,6 @@ def _tail(file: BinaryIO, size: int) -> bytes:
 
 def _opened(name: str, source: str, *, has_bom: bool = False, has_rows: bool = True) -> Report:
     report = Report(visible(name), source, has_rows=has_rows)
-    # A wrong name hides nothing: the content is checked all the same.
-    whole_file.report_suffix(report, name)
     if has_bom:
         report.add(1, "bom", zh="文件以 BOM 开头", en="the file begins with a byte-order mark")
     return report
@@ -147,8 +151,9 @@ def _begins_with_row(file: BinaryIO, start: int) -> bool:
     return "messages" in value or next(filled, None) is not None
 
 
-def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Checked:
+def _check_whole(opened: Callable[[], Report], file: BinaryIO, start: int, name: str) -> Checked:
     """Check a file that is not one object a line in UTF-8, as far as is known by now."""
+    report = opened()
     file.seek(0)
     content = file.read(MAX_BYTES)
     decoded = encodings.decode(content)
@@ -160,8 +165,13 @@ def _check_whole(report: Report, file: BinaryIO, start: int, name: str) -> Check
         whole_file.report_unknown_encoding(report, name)
         return _check_lines(report, file, start, name, mixed=Mixed(is_known=False))
     in_lines = encoding.name == UTF_8.name and not _has_columns(decoded.text, name)
-    if in_lines and not _is_telegram(decoded.text) and layout.of(decoded.text).layout == "lines":
-        return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
+    # An object alone on its line may have all rows in it, and a string may be an object.
+    first, _, others = decoded.text.strip().partition("\n")
+    is_plain = bool(others) and first[:1] != '"' and not entries.is_separable(first)
+    if in_lines and is_plain and layout.of(decoded.text).layout == "lines":
+        with suppress(_GoesOn):
+            return _check_lines(report, file, start, name, mixed=Mixed(decoded.other))
+        report = opened()
     try:
         found = read.of_content(content, Path(name))
     except DataError as error:
@@ -189,11 +199,13 @@ def _is_telegram(text: str) -> bool:
 
 def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str) -> Checked:
     """Check what the common reader found in a file."""
-    report.lines = found.count
     if found.layout == "table":
         return check_table(report, found, name)
+    containers.unwrap(found)
+    report.lines = found.count
     report.places = found.left.places
     report.take(found.left.problems)
+    report.take(whole_file.blank_lines(found.changes))
     others = OtherShapes(report, name)
     sound = list(_sound_entries(report, found, others))
 
@@ -204,6 +216,7 @@ def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str
     # The call that converts other shapes reads every layout. Without a value there is none.
     if not whole and found.entries:
         whole_file.report_layout(report, found.layout, found.count, remedy)
+        whole_file.report_separable(report, found.changes, remedy)
     others.judge(whole)
     return Checked(report, sound, text_of=found.text_of)
 
@@ -228,17 +241,10 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     return Checked(report, sound)
 
 
-def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy | None:
-    """Return the remedy for a table; None where its columns must be named."""
-    call = routing.own_call(found)
-    if call is not None:
-        return whole_file.converting(call, name)
-    if not others.are_all:
-        return None
-    # Who said what, but not in which conversation.
-    if any(shapes.of(entry.value) is ONE_TURN for entry in found.entries[:1]):
-        return whole_file.NUMBERING
-    return others.remedy()
+def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy:
+    """Return the remedy for a table, by its columns or by the shape of its rows."""
+    remedy = routing.remedy(found, name)
+    return others.remedy() if remedy == routing.BY_COLUMNS and others.has_known else remedy
 
 
 def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Iterator[NumberedRow]:
@@ -285,6 +291,10 @@ def _check_lines(
     return Checked(report, sound, text_of=_LineTexts(file, start, mixed))
 
 
+class _GoesOn(Exception):
+    """A line ends within a string, or has several objects: the common reader knows such entries."""
+
+
 class _Loop:
     """The lines of one file, one after the other."""
 
@@ -294,6 +304,9 @@ class _Loop:
         self._mixed = mixed
         self._other_count = 0  # lines in another encoding
         self._first_other = 0
+        # Lines in several encodings are told apart here alone.
+        self._is_mixed = mixed is not None and mixed != Mixed()
+        self._tries = MAX_TRIES
 
     def sound_rows(self, file: BinaryIO) -> Iterator[NumberedRow]:
         """Yield the rows that can be trained on; everything else goes into the report."""
@@ -359,7 +372,12 @@ class _Loop:
         try:
             value = json_text.parse(text)
         except json_text.NotJson as error:
-            rules.report_not_json(self._report, number, text, error)
+            self._tries -= 1
+            is_tried = self._tries >= 0
+            if is_tried and not self._is_mixed and entries.may_go_on(text, error):
+                raise _GoesOn from None
+            is_repairable = is_tried and json_text.repaired(text) is not None
+            rules.report_not_json(self._report, number, text, error, is_repairable=is_repairable)
             return None
         if self._others.take(number, value):
             return None

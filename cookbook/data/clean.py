@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cookbook.data import rules, shapes
+from cookbook.data import rules
 from cookbook.data.damage import REPAIRABLE
 from cookbook.data.fixes.finish import result
 from cookbook.data.fixes.message import Asked
@@ -19,8 +19,8 @@ from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
 from cookbook.data.rows import NumberedRow, RowKey, row_key
-from cookbook.data.rules import corpus, whole_file
-from cookbook.data.shapes import routing
+from cookbook.data.rules import corpus, message_rules
+from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -42,42 +42,44 @@ def clean(
     fix: Collection[str] = (),
     weights: Literal["mask", "drop"] = "mask",
 ) -> Cleaned:
-    """Fix a file or rows, and return the rows with a list of what was done.
+    """Fix what is safe to fix, and list each change; the file itself stays as it is.
 
-    Read are one object a line, an array, and objects over several lines, in any known encoding.
-    Fixed are: BOM, line ends, blank lines, commas at line ends, several objects on a line,
-    surrounding white space, capitals of roles, contents in parts of text, extra keys, a misplaced
-    system message, a greeting before the first question, a last question without an answer, exact
-    duplicates.
+        cleaned = data.clean("train.jsonl", fix=["markup"], drop=["secret"])
+        cleaned.write("train_clean.jsonl")
+
+    Always fixed are: encoding, BOM, line ends, blank lines, arrays and objects over several lines,
+    commas at line ends, white space around texts, upper-case roles, contents in text parts, extra
+    keys, a misplaced system message, a greeting before the first question, a last question without
+    an answer, exact duplicates. What would have to be guessed is in `.left`.
 
     Args:
-        encoding: of the file, as `gb18030` for GBK; None finds out.
-        roles: how to read other role names, as `{"human": "user", "bot": "assistant"}`.
-        drop: codes of warnings whose rows are to be dropped, such as `near-duplicate`, `conflict`,
-            `secret`, `answer-repeats-input`, `answer-style`, `too-long`, `markup`, `weight`.
-        fix: codes of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
-            (all of it is removed). A row in which something would have to be guessed is left.
-        weights: what to do with answers that are not to be learned, of `"weight": 0`: "mask" keeps
-            them, to be read only; "drop" removes them with their questions.
+        source: a path, or rows in memory.
+        encoding: of the file, as "gb18030"; None detects it.
+        roles: what unknown role names mean, as `{"human": "user", "bot": "assistant"}`.
+        drop: codes of warnings whose rows are dropped, as `near-duplicate`, `conflict`, `secret`.
+        fix: kinds of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
+            (all of it is removed), `json` (only where it can mean one thing).
+        weights: of answers marked `"weight": 0`: "mask" keeps them, read but not learned; "drop"
+            removes them with their questions.
 
     Raises:
-        DataError: the file cannot be read, or is not in `encoding`; `drop` or `fix` names a code
-            that does not exist.
+        DataError: the file cannot be read or is not in `encoding`; `roles`, `drop`, `fix` or
+            `weights` has a value that does not exist.
     """
     drop = _known("drop", drop, _WARNINGS)
-    fix = _known("fix", fix, REPAIRABLE)
+    fix = _known("fix", fix, (*REPAIRABLE, "json"))
     _known("weights", (weights,), ("mask", "drop"))
-    reading = read.reading(source, encoding=encoding)
-    asked = Asked(roles or {}, frozenset(fix), weights)
-    _leave_table(reading)
-    return _cleaned(reading, asked, drop)
+    known_roles = message_rules.checked_roles(roles)
+    reading = read.reading(source, encoding=encoding, repairs="json" in fix)
+    containers.unwrap(reading)
+    return _cleaned(reading, Asked(known_roles, frozenset(fix), weights), drop)
 
 
 def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
     """Return what is kept of a source; every other entry is in a change, or left to a person."""
     changes, left, rows_left = reading.changes, reading.left, reading.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    fixed = list(fixed_rows(reading, asked, rows_left))
+    fixed = list(fixed_rows(reading, asked, rows_left, of_table=_of_table(reading)))
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -90,23 +92,11 @@ def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
     return result(reading, sound, rows_left)
 
 
-def _leave_table(reading: Reading) -> None:
-    """Leave every row of a table that has no messages, with the call that converts it."""
-    values = [entry.value for entry in reading.entries]
-    if reading.layout != "table" or any("messages" in v for v in values if isinstance(v, dict)):
-        return
-    name = reading.path.name if reading.path else None
-    call = routing.own_call(reading)
-    if call is None and any(map(shapes.of, values)):
-        return  # each by its shape
-    remedy = whole_file.converting(call, name) if call else whole_file.BY_COLUMNS
-    zh, en = "是表格里的一行，不是 messages", "is a row of a table, not messages"
-    if call and routing.is_chat_log(reading):
-        zh, en = "是聊天记录里的一条消息，不是 messages", "is a message of a chat log, not messages"
-    for entry in reading.entries:
-        reading.left.add(entry.number, "other-shape", zh=zh, en=en, fix=remedy)
-        reading.unread.append(entry.number)
-    reading.entries = []
+def _of_table(reading: Reading) -> tuple[str, str] | None:
+    """Return the remedy for rows of a table; None where the source is none."""
+    if reading.layout != "table":
+        return None
+    return routing.remedy(reading, reading.path.name if reading.path else None)
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:

@@ -25,7 +25,7 @@ from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import around, visible
 from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.report.pointing import Origin, point
-from cookbook.data.rows import ROLES
+from cookbook.data.rules import message_rules
 from cookbook.data.shapes import batch, containers, routing, unused
 from cookbook.data.shapes.shape import Converted, Options, Refused
 from cookbook.data.tables.from_table import from_table
@@ -46,30 +46,32 @@ def from_messages(
     assistant: str | None = None,
     chosen: bool = False,
 ) -> Cleaned:
-    """Return rows from any known format; `recognize` says which one a file has.
+    """Return training rows from any known format; `recognize` says which one a file has.
 
-    Known are OpenAI's messages, ShareGPT and its spellings, Alpaca and its relatives,
-    prompt/completion, Firefly, Dolly, Belle, Moss, Qianfan, batches, rows of Hugging Face, exports
-    of Label Studio, tables and chat logs. Turns of one speaker in a row are not joined: such an
-    entry is left for a person.
+        rows = data.from_messages("export.json")
+        rows.write("train.jsonl")
+
+    Known are OpenAI messages, ShareGPT, Alpaca, prompt/completion, query/response, Firefly, Dolly,
+    Belle, Moss, Qianfan, batch results, Hugging Face rows, Label Studio exports, tables and chat
+    logs. Entries that cannot be converted are in `.left`, with the reason.
 
     Args:
-        source: a path, or the entries.
-        roles: how to read role names that are not known, as `{"客官": "user"}`.
-        system: the system message of entries that have none.
-        encoding: of the file; None finds out.
-        sheet: of a workbook with several.
-        requests: the input of a batch whose output `source` is: a path, or its lines.
-        assistant: who is the assistant in a chat log.
-        chosen: whether to learn the better answer of preference data.
+        source: a path, or the entries: a list of dicts, a DataFrame, a data set.
+        roles: what unknown role names mean, as `{"客官": "user"}`.
+        system: the system message for entries that have none.
+        encoding: of the file, as "gb18030"; None detects it.
+        sheet: of a workbook with several, by name.
+        requests: the batch input that belongs to batch results: a path, or its entries.
+        assistant: who answers in a chat log, by name.
+        chosen: True learns the better answer of preference data.
 
     Raises:
-        DataError: the file cannot be read; `roles` names another role than the three; `requests`
-            has no requests.
+        DataError: the file cannot be read, `roles` names another role than system, user and
+            assistant, or `requests` has no requests.
     """
-    options = Options(_checked_roles(roles), system, _requests(requests), chosen)
+    options = Options(message_rules.checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
-    reading = read.reading(source, encoding=encoding, sheet=sheet)
+    reading = read.reading(source, encoding=encoding, sheet=sheet, repairs=True)
     own = _own_converter(source, reading, assistant)
     if own is None:
         return _rows(containers.opened(reading), options)
@@ -78,7 +80,7 @@ def from_messages(
 
 def of_reading(reading: Reading, *, system: str | None = None) -> Cleaned:
     """Return rows from what was read already, each entry converted by its own shape."""
-    return _rows(containers.opened(reading), Options(_checked_roles(None), system, None, False))
+    return _rows(containers.opened(reading), Options({}, system, None, False))
 
 
 def from_sharegpt(
@@ -88,9 +90,11 @@ def from_sharegpt(
     system: str | None = None,
     encoding: str | None = None,
 ) -> Cleaned:
-    """Return rows from ShareGPT's format: `{"conversations": [{"from": "human", "value": …}, …]}`.
+    """Return training rows from ShareGPT: `{"conversations": [{"from": "human", "value": …}, …]}`.
 
-    Another name of `from_messages`, which tells formats apart by itself.
+        rows = data.from_sharegpt("export.json")
+
+    Another name for `from_messages`, which recognizes formats by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
 
@@ -102,10 +106,12 @@ def from_alpaca(
     roles: Mapping[str, str] | None = None,
     encoding: str | None = None,
 ) -> Cleaned:
-    """Return rows from Alpaca's format: `{"instruction": …, "input": …, "output": …}`.
+    """Return training rows from Alpaca: `{"instruction": …, "input": …, "output": …}`.
 
-    The question is the instruction, with the input below it where there is one. Another name of
-    `from_messages`, which tells formats apart by itself.
+        rows = data.from_alpaca("alpaca.json")
+
+    The question is the instruction, followed by the input if there is one. Another name for
+    `from_messages`, which recognizes formats by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
 
@@ -123,16 +129,6 @@ def _own_converter(
         user, answer = columns
         return partial(from_table, table, user=user, assistant=answer)
     return partial(from_table, table) if routing.turn_columns(reading) else None
-
-
-def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
-    for name, role in (roles or {}).items():
-        if role not in ROLES:
-            raise DataError(
-                zh=f"roles= 里 {name!r} 要对应 system、user 或 assistant",
-                en=f"roles= must map {name!r} to system, user or assistant",
-            )
-    return roles or {}
 
 
 def _requests(source: Source | None) -> dict[str, list | None] | None:
@@ -308,7 +304,7 @@ def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
         open_requests = [name for name in options.requests if name not in notes.answered]
         if open_requests:
             n = len(open_requests)
-            detail = tr(f"（{n} 条）：{named(open_requests)}", f"{n}: {named(open_requests)}")
+            detail = tr(f"（{n} 条）：{named(open_requests)}", f"({n}): {named(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data import file_kind, shapes
+from cookbook.data import encodings, file_kind, shapes
 from cookbook.data.reading import read
 from cookbook.data.reading.read import Reading, Source
 from cookbook.data.report import calls, counted
@@ -30,26 +30,36 @@ _LAYOUTS = {
     "lines": ("每行一条", "one per line"),
     "array": ("一个 JSON 数组", "one JSON array"),
     "objects": ("每个对象占多行", "each object on several lines"),
+    "object": ("在一个 JSON 对象里", "inside one JSON object"),
     "table": ("表格", "table"),
     "messages": ("消息一条接一条", "message after message"),
     "memory": ("在内存里", "in memory"),
 }
 
+_PAGE = """\
+<p><b>{{ title }}</b>{{ detail }}
+{%- if call %}<br><code>{{ call }}</code>{% endif %}</p>"""
+
 
 @dataclass(frozen=True)
 class Recognized:
-    """What a source is.
+    """What `recognize` found out about a source.
+
+        found = data.recognize("export.json")
+        found.name, found.count            # ("sharegpt", 200)
+        found.call                         # 'data.from_messages("export.json")'
 
     Attributes:
-        name: of the format, as `sharegpt`; `mixed`, `chat-log`, `unknown`, `empty`, or the kind of
-            a file that is no text.
-        title: the format in words, or the reason why the file cannot be read.
-        count: how many entries it has.
-        layout: how they are stored: `lines`, `array`, `objects`, `table`, `memory`; "" if not read.
-        encoding: as Python names it; "" if not read.
-        call: the line to type next; "" where nothing here can use it.
-        shares: the formats with the number of entries of each, the most frequent first.
-        keys: those of an entry that is not known, each with the beginning of a value.
+        name: the format, as `messages`, `sharegpt`, `alpaca`; or `mixed`, `chat-log`, `unknown`,
+            `empty`, or the kind of a file that is not text.
+        title: the format in words, or why the file cannot be read.
+        count: how many entries there are.
+        layout: how they are stored: `lines`, `array`, `objects`, `object`, `table`, `memory`; ""
+            if the file was not read.
+        encoding: as Python names it; "" if the file was not read.
+        call: the line to type next; "" where nothing here can use the file.
+        shares: each format with its number of entries, the most frequent first.
+        keys: of the first entry of an unknown format, each with the beginning of its value.
         columns: of a table.
     """
 
@@ -71,7 +81,7 @@ class Recognized:
         parts = [tr(f"{self.count} 条", counted(self.count, "entry", "entries"))]
         parts.append(tr(*_LAYOUTS[self.layout]))
         if self.layout != "memory" and self.encoding not in ("", "utf-8"):
-            parts.append(self.encoding)
+            parts.append(encodings.named(self.encoding).title)
         detail = tr("，", ", ").join(parts)
         return tr(f"{self.title}：{detail}", f"{self.title}: {detail}") + self._seen
 
@@ -96,22 +106,27 @@ class Recognized:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        page = "<p><b>{{ summary }}</b>{% if call %}<br><code>{{ call }}</code>{% endif %}</p>"
-        return html.template(page).render(summary=visible(self.summary), call=visible(self.call))
+        detail = self.summary.removeprefix(self.title)
+        words = {"title": self.title, "detail": detail, "call": self.call}
+        return html.template(_PAGE).render({name: visible(text) for name, text in words.items()})
 
 
 def recognize(
     source: Source, *, encoding: str | None = None, sheet: str | None = None
 ) -> Recognized:
-    """Return the format of a source, with the line to type next.
+    """Say what format a file has, and which line to type next.
+
+        data.recognize("export.json")      # ShareGPT: 200 entries, one JSON array
+
+    Nothing is converted or changed.
 
     Args:
         source: a path, or entries in memory.
-        encoding: of the file; None finds out.
-        sheet: of a workbook with several.
+        encoding: of the file, as "gb18030"; None detects it.
+        sheet: of a workbook with several, by name.
 
     Raises:
-        DataError: there is no such file. Whatever it holds is no reason.
+        DataError: there is no such file. Whatever is in it raises nothing.
     """
     path = None if not isinstance(source, str | Path) else Path(source)
     shown = calls.ROWS if path is None else calls.in_source(path)
@@ -155,7 +170,9 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if not counts:
         unread = tr("没有一条能读", "no entry can be read")
         title = unread if reading.count else tr(*_EMPTY)
-        return _described(reading, "unknown" if reading.count else "empty", title, "")
+        # What is wrong with each of them is for the check to say.
+        call = f"data.check({shown})" if reading.count else ""
+        return _described(reading, "unknown" if reading.count else "empty", title, call)
     if len(counts) > 1:
         call = f"data.from_messages({shown})"
         return _described(reading, "mixed", tr(*_MIXED), call, counts)
@@ -167,7 +184,7 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     if shape is not None and own is not None:
         return _described(reading, shape.name, shape.title, own, counts)
     if shape is None:
-        call = ""
+        call = f"data.check({shown})"
         if reading.layout == "table":
             names = tr(
                 'user="问题的列名", assistant="回答的列名"', 'user="questions", assistant="answers"'

@@ -122,7 +122,7 @@ def test_over_the_row_limit_only_the_first_rows_are_compared(monkeypatch, in_mem
     many = [*rows(30), make_row(user=3), *rows(1)]
     report = data.check(many) if in_memory else data.check_bytes(lines(*many), "a.jsonl")
     (found,) = [p for p in report.problems if p.code == "row-count"]
-    assert compared == [20] and "前 20 行" in found.message
+    assert compared == [20] and "前 20 条" in found.message
     assert [p.line for p in report.problems if p.code == "content-type"] == [31]
     assert "duplicate-row" not in {p.code for p in report.problems}
 

@@ -98,7 +98,7 @@ def test_what_is_left_has_its_line_and_column_and_no_words_of_python(tmp_path):
     first, second = data.from_messages(path).left.problems
     assert (first.line, first.row, first.code) == (3, 2, "other-shape")
     assert "id、标题" in first.message and "Error" not in first.message
-    assert "没有找到提问" in second.message and second.column == 2
+    assert "找不到提问" in second.message and second.column == 2
 
 
 def test_problems_of_converted_entries_point_into_their_text(tmp_path):

@@ -205,7 +205,7 @@ def test_a_role_in_capitals_is_lowered_and_another_name_gets_its_call():
             talk(("human", "几点？"), ("gpt", "九点。"))]  # fmt: skip
     problems = found(rows, "role-unknown")
     assert "小写" in problems[0].fix
-    assert 'data.clean(path, roles={"human": "user", "gpt": "assistant"})' in problems[2].fix
+    assert 'data.clean(rows, roles={"human": "user", "gpt": "assistant"})' in problems[2].fix
     cleaned = data.clean(rows, roles={"human": "user", "gpt": "assistant"})
     assert len(cleaned) == 2 and {"role", "role-case"} <= set(changed(cleaned))
 

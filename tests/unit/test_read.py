@@ -60,8 +60,8 @@ VIEWER = json.dumps(
         ("\n".join(json.dumps(row, indent=4) for row in ROWS), "objects"),
         (",\n".join(json.dumps(row, indent=4) for row in ROWS), "objects"),
         ("// exported\n" + INDENTED, "array"),
-        (WRAPPED, "array"),
-        (VIEWER, "array"),
+        (WRAPPED, "object"),
+        (VIEWER, "object"),
         ("\n".join([json.dumps(ROWS[0]), json.dumps(ROWS[1], indent=1), '{"a": 3}']), "lines"),
     ],
 )
@@ -309,7 +309,9 @@ def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_m
     groups = [set(cleaned.row_numbers), gone, set(cleaned.rows_left)]
     assert set.union(*groups) == set(range(1, cleaned.read + 1))
     assert sum(map(len, groups)) == cleaned.read
-    assert {problem.row for problem in cleaned.left.problems} >= groups[2]
+    # One sentence may be about all of them.
+    reported = {problem.row for problem in cleaned.left.problems}
+    assert None in reported or reported >= groups[2]
 
 
 @settings(deadline=None, max_examples=30)

@@ -69,20 +69,24 @@ def from_chat_log(
     sheet: str | int | None = None,
     encoding: str | None = None,
 ) -> Cleaned:
-    """Return conversations from the export of a chat, with all that was joined or left out.
+    """Return training rows from an exported chat: messages are joined into questions and answers.
+
+        rows = data.from_chat_log("wechat.csv", assistant="客服小李")
+
+    Pictures, notices and messages without an answer are left out; `.changes` lists them.
 
     Args:
-        source: the path of a .csv, .xlsx, .txt or .json file, a DataFrame, or dicts.
-        assistant: who answers, by the name in the log, or several; None takes the owner of the log
-            (是 "我", `is_sender` 1) or those who are called 客服, agent and the like.
-        user: who asks; None is everybody else, where that is one person.
-        gap_minutes: a longer silence begins another conversation.
-        system: the system message, the same for every row.
-        sheet: of a workbook with several.
-        encoding: of a text file; None finds out.
+        source: the path of a .csv, .xlsx, .txt or .json file, a DataFrame, or a list of dicts.
+        assistant: who answers, by name, or several names; None takes the owner of the log, or
+            those who are called 客服, agent and the like.
+        user: who asks; None is the other person, where there is only one.
+        gap_minutes: a longer silence begins a new conversation.
+        system: the system message for every row.
+        sheet: of a workbook with several, by name or by number from 1.
+        encoding: of a text file, as "gb18030"; None detects it.
 
     Raises:
-        DataError: the file cannot be read, is no chat log, or does not say who answers.
+        DataError: the file cannot be read, is not a chat log, or does not say who answers.
     """
     table, messages = _messages(source, sheet, encoding)
     prompts = chat_messages.prompts(messages)

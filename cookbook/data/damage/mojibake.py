@@ -74,7 +74,7 @@ def describe(text: str, spot: Spot) -> tuple[str, str]:
     if spot.repaired is None:
         return f"乱码 {shown}", f"mis-decoded text {shown}"
     meant = spot.repaired[:12]
-    return f"乱码 {shown}，应是“{meant}”", f"mis-decoded text {shown}, meant is “{meant}”"
+    return f"乱码 {shown}，应是“{meant}”", f"mis-decoded text {shown}, should be “{meant}”"
 
 
 def _latin_spots(text: str) -> Iterator[Spot]:

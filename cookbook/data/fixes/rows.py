@@ -8,25 +8,40 @@
 
 from collections.abc import Iterator
 
-from cookbook.data import json_text, rules, shapes
+from cookbook.data import json_text, rules
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
-from cookbook.data.report import Report, calls
+from cookbook.data.report import Report
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules.text_check import report_finding
-from cookbook.i18n import spaced, tr
+from cookbook.data.rules.whole_file import OtherShapes
+from cookbook.i18n import tr
 
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
 
-def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator[NumberedRow]:
+def fixed_rows(
+    reading: Reading,
+    asked: Asked,
+    rows_left: list[int],
+    *,
+    of_table: tuple[str, str] | None = None,
+) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
 
     The others are reported in `reading.left`, with their numbers in `rows_left`; or a change says
     that they are dropped.
+
+    Args:
+        of_table: the remedy for rows of a table that are no rows of a training file.
     """
+    reading.left.lines = reading.count
+    others = OtherShapes(reading.left, reading.path.name if reading.path else None, of_table)
     for entry in reading.entries:
+        if others.take(entry.number, entry.value):
+            rows_left.append(entry.number)
+            continue
         notes = Notes(entry)
         problems = Report(reading.name, reading.left.source, places=reading.left.places)
         row = _fixed(entry, asked, notes, problems)
@@ -37,6 +52,8 @@ def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator
         reading.changes += notes.changes
         if row is not None:
             yield entry.number, row
+    # Of a file in another shape one sentence says what to do with all of it.
+    others.judge(whole=others.are_all)
 
 
 def _leave(left: Report, problems: Report) -> None:
@@ -50,8 +67,6 @@ def _leave(left: Report, problems: Report) -> None:
 
 def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | None:
     """Return the row of an entry; None if there is none, for an error in `report` or as asked."""
-    if _is_of_other_shape(report, entry):
-        return None
     row = rules.as_object(report, entry.number, entry.value)
     if row is None:
         return None
@@ -63,23 +78,6 @@ def _fixed(entry: Entry, asked: Asked, notes: Notes, report: Report) -> dict | N
     # Only now: what could be fixed is not a problem any more.
     rules.check_row(report, entry.number, fixed_row)
     return fixed_row
-
-
-def _is_of_other_shape(report: Report, entry: Entry) -> bool:
-    """Return whether an entry is known to be in the shape of another tool, and report it then."""
-    shape = shapes.of(entry.value)
-    if shape is None or shape == shapes.MESSAGES:
-        return False
-    # Rows in memory have no file that another could be named after.
-    name = None if report.source == calls.ROWS else report.file
-    report.add(
-        entry.number,
-        "other-shape",
-        zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
-        en=f"in another format ({shape.title_en}), not messages",
-        fix=calls.converting(shape.call, name),
-    )
-    return True
 
 
 def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:

@@ -1,6 +1,7 @@
 """Read JSON strictly, say what is wrong with text that is not JSON, and find values in it.
 
     parse(text)         its value, or `NotJson` with the reason, the place and the remedy
+    repaired(text)      the value of what is nearly JSON
     list_in(text)       the array that a string holds; None if it holds none
     cut(number, error)  the error for an entry in which the file ends
 
@@ -9,6 +10,7 @@ there, in the words of `marks`. `places` finds a value or a character in the sou
 and `values` read many values that follow each other, though some of them are broken.
 """
 
+from cookbook.data.json_text.repair import repaired
 from cookbook.data.json_text.strict import DuplicateKey, NotJson, cut, list_in, parse
 
-__all__ = ["DuplicateKey", "NotJson", "cut", "list_in", "parse"]
+__all__ = ["DuplicateKey", "NotJson", "cut", "list_in", "parse", "repaired"]

@@ -79,6 +79,9 @@ SEVERAL = Reason(
     "每行只写一个，用 data.clean(path) 拆开",
     "write one per line: data.clean(path) splits them",
 )
+ENCODED_TWICE = Reason(
+    "整条写成了一段字符串（编码了两次）", "the entry is a string with JSON in it", *_CLEAN
+)
 EXTRA_BRACKET = Reason(
     "多了一个括号", "an extra closing bracket", "去掉它，或补上前面的一半", "remove it"
 )

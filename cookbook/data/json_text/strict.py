@@ -9,6 +9,7 @@ in a text: `places.py`.
 import json
 import math
 from collections import Counter
+from functools import partial
 from typing import NoReturn
 
 from cookbook.data.json_text import diagnosis
@@ -40,17 +41,21 @@ class DuplicateKey(NotJson):
     """
 
 
-def parse(text: str) -> object:
+def parse(text: str, *, strict: bool = True) -> object:
     """Return the JSON value of a text.
 
     Stricter than `json.loads`: no key twice, no NaN, no number beyond what a float holds.
+
+    Args:
+        strict: whether control characters in strings are refused, as JSON demands.
 
     Raises:
         DuplicateKey: an object has a key twice.
         NotJson: it is not JSON.
     """
     try:
-        return _DECODER.decode(text)
+        decoder = _DECODER if strict else _LENIENT
+        return decoder.decode(text)
     except _RepeatedKey as error:
         raise DuplicateKey(diagnosis.of_repeated_key(text, str(error))) from None
     except json.JSONDecodeError as error:
@@ -105,8 +110,11 @@ def _finite_float(text: str) -> float:
 
 
 # Made once: of a file of many short lines, making one for each would take half the time.
-_DECODER = json.JSONDecoder(
+_decoder = partial(
+    json.JSONDecoder,
     object_pairs_hook=_object_of,
     parse_constant=_refuse_constant,  # NaN, Infinity
     parse_float=_finite_float,
 )
+_DECODER = _decoder()
+_LENIENT = _decoder(strict=False)  # takes line breaks and tabs within strings

@@ -25,6 +25,7 @@ SPACE = " \t\r"  # what JSON allows around a value, within a line
 _BETWEEN = re.compile(r"[ \t\r,，]*")
 # Among lines, values over several lines are looked for this often in vain.
 MAX_TRIES = 50
+MAX_LINES = 200  # of an entry with line breaks in its strings
 
 
 def read(result: "Reading", text: str) -> None:
@@ -43,6 +44,7 @@ def read(result: "Reading", text: str) -> None:
     result.changes.append(change_of(None, "layout"))
     _read_values(result, text, found)
     if found.is_wrapped:
+        result.layout = "object"
         _unwrap(result)
 
 
@@ -105,6 +107,10 @@ class _Lines:
             self.result.changes.append(change_of(place, "layout"))
             self.result.take(place, self.text[start:end])
             return end
+        end = self._end_of_broken_string(line, start, error)
+        if end is not None:
+            self.result.take(place, self.text[start:end].rstrip(" \t\n,"))
+            return end
         ends_text = start + len(line) >= len(self.text)
         self.result.refuse(place, line, error, is_cut=ends_text and error.is_cut)
         return start
@@ -133,6 +139,40 @@ class _Lines:
                 return end + len(rest)
         self._tries += 1
         return None
+
+    def _end_of_broken_string(self, line: str, start: int, error: json_text.NotJson) -> int | None:
+        """Return the end of an entry with a real line break in a string; None if it is none."""
+        if not error.is_cut or line[0] not in "{[" or self._tries >= MAX_TRIES:
+            return None
+        at = start + len(line)
+        for _ in range(MAX_LINES):
+            # Blanks behind the line belong to the string.
+            begin = self.text.find("\n", at) + 1
+            end = self.text.find("\n", begin)
+            end = end if end >= 0 else len(self.text)
+            next_line = self.text[begin:end].strip()
+            if not begin or next_line[:2] in ('{"', "[{"):
+                break
+            at = end
+            if next_line.rstrip(",")[-1:] in ("}", "]"):
+                whole = self.text[start:end].rstrip(" \t\n,")
+                if json_text.repaired(whole) is not None:
+                    return end
+                self._tries += 1
+        self._tries += 1
+        return None
+
+
+def may_go_on(line: str, error: json_text.NotJson) -> bool:
+    """Return whether an entry may go on on the next line, or a line may have several."""
+    return (error.is_cut and line.lstrip()[:2] == '{"') or is_separable(line)
+
+
+def is_separable(line: str) -> bool:
+    """Return whether a line has several objects, or a comma behind one."""
+    line = line.strip(SPACE)
+    pieces = _pieces(line)
+    return bool(pieces) and (len(pieces) > 1 or pieces[0][1] < len(line))
 
 
 def _pieces(line: str) -> list[tuple[int, int]]:

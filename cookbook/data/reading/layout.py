@@ -18,7 +18,7 @@ from cookbook.data.json_text.blocks import Blocks
 from cookbook.data.json_text.places import Places
 from cookbook.data.shapes import roles
 
-Layout = Literal["lines", "array", "objects", "table", "memory"]
+Layout = Literal["lines", "array", "objects", "object", "table", "memory"]
 
 # What an object calls the list of its rows. A list of another name is part of a single row.
 ROW_LISTS = frozenset(
@@ -125,7 +125,12 @@ def is_table(text: str, suffix: str) -> bool:
     if suffix.lower() in _OF_TABLE:
         return True
     head = text[:20_000]
-    if any(line.lstrip()[:1] in ("{", "[") for line in head.split("\n")):
+    lines = head.split("\n")
+    if any(line.lstrip()[:1] in ("{", "[") for line in lines):
+        return False
+    # JSON in quotes, or behind a number, has commas too.
+    first = next(filter(str.strip, lines), "")
+    if any(mark in first for mark in ('{"', '{\\"', "{'")):
         return False
     is_cut = len(text) > len(head)
     return any(_are_columns(head, mark, is_cut) for mark in "\t,;")
@@ -185,17 +190,18 @@ def _are_of_several(turns: object) -> bool:
     return False
 
 
-def _is_of_qianfan(value: object) -> bool:
-    """Return whether a list is a conversation as Qianfan writes it, one on each line:
-    `[{"prompt": "…", "response": [["…"]]}, …]`."""
-    if not isinstance(value, list) or not value:
-        return False
-    first = value[0]
-    return isinstance(first, dict) and "prompt" in first and isinstance(first.get("response"), list)
-
-
 def _holds_rows(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+
+
+def _is_of_qianfan(value: object) -> bool:
+    """Return whether a list is a conversation of Qianfan: each answer is a list in a list."""
+    rows = value if isinstance(value, list) else []
+    for row in rows[:3]:
+        answers = row.get("response") if isinstance(row, dict) and "prompt" in row else None
+        if not (isinstance(answers, list) and answers and isinstance(answers[0], list)):
+            return False
+    return bool(rows)
 
 
 def _of_broken(text: str, start: int, line_end: int, is_one_line: bool) -> Found:
@@ -242,6 +248,9 @@ def _is_mostly_lines(text: str) -> bool:
 
 def _of_single(text: str, start: int, value: dict) -> Found | None:
     """Return where the rows are in an object that is wrapped around them; None if it is a row."""
+    # What pandas writes as "split" names its columns once: each row alone says nothing.
+    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+        return None
     lists = dict(row_lists(value))
     if not lists:
         return None

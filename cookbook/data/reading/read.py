@@ -43,7 +43,11 @@ Source = str | os.PathLike | Iterable
 
 
 def reading(
-    source: Source, *, encoding: str | None = None, sheet: str | int | None = None
+    source: Source,
+    *,
+    encoding: str | None = None,
+    sheet: str | int | None = None,
+    repairs: bool = False,
 ) -> Reading:
     """Return what a source holds: a path, or objects in memory.
 
@@ -51,6 +55,7 @@ def reading(
         source: a path; a list of objects, or anything that yields them; a DataFrame.
         encoding: of the file; None finds out.
         sheet: of a workbook with several.
+        repairs: whether what is nearly JSON is read as what it means, see `json_text.repaired`.
 
     Raises:
         DataError: the file cannot be read, is no text, is not in `encoding`, or nobody can know
@@ -59,11 +64,16 @@ def reading(
     if not isinstance(source, str | os.PathLike):
         return memory.read(source)
     path = Path(source)
-    return of_content(content_of(path), path, encoding=encoding, sheet=sheet)
+    return of_content(content_of(path), path, encoding=encoding, sheet=sheet, repairs=repairs)
 
 
 def of_content(
-    content: bytes, path: Path, *, encoding: str | None = None, sheet: str | int | None = None
+    content: bytes,
+    path: Path,
+    *,
+    encoding: str | None = None,
+    sheet: str | int | None = None,
+    repairs: bool = False,
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
     kind = file_kind.look(content, path.name)
@@ -71,6 +81,7 @@ def of_content(
         _refuse_not_text(kind, path)
         return _of_table(content, path, encoding, sheet)
     result = Reading.empty(name_of(path), "lines", path)
+    result.repairs = repairs
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
     if layout.is_table(text, path.suffix) or texts.is_chat(text):
@@ -109,8 +120,8 @@ def _refuse_not_text(kind: file_kind.FileKind, path: Path) -> None:
         return
     name, source = name_of(path), calls.in_source(path)
     raise DataError(
-        zh=f"{name} 是{spaced(kind.title_zh)}，不是文本：{calls.filled(kind.fix_zh, source)}",
-        en=f"{name} is {kind.title_en}, not text: {calls.filled(kind.fix_en, source)}",
+        zh=f"{name} 是{spaced(kind.title_zh)}，不是训练文件：{calls.filled(kind.fix_zh, source)}",
+        en=f"{name} is {kind.title_en}, not a training file: {calls.filled(kind.fix_en, source)}",
     )
 
 

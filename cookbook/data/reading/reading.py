@@ -3,6 +3,7 @@
 Whoever reads a kind of source fills a `Reading`; whoever makes rows begins with one.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -11,12 +12,13 @@ from cookbook.data import json_text, rules
 from cookbook.data.entry import Entry, Place
 from cookbook.data.reading.layout import Layout
 from cookbook.data.report import Report, calls
-from cookbook.data.report.changes import Change
+from cookbook.data.report.changes import Change, change_of
 from cookbook.data.report.columns import columns
 from cookbook.data.report.excerpt import visible
 from cookbook.errors import DataError
 
 MAX_ENTRIES = 1_000_000  # each takes memory, however short it is
+MAX_TRIES = 1_000  # entries that are not JSON, of which nobody could read one
 MAX_UNREAD = 100_000  # entries that are not JSON: with more, the file is something else
 
 
@@ -34,6 +36,7 @@ class Reading:
         left: what could not be read, by the number of the entry. Its `places` has every entry.
         unread: the numbers of the entries in `left`.
         unread_texts: their texts, by number.
+        repairs: whether what is nearly JSON is read as what it means.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Reading:
     changes: list[Change] = field(default_factory=list)
     unread: list[int] = field(default_factory=list)
     unread_texts: dict[int, str] = field(default_factory=dict, repr=False)
+    repairs: bool = False
 
     @classmethod
     def empty(cls, name: str, layout: Layout, path: Path | None = None) -> Self:
@@ -61,7 +65,11 @@ class Reading:
             self.left.places = self._places
 
     def add(self, place: Place, value: object, text: str | None = None) -> None:
-        """Add an entry."""
+        """Add an entry; one that is a string with JSON in it is decoded."""
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+            with suppress(json_text.NotJson):
+                value, text = json_text.parse(value), None
+                self.changes.append(change_of(place, "unquoted"))
         self.entries.append(Entry(self._next_number(place), place, value, text))
 
     def take(self, place: Place, text: str, *, is_cut: bool = False) -> None:
@@ -76,7 +84,17 @@ class Reading:
     def refuse(
         self, place: Place, text: str, error: json_text.NotJson, *, is_cut: bool = False
     ) -> None:
-        """Add an entry that is not JSON to `left`; `is_cut` says that the file ends within it."""
+        """Add an entry that is not JSON to `left`; `is_cut` says that the file ends within it.
+
+        Where the reader asked for it, one that is nearly JSON is added as what it means.
+        """
+        is_tried = not is_cut and len(self.unread) < MAX_TRIES
+        repaired = json_text.repaired(text) if is_tried else None
+        if repaired is not None and self.repairs:
+            value, code = repaired
+            self.changes.append(change_of(place, code))
+            self.add(place, value)
+            return
         number = self._next_number(place)
         self.unread.append(number)
         self.unread_texts[number] = text
@@ -90,7 +108,8 @@ class Reading:
             )
         if is_cut:
             error = json_text.cut(number, error)
-        rules.report_not_json(self.left, number, text, error)
+        is_repairable = repaired is not None
+        rules.report_not_json(self.left, number, text, error, is_repairable=is_repairable)
 
     def move(self, number: int, place: Place) -> None:
         """Note that an entry begins elsewhere."""

@@ -37,10 +37,20 @@ def in_source(path: str | PathLike[str]) -> str:
 
 def training_name(name: str, suffix: str = "messages") -> str:
     """Return a name for the training file that is to be written, never that of the source."""
-    # Only for a copy of what was given: a name that is free is not looked for.
-    stem = shortened(visible(PurePath(name).stem or "train"), MAX_NAME - 10)
-    stem = stem.replace('"', "_").replace("\\", "_")
-    return f"{stem}_{suffix}.jsonl" if name.endswith(".jsonl") else f"{stem}.jsonl"
+    # Only for a copy of what was given: a name that is free is not looked for. Some systems take
+    # .JSONL for the same name.
+    is_training = name.lower().endswith(".jsonl")
+    return f"{stem(name)}_{suffix}.jsonl" if is_training else f"{stem(name)}.jsonl"
+
+
+def stem(name: str) -> str:
+    """Return what a file is called without its suffix, or without both of rows.jsonl.txt."""
+    path = PurePath(name.replace("\\", "/"))
+    inner = PurePath(path.stem)
+    if inner.suffix.lower() in (".jsonl", ".json", ".csv"):
+        path = inner
+    plain = path.stem.replace('"', "'") or "train"
+    return shortened(visible(plain), MAX_NAME - 10)
 
 
 def writing(call: str, name: str | None, suffix: str = "messages") -> str:
@@ -49,9 +59,7 @@ def writing(call: str, name: str | None, suffix: str = "messages") -> str:
 
 
 def converting(call: str, name: str | None) -> tuple[str, str]:
-    """Return the remedy for what is in another format; `call` is "" where nothing converts it."""
-    if not call:
-        return "改写成 messages 格式", "rewrite it as messages"
+    """Return the remedy for what is in another format, with the call that converts it."""
     call = writing(call, name)
     return f"用 {call} 转换", f"convert it: {call}"
 

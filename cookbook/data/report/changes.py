@@ -20,6 +20,16 @@ TITLES = {
     "comma": ("去掉行末的逗号", "commas at line ends removed"),
     "split-line": ("一行里的几个对象拆成几行", "several objects on a line split"),
     "comment": ("去掉注释", "comments removed"),
+    "control": (
+        "字符串里真的换行、Tab 写成 \\n、\\t",
+        "line breaks and tabs in strings written as \\n, \\t",
+    ),
+    "json-marks": (
+        "JSON 的标点改正：全角标点、特殊空格、多余的逗号、注释",
+        "punctuation of JSON corrected",
+    ),
+    "python": ("Python 打印的写法改成 JSON", "written as JSON, not as Python prints it"),
+    "unquoted": ("整条原是一段字符串，解开了", "entries decoded from a string"),
     # A table.
     "escaped-quotes": ('\\" 读成引号', 'marks written as \\" read as such'),
     "title-row": (
@@ -35,12 +45,12 @@ TITLES = {
         "duplicate column names, told apart by the column letter",
     ),
     "unused-columns": ("没有用到的列", "columns not used"),
-    "sheets": ("只读一张工作表：", "one sheet read:"),
+    "sheets": ("只读一张工作表", "one sheet read"),
     "merged": (
         "合并的单元格，每一行都填上它的内容",
         "merged cells: the content is filled in on every row",
     ),
-    "hidden": ("隐藏（或筛选掉）的也读了：", "hidden or filtered out, read all the same:"),
+    "hidden": ("隐藏（或筛选掉）的也读了", "hidden or filtered out, read all the same"),
     "cell-format": ("单元格在 Excel 里显示的可能不一样", "cells that Excel may show differently"),
     "long-number": (
         "超过 15 位的数字，Excel 已经改掉了后面几位：编号要存成文本",
@@ -55,10 +65,10 @@ TITLES = {
     "joined": ("并入一段对话", "joined into a conversation"),
     # A row.
     "converted": ("转成 messages 格式", "converted to messages"),
-    "not-used": ("没有用到", "not used:"),
+    "not-used": ("没有用到", "not used"),
     "choices": ("几个答案里用了第一个", "the first of several answers used"),
     "separators": ("去掉旧格式的分隔符", "separators of the old format removed"),
-    "unanswered": ("请求没有结果", "requests without a result:"),
+    "unanswered": ("请求没有结果", "requests without a result"),
     "white-space": ("去掉首尾空白", "surrounding white space removed"),
     "extra-key": ("去掉多余的键", "extra keys removed"),
     "role": ("换成约定的 role", "roles renamed"),
@@ -103,9 +113,14 @@ def change_of(
 ) -> Change:
     """Return a change of one of `TITLES`, which makes its message."""
     title = tr(*TITLES[code])
-    # Full-width marks bring their own space.
-    space = "" if title.endswith("：") or detail.startswith("（") else " "
-    message = visible(f"{title}{space}{detail}".strip())
+    message = visible(title + _joint(detail) + detail)
     if place is None:
         return Change(None, code, message, row)
     return Change(place.line, code, message, row, place.sheet)
+
+
+def _joint(detail: str) -> str:
+    """Return what comes between a title and its detail."""
+    if not detail or detail.startswith("（"):  # which brings its own space
+        return ""
+    return " " if detail.startswith(("(", "×")) else tr("：", ": ")

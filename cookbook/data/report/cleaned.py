@@ -22,17 +22,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LINES_SHOWN = 8  # line numbers named for each kind of change
+MESSAGES_SHOWN = 3  # of a kind; where they are more, its title is shown
+_OF_OTHER_LINES = ("duplicate-row", "joined")  # whose messages only name another line
 
 
 @dataclass(eq=False)
 class Cleaned(Sequence[dict]):
-    """The rows that can be trained on, what was changed on the way, and what could not be fixed.
+    """Rows for training, with what was changed on the way and what could not be fixed.
 
-    It is the sequence of its rows, and can be passed wherever rows are expected; `+` joins rows in
-    a list, and `list(cleaned)` is one to shuffle or to change. Every entry of the
-    source, of which there were `read`, is accounted for: it is in `rows`, its number is in
-    `row_numbers` then; or a change says where it went (`rows_gone`); or `left` reports why it needs
-    a person (`rows_left`).
+        rows = data.clean("train.jsonl")
+        len(rows), rows[0]                 # it is the list of its rows
+        rows.changes, rows.left            # what was done, and what needs a person
+        rows.write("train_clean.jsonl")
+
+    It can be passed wherever rows are expected; `+` joins rows in a list, and `list(rows)` is one
+    to shuffle or to change. No entry of the source is lost: of the `read` entries, each is in
+    `rows` (its number is in `row_numbers`), was removed by a change (`rows_gone`), or is reported
+    in `left` (`rows_left`).
+
+    Attributes:
+        rows: the rows that can be trained on.
+        changes: each thing that was done, with its line; `to_frame()` shows them as a table.
+        left: a `Report` of what needs a person.
+        source: the file; None for rows in memory.
+        read: how many entries the source has.
+        row_numbers: the number of each row in the source, from 1.
+        rows_left: the numbers of the entries in `left`.
     """
 
     rows: list[dict]
@@ -124,8 +139,11 @@ class Cleaned(Sequence[dict]):
         for what, n, places in self._changes_by_code():
             # Of a workbook they have the name of the sheet before them.
             if places and "!" not in places:
-                places = tr(f"第 {places} 行", f"line {places}")
-            lines.append(f"  {what} × {n}" + (tr("：", ": ") + places if places else ""))
+                is_one = places.isdigit()
+                places = tr(f"第 {places} 行", f"line {places}" if is_one else f"lines {places}")
+            times = f" × {n}" if n > 1 else ""
+            where = tr(f"（{places}）", f" ({places})") if places else ""
+            lines.append(f"  {what}{times}{where}")
         if self.left.counts:
             lines.append(f"  {self._to_do}")
         shown = self.left.shown
@@ -156,16 +174,18 @@ class Cleaned(Sequence[dict]):
 
     def _changes_by_code(self) -> list[tuple[str, int, str]]:
         """Return (what was done, how often, in which lines), the most frequent first."""
-        by_code: dict[str, list[Change]] = {}
+        messages: dict[str, set[str]] = {}
         for change in self.changes:
-            by_code.setdefault(change.code, []).append(change)
-        table = []
-        for changes in sorted(by_code.values(), key=len, reverse=True):
-            code = changes[0].code
-            # A single one can say all that it has to say.
-            what = changes[0].message if len(changes) == 1 else tr(*TITLES.get(code, (code, code)))
-            table.append((what, len(changes), _lines_of(changes)))
-        return table
+            messages.setdefault(change.code, set()).add(change.message)
+        alike: dict[str, list[Change]] = {}
+        for change in self.changes:
+            code = change.code
+            # A few can say all that they have to say.
+            few = len(messages[code]) <= MESSAGES_SHOWN and code not in _OF_OTHER_LINES
+            what = change.message if few else tr(*TITLES.get(code, (code, code)))
+            alike.setdefault(what, []).append(change)
+        ranked = sorted(alike.items(), key=lambda item: len(item[1]), reverse=True)
+        return [(what, len(changes), _lines_of(changes)) for what, changes in ranked]
 
 
 def _lines_of(changes: Sequence[Change]) -> str:

@@ -4,6 +4,8 @@ Secrets are masked and control characters made visible here, where an excerpt is
 whatever shows it later has nothing to look for.
 """
 
+import json
+
 from cookbook.data.sensitive import mask
 
 Excerpt = tuple[str, str, str]  # text before, offending text, text after
@@ -53,9 +55,17 @@ def value(content: object, before: str = "") -> Excerpt:
     if content is None or isinstance(content, bool):
         text = constants[content]
     else:
-        text = content if isinstance(content, str) else written(content)[:80]
+        text = content if isinstance(content, str) else _as_json(content)[:80]
     _, inside, after = around(text, 0, LONGEST_VALUE)
     return before, inside, after
+
+
+def _as_json(content: object) -> str:
+    """Return a value as a file has it, or as Python writes it where JSON has no such value."""
+    try:
+        return json.dumps(content, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        return written(content)
 
 
 def written(content: object) -> str:

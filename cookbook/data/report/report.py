@@ -69,15 +69,26 @@ class Problem:
 
 @dataclass
 class Report:
-    """Everything that `check` found in one file.
+    """The problems of one file; shows itself in a notebook and in a terminal.
 
-    `source` is what is written for the file in a call: its path in quotes, or a name.
-    `rows` has the rows that can be trained on, `row_lines` their numbers. `places` says where an
-    entry begins, by its number; one that it lacks begins on the line of that number. `lines` counts
-    all lines that are not blank; without `has_rows` they were not read. `counts` has the number of
-    problems by (severity, code), those that are not kept included. Kept are `limit_per_code` of
-    each code; with `once_per_line` the first of each code in each line, however many lines there
-    are.
+        report = data.check("train.jsonl")
+        report.ok, report.errors, report.warnings
+        report.to_frame()                  # all problems as a table
+
+    Attributes:
+        file: its name.
+        source: what a call names it: its path in quotes, or a word.
+        problems: the problems, in the order of the file.
+        rows: the rows that can be trained on.
+        lines: how many entries there are, blank lines not counted.
+        row_lines: the numbers of `rows` in the file.
+        readable: whether the file could be opened.
+        has_rows: whether its entries were read at all.
+        stats: the tokens, where they were counted.
+        counts: the number of problems by (severity, code), those included that were not kept.
+        limit_per_code: how many of each code are kept.
+        once_per_line: whether to keep only the first of each code in a line, of all lines.
+        places: where an entry begins, by its number; others begin on the line of their number.
     """
 
     file: str
@@ -277,9 +288,11 @@ def _short(message: str) -> str:
     return shortened(visible(shortened(message, MAX_MESSAGE)), MAX_MESSAGE)
 
 
-def _position(problem: Problem) -> tuple[int, int, int]:
-    # Lines of several sheets are only comparable by the number of their entry.
-    return problem.row or 0, problem.line or 0, problem.column or 0
+def _position(problem: Problem) -> tuple[int, int, int, bool]:
+    # Lines of several sheets are only comparable by the number of their entry. Of a whole file,
+    # what makes it unfit comes first.
+    is_advice = problem.line is None and problem.severity == "warning"
+    return problem.row or 0, problem.line or 0, problem.column or 0, is_advice
 
 
 class _HasLine(Protocol):

@@ -258,13 +258,15 @@ font-family:monospace;font-size:.9em;line-height:1.6;color:#fff;background:{{ co
 </tr></thead><tbody>
 {%- for group in groups -%}
 <tr>
-{%- call cell(";max-width:14em") %}{{ group.place }}{% endcall %}
+{%- call cell(";white-space:nowrap" if group.count == 1 else ";min-width:9em") %}
+{{- group.place }}{% endcall %}
 {%- call cell() %}{{ badge(group.severity, group.first.code) }}{% endcall %}
-{%- call cell() %}{{ group.first.message }}
+{%- call cell(";min-width:16em") %}{{ group.first.message }}
 {%- if group.excerpt %}<br>{{ marked(group.excerpt) }}{% endif %}{% endcall %}
 {%- call cell() %}
 {%- for is_call, text in parts(group.first.fix) %}
-{%- if is_call %}<code>{{ text }}</code>{% else %}{{ text }}{% endif %}
+{%- if is_call %}<code style="overflow-wrap:anywhere">{{ text }}</code>
+{%- else %}{{ text }}{% endif %}
 {%- endfor %}{% endcall %}
 </tr>
 {%- endfor -%}

@@ -170,8 +170,8 @@ def _report_off(report: Report, line: int, off: Sequence[int], message: Mapping)
     if key == "weight":
         zh = f"{n} 个回答的 weight 是 0：内嵌服务只读不学，SiliconCloud 怎样处理没有公布"
         en = (
-            f"{counted(n, 'answer')} with weight 0: the embedded service reads but does not learn "
-            "that; SiliconCloud does not say what it does"
+            f"weight 0 on {counted(n, 'answer')}: read but not learned by the embedded service, "
+            "not documented by SiliconCloud"
         )
         remedy = (
             f"要留着就不用改；连同提问去掉：{removal}",

@@ -10,6 +10,7 @@ from cookbook.data.report.names import MAX_NAME
 from cookbook.data.rows import ROLES
 from cookbook.data.shapes import lists, roles
 from cookbook.data.shapes.shape import is_empty
+from cookbook.errors import DataError
 
 MAX_ROLES = 5  # named in one call
 
@@ -67,6 +68,21 @@ def usual_role(role: object) -> str | None:
     return lowered if lowered in ROLES else None
 
 
+def checked_roles(asked: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the argument `roles`, which must map names to the three known roles.
+
+    Raises:
+        DataError: it names another role.
+    """
+    for name, role in (asked or {}).items():
+        if role not in ROLES:
+            raise DataError(
+                zh=f"roles= 里 {name!r} 要对应 system、user 或 assistant",
+                en=f"roles= must map {name!r} to system, user or assistant",
+            )
+    return asked or {}
+
+
 def role_calls(messages: Sequence[object]) -> Remedy:
     """Return the remedy for the roles of these messages: the call that reads them."""
     names: dict[str, str] = {}
@@ -75,15 +91,13 @@ def role_calls(messages: Sequence[object]) -> Remedy:
         if not isinstance(role, str) or role in ROLES or roles.is_tool(role):
             continue
         if len(names) < MAX_ROLES:
-            meant = usual_role(role) or roles.known(role)
-            names[role[:MAX_NAME]] = meant or ""
-    parts = []
-    for name, role in names.items():
-        # What nobody knows the reader has to fill in.
-        meant = _quoted(role) if role else "…"
-        parts.append(f"{_quoted(name)}: {meant}")
-    call = f"data.clean(path, roles={{{', '.join(parts)}}})"
-    return f"只能用 system、user、assistant：{call}", f"use system, user or assistant: {call}"
+            names[role[:MAX_NAME]] = usual_role(role) or roles.known(role) or ""
+    listed = [f"{_quoted(name)}: {_quoted(role or '…')}" for name, role in names.items()]
+    call = f"data.clean(path, roles={{{', '.join(listed)}}})"
+    return (
+        f"对应到 system、user 或 assistant：{call}",
+        f"map it to system, user or assistant: {call}",
+    )
 
 
 def _quoted(text: str) -> str:
@@ -109,7 +123,7 @@ def check_role(
     usual = usual_role(role)
     if usual:
         zh, en = f"{zh}，要写成 {usual}", f"{en}, write {usual}"
-        remedy = ("用 data.clean(path) 改写", "rewrite it: data.clean(path)")
+        remedy = ("用 data.clean(path) 改成小写", "write it in lower case: data.clean(path)")
     report.add(
         line,
         "role-unknown",

@@ -20,8 +20,17 @@ from cookbook.data.sensitive import find_secrets
 __all__ = ["ROLES", "as_object", "check_row", "check_secrets", "has_text"]
 
 
-def report_not_json(report: Report, line: int, text: str, error: json_text.NotJson) -> None:
+_REPAIR = 'data.clean(path, fix=["json"])'
+
+
+def report_not_json(
+    report: Report, line: int, text: str, error: json_text.NotJson, *, is_repairable: bool = False
+) -> None:
     """Report why a text is not JSON, with the remedy that fits."""
+    fix = error.fix
+    if is_repairable:
+        zh, en = fix or ("改成 JSON 的写法", "write it as JSON")
+        fix = f"{zh}；{_REPAIR} 会改好", f"{en}, or as {_REPAIR} does"
     code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
     report.add(
         line,
@@ -29,7 +38,7 @@ def report_not_json(report: Report, line: int, text: str, error: json_text.NotJs
         zh=error.zh,
         en=error.en,
         excerpt=partial(around, text, error.start, error.end),
-        fix=error.fix,
+        fix=fix,
         at=(WHOLE_TEXT, error.start),
     )
 
@@ -60,7 +69,9 @@ def check_row(report: Report, line: int, row: dict) -> bool:
         calls_tools = _check_messages(report, line, row)
     else:
         _report_no_messages(report, line, row)
-    key_rules.check_keys(report, line, None, row, {"messages"}, tools_reported=calls_tools)
+    # Without messages the other keys are not what is too much.
+    if row.get("messages") is not None:
+        key_rules.check_keys(report, line, None, row, {"messages"}, tools_reported=calls_tools)
     return report.errors == errors_before
 
 

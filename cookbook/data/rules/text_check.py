@@ -9,7 +9,7 @@ from functools import partial
 from cookbook.data import damage
 from cookbook.data.damage import REPAIRABLE, Finding, glance, marks
 from cookbook.data.report import Report, counted
-from cookbook.data.report.excerpt import around
+from cookbook.data.report.excerpt import Excerpt, around
 from cookbook.data.rows import NumberedRow
 from cookbook.data.rules import key_rules
 
@@ -54,7 +54,7 @@ def report_finding(
     zh, en = finding.zh, finding.en
     if finding.count > 1:
         zh = f"{zh}，共 {finding.count} 处"
-        en = f"{en} ({finding.count} times)"
+        en = f"{en}, {finding.count} times"
     report.add(
         number,
         finding.code,
@@ -109,5 +109,11 @@ def _report_mixed_thinking(
             "thinking",
             zh=f"{n} 条的回答带思考过程（最先是第 {line} 行），另外 {rest} 条没有",
             en=f"{counted(n, 'answer')} with thinking (first on line {line}), {rest} without",
-            excerpt=partial(around, answer, 0, len("<think>")),
+            excerpt=_beginning(answer),
         )
+
+
+def _beginning(answer: str) -> Excerpt | None:
+    """Return where an answer begins to think; None where it does so under another key."""
+    at = answer.find("<think>")
+    return around(answer, at, at + len("<think>")) if at >= 0 else None

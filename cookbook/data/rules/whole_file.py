@@ -8,32 +8,27 @@ out about a file is found out in `check_file.py`; only the words are here.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from cookbook.data import shapes
 from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
+from cookbook.data.json_text import marks
 from cookbook.data.reading import Reading
 from cookbook.data.reading.read import MAX_BYTES
-from cookbook.data.report import MAX_PROBLEMS, Report, calls, counted, excerpt
+from cookbook.data.report import MAX_PROBLEMS, Problem, Report, calls, counted, excerpt
+from cookbook.data.report.changes import Change
+from cookbook.data.report.codes import CODES
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
-from cookbook.data.shapes import MESSAGES, Shape, routing
+from cookbook.data.rules import row_rules
+from cookbook.data.shapes import MESSAGES, Shape, refusals, routing
 from cookbook.errors import DataError
-from cookbook.i18n import spaced
+from cookbook.i18n import spaced, tr
 
 Remedy = tuple[str, str]  # in Chinese and English
 
-# For a table whose columns must be named.
-BY_COLUMNS = (
-    '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
-    'name its columns: data.from_table(path, user="questions", assistant="answers")',
-)
-# For messages of which nobody knows which belong together.
-_JOINING = "data.from_chat_log(path)"
-NUMBERING = (
-    f"加一列会话编号 session_id，再用 {_JOINING} 合并",
-    f"add a column session_id that tells conversations apart, then join them: {_JOINING}",
-)
+WRITE_MESSAGES = ("改写成 messages 格式", "rewrite it as messages")
 
 MAX_NAME = 60  # characters of a file name
 COLUMNS_NAMED = 8  # of a table
@@ -41,24 +36,39 @@ MAX_COLUMN = 20  # characters of a column's name
 SHAPES_NAMED = 4
 
 _LAYOUTS = {
-    "array": ("whole-array", "整个文件是一个 JSON 数组", "the whole file is one JSON array"),
-    "objects": (
-        "multi-line-json",
-        "整个文件是写成多行的 JSON 对象",
-        "the JSON objects of the file are spread over several lines",
+    "array": ("whole-array", "是一个 JSON 数组", "a single JSON array"),
+    "objects": ("multi-line-json", "JSON 对象各占多行", "JSON objects on several lines each"),
+    "object": (
+        "whole-array",
+        "数据都在一个 JSON 对象里",
+        "all rows are inside one JSON object",
     ),
 }
 
 
+_SEPARABLE = (
+    ("split-line", marks.SEVERAL),
+    ("comma", marks.COMMA_AT_END),
+    ("unquoted", marks.ENCODED_TWICE),
+)
+
+
 def report_suffix(report: Report, name: str) -> None:
-    """Report a file name that a training file cannot have."""
-    if not name.endswith(".jsonl"):
-        report.add(
-            None,
-            "file-suffix",
-            zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
-            en=f"the file name {shortened(name, MAX_NAME)} does not end in .jsonl",
-        )
+    """Report a file name that a training file cannot have; all else must be in the report."""
+    if name.endswith(".jsonl"):
+        return
+    # Whatever makes a training file of it gives that file its name.
+    is_other = any(p.line is None and p.severity == "error" for p in report.problems)
+    new_name = f"{calls.stem(name)}.jsonl"
+    to_rename = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
+    to_save = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as described above")
+    report.add(
+        None,
+        "file-suffix",
+        zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
+        en=f"the file name {shortened(name, MAX_NAME)} does not end in .jsonl",
+        fix=to_save if is_other else to_rename,
+    )
 
 
 def report_kind(report: Report, kind: FileKind, remedy: Remedy | None = None) -> None:
@@ -122,27 +132,52 @@ def report_layout(report: Report, layout: str, count: int, remedy: Remedy) -> No
     if layout not in _LAYOUTS:
         return
     code, zh, en = _LAYOUTS[layout]
+    entries = counted(count, "entry", "entries")
     report.add(
         None,
         code,
         zh=f"{zh}，共 {count} 条；平台要求每行一个 JSON 对象",
-        en=f"{en} ({counted(count, 'entry', 'entries')}); the platform needs one per line",
+        en=f"{en} ({entries}); the platform requires one JSON object per line",
         fix=remedy,
     )
 
 
-def report_table(report: Report, found: Reading, remedy: Remedy | None) -> None:
-    """Report a table or a chat; without a `remedy` its columns must be named."""
+def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) -> None:
+    """Report lines of several objects, and lines that end with a comma: each kind once."""
+    for code, reason in _SEPARABLE:
+        found = [change.line for change in changes if change.code == code]
+        if not found:
+            continue
+        n, first = len(found), found[0]
+        report.add(
+            None,
+            "json",
+            zh=f"{n} 行不是一个 JSON 对象（最先是第 {first} 行）：{reason.zh}",
+            en=f"{counted(n, 'line')} not one JSON object (first on line {first}): {reason.en}",
+            fix=remedy,
+        )
+
+
+def blank_lines(changes: Sequence[Change]) -> list[Problem]:
+    """Return the problem of each blank line that a reader passed over."""
+    severity, *fix = CODES["blank-line"]
+    what = (severity, "blank-line", tr("空行", "blank line"), tr(*fix))
+    lines = [change.line for change in changes if change.code == "blank-line"]
+    return [Problem(line, None, *what, row=line) for line in lines]
+
+
+def report_table(report: Report, found: Reading, remedy: Remedy) -> None:
+    """Report a table or a chat."""
     n = found.count
-    zh, en = f"这是一张表格，有 {n} 行", f"the file is a table: {counted(n, 'row')}"
+    zh, en = f"这是一张表格，有 {n} 行", f"a table of {counted(n, 'row')}"
     if routing.is_chat_log(found):
-        zh, en = f"这是聊天记录，有 {n} 条消息", f"the file is a chat log: {counted(n, 'message')}"
+        zh, en = f"这是聊天记录，有 {n} 条消息", f"a chat log of {counted(n, 'message')}"
     # Those of a text are not the reader's.
     if not getattr(found, "is_chat", False):
         names = _columns_of(found)
         zh += f"，列名是 {'、'.join(names)}"
-        en += f", columns {', '.join(names)}"
-    report.add(None, "other-shape", zh=zh, en=en, fix=remedy or BY_COLUMNS)
+        en += f" with the columns {', '.join(names)}"
+    report.add(None, "other-shape", zh=zh, en=en, fix=remedy)
 
 
 def _columns_of(found: Reading) -> list[str]:
@@ -156,14 +191,6 @@ def _columns_of(found: Reading) -> list[str]:
     return [*shown, "…"] if len(names) > COLUMNS_NAMED else shown
 
 
-def converting(call: str, name: str | None) -> Remedy:
-    """Return the remedy for a source that one call converts."""
-    if "from_chat_log" in call:
-        call = calls.writing(call, name)
-        return f"用 {call} 按说话人合并", f"join its messages by speaker: {call}"
-    return calls.converting(call, name)
-
-
 def cleaning(name: str | None) -> Remedy:
     """Return the remedy for a file that `clean` can read."""
     call = calls.writing("data.clean(path)", name, "clean")
@@ -175,18 +202,30 @@ class OtherShapes:
 
     Args:
         name: of the file; None for rows in memory.
+        of_table: the remedy for rows of a table that nobody knows; None elsewhere.
     """
 
-    def __init__(self, report: Report, name: str | None):
+    def __init__(self, report: Report, name: str | None, of_table: Remedy | None = None):
         self._report = report
+        self._of_table = of_table
         self._name = name
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
         self._counts: Counter[Shape] = Counter()
+        self._unknown: list[tuple[int, dict]] = []
+        self._unknown_count = 0
+        self._unknown_are_alike = True
 
     def take(self, number: int, value: object) -> bool:
         """Return whether an entry is in another shape: then nothing else is to be said of it."""
         shape = shapes.of(value)
+        if shape is None and isinstance(value, dict) and value and "messages" not in value:
+            self._unknown_count += 1
+            if self._unknown and value.keys() != self._unknown[0][1].keys():
+                self._unknown_are_alike = False
+            if len(self._unknown) < MAX_PROBLEMS:
+                self._unknown.append((number, value))
+            return True
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
@@ -198,26 +237,43 @@ class OtherShapes:
 
     @property
     def are_all(self) -> bool:
-        """Whether there are some, and no entry has messages."""
-        return self.count > 0 and not self.with_messages
+        """Whether there are some, and no entry has messages.
+
+        Entries that nobody knows are a shape of the file if they have the same keys.
+        """
+        if self.with_messages or not self.count:
+            return False
+        return self.has_known or self._unknown_are_alike
+
+    @property
+    def has_known(self) -> bool:
+        """Whether there are entries in a shape that is known."""
+        return bool(self._counts)
 
     @property
     def count(self) -> int:
         """How many entries were taken."""
-        return self._counts.total()
+        return self._counts.total() + self._unknown_count
 
     def remedy(self) -> Remedy:
         """Return the remedy for the most frequent shape."""
+        # The columns of a chat log, or of questions and answers, say more than a row does.
+        if self._of_table and self._of_table != routing.BY_COLUMNS:
+            return self._of_table
+        if not self.has_known:
+            usual = shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
+            return self._of_table or usual
         (shape, _), *_ = self._counts.most_common(1)
         return self._remedy_of(shape)
 
     def judge(self, whole: bool) -> None:
         """Report them: as the shape of the whole file, or each at its line."""
-        if not self._counts:
+        if not self.count:
             return
         if whole:
             self._report_whole()
             return
+        self._report_unknown()
         for number, shape, seen in self._first:
             self._report.add(
                 number,
@@ -229,26 +285,55 @@ class OtherShapes:
                 at=(WHOLE_TEXT, 0),
             )
         # Those that are not kept count all the same.
-        self._report.counts["error", "other-shape"] += self.count - len(self._first)
+        unkept = self._counts.total() - len(self._first)
+        self._report.counts["error", "other-shape"] += unkept
+
+    def _report_unknown(self) -> None:
+        """Report each entry that nobody knows by the rules that it breaks."""
+        for number, value in self._unknown:
+            if self._of_table is None:
+                row_rules.check_row(self._report, number, value)
+                continue
+            zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
+            self._report.add(number, "other-shape", zh=zh, en=en, fix=self._of_table)
+        unkept = self._unknown_count - len(self._unknown)
+        code = "other-shape" if self._of_table else "messages-missing"
+        self._report.counts["error", code] += unkept
+
+    def _unknown_words(self) -> tuple[str, str]:
+        refused = shapes.unknown(self._unknown[0][1])
+        entries = counted(self._unknown_count, "entry", "entries")
+        zh = f"{self._unknown_count} 条都没有 messages：{refused.zh}"
+        return zh, f"{entries} without messages: {refused.en}"
 
     def _report_whole(self) -> None:
-        # Entries that cannot be read, or are in no known shape, are among the total.
+        # Entries that cannot be read are among the total.
         total = self._report.lines
         entries = counted(total, "entry", "entries")
-        if self._counts.most_common(1)[0][1] == total:
-            (shape,) = self._counts
-            zh = f"{total} 条都是{spaced(shape.title_zh)}，不是 messages 格式"
-            en = f"all {entries} are in another format: {shape.title_en}"
+        frequent = self._counts.most_common(SHAPES_NAMED)
+        if not frequent:
+            zh, en = self._unknown_words()
+        elif frequent[0][1] == total:
+            shape = frequent[0][0]
+            all_zh = f"{total} 条都是" if total > 1 else "只有 1 条，是"
+            zh = f"{all_zh}{spaced(shape.title_zh)}，不是 messages 格式"
+            all_en = f"all {entries} are" if total > 1 else "the only entry is"
+            en = f"{all_en} in another format: {shape.title_en}"
         else:
-            frequent = self._counts.most_common(SHAPES_NAMED)
-            zh = "，".join(f"{n} 条是{spaced(shape.title_zh)}" for shape, n in frequent)
-            en = ", ".join(f"{n} × {shape.title_en}" for shape, n in frequent)
-            zh = f"{total} 条里{spaced(zh)}；没有一条是 messages 格式"
+            parts = [(spaced(shape.title_zh), shape.title_en, n) for shape, n in frequent]
+            if self._unknown_count:
+                parts.append(("认不出的格式", "unknown format", self._unknown_count))
+            zh = "，".join(f"{n} 条是{title}" for title, _, n in parts)
+            en = ", ".join(f"{n} × {title}" for _, title, n in parts)
+            zh = f"{total} 条里 {zh}；没有一条是 messages 格式"
             en = f"{entries} in other formats: {en}; none has messages"
         self._report.add(None, "other-shape", zh=zh, en=en, fix=self.remedy())
 
     def _remedy_of(self, shape: Shape) -> Remedy:
-        return calls.converting(shape.call, self._name)
+        if shape.call:
+            return calls.converting(shape.call, self._name)
+        # Nothing here converts it, as plain text.
+        return refusals.remedy(shape) or WRITE_MESSAGES
 
 
 def _seen(value: object) -> Excerpt:

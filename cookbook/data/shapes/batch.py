@@ -8,9 +8,10 @@ from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, is_em
 
 _JOINED = 'data.from_messages(path, requests="requests.jsonl")'
 
-_REQUESTS = 'data.from_messages("results.jsonl", requests=path)'
+# Requests have no answers: those are in the file of the results.
+_REQUESTED = 'data.from_messages("results.jsonl", requests=path)'
 
-BATCH_INPUT = Shape("batch-input", "批量推理的请求", "batch requests", call=_REQUESTS)
+BATCH_INPUT = Shape("batch-input", "批量推理的请求（只有提问）", "batch requests", call=_REQUESTED)
 BATCH_OUTPUT = Shape("batch-output", "批量推理的结果", "batch results", call=_JOINED)
 
 _OK = 200
@@ -58,8 +59,8 @@ def convert_input(entry: object, options: Options) -> Converted:
             zh="这是批量推理的请求，只有提问，没有回答",
             en="this is a batch request: it has no answer",
             fix=(
-                f"换成结果文件：{_REQUESTS}",
-                f"use the results: {_REQUESTS}",
+                f"和结果文件一起转换：{_REQUESTED}",
+                f"convert it with the results: {_REQUESTED}",
             ),
             key="custom_id",
         )

@@ -25,16 +25,17 @@ _IN_ONE_TURN = {*lists.ROLE_KEYS, *lists.TEXT_KEYS, *pair.WEIGHTS}
 
 def opened(reading: Reading) -> Reading:
     """Return the reading with the entries that are meant; the same one is changed."""
-    if reading.count == 1 and len(reading.entries) == 1:
-        _open_object(reading)
-    elif reading.layout in ("array", "memory") and len(reading.entries) > 1:
+    unwrap(reading)
+    if reading.layout in ("array", "object", "memory") and len(reading.entries) > 1:
         _join_turns(reading)
     return reading
 
 
-def _open_object(reading: Reading) -> None:
-    container = reading.entries[0]
-    if not isinstance(container.value, dict):
+def unwrap(reading: Reading) -> None:
+    """Take the entries out of the only object that a reading has, where they are inside it."""
+    _name_columns(reading)
+    container = reading.entries[0] if reading.count == len(reading.entries) == 1 else None
+    if container is None or not isinstance(container.value, dict):
         return
     inside = _inside(container.value)
     if inside is None:
@@ -44,13 +45,15 @@ def _open_object(reading: Reading) -> None:
     place = container.place
     reading.entries = [Entry(i, place, value) for i, value in enumerate(values, 1)]
     reading.count = len(values)
+    if reading.layout != "memory":
+        reading.layout = "object"
     reading.left.places = {entry.number: place for entry in reading.entries}
     reading.changes.append(change_of(None, "layout", where))
 
 
 def _inside(container: Mapping) -> tuple[str, list] | None:
     """Return where the entries of a file's only object are, and what they are."""
-    columns = _columns(container)
+    columns = _columns(container) or _split(container)
     if columns is not None:
         return tr("（原来按列存）", "(it was stored by column)"), columns
     shape = shapes.of(container)
@@ -72,6 +75,34 @@ def _are_known(values: list) -> bool:
     first = values[:LOOKED_AT]
     known = [shapes.of(value) for value in first]
     return bool(known) and all(known)
+
+
+def _split(container: Mapping) -> list | None:
+    """Return the entries of a table whose columns are named once, as pandas' "split" does."""
+    names, rows = container.get("columns"), container.get("data")
+    if not isinstance(names, list) or not isinstance(rows, list):
+        return None
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        return None
+    if not rows or not all(isinstance(row, list) and len(row) == len(names) for row in rows):
+        return None
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _name_columns(reading: Reading) -> None:
+    """Make objects of lists that follow a list of names: ["question", "answer"], ["…", "…"]."""
+    values = [entry.value for entry in reading.entries]
+    if len(values) < 2 or reading.count != len(values) or reading.layout == "table":
+        return
+    rows = _split({"columns": values[0], "data": values[1:]})
+    if rows is None or not pair.shape_of(rows[0]):
+        return
+    heading, *others = reading.entries
+    named = zip(others, rows, strict=True)
+    reading.entries = [Entry(i, entry.place, row) for i, (entry, row) in enumerate(named, 1)]
+    reading.count = len(rows)
+    reading.left.places = {entry.number: entry.place for entry in reading.entries}
+    reading.changes.append(change_of(heading.place, "title-row"))
 
 
 def _columns(container: Mapping) -> list | None:

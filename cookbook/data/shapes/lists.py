@@ -210,7 +210,7 @@ def _role(name: object, index: int, options: Options, result: Converted) -> obje
 def _refuse_tools(index: int, key: str) -> None:
     raise Refused(
         zh="有工具调用或工具的结果",
-        en="has tool calls or their results",
+        en="has tool calls or tool results",
         code="tool-calls",
         key=key,
         index=index,

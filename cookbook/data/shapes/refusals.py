@@ -106,6 +106,11 @@ def refuse(shape: Shape) -> Convert:
     return convert
 
 
+def remedy(shape: Shape) -> tuple[str, str] | None:
+    """Return what to do with entries of a shape that is refused; None for any other."""
+    return _WHY[shape.name][1] if shape.name in _WHY else None
+
+
 def has_media(entry: Mapping) -> bool:
     """Return whether an entry comes with images, sound or video."""
     names = folded(entry)

@@ -33,16 +33,21 @@ def from_table(
     sheet: str | int | None = None,
     encoding: str | None = None,
 ) -> Cleaned:
-    """Return rows from a table of questions and answers, with all that was changed or left out.
+    """Return training rows from a table with a column of questions and one of answers.
+
+        rows = data.from_table("faq.xlsx", user="问题", assistant="回答")
+
+    Cells are read as Excel shows them. Rows that cannot be used are in `.left`, with cell and
+    reason.
 
     Args:
-        source: a DataFrame, the path of a .csv, .tsv, .xlsx or .parquet file, or dicts.
+        source: the path of a .csv, .tsv, .xlsx or .parquet file, a DataFrame, or a list of dicts.
         user: the column of questions; None finds it by its name.
         assistant: the column of answers; None finds it by its name.
-        system: the system message, the same for every row; not a column. None takes that of the
+        system: the system message for every row; a text, not a column. None takes that of the
             column 系统提示词 or system, where no columns are named.
         sheet: of a workbook with several, by name or by number from 1.
-        encoding: of a text file; None finds out.
+        encoding: of a text file, as "gb18030"; None detects it.
 
     Raises:
         DataError: the file cannot be read; it is not clear which columns or which sheet to read;

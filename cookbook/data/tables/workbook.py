@@ -156,8 +156,8 @@ def _only(
     raise DataError(
         zh=f"工作簿里有 {len(titles)} 张工作表：{named(titles)}。"
         f"用 sheet= 指定读哪一张，例如 {call}；几张都要就一张一张读，再把结果接起来",
-        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as in "
-        f"{call}; for all of them, read one after the other and join the results",
+        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, for "
+        f"example {call}; to use all, read them one by one and join the results",
     )
 
 
