@@ -82,7 +82,7 @@ def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
     kind = file_kind.look(head, name, _tail(file, size))
     if kind is not None:
         report = _opened(name, source, has_rows=False)
-        whole_file.report_kind(report, kind, _call_for(file, size, kind, name))
+        whole_file.report_kind(report, kind, _call_for(file, size, kind, name, source))
         return Checked(report)
     # 2. A file that is too large is not read at all.
     if size > MAX_BYTES:
@@ -100,7 +100,7 @@ def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
 
 
 def _call_for(
-    file: BinaryIO, size: int, kind: file_kind.FileKind, name: str
+    file: BinaryIO, size: int, kind: file_kind.FileKind, name: str, source: str
 ) -> whole_file.Remedy | None:
     """Return the call that reads a workbook or the like; None where that takes too long to say."""
     if not kind.is_table or size > MAX_OPENED:
@@ -109,8 +109,9 @@ def _call_for(
     try:
         found = read.of_content(file.read(MAX_OPENED), Path(name))
     except DataError as error:
-        # Several sheets, or broken.
-        return error.zh, error.en
+        # Several sheets, or broken. Only the name of the file is known there.
+        by_name = calls.in_source(name)
+        return error.zh.replace(by_name, source), error.en.replace(by_name, source)
     others = OtherShapes(Report(""), name)
     for entry in found.entries:
         others.take(entry.number, entry.value)

@@ -14,6 +14,7 @@ from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.data.rows import NumberedRow
+from cookbook.data.rules import whole_file
 from cookbook.data.rules.text_check import report_finding
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.i18n import tr
@@ -53,7 +54,10 @@ def fixed_rows(
         if row is not None:
             yield entry.number, row
     # Of a file in another shape one sentence says what to do with all of it.
-    others.judge(whole=others.are_all)
+    if of_table is not None and others.are_all:
+        whole_file.report_table(reading.left, reading, others.remedy())
+    else:
+        others.judge(whole=others.are_all)
 
 
 def _leave(left: Report, problems: Report) -> None:
