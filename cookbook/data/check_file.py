@@ -206,6 +206,8 @@ def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str
     report.lines = found.count
     report.places = found.left.places
     report.take(found.left.problems)
+    # Those that are not kept count all the same.
+    report.counts.update(found.left.counts - report.counts)
     report.take(whole_file.blank_lines(found.changes))
     others = OtherShapes(report, name)
     sound = list(_sound_entries(report, found, others))
@@ -389,7 +391,8 @@ class _Loop:
         n, title = self._other_count, self._mixed.other.title
         zh = f"从这里起有 {n} 行不是 UTF-8，像是 {title}"
         en = f"{n} lines from here on are not UTF-8 but look like {title}"
-        self._report.add(self._first_other, "encoding", zh=zh, en=en)
+        fix = whole_file.cleaning(self._others.name)
+        self._report.add(self._first_other, "encoding", zh=zh, en=en, fix=fix)
 
     def _report_bytes(self, number: int, line: bytes, error: UnicodeDecodeError) -> None:
         # What comes before the bad bytes is UTF-8, by the decoder's word.

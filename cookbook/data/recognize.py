@@ -160,7 +160,7 @@ def _kind(path: Path) -> file_kind.FileKind | None:
             head = file.read(file_kind.HEAD)
     except (OSError, ValueError) as error:
         name = read.name_of(path)
-        zh, en = read.reason(error)
+        zh, en = read.reason(error, path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     return file_kind.look(head, path.name)
 

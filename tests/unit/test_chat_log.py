@@ -4,7 +4,7 @@ import json
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
@@ -322,7 +322,6 @@ SPOKEN = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(SPOKEN, max_size=12))
 def test_every_message_is_accounted_for(spoken):
     rows = [

@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 import openpyxl
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
@@ -481,7 +481,6 @@ def compare(cleaned, grid):
     assert pairs(cleaned) == [(a.strip(), b.strip()) for a, b in filled]
 
 
-@settings(max_examples=30, deadline=None)
 @given(GRID)
 def test_what_was_written_as_csv_is_read(tmp_path_factory, grid):
     frame = pd.DataFrame([("问题", "回答"), *grid])
@@ -491,7 +490,6 @@ def test_what_was_written_as_csv_is_read(tmp_path_factory, grid):
     compare(data.from_table(path), grid)
 
 
-@settings(max_examples=20, deadline=None)
 @given(GRID)
 def test_what_was_written_as_xlsx_is_read(tmp_path_factory, grid):
     book = openpyxl.Workbook()
@@ -504,14 +502,12 @@ def test_what_was_written_as_xlsx_is_read(tmp_path_factory, grid):
     compare(data.from_table(path), grid)
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.text('",;\n\r\t\0a', max_size=40))
 def test_no_text_in_columns_raises_anything_else(text):
     grid = csv_text.grid_of(text)
     assert all(row.line >= 1 for row in grid.rows)
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.floats(allow_nan=False, allow_infinity=False),
     st.text('0#?,.%E+/-;@"\\[]ymdh: ', max_size=12),
@@ -522,7 +518,6 @@ def test_no_number_format_raises_anything(value, code):
     assert isinstance(number_format.shown(datetime(2024, 3, 1, 9), code)[0], str)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(["a.csv", "a.xlsx", "a.parquet", "a.tsv"]))
 def test_bytes_are_a_table_or_refused(tmp_path_factory, content, name):
     path = tmp_path_factory.getbasetemp() / name

@@ -7,6 +7,7 @@ two entries is noted as a change.
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from cookbook.data import json_text
@@ -16,6 +17,7 @@ from cookbook.data.json_text.places import Places
 from cookbook.data.json_text.values import Values
 from cookbook.data.reading import layout
 from cookbook.data.report.changes import change_of
+from cookbook.data.report.names import MAX_NAME, MAX_NAMED
 from cookbook.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,11 +51,13 @@ def read(result: "Reading", text: str) -> None:
 
 
 def _refuse_several(name: str, lists: Mapping[str, int]) -> None:
-    named = list(lists.items())[:10]
-    zh = "、".join(f"{key:.40}（{count} 条）" for key, count in named)
-    en = ", ".join(f"{key:.40} ({count})" for key, count in named)
-    first = "".join(f"[{step!r:.40}]" for step in named[0][0].split("."))
-    call = f"json.load(open(path, encoding='utf-8')){first}"
+    counted = [(key[:MAX_NAME], count) for key, count in islice(lists.items(), MAX_NAMED)]
+    zh = "、".join(f"{name}（{count} 条）" for name, count in counted)
+    en = ", ".join(f"{name} ({count})" for name, count in counted)
+    # As Python takes a value out of objects in objects.
+    first = next(iter(lists)).split(".")
+    steps = "".join(f"[{step!r:.40}]" for step in first)
+    call = f"json.load(open(path, encoding='utf-8')){steps}"
     raise DataError(
         zh=f"{name} 里有几组数据：{zh}。先取出一组再用：{call}",
         en=f"{name} has several lists of rows: {en}. Take one of them: {call}",
@@ -117,9 +121,11 @@ class _Lines:
 
     def _take_pieces(self, place: Place, line: str, pieces: list[tuple[int, int]]) -> None:
         for start, end in pieces:
-            self.result.take(replace(place, column=place.column + start), line[start:end])
-        if len(pieces) > 1:
-            self.result.changes.append(change_of(place, "split-line", f"× {len(pieces)}"))
+            begins = replace(place, column=place.column + start)
+            self.result.take(begins, line[start:end])
+        n = len(pieces)
+        if n > 1:
+            self.result.changes.append(change_of(place, "split-line", f"× {n}"))
         if line[pieces[-1][1] :].strip():
             self.result.changes.append(change_of(place, "comma"))
 
@@ -128,13 +134,14 @@ class _Lines:
 
         Most files have nothing but lines. In one of many broken lines nobody looks far for each.
         """
-        if line[-1] not in "{[,:" or line[0] not in "{[" or self._tries >= MAX_TRIES:
+        goes_on = line[0] in "{[" and line[-1] in "{[,:"
+        if not goes_on or self._tries >= MAX_TRIES:
             return None
         decoded = self._blocks.decode(start)
         if decoded is not None:
             end = decoded[1]
             line_end = self.text.find("\n", end)
-            rest = self.text[end : line_end if line_end >= 0 else len(self.text)]
+            rest = self.text[end:line_end] if line_end >= 0 else self.text[end:]
             if not rest.strip(SPACE + ",，"):
                 return end + len(rest)
         self._tries += 1
@@ -142,7 +149,8 @@ class _Lines:
 
     def _end_of_broken_string(self, line: str, start: int, error: json_text.NotJson) -> int | None:
         """Return the end of an entry with a real line break in a string; None if it is none."""
-        if not error.is_cut or line[0] not in "{[" or self._tries >= MAX_TRIES:
+        goes_on = error.is_cut and line[0] in "{["
+        if not goes_on or self._tries >= MAX_TRIES:
             return None
         at = start + len(line)
         for _ in range(MAX_LINES):
@@ -165,14 +173,18 @@ class _Lines:
 
 def may_go_on(line: str, error: json_text.NotJson) -> bool:
     """Return whether an entry may go on on the next line, or a line may have several."""
-    return (error.is_cut and line.lstrip()[:2] == '{"') or is_separable(line)
+    is_begun = error.is_cut and line.lstrip().startswith('{"')
+    return is_begun or is_separable(line)
 
 
 def is_separable(line: str) -> bool:
     """Return whether a line has several objects, or a comma behind one."""
     line = line.strip(SPACE)
     pieces = _pieces(line)
-    return bool(pieces) and (len(pieces) > 1 or pieces[0][1] < len(line))
+    if not pieces:
+        return False
+    _, first_end = pieces[0]
+    return len(pieces) > 1 or first_end < len(line)
 
 
 def _pieces(line: str) -> list[tuple[int, int]]:
@@ -209,10 +221,12 @@ def _read_values(result: "Reading", text: str, found: layout.Found) -> None:
         counted = value.start
         place = Place(line, value.start - line_start + 1)
         if value.is_comment:
-            detail = text[value.start : min(value.end, value.start + 40)]
+            detail = text[value.start : value.end][:MAX_NAME]
             result.changes.append(change_of(place, "comment", detail))
         else:
-            result.take(place, text[value.start : value.end], is_cut=value.is_cut)
+            inside = text[value.start : value.end]
+            result.take(place, inside, is_cut=value.is_cut)
+    # Of an entry in which the file ends it has been said already.
     cut = result.unread and result.unread[-1] == result.count
     if not values.is_closed and not cut:
         n = result.count
@@ -227,8 +241,7 @@ def _read_values(result: "Reading", text: str, found: layout.Found) -> None:
 
 def _unwrap(result: "Reading") -> None:
     """Take the rows out of what the viewer of Hugging Face puts around each."""
-    keys = [e.value.keys() if isinstance(e.value, dict) else () for e in result.entries]
-    if not all("row_idx" in of_entry and "row" in of_entry for of_entry in keys):
+    if not all(_is_of_viewer(entry.value) for entry in result.entries):
         return
     for i, entry in enumerate(result.entries):
         text = entry.text or ""
@@ -238,5 +251,10 @@ def _unwrap(result: "Reading") -> None:
             line, column = places.position(found[0], entry.place)
             place = replace(entry.place, line=line, column=column)
             inner = text[slice(*found)]
-            result.entries[i] = replace(entry, place=place, value=entry.value["row"], text=inner)
+            row = entry.value["row"]
+            result.entries[i] = replace(entry, place=place, value=row, text=inner)
             result.move(entry.number, place)
+
+
+def _is_of_viewer(value: object) -> bool:
+    return isinstance(value, dict) and "row_idx" in value and "row" in value

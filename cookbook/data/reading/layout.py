@@ -52,6 +52,10 @@ _ROLES = frozenset(("role", "from", "speaker", "sender"))
 _IDS = ("parent_id", "conversation_id", "dialogue_id", "dialog_id", "session_id", "thread_id")
 _TEXTS = frozenset(("content", "value", "text", "message", "tool_calls", "function_call"))
 
+Path = tuple[str, ...]  # keys, from the outermost object inwards
+
+HEAD = 20_000  # characters that tell what a text is
+LONGEST_NAME = 40  # characters of a column's name
 LINES_LOOKED_AT = 2_000  # to see how a text is laid out whose first value is broken
 MAX_WRAPPING = 3  # objects around the rows
 
@@ -124,7 +128,7 @@ def is_table(text: str, suffix: str) -> bool:
     """Return whether a text has columns: by the name of its file, or by its first lines."""
     if suffix.lower() in _OF_TABLE:
         return True
-    head = text[:20_000]
+    head = text[:HEAD]
     lines = head.split("\n")
     if any(line.lstrip()[:1] in ("{", "[") for line in lines):
         return False
@@ -146,10 +150,12 @@ def _are_columns(head: str, mark: str, is_cut: bool) -> bool:
         return False
     if is_cut and len(rows) < 6:
         rows = rows[:-1]
-    names, counts = rows[:1], {len(row) for row in rows}
-    if len(rows) < 2 or len(names[0]) < 2 or len(counts) > 1:
+    counts = {len(row) for row in rows}
+    # One column is every text.
+    if len(rows) < 2 or len(counts) > 1 or counts == {1}:
         return False
-    return all(0 < len(name.strip()) <= 40 for name in names[0])
+    names = map(str.strip, rows[0])
+    return all(0 < len(name) <= LONGEST_NAME for name in names)
 
 
 def _beginning(text: str) -> int:
@@ -163,8 +169,9 @@ def _is_turn(value: object) -> bool:
         return False
     # {"user": "…"}, and the answer in the next one. A single letter may be any column.
     if len(value) == 1:
-        [(name, text)] = value.items()
-        if isinstance(text, str) and len(str(name)) > 1 and roles.known(str(name)):
+        [(key, text)] = value.items()
+        name = str(key)
+        if isinstance(text, str) and len(name) > 1 and roles.known(name):
             return True
     keys = {key.lower() for key in value if isinstance(key, str)}
     return bool(keys & _ROLES and keys & _TEXTS)
@@ -183,31 +190,39 @@ def _is_line(value: object, next_line: str) -> bool:
 def _are_of_several(turns: object) -> bool:
     """Return whether messages are of several conversations, by the ids that they have."""
     in_list = turns if isinstance(turns, list) else []
+    objects = [turn for turn in in_list if isinstance(turn, dict)]
     for key in _IDS:
-        ids = {str(turn[key]) for turn in in_list if isinstance(turn, dict) and key in turn}
+        ids = {str(turn[key]) for turn in objects if key in turn}
         if len(ids) > 1 or ids and key == "parent_id":
             return True
     return False
 
 
 def _holds_rows(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    if not isinstance(value, list):
+        return False
+    return all(isinstance(row, dict) for row in value)
 
 
 def _is_of_qianfan(value: object) -> bool:
     """Return whether a list is a conversation of Qianfan: each answer is a list in a list."""
     rows = value if isinstance(value, list) else []
-    for row in rows[:3]:
-        answers = row.get("response") if isinstance(row, dict) and "prompt" in row else None
-        if not (isinstance(answers, list) and answers and isinstance(answers[0], list)):
-            return False
-    return bool(rows)
+    return bool(rows) and all(map(_has_answers_in_lists, rows[:3]))
+
+
+def _has_answers_in_lists(row: object) -> bool:
+    if not isinstance(row, dict) or "prompt" not in row:
+        return False
+    answers = row.get("response")
+    first = answers[0] if isinstance(answers, list) and answers else None
+    return isinstance(first, list)
 
 
 def _of_broken(text: str, start: int, line_end: int, is_one_line: bool) -> Found:
     """Return the layout of a text whose first value is broken."""
     if text[start] == "{":
-        if not is_one_line and _is_whole_row(text[start:line_end], text[line_end:]):
+        first_line = text[start:line_end]
+        if not is_one_line and _is_whole_row(first_line, text[line_end:]):
             return LINES
         wrapped = _list_in_broken(text, start)
         if wrapped is not None:
@@ -234,7 +249,8 @@ def _is_mostly_lines(text: str) -> bool:
     at = 0
     for _ in range(LINES_LOOKED_AT):
         end = text.find("\n", at)
-        line = text[at : end if end >= 0 else len(text)].strip(" \t\r,")
+        line = text[at:end] if end >= 0 else text[at:]
+        line = line.strip(" \t\r,")
         if line[:1] in ("]", "}") or line in ("{", "["):
             others += 1
         elif line[:1] == "{" and line[-1:] == "}":
@@ -249,7 +265,8 @@ def _is_mostly_lines(text: str) -> bool:
 def _of_single(text: str, start: int, value: dict) -> Found | None:
     """Return where the rows are in an object that is wrapped around them; None if it is a row."""
     # What pandas writes as "split" names its columns once: each row alone says nothing.
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
+    are_lists = [isinstance(value.get(key), list) for key in ("columns", "data")]
+    if all(are_lists):
         return None
     lists = dict(row_lists(value))
     if not lists:
@@ -258,11 +275,13 @@ def _of_single(text: str, start: int, value: dict) -> Found | None:
         named = {".".join(path): count for path, count in lists.items()}
         return Found("array", start, lists=named)
     [path] = lists
-    found = Places(text).locate(path) if start == 0 else Places(text[start:]).locate(path)
-    return Found("array", start + found[0] + 1, is_wrapped=True) if found else None
+    found = Places(text[start:]).locate(path)
+    if found is None:
+        return None
+    return Found("array", start + found[0] + 1, is_wrapped=True)
 
 
-def row_lists(value: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
+def row_lists(value: Mapping, path: Path = ()) -> Iterator[tuple[Path, int]]:
     """Yield the path and the length of each list of rows in an object."""
     if any(is_turns(inner) for inner in value.values()):
         return
@@ -281,10 +300,11 @@ def _list_in_broken(text: str, start: int) -> int | None:
     key = _ROWS_BEGIN.match(text, before.end() if before else start)
     if not key or key[1].lower() not in ROW_LISTS:
         return None
-    places = Places(text[key.end() : key.end() + 20_000])
+    head = text[key.end() : key.end() + HEAD]
+    places = Places(head)
     first = places.locate((0,))
     # A list of turns makes it a row.
-    inside = places.text[first[0] : first[1]] if first else places.text
+    inside = head[slice(*first)] if first else head
     try:
         is_turn = _is_turn(json_text.parse(inside))
     except json_text.NotJson:

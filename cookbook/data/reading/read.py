@@ -136,7 +136,7 @@ def content_of(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        zh, en = reason(error)
+        zh, en = reason(error, path)
         name = name_of(path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     if len(content) > MAX_SOURCE_BYTES:
@@ -156,7 +156,7 @@ def content_of(path: Path) -> bytes:
 _REASONS = {
     errno.ENOENT: ("没有这个文件", "there is no such file"),
     errno.ENOTDIR: ("没有这个文件", "there is no such file"),
-    errno.EISDIR: ("这是一个文件夹", "it is a folder"),
+    errno.EISDIR: ("这是一个文件夹，要写里面的文件", "it is a folder: name a file in it"),
     errno.EACCES: ("没有读取的权限", "no permission to read it"),
     errno.EPERM: ("没有读取的权限", "no permission to read it"),
     errno.EINVAL: ("文件名里有不能用的字符", "no file can have that name"),
@@ -164,8 +164,14 @@ _REASONS = {
 }
 
 
-def reason(error: Exception) -> tuple[str, str]:
+def reason(error: Exception, path: Path | None = None) -> tuple[str, str]:
     """Return why a file cannot be read, in Chinese and English."""
+    typed = "" if path is None else path.as_posix()
+    # A path drops one of the two slashes.
+    if typed.startswith(("http:/", "https:/")):
+        return "这是网址：先下载，再写本地的路径", "it is a URL: download it, and give the path"
+    if typed.startswith("~"):
+        return "路径里的 ~ 不会展开：写完整的路径", "~ is not expanded: write the whole path"
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     unknown = (f"系统报告错误 {number}", f"the system reports error {number}")
     return _REASONS.get(number or 0, unknown)

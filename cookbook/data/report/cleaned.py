@@ -6,6 +6,7 @@ notebook and writes the rows to a file; nothing is cleaned here.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -32,6 +33,7 @@ class Cleaned(Sequence[dict]):
 
         rows = data.clean("train.jsonl")
         len(rows), rows[0]                 # it is the list of its rows
+        rows + more, list(rows)            # each a plain list
         rows.changes, rows.left            # what was done, and what needs a person
         rows.write("train_clean.jsonl")
 
@@ -86,7 +88,8 @@ class Cleaned(Sequence[dict]):
     @property
     def rows_gone(self) -> list[int]:
         """The numbers of the entries that are gone, each with a change that says why."""
-        return sorted({c.row for c in self.changes if c.code in GONE and c.row is not None})
+        gone = {change.row for change in self.changes if change.code in GONE}
+        return sorted(number for number in gone if number is not None)
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the changes as a table, one per row; with `sheet` if there are several."""
@@ -105,9 +108,7 @@ class Cleaned(Sequence[dict]):
             DataError: `path` is the file that was cleaned, or there are no rows.
         """
         path = Path(path)
-        # The same file may have many names: compared is the file, not the name.
-        source = self.source
-        if source is not None and path.exists() and source.exists() and path.samefile(source):
+        if _is_same_file(path, self.source):
             raise DataError(
                 zh=f"{path.name} 是原始文件，请换一个文件名",
                 en=f"{path.name} is the original: choose another name",
@@ -123,24 +124,27 @@ class Cleaned(Sequence[dict]):
         """The result in one line: what became of the entries that were read."""
         changed = sum(change.code not in GONE for change in self.changes)
         # Messages of a chat log that became part of the one before are not lost.
-        joined = len({c.row for c in self.changes if c.code == "joined"} - {None})
-        dropped = len(self.rows_gone) - joined
-        zh = [f"留下 {len(self.rows)} 条", f"改动 {changed} 处"]
-        en = [f"{counted(len(self.rows), 'row')} kept", counted(changed, "change")]
-        if joined:
-            zh.append(f"并入前一条 {joined} 条")
-            en.append(f"{joined} joined to the one before")
-        zh += [f"删去 {dropped} 条", f"{len(self.rows_left)} 条需要人工处理"]
-        en += [f"{dropped} dropped", f"{len(self.rows_left)} to fix by hand"]
-        return tr(f"读到 {self.read} 条：{'，'.join(zh)}", f"{self.read} read: {', '.join(en)}")
+        numbers_joined = {c.row for c in self.changes if c.code == "joined"}
+        merged = len(numbers_joined - {None})
+        dropped = len(self.rows_gone) - merged
+        kept, left = len(self.rows), len(self.rows_left)
+        zh = [f"留下 {kept} 条", f"改动 {changed} 处"]
+        en = [f"{counted(kept, 'row')} kept", counted(changed, "change")]
+        if merged:
+            zh.append(f"并入前一条 {merged} 条")
+            en.append(f"{merged} joined to the one before")
+        zh += [f"删去 {dropped} 条", f"{left} 条需要人工处理"]
+        en += [f"{dropped} dropped", f"{left} to fix by hand"]
+        summary = tr("，".join(zh), ", ".join(en))
+        return tr(f"读到 {self.read} 条：{summary}", f"{self.read} read: {summary}")
 
     def __str__(self) -> str:
         lines = [self.verdict]
         for what, n, places in self._changes_by_code():
             # Of a workbook they have the name of the sheet before them.
             if places and "!" not in places:
-                is_one = places.isdigit()
-                places = tr(f"第 {places} 行", f"line {places}" if is_one else f"lines {places}")
+                noun = "line" if places.isdigit() else "lines"
+                places = tr(f"第 {places} 行", f"{noun} {places}")
             times = f" × {n}" if n > 1 else ""
             where = tr(f"（{places}）", f" ({places})") if places else ""
             lines.append(f"  {what}{times}{where}")
@@ -181,23 +185,29 @@ class Cleaned(Sequence[dict]):
         for change in self.changes:
             code = change.code
             # A few can say all that they have to say.
-            few = len(messages[code]) <= MESSAGES_SHOWN and code not in _OF_OTHER_LINES
-            what = change.message if few else tr(*TITLES.get(code, (code, code)))
+            are_few = len(messages[code]) <= MESSAGES_SHOWN
+            title = tr(*TITLES.get(code, (code, code)))
+            says_all = are_few and code not in _OF_OTHER_LINES
+            what = change.message if says_all else title
             alike.setdefault(what, []).append(change)
-        ranked = sorted(alike.items(), key=lambda item: len(item[1]), reverse=True)
-        return [(what, len(changes), _lines_of(changes)) for what, changes in ranked]
+        table = [(what, len(some), _lines_of(some)) for what, some in alike.items()]
+        return sorted(table, key=itemgetter(1), reverse=True)
+
+
+def _is_same_file(path: Path, source: Path | None) -> bool:
+    # The same file may have many names: compared is the file, not the name.
+    if source is None or not source.exists():
+        return False
+    return path.exists() and path.samefile(source)
 
 
 def _lines_of(changes: Sequence[Change]) -> str:
     """Return the first lines of changes, as `3、7、Sheet2!4 …`; "" for those of the whole file."""
     # Several changes of one line are one place.
-    places = list(dict.fromkeys(_line_of(c) for c in changes if c.line is not None))
+    placed = [change for change in changes if change.line is not None]
+    places = list(dict.fromkeys(map(view.line_of, placed)))
     shown = joined(places[:LINES_SHOWN])
     return shown + " …" if len(places) > LINES_SHOWN else shown
-
-
-def _line_of(change: Change) -> str:
-    return str(change.line) if change.sheet is None else f"{change.sheet}!{change.line}"
 
 
 _PAGE = """\

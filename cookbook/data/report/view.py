@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING
 from cookbook import html
 from cookbook.data.report import calls
 from cookbook.data.report.excerpt import Excerpt, pointed, width
+from cookbook.data.report.names import joined
 from cookbook.i18n import tr
 
 if TYPE_CHECKING:
     from cookbook.data.report import Problem, Report
+    from cookbook.data.report.changes import Change
 
 INDENT = "      "  # of an excerpt in a terminal: deeper than its problem
 ONE_LINE = 100  # columns of a terminal; a longer sentence has its remedy on a line of its own
@@ -63,17 +65,29 @@ class Group:
     @property
     def place(self) -> str:
         """Where they are, in words: the place of one, the first places of many."""
-        return place(self.first) if self.count == 1 else _places(self.problems, self.count)
+        if self.count == 1:
+            return place(self.first)
+        return _places(self.problems, self.count)
+
+    @property
+    def what(self) -> str:
+        """What is wrong, without the cell, which is a place."""
+        return _without_cell(self.first)
 
     @cached_property
     def message(self) -> str:
         """Where and what."""
-        return f"{self.place} [{self.first.code}] {self.first.message}"
+        return f"{self.place} [{self.first.code}] {self.what}"
 
     @property
     def sentence(self) -> str:
         """All in one line: where, what and the remedy."""
         return f"{self.message} → {self.first.fix}"
+
+
+def _without_cell(problem: "Problem") -> str:
+    # Programs read the message alone, so it names the cell.
+    return problem.message.removeprefix(f"{problem.cell} ")
 
 
 def place(problem: "Problem") -> str:
@@ -85,7 +99,8 @@ def place(problem: "Problem") -> str:
         return tr("整个文件", "the whole file")
     words = tr(f"第 {problem.line} 行", f"line {problem.line}")
     if problem.sheet is not None:
-        words = tr(f"工作表 {problem.sheet} {words}", f"sheet {problem.sheet}, {words}")
+        sheet = problem.sheet
+        words = tr(f"工作表 {sheet} {words}", f"sheet {sheet}, {words}")
     if problem.column is not None:
         words += tr(f"第 {problem.column} 列", f", column {problem.column}")
     if problem.message_index is not None:
@@ -95,21 +110,26 @@ def place(problem: "Problem") -> str:
 
 def _places(problems: Sequence["Problem"], count: int) -> str:
     cells = [p.cell for p in problems if p.cell is not None]
-    names = list(dict.fromkeys(cells or [_line(problem) for problem in problems]))
-    shown = tr("、", ", ").join(names[:PLACES_NAMED])
-    # With a sheet before them they are no plain numbers of lines.
-    is_plain = not cells and all(p.sheet is None for p in problems[:PLACES_NAMED])
+    each = cells or map(line_of, problems)
+    names = list(dict.fromkeys(each))
+    shown = joined(names[:PLACES_NAMED])
+    sheets = {p.sheet for p in problems[:PLACES_NAMED]}
     if cells:
         shown = tr(f"单元格 {shown}", f"cells {shown}")
-    elif is_plain:
-        shown = tr(f"第 {shown} 行", f"lines {shown}" if len(names) > 1 else f"line {shown}")
+    # With a sheet before them they are no plain numbers of lines.
+    elif sheets == {None}:
+        noun = "lines" if len(names) > 1 else "line"
+        shown = tr(f"第 {shown} 行", f"{noun} {shown}")
     if count > len(names) or len(names) > PLACES_NAMED:
         shown += tr(f"等 {count} 处", f" … ({count} places)")
     return shown
 
 
-def _line(problem: "Problem") -> str:
-    return str(problem.line) if problem.sheet is None else f"{problem.sheet}!{problem.line}"
+def line_of(item: "Problem | Change") -> str:
+    """Return the line of a problem or a change, with the sheet of a workbook before it."""
+    if item.sheet is None:
+        return str(item.line)
+    return f"{item.sheet}!{item.line}"
 
 
 def groups(problems: Iterable["Problem"], counts: Counts) -> list[Group]:
@@ -121,8 +141,10 @@ def groups(problems: Iterable["Problem"], counts: Counts) -> list[Group]:
     equal: dict[tuple, list[Problem]] = {}
     for problem in problems:
         # What concerns the whole file is of one place.
-        alone = id(problem) if problem.line is None and problem.cell is None else None
-        key = (problem.severity, problem.code, problem.message, problem.fix, alone)
+        is_of_file = problem.line is None and problem.cell is None
+        alone = id(problem) if is_of_file else None
+        what = _without_cell(problem)
+        key = (problem.severity, problem.code, what, problem.fix, alone)
         equal.setdefault(key, []).append(problem)
     of_code = Counter(key[:2] for key in equal)
     kept: Counter[tuple[str, str]] = Counter()
@@ -130,21 +152,27 @@ def groups(problems: Iterable["Problem"], counts: Counts) -> list[Group]:
         kept[key[:2]] += len(some)
     result = []
     for key, some in equal.items():
+        code = key[:2]
+        unseen = 0
         # Where all that were kept are equal, so are those that were not.
-        unseen = counts.get(key[:2], 0) - kept[key[:2]] if of_code[key[:2]] == 1 else 0
+        if of_code[code] == 1:
+            unseen = counts.get(code, 0) - kept[code]
         if len(some) < FEWEST_EQUAL and not unseen:
             result += [Group([problem], 1) for problem in some]
         else:
-            result.append(Group(some, len(some) + max(0, unseen)))
+            count = len(some) + max(0, unseen)
+            result.append(Group(some, count))
     return sorted(result, key=_importance)
 
 
-def _importance(group: Group) -> tuple[bool, bool, bool, int, int]:
+def _importance(group: Group) -> tuple:
     """Return a sort key: errors first, of each severity what concerns the whole file first."""
     first = group.first
+    is_error = first.severity == "error"
     is_of_file = first.line is None and first.cell is None
     is_minor = is_of_file and first.code in _MINOR
-    return first.severity != "error", not is_of_file, is_minor, first.row or 0, first.column or 0
+    at = first.row or 0, first.column or 0
+    return not is_error, not is_of_file, is_minor, at
 
 
 def first(found: Sequence[Group], most: int) -> list[Group]:
@@ -156,10 +184,12 @@ def first(found: Sequence[Group], most: int) -> list[Group]:
     of_code: Counter[str] = Counter()
     ranked = []
     for i, group in enumerate(found):
-        ranked.append((of_code[group.first.code], group.severity != "error", i))
-        of_code[group.first.code] += 1
-    shown = sorted(i for _, _, i in sorted(ranked)[:most])
-    return [found[i] for i in shown]
+        code = group.first.code
+        ranked.append((of_code[code], group.severity != "error", i))
+        of_code[code] += 1
+    ranked.sort()
+    shown = [i for _, _, i in ranked[:most]]
+    return [found[i] for i in sorted(shown)]
 
 
 def lines(group: Group) -> list[str]:
@@ -167,7 +197,8 @@ def lines(group: Group) -> list[str]:
     result = [f"  {group.sentence}"]
     remedy = []
     if width(result[0]) > ONE_LINE:
-        result, remedy = [f"  {group.message}"], [f"{INDENT}→ {group.first.fix}"]
+        result = [f"  {group.message}"]
+        remedy = [f"{INDENT}→ {group.first.fix}"]
     if group.excerpt is not None:
         result += [INDENT + line for line in pointed(group.excerpt)]
     return result + remedy
@@ -188,7 +219,8 @@ def hidden(counts: Counts, shown: Sequence[Group]) -> str:
     named = [f"{code} × {n}" for code, n in by_code.most_common(HIDDEN_CODES)]
     if len(by_code) > HIDDEN_CODES:
         named.append("…")
-    total, codes = by_code.total(), tr("、", ", ").join(named)
+    total = by_code.total()
+    codes = joined(named)
     return tr(f"…… 另有 {total} 个：{codes}", f"… and {total} more: {codes}")
 
 
@@ -201,7 +233,7 @@ def table(report: "Report", of_each: int = 3) -> str:
     """Return HTML: the number of problems of each code, then the first of each."""
     shown = _first_of_each(groups(report.problems, report.counts), of_each)
     return html.template(_TABLE).render(
-        counts=sorted(report.counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1])),
+        counts=sorted(report.counts.items(), key=_rank),
         groups=shown,
         hidden=report.counts.total() - sum(group.count for group in shown),
         of_each=of_each,
@@ -209,6 +241,12 @@ def table(report: "Report", of_each: int = 3) -> str:
         grey=html.GREY,
         parts=calls.parts,
     )
+
+
+def _rank(counted: tuple[tuple[str, str], int]) -> tuple[str, int, str]:
+    """Return a sort key: by severity, the most frequent code first."""
+    (severity, code), n = counted
+    return severity, -n, code
 
 
 def _first_of_each(found: Sequence[Group], limit: int) -> list[Group]:
@@ -261,7 +299,7 @@ font-family:monospace;font-size:.9em;line-height:1.6;color:#fff;background:{{ co
 {%- call cell(";white-space:nowrap" if group.count == 1 else ";min-width:9em") %}
 {{- group.place }}{% endcall %}
 {%- call cell() %}{{ badge(group.severity, group.first.code) }}{% endcall %}
-{%- call cell(";min-width:16em") %}{{ group.first.message }}
+{%- call cell(";min-width:16em") %}{{ group.what }}
 {%- if group.excerpt %}<br>{{ marked(group.excerpt) }}{% endif %}{% endcall %}
 {%- call cell() %}
 {%- for is_call, text in parts(group.first.fix) %}

@@ -37,7 +37,8 @@ class _Earlier:
 
         self._report = report
         self._sound = sound
-        self._index = Index([row for _, row in sound])
+        rows = [row for _, row in sound]
+        self._index = Index(rows)
         self._number_of_row: dict[RowKey, int] = {}
         # question -> the first line that has it, and its answer. Earlier turns belong to the
         # question.

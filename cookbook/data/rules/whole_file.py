@@ -208,7 +208,7 @@ class OtherShapes:
     def __init__(self, report: Report, name: str | None, of_table: Remedy | None = None):
         self._report = report
         self._of_table = of_table
-        self._name = name
+        self.name = name
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
         self._counts: Counter[Shape] = Counter()
@@ -229,6 +229,8 @@ class OtherShapes:
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
+        # Such a row has messages all the same.
+        self.with_messages += shape is refusals.UNWANTED
         # All are counted, but a file of ten megabytes may have millions.
         self._counts[shape] += 1
         if len(self._first) < MAX_PROBLEMS:
@@ -275,11 +277,15 @@ class OtherShapes:
             return
         self._report_unknown()
         for number, shape, seen in self._first:
+            zh = f"是{spaced(shape.title_zh)}，不是 messages 格式"
+            en = f"in another format ({shape.title_en}), not messages"
+            if shape is refusals.UNWANTED:  # it has messages, and they are not to be learned
+                zh, en = refusals.why(shape)
             self._report.add(
                 number,
                 "other-shape",
-                zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
-                en=f"in another format ({shape.title_en}), not messages",
+                zh=zh,
+                en=en,
                 fix=self._remedy_of(shape),
                 excerpt=seen,
                 at=(WHOLE_TEXT, 0),
@@ -331,7 +337,7 @@ class OtherShapes:
 
     def _remedy_of(self, shape: Shape) -> Remedy:
         if shape.call:
-            return calls.converting(shape.call, self._name)
+            return calls.converting(shape.call, self.name)
         # Nothing here converts it, as plain text.
         return refusals.remedy(shape) or WRITE_MESSAGES
 

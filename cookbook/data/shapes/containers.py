@@ -34,8 +34,10 @@ def opened(reading: Reading) -> Reading:
 def unwrap(reading: Reading) -> None:
     """Take the entries out of the only object that a reading has, where they are inside it."""
     _name_columns(reading)
-    container = reading.entries[0] if reading.count == len(reading.entries) == 1 else None
-    if container is None or not isinstance(container.value, dict):
+    if reading.count != 1 or len(reading.entries) != 1:
+        return
+    (container,) = reading.entries
+    if not isinstance(container.value, dict):
         return
     inside = _inside(container.value)
     if inside is None:
@@ -43,7 +45,8 @@ def unwrap(reading: Reading) -> None:
     where, values = inside
     # Where each of them begins within the object is not known.
     place = container.place
-    reading.entries = [Entry(i, place, value) for i, value in enumerate(values, 1)]
+    numbered = enumerate(values, 1)
+    reading.entries = [Entry(number, place, value) for number, value in numbered]
     reading.count = len(values)
     if reading.layout != "memory":
         reading.layout = "object"
@@ -82,9 +85,11 @@ def _split(container: Mapping) -> list | None:
     names, rows = container.get("columns"), container.get("data")
     if not isinstance(names, list) or not isinstance(rows, list):
         return None
-    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+    are_names = all(isinstance(name, str) for name in names)
+    if not are_names or len(set(names)) < len(names):
         return None
-    if not rows or not all(isinstance(row, list) and len(row) == len(names) for row in rows):
+    widths = {len(row) if isinstance(row, list) else -1 for row in rows}
+    if widths != {len(names)}:
         return None
     return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -92,16 +97,19 @@ def _split(container: Mapping) -> list | None:
 def _name_columns(reading: Reading) -> None:
     """Make objects of lists that follow a list of names: ["question", "answer"], ["…", "…"]."""
     values = [entry.value for entry in reading.entries]
-    if len(values) < 2 or reading.count != len(values) or reading.layout == "table":
+    is_whole = reading.count == len(values)
+    if not is_whole or len(values) < 2 or reading.layout == "table":
         return
     rows = _split({"columns": values[0], "data": values[1:]})
     if rows is None or not pair.shape_of(rows[0]):
         return
     heading, *others = reading.entries
-    named = zip(others, rows, strict=True)
-    reading.entries = [Entry(i, entry.place, row) for i, (entry, row) in enumerate(named, 1)]
+    places = [entry.place for entry in others]
+    # Numbers count entries, and the names are none.
+    numbers = range(1, len(rows) + 1)
+    reading.entries = list(map(Entry, numbers, places, rows))
     reading.count = len(rows)
-    reading.left.places = {entry.number: entry.place for entry in reading.entries}
+    reading.left.places = dict(zip(numbers, places, strict=True))
     reading.changes.append(change_of(heading.place, "title-row"))
 
 
@@ -116,14 +124,15 @@ def _columns(container: Mapping) -> list | None:
             values = list(values.values())
         if not isinstance(values, list):
             return None
-        if not all(cell is None or isinstance(cell, str) for cell in values):
+        if not all(isinstance(cell, str | None) for cell in values):
             return None
         columns.append(values)
     lengths = {len(values) for values in columns}
     if len(lengths) != 1:
         return None
     keys = list(container)
-    return [dict(zip(keys, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    rows = zip(*columns, strict=True)
+    return [dict(zip(keys, cells, strict=True)) for cells in rows]
 
 
 def _join_turns(reading: Reading) -> None:
@@ -137,6 +146,7 @@ def _join_turns(reading: Reading) -> None:
             return
     first, *others = reading.entries
     reading.entries = [Entry(first.number, first.place, {"messages": values})]
+    line = first.place.line
+    detail = tr(f"第 {line} 行", f"line {line}")
     for entry in others:
-        detail = tr(f"第 {first.place.line} 行", f"line {first.place.line}")
         reading.changes.append(change_of(entry.place, "joined", detail, row=entry.number))
