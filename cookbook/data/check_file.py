@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from cookbook import fast
-from cookbook.data import encodings, file_kind, json_text, rules, shapes
+from cookbook.data import encodings, file_kind, json_text, rules
 from cookbook.data.chats import texts
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
@@ -32,11 +32,10 @@ from cookbook.data.rules import whole_file
 from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import containers, routing
-from cookbook.data.shapes.refusals import ONE_TURN
 from cookbook.errors import DataError
 
-MAX_TRIES = 50  # lines that are not JSON, of which nobody could read one
 MAX_OPENED = 1024 * 1024  # bytes of a workbook that is opened to see what it holds
+MAX_TRIES = 50  # lines that are not JSON, of which nobody could read one
 
 
 def _no_text(number: int) -> str | None:
@@ -83,7 +82,7 @@ def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
     kind = file_kind.look(head, name, _tail(file, size))
     if kind is not None:
         report = _opened(name, source, has_rows=False)
-        whole_file.report_kind(report, kind, _call_for(file, size, kind, name))
+        whole_file.report_kind(report, kind, _call_for(file, size, kind, name, source))
         return Checked(report)
     # 2. A file that is too large is not read at all.
     if size > MAX_BYTES:
@@ -101,7 +100,7 @@ def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
 
 
 def _call_for(
-    file: BinaryIO, size: int, kind: file_kind.FileKind, name: str
+    file: BinaryIO, size: int, kind: file_kind.FileKind, name: str, source: str
 ) -> whole_file.Remedy | None:
     """Return the call that reads a workbook or the like; None where that takes too long to say."""
     if not kind.is_table or size > MAX_OPENED:
@@ -110,14 +109,15 @@ def _call_for(
     try:
         found = read.of_content(file.read(MAX_OPENED), Path(name))
     except DataError as error:
-        # Several sheets, or broken.
-        return error.zh, error.en
+        # Several sheets, or broken. Only the name of the file is known there.
+        by_name = calls.in_source(name)
+        return error.zh.replace(by_name, source), error.en.replace(by_name, source)
     others = OtherShapes(Report(""), name)
     for entry in found.entries:
         others.take(entry.number, entry.value)
     if others.with_messages:
         return whole_file.cleaning(name)
-    return _remedy(found, name, others) or whole_file.BY_COLUMNS
+    return _remedy(found, name, others)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -244,17 +244,10 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     return Checked(report, sound)
 
 
-def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy | None:
-    """Return the remedy for a table; None where its columns must be named."""
-    call = routing.own_call(found)
-    if call is not None:
-        return whole_file.converting(call, name)
-    if not others.has_known:
-        return None
-    # Who said what, but not in which conversation.
-    if any(shapes.of(entry.value) is ONE_TURN for entry in found.entries[:1]):
-        return whole_file.NUMBERING
-    return others.remedy()
+def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy:
+    """Return the remedy for a table, by its columns or by the shape of its rows."""
+    remedy = routing.remedy(found, name)
+    return others.remedy() if remedy == routing.BY_COLUMNS and others.has_known else remedy
 
 
 def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Iterator[NumberedRow]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cookbook.data import rules, shapes
+from cookbook.data import rules
 from cookbook.data.damage import REPAIRABLE
 from cookbook.data.fixes.finish import result
 from cookbook.data.fixes.message import Asked
@@ -19,7 +19,7 @@ from cookbook.data.report.changes import GONE, Change
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.codes import CODES
 from cookbook.data.rows import NumberedRow, RowKey, row_key
-from cookbook.data.rules import corpus, message_rules, whole_file
+from cookbook.data.rules import corpus, message_rules
 from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
@@ -72,7 +72,6 @@ def clean(
     known_roles = message_rules.checked_roles(roles)
     reading = read.reading(source, encoding=encoding, repairs="json" in fix)
     containers.unwrap(reading)
-    _leave_table(reading)
     return _cleaned(reading, Asked(known_roles, frozenset(fix), weights), drop)
 
 
@@ -80,7 +79,7 @@ def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
     """Return what is kept of a source; every other entry is in a change, or left to a person."""
     changes, left, rows_left = reading.changes, reading.left, reading.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    fixed = list(fixed_rows(reading, asked, rows_left))
+    fixed = list(fixed_rows(reading, asked, rows_left, of_table=_of_table(reading)))
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -93,23 +92,11 @@ def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
     return result(reading, sound, rows_left)
 
 
-def _leave_table(reading: Reading) -> None:
-    """Leave every row of a table that has no messages, with the call that converts it."""
-    values = [entry.value for entry in reading.entries]
-    if reading.layout != "table" or any("messages" in v for v in values if isinstance(v, dict)):
-        return
-    name = reading.path.name if reading.path else None
-    call = routing.own_call(reading)
-    if call is None and any(map(shapes.of, values)):
-        return  # each by its shape
-    remedy = whole_file.converting(call, name) if call else whole_file.BY_COLUMNS
-    zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
-    if call and routing.is_chat_log(reading):
-        zh, en = "是聊天记录里的一条消息，不是 messages 格式", "a message of a chat log"
-    for entry in reading.entries:
-        reading.left.add(entry.number, "other-shape", zh=zh, en=en, fix=remedy)
-        reading.unread.append(entry.number)
-    reading.entries = []
+def _of_table(reading: Reading) -> tuple[str, str] | None:
+    """Return the remedy for rows of a table; None where the source is none."""
+    if reading.layout != "table":
+        return None
+    return routing.remedy(reading, reading.path.name if reading.path else None)
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:

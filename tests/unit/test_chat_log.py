@@ -105,7 +105,7 @@ def test_messages_out_of_order_are_sorted_and_that_is_said(tmp_path):
 def test_who_answers_is_asked_for_where_the_log_does_not_say(tmp_path):
     rows = ["小禾,几点,2024-05-01 09:00", "阿松,六点,2024-05-01 09:01"]
     path = log(tmp_path, *rows, head="发送人,内容,时间")
-    with pytest.raises(DataError, match='小禾 × 1.*from_chat_log.".*log.csv", assistant="小禾"'):
+    with pytest.raises(DataError, match='小禾 × 1.*from_chat_log.*log.csv", assistant="小禾"'):
         data.from_chat_log(path)
     with pytest.raises(DataError, match="没有叫 '小和' 的人"):
         data.from_chat_log(path, assistant="小和")

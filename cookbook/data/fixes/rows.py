@@ -14,7 +14,7 @@ from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.data.rows import NumberedRow
-from cookbook.data.rules import key_rules
+from cookbook.data.rules import key_rules, whole_file
 from cookbook.data.rules.text_check import report_finding
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.i18n import tr
@@ -22,14 +22,23 @@ from cookbook.i18n import tr
 TEXT_SHOWN = 20  # characters of a text that is named in a change
 
 
-def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator[NumberedRow]:
+def fixed_rows(
+    reading: Reading,
+    asked: Asked,
+    rows_left: list[int],
+    *,
+    of_table: tuple[str, str] | None = None,
+) -> Iterator[NumberedRow]:
     """Yield the rows that can be trained on once they are fixed.
 
     The others are reported in `reading.left`, with their numbers in `rows_left`; or a change says
     that they are dropped.
+
+    Args:
+        of_table: the remedy for rows of a table that are no rows of a training file.
     """
     reading.left.lines = reading.count
-    others = OtherShapes(reading.left, reading.path.name if reading.path else None)
+    others = OtherShapes(reading.left, reading.path.name if reading.path else None, of_table)
     for entry in reading.entries:
         if others.take(entry.number, entry.value):
             rows_left.append(entry.number)
@@ -45,7 +54,10 @@ def fixed_rows(reading: Reading, asked: Asked, rows_left: list[int]) -> Iterator
         if row is not None:
             yield entry.number, row
     # Of a file in another shape one sentence says what to do with all of it.
-    others.judge(whole=others.are_all)
+    if of_table is not None and others.are_all:
+        whole_file.report_table(reading.left, reading, others.remedy())
+    else:
+        others.judge(whole=others.are_all)
 
 
 def _leave(left: Report, problems: Report) -> None:

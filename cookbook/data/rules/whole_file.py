@@ -30,18 +30,6 @@ Remedy = tuple[str, str]  # in Chinese and English
 
 WRITE_MESSAGES = ("改写成 messages 格式", "rewrite it as messages")
 
-# For a table whose columns must be named.
-BY_COLUMNS = (
-    '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
-    'name its columns: data.from_table(path, user="questions", assistant="answers")',
-)
-# For messages of which nobody knows which belong together.
-_JOINING = "data.from_chat_log(path)"
-NUMBERING = (
-    f"加一列会话编号 session_id，再用 {_JOINING} 合并",
-    f"add a column session_id that tells conversations apart, then join them: {_JOINING}",
-)
-
 MAX_NAME = 60  # characters of a file name
 COLUMNS_NAMED = 8  # of a table
 MAX_COLUMN = 20  # characters of a column's name
@@ -178,8 +166,8 @@ def blank_lines(changes: Sequence[Change]) -> list[Problem]:
     return [Problem(line, None, *what, row=line) for line in lines]
 
 
-def report_table(report: Report, found: Reading, remedy: Remedy | None) -> None:
-    """Report a table or a chat; without a `remedy` its columns must be named."""
+def report_table(report: Report, found: Reading, remedy: Remedy) -> None:
+    """Report a table or a chat."""
     n = found.count
     zh, en = f"这是一张表格，有 {n} 行", f"a table of {counted(n, 'row')}"
     if routing.is_chat_log(found):
@@ -189,7 +177,7 @@ def report_table(report: Report, found: Reading, remedy: Remedy | None) -> None:
         names = _columns_of(found)
         zh += f"，列名是 {'、'.join(names)}"
         en += f" with the columns {', '.join(names)}"
-    report.add(None, "other-shape", zh=zh, en=en, fix=remedy or BY_COLUMNS)
+    report.add(None, "other-shape", zh=zh, en=en, fix=remedy)
 
 
 def _columns_of(found: Reading) -> list[str]:
@@ -203,14 +191,6 @@ def _columns_of(found: Reading) -> list[str]:
     return [*shown, "…"] if len(names) > COLUMNS_NAMED else shown
 
 
-def converting(call: str, name: str | None) -> Remedy:
-    """Return the remedy for a source that one call converts."""
-    if "from_chat_log" in call:
-        call = calls.writing(call, name)
-        return f"用 {call} 按说话人合并", f"join its messages by speaker: {call}"
-    return calls.converting(call, name)
-
-
 def cleaning(name: str | None) -> Remedy:
     """Return the remedy for a file that `clean` can read."""
     call = calls.writing("data.clean(path)", name, "clean")
@@ -222,10 +202,12 @@ class OtherShapes:
 
     Args:
         name: of the file; None for rows in memory.
+        of_table: the remedy for rows of a table that nobody knows; None elsewhere.
     """
 
-    def __init__(self, report: Report, name: str | None):
+    def __init__(self, report: Report, name: str | None, of_table: Remedy | None = None):
         self._report = report
+        self._of_table = of_table
         self.name = name
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
@@ -277,8 +259,12 @@ class OtherShapes:
 
     def remedy(self) -> Remedy:
         """Return the remedy for the most frequent shape."""
+        # The columns of a chat log, or of questions and answers, say more than a row does.
+        if self._of_table and self._of_table != routing.BY_COLUMNS:
+            return self._of_table
         if not self.has_known:
-            return shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
+            usual = shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
+            return self._of_table or usual
         (shape, _), *_ = self._counts.most_common(1)
         return self._remedy_of(shape)
 
@@ -311,9 +297,14 @@ class OtherShapes:
     def _report_unknown(self) -> None:
         """Report each entry that nobody knows by the rules that it breaks."""
         for number, value in self._unknown:
-            row_rules.check_row(self._report, number, value)
+            if self._of_table is None:
+                row_rules.check_row(self._report, number, value)
+                continue
+            zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
+            self._report.add(number, "other-shape", zh=zh, en=en, fix=self._of_table)
         unkept = self._unknown_count - len(self._unknown)
-        self._report.counts["error", "messages-missing"] += unkept
+        code = "other-shape" if self._of_table else "messages-missing"
+        self._report.counts["error", code] += unkept
 
     def _unknown_words(self) -> tuple[str, str]:
         refused = shapes.unknown(self._unknown[0][1])

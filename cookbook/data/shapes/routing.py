@@ -3,6 +3,7 @@
     is_chat_log(reading)       for `from_chat_log`
     pair_columns(reading)      for `from_table`, with these columns
     turn_columns(reading)      for `from_table`, several questions and answers in a row
+    remedy(reading, name)      how a table becomes a training file, in words
 
 What is neither is converted entry by entry, by `shapes.convert`.
 """
@@ -10,9 +11,22 @@ What is neither is converted entry by entry, by `shapes.convert`.
 from cookbook.data import shapes
 from cookbook.data.chats import chat_log
 from cookbook.data.reading.read import Reading
+from cookbook.data.report import calls
 from cookbook.data.shapes import lists, pair, questions
+from cookbook.data.shapes.refusals import ONE_TURN
 from cookbook.data.shapes.shape import folded, keys_in
 from cookbook.data.tables import Table, heading
+
+# For messages of which nobody knows which belong together.
+_JOINING = "data.from_chat_log(path)"
+NUMBERING = (
+    f"加一列会话编号 session_id，再用 {_JOINING} 合并",
+    f"add a column session_id that tells conversations apart, then join them: {_JOINING}",
+)
+BY_COLUMNS = (
+    '用 data.from_table(path, user="问题的列名", assistant="回答的列名") 转换',
+    'name its columns: data.from_table(path, user="questions", assistant="answers")',
+)
 
 
 def columns(reading: Reading) -> list[str]:
@@ -85,3 +99,17 @@ def own_call(reading: Reading, source: str = "path") -> str | None:
     if pair_columns(reading) or turn_columns(reading):
         return f"data.from_table({source})"
     return None
+
+
+def remedy(reading: Reading, name: str | None) -> tuple[str, str]:
+    """Return the remedy for a table, in Chinese and English; `name` is that of its file."""
+    call = own_call(reading)
+    if is_chat_log(reading):
+        call = calls.writing("data.from_chat_log(path)", name)
+        return f"用 {call} 按说话人合并", f"join its messages by speaker: {call}"
+    if call:
+        return calls.converting(call, name)
+    # Who said what, but not in which conversation.
+    if any(shapes.of(entry.value) is ONE_TURN for entry in reading.entries[:1]):
+        return NUMBERING
+    return BY_COLUMNS
