@@ -16,7 +16,7 @@ from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
 from cookbook.data.json_text import marks
 from cookbook.data.reading.read import MAX_BYTES
-from cookbook.data.report import MAX_PROBLEMS, Problem, Report, excerpt
+from cookbook.data.report import MAX_PROBLEMS, Problem, Report, counted, excerpt
 from cookbook.data.report.changes import Change
 from cookbook.data.report.codes import CODES
 from cookbook.data.report.columns import WHOLE_TEXT
@@ -61,14 +61,18 @@ def report_suffix(report: Report, name: str) -> None:
     # Whatever makes a training file of it gives that file its name.
     is_other = any(p.line is None and p.severity == "error" for p in report.problems)
     new_name = f"{_stem(name)}.jsonl"
-    to_rename = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
-    to_save = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as said above")
+    if is_other:
+        fix = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as said above")
+    elif report.ok:
+        fix = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
+    else:
+        fix = (f"改好后存成 {new_name}", f"save it as {new_name} once it is corrected")
     report.add(
         None,
         "file-suffix",
         zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
         en=f"the name {shortened(name, MAX_NAME)} does not end in .jsonl",
-        fix=to_save if is_other else to_rename,
+        fix=fix,
     )
 
 
@@ -155,7 +159,7 @@ def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) 
             None,
             "json",
             zh=f"{n} 行不合规范（最先是第 {first} 行）：{reason.zh}",
-            en=f"lines that are not one JSON object: {n}, the first is {first}: {reason.en}",
+            en=f"{counted(n, 'line')}, the first of them {first}: {reason.en}",
             fix=remedy,
         )
 
@@ -311,12 +315,15 @@ class OtherShapes:
         if not frequent:
             refused = shapes.unknown(self._unknown[0][1])
             n = self._unknown_count
-            zh, en = f"{n} 条都没有 messages：{refused.zh}", f"no messages ({n}): {refused.en}"
+            none_zh = f"{n} 条都没有" if n > 1 else "只有 1 条，没有"
+            none_en = f"none of the {n} entries has" if n > 1 else "the only entry has no"
+            zh, en = f"{none_zh} messages：{refused.zh}", f"{none_en} messages: {refused.en}"
         elif frequent[0][1] == total:
             shape = frequent[0][0]
             all_zh = f"{total} 条都是" if total > 1 else "只有 1 条，是"
             zh = f"{all_zh}{_spaced(shape.title_zh)}，不是 messages 格式"
-            en = f"all {total} entries are {shape.title_en}, not messages"
+            all_en = f"all {total} entries are" if total > 1 else "the only entry is"
+            en = f"{all_en} {shape.title_en}, not messages"
         else:
             parts = [(_spaced(shape.title_zh), shape.title_en, n) for shape, n in frequent]
             if self._unknown_count:
