@@ -60,14 +60,18 @@ def report_suffix(report: Report, name: str) -> None:
     # Whatever makes a training file of it gives that file its name.
     is_other = any(p.line is None and p.severity == "error" for p in report.problems)
     new_name = f"{calls.stem(name)}.jsonl"
-    to_rename = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
-    to_save = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as described above")
+    if is_other:
+        fix = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as described above")
+    elif report.ok:
+        fix = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
+    else:
+        fix = (f"改好后存成 {new_name}", f"save it as {new_name} once it is corrected")
     report.add(
         None,
         "file-suffix",
         zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
         en=f"the file name {shortened(name, MAX_NAME)} does not end in .jsonl",
-        fix=to_save if is_other else to_rename,
+        fix=fix,
     )
 
 
@@ -308,9 +312,10 @@ class OtherShapes:
 
     def _unknown_words(self) -> tuple[str, str]:
         refused = shapes.unknown(self._unknown[0][1])
-        entries = counted(self._unknown_count, "entry", "entries")
-        zh = f"{self._unknown_count} 条都没有 messages：{refused.zh}"
-        return zh, f"{entries} without messages: {refused.en}"
+        n = self._unknown_count
+        none_zh = f"{n} 条都没有" if n > 1 else "只有 1 条，没有"
+        none_en = f"none of the {n} entries has" if n > 1 else "the only entry has no"
+        return f"{none_zh} messages：{refused.zh}", f"{none_en} messages: {refused.en}"
 
     def _report_whole(self) -> None:
         # Entries that cannot be read are among the total.
