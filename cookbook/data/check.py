@@ -80,13 +80,14 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
             checked = check_file(file, size, path.name or str(path), calls.in_source(path))
             return _finished(checked, max_tokens)
     except OSError as error:
-        return _unreadable(path.name or str(path), error)
+        return _unreadable(path, error)
 
 
-def _unreadable(name: str, error: OSError) -> Report:
+def _unreadable(path: Path, error: OSError) -> Report:
+    name = path.name or str(path)
     # Nothing is known of a file that cannot be opened, not even whether it has rows.
     report = Report(visible(name), readable=False, has_rows=False)
-    zh, en = read.reason(error)
+    zh, en = read.reason(error, path)
     report.add(
         None,
         "file-unreadable",

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from cookbook import fast
 from cookbook.data import encodings, file_kind, json_text, rules
+from cookbook.data.chats import texts
 from cookbook.data.encodings import UTF_8, Encoding
 from cookbook.data.file_kind import HEAD
 from cookbook.data.reading import entries, layout, read
@@ -33,6 +34,7 @@ from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 
+MAX_OPENED = 1024 * 1024  # bytes of a workbook that is opened to see what it holds
 MAX_TRIES = 50  # lines that are not JSON, of which nobody could read one
 
 
@@ -80,7 +82,7 @@ def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
     kind = file_kind.look(head, name, _tail(file, size))
     if kind is not None:
         report = _opened(name, source, has_rows=False)
-        whole_file.report_kind(report, kind)
+        whole_file.report_kind(report, kind, _call_for(file, size, kind, name, source))
         return Checked(report)
     # 2. A file that is too large is not read at all.
     if size > MAX_BYTES:
@@ -95,6 +97,27 @@ def _checked(file: BinaryIO, size: int, name: str, source: str) -> Checked:
             return _check_lines(opened(), file, start, name)
     # 4. Otherwise all of it is looked at.
     return _check_whole(opened, file, start, name)
+
+
+def _call_for(
+    file: BinaryIO, size: int, kind: file_kind.FileKind, name: str, source: str
+) -> whole_file.Remedy | None:
+    """Return the call that reads a workbook or the like; None where that takes too long to say."""
+    if not kind.is_table or size > MAX_OPENED:
+        return None
+    file.seek(0)
+    try:
+        found = read.of_content(file.read(MAX_OPENED), Path(name))
+    except DataError as error:
+        # Several sheets, or broken. Only the name of the file is known there.
+        by_name = calls.in_source(name)
+        return error.zh.replace(by_name, source), error.en.replace(by_name, source)
+    others = OtherShapes(Report(""), name)
+    for entry in found.entries:
+        others.take(entry.number, entry.value)
+    if others.with_messages:
+        return whole_file.cleaning(name)
+    return _remedy(found, name, others)
 
 
 def _tail(file: BinaryIO, size: int) -> bytes:
@@ -124,7 +147,9 @@ def _begins_with_row(file: BinaryIO, start: int) -> bool:
         value = json.loads(next(filled, b"{}"))
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict) and ("messages" in value or next(filled, None) is not None)
+    if not isinstance(value, dict) or texts.is_telegram(value):
+        return False
+    return "messages" in value or next(filled, None) is not None
 
 
 def _check_whole(opened: Callable[[], Report], file: BinaryIO, start: int, name: str) -> Checked:
@@ -134,11 +159,13 @@ def _check_whole(opened: Callable[[], Report], file: BinaryIO, start: int, name:
     content = file.read(MAX_BYTES)
     decoded = encodings.decode(content)
     encoding = decoded.encoding
+    if encoding is not None and not decoded.text.strip():
+        return Checked(report)
     if encoding is None:
         # Whatever is ASCII can be read all the same, as can lines in UTF-8.
         whole_file.report_unknown_encoding(report, name)
         return _check_lines(report, file, start, name, mixed=Mixed(is_known=False))
-    in_lines = encoding.name == UTF_8.name and not layout.is_table(decoded.text, _suffix(name))
+    in_lines = encoding.name == UTF_8.name and not _has_columns(decoded.text, name)
     # An object alone on its line may have all rows in it, and a string may be an object.
     first, _, others = decoded.text.strip().partition("\n")
     is_plain = bool(others) and first[:1] != '"' and not entries.is_separable(first)
@@ -156,8 +183,19 @@ def _check_whole(opened: Callable[[], Report], file: BinaryIO, start: int, name:
     return _check_reading(report, found, encoding, name)
 
 
-def _suffix(name: str) -> str:
-    return Path(name).suffix
+def _has_columns(text: str, name: str) -> bool:
+    """Return whether a text is a table, or a chat, which is read as one."""
+    return layout.is_table(text, Path(name).suffix) or texts.is_chat(text)
+
+
+def _is_telegram(text: str) -> bool:
+    """Return whether a text is one chat of Telegram on a single line."""
+    if '"messages"' not in text[:1000] or "\n" in text.strip():
+        return False
+    try:
+        return texts.is_telegram(json.loads(text))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str) -> Checked:
@@ -168,6 +206,8 @@ def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str
     report.lines = found.count
     report.places = found.left.places
     report.take(found.left.problems)
+    # Those that are not kept count all the same.
+    report.counts.update(found.left.counts - report.counts)
     report.take(whole_file.blank_lines(found.changes))
     others = OtherShapes(report, name)
     sound = list(_sound_entries(report, found, others))
@@ -194,19 +234,20 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     others = OtherShapes(report, name)
     for entry in found.entries:
         others.take(entry.number, entry.value)
+    if not found.count:
+        return Checked(report)  # a heading alone: there are no rows
     if not others.with_messages:
-        names: dict[str, None] = {}
-        for entry in found.entries:
-            if isinstance(entry.value, dict):
-                names |= dict.fromkeys(map(str, entry.value))
-        remedy = routing.remedy(found, name)
-        if remedy == routing.BY_COLUMNS and others.has_known:
-            remedy = others.remedy()
-        whole_file.report_table(report, list(names), remedy)
+        whole_file.report_table(report, found, _remedy(found, name, others))
         return Checked(report)
     others.judge(whole=False)
     sound = list(_sound_entries(report, found, OtherShapes(report, name)))
     return Checked(report, sound)
+
+
+def _remedy(found: Reading, name: str | None, others: OtherShapes) -> whole_file.Remedy:
+    """Return the remedy for a table, by its columns or by the shape of its rows."""
+    remedy = routing.remedy(found, name)
+    return others.remedy() if remedy == routing.BY_COLUMNS and others.has_known else remedy
 
 
 def _sound_entries(report: Report, found: Reading, others: OtherShapes) -> Iterator[NumberedRow]:
@@ -350,7 +391,8 @@ class _Loop:
         n, title = self._other_count, self._mixed.other.title
         zh = f"从这里起有 {n} 行不是 UTF-8，像是 {title}"
         en = f"{n} lines from here on are not UTF-8 but look like {title}"
-        self._report.add(self._first_other, "encoding", zh=zh, en=en)
+        fix = whole_file.cleaning(self._others.name)
+        self._report.add(self._first_other, "encoding", zh=zh, en=en, fix=fix)
 
     def _report_bytes(self, number: int, line: bytes, error: UnicodeDecodeError) -> None:
         # What comes before the bad bytes is UTF-8, by the decoder's word.

@@ -78,6 +78,11 @@ def from_messages(
     return own(system=system, sheet=sheet, encoding=encoding)
 
 
+def of_reading(reading: Reading, *, system: str | None = None) -> Cleaned:
+    """Return rows from what was read already, each entry converted by its own shape."""
+    return _rows(containers.opened(reading), Options({}, system, None, False))
+
+
 def from_sharegpt(
     source: Source,
     *,
@@ -120,10 +125,10 @@ def _own_converter(
     if routing.is_chat_log(reading):
         return partial(from_chat_log, table, assistant=assistant)
     columns = routing.pair_columns(reading)
-    if columns is None:
-        return None
-    user, answer = columns
-    return partial(from_table, table, user=user, assistant=answer)
+    if columns is not None:
+        user, answer = columns
+        return partial(from_table, table, user=user, assistant=answer)
+    return partial(from_table, table) if routing.turn_columns(reading) else None
 
 
 def _requests(source: Source | None) -> dict[str, list | None] | None:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cookbook import html
@@ -32,6 +32,7 @@ _LAYOUTS = {
     "objects": ("每个对象占多行", "each object on several lines"),
     "object": ("在一个 JSON 对象里", "inside one JSON object"),
     "table": ("表格", "table"),
+    "messages": ("消息一条接一条", "message after message"),
     "memory": ("在内存里", "in memory"),
 }
 
@@ -143,7 +144,13 @@ def recognize(
         shown += f", sheet={json.dumps(sheet, ensure_ascii=False)}"
     if routing.is_chat_log(reading):
         call = f"data.from_chat_log({shown})"
-        return _described(reading, "chat-log", tr(*_CHAT_LOG), call)
+        described = _described(reading, "chat-log", tr(*_CHAT_LOG), call)
+        # The columns that a text is read into are not the reader's.
+        is_text = getattr(reading, "is_chat", False)
+        return replace(described, layout="messages", columns=()) if is_text else described
+    if routing.turn_columns(reading):
+        title = tr("一行几问几答的格式", "several questions and answers in a row")
+        return _described(reading, "turns", title, f"data.from_table({shown})")
     return _of_entries(containers.opened(reading), shown)
 
 
@@ -153,7 +160,7 @@ def _kind(path: Path) -> file_kind.FileKind | None:
             head = file.read(file_kind.HEAD)
     except (OSError, ValueError) as error:
         name = read.name_of(path)
-        zh, en = read.reason(error)
+        zh, en = read.reason(error, path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     return file_kind.look(head, path.name)
 
@@ -173,6 +180,9 @@ def _of_entries(reading: Reading, shown: str) -> Recognized:
     (shape,) = counts
     if shape is None and routing.pair_columns(reading):
         shape = pair.QUESTION_ANSWER
+    own = routing.own_call(reading, shown)
+    if shape is not None and own is not None:
+        return _described(reading, shape.name, shape.title, own, counts)
     if shape is None:
         call = f"data.check({shown})"
         if reading.layout == "table":

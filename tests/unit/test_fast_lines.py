@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
@@ -49,7 +49,6 @@ def test_what_is_taken_quickly_has_no_problem_when_looked_at_closely(line):
         assert rules.check_row(report, 1, row) and not report.problems
 
 
-@settings(deadline=None)  # the first call reads the vocabulary
 @given(st.lists(near_usual_lines(), max_size=4))
 def test_both_paths_give_the_same_report(lines):
     content = "\n".join(lines).encode()

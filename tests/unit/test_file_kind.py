@@ -13,7 +13,7 @@ import zipfile
 import numpy as np
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook.data import file_kind
@@ -311,7 +311,6 @@ def test_a_database_is_known(tmp_path):
     assert found.name == "sqlite" and 'sqlite3.connect("a.db")' in found.fix_zh
 
 
-@settings(max_examples=100)
 @given(st.binary(max_size=300), st.sampled_from(list(MADE.values())), st.text(max_size=60))
 def test_no_bytes_and_no_name_raise(content, start, name):
     for head in (content, start[:20] + content, start[: len(content)]):

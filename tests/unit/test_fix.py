@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import make_row
 
@@ -261,7 +261,6 @@ TURNS = st.one_of(st.lists(MESSAGE, max_size=4), TALK)
 ROW = st.fixed_dictionaries({"messages": TURNS}, optional={"weight": st.sampled_from([0, 1])})
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     st.lists(ROW, max_size=4),
     st.sets(st.sampled_from(REPAIRABLE)),

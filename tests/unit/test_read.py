@@ -4,7 +4,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import make_row
 
@@ -298,7 +298,6 @@ AROUND = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(PART, BETWEEN), max_size=7), AROUND, st.booleans())
 def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_mark):
     text = around[0] + "".join(part + between for part, between in parts) + around[1]
@@ -314,7 +313,6 @@ def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_m
     assert None in reported or reported >= groups[2]
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from([LINE, LINE[:-9], LINE.replace(":", "：", 1)]), min_size=1))
 def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
@@ -323,7 +321,6 @@ def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     assert result.count == len(lines) and len(result.entries) == lines.count(LINE)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=300))
 def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
@@ -333,3 +330,23 @@ def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     except DataError:
         return
     assert result.count == len(result.entries) + len(result.unread)
+
+
+TURN = {"prompt": "几点？", "response": [["九点。"]]}
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "layout"),
+    [
+        (json.dumps([TURN, TURN]) + "\n" + json.dumps([TURN]), 2, "lines"),
+        (json.dumps([[TURN, TURN], [TURN]]), 2, "array"),
+        ("\n".join(json.dumps(json.dumps({"a": i})) for i in range(3)), 3, "lines"),
+        ("\n".join(f'{i}. {{"a": {i}, "b": 2, "c": 3}}' for i in range(3)), 3, "lines"),
+        ('{"a": "x\ny\nz"}\n{"a": 1}\n', 2, "lines"),
+        ('{"a": 1}\n{"a": "x\n\n}"}\n{"a": 3}', 3, "lines"),
+    ],
+)
+def test_an_entry_is_never_taken_for_several_nor_for_a_table(reading, text, count, layout):
+    result = reading(text)
+    assert (result.count, result.layout) == (count, layout)
+    assert len(result.entries) + len(result.unread) == count

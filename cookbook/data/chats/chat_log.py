@@ -8,9 +8,9 @@ change says why it was left out. Who answers is taken from the log where it says
 for, never guessed.
 """
 
-import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from cookbook.data.chats.chat_messages import Message
 from cookbook.data.chats.sides import Sides
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
+from cookbook.data.reading import read
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
 from cookbook.data.report.excerpt import visible
@@ -49,6 +50,9 @@ def is_chat_log(columns: Sequence[str], rows: Sequence[Mapping] = ()) -> bool:
     found = chat_messages.columns_of(columns)
     who = found.get("role") or found.get("speaker")
     if "own" in found or who is None or len(rows) < 4:
+        return True
+    # Roles and conversations say it; of names, only those that come again.
+    if "role" in found or "room" in found:
         return True
     # Speakers of a log come again; in a table of comments each has a name of its own.
     speakers = {str(row.get(who))[:100] for row in rows}
@@ -85,32 +89,53 @@ def from_chat_log(
         DataError: the file cannot be read, is not a chat log, or does not say who answers.
     """
     table, messages = _messages(source, sheet, encoding)
+    prompts = chat_messages.prompts(messages)
+    are_prompts = {m.number for found in prompts.values() for m in found}
+    spoken = [m for m in messages if m.number not in are_prompts]
     # Pictures and notices first: they neither ask nor answer.
-    texts = [m for m in messages if not _leave_out(table, m, m.left_out)]
+    texts = [m for m in spoken if not _leave_out(table, m, m.left_out)]
+    _note_quotes(table, texts)
     rooms = _rooms(table, texts)
-    sides = Sides(messages, rooms, _set_of(assistant), _set_of(user), table.left.source)
-    table.entries = _entries(table, rooms, sides, timedelta(minutes=gap_minutes), system)
+    sides = Sides(spoken, rooms, _set_of(assistant), _set_of(user), table.called)
+    systems = {room: "\n".join(m.text for m in found) for room, found in prompts.items()}
+    if system:
+        systems = dict.fromkeys(rooms, system)
+    gap = timedelta(minutes=gap_minutes)
+    by_room = {
+        name: _entries(table, room, sides, gap, systems.get(name)) for name, room in rooms.items()
+    }
+    for name, found in prompts.items():
+        _note_prompts(table, found, by_room.get(name, []), is_used=not system)
+    table.entries = sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))
     return finish(table, table.unread)
 
 
 def _entries(
-    table: Table,
-    rooms: Mapping[str, list[Message]],
-    sides: Sides,
-    gap: timedelta,
-    system: str | None,
+    table: Table, room: list[Message], sides: Sides, gap: timedelta, system: str | None
 ) -> list[Entry]:
-    """Return the conversations of all rooms, in the order of their first messages."""
-    entries: list[Entry] = []
-    for room in rooms.values():
-        # Other rooms of the same log can still be used.
-        if sides.is_group(room):
-            _leave_group(table, room)
-            continue
-        spoken = _with_sides(table, room, sides)
-        for conversation in _conversations(spoken, gap):
-            entries += _entry(table, conversation, system)
-    return sorted(entries, key=attrgetter("number"))
+    """Return the conversations of a room."""
+    # Other rooms of the same log can still be used.
+    if sides.is_group(room):
+        _leave_group(table, room)
+        return []
+    spoken = _with_sides(table, room, sides)
+    conversations = _conversations(spoken, gap)
+    return [entry for spoken in conversations for entry in _entry(table, spoken, system)]
+
+
+def _note_prompts(
+    table: Table, prompts: list[Message], entries: list[Entry], *, is_used: bool
+) -> None:
+    """Say where the system messages of a room went."""
+    for message in prompts:
+        if is_used and entries:
+            line = entries[0].place.line
+            into = tr(f"第 {line} 行", f"line {line}")
+            change = change_of(message.place, "joined", into, row=message.number)
+            table.changes.append(change)
+        else:
+            reason = ("没有用到的 system", "a system message that is not used")
+            _leave_out(table, message, reason)
 
 
 def _set_of(names: Names | None) -> frozenset[str]:
@@ -125,14 +150,7 @@ def _messages(
     encoding: str | None,
 ) -> tuple[Table, list[Message]]:
     """Return the messages of a log, and where they come from."""
-    if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        # A table may be in such a file, too.
-        if path.suffix.lower() in (".txt", ".log", ".json"):
-            found = _of_text(path, encoding)
-            if found:
-                return found
-    table = tables.of(source, sheet=sheet, encoding=encoding)
+    table = tables.as_table(read.reading(source, encoding=encoding, sheet=sheet))
     columns = list(table.columns)
     if not chat_messages.are_messages(columns):
         raise DataError(
@@ -146,28 +164,18 @@ def _messages(
     return table, messages
 
 
-def _of_text(path: Path, encoding: str | None) -> tuple[Table, list[Message]] | None:
-    text = tables.text_of(path, encoding)
-    rows = None
-    if text.lstrip().startswith("{"):
-        rows = chat_messages.telegram(text)
-    if rows is not None:
-        table = tables.of(rows)
-        messages = list(chat_messages.of_table(table.entries, list(table.columns)))
-    else:
-        messages = chat_messages.blocks(text)
-        table = Table.empty(path.name, "table", path)
-        table.count = len(messages)
-        table.left.places = {message.number: message.place for message in messages}
-    table.path = path
-    return (table, messages) if messages else None
-
-
 def _note_times(table: Table, messages: list[Message], has_column: bool) -> None:
     unknown = [m for m in messages if has_column and m.time is None]
     if unknown:
         change = change_of(unknown[0].place, "no-time", f"× {len(unknown)}")
         table.changes.append(change)
+
+
+def _note_quotes(table: Table, messages: list[Message]) -> None:
+    for message in messages:
+        if message.quoted:
+            detail = visible(message.quoted[:40])
+            table.changes.append(change_of(message.place, "quote", detail, row=message.number))
 
 
 def _leave_out(table: Table, message: Message, reason: tuple[str, str] | None) -> bool:

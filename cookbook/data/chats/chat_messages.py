@@ -1,15 +1,15 @@
 """Read the messages of a chat log: who said what, when, and in which conversation.
 
-Known are tables, by the usual names of their columns (WeChat, Feishu, DingTalk, help desks), text
-with a line of time and name above each message (QQ, WeChat, WhatsApp), and Telegram's JSON. What is
-no text that anybody wrote (pictures, notices, calls) is marked with the reason, not removed here.
+Known are tables, by the usual names of their columns (WeChat, Feishu, DingTalk, help desks); chats
+in text and JSON come as such a table, see `texts.py`. What is no text that anybody wrote (pictures,
+notices, calls) is marked with the reason, not removed here.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 from cookbook.data.entry import Entry, Place
 from cookbook.data.tables import frame, heading
@@ -22,7 +22,10 @@ COLUMNS = {
         消息内容 聊天内容 内容 msg strcontent content message text
         消息 文本 正文 发言内容 发言 body
     """,
-    "role": "角色 role 身份 发送方类型 sender_type sender_role 说话方",
+    "role": """
+        角色 role 身份 身份类型 发送方类型 发送人类型 发送者类型 发言人类型 消息来源 来源
+        sender_type sendertype sender_role user_type from_type direction 说话方
+    """,
     "speaker": """
         发送人 发送者 发言人 发言者 发送方 说话人 昵称 发送人昵称 发送者昵称 发送人名称
         nickname nick_name sender_name sendername sender talker from_name from
@@ -63,7 +66,8 @@ _EMPTY: Reason = ("空消息", "an empty message")
 _MEDIA: Reason = ("图片、语音、表情或文件", "a picture, voice message, sticker or file")
 
 NOTICE_SPEAKERS = frozenset(("系统", "系统消息", "系统通知", "system", "notice"))
-_LONGEST_NOTICE = 80
+_ROLES = frozenset(("system", "user", "assistant"))
+_LONGEST_NOTICE = 120
 _PLACEHOLDER = re.compile(
     r"[\[【<](?:图片|照片|动画表情|表情|贴图|语音|视频|文件|链接|位置|名片|红包|微信红包|转账"
     r"|微信转账|语音通话|视频通话|音乐|小程序|聊天记录|接龙"
@@ -71,6 +75,8 @@ _PLACEHOLDER = re.compile(
     re.IGNORECASE,
 )
 _CALL = re.compile(r"(?:语音|视频)?通话(?:时长|已取消|中断)[ :：0-9]{0,12}")
+_QUOTE_ENDS = re.compile(r"」\s?\n[ \t]*(?:- ?|—){3,60}\n")
+LONGEST_QUOTE = 5_000  # characters
 _NOTICE_ENDS = (
     "撤回了一条消息",
     "撤回了一条成员消息",
@@ -81,22 +87,28 @@ _NOTICE_ENDS = (
     "recalled a message",
     "this message was deleted",
     "请在手机上查看",
+    "you deleted this message",
+    "end-to-end encrypted",
+    "端到端加密",
+    "开启了朋友验证",
+    "对方正在输入",
+)
+_MEDIA_ENDS = (
+    "image omitted",
+    "video omitted",
+    "audio omitted",
+    "sticker omitted",
+    "gif omitted",
+    "document omitted",
+    "(file attached)",
 )
 
-_DATE = r"\d{4}[-/.年]\d{1,2}[-/.月]\d{1,2}日?"
-_CLOCK = r"(?:上午|下午)?\d{1,2}:\d{2}(?::\d{2})?(?: ?[AP]M)?"
-# "2024-03-01 10:01:00 小雅(12345)", the text below; "小雅 2024/3/1 10:01", the text below;
-# "[2024/3/1 10:01:00] 小雅: 在吗", all on one line.
-_TIME_FIRST = re.compile(rf"^({_DATE}[ T]{{1,3}}{_CLOCK})[ \t]{{1,4}}(\S.{{0,60}})$")
-_NAME_FIRST = re.compile(rf"^(\S.{{0,60}}?)[ \t]{{1,4}}({_DATE}[ T]{{1,3}}{_CLOCK})$")
-_ON_ONE_LINE = re.compile(
-    rf"^\[?({_DATE},? {{1,3}}{_CLOCK})\]?(?: ?-)? ([^:：\[\]]{{1,40}})[:：] ?(.*)$"
-)
-_ACCOUNT = re.compile(r"[(（<][^()（）<>]{1,60}[)）>]$")  # the number of an account behind a name
-
-_MOMENT = re.compile(
-    r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})[^\d]{1,8}(\d{1,2}):(\d{2})(?::(\d{2}))?"
-)
+_CLOCK = r"[^\d]{1,8}(\d{1,2}):(\d{2})(?::(\d{2}))?"
+_MOMENT = re.compile(r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})" + _CLOCK)
+# The year last: 3/1/24, where nobody knows which is the month.
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d{2})(?!\d)" + _CLOCK)
+_MORNING = re.compile(r"上午|凌晨|早上|\bA\.?M\b|\dA\.?M\b", re.IGNORECASE)
+_AFTERNOON = re.compile(r"下午|晚上|中午|\bP\.?M\b|\dP\.?M\b", re.IGNORECASE)
 
 
 @dataclass
@@ -106,6 +118,7 @@ class Message:
     Attributes:
         is_own: whether the owner of the log wrote it; None where the log does not say.
         left_out: why nothing can be learned from it; None for text.
+        quoted: what was quoted above the text, and taken away.
     """
 
     number: int
@@ -116,6 +129,7 @@ class Message:
     room: str = ""
     is_own: bool | None = None
     left_out: Reason | None = None
+    quoted: str = ""
 
 
 def columns_of(columns: Iterable[str]) -> dict[str, str]:
@@ -134,7 +148,8 @@ def columns_of(columns: Iterable[str]) -> dict[str, str]:
 
 
 def message_of(entry: Entry, columns: Mapping[str, str]) -> Message:
-    """Return the message in a row of a table; `columns` has the name of each kind of column."""
+    """Return the message in a row of a table, without its time; `columns` has the name of each kind
+    of column."""
     # Rows in memory may be anything.
     row = entry.value if isinstance(entry.value, Mapping) else {}
     cells = {kind: row.get(name) for kind, name in columns.items()}
@@ -142,7 +157,7 @@ def message_of(entry: Entry, columns: Mapping[str, str]) -> Message:
     speaker = texts.get("role") or texts.get("speaker", "")
     message = Message(entry.number, entry.place, speaker, texts.get("text", ""))
     message.room = texts.get("room", "")
-    message.time = moment(cells.get("time"))
+    message.text, message.quoted = _without_quote(message.text)
     if "own" in columns:
         own = texts["own"].casefold()
         message.is_own = own in ("1", "true", "是", "yes", "y")
@@ -153,105 +168,60 @@ def message_of(entry: Entry, columns: Mapping[str, str]) -> Message:
     return message
 
 
-def blocks(text: str) -> list[Message]:
-    """Return the messages of a text in which a line of time and name is above each, or before it on
-    the same line; an empty list where it is none."""
-    messages: list[Message] = []
-    lines: list[str] = []
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    for line, content in enumerate(text.split("\n"), 1):
-        message, first = _headline(content, line)
-        if message is None:
-            # What is above the first message is the exporter's own.
-            if messages:
-                lines.append(content)
-            continue
-        _end_block(messages, lines)
-        message.number = len(messages) + 1
-        messages.append(message)
-        lines = [first] if first else []
-    _end_block(messages, lines)
-    return messages if len(messages) > 1 else []
+def moments(values: Sequence[object]) -> list[datetime | None]:
+    """Return the times of a log; which number is the day is known from all of them together."""
+    texts = (_text(value)[:60] for value in values)
+    found = [match for match in map(_YEAR_LAST.search, texts) if match]
+    if not found:
+        return [moment(value) for value in values]
+    if any(int(match[1]) > 12 for match in found) or found[0][2] == ".":
+        return [moment(value, day_first=True) for value in values]
+    by_month = [moment(value) for value in values]
+    if any(int(match[3]) > 12 for match in found):
+        return by_month
+    # A log is mostly in order. Americans write the month first, and AM or PM.
+    by_day = [moment(value, day_first=True) for value in values]
+    has_halves = any(_MORNING.search(m.string) or _AFTERNOON.search(m.string) for m in found)
+    if _is_sorted(by_month) == _is_sorted(by_day):
+        return by_month if has_halves else by_day
+    return by_month if _is_sorted(by_month) else by_day
 
 
-def _end_block(messages: list[Message], lines: list[str]) -> None:
-    if messages:
-        last = messages[-1]
-        last.text = "\n".join(lines).strip()
-        last.left_out = _why_left_out(last, "")
+def _is_sorted(times: Sequence[datetime | None]) -> bool:
+    known = [time for time in times if time]
+    return all(one <= other for one, other in pairwise(known))
 
 
-def _headline(content: str, line: int) -> tuple[Message | None, str]:
-    """Return the message that a line begins, and the text on that line."""
-    content = content.strip()
-    if not any(c.isdigit() for c in content[:120]):
-        return None, ""
-    one = _ON_ONE_LINE.match(content)
-    if one:
-        return _begun(line, one[2], one[1]), one[3]
-    if len(content) > 130:
-        return None, ""
-    above = _TIME_FIRST.match(content)
-    if above:
-        return _begun(line, above[2], above[1]), ""
-    above = _NAME_FIRST.match(content)
-    if above:
-        return _begun(line, above[1], above[2]), ""
-    return None, ""
-
-
-def _begun(line: int, speaker: str, time: str) -> Message:
-    name = _ACCOUNT.sub("", speaker.strip()).strip()
-    name = name or speaker.strip()
-    return Message(0, Place(line), name, "", moment(time))
-
-
-def telegram(text: str) -> list[dict] | None:
-    """Return the messages of Telegram's export as rows of a table; None for other JSON."""
-    try:
-        export = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    messages = export.get("messages") if isinstance(export, dict) else None
-    if not isinstance(messages, list):
-        return None
-    return [_telegram_row(message) for message in messages if isinstance(message, dict)]
-
-
-def _telegram_row(message: dict) -> dict:
-    parts = message.get("text", "")
-    if not isinstance(parts, list):
-        parts = [parts]
-    # A link or a bold word is an object with its text.
-    objects = [part if isinstance(part, dict) else {"text": part} for part in parts]
-    texts = [part.get("text", "") for part in objects]
-    return {
-        "from": message.get("from") or message.get("actor"),
-        "time": message.get("date"),
-        "type": message.get("media_type") or message.get("type"),
-        "text": "".join(text for text in texts if isinstance(text, str)),
-    }
-
-
-def moment(value: object) -> datetime | None:
+def moment(value: object, *, day_first: bool = False) -> datetime | None:
     """Return a time as logs write it: text, or seconds or milliseconds since 1970."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=None)
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day)
-    text = _text(value)
+    text = _text(value)[:60]
     if text.isdecimal() and len(text) in (10, 13):
         since_1970 = datetime.fromtimestamp(int(text[:10]), UTC)
         return since_1970.replace(tzinfo=None)
-    found = _MOMENT.search(text[:60])
+    found = _MOMENT.search(text)
+    if found:
+        return _moment(text, *(int(part or 0) for part in found.groups()))
+    found = _YEAR_LAST.search(text)
     if not found:
         return None
-    parts = [int(part or 0) for part in found.groups()]
-    year, month, day, hour, minute, second = parts
-    # 2:05 PM is written so, too.
-    is_afternoon = "下午" in text or "PM" in text.upper()
-    if is_afternoon and hour < 12:
+    first, second, year = int(found[1]), int(found[3]), int(found[4])
+    month, day = (second, first) if day_first else (first, second)
+    clock = (int(part or 0) for part in found.groups()[4:])
+    return _moment(text, year if year > 99 else 2000 + year, month, day, *clock)
+
+
+def _moment(
+    text: str, year: int, month: int, day: int, hour: int, minute: int, second: int
+) -> datetime | None:
+    # 2:05 PM is written so, too; 12 AM is midnight.
+    if hour < 12 and _AFTERNOON.search(text):
         hour += 12
+    elif hour == 12 and _MORNING.search(text):
+        hour = 0
     try:
         return datetime(year, month, day, hour, minute, second)
     except ValueError:
@@ -263,6 +233,14 @@ def _text(value: object) -> str:
     return "" if text is None else text.strip()
 
 
+def _without_quote(text: str) -> tuple[str, str]:
+    """Return a reply, and the message that WeChat quotes above it: 「…」, and a line."""
+    if not text.startswith("「"):
+        return text, ""
+    found = _QUOTE_ENDS.search(text, 0, LONGEST_QUOTE)
+    return (text[found.end() :].strip(), text[: found.start()]) if found else (text, "")
+
+
 def _why_left_out(message: Message, kind: str) -> Reason | None:
     """Return why nothing can be learned from a message; None for text."""
     kind = kind.casefold()
@@ -271,7 +249,7 @@ def _why_left_out(message: Message, kind: str) -> Reason | None:
     is_text = kind in _TEXT_KINDS or "文本" in kind or "text" in kind
     if message.speaker.casefold() in NOTICE_SPEAKERS:
         return _NOTICE
-    if "系统" in name or kind == "service":
+    if "系统" in name or kind in ("service", "notice"):
         return _NOTICE
     if not is_text:
         return name, f"not text: {name}"
@@ -280,9 +258,23 @@ def _why_left_out(message: Message, kind: str) -> Reason | None:
         return _EMPTY
     if _PLACEHOLDER.fullmatch(text) or _CALL.fullmatch(text) or text.startswith("[文件]"):
         return _MEDIA
+    if len(text) <= _LONGEST_NOTICE and text.casefold().endswith(_MEDIA_ENDS):
+        return _MEDIA
     short = text[:_LONGEST_NOTICE].rstrip("。.!！ ").casefold()
     is_notice = len(text) <= _LONGEST_NOTICE and short.endswith(_NOTICE_ENDS)
     return _NOTICE if is_notice or short.startswith('我拍了拍 "') else None
+
+
+def prompts(messages: Sequence[Message]) -> dict[str, list[Message]]:
+    """Return the system messages of each room, in a log whose roles are those of a training file;
+    elsewhere `system` is the program that sends notices."""
+    speakers = {message.speaker.casefold() for message in messages}
+    found: dict[str, list[Message]] = {}
+    if "user" in speakers and speakers <= _ROLES:
+        for message in messages:
+            if message.speaker.casefold() == "system" and message.text:
+                found.setdefault(message.room, []).append(message)
+    return found
 
 
 def are_messages(columns: Sequence[str]) -> bool:
@@ -296,5 +288,12 @@ def are_messages(columns: Sequence[str]) -> bool:
 def of_table(entries: Iterable[Entry], columns: Sequence[str]) -> Iterator[Message]:
     """Yield the messages of a table, each row of which is an entry."""
     found = columns_of(columns)
+    messages = []
+    times: list[object] = []
     for entry in entries:
-        yield message_of(entry, found)
+        messages.append(message_of(entry, found))
+        row = entry.value if isinstance(entry.value, Mapping) else {}
+        times.append(row.get(found.get("time", "")))
+    for message, time in zip(messages, moments(times), strict=True):
+        message.time = time
+        yield message

@@ -13,6 +13,7 @@ from cookbook.data.damage.spot import Spot
 # Of ChatML, Llama, GLM, DeepSeek and Gemma; Alpaca's are headings.
 _TEMPLATE = re.compile(
     r"<\|[A-Za-z0-9_ ]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|\[/?INST\]|<</?SYS>>|\[gMASK\]|<sop>|<eop>"
+    r"|\[TOOL_CALLS\]|\[/?TOOL_RESULTS\]|\[/?AVAILABLE_TOOLS\]"
     r"|</?(?:start_of_turn|end_of_turn|bos|eos|unk|pad)>|<(?:reserved_[0-9]{1,4})>"
     r"|\A<s>|</s>\Z|<s>(?=\[INST\])|</s>(?=<s>)"
     r"|^#{2,3} ?(?:Instruction|Input|Response|Human|Assistant) ?[:：]",

@@ -139,7 +139,7 @@ def _kind(head: bytes, name: str, tail: bytes) -> str | None:
     for mark in MARKS:
         if head.startswith(mark.content, mark.at) and not (mark.unsure and _may_be_text(head)):
             return _compressed(mark.kind, name)
-    return _of_binary(head) or _of_markup(head) or _of_pointer(head) or _of_bytes(head)
+    return _of_binary(head) or _of_markup(head, name) or _of_pointer(head) or _of_bytes(head)
 
 
 def _compressed(kind: str, name: str) -> str:
@@ -208,7 +208,7 @@ def _of_binary(head: bytes) -> str | None:
     return None
 
 
-def _of_markup(head: bytes) -> str | None:
+def _of_markup(head: bytes, name: str) -> str | None:
     text = _beginning(head)
     if NOTEBOOK.match(text) and CELLS.search(text) and b'"messages"' not in text:
         return "notebook"
@@ -218,8 +218,11 @@ def _of_markup(head: bytes) -> str | None:
     text = text.lower()
     body = _without_comments(text)
     if WEB_PAGE.match(body) or (body.startswith(b"<table") and CELL.search(body)):
+        # Many systems export a page with a table, and call it .xls.
         office = b"urn:schemas-microsoft-com:office" in body
-        return "html-table" if office or body.startswith(b"<table") else "web-page"
+        is_named = b"<table" in body and name.lower().endswith((".xls", ".xlsx", ".et"))
+        is_table = office or is_named or body.startswith(b"<table")
+        return "html-table" if is_table else "web-page"
     return _of_xml(body) if declared else ("image" if body.startswith(b"<svg ") else None)
 
 

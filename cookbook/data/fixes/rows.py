@@ -14,6 +14,7 @@ from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.data.rows import NumberedRow
+from cookbook.data.rules import key_rules, whole_file
 from cookbook.data.rules.text_check import report_finding
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.i18n import tr
@@ -53,7 +54,10 @@ def fixed_rows(
         if row is not None:
             yield entry.number, row
     # Of a file in another shape one sentence says what to do with all of it.
-    others.judge(whole=others.are_all)
+    if of_table is not None and others.are_all:
+        whole_file.report_table(reading.left, reading, others.remedy())
+    else:
+        others.judge(whole=others.are_all)
 
 
 def _leave(left: Report, problems: Report) -> None:
@@ -90,13 +94,17 @@ def fix_row(row: dict, asked: Asked, notes: Notes) -> dict | None:
     if not isinstance(messages, list):
         return row
 
-    notes.unused({key: row[key] for key in row if key != "messages"})
+    beside = key_rules.system_beside({**row, "messages": messages})
+    notes.unused({key: row[key] for key in row if key not in ("messages", beside)})
     fixed: list = []
     for index, message in enumerate(messages):
         if isinstance(message, dict):
             message = fix_message(index, message, row, asked, notes)
         fixed.append(message)
     notes.finish()
+    if beside is not None:
+        fixed.insert(0, {"role": "system", "content": row[beside]})
+        notes.change("system-position")
     _move_system(fixed, notes)
     _drop_opening_answer(fixed, notes)
     if asked.weights == "drop" and not _drop_answers_of_weight_0(fixed, notes):

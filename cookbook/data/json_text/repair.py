@@ -20,8 +20,9 @@ LONGEST = 1_000_000  # characters of one entry
 LONGEST_PYTHON = 200_000  # Python's own parser takes much memory
 MAX_NESTED = 50  # brackets of a Python value
 
-_STRING = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*")', re.DOTALL)
-_COMMENT = re.compile(r"//[^\n]*|/\*(?:[^*]|\*(?!/))*\*/")
+# What is not closed goes on to the end, so that nothing is looked through twice.
+_STRING = re.compile(r'("[^"\\]*(?:\\.[^"\\]*)*"?)', re.DOTALL)
+_COMMENT = re.compile(r"//[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?")
 _LAST_COMMA = re.compile(r",(?=\s*[}\]])")
 _MARKS = str.maketrans(
     dict(zip("：，｛｝［］", ":,{}[]", strict=True))

@@ -16,12 +16,13 @@ import io
 import json
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from cookbook.data import encodings, file_kind
+from cookbook.data.chats import texts
 from cookbook.data.entry import Place
 from cookbook.data.reading import MAX_ENTRIES as MAX_ENTRIES
 from cookbook.data.reading import Reading as Reading
@@ -45,7 +46,7 @@ def reading(
     source: Source,
     *,
     encoding: str | None = None,
-    sheet: str | None = None,
+    sheet: str | int | None = None,
     repairs: bool = False,
 ) -> Reading:
     """Return what a source holds: a path, or objects in memory.
@@ -71,7 +72,7 @@ def of_content(
     path: Path,
     *,
     encoding: str | None = None,
-    sheet: str | None = None,
+    sheet: str | int | None = None,
     repairs: bool = False,
 ) -> Reading:
     """Return what the content of a file holds; arguments and errors are those of `reading`."""
@@ -83,12 +84,30 @@ def of_content(
     result.repairs = repairs
     decoded = decoded_of(result, content, encoding)
     text = _with_usual_marks(result, decoded.text)
-    if layout.is_table(text, path.suffix):
+    if layout.is_table(text, path.suffix) or texts.is_chat(text):
         return _of_table(content, path, encoding, sheet)
     entries.read(result, text)
+    chats = _chats_of(result)
+    if chats is not None:
+        return chats
     _refuse_bad_bytes(result, decoded.bad)
     result.fill_columns()
     return result
+
+
+def _chats_of(result: Reading) -> Reading | None:
+    """Return the messages of the chats that Telegram exported; None for anything else."""
+    values = [entry.value for entry in result.entries]
+    if not values or result.unread or not all(map(texts.is_telegram, values)):
+        return None
+    from cookbook.data import tables
+
+    rows = (
+        (entry.place, row)
+        for entry in result.entries
+        for row in texts.telegram(cast("Mapping", entry.value))
+    )
+    return tables.of_messages(result.name, result.path, rows)
 
 
 def name_of(path: Path) -> str:
@@ -117,7 +136,7 @@ def content_of(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(MAX_SOURCE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        zh, en = reason(error)
+        zh, en = reason(error, path)
         name = name_of(path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     if len(content) > MAX_SOURCE_BYTES:
@@ -137,7 +156,7 @@ def content_of(path: Path) -> bytes:
 _REASONS = {
     errno.ENOENT: ("没有这个文件", "there is no such file"),
     errno.ENOTDIR: ("没有这个文件", "there is no such file"),
-    errno.EISDIR: ("这是一个文件夹", "it is a folder"),
+    errno.EISDIR: ("这是一个文件夹，要写里面的文件", "it is a folder: name a file in it"),
     errno.EEXIST: ("它的文件夹是一个文件", "its folder is a file"),
     errno.EACCES: ("没有权限", "permission denied"),
     errno.EPERM: ("没有权限", "permission denied"),
@@ -148,14 +167,20 @@ _REASONS = {
 }
 
 
-def reason(error: Exception) -> tuple[str, str]:
+def reason(error: Exception, path: Path | None = None) -> tuple[str, str]:
     """Return why a file cannot be read or written, in Chinese and English."""
+    typed = "" if path is None else path.as_posix()
+    # A path drops one of the two slashes.
+    if typed.startswith(("http:/", "https:/")):
+        return "这是网址：先下载，再写本地的路径", "it is a URL: download it, and give the path"
+    if typed.startswith("~"):
+        return "路径里的 ~ 不会展开：写完整的路径", "~ is not expanded: write the whole path"
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     unknown = (f"系统报告错误 {number}", f"the system reports error {number}")
     return _REASONS.get(number or 0, unknown)
 
 
-def _of_table(content: bytes, path: Path, encoding: str | None, sheet: str | None) -> Reading:
+def _of_table(content: bytes, path: Path, encoding: str | None, sheet: str | int | None) -> Reading:
     from cookbook.data import tables
 
     return tables.read(content, path, encoding=encoding, sheet=sheet)

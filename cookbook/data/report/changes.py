@@ -31,6 +31,7 @@ TITLES = {
     "python": ("Python 打印的写法改成 JSON", "written as JSON, not as Python prints it"),
     "unquoted": ("整条原是一段字符串，解开了", "entries decoded from a string"),
     # A table.
+    "escaped-quotes": ('\\" 读成引号', 'marks written as \\" read as such'),
     "title-row": (
         "不是数据的行（标题、说明、重复的表头）",
         "rows that are not data (a title, a note, a repeated header)",
@@ -59,6 +60,7 @@ TITLES = {
     # A chat log.
     "sorted": ("按时间重新排序", "sorted by time"),
     "left-out": ("不能训练的消息，没有用", "messages that cannot be trained on, left out"),
+    "quote": ("去掉引用的原话", "quoted messages removed"),
     "no-time": ("看不懂的时间，没有用来分段", "times that could not be read, not used to split"),
     "joined": ("并入一段对话", "joined into a conversation"),
     # A row.

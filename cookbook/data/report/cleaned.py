@@ -33,6 +33,7 @@ class Cleaned(Sequence[dict]):
 
         rows = data.clean("train.jsonl")
         len(rows), rows[0]                 # it is the list of its rows
+        rows + more, list(rows)            # each a plain list
         rows.changes, rows.left            # what was done, and what needs a person
         rows.write("train_clean.jsonl")
 

@@ -69,15 +69,25 @@ class Group:
             return place(self.first)
         return _places(self.problems, self.count)
 
+    @property
+    def what(self) -> str:
+        """What is wrong, without the cell, which is a place."""
+        return _without_cell(self.first)
+
     @cached_property
     def message(self) -> str:
         """Where and what."""
-        return f"{self.place} [{self.first.code}] {self.first.message}"
+        return f"{self.place} [{self.first.code}] {self.what}"
 
     @property
     def sentence(self) -> str:
         """All in one line: where, what and the remedy."""
         return f"{self.message} → {self.first.fix}"
+
+
+def _without_cell(problem: "Problem") -> str:
+    # Programs read the message alone, so it names the cell.
+    return problem.message.removeprefix(f"{problem.cell} ")
 
 
 def place(problem: "Problem") -> str:
@@ -133,7 +143,8 @@ def groups(problems: Iterable["Problem"], counts: Counts) -> list[Group]:
         # What concerns the whole file is of one place.
         is_of_file = problem.line is None and problem.cell is None
         alone = id(problem) if is_of_file else None
-        key = (problem.severity, problem.code, problem.message, problem.fix, alone)
+        what = _without_cell(problem)
+        key = (problem.severity, problem.code, what, problem.fix, alone)
         equal.setdefault(key, []).append(problem)
     of_code = Counter(key[:2] for key in equal)
     kept: Counter[tuple[str, str]] = Counter()
@@ -288,7 +299,7 @@ font-family:monospace;font-size:.9em;line-height:1.6;color:#fff;background:{{ co
 {%- call cell(";white-space:nowrap" if group.count == 1 else ";min-width:9em") %}
 {{- group.place }}{% endcall %}
 {%- call cell() %}{{ badge(group.severity, group.first.code) }}{% endcall %}
-{%- call cell(";min-width:16em") %}{{ group.first.message }}
+{%- call cell(";min-width:16em") %}{{ group.what }}
 {%- if group.excerpt %}<br>{{ marked(group.excerpt) }}{% endif %}{% endcall %}
 {%- call cell() %}
 {%- for is_call, text in parts(group.first.fix) %}

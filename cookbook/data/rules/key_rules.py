@@ -11,7 +11,7 @@ from cookbook.data.report import Report, counted
 from cookbook.data.report.excerpt import around, written
 from cookbook.data.report.names import MAX_NAME, named
 from cookbook.data.rules import message_rules, weights
-from cookbook.data.shapes import unused
+from cookbook.data.shapes import lists, unused
 from cookbook.data.shapes.shape import is_empty
 
 THINKING = unused.MEANING["reasoning_content"]
@@ -26,7 +26,7 @@ def thinks(message: Mapping) -> bool:
 def thinking_key(message: Mapping) -> str | None:
     """Return the key under which a message, or a row, has thinking."""
     for key, content in message.items():
-        meaning = unused.MEANING.get(key.casefold()) if isinstance(key, str) else None
+        meaning = unused.meaning_of(key, content) if isinstance(key, str) else None
         if meaning is THINKING and not is_empty(content):
             return key
     return None
@@ -61,10 +61,27 @@ def check_keys(
         del extra[key]
         _report_thinking(report, line, index, key)
     if extra:
-        _report_extra(report, line, index, dict(sorted(extra.items())))
+        beside = index is None and system_beside(json_object) is not None
+        _report_extra(report, line, index, dict(sorted(extra.items())), beside=beside)
 
 
-def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) -> None:
+def system_beside(row: Mapping) -> str | None:
+    """Return the key of a system message that stands beside messages that have none."""
+    messages = row.get("messages")
+    if not isinstance(messages, list):
+        return None
+    if any(isinstance(m, dict) and m.get("role") == "system" for m in messages):
+        return None
+    for name in lists.SYSTEM_KEYS:
+        text = row.get(name)
+        if isinstance(text, str) and not is_empty(text):
+            return name
+    return None
+
+
+def _report_extra(
+    report: Report, line: int, index: int | None, extra: Mapping, *, beside: bool = False
+) -> None:
     # Finding the words takes time: of a flood of keys most are only counted.
     if not report.keeps(line, "extra-key"):
         report.add(line, "extra-key", zh="", en="", index=index)
@@ -86,6 +103,11 @@ def _report_extra(report: Report, line: int, index: int | None, extra: Mapping) 
         remedy = (
             "平台用不上；data.clean(path) 会去掉，并写明去掉了什么",
             "the platform does not use it; data.clean(path) removes it and says so",
+        )
+    if beside:
+        remedy = (
+            "系统提示词要写在 messages 里；data.clean(path) 会放到最前面",
+            "the system message belongs in messages: data.clean(path) puts it there",
         )
     report.add(
         line,

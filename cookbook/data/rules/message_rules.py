@@ -11,6 +11,7 @@ from cookbook.data.rows import ROLES
 from cookbook.data.shapes import lists, roles
 from cookbook.data.shapes.shape import is_empty
 from cookbook.errors import DataError
+from cookbook.i18n import spaced
 
 MAX_ROLES = 5  # named in one call
 
@@ -24,7 +25,7 @@ _TYPES = {
     bool: ("布尔值", "a boolean"),
     int: ("数字", "a number"),
     float: ("数字", "a number"),
-    type(None): ("null", "null"),
+    type(None): ("空值 null", "null"),
 }
 
 _TEXT_TYPES = (None, "text", "input_text", "output_text")
@@ -92,7 +93,12 @@ def role_calls(messages: Sequence[object]) -> Remedy:
             continue
         if len(names) < MAX_ROLES:
             names[role[:MAX_NAME]] = usual_role(role) or roles.known(role) or ""
-    listed = [f"{_quoted(name)}: {_quoted(role or '…')}" for name, role in names.items()]
+    suggested = lists.suggested_roles(messages)
+    listed = []
+    for name, role in names.items():
+        # What nobody knows the place suggests: people take turns.
+        meant = role or suggested.get(name, "…")
+        listed.append(f"{_quoted(name)}: {_quoted(meant)}")
     call = f"data.clean(path, roles={{{', '.join(listed)}}})"
     return (
         f"对应到 system、user 或 assistant：{call}",
@@ -122,7 +128,7 @@ def check_role(
     zh, en = f"role 是 {name}", f"role is {name}"
     usual = usual_role(role)
     if usual:
-        zh, en = f"{zh}，要写成 {usual}", f"{en}, write {usual}"
+        zh, en = f"{zh}，要写成 {usual}", f"{en}; write {usual}"
         remedy = ("用 data.clean(path) 改成小写", "write it in lower case: data.clean(path)")
     report.add(
         line,
@@ -183,6 +189,7 @@ def check_content(report: Report, line: int, index: int, content: object) -> Non
             en="content has half a character (a lone surrogate)",
             index=index,
             excerpt=partial(around, content, error.start, error.end),
+            fix=("删去它，或换成完整的字符", "remove it, or write the whole character"),
             at=("content", error.start),
         )
         return
@@ -200,7 +207,7 @@ def check_content(report: Report, line: int, index: int, content: object) -> Non
 
 def _report_type(report: Report, line: int, index: int, content: object) -> None:
     zh, en = type_of(content)
-    zh, en = f"content 是{zh}", f"content is {en}"
+    zh, en = f"content 是{spaced(zh)}", f"content is {en}"
     remedy: Remedy | None = None
     if content is None:
         remedy = ("写上内容，或删去这条消息", "write the content, or drop the message")

@@ -16,6 +16,7 @@ from cookbook.data.rows import ROLES
 from cookbook.data.rules import key_rules, message_rules
 from cookbook.data.rules.message_rules import has_text, type_of
 from cookbook.data.sensitive import find_secrets
+from cookbook.i18n import spaced
 
 __all__ = ["ROLES", "as_object", "check_row", "check_secrets", "has_text"]
 
@@ -51,7 +52,7 @@ def as_object(report: Report, line: int, row: object) -> dict | None:
     report.add(
         line,
         "not-object",
-        zh=f"是{zh}，不是 JSON 对象",
+        zh=f"是{spaced(zh)}，不是 JSON 对象",
         en=f"is {en}, not an object",
         excerpt=partial(value, row),
         at=(WHOLE_TEXT, 0),
@@ -125,7 +126,7 @@ def _report_no_messages(report: Report, line: int, row: dict) -> None:
 
 def _report_other_messages(report: Report, line: int, messages: object) -> None:
     zh, en = type_of(messages)
-    zh, en = f"messages 是{zh}，要写成数组", f"messages is {en}, not an array"
+    zh, en = f"messages 是{spaced(zh)}，要写成数组", f"messages is {en}, not an array"
     remedy = None
     if json_text.list_in(messages) is not None:
         zh = "messages 是一段字符串，里面才是 JSON 数组（编码了两次）"
@@ -184,7 +185,7 @@ def _check_message(
         report.add(
             line,
             "message-not-object",
-            zh=f"消息是{zh}",
+            zh=f"消息是{spaced(zh)}",
             en=f"the message is {en}",
             index=index,
             excerpt=partial(value, message),

@@ -14,6 +14,7 @@ from cookbook.data import shapes
 from cookbook.data.encodings import Encoding
 from cookbook.data.file_kind import FileKind
 from cookbook.data.json_text import marks
+from cookbook.data.reading import Reading
 from cookbook.data.reading.read import MAX_BYTES
 from cookbook.data.report import MAX_PROBLEMS, Problem, Report, calls, counted, excerpt
 from cookbook.data.report.changes import Change
@@ -21,7 +22,7 @@ from cookbook.data.report.codes import CODES
 from cookbook.data.report.columns import WHOLE_TEXT
 from cookbook.data.report.excerpt import Excerpt, shortened, visible
 from cookbook.data.rules import row_rules
-from cookbook.data.shapes import MESSAGES, Shape, refusals
+from cookbook.data.shapes import MESSAGES, Shape, refusals, routing
 from cookbook.errors import DataError
 from cookbook.i18n import spaced, tr
 
@@ -70,14 +71,14 @@ def report_suffix(report: Report, name: str) -> None:
     )
 
 
-def report_kind(report: Report, kind: FileKind) -> None:
-    """Report a file that is no text."""
+def report_kind(report: Report, kind: FileKind, remedy: Remedy | None = None) -> None:
+    """Report a file that is no text; `remedy` fits it better than that of its kind."""
     report.add(
         None,
         "not-text",
         zh=f"这个文件是{spaced(kind.title_zh)}，不是训练文件",
         en=f"the file is {kind.title_en}, not a training file",
-        fix=(kind.fix_zh, kind.fix_en),
+        fix=remedy or (kind.fix_zh, kind.fix_en),
     )
 
 
@@ -121,7 +122,7 @@ def report_unknown_encoding(report: Report, name: str) -> None:
 
 def report_unread(report: Report, error: DataError) -> None:
     """Report a text whose rows cannot be taken out; the error says why, and what to do."""
-    fix = ("取出其中一组数据，或拆成几个文件", "take one list of rows, or split the file")
+    fix = ("照这样改好，再查一次", "do so, and check it again")
     report.add(None, "other-shape", zh=error.zh, en=error.en, fix=fix)
 
 
@@ -165,19 +166,29 @@ def blank_lines(changes: Sequence[Change]) -> list[Problem]:
     return [Problem(line, None, *what, row=line) for line in lines]
 
 
-def report_table(report: Report, columns: list[str], remedy: Remedy) -> None:
-    """Report a table."""
-    names = [shortened(visible(column), MAX_COLUMN) for column in columns[:COLUMNS_NAMED]]
-    if len(columns) > COLUMNS_NAMED:
-        names.append("…")
-    rows = counted(report.lines, "row")
-    report.add(
-        None,
-        "other-shape",
-        zh=f"这是一张表格，有 {report.lines} 行，列名是 {'、'.join(names)}",
-        en=f"a table of {rows} with the columns {', '.join(names)}",
-        fix=remedy,
-    )
+def report_table(report: Report, found: Reading, remedy: Remedy) -> None:
+    """Report a table or a chat."""
+    n = found.count
+    zh, en = f"这是一张表格，有 {n} 行", f"a table of {counted(n, 'row')}"
+    if routing.is_chat_log(found):
+        zh, en = f"这是聊天记录，有 {n} 条消息", f"a chat log of {counted(n, 'message')}"
+    # Those of a text are not the reader's.
+    if not getattr(found, "is_chat", False):
+        names = _columns_of(found)
+        zh += f"，列名是 {'、'.join(names)}"
+        en += f" with the columns {', '.join(names)}"
+    report.add(None, "other-shape", zh=zh, en=en, fix=remedy)
+
+
+def _columns_of(found: Reading) -> list[str]:
+    # A table with a heading alone has no entries.
+    names = dict.fromkeys(getattr(found, "columns", ()))
+    for entry in found.entries:
+        if isinstance(entry.value, dict):
+            names |= dict.fromkeys(map(str, entry.value))
+    first = list(names)[:COLUMNS_NAMED]
+    shown = [shortened(visible(column), MAX_COLUMN) for column in first]
+    return [*shown, "…"] if len(names) > COLUMNS_NAMED else shown
 
 
 def cleaning(name: str | None) -> Remedy:
@@ -197,7 +208,7 @@ class OtherShapes:
     def __init__(self, report: Report, name: str | None, of_table: Remedy | None = None):
         self._report = report
         self._of_table = of_table
-        self._name = name
+        self.name = name
         self.with_messages = 0  # entries that have messages, in order or not
         self._first: list[tuple[int, Shape, Excerpt]] = []
         self._counts: Counter[Shape] = Counter()
@@ -218,6 +229,8 @@ class OtherShapes:
         if shape is None or shape == MESSAGES:
             self.with_messages += isinstance(value, dict) and "messages" in value
             return False
+        # Such a row has messages all the same.
+        self.with_messages += shape is refusals.UNWANTED
         # All are counted, but a file of ten megabytes may have millions.
         self._counts[shape] += 1
         if len(self._first) < MAX_PROBLEMS:
@@ -246,6 +259,9 @@ class OtherShapes:
 
     def remedy(self) -> Remedy:
         """Return the remedy for the most frequent shape."""
+        # The columns of a chat log, or of questions and answers, say more than a row does.
+        if self._of_table and self._of_table != routing.BY_COLUMNS:
+            return self._of_table
         if not self.has_known:
             usual = shapes.unknown(self._unknown[0][1]).fix or WRITE_MESSAGES
             return self._of_table or usual
@@ -261,11 +277,15 @@ class OtherShapes:
             return
         self._report_unknown()
         for number, shape, seen in self._first:
+            zh = f"是{spaced(shape.title_zh)}，不是 messages 格式"
+            en = f"in another format ({shape.title_en}), not messages"
+            if shape is refusals.UNWANTED:  # it has messages, and they are not to be learned
+                zh, en = refusals.why(shape)
             self._report.add(
                 number,
                 "other-shape",
-                zh=f"是{spaced(shape.title_zh)}，不是 messages 格式",
-                en=f"in another format ({shape.title_en}), not messages",
+                zh=zh,
+                en=en,
                 fix=self._remedy_of(shape),
                 excerpt=seen,
                 at=(WHOLE_TEXT, 0),
@@ -317,7 +337,7 @@ class OtherShapes:
 
     def _remedy_of(self, shape: Shape) -> Remedy:
         if shape.call:
-            return calls.converting(shape.call, self._name)
+            return calls.converting(shape.call, self.name)
         # Nothing here converts it, as plain text.
         return refusals.remedy(shape) or WRITE_MESSAGES
 

@@ -83,6 +83,8 @@ _FAMILIES = (
     _one(refusals.PREFERENCE, refusals.is_preference, refusals.convert_preference),
     _one(transcripts.MOSS, transcripts.is_moss, transcripts.convert_moss),
     _one(exports.GEMINI, exports.is_gemini, exports.convert_gemini),
+    _one(exports.CHATGPT, exports.is_chatgpt, exports.convert_chatgpt),
+    _refused(refusals.UNWANTED, refusals.is_unwanted),
     *(_refused(shape, matches) for shape, matches in refusals.REFUSED),
     _one(transcripts.TRANSCRIPT, transcripts.text_key, transcripts.convert),
     _CONVERSATIONS,

@@ -107,7 +107,8 @@ def of_list(items: Sequence, options: Options) -> Converted:
         message = _message(turn, index, options, result) if isinstance(turn, dict) else turn
         result.messages.append(message)
     _drop_empty_system(result)
-    _suggest_roles(result)
+    for name, role in suggested_roles(result.messages).items():
+        result.unknown_roles.setdefault(name, role)
     return result
 
 
@@ -217,9 +218,10 @@ def _refuse_tools(index: int, key: str) -> None:
     )
 
 
-def _suggest_roles(result: Converted) -> None:
-    """Note each unknown role with the one that its place suggests: the other side's."""
-    objects = [m if isinstance(m, dict) else {} for m in result.messages]
+def suggested_roles(messages: Sequence[object]) -> dict[str, str]:
+    """Return each unknown role with the one that its place suggests: the other side's."""
+    suggested: dict[str, str] = {}
+    objects = [m if isinstance(m, dict) else {} for m in messages]
     taken = [message.get("role") for message in objects]
     other = {"user": "assistant", "assistant": "user"}
     previous = "assistant"  # so that the first who speaks asks
@@ -233,7 +235,8 @@ def _suggest_roles(result: Converted) -> None:
         after = taken[index + 1] if index + 1 < len(taken) else None
         known_after = isinstance(after, str) and after in other
         previous = other[after] if known_after else other[previous]  # type: ignore[index]
-        result.unknown_roles.setdefault(role, previous)
+        suggested.setdefault(role, previous)
+    return suggested
 
 
 def add_system(result: Converted, entry: Mapping, options: Options) -> None:

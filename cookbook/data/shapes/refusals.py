@@ -28,6 +28,9 @@ EMBEDDING = Shape("embedding", "训练向量模型的数据", "embedding data", 
 LABELED = Shape("labeled", "分类数据（文本和标签）", "texts with labels", call="")
 SEGMENTS = Shape("segments", "分段标注的文本（input_output）", "labeled segments", call="")
 TREE = Shape("tree", "对话树里的消息", "messages of a conversation tree", call="")
+UNWANTED = Shape(
+    "unwanted", "标为不好的回答（label 是 false）", "an answer marked as bad, by its label", call=""
+)
 ONE_TURN = Shape("one-turn", "单独的一条消息", "a single message", call="")
 
 _MEDIA = words("images image videos video audios audio image_path 图片")
@@ -85,9 +88,23 @@ _WHY = {
         ),
         ("先按 parent_id 接成一段一段的对话", "join the messages by parent_id first"),
     ),
+    "unwanted": (
+        (
+            "label 是 false：这是标为不好的回答",
+            "its label is false: the answer is marked as a bad one",
+        ),
+        (
+            "不学它就删去；label 不是这个意思，就去掉 label",
+            "drop it; where the label means something else, remove the label",
+        ),
+    ),
     "one-turn": (
         ("只有一条消息，不知道属于哪段对话", "it is a single message of an unknown conversation"),
-        ("把一段对话的消息放进一个 messages", "put the messages of one conversation into one list"),
+        (
+            "加一个会话编号 session_id，再用 data.from_chat_log(path) 合并",
+            "add a session_id that tells conversations apart, then join them: "
+            "data.from_chat_log(path)",
+        ),
     ),
 }
 
@@ -107,6 +124,11 @@ def remedy(shape: Shape) -> tuple[str, str] | None:
     return _WHY[shape.name][1] if shape.name in _WHY else None
 
 
+def why(shape: Shape) -> tuple[str, str]:
+    """Return why entries of a shape are refused, in Chinese and English."""
+    return _WHY[shape.name][0]
+
+
 def has_media(entry: Mapping) -> bool:
     """Return whether an entry comes with images, sound or video."""
     names = folded(entry)
@@ -115,6 +137,15 @@ def has_media(entry: Mapping) -> bool:
         return False
     # Of other entries nobody would expect a row.
     return conversations.shape_of(entry) is not None or pair.shape_of(entry) is not None
+
+
+def is_unwanted(entry: Mapping) -> bool:
+    """Return whether an entry is a conversation whose answer is marked as bad, as for KTO."""
+    names = folded(entry)
+    marks = keys_in(names, ("kto_tag", "label"))
+    if not any(entry[key] is False for key in marks):
+        return False
+    return conversations.shape_of(entry) is not None
 
 
 def is_preference(entry: Mapping) -> bool:

@@ -42,12 +42,20 @@ for _words, _names in _WORDS.items():
     MEANING.update(dict.fromkeys(_names.split(), _words))
 
 
+def meaning_of(key: str, value: object) -> tuple[str, str] | None:
+    """Return what a key means for training, in Chinese and English; None if nothing."""
+    meaning = MEANING.get(key.casefold())
+    # Some have a switch of that name.
+    is_switch = isinstance(value, bool) or value in ("enabled", "disabled", "auto")
+    return None if meaning is _THINKING and is_switch else meaning
+
+
 def in_words(unused: Mapping[str, object]) -> str:
     """Return the keys that mean something, each with what it means; "" if there are none."""
     # Keys of one meaning are named together.
     by_meaning: dict[tuple[str, str], list[str]] = {}
     for key, value in unused.items():
-        meaning = MEANING.get(key.casefold())
+        meaning = meaning_of(key, value)
         if meaning and not _says_nothing(value):
             by_meaning.setdefault(meaning, []).append(key)
     parts = []
@@ -62,7 +70,7 @@ def metadata(unused: Mapping[str, object]) -> list[str]:
     names = []
     # A key that means something and is empty has taken nothing away.
     for key, value in unused.items():
-        if key.casefold() not in MEANING or _says_nothing(value):
+        if meaning_of(key, value) is None or _says_nothing(value):
             names.append(key[:MAX_NAME])
     return names
 

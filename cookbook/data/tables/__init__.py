@@ -10,7 +10,7 @@ change. Nothing is made of the entries here; `from_table` and `chat_log` do that
 """
 
 from cookbook.data.tables.frame import of_frame
-from cookbook.data.tables.source import of, read, text_of
+from cookbook.data.tables.source import as_table, of, of_messages, read
 from cookbook.data.tables.table import Table
 
-__all__ = ["Table", "of", "of_frame", "read", "text_of"]
+__all__ = ["Table", "as_table", "of", "of_frame", "of_messages", "read"]

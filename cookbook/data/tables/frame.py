@@ -28,7 +28,8 @@ DEEPEST = 50  # levels of lists and dicts that are turned into plain values
 def of_frame(frame: "pd.DataFrame") -> Table:
     """Return what a DataFrame holds; its rows count from 1."""
     table = Table.empty("DataFrame", "table")
-    names = _name(table, [_column_name(column) for column in frame.columns])
+    frame = _with_index(frame)
+    names = _name(table, _column_names(list(frame.columns)))
     # Column by column, since two columns may have one name.
     places = range(len(names))
     columns = [frame.iloc[:, place].tolist() for place in places]
@@ -107,11 +108,28 @@ def _moment(value: datetime | date | time) -> str:
     return written.removesuffix(" 00:00:00")
 
 
-def _column_name(column: object) -> str:
+def _column_names(columns: Sequence[object]) -> list[str]:
+    """Return the names of columns; of several rows of them the lowest, where that is enough."""
+    lowest = [str(c[-1]) if isinstance(c, tuple) and c else str(c) for c in columns]
+    if all(lowest) and len(set(lowest)) == len(lowest):
+        return lowest
+    return [_joined(column) for column in columns]
+
+
+def _joined(column: object) -> str:
     if isinstance(column, tuple):
         parts = [str(part) for part in column]
         return " ".join(part for part in parts if part)
     return str(column)
+
+
+def _with_index(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a frame with its index as columns, where that is more than the numbers of its rows."""
+    names = [name for name in frame.index.names if name is not None]
+    is_text = frame.index.dtype.kind not in "iu"
+    if not (names or is_text) or set(names) & set(frame.columns):
+        return frame
+    return frame.reset_index()
 
 
 def _name(table: Table, written: list[str]) -> list[str]:

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data import rules, tables
-from cookbook.data.chats import chat_log
 from cookbook.data.entry import Entry
 from cookbook.data.fixes.finish import finish
 from cookbook.data.report.changes import change_of
 from cookbook.data.report.cleaned import Cleaned
-from cookbook.data.report.names import named
+from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import MAX_NAME, named
+from cookbook.data.shapes import routing
 from cookbook.data.tables import Table, frame, heading
 from cookbook.errors import DataError
-from cookbook.i18n import tr
+from cookbook.i18n import spaced, tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,8 @@ def from_table(
         source: the path of a .csv, .tsv, .xlsx or .parquet file, a DataFrame, or a list of dicts.
         user: the column of questions; None finds it by its name.
         assistant: the column of answers; None finds it by its name.
-        system: the system message for every row; a text, not a column.
+        system: the system message for every row; a text, not a column. None takes the column
+            系统提示词 or system, where no columns are named.
         sheet: of a workbook with several, by name or by number from 1.
         encoding: of a text file, as "gb18030"; None detects it.
 
@@ -54,33 +56,37 @@ def from_table(
     wanted = [name for name in (user, assistant) if name is not None]
     table = tables.of(source, sheet=sheet, encoding=encoding, wanted=wanted)
     _refuse_chat_log(table, wanted)
-    question = _column(table, user, 0)
-    answer = _column(table, assistant, 1)
+    if not wanted and routing.has_more_than_a_pair(table):
+        # It takes tables to this module: the two import each other.
+        from cookbook.data.convert import of_reading
+
+        return of_reading(table, system=system)
+    turns = [] if wanted else routing.turn_columns(table)
+    if not turns:
+        turns = [(_column(table, user, 0), _column(table, assistant, 1))]
+    column = None if wanted or system else routing.system_column(table)
+    question, answer = turns[0]
     if question == answer:
         raise DataError(
             zh=f"user 和 assistant 是同一列 {question:.40}：各给一列",
             en=f"user and assistant are the same column, {question:.40}: give one for each",
         )
-    _note_unused(table, {question, answer})
+    used = {name for turn in turns for name in turn}
+    _note_unused(table, used | {column or ""})
     # The reader has reported some rows already.
     rows_left = table.unread
-    table.entries = list(_conversations(table, question, answer, system, rows_left))
+    table.entries = list(_conversations(table, turns, column, system, rows_left))
     return finish(table, rows_left)
 
 
 def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
-    columns = list(table.columns)
     # Whoever names columns that are there knows the table better.
-    are_there = wanted and all(heading.matching(columns, name) for name in wanted)
-    rows = (entry.value for entry in table.entries[: chat_log.ROWS_SEARCHED])
-    rows_as_dicts = [row for row in rows if isinstance(row, dict)]
-    source = table.left.source
-    if not are_there and chat_log.is_chat_log(columns, rows_as_dicts):
+    are_there = wanted and all(heading.matching(table.columns, name) for name in wanted)
+    if not are_there and routing.is_chat_log(table):
+        call = f"data.from_chat_log({table.called})"
         raise DataError(
-            zh=f"{table.name:.60} 是聊天记录，不是一行一问一答："
-            f'用 data.from_chat_log({source}, assistant="我")，assistant 写回答的那一方',
-            en=f"{table.name:.60} is a chat log, not one question and answer per row: use "
-            f'data.from_chat_log({source}, assistant="me"), where assistant is the one who answers',
+            zh=f"{table.name:.60} 是聊天记录，不是一行一问一答：用 {call}",
+            en=f"{table.name:.60} is a chat log, not one question and answer per row: use {call}",
         )
 
 
@@ -96,22 +102,30 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         found = heading.matching([*columns, *table.repeated], asked)
     else:
         found = heading.questions_and_answers(table.names)[side]
-    has = named(columns) if columns else tr("没有列", "no columns")
+    if not columns:
+        raise DataError(zh="表里没有列，也没有行", en="the table has no columns and no rows")
+    has = named(columns)
     if len(found) == 1 and found[0] in table.repeated:
-        letters = named(table.repeated[found[0]])
+        columns_of_name = table.repeated[found[0]]
+        letters = named(columns_of_name)
+        one = f'{argument}="{visible(found[0][:MAX_NAME])} [{columns_of_name[0]}]"'
         raise DataError(
             zh=f"列 {found[0]!r:.60} 应当有且只有一个，表里有几个：{letters} 列。"
-            "改掉一个的名字再试",
+            f"指定一个，例如 {one}",
             en=f"there must be exactly one column {found[0]!r:.60}; the table has several: "
-            f"{letters}. Rename one of them and try again",
+            f"{letters}. Name one of them, as {one}",
         )
     if len(found) == 1:
         return found[0]
     what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
     if asked is not None:
+        near = heading.nearest(columns, asked)
+        meant = visible(near[:MAX_NAME]) if near else ""
         raise DataError(
-            zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。{_hint(columns)}",
-            en=f"there must be exactly one column {asked!r:.60}; the table has: {has}",
+            zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。"
+            + (f'是不是 {argument}="{meant}"？' if meant else _hint(columns)),
+            en=f"there must be exactly one column {asked!r:.60}; the table has: {has}"
+            + (f'. Did you mean {argument}="{meant}"?' if meant else ""),
         )
     raise DataError(
         zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
@@ -135,19 +149,45 @@ def _note_unused(table: Table, used: set[str]) -> None:
 
 
 def _conversations(
-    table: Table, question: str, answer: str, system: str | None, rows_left: list[int]
+    table: Table,
+    turns: list[tuple[str, str]],
+    column: str | None,
+    system: str | None,
+    rows_left: list[int],
 ) -> Iterable[Entry]:
-    """Yield each row as messages; those that lack a text are reported."""
+    """Yield each row as messages; those that lack a text are reported.
+
+    Args:
+        column: the one that has the system message of each row.
+    """
     for entry in table.entries:
-        asked = _text(table, entry, question)
-        answered = _text(table, entry, answer)
-        if asked is None or answered is None:
-            rows_left.append(entry.number)
-            continue
+        if column and not _is_empty(entry, column):
+            system = _text(table, entry, column)
+        elif column:
+            system = None
         messages = [{"role": "system", "content": system}] if system else []
-        messages.append({"role": "user", "content": asked})
-        messages.append({"role": "assistant", "content": answered})
-        yield Entry(entry.number, entry.place, {"messages": messages})
+        is_whole = True
+        for index, (question, answer) in enumerate(turns):
+            # Conversations end early. The first turn is there, or said to be missing.
+            if index and _is_empty(entry, question) and _is_empty(entry, answer):
+                continue
+            asked = _text(table, entry, question)
+            answered = _text(table, entry, answer)
+            if asked is None or answered is None:
+                is_whole = False
+                continue
+            messages.append({"role": "user", "content": asked})
+            messages.append({"role": "assistant", "content": answered})
+        if is_whole:
+            yield Entry(entry.number, entry.place, {"messages": messages})
+        else:
+            rows_left.append(entry.number)
+
+
+def _is_empty(entry: Entry, column: str) -> bool:
+    row = entry.value if isinstance(entry.value, dict) else {}
+    text = frame.text(frame.plain(row.get(column)))
+    return text is not None and not text.strip()
 
 
 def _text(table: Table, entry: Entry, column: str) -> str | None:
@@ -173,7 +213,7 @@ def _text(table: Table, entry: Entry, column: str) -> str | None:
         table.left.add(
             entry.number,
             "content-empty",
-            zh=f"{where}是空的：缺{column:.40}",
+            zh=f"{where}是空的：缺{spaced(column[:MAX_NAME])}",
             en=f"{where}is empty: no {column:.40}",
             cell=cell,
         )

@@ -2,12 +2,14 @@
 
 import os
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cookbook.data import encodings, file_kind
+from cookbook.data.chats import texts
+from cookbook.data.entry import Place
 from cookbook.data.reading.read import Reading, content_of, decoded_of, reading
 from cookbook.data.report import calls
 from cookbook.data.tables import csv_text, parquet, table_size, workbook
@@ -36,7 +38,11 @@ def of(
     """
     if isinstance(source, str | os.PathLike):
         return read_path(Path(source), sheet=sheet, encoding=encoding, wanted=wanted)
-    found = reading(source)
+    return as_table(reading(source))
+
+
+def as_table(found: Reading) -> Table:
+    """Return a reading as a table: its columns are the keys of its objects."""
     if isinstance(found, Table):
         return found
     values = {each.name: getattr(found, each.name) for each in fields(found)}
@@ -62,18 +68,6 @@ def read_path(
     """
     content = content_of(path)
     return read(content, path, sheet=sheet, encoding=encoding, wanted=wanted)
-
-
-def text_of(path: Path, encoding: str | None = None) -> str:
-    """Return the text of a file.
-
-    Raises:
-        DataError: it cannot be opened, is too large, or is not text in `encoding`.
-    """
-    content = content_of(path)
-    if file_kind.look(content, path.name) is not None:
-        read(content, path, encoding=encoding)  # which says so
-    return _decoded(content, path, encoding)[0].text
 
 
 def read(
@@ -118,17 +112,20 @@ def _read(
         _refuse_sheet(sheet)
         return parquet.read(content, path)
     if kind is not None and kind.is_table:
-        return table_of(workbook.grid_of(content, sheet, wanted), path, wanted)
+        return table_of(workbook.grid_of(content, sheet, wanted, source), path, wanted)
     if kind is not None:
         raise DataError(
-            zh=f"这是{spaced(kind.title_zh)}，不是表格：{calls.filled(kind.fix_zh, source)}",
-            en=f"this is {kind.title_en}, not a table: {calls.filled(kind.fix_en, source)}",
+            zh=f"这是{spaced(kind.title_zh)}，读不了：{calls.filled(kind.fix_zh, source)}",
+            en=f"this is {kind.title_en}, which is not read: {calls.filled(kind.fix_en, source)}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
     text = decoded.text
     if not text.strip():
         raise DataError(zh="文件是空的", en="the file is empty")
+    chat = _chat_of(text, path, found)
+    if chat is not None:
+        return chat
     if text.lstrip()[:2] in JSON_BEGINS:
         raise DataError(
             zh=f"里面是 JSON，不是表格：用 data.from_messages({source})",
@@ -140,6 +137,30 @@ def _read(
     grid.changes[:0] = found.changes
     table = table_of(grid, path, wanted)
     table.encoding = found.encoding
+    return table
+
+
+def _chat_of(text: str, path: Path, found: Reading) -> Table | None:
+    """Return the messages of a chat in text; None where it is none."""
+    if path.suffix.lower() in (".csv", ".tsv"):
+        return None
+    rows = texts.rows(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if not rows:
+        return None
+    places = [Place(line) for line, _ in rows]
+    table = of_messages(found.name, path, zip(places, (row for _, row in rows), strict=True))
+    table.changes, table.encoding = found.changes, found.encoding
+    return table
+
+
+def of_messages(name: str, path: Path | None, rows: Iterable[tuple[Place, dict]]) -> Table:
+    """Return the messages of a chat as a table."""
+    table = Table.empty(name, "table", path)
+    table.is_chat = True
+    for place, row in rows:
+        table.add(place, row)
+        for key in row:
+            table.columns.setdefault(key, len(table.columns))
     return table
 
 

@@ -96,7 +96,13 @@ def of_csv(text: str) -> None:
         raise too_large("表头", "its heading")
     columns = 1 + max(heading.count(delimiter) for delimiter in ",;\t|")
     lines = text.count("\n") + text.count("\r") + 1
-    if columns > MAX_COLUMNS or lines * columns > MAX_CELLS:
+    if columns > MAX_COLUMNS:
+        raise DataError(
+            zh=f"表格太大：{columns} 列，最多 {MAX_COLUMNS} 列。只留问题和回答两列再试",
+            en=f"the table has {columns} columns, at most {MAX_COLUMNS} are read: keep those of "
+            "questions and answers",
+        )
+    if lines * columns > MAX_CELLS:
         raise too_large("单元格", "its cells")
 
 
