@@ -16,6 +16,7 @@ from cookbook.data.json_text.places import Places
 from cookbook.data.json_text.values import Values
 from cookbook.data.reading import layout
 from cookbook.data.report.changes import change_of
+from cookbook.data.report.excerpt import visible
 from cookbook.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def read(result: "Reading", text: str) -> None:
     """
     found = layout.of(text)
     if found.lists is not None:
-        _refuse_several(result.name, found.lists)
+        _refuse_several(result, found.lists)
     result.layout = found.layout
     if found.layout == "lines":
         _Lines(result, text).read()
@@ -48,15 +49,16 @@ def read(result: "Reading", text: str) -> None:
         _unwrap(result)
 
 
-def _refuse_several(name: str, lists: Mapping[str, int]) -> None:
+def _refuse_several(result: "Reading", lists: Mapping[str, int]) -> None:
     named = list(lists.items())[:10]
     zh = "、".join(f"{key:.40}（{count} 条）" for key, count in named)
     en = ", ".join(f"{key:.40} ({count})" for key, count in named)
-    first = "".join(f"[{step!r:.40}]" for step in named[0][0].split("."))
-    call = f"json.load(open(path, encoding='utf-8')){first}"
+    steps = "".join(f'["{visible(step[:40])}"]' for step in named[0][0].split("."))
+    opened = f'json.load(open({result.left.source}, encoding="utf-8"))'
+    call = f"import json; data.clean({opened}{steps})"
     raise DataError(
-        zh=f"{name} 里有几组数据：{zh}。先取出一组再用：{call}",
-        en=f"{name} has several lists of rows: {en}. Take one of them: {call}",
+        zh=f"{result.name} 里有几组数据：{zh}。取出一组再用：{call}",
+        en=f"{result.name} has several lists of rows: {en}. Take one of them: {call}",
     )
 
 
