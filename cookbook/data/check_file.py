@@ -237,7 +237,11 @@ def check_table(report: Report, found: Reading, name: str | None) -> Checked:
     if not found.count:
         return Checked(report)  # a heading alone: there are no rows
     if not others.with_messages:
-        whole_file.report_table(report, found, _remedy(found, name, others))
+        remedy = _remedy(found, name, others)
+        if not found.entries:
+            report.take(found.left.problems)
+            remedy = ("先改好下面列出的行", "fix the rows below first")
+        whole_file.report_table(report, found, remedy)
         return Checked(report)
     others.judge(whole=False)
     sound = list(_sound_entries(report, found, OtherShapes(report, name)))

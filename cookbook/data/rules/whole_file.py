@@ -153,11 +153,12 @@ def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) 
         if not found:
             continue
         n, first = len(found), found[0]
+        lines = counted(n, "line")
         report.add(
             None,
             "json",
             zh=f"{n} 行不是一个 JSON 对象（最先是第 {first} 行）：{reason.zh}",
-            en=f"{counted(n, 'line')} not one JSON object (first on line {first}): {reason.en}",
+            en=f"not one JSON object per line ({lines}, first on line {first}): {reason.en}",
             fix=remedy,
         )
 
