@@ -4,7 +4,7 @@ parse(text)           its value, or `NotJson` with the reason, the place and the
 repaired(text)        the value of what is nearly JSON
 """
 
-from cookbook.data.json_text.repair import repaired
+from cookbook.data.json_text.repair import is_no_entry, repaired
 from cookbook.data.json_text.strict import DuplicateKey, NotJson, cut, parse
 
-__all__ = ["DuplicateKey", "NotJson", "cut", "parse", "repaired"]
+__all__ = ["DuplicateKey", "NotJson", "cut", "is_no_entry", "parse", "repaired"]
