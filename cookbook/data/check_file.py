@@ -383,7 +383,7 @@ class _Loop:
             is_tried = self._tries >= 0
             if is_tried and not self._is_mixed and entries.may_go_on(text, error):
                 raise _GoesOn from None
-            is_repairable = is_tried and json_text.repaired(text) is not None
+            is_repairable = is_tried and _is_repairable(text)
             rules.report_not_json(self._report, number, text, error, is_repairable=is_repairable)
             return None
         if self._others.take(number, value):
@@ -410,6 +410,10 @@ class _Loop:
             excerpt=(ending(good), bad_bytes, ""),
             column=len(good) + 1,
         )
+
+
+def _is_repairable(line: str) -> bool:
+    return json_text.is_no_entry(line) or json_text.repaired(line) is not None
 
 
 class _LineTexts:

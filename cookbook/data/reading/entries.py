@@ -94,6 +94,9 @@ class _Lines:
                 self.result.changes.append(change_of(Place(number), "blank-line"))
             return start
         stripped = line.strip(SPACE)
+        if self.result.repairs and json_text.is_no_entry(stripped):
+            self.result.changes.append(change_of(Place(number), "comment", stripped[:40]))
+            return start
         column = line.index(stripped[0])
         place = Place(number, column + 1)
         try:
