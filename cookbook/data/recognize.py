@@ -32,7 +32,7 @@ _LAYOUTS = {
     "objects": ("每个对象占多行", "each object on several lines"),
     "object": ("在一个 JSON 对象里", "inside one JSON object"),
     "table": ("表格", "table"),
-    "messages": ("消息一条接一条", "message after message"),
+    "messages": ("消息一条接一条", "one message after another"),
     "memory": ("在内存里", "in memory"),
 }
 

@@ -126,7 +126,7 @@ def report_unknown_encoding(report: Report, name: str) -> None:
 
 def report_unread(report: Report, error: DataError) -> None:
     """Report a text whose rows cannot be taken out; the error says why, and what to do."""
-    fix = ("照这样改好，再查一次", "do so, and check it again")
+    fix = ("照上面做，再检查一次", "do that, then check again")
     report.add(None, "other-shape", zh=error.zh, en=error.en, fix=fix)
 
 

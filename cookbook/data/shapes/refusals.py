@@ -29,7 +29,7 @@ LABELED = Shape("labeled", "分类数据（文本和标签）", "texts with labe
 SEGMENTS = Shape("segments", "分段标注的文本（input_output）", "labeled segments", call="")
 TREE = Shape("tree", "对话树里的消息", "messages of a conversation tree", call="")
 UNWANTED = Shape(
-    "unwanted", "标为不好的回答（label 是 false）", "an answer marked as bad, by its label", call=""
+    "unwanted", "标为不好的回答（label 是 false）", "answer marked as bad (label is false)", call=""
 )
 ONE_TURN = Shape("one-turn", "单独的一条消息", "a single message", call="")
 

@@ -114,9 +114,10 @@ def _read(
     if kind is not None and kind.is_table:
         return table_of(workbook.grid_of(content, sheet, wanted, source), path, wanted)
     if kind is not None:
+        fix_zh, fix_en = calls.filled(kind.fix_zh, source), calls.filled(kind.fix_en, source)
         raise DataError(
-            zh=f"这是{spaced(kind.title_zh)}，读不了：{calls.filled(kind.fix_zh, source)}",
-            en=f"this is {kind.title_en}, which is not read: {calls.filled(kind.fix_en, source)}",
+            zh=f"这是{spaced(kind.title_zh)}，读不了：{fix_zh}",
+            en=f"this is {kind.title_en}, which cannot be read: {fix_en}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
