@@ -3,7 +3,7 @@
     parse(text)         its value, or `NotJson` with the reason, the place and the remedy
     repaired(text)      the value of what is nearly JSON
     list_in(text)       the array that a string holds; None if it holds none
-    is_no_entry(text)   whether a text is none
+    is_no_entry(line)   whether a line is a comment or a fence, and none of the data
     cut(number, error)  the error for an entry in which the file ends
 
 `strict` parses one value; `diagnosis` says why a text is none, by what was `expected` and what is
