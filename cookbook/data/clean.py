@@ -104,7 +104,8 @@ def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collect
     # One code as a text is meant as a list of one.
     if isinstance(codes, str):
         codes = (codes,)
-    unknown = sorted(str(code)[:MAX_CODE] for code in codes if code not in known)[:MAX_CODES]
+    others = [str(code)[:MAX_CODE] for code in codes if code not in known]
+    unknown = sorted(others)[:MAX_CODES]
     if unknown:
         allowed = tr("、", ", ").join(known)
         raise DataError(

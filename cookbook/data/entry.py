@@ -23,10 +23,12 @@ class Place:
 def shared_column(places: Mapping[int, Place], number: int) -> int | None:
     """Return the column on which an entry begins if others begin on the same line; else None."""
     place = places.get(number)
-    beside = [places.get(other) for other in (number - 1, number + 1)]
-    if place and any(other and other.line == place.line for other in beside):
-        return place.column
-    return None
+    if place is None:
+        return None
+    # Entries of one line have numbers that follow each other.
+    before, behind = places.get(number - 1), places.get(number + 1)
+    lines = {other.line for other in (before, behind) if other}
+    return place.column if place.line in lines else None
 
 
 @dataclass(frozen=True)

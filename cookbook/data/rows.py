@@ -22,7 +22,8 @@ def row_key(row: dict) -> RowKey:
     key = []
     for message in row["messages"]:
         # The same answer, once learned and once only read, makes two rows.
-        key.append((message["role"], message["content"], chatml.is_trained(message)))
+        is_learned = chatml.is_trained(message)
+        key.append((message["role"], message["content"], is_learned))
     return tuple(key)
 
 
