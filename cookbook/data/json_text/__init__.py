@@ -7,8 +7,9 @@
     cut(number, error)  the error for an entry in which the file ends
 
 `strict` parses one value; `diagnosis` says why a text is none, by what was `expected` and what is
-there, in the words of `marks`. `places` finds a value or a character in the source text. `blocks`
-and `values` read many values that follow each other, though some of them are broken.
+there, as `faults` in the words of `marks`; `repair` reads what is nearly JSON. `places` finds a
+value or a character in the source text. `blocks` and `values` read many values that follow each
+other, though some of them are broken.
 """
 
 from cookbook.data.json_text.repair import is_no_entry, repaired

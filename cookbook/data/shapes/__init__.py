@@ -7,6 +7,10 @@ One module for a family of shapes: `conversations` (OpenAI, ShareGPT), `lists` (
 `questions` (Alpaca, Firefly, Dolly), `transcripts` (Belle, Baize, Moss), `batch`, `exports` (Label
 Studio, Hugging Face), `refusals` (what is known and cannot be used). The most specific one decides;
 what may mean two things is refused by name. Whether messages can be trained on is in `rules/`.
+
+`shape` says what a shape is, `pair` and `roles` know the names of keys and roles that all share,
+`unused` what a key meant that no row can hold. `containers` takes entries out of the object that is
+around them; `routing` tells tables and chat logs, which have converters of their own.
 """
 
 from collections.abc import Callable, Mapping
