@@ -123,7 +123,7 @@ def _read(
     text = decoded.text
     if not text.strip():
         raise DataError(zh="文件是空的", en="the file is empty")
-    chat = _chat_of(text, path, found)
+    chat = _chat_of(decoded, path, found)
     if chat is not None:
         return chat
     if text.lstrip()[:2] in JSON_BEGINS:
@@ -140,16 +140,18 @@ def _read(
     return table
 
 
-def _chat_of(text: str, path: Path, found: Reading) -> Table | None:
+def _chat_of(decoded: encodings.Decoded, path: Path, found: Reading) -> Table | None:
     """Return the messages of a chat in text; None where it is none."""
     if path.suffix.lower() in (".csv", ".tsv"):
         return None
-    rows = texts.rows(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
+    rows = texts.rows(text)
     if not rows:
         return None
     places = [Place(line) for line, _ in rows]
     table = of_messages(found.name, path, zip(places, (row for _, row in rows), strict=True))
     table.changes, table.encoding = found.changes, found.encoding
+    _leave_bad_bytes(table, [line for line, _ in rows], decoded.bad)
     return table
 
 
@@ -184,8 +186,22 @@ def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
     for found in bad:
         index = bisect_right(begins, found.line) - 1
         if index >= 0:
-            byte = found.start + 1
-            grid.rows[index].fault = (
-                f"第 {byte} 个字节起不是这个文件的编码，读不准",
-                f"not in the encoding of the file from byte {byte} of the line",
-            )
+            grid.rows[index].fault = _bad_byte(found)
+
+
+def _leave_bad_bytes(table: Table, begins: list[int], bad: list[encodings.BadBytes]) -> None:
+    """Move messages that have bytes that are in no encoding to `left`; `begins` has their lines."""
+    for found in bad:
+        number = bisect_right(begins, found.line)  # the message that the line is part of
+        if number and number not in table.unread:
+            zh, en = _bad_byte(found)
+            table.left.add(number, "encoding", zh=zh, en=en)
+            table.unread.append(number)
+    unread = set(table.unread)
+    table.entries = [entry for entry in table.entries if entry.number not in unread]
+
+
+def _bad_byte(found: encodings.BadBytes) -> tuple[str, str]:
+    byte = found.start + 1
+    zh = f"第 {found.line} 行第 {byte} 个字节起不是这个文件的编码，读不准"
+    return zh, f"not in the encoding of the file from byte {byte} of line {found.line} on"
