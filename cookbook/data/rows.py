@@ -69,5 +69,5 @@ def to_jsonl(rows: Iterable[dict]) -> bytes:
     except UnicodeEncodeError as error:
         raise DataError(
             zh="有的文字里有半个字符，不能存成 UTF-8：data.check(rows) 会指出在哪里",
-            en="a text has half a character, which UTF-8 cannot have: data.check(rows) says where",
+            en="a text has half a character, which UTF-8 cannot store: data.check(rows) says where",
         ) from error

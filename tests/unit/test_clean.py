@@ -250,6 +250,15 @@ def test_what_would_have_to_be_guessed_is_never_read(text):
     assert json_text.repaired(text) is None
 
 
+def test_comments_and_fences_between_rows_are_passed_over_when_asked(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"```json\n// 问答\n{json.dumps(row())}\n# 完\n```\n", encoding="utf-8")
+    assert [p.line for p in data.clean(path).left.problems] == [1, 2, 4, 5]
+    cleaned = data.clean(path, fix=["json"])
+    assert (cleaned.read, len(cleaned), cleaned.rows_left) == (1, 1, [])
+    assert [c.line for c in cleaned.changes if c.code == "comment"] == [1, 2, 4, 5]
+
+
 def test_a_system_message_beside_the_messages_is_put_in_front(row):
     cleaned = data.clean([{**row(system=None), "system": "你是店员。"}])
     assert cleaned.rows[0]["messages"][0] == {"role": "system", "content": "你是店员。"}

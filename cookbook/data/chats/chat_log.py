@@ -37,6 +37,7 @@ GAP_MINUTES = 60  # after which people begin another conversation
 ROWS_SEARCHED = 100  # of a table, to see whether it is a log
 
 Names = str | Collection[str]
+Rooms = Mapping[str, list[Message]]
 
 
 def is_chat_log(columns: Sequence[str], rows: Sequence[Mapping] = ()) -> bool:
@@ -97,17 +98,27 @@ def from_chat_log(
     _note_quotes(table, texts)
     rooms = _rooms(table, texts)
     sides = Sides(spoken, rooms, _set_of(assistant), _set_of(user), table.called)
-    systems = {room: "\n".join(m.text for m in found) for room, found in prompts.items()}
-    if system:
-        systems = dict.fromkeys(rooms, system)
-    gap = timedelta(minutes=gap_minutes)
-    by_room = {
-        name: _entries(table, room, sides, gap, systems.get(name)) for name, room in rooms.items()
-    }
+    table.entries = _of_rooms(table, rooms, prompts, sides, timedelta(minutes=gap_minutes), system)
+    return finish(table, table.unread)
+
+
+def _of_rooms(
+    table: Table,
+    rooms: Rooms,
+    prompts: Rooms,
+    sides: Sides,
+    gap: timedelta,
+    system: str | None,
+) -> list[Entry]:
+    """Return the conversations of all rooms, in the order of their first messages."""
+    by_room: dict[str, list[Entry]] = {}
+    for name, room in rooms.items():
+        written = "\n".join(message.text for message in prompts.get(name, []))
+        by_room[name] = _entries(table, room, sides, gap, system or written or None)
+    # A room may have nothing but its system message.
     for name, found in prompts.items():
         _note_prompts(table, found, by_room.get(name, []), is_used=not system)
-    table.entries = sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))
-    return finish(table, table.unread)
+    return sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))
 
 
 def _entries(

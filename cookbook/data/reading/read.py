@@ -160,7 +160,7 @@ _REASONS = {
     errno.EEXIST: ("它的文件夹是一个文件", "its folder is a file"),
     errno.EACCES: ("没有权限", "permission denied"),
     errno.EPERM: ("没有权限", "permission denied"),
-    errno.EROFS: ("这里只能读", "the place can only be read"),
+    errno.EROFS: ("这个位置是只读的", "the location is read-only"),
     errno.ENOSPC: ("磁盘满了", "the disk is full"),
     errno.EINVAL: ("文件名里有不能用的字符", "no file can have that name"),
     errno.ENAMETOOLONG: ("文件名太长", "the name is too long"),

@@ -114,17 +114,19 @@ def _read(
     if kind is not None and kind.is_table:
         return table_of(workbook.grid_of(content, sheet, wanted, source), path, wanted)
     if kind is not None:
+        fix_zh, fix_en = calls.filled(kind.fix_zh, source), calls.filled(kind.fix_en, source)
         raise DataError(
-            zh=f"这是{spaced(kind.title_zh)}，读不了：{calls.filled(kind.fix_zh, source)}",
-            en=f"this is {kind.title_en}, which is not read: {calls.filled(kind.fix_en, source)}",
+            zh=f"这是{spaced(kind.title_zh)}，读不了：{fix_zh}",
+            en=f"this is {kind.title_en}, which cannot be read: {fix_en}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
     text = decoded.text
     if not text.strip():
         raise DataError(zh="文件是空的", en="the file is empty")
-    chat = _chat_of(decoded, path, found)
+    chat = _chat_of(text, path, found)
     if chat is not None:
+        _refuse_bad_messages(chat, decoded.bad)
         return chat
     if text.lstrip()[:2] in JSON_BEGINS:
         raise DataError(
@@ -140,18 +142,16 @@ def _read(
     return table
 
 
-def _chat_of(decoded: encodings.Decoded, path: Path, found: Reading) -> Table | None:
+def _chat_of(text: str, path: Path, found: Reading) -> Table | None:
     """Return the messages of a chat in text; None where it is none."""
     if path.suffix.lower() in (".csv", ".tsv"):
         return None
-    text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
-    rows = texts.rows(text)
+    rows = texts.rows(text.replace("\r\n", "\n").replace("\r", "\n"))
     if not rows:
         return None
     places = [Place(line) for line, _ in rows]
     table = of_messages(found.name, path, zip(places, (row for _, row in rows), strict=True))
     table.changes, table.encoding = found.changes, found.encoding
-    _leave_bad_bytes(table, [line for line, _ in rows], decoded.bad)
     return table
 
 
@@ -186,22 +186,30 @@ def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
     for found in bad:
         index = bisect_right(begins, found.line) - 1
         if index >= 0:
-            grid.rows[index].fault = _bad_byte(found)
+            grid.rows[index].fault = _unsure(found)
 
 
-def _leave_bad_bytes(table: Table, begins: list[int], bad: list[encodings.BadBytes]) -> None:
-    """Move messages that have bytes that are in no encoding to `left`; `begins` has their lines."""
+def _refuse_bad_messages(chat: Table, bad: list[encodings.BadBytes]) -> None:
+    """Move the messages that have such bytes to `left`."""
+    begins = [entry.place.line for entry in chat.entries]
+    refused: dict[int, encodings.BadBytes] = {}
     for found in bad:
-        number = bisect_right(begins, found.line)  # the message that the line is part of
-        if number and number not in table.unread:
-            zh, en = _bad_byte(found)
-            table.left.add(number, "encoding", zh=zh, en=en)
-            table.unread.append(number)
-    unread = set(table.unread)
-    table.entries = [entry for entry in table.entries if entry.number not in unread]
+        refused.setdefault(bisect_right(begins, found.line) - 1, found)
+    kept = []
+    chat.left.places = {entry.number: entry.place for entry in chat.entries}
+    for index, entry in enumerate(chat.entries):
+        if index not in refused:
+            kept.append(entry)
+            continue
+        chat.unread.append(entry.number)
+        zh, en = _unsure(refused[index])
+        chat.left.add(entry.number, "encoding", zh=zh, en=en)
+    chat.entries = kept
 
 
-def _bad_byte(found: encodings.BadBytes) -> tuple[str, str]:
-    byte = found.start + 1
-    zh = f"第 {found.line} 行第 {byte} 个字节起不是这个文件的编码，读不准"
-    return zh, f"not in the encoding of the file from byte {byte} of line {found.line} on"
+def _unsure(bad: encodings.BadBytes) -> tuple[str, str]:
+    line, byte = bad.line, bad.start + 1  # a row, or a message, may have several lines
+    return (
+        f"第 {line} 行第 {byte} 个字节起不是这个文件的编码，读不准",
+        f"not in the encoding of the file from byte {byte} of line {line} on",
+    )
