@@ -244,7 +244,7 @@ def every_text(value):
             yield from every_text(each)
 
 
-@pytest.mark.parametrize("reader", ["clean", "from_messages", "from_table"])
+@pytest.mark.parametrize("reader", ["clean", "from_messages", "from_table", "from_chat_log"])
 def test_a_file_that_is_cut_is_never_misread(reader, tmp_path):
     """Wherever a text is cut, in whatever encoding: what is read was in it."""
     for name, content in WHOLE_TEXTS.items():

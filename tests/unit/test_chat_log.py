@@ -192,6 +192,17 @@ def test_logs_in_plain_text_are_read(tmp_path, text):
     assert len(data.from_messages(path)) == 1
 
 
+def test_a_message_with_broken_bytes_is_left_and_no_other(tmp_path):
+    path = tmp_path / "log.txt"
+    lines = ["小禾 9:00", "几点", "我 9:01", "六点", "小禾 9:02", "好", "我 9:03", "慢走"]
+    path.write_bytes("\n".join(lines).encode()[:-1] + b"\n")
+    cleaned = data.from_chat_log(path)
+    assert talks(cleaned) == [["几点", "六点"]]
+    assert [(p.line, p.code) for p in cleaned.left.problems] == [(7, "encoding")]
+    assert "第 8 行" in cleaned.left.problems[0].message
+    assert cleaned.rows_left == [4] and cleaned.read == 4
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -87,10 +87,10 @@ def of_content(
     if layout.is_table(text, path.suffix) or texts.is_chat(text):
         return _of_table(content, path, encoding, sheet)
     entries.read(result, text)
+    _refuse_bad_bytes(result, decoded.bad)
     chats = _chats_of(result)
     if chats is not None:
         return chats
-    _refuse_bad_bytes(result, decoded.bad)
     result.fill_columns()
     return result
 

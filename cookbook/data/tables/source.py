@@ -208,8 +208,8 @@ def _refuse_bad_messages(chat: Table, bad: list[encodings.BadBytes]) -> None:
 
 
 def _unsure(bad: encodings.BadBytes) -> tuple[str, str]:
-    byte = bad.start + 1
+    line, byte = bad.line, bad.start + 1  # a row, or a message, may have several lines
     return (
-        f"第 {byte} 个字节起不是这个文件的编码，读不准",
-        f"not in the encoding of the file from byte {byte} of the line",
+        f"第 {line} 行第 {byte} 个字节起不是这个文件的编码，读不准",
+        f"not in the encoding of the file from byte {byte} of line {line} on",
     )
