@@ -89,25 +89,35 @@ def from_chat_log(
         DataError: the file cannot be read, is not a chat log, or does not say who answers.
     """
     table, messages = _messages(source, sheet, encoding)
-    prompts = chat_messages.prompts(messages)
-    are_prompts = {m.number for found in prompts.values() for m in found}
-    spoken = [m for m in messages if m.number not in are_prompts]
+    prompts, spoken = chat_messages.without_prompts(messages)
     # Pictures and notices first: they neither ask nor answer.
     texts = [m for m in spoken if not _leave_out(table, m, m.left_out)]
     _note_quotes(table, texts)
     rooms = _rooms(table, texts)
     sides = Sides(spoken, rooms, _set_of(assistant), _set_of(user), table.called)
+    gap = timedelta(minutes=gap_minutes)
+    table.entries = _all_entries(table, rooms, sides, prompts, gap, system)
+    return finish(table, table.unread)
+
+
+def _all_entries(
+    table: Table,
+    rooms: Mapping[str, list[Message]],
+    sides: Sides,
+    prompts: Mapping[str, list[Message]],
+    gap: timedelta,
+    system: str | None,
+) -> list[Entry]:
+    """Return the conversations of all rooms, in the order of their first messages."""
     systems = {room: "\n".join(m.text for m in found) for room, found in prompts.items()}
     if system:
         systems = dict.fromkeys(rooms, system)
-    gap = timedelta(minutes=gap_minutes)
     by_room = {
         name: _entries(table, room, sides, gap, systems.get(name)) for name, room in rooms.items()
     }
     for name, found in prompts.items():
         _note_prompts(table, found, by_room.get(name, []), is_used=not system)
-    table.entries = sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))
-    return finish(table, table.unread)
+    return sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))
 
 
 def _entries(

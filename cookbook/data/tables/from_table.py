@@ -62,15 +62,8 @@ def from_table(
 
         return of_reading(table, system=system)
     turns = [] if wanted else routing.turn_columns(table)
-    if not turns:
-        turns = [(_column(table, user, 0), _column(table, assistant, 1))]
+    turns = turns or [_pair(table, user, assistant)]
     column = None if wanted or system else routing.system_column(table)
-    question, answer = turns[0]
-    if question == answer:
-        raise DataError(
-            zh=f"user 和 assistant 是同一列 {question:.40}：各给一列",
-            en=f"user and assistant are the same column, {question:.40}: give one for each",
-        )
     used = {name for turn in turns for name in turn}
     _note_unused(table, used | {column or ""})
     # The reader has reported some rows already.
@@ -90,6 +83,18 @@ def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
         )
 
 
+def _pair(table: Table, user: str | None, assistant: str | None) -> tuple[str, str]:
+    """Return the columns of questions and answers."""
+    question = _column(table, user, 0)
+    answer = _column(table, assistant, 1)
+    if question == answer:
+        raise DataError(
+            zh=f"user 和 assistant 是同一列 {question:.40}：各给一列",
+            en=f"user and assistant are the same column, {question:.40}: give one for each",
+        )
+    return question, answer
+
+
 def _column(table: Table, asked: str | None, side: int) -> str:
     """Return the column of questions (side 0) or answers (1).
 
@@ -106,15 +111,7 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         raise DataError(zh="表里没有列，也没有行", en="the table has no columns and no rows")
     has = named(columns)
     if len(found) == 1 and found[0] in table.repeated:
-        columns_of_name = table.repeated[found[0]]
-        letters = named(columns_of_name)
-        one = f'{argument}="{visible(found[0][:MAX_NAME])} [{columns_of_name[0]}]"'
-        raise DataError(
-            zh=f"列 {found[0]!r:.60} 应当有且只有一个，表里有几个：{letters} 列。"
-            f"指定一个，例如 {one}",
-            en=f"there must be exactly one column {found[0]!r:.60}; the table has several: "
-            f"{letters}. Name one of them, as {one}",
-        )
+        raise _repeated(table, found[0], argument)
     if len(found) == 1:
         return found[0]
     what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
@@ -131,6 +128,18 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
         en=f"it is not clear which column has the {what}; the table has: {has}. Name it as "
         f"{argument}=; if these are not column names, add a header row",
+    )
+
+
+def _repeated(table: Table, name: str, argument: str) -> DataError:
+    """Return the error for a column that is needed, and is there several times."""
+    columns_of_name = table.repeated[name]
+    letters = named(columns_of_name)
+    one = f'{argument}="{visible(name[:MAX_NAME])} [{columns_of_name[0]}]"'
+    return DataError(
+        zh=f"列 {name!r:.60} 应当有且只有一个，表里有几个：{letters} 列。指定一个，例如 {one}",
+        en=f"there must be exactly one column {name!r:.60}; the table has several: "
+        f"{letters}. Name one of them, as {one}",
     )
 
 
