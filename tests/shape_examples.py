@@ -51,6 +51,8 @@ def chatgpt(authors, texts, last=None):
 
 
 KNOWN = [
+    ("preference", {"messages": [*ONE[:1], {"role": "assistant", "chosen": A, "rejected": A2}]},
+     ONE),
     ("chatgpt", chatgpt({"u": ("user", None), "x": ("assistant", "u"), "a": ("assistant", "u")},
                         {"u": Q, "x": A2, "a": A}, last="a"), ONE),
     ("chatgpt", chatgpt({"s": ("system", None), "u": ("user", "s"), "a": ("assistant", "u")},

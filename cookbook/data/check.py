@@ -17,7 +17,8 @@ from typing import Any
 
 from cookbook import fast
 from cookbook.data import rules
-from cookbook.data.check_file import Checked, check_file, check_table
+from cookbook.data.check_file import check_file, check_table
+from cookbook.data.check_lines import Checked
 from cookbook.data.reading import read
 from cookbook.data.report import Report, calls, place
 from cookbook.data.report.excerpt import shortened, visible

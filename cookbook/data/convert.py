@@ -66,8 +66,7 @@ def from_messages(
         chosen: True learns the better answer of preference data.
 
     Raises:
-        DataError: the file cannot be read, `roles` names another role than system, user and
-            assistant, or `requests` has no requests.
+        DataError: the file cannot be read, `roles` has an unknown role, `requests` no requests.
     """
     options = Options(message_rules.checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.

@@ -32,7 +32,7 @@ _LAYOUTS = {
     "objects": ("每个对象占多行", "each object on several lines"),
     "object": ("在一个 JSON 对象里", "inside one JSON object"),
     "table": ("表格", "table"),
-    "messages": ("消息一条接一条", "message after message"),
+    "messages": ("消息一条接一条", "one message after another"),
     "memory": ("在内存里", "in memory"),
 }
 
@@ -133,9 +133,8 @@ def recognize(
     kind = None if path is None else _kind(path)
     # A file that is no text has its own sentence, and no entries.
     if kind is not None and not kind.is_table:
-        title = tr(kind.title_zh, kind.title_en)
         fix = calls.filled(kind.fix, shown)
-        return Recognized(kind.name, tr(f"{title}：{fix}", f"{title}: {fix}"))
+        return Recognized(kind.name, tr(f"{kind.title}：{fix}", f"{kind.title}: {fix}"))
     try:
         reading = read.reading(source, encoding=encoding, sheet=sheet)
     except DataError as error:
@@ -143,11 +142,7 @@ def recognize(
     if sheet is not None:
         shown += f", sheet={json.dumps(sheet, ensure_ascii=False)}"
     if routing.is_chat_log(reading):
-        call = f"data.from_chat_log({shown})"
-        described = _described(reading, "chat-log", tr(*_CHAT_LOG), call)
-        # The columns that a text is read into are not the reader's.
-        is_text = getattr(reading, "is_chat", False)
-        return replace(described, layout="messages", columns=()) if is_text else described
+        return _of_chat_log(reading, f"data.from_chat_log({shown})")
     if routing.turn_columns(reading):
         title = tr("一行几问几答的格式", "several questions and answers in a row")
         return _described(reading, "turns", title, f"data.from_table({shown})")
@@ -163,6 +158,13 @@ def _kind(path: Path) -> file_kind.FileKind | None:
         zh, en = read.reason(error, path)
         raise DataError(zh=f"读不了 {name}：{zh}", en=f"cannot read {name}: {en}") from error
     return file_kind.look(head, path.name)
+
+
+def _of_chat_log(reading: Reading, call: str) -> Recognized:
+    described = _described(reading, "chat-log", tr(*_CHAT_LOG), call)
+    # The columns that a text is read into are not the reader's.
+    is_text = getattr(reading, "is_chat", False)
+    return replace(described, layout="messages", columns=()) if is_text else described
 
 
 def _of_entries(reading: Reading, shown: str) -> Recognized:

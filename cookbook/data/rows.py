@@ -57,7 +57,17 @@ def listed(rows: Iterable[dict]) -> list[dict]:
 
 
 def to_jsonl(rows: Iterable[dict]) -> bytes:
-    """Return the bytes of a training file with these rows."""
+    """Return the bytes of a training file with these rows.
+
+    Raises:
+        DataError: what is given are no rows, or a text has half a character.
+    """
     # Chinese stays readable, and takes half the bytes that escapes would.
     lines = [json.dumps(row, ensure_ascii=False) for row in listed(rows)]
-    return "".join(f"{line}\n" for line in lines).encode("utf-8")
+    try:
+        return "".join(f"{line}\n" for line in lines).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            zh="有的文字里有半个字符，不能存成 UTF-8：data.check(rows) 会指出在哪里",
+            en="a text has half a character, which UTF-8 cannot store: data.check(rows) says where",
+        ) from error

@@ -339,3 +339,11 @@ def test_every_message_is_accounted_for(spoken):
     except DataError:
         return  # nobody answers
     talks(cleaned)
+
+
+def test_a_message_that_ends_within_a_character_is_left(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_bytes("用户：几点\n客服：六点\n用户：周末呢\n客服：也是六点".encode()[:-1])
+    log = data.from_chat_log(path)
+    assert ("encoding", 4) in [(p.code, p.line) for p in log.left.problems]
+    assert talks(log) == [["几点", "六点"]] and log.rows_left == [4]

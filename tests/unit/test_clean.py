@@ -132,6 +132,17 @@ def test_the_original_is_never_overwritten(tmp_path, row):
     assert data.load(cleaned.write(tmp_path / "b" / "clean.jsonl")) == [row()]
 
 
+def test_what_cannot_be_written_is_named_with_its_reason(tmp_path, row):
+    cleaned = data.clean([row()])
+    (tmp_path / "file").touch()
+    for path, why in [(tmp_path, "文件夹"), (tmp_path / "file" / "a.jsonl", "文件夹是一个文件"),
+                      (tmp_path / ("x" * 400), "太长")]:  # fmt: skip
+        with pytest.raises(DataError, match=f"写不了 .*{why}"):
+            cleaned.write(path)
+    with pytest.raises(DataError, match="半个字符"):
+        data.to_jsonl([row(user="\ud83d")])
+
+
 def test_the_encoding_is_found_out_and_a_wrong_one_is_refused(tmp_path, row):
     path = tmp_path / "a.jsonl"
     rows = [row(assistant="您好，请在订单详情里修改收货地址，再点保存。")]
@@ -237,6 +248,15 @@ def test_what_is_nearly_json_is_read_when_asked(tmp_path, row, change, old, new)
 )
 def test_what_would_have_to_be_guessed_is_never_read(text):
     assert json_text.repaired(text) is None
+
+
+def test_comments_and_fences_between_rows_are_passed_over_when_asked(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"```json\n// 问答\n{json.dumps(row())}\n# 完\n```\n", encoding="utf-8")
+    assert [p.line for p in data.clean(path).left.problems] == [1, 2, 4, 5]
+    cleaned = data.clean(path, fix=["json"])
+    assert (cleaned.read, len(cleaned), cleaned.rows_left) == (1, 1, [])
+    assert [c.line for c in cleaned.changes if c.code == "comment"] == [1, 2, 4, 5]
 
 
 def test_a_system_message_beside_the_messages_is_put_in_front(row):

@@ -98,6 +98,17 @@ def test_other_ways_of_packing_are_refused(tmp_path):
         data.from_table(path, user="问", assistant="答")
 
 
+@pytest.mark.parametrize("lost", [slice(200, 201), slice(-60, -40), slice(-1, None)])
+def test_a_workbook_that_lost_bytes_is_called_damaged(tmp_path, lost):
+    content = bytearray(workbook())
+    del content[lost]
+    (tmp_path / "a.xlsx").write_bytes(content)
+    assert table_size.of_workbook(bytes(content)) == {}
+    for read in (data.from_table, data.from_messages, data.clean):
+        with pytest.raises(DataError, match="工作簿"):
+            read(tmp_path / "a.xlsx")
+
+
 def test_what_people_have_in_their_tables_is_read(tmp_path):
     frame = pd.DataFrame({"问": [f"问题{i}" for i in range(800)], "答": ["长" * 9000] * 800})
     frame.to_excel(tmp_path / "a.xlsx", index=False)

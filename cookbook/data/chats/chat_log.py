@@ -37,6 +37,7 @@ GAP_MINUTES = 60  # after which people begin another conversation
 ROWS_SEARCHED = 100  # of a table, to see whether it is a log
 
 Names = str | Collection[str]
+Rooms = Mapping[str, list[Message]]
 
 
 def is_chat_log(columns: Sequence[str], rows: Sequence[Mapping] = ()) -> bool:
@@ -95,26 +96,24 @@ def from_chat_log(
     _note_quotes(table, texts)
     rooms = _rooms(table, texts)
     sides = Sides(spoken, rooms, _set_of(assistant), _set_of(user), table.called)
-    gap = timedelta(minutes=gap_minutes)
-    table.entries = _all_entries(table, rooms, sides, prompts, gap, system)
+    table.entries = _of_rooms(table, rooms, prompts, sides, timedelta(minutes=gap_minutes), system)
     return finish(table, table.unread)
 
 
-def _all_entries(
+def _of_rooms(
     table: Table,
-    rooms: Mapping[str, list[Message]],
+    rooms: Rooms,
+    prompts: Rooms,
     sides: Sides,
-    prompts: Mapping[str, list[Message]],
     gap: timedelta,
     system: str | None,
 ) -> list[Entry]:
     """Return the conversations of all rooms, in the order of their first messages."""
-    systems = {room: "\n".join(m.text for m in found) for room, found in prompts.items()}
-    if system:
-        systems = dict.fromkeys(rooms, system)
-    by_room = {
-        name: _entries(table, room, sides, gap, systems.get(name)) for name, room in rooms.items()
-    }
+    by_room: dict[str, list[Entry]] = {}
+    for name, room in rooms.items():
+        written = "\n".join(message.text for message in prompts.get(name, []))
+        by_room[name] = _entries(table, room, sides, gap, system or written or None)
+    # A room may have nothing but its system message.
     for name, found in prompts.items():
         _note_prompts(table, found, by_room.get(name, []), is_used=not system)
     return sorted(chain.from_iterable(by_room.values()), key=attrgetter("number"))

@@ -117,13 +117,13 @@ class Sides:
             counted += " …"
         if not most:
             raise DataError(
-                zh="里面没有文字消息，都是图片、通知之类",
-                en="there are no messages of text: all are pictures, notices and the like",
+                zh="里面没有文字消息，只有图片、通知之类",
+                en="there are no text messages, only pictures, notices and the like",
             )
         if len(most) == 1:
             raise DataError(
                 zh=f"只有一个人在说话：{counted}，凑不成一问一答",
-                en=f"only one person speaks, so that nobody answers: {counted}",
+                en=f"only one person speaks, so nobody answers: {counted}",
             )
         call = f"data.from_chat_log({self._source}, {self._example(first)})"
         raise DataError(

@@ -37,11 +37,11 @@ _TIME = rf"{_DATE},?[ T]{{1,3}}{_CLOCK}"
 # "2024-03-01 10:01:00 小雅(12345)", the text below; "小雅 2024/3/1 10:01", the text below;
 # "[2024/3/1 10:01:00] 小雅: 在吗", all on one line.
 _TIME_FIRST = re.compile(rf"({_TIME})[ \t]{{1,4}}(\S.{{0,60}})")
-_NAME_FIRST = re.compile(rf"(\S.{{0,60}}?)[ \t]{{1,4}}({_TIME})")
+_NAME_FIRST = re.compile(rf"^(\S.{{0,60}}?)[ \t]{{1,4}}({_TIME})")
 _ON_ONE_LINE = re.compile(rf"\[?({_TIME})\]?(?: ?-)? ([^:：\[\]]{{1,40}})[:：] ?(.*)")
 # The same without a speaker: what the program says.
 _NOTICE = re.compile(rf"(?:\[({_TIME})\]|({_TIME}) -) (.+)")
-_WITHOUT_DATE = re.compile(rf"(\S.{{0,30}}?)[ \t]{{1,4}}({_CLOCK})")
+_WITHOUT_DATE = re.compile(rf"^(\S.{{0,30}}?)[ \t]{{1,4}}({_CLOCK})")
 _SPEAKER = re.compile(r"[\[【]?([^\s:：\[\]【】]{1,12})[\]】]?[:：][ \t]*(.*)")
 _LEVEL = re.compile(r"\W{0,2}(?:INFO|WARN|ERROR|DEBUG|TRACE|FATAL|CRITICAL|NOTICE)")
 _ACCOUNT = re.compile(r"[(（<][^()（）<>]{1,60}[)）>]$")  # the number of an account behind a name

@@ -1,6 +1,7 @@
 """Read what is nearly JSON, where it can mean one thing only.
 
     repaired(text)      (value, code of the change), or None
+    is_no_entry(text)   whether a line is a comment, or the fence of a code block
 
 Three kinds are read: real line breaks and tabs in strings; marks between strings that look like
 JSON's, such as a full-width colon, no-break spaces, a comma too many, a comment; and what Python
@@ -43,6 +44,11 @@ def repaired(text: str) -> tuple[object, str] | None:
                 continue
     value = _of_python(text)
     return None if value is None else (value, "python")
+
+
+def is_no_entry(line: str) -> bool:
+    """Return whether a line is none of the data: a comment, or the fence of a code block."""
+    return line.lstrip().startswith(("//", "#", "```"))
 
 
 def _with_usual_marks(text: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from cookbook.data.json_text.places import Places
 from cookbook.data.json_text.values import Values
 from cookbook.data.reading import layout
 from cookbook.data.report.changes import change_of
+from cookbook.data.report.excerpt import visible
 from cookbook.data.report.names import MAX_NAME, MAX_NAMED
 from cookbook.errors import DataError
 
@@ -38,7 +39,7 @@ def read(result: "Reading", text: str) -> None:
     """
     found = layout.of(text)
     if found.lists is not None:
-        _refuse_several(result.name, found.lists)
+        _refuse_several(result, found.lists)
     result.layout = found.layout
     if found.layout == "lines":
         _Lines(result, text).read()
@@ -50,17 +51,18 @@ def read(result: "Reading", text: str) -> None:
         _unwrap(result)
 
 
-def _refuse_several(name: str, lists: Mapping[str, int]) -> None:
+def _refuse_several(result: "Reading", lists: Mapping[str, int]) -> None:
     counted = [(key[:MAX_NAME], count) for key, count in islice(lists.items(), MAX_NAMED)]
     zh = "、".join(f"{name}（{count} 条）" for name, count in counted)
     en = ", ".join(f"{name} ({count})" for name, count in counted)
     # As Python takes a value out of objects in objects.
     first = next(iter(lists)).split(".")
-    steps = "".join(f"[{step!r:.40}]" for step in first)
-    call = f"json.load(open(path, encoding='utf-8')){steps}"
+    steps = "".join(f'["{visible(step[:MAX_NAME])}"]' for step in first)
+    opened = f'json.load(open({result.left.source}, encoding="utf-8"))'
+    call = f"import json; data.clean({opened}{steps})"
     raise DataError(
-        zh=f"{name} 里有几组数据：{zh}。先取出一组再用：{call}",
-        en=f"{name} has several lists of rows: {en}. Take one of them: {call}",
+        zh=f"{result.name} 里有几组数据：{zh}。取出一组再用：{call}",
+        en=f"{result.name} has several lists of rows: {en}. Take one of them: {call}",
     )
 
 
@@ -92,6 +94,9 @@ class _Lines:
                 self.result.changes.append(change_of(Place(number), "blank-line"))
             return start
         stripped = line.strip(SPACE)
+        if self.result.repairs and json_text.is_no_entry(stripped):
+            self.result.changes.append(change_of(Place(number), "comment", stripped[:40]))
+            return start
         column = line.index(stripped[0])
         place = Place(number, column + 1)
         try:

@@ -152,20 +152,23 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-# Why a file cannot be opened, in Chinese and English.
+# Why a file cannot be read or written, in Chinese and English.
 _REASONS = {
     errno.ENOENT: ("没有这个文件", "there is no such file"),
     errno.ENOTDIR: ("没有这个文件", "there is no such file"),
     errno.EISDIR: ("这是一个文件夹，要写里面的文件", "it is a folder: name a file in it"),
-    errno.EACCES: ("没有读取的权限", "no permission to read it"),
-    errno.EPERM: ("没有读取的权限", "no permission to read it"),
+    errno.EEXIST: ("它的文件夹是一个文件", "its folder is a file"),
+    errno.EACCES: ("没有权限", "permission denied"),
+    errno.EPERM: ("没有权限", "permission denied"),
+    errno.EROFS: ("这个位置是只读的", "the location is read-only"),
+    errno.ENOSPC: ("磁盘满了", "the disk is full"),
     errno.EINVAL: ("文件名里有不能用的字符", "no file can have that name"),
     errno.ENAMETOOLONG: ("文件名太长", "the name is too long"),
 }
 
 
 def reason(error: Exception, path: Path | None = None) -> tuple[str, str]:
-    """Return why a file cannot be read, in Chinese and English."""
+    """Return why a file cannot be read or written, in Chinese and English."""
     typed = "" if path is None else path.as_posix()
     # A path drops one of the two slashes.
     if typed.startswith(("http:/", "https:/")):

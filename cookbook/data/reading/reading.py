@@ -108,7 +108,7 @@ class Reading:
             )
         if is_cut:
             error = json_text.cut(number, error)
-        is_repairable = repaired is not None
+        is_repairable = repaired is not None or json_text.is_no_entry(text)
         rules.report_not_json(self.left, number, text, error, is_repairable=is_repairable)
 
     def move(self, number: int, place: Place) -> None:

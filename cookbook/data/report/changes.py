@@ -26,12 +26,12 @@ TITLES = {
     ),
     "json-marks": (
         "JSON 的标点改正：全角标点、特殊空格、多余的逗号、注释",
-        "punctuation of JSON corrected",
+        "JSON punctuation corrected",
     ),
-    "python": ("Python 打印的写法改成 JSON", "written as JSON, not as Python prints it"),
+    "python": ("Python 打印的写法改成 JSON", "Python syntax rewritten as JSON"),
     "unquoted": ("整条原是一段字符串，解开了", "entries decoded from a string"),
     # A table.
-    "escaped-quotes": ('\\" 读成引号', 'marks written as \\" read as such'),
+    "escaped-quotes": ('\\" 读成引号', 'escaped quotes \\" read as quotes'),
     "title-row": (
         "不是数据的行（标题、说明、重复的表头）",
         "rows that are not data (a title, a note, a repeated header)",

@@ -105,7 +105,8 @@ class Cleaned(Sequence[dict]):
         """Write the rows as a training file; the original is never overwritten.
 
         Raises:
-            DataError: `path` is the file that was cleaned, or there are no rows.
+            DataError: `path` is the file that was cleaned, or cannot be written; or there are no
+                rows.
         """
         path = Path(path)
         if _is_same_file(path, self.source):
@@ -115,8 +116,14 @@ class Cleaned(Sequence[dict]):
             )
         if not self.rows:
             raise DataError(zh="没有可写的数据", en="there are no rows to write")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(to_jsonl(self.rows))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(to_jsonl(self.rows))
+        except OSError as error:
+            from cookbook.data.reading import read  # it imports this package
+
+            (zh, en), name = read.reason(error), read.name_of(path)
+            raise DataError(zh=f"写不了 {name}：{zh}", en=f"cannot write {name}: {en}") from error
         return path
 
     @property

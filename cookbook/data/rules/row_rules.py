@@ -31,7 +31,7 @@ def report_not_json(
     fix = error.fix
     if is_repairable:
         zh, en = fix or ("改成 JSON 的写法", "write it as JSON")
-        fix = f"{zh}；{_REPAIR} 会改好", f"{en}, or as {_REPAIR} does"
+        fix = f"{zh}；或用 {_REPAIR} 改好", f"{en}, or run {_REPAIR}"
     code = "duplicate-key" if isinstance(error, json_text.DuplicateKey) else "json"
     report.add(
         line,

@@ -60,14 +60,18 @@ def report_suffix(report: Report, name: str) -> None:
     # Whatever makes a training file of it gives that file its name.
     is_other = any(p.line is None and p.severity == "error" for p in report.problems)
     new_name = f"{calls.stem(name)}.jsonl"
-    to_rename = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
-    to_save = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as described above")
+    if is_other:
+        fix = ("照上面的办法另存成 .jsonl", "save it as .jsonl, as described above")
+    elif report.ok:
+        fix = (f"把文件名改成 {new_name}", f"rename it to {new_name}")
+    else:
+        fix = (f"改好后存成 {new_name}", f"save it as {new_name} once it is corrected")
     report.add(
         None,
         "file-suffix",
         zh=f"文件名 {shortened(name, MAX_NAME)} 不以 .jsonl 结尾",
         en=f"the file name {shortened(name, MAX_NAME)} does not end in .jsonl",
-        fix=to_save if is_other else to_rename,
+        fix=fix,
     )
 
 
@@ -122,7 +126,7 @@ def report_unknown_encoding(report: Report, name: str) -> None:
 
 def report_unread(report: Report, error: DataError) -> None:
     """Report a text whose rows cannot be taken out; the error says why, and what to do."""
-    fix = ("照这样改好，再查一次", "do so, and check it again")
+    fix = ("照上面做，再检查一次", "do that, then check again")
     report.add(None, "other-shape", zh=error.zh, en=error.en, fix=fix)
 
 
@@ -149,11 +153,12 @@ def report_separable(report: Report, changes: Sequence[Change], remedy: Remedy) 
         if not found:
             continue
         n, first = len(found), found[0]
+        lines = counted(n, "line")
         report.add(
             None,
             "json",
             zh=f"{n} 行不是一个 JSON 对象（最先是第 {first} 行）：{reason.zh}",
-            en=f"{counted(n, 'line')} not one JSON object (first on line {first}): {reason.en}",
+            en=f"not one JSON object per line ({lines}, first on line {first}): {reason.en}",
             fix=remedy,
         )
 
@@ -308,9 +313,10 @@ class OtherShapes:
 
     def _unknown_words(self) -> tuple[str, str]:
         refused = shapes.unknown(self._unknown[0][1])
-        entries = counted(self._unknown_count, "entry", "entries")
-        zh = f"{self._unknown_count} 条都没有 messages：{refused.zh}"
-        return zh, f"{entries} without messages: {refused.en}"
+        n = self._unknown_count
+        none_zh = f"{n} 条都没有" if n > 1 else "只有 1 条，没有"
+        none_en = f"none of the {n} entries has" if n > 1 else "the only entry has no"
+        return f"{none_zh} messages：{refused.zh}", f"{none_en} messages: {refused.en}"
 
     def _report_whole(self) -> None:
         # Entries that cannot be read are among the total.

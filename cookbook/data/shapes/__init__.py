@@ -119,7 +119,8 @@ def convert(value: object, options: Options) -> Converted:
 
 
 def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
-    if entry.keys() == {"messages"}:  # nearly always, and nothing else can be meant
+    # Nearly always, and nothing else can be meant.
+    if entry.keys() == {"messages"} and refusals.last_turn(entry) is None:
         return conversations.shape_of(entry), _CONVERSATIONS
     if not entry:
         return None, None

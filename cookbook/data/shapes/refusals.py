@@ -29,7 +29,7 @@ LABELED = Shape("labeled", "分类数据（文本和标签）", "texts with labe
 SEGMENTS = Shape("segments", "分段标注的文本（input_output）", "labeled segments", call="")
 TREE = Shape("tree", "对话树里的消息", "messages of a conversation tree", call="")
 UNWANTED = Shape(
-    "unwanted", "标为不好的回答（label 是 false）", "an answer marked as bad, by its label", call=""
+    "unwanted", "标为不好的回答（label 是 false）", "answer marked as bad (label is false)", call=""
 )
 ONE_TURN = Shape("one-turn", "单独的一条消息", "a single message", call="")
 
@@ -153,7 +153,16 @@ def is_preference(entry: Mapping) -> bool:
     # A whole conversation with a worse answer beside it can be used as it is.
     names = folded(entry)
     has_better = bool(keys_in(names, _PREFERRED))
-    return bool(has_better and keys_in(names, _OTHERS))
+    return bool(has_better and keys_in(names, _OTHERS)) or last_turn(entry) is not None
+
+
+def last_turn(entry: Mapping) -> dict | None:
+    """Return the last turn of a conversation that has both answers, as Volcano Engine's."""
+    messages = entry.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(last, dict) or "content" in last:
+        return None
+    return last if {"chosen", "rejected"} <= last.keys() else None
 
 
 def is_embedding(entry: Mapping) -> bool:
@@ -217,6 +226,13 @@ def convert_preference(entry: object, options: Options) -> Converted:
             ),
         )
     names = folded(entry)
+    last = last_turn(entry)
+    if last is not None:
+        answer = {"role": "assistant", "content": pair.text_of(last["chosen"], "chosen")}
+        result = lists.of_list([*entry["messages"][:-1], answer], options)
+        result.leave(entry, {"messages"})
+        lists.add_system(result, entry, options)
+        return result
     key = keys_in(names, _PREFERRED)[0]
     result = _better_answer(entry[key], key, options)
     used = {key}

@@ -37,15 +37,14 @@ def from_table(
 
         rows = data.from_table("faq.xlsx", user="问题", assistant="回答")
 
-    Cells are read as Excel shows them. Rows that cannot be used are in `.left`, with cell and
-    reason.
+    Cells are read as Excel shows them. What cannot be used is in `.left`, with cell and reason.
 
     Args:
         source: the path of a .csv, .tsv, .xlsx or .parquet file, a DataFrame, or a list of dicts.
         user: the column of questions; None finds it by its name.
         assistant: the column of answers; None finds it by its name.
-        system: the system message for every row; a text, not a column. None takes that of the
-            column 系统提示词 or system, where no columns are named.
+        system: the system message for every row; a text, not a column. None takes the column
+            系统提示词 or system, where no columns are named.
         sheet: of a workbook with several, by name or by number from 1.
         encoding: of a text file, as "gb18030"; None detects it.
 
@@ -57,19 +56,14 @@ def from_table(
     table = tables.of(source, sheet=sheet, encoding=encoding, wanted=wanted)
     _refuse_chat_log(table, wanted)
     if not wanted and routing.has_more_than_a_pair(table):
-        # It takes tables to this module: the two import each other.
-        from cookbook.data.convert import of_reading
-
-        return of_reading(table, system=system)
-    turns = [] if wanted else routing.turn_columns(table)
-    turns = turns or [_pair(table, user, assistant)]
+        return _by_shape(table, system)
+    turns = _turns(table, user, assistant)
     column = None if wanted or system else routing.system_column(table)
     used = {name for turn in turns for name in turn}
     _note_unused(table, used | {column or ""})
-    # The reader has reported some rows already.
-    rows_left = table.unread
-    table.entries = list(_conversations(table, turns, column, system, rows_left))
-    return finish(table, rows_left)
+    # The reader has left some rows already; those that lack a text join them.
+    table.entries = list(_conversations(table, turns, column, system, table.unread))
+    return finish(table, table.unread)
 
 
 def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
@@ -83,8 +77,21 @@ def _refuse_chat_log(table: Table, wanted: Sequence[str]) -> None:
         )
 
 
+def _by_shape(table: Table, system: str | None) -> Cleaned:
+    # It takes tables to this module: the two import each other.
+    from cookbook.data.convert import of_reading
+
+    return of_reading(table, system=system)
+
+
+def _turns(table: Table, user: str | None, assistant: str | None) -> list[tuple[str, str]]:
+    """Return the columns of each question and its answer; most tables have one of each."""
+    several = routing.turn_columns(table) if user is None and assistant is None else []
+    return several or [_pair(table, user, assistant)]
+
+
 def _pair(table: Table, user: str | None, assistant: str | None) -> tuple[str, str]:
-    """Return the columns of questions and answers."""
+    """Return the columns of the questions and of the answers."""
     question = _column(table, user, 0)
     answer = _column(table, assistant, 1)
     if question == answer:
@@ -109,21 +116,14 @@ def _column(table: Table, asked: str | None, side: int) -> str:
         found = heading.questions_and_answers(table.names)[side]
     if not columns:
         raise DataError(zh="表里没有列，也没有行", en="the table has no columns and no rows")
-    has = named(columns)
-    if len(found) == 1 and found[0] in table.repeated:
-        raise _repeated(table, found[0], argument)
     if len(found) == 1:
+        if found[0] in table.repeated:
+            raise _repeated(found[0], table.repeated[found[0]], argument)
         return found[0]
-    what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
     if asked is not None:
-        near = heading.nearest(columns, asked)
-        meant = visible(near[:MAX_NAME]) if near else ""
-        raise DataError(
-            zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。"
-            + (f'是不是 {argument}="{meant}"？' if meant else _hint(columns)),
-            en=f"there must be exactly one column {asked!r:.60}; the table has: {has}"
-            + (f'. Did you mean {argument}="{meant}"?' if meant else ""),
-        )
+        raise _not_there(asked, columns, argument)
+    what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
+    has = named(columns)
     raise DataError(
         zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
         en=f"it is not clear which column has the {what}; the table has: {has}. Name it as "
@@ -131,15 +131,29 @@ def _column(table: Table, asked: str | None, side: int) -> str:
     )
 
 
-def _repeated(table: Table, name: str, argument: str) -> DataError:
-    """Return the error for a column that is needed, and is there several times."""
-    columns_of_name = table.repeated[name]
-    letters = named(columns_of_name)
-    one = f'{argument}="{visible(name[:MAX_NAME])} [{columns_of_name[0]}]"'
+def _repeated(name: str, columns: Sequence[str], argument: str) -> DataError:
+    """Return the error for a name that several columns have, known by their letters."""
+    letters = named(columns)
+    one = f'{argument}="{visible(name[:MAX_NAME])} [{columns[0]}]"'
     return DataError(
         zh=f"列 {name!r:.60} 应当有且只有一个，表里有几个：{letters} 列。指定一个，例如 {one}",
-        en=f"there must be exactly one column {name!r:.60}; the table has several: "
-        f"{letters}. Name one of them, as {one}",
+        en=f"there must be exactly one column {name!r:.60}; the table has several: {letters}. "
+        f"Name one of them, as {one}",
+    )
+
+
+def _not_there(asked: str, columns: Sequence[str], argument: str) -> DataError:
+    """Return the error for a column that the table does not have."""
+    has = named(columns)
+    near = heading.nearest(columns, asked)
+    # A name that is nearly the same is a slip of the keyboard.
+    zh, en = _hint(columns), ""
+    if near:
+        meant = f'{argument}="{visible(near[:MAX_NAME])}"'
+        zh, en = f"是不是 {meant}？", f". Did you mean {meant}?"
+    return DataError(
+        zh=f"列 {asked!r:.60} 应当有且只有一个，表里有：{has}。{zh}",
+        en=f"there must be exactly one column {asked!r:.60}; the table has: {has}{en}",
     )
 
 

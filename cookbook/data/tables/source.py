@@ -114,9 +114,10 @@ def _read(
     if kind is not None and kind.is_table:
         return table_of(workbook.grid_of(content, sheet, wanted, source), path, wanted)
     if kind is not None:
+        fix_zh, fix_en = calls.filled(kind.fix_zh, source), calls.filled(kind.fix_en, source)
         raise DataError(
-            zh=f"这是{spaced(kind.title_zh)}，读不了：{calls.filled(kind.fix_zh, source)}",
-            en=f"this is {kind.title_en}, which is not read: {calls.filled(kind.fix_en, source)}",
+            zh=f"这是{spaced(kind.title_zh)}，读不了：{fix_zh}",
+            en=f"this is {kind.title_en}, which cannot be read: {fix_en}",
         )
     _refuse_sheet(sheet)
     decoded, found = _decoded(content, path, encoding)
@@ -125,6 +126,7 @@ def _read(
         raise DataError(zh="文件是空的", en="the file is empty")
     chat = _chat_of(text, path, found)
     if chat is not None:
+        _refuse_bad_messages(chat, decoded.bad)
         return chat
     if text.lstrip()[:2] in JSON_BEGINS:
         raise DataError(
@@ -184,8 +186,30 @@ def _refuse_bad_bytes(grid: Grid, bad: list[encodings.BadBytes]) -> None:
     for found in bad:
         index = bisect_right(begins, found.line) - 1
         if index >= 0:
-            byte = found.start + 1
-            grid.rows[index].fault = (
-                f"第 {byte} 个字节起不是这个文件的编码，读不准",
-                f"not in the encoding of the file from byte {byte} of the line",
-            )
+            grid.rows[index].fault = _unsure(found)
+
+
+def _refuse_bad_messages(chat: Table, bad: list[encodings.BadBytes]) -> None:
+    """Move the messages that have such bytes to `left`."""
+    begins = [entry.place.line for entry in chat.entries]
+    refused: dict[int, encodings.BadBytes] = {}
+    for found in bad:
+        refused.setdefault(bisect_right(begins, found.line) - 1, found)
+    kept = []
+    chat.left.places = {entry.number: entry.place for entry in chat.entries}
+    for index, entry in enumerate(chat.entries):
+        if index not in refused:
+            kept.append(entry)
+            continue
+        chat.unread.append(entry.number)
+        zh, en = _unsure(refused[index])
+        chat.left.add(entry.number, "encoding", zh=zh, en=en)
+    chat.entries = kept
+
+
+def _unsure(bad: encodings.BadBytes) -> tuple[str, str]:
+    byte = bad.start + 1
+    return (
+        f"第 {byte} 个字节起不是这个文件的编码，读不准",
+        f"not in the encoding of the file from byte {byte} of the line",
+    )

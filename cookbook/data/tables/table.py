@@ -283,7 +283,7 @@ def _report_row(
     if row.fault or faults:
         return True
     if heading.is_sum(row.cells):
-        zh, en = "是合计，不是问答", "is a row of sums, not of questions and answers"
+        zh, en = "是合计，不是问答", "is a row of totals, not a question and answer"
         left.add(number, "table-row", zh=zh, en=en, fix=_DELETE)
         return True
     # In a workbook each cell has its own place; text in columns has only the order of its cells.

@@ -11,6 +11,7 @@ its cells. What is broken is left to those who read the table, who say so.
 
 import io
 import re
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -30,6 +31,17 @@ PIECE = 64 * 1024  # bytes read at once
 MAX_HEADING = 131_072  # characters of the heading of a .csv file
 BEYOND = 10**9  # more than every limit
 
+# What zipfile raises for an archive that is broken, or has a password: ValueError is a part whose
+# place is before the beginning.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    OSError,
+    struct.error,
+)
 _PLAIN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # all that Excel writes
 TRUE = ("1", "true")
 _PLACE = re.compile(r"([A-Za-z]{1,3})([0-9].{0,20})")  # B12
@@ -66,7 +78,9 @@ def of_workbook(content: bytes) -> dict[str, Outline]:
                 with archive.open(part) as file:
                     outlines[part.filename] = _Part(texts).read(file)
             texts.check()
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):  # broken, or with a password
+    except DataError:
+        raise
+    except _BROKEN:
         return {}
     return outlines
 

@@ -1,7 +1,7 @@
 r"""Recognize the usual line quickly: `{"messages": [{"role": …, "content": …}, …]}`, in good order
 and nothing else.
 
-What is not recognized is not an error yet: `check_file.py` then takes the plain path, `json_text/`
+What is not recognized is not an error yet: `check_lines.py` then takes the plain path, `json_text/`
 and `rules/`, which says what is wrong. Nearly all lines of a good file are usual, so a check takes
 about as long as parsing.
 
