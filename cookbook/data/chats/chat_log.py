@@ -90,9 +90,7 @@ def from_chat_log(
         DataError: the file cannot be read, is not a chat log, or does not say who answers.
     """
     table, messages = _messages(source, sheet, encoding)
-    prompts = chat_messages.prompts(messages)
-    are_prompts = {m.number for found in prompts.values() for m in found}
-    spoken = [m for m in messages if m.number not in are_prompts]
+    prompts, spoken = chat_messages.without_prompts(messages)
     # Pictures and notices first: they neither ask nor answer.
     texts = [m for m in spoken if not _leave_out(table, m, m.left_out)]
     _note_quotes(table, texts)

@@ -265,16 +265,25 @@ def _why_left_out(message: Message, kind: str) -> Reason | None:
     return _NOTICE if is_notice or short.startswith('我拍了拍 "') else None
 
 
-def prompts(messages: Sequence[Message]) -> dict[str, list[Message]]:
-    """Return the system messages of each room, in a log whose roles are those of a training file;
-    elsewhere `system` is the program that sends notices."""
+def without_prompts(
+    messages: Sequence[Message],
+) -> tuple[dict[str, list[Message]], list[Message]]:
+    """Return the system messages of each room, and all others.
+
+    There are some only in a log whose roles are those of a training file; elsewhere `system` is the
+    program that sends notices.
+    """
     speakers = {message.speaker.casefold() for message in messages}
-    found: dict[str, list[Message]] = {}
-    if "user" in speakers and speakers <= _ROLES:
-        for message in messages:
-            if message.speaker.casefold() == "system" and message.text:
-                found.setdefault(message.room, []).append(message)
-    return found
+    if "user" not in speakers or not speakers <= _ROLES:
+        return {}, list(messages)
+    prompts: dict[str, list[Message]] = {}
+    others = []
+    for message in messages:
+        if message.speaker.casefold() == "system" and message.text:
+            prompts.setdefault(message.room, []).append(message)
+        else:
+            others.append(message)
+    return prompts, others
 
 
 def are_messages(columns: Sequence[str]) -> bool:
