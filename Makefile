@@ -33,8 +33,9 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
+# Without nbval, which is for notebooks and takes a second to load in each process.
 unit: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal tests/unit
+	$(BIN)/python -m pytest -n 2 --dist worksteal -p no:nbval tests/unit
 
 test: check
 	$(BIN)/python -m pytest tests/service tests/notebooks

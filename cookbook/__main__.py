@@ -7,6 +7,7 @@ heavy is imported before a command needs it.
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.i18n import tr
 from cookbook.terminal import printable
+
+PIPE_CLOSED = 141  # as shells report a program that a closed pipe has ended
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -31,10 +34,15 @@ def main(argv: list[str] | None = None) -> int:
             return _serve(argv[1:])
         args = _parser().parse_args(argv)
         status: int = args.carry_out(args)
+        sys.stdout.flush()
         return status
     except CookbookError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # `| head` has read enough. Python would try to write the rest once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
 
 
 def _parser() -> argparse.ArgumentParser:

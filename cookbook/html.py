@@ -28,6 +28,7 @@ __all__ = [
     "OK",
     "TEXT",
     "WARNING",
+    "WARNING_FILLED",
     "coloured",
     "environment",
     "escape",
@@ -37,6 +38,7 @@ __all__ = [
 
 ERROR = "#c0392b"
 WARNING = "#b7791f"
+WARNING_FILLED = "#96650f"  # behind white text
 OK = "#238b45"
 TEXT = "#444"
 GREY = "#8a8a8a"

@@ -8,6 +8,11 @@ def language() -> str:
     return "en" if os.environ.get("COOKBOOK_LANG", "zh").lower().startswith("en") else "zh"
 
 
+def spaced(zh: str) -> str:
+    """Return words as they follow a Chinese character, from which a Latin letter is set apart."""
+    return f" {zh}" if zh[:1].isascii() else zh
+
+
 def tr(zh: str, en: str) -> str:
     """Return the text in the reader's language."""
     return en if language() == "en" else zh

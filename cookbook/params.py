@@ -288,9 +288,11 @@ class Plan:
 
 def token_counts(rows: Rows | Sequence[int]) -> list[int]:
     """Return the tokens of each row, to count once and plan often; counts stay as they are."""
-    if all(isinstance(row, int) for row in rows):
+    from cookbook.data.rows import listed  # `cookbook.data` imports this module
+
+    if isinstance(rows, list | tuple) and all(isinstance(row, int) for row in rows):
         return list(cast("Sequence[int]", rows))
-    conversations = (row["messages"] for row in cast("Rows", rows))
+    conversations = (row["messages"] for row in listed(cast("Rows", rows)))
     return [counted.total for counted in tokens.count_conversations(conversations)]
 
 

@@ -34,8 +34,29 @@ def task(**result):
 WRITTEN = {"type": "textarea", "value": {"text": [A]}}
 CHOSEN = {"type": "choices", "value": {"choices": [A]}}
 
+
 # name of the shape, an entry, the messages it becomes
+def chatgpt(authors, texts, last=None):
+    """Return a conversation of ChatGPT: for each message who said it, and what is above it."""
+    above = {parent for _, parent in authors.values()}
+    nodes = {
+        name: {
+            "message": {"author": {"role": role}, "content": {"parts": [texts[name]]}},
+            "parent": parent,
+            "children": [0] if name in above else [],
+        }
+        for name, (role, parent) in authors.items()
+    }
+    return {"title": "问答", "mapping": nodes, "current_node": last}
+
+
 KNOWN = [
+    ("preference", {"messages": [*ONE[:1], {"role": "assistant", "chosen": A, "rejected": A2}]},
+     ONE),
+    ("chatgpt", chatgpt({"u": ("user", None), "x": ("assistant", "u"), "a": ("assistant", "u")},
+                        {"u": Q, "x": A2, "a": A}, last="a"), ONE),
+    ("chatgpt", chatgpt({"s": ("system", None), "u": ("user", "s"), "a": ("assistant", "u")},
+                        {"s": "", "u": Q, "a": A}), ONE),
     ("messages", {"messages": ONE}, ONE),
     ("messages", {"messages": turns("Human", "BOT", "role", "content")}, ONE),
     ("messages", {"messages": ONE, "system": "简短。"}, talk(Q, A, system="简短。")),
@@ -129,6 +150,7 @@ REFUSED = [
     ("tree", {"message_id": "b", "parent_id": "a", "role": "prompter", "text": Q}, "树"),
     ("segments", {"segments": [{"label": True, "text": A}]}, "分段"),
     ("one-turn", {"role": "user", "content": Q}, "一条消息"),
+    ("unwanted", {"messages": ONE, "label": False}, "不好的回答"),
     ("batch-input", {"custom_id": "1", "body": {"messages": ONE[:1]}}, "没有回答"),
     ("batch-output", chat(finish_reason="length"), "截断"),
     ("batch-output", chat(custom_id="9"), "没有 custom_id"),
@@ -146,6 +168,6 @@ REFUSED = [
     ("sharegpt", {"conversations": [{"from": "human", "value": Q},
                                     {"from": "function_call", "value": "{}"}]}, "工具"),
     (None, {"标题": "馆规", "正文": "安静"}, "标题、正文"),
-    (None, {"question": Q}, "没有找到回答"),
-    (None, {}, "没有认出"),
+    (None, {"question": Q}, "找不到回答"),
+    (None, {}, "认不出"),
 ]  # fmt: skip

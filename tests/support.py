@@ -52,6 +52,15 @@ def write_base(folder, tokenizer, **sizes):
     return folder
 
 
+def assert_accounted(cleaned):
+    """Assert that every entry that was read is in one place: a row, gone, or left."""
+    gone, left, kept = set(cleaned.rows_gone), set(cleaned.rows_left), set(cleaned.row_numbers)
+    assert kept | gone | left == set(range(1, cleaned.read + 1))
+    assert len(kept) + len(gone) + len(left) == cleaned.read, (kept, gone, left)
+    assert len(cleaned.rows) == len(cleaned.row_numbers) == len(kept)
+    assert len(cleaned.rows_left) == len(left)
+
+
 SECRETS = {
     "FAKE_TOKEN": "planted",
     "X_SECRET_Y": "planted",

@@ -1,10 +1,9 @@
 """Check a training file: every rule of guide §2.1 and §4 and of the platform's newer pages, all
 problems at once.
 
-A file is taken apart in `check_file.py`; what one row must keep to is in `rules.py`, what several
-must in `corpus.py`, what is said of a file as a whole in `whole_file.py`. Over `corpus.MAX_ROWS`
-rows only the first are compared with each other and counted in tokens: such a file is refused in
-seconds, however many rows it has.
+A file is taken apart in `check_file.py`; what a row, all rows and a file as a whole must keep to is
+in `rules/`. Over `corpus.MAX_ROWS` rows only the first are compared with each other and counted in
+tokens: such a file is refused in seconds, however many rows it has.
 
 `check` never raises for the content of a file; `load` raises `DataError` with the report. One bad
 line never hides another. At most `MAX_BYTES` of a file are read.
@@ -16,13 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cookbook.data import corpus, read, rules
-from cookbook.data.check_file import Checked, check_file, check_table
-from cookbook.data.corpus import NumberedRow
-from cookbook.data.excerpt import shortened, visible
-from cookbook.data.fast import lines as fast_lines
-from cookbook.data.report import Report, place
-from cookbook.data.whole_file import MAX_NAME, OtherShapes
+from cookbook import fast
+from cookbook.data import rules
+from cookbook.data.check_file import check_file, check_table
+from cookbook.data.check_lines import Checked
+from cookbook.data.reading import read
+from cookbook.data.report import Report, calls, place
+from cookbook.data.report.excerpt import shortened, visible
+from cookbook.data.rows import NumberedRow
+from cookbook.data.rules import corpus
+from cookbook.data.rules.fast import lines as fast_lines
+from cookbook.data.rules.whole_file import MAX_NAME, OtherShapes
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -32,14 +35,18 @@ Source = str | Path | Sequence[dict]
 def check(
     source: Source, *, validation: Source | None = None, max_tokens: int | None = 4096
 ) -> Report:
-    """Return all problems of a training file, or of rows in memory. Never raises for what the data
-    says.
+    """Return every problem of a training file, each with its place and remedy.
+
+        report = data.check("train.jsonl", validation="valid.jsonl")
+        report.ok, report.errors           # (False, 3)
+
+    Nothing in a file raises an error: a file that cannot be read is a problem of the report, too.
 
     Args:
-        validation: a validation file or its rows: their errors, and rows that are in both, are
+        source: a path, or rows in memory.
+        validation: the validation file or its rows. Their errors, and rows that are in both, are
             reported too.
-        max_tokens: rows longer than this are reported; None leaves the tokens uncounted, which is
-            faster.
+        max_tokens: longer rows are reported; None does not count tokens, which is faster.
     """
     report = _check_source(source, max_tokens)
     if validation is not None:
@@ -71,15 +78,17 @@ def _check_source(source: Source, max_tokens: int | None) -> Report:
     path = Path(source)
     try:
         with read.open_bounded(path) as (file, size):
-            return _finished(check_file(file, size, path.name), max_tokens)
+            checked = check_file(file, size, path.name or str(path), calls.in_source(path))
+            return _finished(checked, max_tokens)
     except OSError as error:
-        return _unreadable(path.name, error)
+        return _unreadable(path, error)
 
 
-def _unreadable(name: str, error: OSError) -> Report:
+def _unreadable(path: Path, error: OSError) -> Report:
+    name = path.name or str(path)
     # Nothing is known of a file that cannot be opened, not even whether it has rows.
     report = Report(visible(name), readable=False, has_rows=False)
-    zh, en = read.reason(error)
+    zh, en = read.reason(error, path)
     report.add(
         None,
         "file-unreadable",
@@ -90,20 +99,24 @@ def _unreadable(name: str, error: OSError) -> Report:
 
 
 def _check_rows(source: Any) -> Checked:
-    report = Report(tr("内存中的数据", "rows in memory"))
+    report = Report(tr("内存中的数据", "rows in memory"), calls.ROWS)
     # A list is taken as it is; the reader knows what else holds rows.
-    if not isinstance(source, Sequence):
+    if not isinstance(source, Sequence) or isinstance(source, bytes | bytearray):
         found = read.reading(source)
         if found.layout == "table":
             return check_table(report, found, None)
         source = [entry.value for entry in found.entries]
     others = OtherShapes(report, None)
     sound: list[NumberedRow] = []
+    take_fast = fast.enabled()
     for number, given in enumerate(source, 1):
         report.lines += 1
         # What has the usual messages is in no other shape; a long list is nearly all that.
         if fast_lines.is_usual(given):
             others.with_messages += 1
+            if take_fast and fast_lines.is_sound(given):
+                sound.append((number, given))
+                continue
         elif others.take(number, given):
             continue
         row = rules.as_object(report, number, given)

@@ -8,15 +8,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from cookbook.data import corpus, read, rules
-from cookbook.data.changes import GONE, Change
-from cookbook.data.cleaned import Cleaned
-from cookbook.data.codes import CODES
-from cookbook.data.corpus import NumberedRow
-from cookbook.data.fix import rows as fixed_rows
-from cookbook.data.report import Problem, Report, by_line
-from cookbook.data.rows import RowKey, row_key
-from cookbook.data.text_damage import REPAIRABLE
+from cookbook.data import rules
+from cookbook.data.damage import REPAIRABLE
+from cookbook.data.fixes.finish import result
+from cookbook.data.fixes.message import Asked
+from cookbook.data.fixes.rows import fixed_rows
+from cookbook.data.reading import Reading, read
+from cookbook.data.report import Problem, Report
+from cookbook.data.report.changes import GONE, Change
+from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.codes import CODES
+from cookbook.data.rows import NumberedRow, RowKey, row_key
+from cookbook.data.rules import corpus, message_rules
+from cookbook.data.shapes import containers, routing
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -38,37 +42,44 @@ def clean(
     fix: Collection[str] = (),
     weights: Literal["mask", "drop"] = "mask",
 ) -> Cleaned:
-    """Fix a file or rows, and return the rows with a list of what was done.
+    """Fix what is safe to fix, and list each change; the file itself stays as it is.
 
-    Read are one object a line, an array, and objects over several lines, in any known encoding.
-    Fixed are: BOM, line ends, blank lines, commas at line ends, several objects on a line,
-    surrounding white space, capitals of roles, contents in parts of text, extra keys, a misplaced
-    system message, a greeting before the first question, a last question without an answer, exact
-    duplicates.
+        cleaned = data.clean("train.jsonl", fix=["markup"], drop=["secret"])
+        cleaned.write("train_clean.jsonl")
+
+    Always fixed are: encoding, BOM, line ends, blank lines, arrays and objects over several lines,
+    commas at line ends, white space around texts, upper-case roles, contents in text parts, extra
+    keys, a misplaced system message, a greeting before the first question, a last question without
+    an answer, exact duplicates. What would have to be guessed is in `.left`.
 
     Args:
-        encoding: of the file, as `gb18030` for GBK; None finds out.
-        roles: how to read other role names, as `{"human": "user", "bot": "assistant"}`.
-        drop: codes of warnings whose rows are to be dropped, such as `near-duplicate`, `conflict`,
-            `secret`, `answer-repeats-input`, `answer-style`, `too-long`, `markup`, `weight`.
-        fix: codes of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
-            (all of it is removed). A row in which something would have to be guessed is left.
-        weights: what to do with answers that are not to be learned, of `"weight": 0`: "mask" keeps
-            them, to be read only; "drop" removes them with their questions.
+        source: a path, or rows in memory.
+        encoding: of the file, as "gb18030"; None detects it.
+        roles: what unknown role names mean, as `{"human": "user", "bot": "assistant"}`.
+        drop: codes of warnings whose rows are dropped, as `near-duplicate`, `conflict`, `secret`.
+        fix: kinds of damage to repair: `escape-text`, `markup`, `mojibake`, `invisible`, `thinking`
+            (all of it is removed), `json` (only where it can mean one thing).
+        weights: of answers marked `"weight": 0`: "mask" keeps them, read but not learned; "drop"
+            removes them with their questions.
 
     Raises:
-        DataError: the file cannot be read, or is not in `encoding`; `drop` or `fix` names a code
-            that does not exist.
+        DataError: the file cannot be read or is not in `encoding`; `roles`, `drop`, `fix` or
+            `weights` has a value that does not exist.
     """
     drop = _known("drop", drop, _WARNINGS)
-    fix = _known("fix", fix, REPAIRABLE)
+    fix = _known("fix", fix, (*REPAIRABLE, "json"))
     _known("weights", (weights,), ("mask", "drop"))
-    source_read = read.reading(source, encoding=encoding)
-    changes, left = source_read.changes, source_read.left
-    rows_left = source_read.unread
+    known_roles = message_rules.checked_roles(roles)
+    reading = read.reading(source, encoding=encoding, repairs="json" in fix)
+    containers.unwrap(reading)
+    return _cleaned(reading, Asked(known_roles, frozenset(fix), weights), drop)
+
+
+def _cleaned(reading: Reading, asked: Asked, drop: Collection[str]) -> Cleaned:
+    """Return what is kept of a source; every other entry is in a change, or left to a person."""
+    changes, left, rows_left = reading.changes, reading.left, reading.unread
     # Each step passes on what it keeps, and notes what it does in `changes` or `left`.
-    each = fixed_rows(source_read, roles or {}, rows_left, fixes=frozenset(fix), weights=weights)
-    fixed = list(each)
+    fixed = list(fixed_rows(reading, asked, rows_left, of_table=_of_table(reading)))
     sound = _without_duplicates(fixed, changes, left)
     sound = _without_dropped(sound, drop, changes, left)
 
@@ -77,18 +88,15 @@ def clean(
     rows_left += [number for number, _ in fixed if number not in kept | gone]
     if len(sound) > corpus.MAX_ROWS:
         corpus.check_count(left, len(sound))
-    changes.sort(key=by_line)
-    source_read.fill_columns()
-    left.sort()
-    return Cleaned(
-        [row for _, row in sound],
-        changes,
-        left,
-        source_read.path,
-        read=source_read.count,
-        row_numbers=[number for number, _ in sound],
-        rows_left=sorted(rows_left),
-    )
+    reading.fill_columns()
+    return result(reading, sound, rows_left)
+
+
+def _of_table(reading: Reading) -> tuple[str, str] | None:
+    """Return the remedy for rows of a table; None where the source is none."""
+    if reading.layout != "table":
+        return None
+    return routing.remedy(reading, reading.path.name if reading.path else None)
 
 
 def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collection[str]:
@@ -96,12 +104,13 @@ def _known(name: str, codes: Collection[str], known: Collection[str]) -> Collect
     # One code as a text is meant as a list of one.
     if isinstance(codes, str):
         codes = (codes,)
-    unknown = sorted(str(code)[:MAX_CODE] for code in codes if code not in known)[:MAX_CODES]
+    others = [str(code)[:MAX_CODE] for code in codes if code not in known]
+    unknown = sorted(others)[:MAX_CODES]
     if unknown:
-        allowed = ", ".join(known)
+        allowed = tr("、", ", ").join(known)
         raise DataError(
-            zh=f"{name} 不认识 {unknown}，可以用：{allowed}",
-            en=f"{name} does not know {unknown}; it takes {allowed}",
+            zh=f"{name}= 里没有 {'、'.join(unknown)}，可以用：{allowed}",
+            en=f"{name}= does not take {', '.join(unknown)}; it takes {allowed}",
         )
     return codes
 
@@ -116,8 +125,8 @@ def _without_duplicates(
         if first == number:
             unique.append((number, row))
         else:
-            line = left.line_of(first)
-            same = tr(f"与第 {line} 行相同", f"the same as line {line}")
+            first_zh, first_en = left.where(first)
+            same = tr(f"与{first_zh}完全相同", f"the same as {first_en}")
             changes.append(Change(left.line_of(number), "duplicate-row", same, number))
     return unique
 
@@ -130,7 +139,7 @@ def _without_dropped(
     Dropped are those of which nothing would be learned, and those with a warning named in `drop`.
     """
     # Every row that is to go must be known; one reason is enough.
-    report = Report("", once_per_line=True, places=left.places)
+    report = Report("", left.source, once_per_line=True, places=left.places)
     # Without `drop`, only what cannot be trained on goes, and that is a question of length.
     if drop:
         for number, row in sound:

@@ -2,29 +2,33 @@
 
 Everything here returns what `clean` returns: the rows, each change, and what is left for a person.
 One odd entry never stops the rest. The shapes themselves are in `shapes/`, what a row must be in
-`rules.py`; repeated rows are kept, since only `clean` looks at rows together.
+`rules/`; repeated rows are kept, since only `clean` looks at rows together.
 """
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
-from cookbook.data import read, routing, rules, shapes
-from cookbook.data.changes import Change, change_of
-from cookbook.data.chat_log import from_chat_log
-from cookbook.data.cleaned import Cleaned
-from cookbook.data.columns import WHOLE_TEXT
-from cookbook.data.converted import finish
+from cookbook.data import shapes
+from cookbook.data.chats.chat_log import from_chat_log
 from cookbook.data.entry import Entry
-from cookbook.data.excerpt import around, visible
-from cookbook.data.from_table import from_table
-from cookbook.data.pointing import Origin, point
-from cookbook.data.read import Reading, Source
-from cookbook.data.report import by_line
-from cookbook.data.shapes import batch, containers, unused
-from cookbook.data.shapes.shape import MAX_NAME, Converted, Options, Refused, listed
+from cookbook.data.fixes.finish import finish
+from cookbook.data.reading import read
+from cookbook.data.reading.read import Reading, Source
+from cookbook.data.report import by_line, calls
+from cookbook.data.report.changes import Change, change_of
+from cookbook.data.report.cleaned import Cleaned
+from cookbook.data.report.columns import WHOLE_TEXT
+from cookbook.data.report.excerpt import around, visible
+from cookbook.data.report.names import MAX_NAME, named
+from cookbook.data.report.pointing import Origin, point
+from cookbook.data.rules import message_rules
+from cookbook.data.shapes import batch, containers, routing, unused
+from cookbook.data.shapes.shape import Converted, Options, Refused
+from cookbook.data.tables.from_table import from_table
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -42,43 +46,40 @@ def from_messages(
     assistant: str | None = None,
     chosen: bool = False,
 ) -> Cleaned:
-    """Return rows from any known format; `recognize` says which one a file has.
+    """Return training rows from any known format; `recognize` says which one a file has.
 
-    Known are OpenAI's messages, ShareGPT and its spellings, Alpaca and its relatives,
-    prompt/completion, Firefly, Dolly, Belle, Moss, Qianfan, batches, rows of Hugging Face, exports
-    of Label Studio, tables and chat logs. Turns of one speaker in a row are not joined: such an
-    entry is left for a person.
+        rows = data.from_messages("export.json")
+        rows.write("train.jsonl")
+
+    Known are OpenAI messages, ShareGPT, Alpaca, prompt/completion, query/response, Firefly, Dolly,
+    Belle, Moss, Qianfan, batch results, Hugging Face rows, Label Studio exports, tables and chat
+    logs. Entries that cannot be converted are in `.left`, with the reason.
 
     Args:
-        source: a path, or the entries.
-        roles: how to read role names that are not known, as `{"客官": "user"}`.
-        system: the system message of entries that have none.
-        encoding: of the file; None finds out.
-        sheet: of a workbook with several.
-        requests: the input of a batch whose output `source` is: a path, or its lines.
-        assistant: who is the assistant in a chat log.
-        chosen: whether to learn the better answer of preference data.
+        source: a path, or the entries: a list of dicts, a DataFrame, a data set.
+        roles: what unknown role names mean, as `{"客官": "user"}`.
+        system: the system message for entries that have none.
+        encoding: of the file, as "gb18030"; None detects it.
+        sheet: of a workbook with several, by name.
+        requests: the batch input that belongs to batch results: a path, or its entries.
+        assistant: who answers in a chat log, by name.
+        chosen: True learns the better answer of preference data.
 
     Raises:
-        DataError: the file cannot be read; `roles` names another role than the three; `requests`
-            has no requests.
+        DataError: the file cannot be read, `roles` has an unknown role, `requests` no requests.
     """
-    options = Options(_checked_roles(roles), system, _requests(requests), chosen)
+    options = Options(message_rules.checked_roles(roles), system, _requests(requests), chosen)
     # Read once to see what it is: tables and chat logs are small.
-    reading = read.reading(source, encoding=encoding, sheet=sheet)
-    # What has a converter of its own is a path or a table: that is what these take.
-    table = cast("str | Path", source)
-    if routing.is_chat_log(reading):
-        return from_chat_log(
-            table, assistant=assistant, system=system, sheet=sheet, encoding=encoding
-        )
-    columns = routing.pair_columns(reading)
-    if columns is None:
+    reading = read.reading(source, encoding=encoding, sheet=sheet, repairs=True)
+    own = _own_converter(source, reading, assistant)
+    if own is None:
         return _rows(containers.opened(reading), options)
-    user, answer = columns
-    return from_table(
-        table, user=user, assistant=answer, system=system, sheet=sheet, encoding=encoding
-    )
+    return own(system=system, sheet=sheet, encoding=encoding)
+
+
+def of_reading(reading: Reading, *, system: str | None = None) -> Cleaned:
+    """Return rows from what was read already, each entry converted by its own shape."""
+    return _rows(containers.opened(reading), Options({}, system, None, False))
 
 
 def from_sharegpt(
@@ -88,9 +89,11 @@ def from_sharegpt(
     system: str | None = None,
     encoding: str | None = None,
 ) -> Cleaned:
-    """Return rows from ShareGPT's format: `{"conversations": [{"from": "human", "value": …}, …]}`.
+    """Return training rows from ShareGPT: `{"conversations": [{"from": "human", "value": …}, …]}`.
 
-    Another name of `from_messages`, which tells formats apart by itself.
+        rows = data.from_sharegpt("export.json")
+
+    Another name for `from_messages`, which recognizes formats by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
 
@@ -102,22 +105,29 @@ def from_alpaca(
     roles: Mapping[str, str] | None = None,
     encoding: str | None = None,
 ) -> Cleaned:
-    """Return rows from Alpaca's format: `{"instruction": …, "input": …, "output": …}`.
+    """Return training rows from Alpaca: `{"instruction": …, "input": …, "output": …}`.
 
-    The question is the instruction, with the input below it where there is one. Another name of
-    `from_messages`, which tells formats apart by itself.
+        rows = data.from_alpaca("alpaca.json")
+
+    The question is the instruction, followed by the input if there is one. Another name for
+    `from_messages`, which recognizes formats by itself.
     """
     return from_messages(source, roles=roles, system=system, encoding=encoding)
 
 
-def _checked_roles(roles: Mapping[str, str] | None) -> Mapping[str, str]:
-    for name, role in (roles or {}).items():
-        if role not in rules.ROLES:
-            raise DataError(
-                zh=f"roles 里 {name!r} 要对应 system、user 或 assistant",
-                en=f"roles must map {name!r} to system, user or assistant",
-            )
-    return roles or {}
+def _own_converter(
+    source: Source, reading: Reading, assistant: str | None
+) -> Callable[..., Cleaned] | None:
+    """Return the converter of a table or of a chat log; None for any other source."""
+    # They take a path or a table, and nothing else is one.
+    table = cast("str | Path", source)
+    if routing.is_chat_log(reading):
+        return partial(from_chat_log, table, assistant=assistant)
+    columns = routing.pair_columns(reading)
+    if columns is not None:
+        user, answer = columns
+        return partial(from_table, table, user=user, assistant=answer)
+    return partial(from_table, table) if routing.turn_columns(reading) else None
 
 
 def _requests(source: Source | None) -> dict[str, list | None] | None:
@@ -133,8 +143,8 @@ def _requests(source: Source | None) -> dict[str, list | None] | None:
             found[name] = None if name in found else messages
     if not found:
         raise DataError(
-            zh="requests 里没有请求，每行应有 custom_id 和 body.messages",
-            en="requests has no request: each line needs a custom_id and body.messages",
+            zh="requests= 里没有请求，每行应有 custom_id 和 body.messages",
+            en="requests= has no requests: each line needs custom_id and body.messages",
         )
     return found
 
@@ -255,10 +265,10 @@ def _refuse_second_answer(
 ) -> None:
     name = _custom_id(entry, shape)
     if name is not None and name in notes.answered:
-        line = reading.left.line_of(notes.answered[name])
+        first_zh, first_en = reading.left.where(notes.answered[name])
         raise Refused(
-            zh=f"custom_id {name[:MAX_NAME]!r} 在第 {line} 行已经有结果",
-            en=f"line {line} has a result of the custom_id {name[:MAX_NAME]!r} already",
+            zh=f"custom_id {name[:MAX_NAME]!r} 在{first_zh}已经有结果",
+            en=f"{first_en} already has a result for custom_id {name[:MAX_NAME]!r}",
             fix=("只留一个", "keep one of them"),
             key="custom_id",
         )
@@ -275,11 +285,11 @@ def _custom_id(entry: Entry, shape: shapes.Shape | None) -> str | None:
 def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
     columns = [str(key) for key in entry.value] if isinstance(entry.value, dict) else []
     return Refused(
-        zh=f"没有认出哪一列是提问、哪一列是回答；列名是 {listed(columns)}",
-        en=f"which columns are question and answer is not known; they are {listed(columns)}",
+        zh=f"认不出哪一列是提问、哪一列是回答；列名是 {named(columns)}",
+        en=f"it is not clear which columns are question and answer: {named(columns)}",
         fix=(
-            '写明列名：data.from_table(path, user="…", assistant="…")',
-            'name them: data.from_table(path, user="…", assistant="…")',
+            '写明列名：data.from_table(path, user="问题的列名", assistant="回答的列名")',
+            'name them: data.from_table(path, user="questions", assistant="answers")',
         ),
     )
 
@@ -287,13 +297,13 @@ def _unknown_columns(entry: Entry, refused: Refused) -> Refused:
 def _say_together(reading: Reading, options: Options, notes: _Notes) -> None:
     """Say once what concerns several entries."""
     if notes.metadata:
-        detail = listed(list(notes.metadata))
+        detail = named(notes.metadata)
         reading.changes.append(change_of(None, "extra-key", detail))
     if options.requests is not None:
         open_requests = [name for name in options.requests if name not in notes.answered]
         if open_requests:
             n = len(open_requests)
-            detail = tr(f"（{n} 条）：{listed(open_requests)}", f"{n}: {listed(open_requests)}")
+            detail = tr(f"（{n} 条）：{named(open_requests)}", f"({n}): {named(open_requests)}")
             reading.changes.append(change_of(None, "unanswered", detail))
 
 
@@ -305,6 +315,7 @@ def _name_roles(cleaned: Cleaned, roles: Mapping[str, str]) -> None:
     written = visible(json.dumps(named, ensure_ascii=False))
     call = f"data.from_messages(path, roles={written})"
     remedy = tr(f"说明它们是谁：{call}", f"say who they are: {call}")
+    remedy = calls.filled(remedy, cleaned.left.source)
     problems = cleaned.left.problems
     for i, problem in enumerate(problems):
         if problem.code == "role-unknown":

@@ -6,11 +6,11 @@ first call.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cookbook import chatml, tokens
-from cookbook.data.rows import text_of
+from cookbook.data.rows import listed, text_of
 from cookbook.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ GREEN = "#54a24b"
 LIGHT_GREY = "#bab0ac"
 
 
-def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
+def statistics(rows: Iterable[dict]) -> "pd.DataFrame":
     """Return a table with one line for each row of data.
 
     Columns: `turns`, the number of answers; `system`, the prompt; `question_characters` and
@@ -37,6 +37,7 @@ def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    rows = listed(rows)
     counts = tokens.count_conversations(row["messages"] for row in rows)
     lines = []
     for row, count in zip(rows, counts, strict=True):
@@ -55,7 +56,7 @@ def statistics(rows: Sequence[dict]) -> "pd.DataFrame":
     return pd.DataFrame(lines)
 
 
-def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataFrame":
+def phrases(rows: Iterable[dict], *, length: int = 2, top: int = 8) -> "pd.DataFrame":
     """Return the most frequent openings and endings of the answers: habits that the model will
     learn. Answers of weight 0, of which it learns none, are left out.
 
@@ -68,7 +69,7 @@ def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataF
     import pandas as pd
 
     answers = []
-    for row in rows:
+    for row in listed(rows):
         for message in row["messages"]:
             if chatml.is_trained(message):
                 # With its full stop, every answer would end in the same way.
@@ -85,7 +86,7 @@ def phrases(rows: Sequence[dict], *, length: int = 2, top: int = 8) -> "pd.DataF
     return pd.DataFrame(lines, columns=["where", "phrase", "answers", "share"])
 
 
-def figure(rows: Sequence[dict], *, max_tokens: int = 4096) -> "Figure":
+def figure(rows: Iterable[dict], *, max_tokens: int = 4096) -> "Figure":
     """Return four pictures in one figure: tokens per row, tokens read and learned, turns, lengths
     of the answers.
 
@@ -97,6 +98,7 @@ def figure(rows: Sequence[dict], *, max_tokens: int = 4096) -> "Figure":
     """
     import matplotlib.pyplot as plt
 
+    rows = listed(rows)
     if not rows:
         raise DataError(zh="没有数据可画", en="there are no rows to draw")
     table = statistics(rows)

@@ -6,6 +6,7 @@ An entry is what may become a row: a line of JSONL, an object of an array, a row
 number counts from 1 within the source; in JSONL without blank lines it is the line.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -17,6 +18,17 @@ class Place:
     line: int
     column: int = 1
     sheet: str | None = None
+
+
+def shared_column(places: Mapping[int, Place], number: int) -> int | None:
+    """Return the column on which an entry begins if others begin on the same line; else None."""
+    place = places.get(number)
+    if place is None:
+        return None
+    # Entries of one line have numbers that follow each other.
+    before, behind = places.get(number - 1), places.get(number + 1)
+    lines = {other.line for other in (before, behind) if other}
+    return place.column if place.line in lines else None
 
 
 @dataclass(frozen=True)

@@ -98,6 +98,10 @@ class Index:
             remembered.append(i)
             del remembered[:-ROWS_PER_BAND]
 
+    def is_alone(self, i: int) -> bool:
+        """Return whether no other of all rows can be the same as row `i`, or nearly the same."""
+        return not self._bands[i]
+
     def find(self, i: int) -> list[int]:
         """Return the remembered rows that are nearly the same as row `i`, in order."""
         candidates = self._candidates(i)
@@ -283,7 +287,7 @@ def _hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     without_ends = [text.replace("\0", " ") for text in texts]
     joined = "\0\0".join([*without_ends, ""])
     units = np.frombuffer(joined.encode("utf-16-le", "surrogatepass"), dtype=np.uint16)
-    codes = _codes()[units]
+    codes = _codes().take(units, mode="wrap")  # in half the time of an index
     codes = codes[codes != _IGNORED]
 
     first = codes[:-2]

@@ -44,6 +44,8 @@ _PREFIX_LENGTH = 6
 _WEIGHTS = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2]
 _CHECK_CHARACTERS = "10X98765432"
 
+_SHORTEST = 5  # characters that every match has: @b.cc
+
 # What every match contains. Of `_KEY_MARKS`, each contains one of `_KEY_LETTERS`, which are faster
 # to search for.
 _KEY_LETTERS = (b"@", b"-", b"_", b"A")
@@ -82,6 +84,8 @@ def may_hold_secrets(text: str) -> bool:
 
     Every match is made of ASCII characters, and a Chinese text has few of them to look at.
     """
+    if len(text) < _SHORTEST:
+        return False
     ascii_part = text.encode("ascii", "ignore")
     has_letter = any(letter in ascii_part for letter in _KEY_LETTERS)
     if has_letter and any(mark in ascii_part for mark in _KEY_MARKS):

@@ -6,10 +6,11 @@ on what the model has learned by heart would look too good.
 
 import random
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cookbook.data.check import load
+from cookbook.data.rows import listed
 from cookbook.errors import ArgumentError, DataError
 from cookbook.i18n import tr
 from cookbook.params import validation_rows
@@ -18,7 +19,7 @@ Parts = tuple[list[dict], list[dict]]
 
 
 def split(
-    rows: Sequence[dict],
+    rows: Iterable[dict],
     validation: float | str | Path | Sequence[dict] = 0.1,
     seed: int = 42,
 ) -> Parts:
@@ -32,11 +33,12 @@ def split(
 
     Raises:
         ValueError: the share is not in [0, 1).
-        DataError: the validation file has errors, or has every row.
+        DataError: the validation file has errors, or has every row; `rows` is a path.
 
     Warns:
         UserWarning: there are too few rows to hold any out.
     """
+    rows = listed(rows)
     if not isinstance(validation, int | float):
         given = load(validation, max_tokens=None)
         return _without(rows, given), given

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cookbook import disk
-from cookbook.data.read import MAX_BYTES
+from cookbook.data.reading.read import MAX_BYTES
 
 FOLDER = "siliconcloud-upload"
 

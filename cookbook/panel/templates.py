@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from cookbook import html
-from cookbook.data.report_view import MARKED, sentence
+from cookbook.data.report.view import MARKED
 from cookbook.i18n import tr
 from cookbook.panel.consequences import Consequence
 from cookbook.panel.training_file import TrainingFile
@@ -32,10 +32,10 @@ REPORT = (
 {% if report.shown %}
 <details class="cookbook-problems" {{ open }}>
 <summary>{{ tr("哪里不对，怎么改", "where, and what to do") }}</summary>
-{% for problem in report.shown %}
-<div class="cookbook-{{ problem.severity }}">{{ sentence(problem) }}</div>
-{% if problem.excerpt and problem.excerpt[0] ~ problem.excerpt[1] ~ problem.excerpt[2] %}
-<div class="cookbook-excerpt">{{ marked(problem.excerpt) }}</div>
+{% for group in report.shown %}
+<div class="cookbook-{{ group.severity }}">{{ group.sentence }}</div>
+{% if group.excerpt and group.excerpt[0] ~ group.excerpt[1] ~ group.excerpt[2] %}
+<div class="cookbook-excerpt">{{ marked(group.excerpt) }}</div>
 {% endif %}
 {% endfor %}
 {% if report.hidden %}
@@ -179,9 +179,7 @@ def file_note(chosen: TrainingFile) -> str:
     if report is None:
         zh = "没有选文件：步数和 token 算不出来"
         return note(tr(zh, "no file chosen: steps and tokens are not known"))
-    return html.template(REPORT).render(
-        report=report, sentence=sentence, open="" if report.ok else "open"
-    )
+    return html.template(REPORT).render(report=report, open="" if report.ok else "open")
 
 
 def static_html(hp: Hyperparameters, figures: list[Consequence], risks: list[Risk]) -> str:

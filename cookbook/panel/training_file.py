@@ -12,7 +12,7 @@ from typing import Any
 
 from cookbook import data, data_folder, disk, params, paths
 from cookbook.data import Report
-from cookbook.data.read import rows as rows_of
+from cookbook.data.reading.read import rows as rows_of
 from cookbook.errors import DataError
 
 

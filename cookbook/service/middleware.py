@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cookbook.address import is_loopback
+from cookbook.data.report.codes import CODES
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
 from cookbook.service.sentences import shortened
@@ -243,14 +244,18 @@ def _check_length(declared: bytes, limit: int) -> None:
 
 
 def _too_large(limit: int, headers: dict[str, str] | None = None) -> ApiError:
-    is_upload = limit == limits.UPLOAD_BYTES
     size = f"{limit // 2**20} MB"
+    if limit == limits.UPLOAD_BYTES:
+        # In the words of `data.check`, which would have said how large the file is.
+        known = CODES["file-size"]
+        zh = f"文件超过 {size} 上限 → {known.fix_zh}"
+        en = f"the file is over the limit of {size} → {known.fix_en}"
+        return ApiError(413, zh=zh, en=en, code="file-size", param="file", headers=headers)
     return ApiError(
         413,
         zh=f"请求超过 {size} 上限：拆成几个",
         en=f"the request is over the limit of {size}: split it into several",
-        code="file-size" if is_upload else "too_large",  # for a file, the code of `data.check`
-        param="file" if is_upload else None,
+        code="too_large",
         headers=headers,
     )
 

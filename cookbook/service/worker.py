@@ -32,7 +32,7 @@ from filelock import FileLock, Timeout
 from cookbook import __version__, data, data_folder, disk
 from cookbook.bases import Base, find
 from cookbook.causes import Cause
-from cookbook.data import read
+from cookbook.data.reading import read
 from cookbook.errors import (
     BaseAway,
     CookbookError,

@@ -3,12 +3,13 @@
     python tests/bench/data_check.py
 
 A 10 MB file of 1,000 rows, each the sentences of this project's corpora in another order.
-Interleaved repetitions in one process; median, fastest and slowest. Then the peak memory of one
-check in a process of its own, and how time grows from 1,000 to 100,000 rows: of all sorts, one row
-in twenty nearly the same as another, and, at its worst, all from 1,200 sentences. Growth is that of
-`corpus.check_together`, all that rows say together: `data.check` itself compares no more than the
-first 1,000 rows, since a longer file is refused. Older figures are of `data.check` when it compared
-all rows, with the rules of single rows included, which take a small part of the time.
+Interleaved repetitions in one process; median, fastest and slowest, of wall-clock and of processor
+time: other work on the machine changes the first more. Then the peak memory of a check and of a
+clean, each in a process of its own, and how time grows from 1,000 to 100,000 rows: of all sorts,
+one row in twenty nearly the same as another, and, at its worst, all from 1,200 sentences. Growth is
+that of `corpus.check_together`, what all rows say together: `data.check` itself compares no more
+than the first 1,000 rows, since a longer file is refused. Older figures of growth are of
+`data.check` when it compared all rows; the rules of single rows, then included, take a small part.
 
 `together.lib.utils.files.check_file` stops at its first error and counts no tokens. The package
 `together` (extra `bench`) is used for this comparison alone.
@@ -28,8 +29,8 @@ from pathlib import Path
 from together.lib.utils.files import check_file
 
 from cookbook import data, tokens
-from cookbook.data import corpus
 from cookbook.data.report import Report
+from cookbook.data.rules import corpus
 from cookbook.paths import DATA, shipped_rows
 
 REPEATS = 7
@@ -38,15 +39,18 @@ ROW_BYTES = 10_300
 GROWTH_ROWS = (1000, 10_000, 100_000)
 TOGETHER = "Together check_file"
 
-# Prints the peak resident memory of one check, in MB, above that of the import.
+# Prints the peak resident memory of one call, in MB, above that of the import. Linux counts it from
+# the start of the program; `getrusage` also counts the process that started this one.
 PEAK_MEMORY = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from cookbook import data, tokens
 def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s*(\\d+) kB", status)[1]) / 1024
 tokens.count("x")
 before = peak()
-data.check(sys.argv[1])
+getattr(data, sys.argv[1])(sys.argv[2])
 print(peak() - before)
 """
 
@@ -122,24 +126,31 @@ def compare_checkers(path: Path) -> None:
     # The vocabulary is read once for each process.
     tokens.count("x")
     times: dict[str, list[float]] = {name: [] for name in calls}
+    processor: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(REPEATS):
         for name, call in calls.items():
+            began = time.process_time()
             times[name].append(seconds(call))
+            processor[name].append(time.process_time() - began)
 
     size = f"{path.stat().st_size / 2**20:.1f} MB"
     print(f"{size}, {ROWS:,} rows, {REPEATS} interleaved repetitions")
-    print("| what | median | fastest to slowest | ratio to Together |")
-    print("| --- | --- | --- | --- |")
+    print("| what | median | fastest to slowest | ratio to Together | processor, fastest |")
+    print("| --- | --- | --- | --- | --- |")
     theirs = statistics.median(times[TOGETHER])
     for name, own in times.items():
         middle = statistics.median(own)
         spread = f"{min(own):.2f}–{max(own):.2f} s"
-        print(f"| {name} | {middle:.2f} s | {spread} | {middle / theirs:.2f} |")
+        busy = f"{1000 * min(processor[name]):.0f} ms"
+        print(f"| {name} | {middle:.2f} s | {spread} | {middle / theirs:.2f} | {busy} |")
 
 
-def peak_megabytes(path: Path) -> float:
-    """Return the peak memory of one check above that of the import, in a process of its own."""
-    command = [sys.executable, "-c", PEAK_MEMORY, str(path)]
+def peak_megabytes(name: str, path: Path) -> float:
+    """Return the peak memory of `data.check` or `data.clean` above that of the import.
+
+    In a process of its own.
+    """
+    command = [sys.executable, "-c", PEAK_MEMORY, name, str(path)]
     return float(subprocess.check_output(command))
 
 
@@ -181,7 +192,8 @@ def main() -> None:
         assert 9.5e6 < path.stat().st_size < data.MAX_BYTES
         assert check_file(path)["is_check_passed"]
         compare_checkers(path)
-        print(f"\npeak memory above the import: {peak_megabytes(path):.0f} MB\n")
+        peaks = [f"{name} {peak_megabytes(name, path):.0f} MB" for name in ("check", "clean")]
+        print(f"\npeak memory above the import: {', '.join(peaks)}\n")
     show_growth(rng, pool)
 
 

@@ -47,3 +47,10 @@ def test_what_is_free_of_errors_can_be_trained_on(tokenizer, rows):
     report = data.check_bytes(data.to_jsonl(rows), "a.jsonl")
     if report.ok:
         assert all(any(e.trained) for e in encode_all(tokenizer, report.rows, 4096))
+
+
+def test_one_line_of_nine_megabytes_and_a_file_of_bad_lines_end(row):
+    assert "too-long" in [p.code for p in data.check([row(assistant="好" * 3_000_000)]).problems]
+    report = data.check_bytes(b"x\n" * 100_000, "a.jsonl")
+    assert report.errors == 100_001  # each line, and their number
+    assert len(report.problems) <= 20_000

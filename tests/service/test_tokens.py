@@ -51,3 +51,17 @@ def test_without_a_system_message_qwens_own_is_put_in_front(tiny):
     user = {"role": "user", "content": "你好"}
     default = {"role": "system", "content": chatml.DEFAULT_SYSTEM}
     assert tiny.apply_chat_template([user]) == tiny.apply_chat_template([default, user])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" + " " * 1_200_000 + "b",
+        "\u3000" * 1_200_000 + "b",
+        "e" + "\u0301\u0327" * 200_000,
+        "a" * 2_000_000,
+        "\n" * 300_000,
+    ],
+)
+def test_no_text_makes_counting_fail_or_take_forever(text):
+    assert tokens.count(text) > 0

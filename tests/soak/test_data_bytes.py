@@ -15,8 +15,10 @@ import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import assert_accounted
 
 from cookbook import data
+from cookbook.data import damage
 from cookbook.errors import DataError
 
 HANGS = 60  # seconds; each call takes a few hundredths
@@ -35,7 +37,14 @@ READERS = {
     "recognize": data.recognize,
     "from_messages": data.from_messages,
     "from_table": lambda path: data.from_table(path, user="问题", assistant="回答"),
+    "from_chat_log": lambda path: data.from_chat_log(path, assistant="我"),
+    "load": data.load,
+    "validation": lambda path: data.check(messages_of_all(), validation=path),
+    "fixed": lambda path: data.clean(path, fix=[*damage.REPAIRABLE, "json"], weights="drop"),
+    "big5": lambda path: data.clean(path, encoding="big5"),
+    "sheet": lambda path: data.from_messages(path, sheet="另一页", requests=path),
 }
+CHECKS = ("check", "validation")
 
 
 def messages(question, answer):
@@ -43,9 +52,13 @@ def messages(question, answer):
     return {"messages": [{"role": role, "content": content} for role, content in turns]}
 
 
+def messages_of_all():
+    return [messages(*pair) for pair in PAIRS]
+
+
 def texts():
     """Return files of text by the ends of their names."""
-    rows = [messages(*pair) for pair in PAIRS]
+    rows = messages_of_all()
     dialogs = [
         {"conversations": [{"from": "human", "value": q}, {"from": "gpt", "value": a}]}
         for q, a in PAIRS
@@ -53,7 +66,15 @@ def texts():
     lines = [json.dumps(row, ensure_ascii=False) for row in rows]
     quoted = ['"' + '","'.join(cell.replace('"', '""') for cell in pair) + '"' for pair in PAIRS]
     table = "\r\n".join(["问题,回答", *quoted])
+    spoken, logged = [], ["时间,发送人,内容"]
+    for i, text in enumerate(text for pair in PAIRS for text in pair):
+        when, speaker = f"2024-03-0{i // 4 + 1} 1{i % 4}:05:00", ("小云", "我")[i % 2]
+        spoken.append(f"{when} {speaker}\n{text}\n")
+        quoted_text = text.replace('"', '""')
+        logged.append(f'{when},{speaker},"{quoted_text}"')
     return {
+        "-log.txt": "\n".join(spoken),
+        "-log.csv": "\n".join(logged),
         ".jsonl": "\n".join(lines),
         "-array.json": json.dumps(rows, ensure_ascii=False),
         "-indented.json": "\n".join(json.dumps(row, ensure_ascii=False, indent=2) for row in rows),
@@ -135,6 +156,11 @@ def assert_short(result):
     )
     for problem in problems:
         assert len(problem.message) < LONGEST, problem
+    if isinstance(result, data.Cleaned):
+        assert_accounted(result)
+        reported = {problem.row for problem in problems if problem.severity == "error"}
+        # Of a file that is all in another format, it is said once.
+        assert reported - {None} == set(result.rows_left) or "other-shape" in str(result)
     # Whatever displays it has to come to an end too.
     assert isinstance(repr(result), str)
 
@@ -182,7 +208,7 @@ def test_damaged_files_give_rows_a_report_or_an_error(reader, tmp_path_factory):
         path = folder / name
         path.write_bytes(content)
         result = read(reader, path)
-        assert reader != "check" or not isinstance(result, DataError)
+        assert reader not in CHECKS or not isinstance(result, DataError)
         if not isinstance(result, DataError):
             assert_short(result)
 
@@ -218,7 +244,7 @@ def every_text(value):
             yield from every_text(each)
 
 
-@pytest.mark.parametrize("reader", ["clean", "from_messages", "from_table"])
+@pytest.mark.parametrize("reader", ["clean", "from_messages", "from_table", "from_chat_log"])
 def test_a_file_that_is_cut_is_never_misread(reader, tmp_path):
     """Wherever a text is cut, in whatever encoding: what is read was in it."""
     for name, content in WHOLE_TEXTS.items():

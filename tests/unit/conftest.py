@@ -4,6 +4,15 @@ import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
+# Few examples keep `make check` quick; tests/soak/test_properties.py takes many. No deadline:
+# the first call reads the vocabulary, and the machine may be busy.
+SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("few", max_examples=20, **SLOW)
+settings.register_profile("many", max_examples=400, **SLOW)
+settings.load_profile("few")
+
 HEAVY = {"torch", "transformers", "peft"}
 
 

@@ -111,7 +111,8 @@ def test_an_upload_over_the_limit_is_refused_before_it_is_read(client):
         client.files.create(
             file=("a.jsonl", b" " * (data.MAX_BYTES + 100_000)), purpose="fine-tune"
         )
-    assert caught.value.status_code == 413
+    assert caught.value.status_code == 413 and caught.value.code == "file-size"
+    assert "拆成几个文件，或删掉过长的行" in str(caught.value)
 
 
 def test_another_purpose_is_refused_by_name(client):

@@ -4,12 +4,12 @@ import json
 
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
-from cookbook.data import chat_log
-from cookbook.data.chat_messages import moment
+from cookbook.data.chats import chat_log
+from cookbook.data.chats.chat_messages import moment
 from cookbook.errors import DataError
 
 HEAD = "is_sender,talker,room_name,type_name,msg,CreateTime"
@@ -105,7 +105,7 @@ def test_messages_out_of_order_are_sorted_and_that_is_said(tmp_path):
 def test_who_answers_is_asked_for_where_the_log_does_not_say(tmp_path):
     rows = ["小禾,几点,2024-05-01 09:00", "阿松,六点,2024-05-01 09:01"]
     path = log(tmp_path, *rows, head="发送人,内容,时间")
-    with pytest.raises(DataError, match='小禾 × 1.*from_chat_log.path, assistant="小禾"'):
+    with pytest.raises(DataError, match='小禾 × 1.*from_chat_log.*log.csv", assistant="小禾"'):
         data.from_chat_log(path)
     with pytest.raises(DataError, match="没有叫 '小和' 的人"):
         data.from_chat_log(path, assistant="小和")
@@ -169,6 +169,13 @@ def test_a_group_among_other_rooms_needs_a_person(tmp_path):
         "消息记录\n\n2024-05-01 9:00:00 小禾(12345)\n几点\n关门\n\n2024-05-01 9:01:00 我\n六点\n",
         "小禾 2024/5/1 9:00:00\n几点\n关门\n\n我 2024/5/1 9:01:00\n六点\n",
         "[2024/5/1, 9:00:00] 小禾: 几点\n关门\n[2024/5/1, 9:01:00] 我: 六点\n",
+        "5/1/24, 9:00 AM - 小禾: 几点\n关门\n5/1/24, 9:01 AM - 我: 六点\n",
+        "\u200e[01.05.24, 09:00:00] 小禾: 几点\n关门\n[01.05.24, 09:01:00] 我: 六点\n",
+        "=========\n消息对象:小禾\n=========\n"
+        "2024-05-01 9:00:00 【新人】小禾<a@b.cn>\n几点\n关门\n"
+        "2024-05-01 9:01:00 我(1)\n六点\n",
+        "用户：几点\n关门\n客服：六点\n",
+        "小禾 9:00\n几点\n关门\n我 9:01\n六点\n小禾 9:02\n[图片]\n我 9:03\n[图片]\n",
     ],
 )
 def test_logs_in_plain_text_are_read(tmp_path, text):
@@ -177,6 +184,102 @@ def test_logs_in_plain_text_are_read(tmp_path, text):
     cleaned = data.from_chat_log(path)
     assert talks(cleaned) == [["几点\n关门", "六点"]]
     assert cleaned.source == path
+    # All others say the same of it.
+    found = [p for p in data.check(path).problems if p.code not in ("file-suffix", "row-count-low")]
+    assert [p.code for p in found] == ["other-shape"] and "data.from_chat_log(" in found[0].fix
+    assert data.recognize(path).name == "chat-log"
+    assert {p.code for p in data.clean(path).left.problems} == {"other-shape"}
+    assert len(data.from_messages(path)) == 1
+
+
+def test_a_message_with_broken_bytes_is_left_and_no_other(tmp_path):
+    path = tmp_path / "log.txt"
+    lines = ["小禾 9:00", "几点", "我 9:01", "六点", "小禾 9:02", "好", "我 9:03", "慢走"]
+    path.write_bytes("\n".join(lines).encode()[:-1] + b"\n")
+    cleaned = data.from_chat_log(path)
+    assert talks(cleaned) == [["几点", "六点"]]
+    assert [(p.line, p.code) for p in cleaned.left.problems] == [(7, "encoding")]
+    assert "第 8 行" in cleaned.left.problems[0].message
+    assert cleaned.rows_left == [4] and cleaned.read == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-05-01 9:00:00 INFO start\n2024-05-01 9:00:00 INFO end\n",
+        "几点：六点\n有票：有\n",
+        "[1, 2]",
+    ],
+)
+def test_what_is_no_talk_is_no_chat(tmp_path, text):
+    path = tmp_path / "a.txt"
+    path.write_text(text, encoding="utf-8")
+    assert data.recognize(path).name != "chat-log"
+
+
+def test_what_a_program_says_between_messages_is_left_out(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(
+        "5/1/24, 9:00 AM - Ana: open?\n5/1/24, 9:01 AM - Ana changed the subject\n"
+        "5/1/24, 9:02 AM - Shop: yes\n",
+        encoding="utf-8",
+    )
+    cleaned = data.from_chat_log(path, assistant="Shop")
+    assert talks(cleaned) == [["open?", "yes"]] and list(reasons(cleaned)) == [2]
+
+
+def test_which_number_is_the_day_is_known_from_all_times():
+    from cookbook.data.chats.chat_messages import moments
+
+    assert [m.month for m in moments(["1/3/2024 9:00", "13/3/2024 9:00"])] == [3, 3]
+    assert [m.month for m in moments(["3/1/24 9:00", "3/13/24 9:00"])] == [3, 3]
+    assert [m.day for m in moments(["30/1/24 9:00", "1/2/24 9:00"])] == [30, 1]
+    assert [m.hour for m in moments(["3/1/24, 12:05 AM", "3/1/24, 12:05 PM"])] == [0, 12]
+
+
+def test_an_owner_who_is_marked_the_wrong_way_round_is_refused(tmp_path):
+    rows = ["1,客户,在吗,2024-5-1 9:00", "0,客服,在,2024-5-1 9:01"]
+    path = log(tmp_path, *rows, head="is_sender,talker,msg,CreateTime")
+    with pytest.raises(DataError, match='log.csv", assistant="客服"'):
+        data.from_chat_log(path)
+    assert talks(data.from_chat_log(path, assistant="客服")) == [["在吗", "在"]]
+
+
+def test_the_call_in_a_refusal_works(tmp_path):
+    rows = ["甲,几点", "乙,六点", "丙,在哪", "甲,好", "乙,东门"]
+    lines = [f"{row},2024-5-1 9:0{minute}" for minute, row in enumerate(rows)]
+    path = log(tmp_path, *lines, head="发送人,内容,时间")
+    with pytest.raises(DataError) as caught:
+        data.from_chat_log(path)
+    arguments = str(caught.value).rpartition('log.csv", ')[2].rstrip(")")
+    assert len(data.from_chat_log(path, **eval(f"dict({arguments})"))) == 1
+    lonely = log(tmp_path, "甲,几点,2024-5-1 9:00", head="发送人,内容,时间")
+    with pytest.raises(DataError, match="只有一个人"):
+        data.from_chat_log(lonely)
+
+
+def test_agents_of_any_name_answer_customers(tmp_path):
+    rows = ["s1,客户,能退吗", "s1,小王,能", "s1,小李,带小票", "s2,客户,几点", "s2,小李,六点"]
+    path = log(tmp_path, *rows, head="会话ID,发送人,消息内容")
+    assert talks(data.from_chat_log(path)) == [["能退吗", "能\n带小票"], ["几点", "六点"]]
+
+
+def test_system_rows_are_system_messages_beside_roles_of_training(tmp_path):
+    rows = ["1,system,你是店员", "1,user,在吗", "1,assistant,在", "2,user,几点", "2,assistant,六点"]
+    path = log(tmp_path, *rows, head="conversation_id,role,content")
+    assert talks(data.from_chat_log(path)) == [["你是店员", "在吗", "在"], ["几点", "六点"]]
+    assert talks(data.from_chat_log(path, system="x")) == [
+        ["x", "在吗", "在"],
+        ["x", "几点", "六点"],
+    ]
+
+
+def test_a_quoted_message_is_not_said_again(tmp_path):
+    quoted = '"「我：到了」\n- - - - - -\n好的"'
+    rows = ["0,小禾,到了吗", "1,我,到了", f"0,小禾,{quoted}", "1,我,嗯"]
+    cleaned = data.from_chat_log(log(tmp_path, *rows, head="is_sender,talker,msg"))
+    assert talks(cleaned) == [["到了吗", "到了", "好的", "嗯"]]
+    assert "quote" in {change.code for change in cleaned.changes}
 
 
 def test_the_export_of_telegram_is_read(tmp_path):
@@ -230,7 +333,6 @@ SPOKEN = st.tuples(
 )
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.lists(SPOKEN, max_size=12))
 def test_every_message_is_accounted_for(spoken):
     rows = [
@@ -248,3 +350,11 @@ def test_every_message_is_accounted_for(spoken):
     except DataError:
         return  # nobody answers
     talks(cleaned)
+
+
+def test_a_message_that_ends_within_a_character_is_left(tmp_path):
+    path = tmp_path / "log.txt"
+    path.write_bytes("用户：几点\n客服：六点\n用户：周末呢\n客服：也是六点".encode()[:-1])
+    log = data.from_chat_log(path)
+    assert ("encoding", 4) in [(p.code, p.line) for p in log.left.problems]
+    assert talks(log) == [["几点", "六点"]] and log.rows_left == [4]

@@ -2,12 +2,14 @@
 
 import gzip
 import json
+import re
 
 import pytest
 from support import make_row
 
 from cookbook import data
-from cookbook.data import corpus, near_duplicates
+from cookbook.data import near_duplicates
+from cookbook.data.rules import corpus
 
 ALPACA = {"instruction": "几点开门？", "input": "", "output": "上午九点。"}
 SHAREGPT = {
@@ -121,7 +123,7 @@ def test_over_the_row_limit_only_the_first_rows_are_compared(monkeypatch, in_mem
     many = [*rows(30), make_row(user=3), *rows(1)]
     report = data.check(many) if in_memory else data.check_bytes(lines(*many), "a.jsonl")
     (found,) = [p for p in report.problems if p.code == "row-count"]
-    assert compared == [20] and "前 20 行" in found.message
+    assert compared == [20] and "前 20 条" in found.message
     assert [p.line for p in report.problems if p.code == "content-type"] == [31]
     assert "duplicate-row" not in {p.code for p in report.problems}
 
@@ -151,3 +153,79 @@ def test_a_repeat_in_an_array_names_the_line_of_the_first():
     ]
     starts = [i for i, line in enumerate(content.split("\n"), 1) if line == " {"]
     assert found.line == starts[1] and f"第 {starts[0]} 行" in found.message
+
+
+PAIR = {"question": "几点开门？", "answer": "上午九点。"}
+REQUEST = {"custom_id": "1", "body": {"messages": [{"role": "user", "content": "几点？"}]}}
+CLEAN = 'data.clean("a.jsonl")'
+CONVERT = 'data.from_messages("a.jsonl")'
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "word", "call"),
+    [
+        (lines(*rows(20)).replace(b"\n", b",\n"), "json", "20 行", CLEAN),
+        (lines(*rows(3)).replace(b"\n", b" "), "json", "不止一个", CLEAN),
+        (lines(*(json.dumps(row) for row in rows(3))), "json", "编码了两次", CLEAN),
+        (json.dumps({"data": rows(3)}).encode(), "whole-array", "一个 JSON 对象", CLEAN),
+        (lines(*[{"sent1": "甲", "sent2": "乙"}] * 3), "other-shape", "sent1、sent2", "messages"),
+        (lines({"question": "几点？", "k": 1}), "other-shape", "找不到回答", "messages"),
+        (json.dumps({"0": PAIR, "1": PAIR}).encode(), "other-shape", "2 条", CONVERT),
+        (json.dumps({k: [v, v] for k, v in PAIR.items()}).encode(), "other-shape", "2 条", CONVERT),
+        (lines(REQUEST), "other-shape", "只有提问", 'requests="a.jsonl"'),
+        (lines({"text": "<|im_start|>user"}), "other-shape", "模板", "套模板之前"),
+    ],
+)
+def test_a_file_as_a_whole_is_one_error_that_names_what_to_do(content, code, word, call):
+    found = the_error(content)
+    assert (found.line, found.code) == (None, code)
+    assert word in found.message and call in found.fix and "…)" not in found.fix
+    report = data.check_bytes(content, "a.jsonl")
+    assert "messages-missing" not in str(report) and "not-object" not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "new_name"),
+    [
+        ("a.txt", "a.jsonl"),
+        ("a.jsonl.txt", "a.jsonl"),
+        ("a", "a.jsonl"),
+        ("v1.2.json", "v1.2.jsonl"),
+    ],
+)
+def test_a_wrong_name_alone_is_to_be_changed(name, new_name):
+    found = the_error(lines(*rows(2)), name)
+    assert found.code == "file-suffix" and found.fix.endswith(f"改成 {new_name}")
+    content = json.dumps(rows(2)).encode()
+    assert [code for _, code in errors(content, name)] == ["whole-array", "file-suffix"]
+
+
+def test_the_call_that_is_named_works_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "我的 数据"
+    folder.mkdir()
+    (folder / "训练（1）.json").write_text(json.dumps(rows(2)), encoding="utf-8")
+    found = data.check("我的 数据/训练（1）.json").problems[0]
+    call = re.search(r"data\.\S.*\)(?= )", found.fix)[0]
+    assert data.check(eval(call, {"data": data})).ok
+
+
+def test_a_real_line_break_in_a_string_is_one_error_at_its_place():
+    broken = '{"messages": [{"role": "user", "content": "分两步：\n先填表\n再拍照"}]}\n'.encode()
+    content = lines(*rows(1)) + broken + b"\n" + lines(*rows(2)[1:])
+    found = the_error(content)
+    assert (found.line, found.column, found.code) == (2, 48, "json") and "真的换行" in found.message
+    report = data.check_bytes(content, "a.jsonl")
+    assert report.lines == 3 and len(report.rows) == 2
+    assert [p.line for p in report.problems if p.code == "blank-line"] == [5]
+
+
+def test_of_many_problems_that_say_the_same_only_some_are_shown():
+    report = data.check_bytes(b"x\n" * 800, "a.jsonl")
+    assert str(report).count("第 ") == 1 and "等 800 处" in str(report)
+    assert report.errors == 800
+
+
+def test_entries_that_are_not_kept_are_counted_in_any_layout():
+    report = data.check_bytes(b"[" + b'{"a": x},\n' * 6000 + b"]", "a.jsonl")
+    assert report.counts["error", "json"] >= 6000

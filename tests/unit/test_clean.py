@@ -5,11 +5,12 @@ from functools import partial
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
-from cookbook.data.read import MAX_SOURCE_BYTES
+from cookbook.data import json_text
+from cookbook.data.reading.read import MAX_SOURCE_BYTES
 from cookbook.errors import DataError
 from cookbook.paths import DATA
 
@@ -112,7 +113,6 @@ ROWS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_cleaning_twice_changes_nothing_more(rows):
     copy = json.loads(json.dumps(rows))
@@ -130,6 +130,17 @@ def test_the_original_is_never_overwritten(tmp_path, row):
     with pytest.raises(DataError, match="原始文件"):
         cleaned.write(path)
     assert data.load(cleaned.write(tmp_path / "b" / "clean.jsonl")) == [row()]
+
+
+def test_what_cannot_be_written_is_named_with_its_reason(tmp_path, row):
+    cleaned = data.clean([row()])
+    (tmp_path / "file").touch()
+    for path, why in [(tmp_path, "文件夹"), (tmp_path / "file" / "a.jsonl", "文件夹是一个文件"),
+                      (tmp_path / ("x" * 400), "太长")]:  # fmt: skip
+        with pytest.raises(DataError, match=f"写不了 .*{why}"):
+            cleaned.write(path)
+    with pytest.raises(DataError, match="半个字符"):
+        data.to_jsonl([row(user="\ud83d")])
 
 
 def test_the_encoding_is_found_out_and_a_wrong_one_is_refused(tmp_path, row):
@@ -196,6 +207,7 @@ def test_conversations_in_gbk_become_rows(tmp_path):
 def test_a_huge_export_is_refused_before_it_is_read(tmp_path, name):
     path = tmp_path / name
     with path.open("wb") as file:
+        file.write(b"{" + b" " * 99_000)
         file.truncate(MAX_SOURCE_BYTES + 1)
     read = (
         partial(data.from_table, user="问", assistant="答")
@@ -204,3 +216,59 @@ def test_a_huge_export_is_refused_before_it_is_read(tmp_path, name):
     )
     with pytest.raises(DataError, match="100 MB"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "old", "new"),
+    [
+        ("json-marks", '": ', '"：'),
+        ("json-marks", ", ", "，"),
+        ("json-marks", '": ', '":\u00a0'),
+        ("json-marks", "]}", "],}"),
+        ("json-marks", "]}", "]} // 见附件"),
+        ("control", "几点", "几\n点"),
+        ("control", "几点", "几\t点"),
+        ("python", '"', "'"),
+    ],
+)
+def test_what_is_nearly_json_is_read_when_asked(tmp_path, row, change, old, new):
+    path = tmp_path / "a.jsonl"
+    good = json.dumps(row(user="几点开门？"), ensure_ascii=False)
+    path.write_text(good.replace("几点", "几点") + "\n" + good.replace(old, new), encoding="utf-8")
+    problems = data.clean(path).left.problems
+    assert len(problems) == 1 and 'fix=["json"]' in problems[0].fix
+    assert problems[0].line == 2 and problems[0].column
+    cleaned = data.clean(path, fix=["json"])
+    assert change in done(cleaned) and not cleaned.rows_left
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": 1, "a"： 2}', "{'a': 1, 'a': 2}", "{'a': f()}", '{"a": "说"好"，对吗"}', "{'a'" * 99],
+)
+def test_what_would_have_to_be_guessed_is_never_read(text):
+    assert json_text.repaired(text) is None
+
+
+def test_comments_and_fences_between_rows_are_passed_over_when_asked(tmp_path, row):
+    path = tmp_path / "a.jsonl"
+    path.write_text(f"```json\n// 问答\n{json.dumps(row())}\n# 完\n```\n", encoding="utf-8")
+    assert [p.line for p in data.clean(path).left.problems] == [1, 2, 4, 5]
+    cleaned = data.clean(path, fix=["json"])
+    assert (cleaned.read, len(cleaned), cleaned.rows_left) == (1, 1, [])
+    assert [c.line for c in cleaned.changes if c.code == "comment"] == [1, 2, 4, 5]
+
+
+def test_a_system_message_beside_the_messages_is_put_in_front(row):
+    cleaned = data.clean([{**row(system=None), "system": "你是店员。"}])
+    assert cleaned.rows[0]["messages"][0] == {"role": "system", "content": "你是店员。"}
+    assert "system-position" in done(cleaned) and "not-used" not in done(cleaned)
+
+
+def test_a_file_in_another_shape_is_left_with_one_sentence(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"instruction": "几点？", "output": "九点。"}\n' * 9, encoding="utf-8")
+    cleaned = data.clean(path)
+    [problem] = cleaned.left.problems
+    assert problem.line is None and f'data.from_messages("{path}")' in problem.fix
+    assert cleaned.rows_left == list(range(1, 10))

@@ -11,7 +11,7 @@ from cookbook.paths import DATA
 
 
 def loaded(module: str, *names: str) -> list[str]:
-    """Return those of `names` that importing `module` loads, whole or in part."""
+    """Return those of `names` that importing a module, or several, loads, whole or in part."""
     code = f"import sys, json, {module}; print(json.dumps(list(sys.modules)))"
     modules = json.loads(
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
@@ -27,11 +27,10 @@ def test_the_service_starts_without_what_takes_long_to_load():
     assert loaded("cookbook.service.__main__", "torch", "transformers", "openai", "pandas") == []
 
 
-@pytest.mark.parametrize(
-    "part", ["data", "params", "jobs", "compare", "zhishuo", "tokens", "panel"]
-)
-def test_no_part_but_connection_knows_the_embedded_service(part):
-    assert loaded(f"cookbook.{part}", "cookbook.service", "torch") == []
+def test_no_part_but_connection_knows_the_embedded_service():
+    parts = ("data", "params", "jobs", "compare", "zhishuo", "tokens", "panel")
+    modules = ", ".join(f"cookbook.{part}" for part in parts)
+    assert loaded(modules, "cookbook.service", "torch") == []
 
 
 def test_check_ends_with_0_for_a_good_file(capsys):
@@ -55,6 +54,17 @@ def test_check_ends_with_1_for_a_bad_file_and_its_json_can_be_read(tmp_path, cap
         "message",
         "fix",
     }
+
+
+def test_a_reader_of_the_output_may_stop_early(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("{}\n" * 5000, encoding="utf-8")
+    command = [sys.executable, "-m", "cookbook", "check", str(path), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_check_ends_with_2_for_what_cannot_be_read(tmp_path):

@@ -1,4 +1,7 @@
-from cookbook import data
+import pytest
+
+from cookbook import data, params
+from cookbook.errors import DataError
 from cookbook.paths import DATA
 
 ROWS = data.load(DATA / "customer_service" / "train.jsonl")
@@ -8,6 +11,19 @@ def test_habits_are_counted():
     table = data.phrases(ROWS, length=2)
     openings = table[table["where"] == "opening"]
     assert openings.answers.is_monotonic_decreasing and openings.phrase.iloc[0] == "您好"
+
+
+@pytest.mark.parametrize(
+    "make", [data.statistics, data.phrases, data.to_jsonl, data.split, params.token_counts]
+)
+def test_whatever_holds_rows_is_taken_and_a_path_has_its_remedy(make):
+    given = ROWS[:20]
+    usual = [str(part) for part in make(given)]
+    for rows in (iter(given), tuple(given), dict(enumerate(given)).values(), data.clean(given)):
+        assert [str(part) for part in make(rows)] == usual
+    for other in ("a.jsonl", DATA, b"", None, data.check(given), data.statistics(given)):
+        with pytest.raises(DataError, match="data.load"):
+            make(other)
 
 
 def test_the_figure_needs_no_chinese_font(recwarn):

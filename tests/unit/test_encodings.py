@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook.data import encodings
@@ -240,7 +240,6 @@ def test_what_is_no_encoding_is_refused_by_name(name):
     assert len(refused.value.zh) < 120
 
 
-@settings(max_examples=60)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_decoded_or_refused(content):
     decoded = encodings.decode(content)
@@ -250,7 +249,6 @@ def test_any_bytes_are_decoded_or_refused(content):
         assert decoded.text == body.decode(decoded.encoding.name)
 
 
-@settings(max_examples=60)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1))
 def test_text_in_utf_8_is_never_read_as_anything_else(text):
     found = encodings.detect(text.encode())

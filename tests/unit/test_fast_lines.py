@@ -1,13 +1,13 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cookbook import data
-from cookbook.data import rules
-from cookbook.data.fast import lines as fast_lines
+from cookbook.data import json_text, rules
 from cookbook.data.report import Report
+from cookbook.data.rules.fast import lines as fast_lines
 from cookbook.paths import DATA
 
 TEXT = st.text(alphabet='答a"\\ \n\u3000:{,', max_size=6)
@@ -36,16 +36,19 @@ def near_usual_lines(draw):
     return line
 
 
+def parse(line):
+    return fast_lines.row_of(line, fast_lines.value_of(line))
+
+
 @given(near_usual_lines())
 def test_what_is_taken_quickly_has_no_problem_when_looked_at_closely(line):
-    row = fast_lines.parse(line.encode())
+    row = parse(line.encode())
     if row is not None:
         report = Report("a.jsonl")
-        assert rules.parse_row(report, 1, line) == row
+        assert json_text.parse(line) == row
         assert rules.check_row(report, 1, row) and not report.problems
 
 
-@settings(deadline=None)  # the first call reads the vocabulary
 @given(st.lists(near_usual_lines(), max_size=4))
 def test_both_paths_give_the_same_report(lines):
     content = "\n".join(lines).encode()
@@ -60,14 +63,21 @@ def test_both_paths_give_the_same_report(lines):
 def test_both_paths_give_the_same_report_of_the_messy_export(monkeypatch):
     fast = data.check(DATA / "raw" / "export.jsonl")
     monkeypatch.setenv("COOKBOOK_FAST", "0")
-    monkeypatch.setattr(fast_lines, "parse", None)  # must not be called
+    monkeypatch.setattr(fast_lines, "row_of", None)  # must not be called
     assert data.check(DATA / "raw" / "export.jsonl") == fast
+
+
+@pytest.mark.parametrize("text", ["问", "\ud800", " ", ""])
+def test_both_paths_give_the_same_report_of_rows_in_memory(row, monkeypatch, text):
+    fast = data.check([row(user=text)])
+    monkeypatch.setenv("COOKBOOK_FAST", "0")
+    assert data.check([row(user=text)]) == fast
 
 
 @pytest.mark.parametrize("style", [{}, {"ensure_ascii": False}, {"separators": (",", ":")}])
 def test_usual_lines_are_taken_quickly_however_they_are_written(row, style):
     given = row(user='写成 "JSON"\n给我', assistant="C:\\目录 🙂")
-    assert fast_lines.parse(json.dumps(given, **style).encode()) == given
+    assert parse(json.dumps(given, **style).encode()) == given
 
 
 @pytest.mark.parametrize(
@@ -75,4 +85,4 @@ def test_usual_lines_are_taken_quickly_however_they_are_written(row, style):
 )
 def test_a_key_given_twice_is_never_taken_quickly(row, twice):
     line = json.dumps(row(), ensure_ascii=False).replace('"role": "user"', twice)
-    assert fast_lines.parse(line.encode()) is None
+    assert parse(line.encode()) is None

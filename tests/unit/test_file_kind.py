@@ -13,10 +13,11 @@ import zipfile
 import numpy as np
 import openpyxl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from cookbook.data import file_kind, file_kinds
+from cookbook.data import file_kind
+from cookbook.data.file_kind import kinds
 
 ROW = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
 OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)
@@ -129,7 +130,7 @@ def test_each_kind_is_known_whatever_it_is_called(kind):
 
 
 def test_every_kind_has_a_file_here():
-    assert {kind.name for kind in map(file_kinds.named, file_kinds.KINDS)} == set(MADE)
+    assert {kind.name for kind in map(kinds.named, kinds.KINDS)} == set(MADE)
 
 
 @pytest.mark.parametrize(
@@ -241,16 +242,16 @@ def test_the_end_of_a_large_archive_tells_its_parts():
 
 
 def test_only_what_is_read_here_is_a_table():
-    tables = {name for name, kind in file_kinds.KINDS.items() if kind.is_table}
+    tables = {name for name, kind in kinds.KINDS.items() if kind.is_table}
     assert tables == {"workbook", "parquet"}
-    assert "data.from_table(" in file_kinds.KINDS["workbook"].fix_en
-    assert "data.from_messages(" in file_kinds.KINDS["parquet"].fix_zh
+    assert "data.from_table(" in kinds.KINDS["workbook"].fix_en
+    assert "data.from_messages(" in kinds.KINDS["parquet"].fix_zh
 
 
-@pytest.mark.parametrize("kind", file_kinds.KINDS)
+@pytest.mark.parametrize("kind", kinds.KINDS)
 def test_each_remedy_is_short_and_in_its_own_language(kind):
     for name in ("train.jsonl.gz", "x" * 500, "", '"; rm -rf /; ".gz', "$(id).gz", "-rf"):
-        found = file_kinds.named(kind, name)
+        found = kinds.named(kind, name)
         assert found.fix_en.replace("…", "").isascii() and found.title_en.isascii()
         assert not found.fix_zh.isascii() and not found.title_zh.isascii()
         assert len(found.fix_en) < 200 and len(found.fix_zh) < 200
@@ -310,7 +311,6 @@ def test_a_database_is_known(tmp_path):
     assert found.name == "sqlite" and 'sqlite3.connect("a.db")' in found.fix_zh
 
 
-@settings(max_examples=100)
 @given(st.binary(max_size=300), st.sampled_from(list(MADE.values())), st.text(max_size=60))
 def test_no_bytes_and_no_name_raise(content, start, name):
     for head in (content, start[:20] + content, start[: len(content)]):

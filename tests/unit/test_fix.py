@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import make_row
 
 from cookbook import data
-from cookbook.data.text_damage import REPAIRABLE
+from cookbook.data.damage import REPAIRABLE
 from cookbook.errors import DataError
 
 ANSWER = "您好，请到三楼。"
@@ -205,7 +205,7 @@ def test_a_role_in_capitals_is_lowered_and_another_name_gets_its_call():
             talk(("human", "几点？"), ("gpt", "九点。"))]  # fmt: skip
     problems = found(rows, "role-unknown")
     assert "小写" in problems[0].fix
-    assert 'data.clean(path, roles={"human": "user", "gpt": "assistant"})' in problems[2].fix
+    assert 'data.clean(rows, roles={"human": "user", "gpt": "assistant"})' in problems[2].fix
     cleaned = data.clean(rows, roles={"human": "user", "gpt": "assistant"})
     assert len(cleaned) == 2 and {"role", "role-case"} <= set(changed(cleaned))
 
@@ -261,7 +261,6 @@ TURNS = st.one_of(st.lists(MESSAGE, max_size=4), TALK)
 ROW = st.fixed_dictionaries({"messages": TURNS}, optional={"weight": st.sampled_from([0, 1])})
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     st.lists(ROW, max_size=4),
     st.sets(st.sampled_from(REPAIRABLE)),

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cookbook.data import columns
 from cookbook.data.entry import Place
-from cookbook.data.json_places import Places, locate, position
-from cookbook.data.report import Report
+from cookbook.data.json_text.places import Places, locate, position
+from cookbook.data.report import Report, columns
 
 TEXT = '{"id": 1, "messages": [{"role": "user", "content": "a\\n\\u4e2d\\ud83d\\ude00b\\"c"}, 7]}'
 

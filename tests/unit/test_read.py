@@ -1,16 +1,17 @@
 """The one reader: every layout and every mark of a file, and where each entry is."""
 
+import io
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support import make_row
 
 from cookbook import data
-from cookbook.data import read
-from cookbook.data import reading as module
-from cookbook.data.changes import GONE
+from cookbook.data.reading import layout, read
+from cookbook.data.reading import reading as module
+from cookbook.data.report.changes import GONE
 from cookbook.errors import DataError
 
 
@@ -59,8 +60,8 @@ VIEWER = json.dumps(
         ("\n".join(json.dumps(row, indent=4) for row in ROWS), "objects"),
         (",\n".join(json.dumps(row, indent=4) for row in ROWS), "objects"),
         ("// exported\n" + INDENTED, "array"),
-        (WRAPPED, "array"),
-        (VIEWER, "array"),
+        (WRAPPED, "object"),
+        (VIEWER, "object"),
         ("\n".join([json.dumps(ROWS[0]), json.dumps(ROWS[1], indent=1), '{"a": 3}']), "lines"),
     ],
 )
@@ -80,6 +81,50 @@ def test_lists_of_turns_are_entries(reading):
     assert values(reading("\n".join(map(json.dumps, turns)))) == turns
     assert values(reading(json.dumps(turns[0], indent=2))) == turns[:1]
     assert values(reading(json.dumps(turns[0]))) == turns[:1]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        [{"user": "问"}, {"assistant": "答"}],
+        [{"prompt": "问", "response": [["答"]]}, {"prompt": "再问", "response": [["再答"]]}],
+        ["问", "答"],
+        [],
+    ],
+)
+def test_a_list_on_the_first_line_is_not_taken_for_the_whole_file(reading, first):
+    assert values(reading("\n".join(map(json.dumps, [first, {"a": 1}])))) == [first, {"a": 1}]
+
+
+@pytest.mark.parametrize(
+    "broken", ['{"items": [{"ro: "user"}], "id": 7}', '{"data": [{："from": 1}]}']
+)
+def test_a_broken_first_line_is_not_taken_for_the_object_around_all_rows(reading, broken):
+    result = reading(broken + "\n" + LINES)
+    assert values(result) == ROWS and result.unread == [1]
+    turns = (
+        '{"conversations": [{："from": "human", "value": "问"}, {"from": "gpt", "value": "答"}]}'
+    )
+    assert reading(turns).count == 1
+
+
+def test_what_is_no_object_spoils_no_object_beside_it(reading):
+    for text in ('[\n{"a": 1},\nnull,\n3,\n"x"\n]', '{\n"a": 1\n}\nnull\n3\n"x"'):
+        assert values(reading(text)) == [{"a": 1}, None, 3, "x"]
+
+
+def test_cells_in_quotes_do_not_hide_a_table():
+    for mark in "\t,;":
+        assert layout.is_table(f'问题{mark}回答\n甲{mark}"乙{mark}\n丙"\n', ".txt")
+    assert not layout.is_table("好的，谢谢\n再见\n", ".txt")
+
+
+@pytest.mark.parametrize("key", ["parent_id", "session_id"])
+def test_messages_of_several_conversations_are_not_one(reading, key):
+    turns = [{"role": "user", "content": "问", key: i} for i in range(3)]
+    assert values(reading(json.dumps(turns))) == turns
+    one = [turn | {key: 1} for turn in turns]
+    assert reading(json.dumps(one)).count == (1 if key == "session_id" else 3)
 
 
 def test_one_row_is_one_entry_however_it_is_laid_out(reading):
@@ -191,23 +236,29 @@ def test_what_is_in_memory_is_read_as_it_is(monkeypatch):
         def __iter__(self):
             return iter(ROWS)
 
-    for source in (ROWS, tuple(ROWS), iter(ROWS), Rows(), {"train": Rows()}):
+    inside = {"total": 3, "data": {"rows": ROWS}}
+    for source in (ROWS, tuple(ROWS), iter(ROWS), Rows(), {"train": Rows()}, inside):
         result = read.reading(source)
         assert values(result) == ROWS and result.layout == "memory"
         assert [entry.place.line for entry in result.entries] == [1, 2, 3]
     assert values(read.reading(make_row())) == [make_row()]
-    with pytest.raises(DataError, match="train、test"):
-        read.reading({"train": Rows(), "test": Rows()})
+    for rows in (Rows(), ROWS):
+        with pytest.raises(DataError, match="train、test"):
+            read.reading({"train": rows, "test": rows})
+    with pytest.raises(DataError, match="给文件路径"):
+        read.reading(io.BytesIO(b"{}"))
     for source in (None, 3, b"{}"):
         with pytest.raises(DataError, match=type(source).__name__):
             read.reading(source)
 
 
 def test_what_cannot_be_opened_is_named_in_one_language(tmp_path):
-    for path in (tmp_path, tmp_path / "nowhere", "\0", tmp_path / ("x" * 999)):
+    for path in (tmp_path, tmp_path / "nowhere", "", "\0", tmp_path / ("x" * 999), '{"a": 1}' * 99):
         with pytest.raises(DataError) as raised:
             read.reading(path)
         assert not {"No such", "Errno", "directory"} & set(raised.value.zh.split())
+        # A reader may give the content instead of a path.
+        assert len(raised.value.zh) < 120 and "读不了 ：" not in raised.value.zh
 
 
 def test_a_huge_file_and_too_many_entries_are_refused(reading, monkeypatch):
@@ -220,6 +271,8 @@ def test_a_huge_file_and_too_many_entries_are_refused(reading, monkeypatch):
     monkeypatch.setattr(read, "MAX_SOURCE_BYTES", 10)
     with pytest.raises(DataError, match="MB"):
         reading(LINES)
+    with pytest.raises(DataError, match="空字节"):
+        reading("\0" * 99)
 
 
 ROW = make_row()
@@ -245,7 +298,6 @@ AROUND = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(PART, BETWEEN), max_size=7), AROUND, st.booleans())
 def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_mark):
     text = around[0] + "".join(part + between for part, between in parts) + around[1]
@@ -256,10 +308,11 @@ def test_numbers_add_up_whatever_the_file(tmp_path_factory, parts, around, has_m
     groups = [set(cleaned.row_numbers), gone, set(cleaned.rows_left)]
     assert set.union(*groups) == set(range(1, cleaned.read + 1))
     assert sum(map(len, groups)) == cleaned.read
-    assert {problem.row for problem in cleaned.left.problems} >= groups[2]
+    # One sentence may be about all of them.
+    reported = {problem.row for problem in cleaned.left.problems}
+    assert reported >= groups[2] or None in reported
 
 
-@settings(deadline=None, max_examples=30)
 @given(st.lists(st.sampled_from([LINE, LINE[:-9], LINE.replace(":", "：", 1)]), min_size=1))
 def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
@@ -268,7 +321,6 @@ def test_each_line_of_a_file_is_an_entry(tmp_path_factory, lines):
     assert result.count == len(lines) and len(result.entries) == lines.count(LINE)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.binary(max_size=300))
 def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("made") / "a.jsonl"
@@ -278,3 +330,23 @@ def test_no_bytes_give_a_traceback(tmp_path_factory, content):
     except DataError:
         return
     assert result.count == len(result.entries) + len(result.unread)
+
+
+TURN = {"prompt": "几点？", "response": [["九点。"]]}
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "layout"),
+    [
+        (json.dumps([TURN, TURN]) + "\n" + json.dumps([TURN]), 2, "lines"),
+        (json.dumps([[TURN, TURN], [TURN]]), 2, "array"),
+        ("\n".join(json.dumps(json.dumps({"a": i})) for i in range(3)), 3, "lines"),
+        ("\n".join(f'{i}. {{"a": {i}, "b": 2, "c": 3}}' for i in range(3)), 3, "lines"),
+        ('{"a": "x\ny\nz"}\n{"a": 1}\n', 2, "lines"),
+        ('{"a": 1}\n{"a": "x\n\n}"}\n{"a": 3}', 3, "lines"),
+    ],
+)
+def test_an_entry_is_never_taken_for_several_nor_for_a_table(reading, text, count, layout):
+    result = reading(text)
+    assert (result.count, result.layout) == (count, layout)
+    assert len(result.entries) + len(result.unread) == count

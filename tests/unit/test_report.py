@@ -3,16 +3,18 @@
 import gzip
 import html
 import json
+import pickle
 import re
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import pytest
 from wcwidth import wcswidth
 
 from cookbook import data
-from cookbook.data import excerpt, report_view
-from cookbook.data.changes import Change
 from cookbook.data.entry import Place
-from cookbook.data.report import MAX_MESSAGE, Report
+from cookbook.data.report import MAX_MESSAGE, Report, calls, excerpt
+from cookbook.data.report.changes import Change
 from cookbook.errors import DataError
 from cookbook.panel import templates, training_file
 from cookbook.panel.training_file import TrainingFile
@@ -85,10 +87,62 @@ def test_a_message_is_cut_in_its_middle_and_escapes_make_it_no_longer():
     assert problem.message.startswith("开头\\x00") and problem.message.endswith("结尾")
 
 
-def test_a_flood_of_one_kind_hides_no_other_from_a_short_report():
-    shown = str(report_of(*["{}"] * 50, "[", *["{}"] * 50, broken()))
+def test_equal_problems_are_one_line_and_hide_no_other():
+    report = report_of(*["{}"] * 50, "[", *["{}"] * 50, broken())
+    shown = str(report)
     assert "第 51 行" in shown and "role-unknown" in shown
-    assert f"messages-missing × {100 - shown.count('[messages-missing]')}" in shown
+    assert "第 1、2、3、4、5 行等 100 处 [messages-missing]" in shown
+    assert shown.count("messages-missing") == 1 and not report.hidden
+    # Those that were only counted are among them, and what differs is not.
+    report = Report("a.jsonl", limit_per_code=4)
+    for number in range(1, 10):
+        report.add(number, "json", zh="坏了", en="broken")
+        report.add(number, "secret", zh=f"密钥 {number % 2}", en="a key")
+    assert "第 1、2、3、4 行等 9 处 [json]" in str(report)
+    assert "另有 5 个：secret × 5" in str(report)
+
+
+def test_entries_of_another_shape_are_one_sentence_where_they_are_left():
+    cleaned = data.clean([{"instruction": f"问 {i}", "output": "答"} for i in range(1000)])
+    assert len(cleaned.rows_left) == 1000
+    assert str(cleaned).count("other-shape") == 1 and "1000 条都是 Alpaca" in str(cleaned)
+    assert cleaned._repr_html_().count("<tr>") == 2
+
+
+def test_errors_come_before_warnings_and_the_file_before_its_lines(row):
+    report = report_of("[", json.dumps(row()) + " ", json.dumps(row()))
+    text = str(report)
+    assert text.index("[json]") < text.index("[row-count-low]") < text.index("[duplicate-row]")
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_calls_of_a_report_run_as_they_are_pasted(tmp_path, monkeypatch, row, language):
+    monkeypatch.setenv("COOKBOOK_LANG", language)
+    monkeypatch.chdir(tmp_path)
+    texts = ["一\\n二", "一<br/>二", "一\u200b二", "<think>想</think>答", "锟斤拷", "浣犲ソ"]
+    rows = [row(assistant=text) for text in texts]
+    rows += [json.loads(broken(role="小王")), {"instruction": "问", "output": "答"}]
+    rows.append(row() | {"messages": rows[0]["messages"] * 2, "cot": "想"})
+    rows[-1]["messages"][-1] = rows[0]["messages"][-1] | {"weight": 0}
+    folder = Path('exports "a"')
+    folder.mkdir()
+    lines = [json.dumps(each, ensure_ascii=False) for each in rows]
+    (folder / "a.jsonl").write_text("\n".join(lines) + ",\n", "utf-8")
+    (folder / "b.json").write_text(f"[{','.join(lines[:2])}]", "utf-8")
+    (folder / "c.csv").write_text("问题,回答\n一,二\n三,四\n", "utf-8")
+    (folder / "d.json").write_text(json.dumps([{"query": "问", "response": "答"}]), "utf-8")
+    run = set()
+    for path in sorted(folder.iterdir()):
+        report = data.check(path)
+        remedies = [problem.fix for problem in report.problems]
+        remedies.append(data.recognize(path).call)
+        for is_call, call in (part for text in remedies for part in calls.parts(text)):
+            if is_call:
+                assert "path" not in call
+                with suppress(DataError) if "…" in call else nullcontext():
+                    eval(call, {"data": data})
+                run.add(re.sub(r"\(.*?\"[,)]", "(", call))
+    assert len(run) > 8, run
 
 
 def test_programs_get_the_seven_keys_of_the_contract():
@@ -127,14 +181,38 @@ def test_english_counts_agree_with_their_nouns(row, monkeypatch):
     assert data.check([{}]).verdict.endswith(": 1 row, 1 error, 1 warning")
 
 
+def test_entries_on_one_line_are_told_apart_by_column(row, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([row(), row(), {"messages": []}]), encoding="utf-8")
+    column = len(json.dumps([row()])) + 2
+    report = data.check(path)
+    [same] = [p for p in report.problems if p.code == "duplicate-row"]
+    assert same.column == column and same.message == "与第 1 行第 2 列完全相同"
+    assert all(p.column for p in report.problems if p.line)
+    cleaned = data.clean(path)
+    assert (
+        cleaned.changes[-1].message == "与第 1 行第 2 列完全相同"
+        and cleaned.left.problems[0].column
+    )
+
+
 def test_what_was_cleaned_adds_up_in_one_line(row):
     rows = [row(), row(), row() | {"id": 1}, row(user="另一个 "), row(user=3)]
     cleaned = data.clean(rows)
     assert cleaned.verdict == "读到 5 条：留下 2 条，改动 2 处，删去 2 条，1 条需要人工处理"
     shown = str(cleaned)
-    assert "去掉完全相同的行 × 2：第 2、3 行" in shown and "[content-type]" in shown
+    assert "去掉完全相同的行 × 2（第 2、3 行）" in shown and "[content-type]" in shown
     page = cleaned._repr_html_()
     assert "去掉完全相同的行" in page and "2、3" in page and "<mark" in page
+
+
+def test_what_was_cleaned_is_used_as_the_list_of_its_rows(row):
+    cleaned = data.clean([row(), row(user="另一个")])
+    assert cleaned + [row()] == [*cleaned, row()]
+    assert [row()] + cleaned == [row(), *cleaned] and cleaned + cleaned == [*cleaned] * 2
+    assert cleaned[:1] == [row()] and len(pickle.loads(pickle.dumps(cleaned))) == 2
+    for make in (data.check, data.clean, data.load, data.from_messages, data.split):
+        assert list(make(cleaned).rows if make is data.check else make(cleaned))[0]
 
 
 def test_changes_of_a_workbook_name_their_sheet():
@@ -164,7 +242,7 @@ def test_panel_and_service_say_what_the_check_says(kind):
     page = templates.file_note(TrainingFile(refused.value.report))
     text = html.unescape(re.sub("<[^>]*>", "", page))
     for problem in report.problems:
-        assert report_view.sentence(problem) in text
+        assert f"[{problem.code}] {problem.message} → {problem.fix}" in text
         assert "".join(problem.excerpt or "") in text
     assert report.verdict in text and "<b>" not in page
 

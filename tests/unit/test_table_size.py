@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from cookbook import data
-from cookbook.data import table_size
+from cookbook.data.tables import table_size
+from cookbook.data.tables.names import number_of
 from cookbook.errors import DataError
 
 TEXT = "问"
@@ -97,6 +98,17 @@ def test_other_ways_of_packing_are_refused(tmp_path):
         data.from_table(path, user="问", assistant="答")
 
 
+@pytest.mark.parametrize("lost", [slice(200, 201), slice(-60, -40), slice(-1, None)])
+def test_a_workbook_that_lost_bytes_is_called_damaged(tmp_path, lost):
+    content = bytearray(workbook())
+    del content[lost]
+    (tmp_path / "a.xlsx").write_bytes(content)
+    assert table_size.of_workbook(bytes(content)) == {}
+    for read in (data.from_table, data.from_messages, data.clean):
+        with pytest.raises(DataError, match="工作簿"):
+            read(tmp_path / "a.xlsx")
+
+
 def test_what_people_have_in_their_tables_is_read(tmp_path):
     frame = pd.DataFrame({"问": [f"问题{i}" for i in range(800)], "答": ["长" * 9000] * 800})
     frame.to_excel(tmp_path / "a.xlsx", index=False)
@@ -114,7 +126,7 @@ def test_columns_hidden_again_and_again_are_counted_once():
 
 
 def test_cells_are_counted_by_the_number_of_their_column():
-    assert [table_size._number(letters) for letters in ("A", "Z", "AA", "XFD")] == [
+    assert [number_of(letters) for letters in ("A", "Z", "AA", "XFD")] == [
         1,
         26,
         27,

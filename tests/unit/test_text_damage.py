@@ -1,11 +1,10 @@
 r"""`text_damage`: what is found, what is left alone, what is repaired."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from cookbook.data.damage import glance, invisible
-from cookbook.data.text_damage import REPAIRABLE, find, repair
+from cookbook.data.damage import REPAIRABLE, find, glance, invisible, repair
 
 
 def as_latin(text):
@@ -261,7 +260,6 @@ PIECES = [
 PIECED = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     st.lists(st.sampled_from(PIECES), max_size=12).map("".join),
     st.sets(st.sampled_from(REPAIRABLE)),
@@ -275,7 +273,6 @@ def test_any_text_is_judged_and_repairing_twice_changes_nothing_more(text, kinds
         assert repaired(once, *kinds) == once
 
 
-@settings(deadline=None, max_examples=100)
 @given(
     st.lists(
         st.one_of(st.text(max_size=8), st.sampled_from(PIECES), st.sampled_from(SOUND)), max_size=9

@@ -55,8 +55,8 @@ def describe(text: str, spot: Spot) -> tuple[str, str]:
     """Return what was found, in Chinese and English."""
     written = text[spot.start : spot.end].strip()[:12]
     if spot.repaired == "\n":
-        return f"文字 {written}，应是换行", f"the text {written} instead of a line end"
-    return f"文字 {written}，应是它所代表的字符", f"the text {written} instead of its character"
+        return f"字面的 {written}，应是换行", f"a literal {written} in place of a line break"
+    return f"字面的 {written}，应是它代表的字符", f"a literal {written} in place of its character"
 
 
 def _spot(match: re.Match[str]) -> Spot | None:
@@ -72,14 +72,18 @@ def _spot(match: re.Match[str]) -> Spot | None:
         return Spot(start, end, _LETTERS[match["letter"]])
     if kind == "quote" and _is_umlaut(match):
         return None
-    return Spot(start, end, _MEANINGS[str(kind)](match[0]))
+    meaning = _MEANINGS[str(kind)]
+    return Spot(start, end, meaning(match[0]))
 
 
 def _is_umlaut(match: re.Match[str]) -> bool:
     r"""Return whether `\"` is LaTeX's way to write an umlaut, as in `G\"odel`."""
     text = match.string
-    before, after = text[: match.start()][-1:], text[match.end() : match.end() + 1]
-    return after == "{" or (before.isascii() and before.isalpha() and after in "aeiouAEIOU")
+    start, end = match.span()
+    before = text[max(0, start - 1) : start]
+    after = text[end : end + 1]
+    follows_letter = before.isascii() and before.isalpha()
+    return after == "{" or (follows_letter and after in "aeiouAEIOU")
 
 
 def _of_code(written: str) -> str | None:
@@ -110,7 +114,8 @@ def _of_bytes(written: str) -> str | None:
         return "".join(map(_visible, content.decode("utf-8")))
     except UnicodeDecodeError:
         # One byte alone is how Python writes a character of Latin-1.
-        return content.decode("latin-1") if len(content) == 1 and content >= b"\xa0" else None
+        is_latin = len(content) == 1 and content >= b"\xa0"
+        return content.decode("latin-1") if is_latin else None
 
 
 def _visible(character: str) -> str:

@@ -45,7 +45,7 @@ _NAMES = {
     "\xad": ("软连字符", "soft hyphen"),
     "\u2028": ("行分隔符", "line separator"),
     "\u2029": ("段分隔符", "paragraph separator"),
-    "\r": ("回车，Windows 的换行", "carriage return of a Windows line end"),
+    "\r": ("回车，Windows 的换行", "carriage return of a Windows line break"),
 }
 
 
@@ -77,7 +77,7 @@ def describe(text: str, spot: Spot) -> tuple[str, str]:
     elif "\u200e" <= character <= "\u206f":
         default = ("控制方向或格式的字符", "direction or format character")
     zh, en = _NAMES.get(character, default)
-    return f"看不见的字符 {code}（{zh}）", f"the invisible character {code} ({en})"
+    return f"不可见字符 {code}（{zh}）", f"invisible character {code} ({en})"
 
 
 def _is_needed(text: str, at: int) -> bool:

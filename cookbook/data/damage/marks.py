@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from cookbook.data.damage.code import without_code
 from cookbook.data.damage.spot import Spot
 
+# Of ChatML, Llama, GLM, DeepSeek and Gemma; Alpaca's are headings.
 _TEMPLATE = re.compile(
     r"<\|[A-Za-z0-9_ ]{1,40}\|>|<｜[^｜<>\n]{1,40}｜>|\[/?INST\]|<</?SYS>>|\[gMASK\]|<sop>|<eop>"
+    r"|\[TOOL_CALLS\]|\[/?TOOL_RESULTS\]|\[/?AVAILABLE_TOOLS\]"
     r"|</?(?:start_of_turn|end_of_turn|bos|eos|unk|pad)>|<(?:reserved_[0-9]{1,4})>"
     r"|\A<s>|</s>\Z|<s>(?=\[INST\])|</s>(?=<s>)"
     r"|^#{2,3} ?(?:Instruction|Input|Response|Human|Assistant) ?[:：]",
@@ -34,7 +36,7 @@ def template_spots(text: str) -> Iterator[Spot]:
 def describe_template(text: str, spot: Spot) -> tuple[str, str]:
     """Return what was found, in Chinese and English."""
     written = text[spot.start : spot.end][:40]
-    return f"对话模板的标记 {written}", f"the chat template's mark {written}"
+    return f"对话模板的标记 {written}", f"chat template mark {written}"
 
 
 def has_thinking(text: str) -> bool:
@@ -77,13 +79,14 @@ def describe_thinking(text: str, spot: Spot) -> tuple[str, str]:
     if spot.repaired is None:
         return "有 <think> 没有 </think>", "<think> without </think>"
     if _is_blank(text, spot):
-        return "空的 <think></think>", "<think></think> with nothing in between"
+        return "空的 <think></think>", "an empty <think></think>"
     if _begins_with_mark(text, spot):
         return "<think> 里的思考过程", "thinking in <think>"
     return "有 </think> 没有 <think>", "</think> without <think>"
 
 
 def _begins_with_mark(text: str, spot: Spot) -> bool:
+    # A piece that begins with the end of thinking has lost its beginning.
     begin = _THINK.match(text, spot.start)
     return bool(begin and not begin["slash"])
 

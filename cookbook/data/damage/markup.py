@@ -67,8 +67,8 @@ def describe(text: str, spot: Spot) -> tuple[str, str]:
     """Return what was found, in Chinese and English."""
     written = text[spot.start : spot.end].replace("\n", " ")[:30]
     if written.startswith("&"):
-        return f"网页的转义写法 {written}", f"the HTML entity {written}"
-    return f"网页标签 {written}", f"the HTML tag {written}"
+        return f"HTML 转义 {written}", f"HTML entity {written}"
+    return f"HTML 标签 {written}", f"HTML tag {written}"
 
 
 def _character(entity: str) -> str | None:

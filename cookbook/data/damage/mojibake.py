@@ -12,6 +12,7 @@ German, Portuguese or Vietnamese text has the same letters in other company, and
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 
 from cookbook.data.damage.spot import Spot
 
@@ -73,7 +74,7 @@ def describe(text: str, spot: Spot) -> tuple[str, str]:
     if spot.repaired is None:
         return f"乱码 {shown}", f"mis-decoded text {shown}"
     meant = spot.repaired[:12]
-    return f"乱码 {shown}，应是“{meant}”", f"mis-decoded text {shown}, meant is “{meant}”"
+    return f"乱码 {shown}，应是“{meant}”", f"mis-decoded text {shown}, should be “{meant}”"
 
 
 def _latin_spots(text: str) -> Iterator[Spot]:
@@ -96,18 +97,14 @@ def _latin_spots(text: str) -> Iterator[Spot]:
             yield Spot(*match.span(), None if lost else meant.replace("\ufeff", ""))
     # 3. What is left of it where a program has thrown bytes away; one pair may be chance.
     rest = _LATIN.sub(_blank_if_read, text) if found else text
-    remains = list(_first(_LATIN_REST.finditer(rest), 2))
+    remains = list(islice(_LATIN_REST.finditer(rest), 2))
     if len(remains) == 2 or (remains and found):
         yield Spot(remains[0].start(), remains[-1].end(), None)
 
 
 def _blank_if_read(match: re.Match[str]) -> str:
-    return match[0] if _from_latin(match[0]) is None else " " * len(match[0])
-
-
-def _first(matches: Iterator[re.Match[str]], n: int) -> Iterator[re.Match[str]]:
-    for _, match in zip(range(n), matches, strict=False):
-        yield match
+    is_read = _from_latin(match[0]) is not None
+    return " " * len(match[0]) if is_read else match[0]
 
 
 def _from_latin(run: str) -> str | None:
@@ -132,7 +129,8 @@ def _is_sensible(character: str) -> bool:
 def _from_gb2312(run: str) -> str | None:
     """Return what GBK read as Latin-1 was; None if it looks like good text."""
     letters = len(_LETTER.findall(run))
-    if len(run) % 2 or letters < 2 or not _HAS_UNUSUAL.search(run):
+    has_pairs = len(run) % 2 == 0 and letters > 1
+    if not has_pairs or not _HAS_UNUSUAL.search(run):
         return None
     content = run.encode("latin-1")
     try:
@@ -142,8 +140,10 @@ def _from_gb2312(run: str) -> str | None:
     # What is UTF-8 as well is that: its rules are stricter.
     if _is_utf8(content):
         return None
-    usual = [character for character in meant if _is_usual_chinese(character)]
-    return meant if len(usual) == len(meant) and len(meant) > 1 else None
+    # One character of two bytes is in too many texts by chance.
+    if len(meant) < 2:
+        return None
+    return meant if all(map(_is_usual_chinese, meant)) else None
 
 
 def _is_utf8(content: bytes) -> bool:
@@ -176,7 +176,8 @@ def _gbk_pattern() -> re.Pattern[str]:
     three = _pairs(continues, continues)
     # A letter may be taken into a pair.
     four = _pairs(continues, range(0x40, 0x7F))
-    return re.compile(f"[{one}][{two}][{three}][{one}{two}{three}{four}]*")
+    begin = f"[{one}][{two}][{three}]"
+    return re.compile(f"{begin}[{one}{two}{three}{four}]*")
 
 
 def _pairs(first: list[int] | range, second: list[int] | range) -> str:

@@ -6,12 +6,17 @@
 One module for a family of shapes: `conversations` (OpenAI, ShareGPT), `lists` (lists of turns),
 `questions` (Alpaca, Firefly, Dolly), `transcripts` (Belle, Baize, Moss), `batch`, `exports` (Label
 Studio, Hugging Face), `refusals` (what is known and cannot be used). The most specific one decides;
-what may mean two things is refused by name. Whether messages can be trained on is in `rules.py`.
+what may mean two things is refused by name. Whether messages can be trained on is in `rules/`.
+
+`shape` says what a shape is, `pair` and `roles` know the names of keys and roles that all share,
+`unused` what a key meant that no row can hold. `containers` takes entries out of the object that is
+around them; `routing` tells tables and chat logs, which have converters of their own.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from cookbook.data.report.names import named
 from cookbook.data.shapes import (
     batch,
     conversations,
@@ -23,16 +28,7 @@ from cookbook.data.shapes import (
     transcripts,
 )
 from cookbook.data.shapes.conversations import MESSAGES
-from cookbook.data.shapes.shape import (
-    Convert,
-    Converted,
-    Options,
-    Refused,
-    Shape,
-    folded,
-    keys_in,
-    listed,
-)
+from cookbook.data.shapes.shape import Convert, Converted, Options, Refused, Shape, folded, keys_in
 
 __all__ = ["MESSAGES", "Converted", "Options", "Refused", "Shape", "convert", "of"]
 
@@ -58,6 +54,7 @@ def _refused(shape: Shape, matches: Callable[[Mapping], object]) -> _Family:
 
 def _convert_hf_row(entry: object, options: Options) -> Converted:
     assert isinstance(entry, dict)
+    # The viewer shortens long texts, and says so.
     if entry.get("truncated_cells"):
         raise Refused(
             zh="页面把这一行的文字截断了",
@@ -90,6 +87,8 @@ _FAMILIES = (
     _one(refusals.PREFERENCE, refusals.is_preference, refusals.convert_preference),
     _one(transcripts.MOSS, transcripts.is_moss, transcripts.convert_moss),
     _one(exports.GEMINI, exports.is_gemini, exports.convert_gemini),
+    _one(exports.CHATGPT, exports.is_chatgpt, exports.convert_chatgpt),
+    _refused(refusals.UNWANTED, refusals.is_unwanted),
     *(_refused(shape, matches) for shape, matches in refusals.REFUSED),
     _one(transcripts.TRANSCRIPT, transcripts.text_key, transcripts.convert),
     _CONVERSATIONS,
@@ -114,6 +113,7 @@ def convert(value: object, options: Options) -> Converted:
     Raises:
         Refused: its shape is not known, or it cannot become a row.
     """
+    # A list is an entry of its own: nothing else of it is known.
     if isinstance(value, list | tuple) and lists.kind_of(value):
         return lists.convert(value, options)
     family = _found(value)[1] if isinstance(value, dict) else None
@@ -123,8 +123,11 @@ def convert(value: object, options: Options) -> Converted:
 
 
 def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
-    if entry.keys() == {"messages"}:  # nearly always, and nothing else can be meant
+    # Nearly always, and nothing else can be meant.
+    if entry.keys() == {"messages"} and refusals.last_turn(entry) is None:
         return conversations.shape_of(entry), _CONVERSATIONS
+    if not entry:
+        return None, None
     for family in _FAMILIES:
         shape = family.shape_of(entry)
         if shape is not None:
@@ -135,16 +138,17 @@ def _found(entry: Mapping) -> tuple[Shape | None, _Family | None]:
 def unknown(value: object) -> Refused:
     """Return why an entry of no known shape is refused: what was seen of it."""
     if not isinstance(value, dict) or not value:
-        return Refused(zh="没有认出格式", en="the format is not known", fix=_EXPECTED)
+        return Refused(zh="认不出格式", en="unknown format", fix=_EXPECTED)
     keys = [str(key) for key in value]
-    seen = listed(keys)
+    seen = named(keys)
     names = folded(value)
+    # Half of a pair is the most useful thing to know.
     if keys_in(names, pair.QUESTIONS):
-        zh, en = f"有提问，没有找到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
+        zh, en = f"有提问，找不到回答；键是 {seen}", f"no answer was found; its keys are {seen}"
     elif keys_in(names, pair.ANSWERS):
-        zh, en = f"有回答，没有找到提问；键是 {seen}", f"no question was found; its keys are {seen}"
+        zh, en = f"有回答，找不到提问；键是 {seen}", f"no question was found; its keys are {seen}"
     else:
-        zh, en = f"没有认出格式，键是 {seen}", f"the format is not known; its keys are {seen}"
+        zh, en = f"认不出格式，键是 {seen}", f"unknown format; its keys are {seen}"
     return Refused(zh=zh, en=en, fix=_EXPECTED, key=keys[0])
 
 

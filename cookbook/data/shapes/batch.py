@@ -2,21 +2,17 @@
 
 from collections.abc import Mapping
 
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.shapes import lists
-from cookbook.data.shapes.shape import (
-    MAX_NAME,
-    Converted,
-    Options,
-    Refused,
-    Shape,
-    is_empty,
-    only_text,
-)
+from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, is_empty, only_text
 
-_JOINED = "data.from_messages(path, requests=…)"
+_JOINED = 'data.from_messages(path, requests="requests.jsonl")'
 
-BATCH_INPUT = Shape("batch-input", "批量推理的请求", "requests of a batch")
-BATCH_OUTPUT = Shape("batch-output", "批量推理的结果", "results of a batch", call=_JOINED)
+# Requests have no answers: those are in the file of the results.
+_REQUESTED = 'data.from_messages("results.jsonl", requests=path)'
+
+BATCH_INPUT = Shape("batch-input", "批量推理的请求（只有提问）", "batch requests", call=_REQUESTED)
+BATCH_OUTPUT = Shape("batch-output", "批量推理的结果", "batch results", call=_JOINED)
 
 _OK = 200
 _CUT = ("length", "max_tokens", "MAX_TOKENS")
@@ -61,10 +57,10 @@ def convert_input(entry: object, options: Options) -> Converted:
     if not isinstance(last, dict) or last.get("role") != "assistant":
         raise Refused(
             zh="这是批量推理的请求，只有提问，没有回答",
-            en="this is a request of a batch: a question without an answer",
+            en="this is a batch request: it has no answer",
             fix=(
-                "用结果文件：data.from_messages(结果, requests=请求)",
-                "use the results: data.from_messages(results, requests=requests)",
+                f"和结果文件一起转换：{_REQUESTED}",
+                f"convert it with the results: {_REQUESTED}",
             ),
             key="custom_id",
         )
@@ -85,10 +81,10 @@ def convert_output(entry: object, options: Options) -> Converted:
     if options.requests is None:
         raise Refused(
             zh="这是批量推理的结果，只有回答，提问在请求文件里",
-            en="this is a result of a batch: the question is in the file of requests",
+            en="this is a batch result: the question is in the request file",
             fix=(
-                '给出请求文件：data.from_messages(path, requests="请求.jsonl")',
-                'give the requests: data.from_messages(path, requests="requests.jsonl")',
+                f"给出请求文件：{_JOINED}",
+                f"pass the request file: {_JOINED}",
             ),
             key="custom_id",
         )
@@ -104,7 +100,7 @@ def convert_output(entry: object, options: Options) -> Converted:
         raise Refused(
             zh=f"请求里没有 custom_id {shown!r}",
             en=f"no request has the custom_id {shown!r}",
-            fix=("换成这一批的请求文件", "give the requests of this batch"),
+            fix=("换成这一批的请求文件", "pass the request file of this batch"),
             key="custom_id",
         )
     result = lists.of_list([*asked, message], options)

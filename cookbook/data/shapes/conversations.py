@@ -16,7 +16,7 @@ from cookbook.data.shapes.shape import (
     words,
 )
 
-MESSAGES = Shape("messages", "OpenAI 的 messages 格式", "OpenAI's messages")
+MESSAGES = Shape("messages", "OpenAI 的 messages 格式", "OpenAI messages")
 SHAREGPT = Shape("sharegpt", "ShareGPT 格式", "ShareGPT")
 
 # Where an entry keeps its conversation. The first of them that is a list of turns is used.
@@ -88,17 +88,17 @@ def _refuse_answer_beside(entry: Mapping, key: str, result: Converted) -> None:
     last = result.messages[-1] if result.messages else None
     if not isinstance(last, dict) or last.get("role") != "user":
         return
-    names = folded(entry)
-    answers = [names[name] for name in pair.ANSWERS if name in names and names[name] != key]
-    beside = [answer for answer in answers if not is_empty(entry[answer])]
+    others = [answer for answer in keys_in(folded(entry), pair.ANSWERS) if answer != key]
+    beside = [answer for answer in others if not is_empty(entry[answer])]
+    # It may be what the last question was answered with, or what another model said.
     if beside:
         other = beside[0]
         raise Refused(
             zh=f"{key} 以提问结尾，旁边还有 {other}，说不准是不是回答",
-            en=f"{key} ends with a question and {other} stands beside it: it may be the answer",
+            en=f"{key} ends with a question; {other} may be its answer",
             fix=(
                 f"把 {other} 写成 {key} 的最后一条，或删去",
-                f"write {other} as the last of {key}, or remove it",
+                f"add {other} to {key} as its last message, or remove it",
             ),
             key=other,
         )
@@ -106,9 +106,5 @@ def _refuse_answer_beside(entry: Mapping, key: str, result: Converted) -> None:
 
 def _opened(value: object) -> object:
     """Return a list that a table's cell holds as JSON text; any other value as it is."""
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
-        try:
-            return json_text.parse(value)
-        except json_text.NotJson:
-            return value
-    return value
+    found = json_text.list_in(value)
+    return value if found is None else found

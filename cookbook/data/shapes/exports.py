@@ -1,7 +1,8 @@
-"""Exports of programs: rows of Hugging Face's viewer, tasks of Label Studio, Gemini's contents."""
+"""Exports of programs: rows of Hugging Face's viewer, tasks of Label Studio, Gemini, ChatGPT."""
 
 from collections.abc import Mapping
 
+from cookbook.data.report.names import named
 from cookbook.data.shapes import lists, pair
 from cookbook.data.shapes.shape import (
     Converted,
@@ -10,14 +11,15 @@ from cookbook.data.shapes.shape import (
     Shape,
     folded,
     is_empty,
-    listed,
     only_text,
 )
 
-HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "rows of Hugging Face's viewer")
-LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "an export of Label Studio")
-GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini's contents")
+HF_ROW = Shape("hf-row", "Hugging Face 页面的行", "Hugging Face viewer rows")
+LABEL_STUDIO = Shape("label-studio", "Label Studio 的导出", "Label Studio export")
+GEMINI = Shape("gemini", "Gemini 的 contents 格式", "Gemini contents")
+CHATGPT = Shape("chatgpt", "ChatGPT 导出的对话", "ChatGPT export")
 
+# What an annotator is shown is called like a question, or like any text.
 _TASK_TEXTS = (*pair.QUESTIONS, "text", "文本", "content", "title")
 _ANSWER_KINDS = ("textarea", "choices")
 
@@ -40,12 +42,86 @@ def is_gemini(entry: Mapping) -> bool:
     return isinstance(first, dict) and "parts" in first
 
 
+def is_chatgpt(entry: Mapping) -> bool:
+    """Return whether an entry is a conversation of ChatGPT: a tree of messages."""
+    nodes = entry.get("mapping")
+    if not isinstance(nodes, dict) or not nodes:
+        return False
+    first = next(iter(nodes.values()))
+    return isinstance(first, dict) and "message" in first and "parent" in first
+
+
+def convert_chatgpt(entry: object, options: Options) -> Converted:
+    """Return the messages of the branch that the conversation ended with."""
+    assert isinstance(entry, dict)
+    nodes = entry["mapping"]
+    branch = _branch(nodes, entry.get("current_node"))
+    turns = []
+    for node in branch:
+        message = nodes[node].get("message")
+        turn = _chatgpt_turn(message) if isinstance(message, dict) else None
+        if turn is not None:
+            turns.append(turn)
+    result = lists.of_list(turns, options)
+    result.leave(entry, {"mapping", "current_node"})
+    said = [node for node in nodes.values() if isinstance(node, dict) and node.get("message")]
+    elsewhere = len(said) - sum(bool(nodes[node].get("message")) for node in branch)
+    if elsewhere > 0:
+        zh, en = f"别的分支上的 {elsewhere} 条消息", f"messages on other branches: {elsewhere}"
+        result.note("not-used", zh, en)
+    lists.add_system(result, {}, options)
+    return result
+
+
+def _branch(nodes: dict, last: object) -> list[str]:
+    """Return the ids from the root to the last message."""
+    if not isinstance(last, str) or last not in nodes:
+        leaves = [
+            name
+            for name, node in nodes.items()
+            if isinstance(node, dict) and not node.get("children")
+        ]
+        last = leaves[-1] if leaves else None
+    branch: dict[str, None] = {}
+    while isinstance(last, str) and isinstance(nodes.get(last), dict) and last not in branch:
+        branch[last] = None
+        last = nodes[last].get("parent")
+    return list(branch)[::-1]
+
+
+def _chatgpt_turn(message: dict) -> dict | None:
+    """Return a message as role and content; None for one that nobody saw."""
+    author, content = message.get("author"), message.get("content")
+    role = author.get("role") if isinstance(author, dict) else None
+    details = message.get("metadata")
+    is_hidden = isinstance(details, dict) and details.get("is_visually_hidden_from_conversation")
+    if is_hidden or not isinstance(content, dict):
+        return None
+    parts = content.get("parts")
+    parts = parts if isinstance(parts, list) else [content.get("text")]
+    texts = [part for part in parts if isinstance(part, str)]
+    if len(texts) < len([part for part in parts if part is not None]):
+        raise Refused(
+            zh="带图片或音视频，这里只训练文字",
+            en="it has images or sound: only text is trained here",
+            fix=("换成纯文字的数据", "use data of text alone"),
+            key="mapping",
+        )
+    # A call of a tool goes to the tool, not to all.
+    is_call = message.get("recipient", "all") != "all"
+    text = "\n".join(texts)
+    if not text.strip() and not is_call:
+        return None
+    return {"role": "tool" if is_call else role, "content": text}
+
+
 def convert_gemini(entry: object, options: Options) -> Converted:
     """Return the messages of Gemini's contents."""
     assert isinstance(entry, dict)
     turns = []
     for content in entry["contents"]:
         if isinstance(content, dict):
+            # Gemini lets a single turn be without a role: then a person speaks.
             content = {
                 "role": content.get("role", "user"),
                 "content": only_text(content.get("parts")),
@@ -89,14 +165,14 @@ def _shown(task: Mapping) -> str:
     names = folded(task)
     texts = [key for key in task if isinstance(task[key], str) and not is_empty(task[key])]
     # A name such as `question` says more than that it is the only text.
-    named = [names[name] for name in _TASK_TEXTS if names.get(name) in texts]
-    candidates = named if named else texts
+    by_name = [names[name] for name in _TASK_TEXTS if names.get(name) in texts]
+    candidates = by_name or texts
     if len(candidates) == 1:
         return candidates[0]
-    found = listed([str(key) for key in candidates or task])
+    found = named([str(key) for key in candidates or task])
     raise Refused(
         zh=f"data 里哪一个是提问，说不准：{found}",
-        en=f"which part of data is the question is not clear: {found}",
+        en=f"it is not clear which part of data is the question: {found}",
         fix=("只留一个文本", "keep one text"),
         key="data",
     )

@@ -1,10 +1,11 @@
 """Lists of turns: who says what, pairs of question and answer, or texts that take turns."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.shapes import pair, roles
 from cookbook.data.shapes.shape import (
-    MAX_NAME,
     Converted,
     Options,
     Refused,
@@ -16,9 +17,9 @@ from cookbook.data.shapes.shape import (
     words,
 )
 
-TURNS = Shape("turns", "消息的列表（外面没有 messages）", "a bare list of messages")
-STRINGS = Shape("strings", "一问一答交替的文字列表", "texts that take turns")
-PAIRS = Shape("pairs", "一对一对的问答列表", "a list of question and answer pairs")
+TURNS = Shape("turns", "消息的列表（外面没有 messages）", "bare list of messages")
+STRINGS = Shape("strings", "一问一答交替的文字列表", "list of alternating texts")
+PAIRS = Shape("pairs", "一对一对的问答列表", "list of question–answer pairs")
 
 ROLE_KEYS = words("role from speaker sender_type sender author 角色 说话人")
 TEXT_KEYS = words("content value text message msg utterance mes 内容")
@@ -27,6 +28,9 @@ SYSTEM_KEYS = words(
     "systeminstruction system_instruction 系统 系统提示 系统提示词"
 )
 CALL_KEYS = ("tool_calls", "function_call")
+
+# What some write before the texts of a list.
+_MARKS = {"user": "问：", "assistant": "答："}
 
 LOOKED_AT = 3  # items of a list that tell what it is a list of
 
@@ -38,7 +42,8 @@ def kind_of(items: object) -> Shape | None:
     kinds = [_kind_of_item(item) for item in items[:LOOKED_AT]]
     known = [kind for kind in kinds if kind is not None]
     # Texts mean something only all together; of the others one is enough to know the list.
-    if STRINGS in known and (len(known) < len(kinds) or len(items) < 2):
+    are_texts = len(known) == len(kinds) and len(items) > 1
+    if STRINGS in known and not are_texts:
         return None
     return known[0] if len(set(known)) == 1 else None
 
@@ -47,8 +52,8 @@ def _kind_of_item(item: object) -> Shape | None:
     if isinstance(item, str):
         return STRINGS
     if isinstance(item, list | tuple):
-        two_texts = len(item) == 2 and all(isinstance(text, str) for text in item)
-        return PAIRS if two_texts else None
+        are_texts = all(isinstance(text, str) for text in item)
+        return PAIRS if are_texts and len(item) == 2 else None
     if not isinstance(item, dict):
         return None
     if is_turn(item) or _by_role(item):
@@ -102,7 +107,8 @@ def of_list(items: Sequence, options: Options) -> Converted:
         message = _message(turn, index, options, result) if isinstance(turn, dict) else turn
         result.messages.append(message)
     _drop_empty_system(result)
-    _suggest_roles(result)
+    for name, role in suggested_roles(result.messages).items():
+        result.unknown_roles.setdefault(name, role)
     return result
 
 
@@ -118,19 +124,24 @@ def _drop_empty_system(result: Converted) -> None:
 
 def _of_strings(texts: Sequence) -> Converted:
     result = Converted(_alternating(texts))
-    marks = ("问：", "答：")
-    marked = [isinstance(t, str) and t.startswith(marks[i % 2]) for i, t in enumerate(texts)]
     # Some write who speaks before each text.
-    if all(marked):
+    if all(map(_is_marked, result.messages)):
         for message in result.messages:
-            message["content"] = message["content"][2:]
+            mark = _MARKS[message["role"]]
+            message["content"] = message["content"].removeprefix(mark)
+        marks = _MARKS.values()
         result.note("separators", "、".join(marks), ", ".join(marks))
     return result
 
 
+def _is_marked(message: Mapping) -> bool:
+    content = message["content"]
+    return isinstance(content, str) and content.startswith(_MARKS[message["role"]])
+
+
 def _alternating(texts: Sequence) -> list:
-    speakers = ("user", "assistant")
-    return [{"role": speakers[i % 2], "content": text} for i, text in enumerate(texts)]
+    speakers = cycle(("user", "assistant"))
+    return [{"role": role, "content": text} for role, text in zip(speakers, texts, strict=False)]
 
 
 def _of_pairs(items: Sequence, options: Options) -> Converted:
@@ -200,18 +211,20 @@ def _role(name: object, index: int, options: Options, result: Converted) -> obje
 def _refuse_tools(index: int, key: str) -> None:
     raise Refused(
         zh="有工具调用或工具的结果",
-        en="has tool calls or their results",
+        en="has tool calls or tool results",
         code="tool-calls",
         key=key,
         index=index,
     )
 
 
-def _suggest_roles(result: Converted) -> None:
-    """Note each unknown role with the one that its place suggests: the other side's."""
-    taken = [m.get("role") if isinstance(m, dict) else None for m in result.messages]
+def suggested_roles(messages: Sequence[object]) -> dict[str, str]:
+    """Return each unknown role with the one that its place suggests: the other side's."""
+    suggested: dict[str, str] = {}
+    objects = [m if isinstance(m, dict) else {} for m in messages]
+    taken = [message.get("role") for message in objects]
     other = {"user": "assistant", "assistant": "user"}
-    previous = "assistant"
+    previous = "assistant"  # so that the first who speaks asks
     for index, role in enumerate(taken):
         if not isinstance(role, str) or role == "system":
             continue
@@ -222,7 +235,8 @@ def _suggest_roles(result: Converted) -> None:
         after = taken[index + 1] if index + 1 < len(taken) else None
         known_after = isinstance(after, str) and after in other
         previous = other[after] if known_after else other[previous]  # type: ignore[index]
-        result.unknown_roles.setdefault(role, previous)
+        suggested.setdefault(role, previous)
+    return suggested
 
 
 def add_system(result: Converted, entry: Mapping, options: Options) -> None:

@@ -2,23 +2,15 @@
 
 from collections.abc import Mapping
 
-from cookbook.data.shapes.shape import (
-    Converted,
-    Refused,
-    Shape,
-    folded,
-    is_empty,
-    keys_in,
-    listed,
-    words,
-)
+from cookbook.data.report.names import named
+from cookbook.data.shapes.shape import Converted, Refused, Shape, folded, is_empty, keys_in, words
 
 ALPACA = Shape("alpaca", "Alpaca 格式", "Alpaca")
 FIREFLY = Shape("firefly", "Firefly 格式", "Firefly")
 DOLLY = Shape("dolly", "Dolly 格式", "Dolly")
 QUERY_RESPONSE = Shape("query-response", "query/response 格式", "query/response")
 PROMPT_COMPLETION = Shape("prompt-completion", "prompt/completion 格式", "prompt/completion")
-QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question and answer")
+QUESTION_ANSWER = Shape("question-answer", "一问一答的格式", "question–answer pairs")
 
 QUESTIONS = words(
     "instruction instruct prompt query question q input user human usr user_input user_message "
@@ -52,6 +44,7 @@ def shape_of(entry: Mapping) -> Shape | None:
     names = folded(entry)
     if not _questions(names) or not _answers(names):
         return None
+    # Firefly has an `input` too, so that it must come before the others.
     if {"kind", "input", "target"} <= names.keys():
         return FIREFLY
     if {"instruction", "output"} <= names.keys():
@@ -81,8 +74,8 @@ def question_keys(entry: Mapping) -> list[str]:
         return [names[main], names[others[0]]]
     keys = [names[name] for name in different]
     raise Refused(
-        zh=f"有好几个像提问的键：{listed(keys)}",
-        en=f"several keys may be the question: {listed(keys)}",
+        zh=f"有好几个像提问的键：{named(keys)}",
+        en=f"several keys may be the question: {named(keys)}",
         fix=("只留一个", "keep one of them"),
         key=keys[1],
     )
@@ -101,8 +94,8 @@ def answer_key(entry: Mapping) -> str:
         return names[(different or present)[0]]
     keys = [names[name] for name in different]
     raise Refused(
-        zh=f"有好几个像回答的键：{listed(keys)}",
-        en=f"several keys may be the answer: {listed(keys)}",
+        zh=f"有好几个像回答的键：{named(keys)}",
+        en=f"several keys may be the answer: {named(keys)}",
         fix=("只留一个", "keep one of them"),
         key=keys[1],
     )

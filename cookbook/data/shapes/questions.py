@@ -52,7 +52,7 @@ def _add_history(entry: Mapping, key: str, options: Options, result: Converted) 
     if kind not in (lists.PAIRS, lists.TURNS):
         raise Refused(
             zh=f"{key} 不是一组一组的问答，前面的对话读不出来",
-            en=f"{key} is not a list of questions and answers: the talk before cannot be read",
+            en=f"{key} is not a list of questions and answers: the earlier turns cannot be read",
             fix=(f'写成 "{key}": [["问", "答"], …]', f'write "{key}": [["question", "answer"], …]'),
             key=key,
         )

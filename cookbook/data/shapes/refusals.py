@@ -21,13 +21,16 @@ from cookbook.data.shapes.shape import (
 _CHOSEN = "data.from_messages(path, chosen=True)"
 
 PREFERENCE = Shape("preference", "偏好数据（好坏两个回答）", "preference data", call=_CHOSEN)
-TEXT = Shape("text", "纯文本（预训练数据）", "plain text, for pretraining", call="")
-TEMPLATE = Shape("template", "套好对话模板的文本", "text in a chat template", call="")
-MULTIMODAL = Shape("multimodal", "带图片或音视频的数据", "data with images or sound", call="")
-EMBEDDING = Shape("embedding", "训练向量模型的数据", "data for embeddings", call="")
+TEXT = Shape("text", "纯文本（预训练数据）", "plain text for pretraining", call="")
+TEMPLATE = Shape("template", "套好对话模板的文本", "text with a chat template", call="")
+MULTIMODAL = Shape("multimodal", "带图片或音视频的数据", "data with images or audio", call="")
+EMBEDDING = Shape("embedding", "训练向量模型的数据", "embedding data", call="")
 LABELED = Shape("labeled", "分类数据（文本和标签）", "texts with labels", call="")
 SEGMENTS = Shape("segments", "分段标注的文本（input_output）", "labeled segments", call="")
 TREE = Shape("tree", "对话树里的消息", "messages of a conversation tree", call="")
+UNWANTED = Shape(
+    "unwanted", "标为不好的回答（label 是 false）", "answer marked as bad (label is false)", call=""
+)
 ONE_TURN = Shape("one-turn", "单独的一条消息", "a single message", call="")
 
 _MEDIA = words("images image videos video audios audio image_path 图片")
@@ -58,13 +61,13 @@ _WHY = {
     "template": (
         (
             "对话已经套进模板，再套一次就错了",
-            "the conversation is in a chat template already; a second one would be wrong",
+            "a chat template was applied already; a second one would be wrong",
         ),
-        ("用套模板之前的数据", "use the data from before the template"),
+        ("用套模板之前的数据", "use the data before the template was applied"),
     ),
     "multimodal": (
-        ("带图片或音视频，这里只训练文字", "it has images or sound: only text is trained here"),
-        ("换成纯文字的数据", "use data of text alone"),
+        ("带图片或音视频，这里只训练文字", "it has images or audio: only text is trained here"),
+        ("换成纯文字的数据", "use text-only data"),
     ),
     "embedding": (
         ("是训练向量模型的数据，没有回答", "it is for training embeddings and has no answer"),
@@ -75,19 +78,33 @@ _WHY = {
         ("写成一问一答：问里写明要怎样分类", "write a question that asks for the label"),
     ),
     "segments": (
-        ("只有分段的文本，不知道谁在说话", "it has segments of text, and not who speaks"),
-        ("用分段之前的数据", "use the data from before it was cut"),
+        ("只有分段的文本，不知道谁在说话", "it has text segments, but not who speaks"),
+        ("用分段之前的数据", "use the data before it was split"),
     ),
     "tree": (
         (
             "是对话树里的一条消息，一条树枝才是一段对话",
-            "it is part of a tree: only a branch of it is a conversation",
+            "it is part of a tree; only a branch of it is a conversation",
         ),
         ("先按 parent_id 接成一段一段的对话", "join the messages by parent_id first"),
     ),
+    "unwanted": (
+        (
+            "label 是 false：这是标为不好的回答",
+            "its label is false: the answer is marked as a bad one",
+        ),
+        (
+            "不学它就删去；label 不是这个意思，就去掉 label",
+            "drop it; where the label means something else, remove the label",
+        ),
+    ),
     "one-turn": (
-        ("只有一条消息，不知道属于哪段对话", "it is one message, of an unknown conversation"),
-        ("把一段对话的消息放进一个 messages", "put the messages of a talk into one messages"),
+        ("只有一条消息，不知道属于哪段对话", "it is a single message of an unknown conversation"),
+        (
+            "加一个会话编号 session_id，再用 data.from_chat_log(path) 合并",
+            "add a session_id that tells conversations apart, then join them: "
+            "data.from_chat_log(path)",
+        ),
     ),
 }
 
@@ -102,6 +119,16 @@ def refuse(shape: Shape) -> Convert:
     return convert
 
 
+def remedy(shape: Shape) -> tuple[str, str] | None:
+    """Return what to do with entries of a shape that is refused; None for any other."""
+    return _WHY[shape.name][1] if shape.name in _WHY else None
+
+
+def why(shape: Shape) -> tuple[str, str]:
+    """Return why entries of a shape are refused, in Chinese and English."""
+    return _WHY[shape.name][0]
+
+
 def has_media(entry: Mapping) -> bool:
     """Return whether an entry comes with images, sound or video."""
     names = folded(entry)
@@ -112,12 +139,30 @@ def has_media(entry: Mapping) -> bool:
     return conversations.shape_of(entry) is not None or pair.shape_of(entry) is not None
 
 
+def is_unwanted(entry: Mapping) -> bool:
+    """Return whether an entry is a conversation whose answer is marked as bad, as for KTO."""
+    names = folded(entry)
+    marks = keys_in(names, ("kto_tag", "label"))
+    if not any(entry[key] is False for key in marks):
+        return False
+    return conversations.shape_of(entry) is not None
+
+
 def is_preference(entry: Mapping) -> bool:
     """Return whether an entry has a better and a worse answer."""
     # A whole conversation with a worse answer beside it can be used as it is.
     names = folded(entry)
     has_better = bool(keys_in(names, _PREFERRED))
-    return bool(has_better and keys_in(names, _OTHERS))
+    return bool(has_better and keys_in(names, _OTHERS)) or last_turn(entry) is not None
+
+
+def last_turn(entry: Mapping) -> dict | None:
+    """Return the last turn of a conversation that has both answers, as Volcano Engine's."""
+    messages = entry.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(last, dict) or "content" in last:
+        return None
+    return last if {"chosen", "rejected"} <= last.keys() else None
 
 
 def is_embedding(entry: Mapping) -> bool:
@@ -181,6 +226,13 @@ def convert_preference(entry: object, options: Options) -> Converted:
             ),
         )
     names = folded(entry)
+    last = last_turn(entry)
+    if last is not None:
+        answer = {"role": "assistant", "content": pair.text_of(last["chosen"], "chosen")}
+        result = lists.of_list([*entry["messages"][:-1], answer], options)
+        result.leave(entry, {"messages"})
+        lists.add_system(result, entry, options)
+        return result
     key = keys_in(names, _PREFERRED)[0]
     result = _better_answer(entry[key], key, options)
     used = {key}
@@ -216,7 +268,7 @@ def _asked(entry: dict, options: Options) -> tuple[Converted, set[str]]:
         return lists.of_list(entry[key], options), {key}
     if not any(name in folded(entry) for name in pair.QUESTIONS):
         raise Refused(
-            zh="没有找到提问", en="the question is not there", fix=("写上提问", "add the question")
+            zh="没有找到提问", en="there is no question", fix=("写上提问", "add the question")
         )
     keys = pair.question_keys(entry)
     value = entry[keys[0]]

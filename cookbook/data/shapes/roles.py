@@ -1,10 +1,13 @@
 """The names that other tools give to user, assistant and system.
 
-known("Human") == "user"        known("客服") == "assistant"        known("客官") is None
+    known("Human") == "user"        known("客服") == "assistant"        known("客官") is None
+
+Only names that mean one side wherever they are written are here.
 """
 
 MAX_NAME = 40  # characters; a longer text is not a role's name
 
+# Compared in lower case, without what templates put around them.
 _USER = """
     user human prompter customer client usr question questioner query q visitor me
     用户 人类 客户 顾客 提问 问 问题 提问者 访客 读者 学生 买家 我

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
+from cookbook.data.report.names import MAX_NAME
 from cookbook.data.rows import ROLES
 from cookbook.data.shapes import roles
 from cookbook.i18n import tr
 
 CALL = "data.from_messages(path)"
 
-MAX_NAMES = 10  # keys and names in one sentence
-MAX_NAME = 40  # characters of one
+MAX_KEYS = 20_000  # of an entry that are looked at
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ class Converted:
 
     def add(self, part: "Converted") -> None:
         """Take over what has to be said about a part of the entry; not its messages."""
+        # Of two values of a key either will do: names are what is told.
         self.unused.update(part.unused)
         self.unknown_roles.update(part.unknown_roles)
         self.notes.update(part.notes)
@@ -124,7 +126,8 @@ Convert = Callable[[object, Options], Converted]
 def folded(entry: Mapping) -> dict[str, str]:
     """Return each key by its name in lower case; of two spellings the lower one wins."""
     names: dict[str, str] = {}
-    for key in entry:
+    # An entry with more keys is none that anybody wrote.
+    for key in islice(entry, MAX_KEYS):
         # No key that means anything is longer.
         if isinstance(key, str) and len(key) <= MAX_NAME:
             name = key.strip().casefold()
@@ -142,21 +145,15 @@ def is_empty(value: object) -> bool:
     """Return whether a value says nothing: missing, or empty."""
     if isinstance(value, str):
         return not value.strip()
+    # 0 and False say something, and so does a number of any kind.
     if isinstance(value, list | tuple | dict):
         return not value
     return value is None
 
 
-def listed(names: "list[str] | tuple[str, ...]") -> str:
-    """Return names for a sentence: not too many, none too long."""
-    # Whatever the input, a sentence stays one.
-    short = [name[:MAX_NAME] for name in names[:MAX_NAMES]]
-    more = " …" if len(names) > MAX_NAMES else ""
-    return tr("、", ", ").join(short) + more
-
-
 def only_text(parts: object) -> object:
     """Return the text of a list of one part; anything else as it is."""
+    # Several parts may be text and images: the rules say what is wrong with them.
     if isinstance(parts, list) and len(parts) == 1 and isinstance(parts[0], dict):
         return parts[0].get("text", parts[0].get("content", parts))
     return parts

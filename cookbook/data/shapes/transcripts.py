@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from cookbook.data.shapes import lists, pair
 from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, folded, is_empty, keys_in
 
-TRANSCRIPT = Shape("transcript", "整段写成文字的多轮对话", "a conversation written as one text")
+TRANSCRIPT = Shape("transcript", "整段写成文字的多轮对话", "conversation in one text")
 MOSS = Shape("moss", "Moss 格式", "Moss")
 
 # A mark stands at the beginning of a line.

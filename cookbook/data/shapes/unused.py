@@ -6,20 +6,21 @@ something for training: who drops them silently changes what is learned.
 
 from collections.abc import Mapping
 
-from cookbook.data.shapes.shape import MAX_NAME, MAX_NAMES, is_empty
+from cookbook.data.report.names import MAX_NAME, named
+from cookbook.data.shapes.shape import is_empty
 from cookbook.i18n import tr
 
-_THINKING = ("思考过程", "the thinking")
-_WEIGHT = ("训练权重", "a weight in training")
-_TOOLS = ("工具的说明", "descriptions of tools")
-_REJECTED = ("较差的回答", "the worse answer")
-_SCORE = ("评分", "a score")
-_QUESTION = ("对话之外的提问或要求", "a question or an instruction beside the conversation")
-_ANSWER = ("对话之外的回答", "an answer beside the conversation")
+_THINKING = ("思考过程", "thinking")
+_WEIGHT = ("训练权重", "training weight")
+_TOOLS = ("工具的说明", "tool descriptions")
+_REJECTED = ("较差的回答", "worse answer")
+_SCORE = ("评分", "score")
+_QUESTION = ("对话之外的提问或要求", "a question or instruction outside the conversation")
+_ANSWER = ("对话之外的回答", "an answer outside the conversation")
 _SYSTEM = ("另一句系统提示词", "another system prompt")
-_MEDIA = ("图片或音视频", "images, sound or video")
+_MEDIA = ("图片或音视频", "images, audio or video")
 _TEXT = ("另一段文字", "another text")
-_LABEL = ("标签", "a label")
+_LABEL = ("标签", "label")
 
 _WORDS = {
     _THINKING: "reasoning_content reasoning thinking thinking_content think thought thoughts cot "
@@ -41,26 +42,35 @@ for _words, _names in _WORDS.items():
     MEANING.update(dict.fromkeys(_names.split(), _words))
 
 
+def meaning_of(key: str, value: object) -> tuple[str, str] | None:
+    """Return what a key means for training, in Chinese and English; None if nothing."""
+    meaning = MEANING.get(key.casefold())
+    # Some have a switch of that name.
+    is_switch = isinstance(value, bool) or value in ("enabled", "disabled", "auto")
+    return None if meaning is _THINKING and is_switch else meaning
+
+
 def in_words(unused: Mapping[str, object]) -> str:
     """Return the keys that mean something, each with what it means; "" if there are none."""
     # Keys of one meaning are named together.
-    names: dict[tuple[str, str], list[str]] = {}
+    by_meaning: dict[tuple[str, str], list[str]] = {}
     for key, value in unused.items():
-        meaning = MEANING.get(key.casefold())
+        meaning = meaning_of(key, value)
         if meaning and not _says_nothing(value):
-            names.setdefault(meaning, []).append(key)
+            by_meaning.setdefault(meaning, []).append(key)
     parts = []
-    for (zh, en), keys in names.items():
-        listed = tr("、", ", ").join(keys[:MAX_NAMES])
-        parts.append(tr(f"{listed}（{zh}）", f"{listed} ({en})"))
+    for (zh, en), keys in by_meaning.items():
+        names = named(keys)
+        parts.append(tr(f"{names}（{zh}）", f"{names} ({en})"))
     return tr("；", "; ").join(parts)
 
 
 def metadata(unused: Mapping[str, object]) -> list[str]:
     """Return the names of the keys that mean nothing for training."""
     names = []
+    # A key that means something and is empty has taken nothing away.
     for key, value in unused.items():
-        if key.casefold() not in MEANING or _says_nothing(value):
+        if meaning_of(key, value) is None or _says_nothing(value):
             names.append(key[:MAX_NAME])
     return names
 

@@ -7,10 +7,15 @@
 Nothing is lost silently: a row that has more or fewer cells than the heading, or a cell that cannot
 be read, is reported with its line, and whatever is read otherwise than it is stored is listed as a
 change. Nothing is made of the entries here; `from_table` and `chat_log` do that.
+
+`source` finds out what a file is; `workbook`, `csv_text`, `parquet` and `frame` read it, once
+`table_size` has seen that it fits. `heading` finds the names of columns, `table` makes the rows
+entries. `number_format` and `date_format` write a cell as Excel shows it, `names` the letters of
+its column.
 """
 
 from cookbook.data.tables.frame import of_frame
-from cookbook.data.tables.source import of, read, text_of
+from cookbook.data.tables.source import as_table, of, of_messages, read
 from cookbook.data.tables.table import Table
 
-__all__ = ["Table", "of", "of_frame", "read", "text_of"]
+__all__ = ["Table", "as_table", "of", "of_frame", "of_messages", "read"]

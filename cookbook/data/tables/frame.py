@@ -12,11 +12,11 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cookbook.data.changes import change_of
 from cookbook.data.entry import Entry, Place
-from cookbook.data.report import Report
+from cookbook.data.report.changes import change_of
+from cookbook.data.report.names import named
 from cookbook.data.tables import heading, number_format
-from cookbook.data.tables.names import letters, named
+from cookbook.data.tables.names import letters
 from cookbook.data.tables.table import Table
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ DEEPEST = 50  # levels of lists and dicts that are turned into plain values
 
 def of_frame(frame: "pd.DataFrame") -> Table:
     """Return what a DataFrame holds; its rows count from 1."""
-    table = Table("DataFrame", "table", Report("DataFrame"))
-    names = _name(table, [_column_name(column) for column in frame.columns])
+    table = Table.empty("DataFrame", "table")
+    frame = _with_index(frame)
+    names = _name(table, _column_names(list(frame.columns)))
     # Column by column, since two columns may have one name.
     places = range(len(names))
     columns = [frame.iloc[:, place].tolist() for place in places]
@@ -38,7 +39,7 @@ def of_frame(frame: "pd.DataFrame") -> Table:
 
 def of_columns(names: Sequence[str], rows: Iterable[Sequence[object]], path: Path) -> Table:
     """Return what columns hold, given row by row."""
-    table = Table(path.name, "table", Report(path.name), path=path)
+    table = Table.empty(path.name, "table", path)
     add_rows(table, _name(table, list(names)), rows)
     return table
 
@@ -107,11 +108,28 @@ def _moment(value: datetime | date | time) -> str:
     return written.removesuffix(" 00:00:00")
 
 
-def _column_name(column: object) -> str:
+def _column_names(columns: Sequence[object]) -> list[str]:
+    """Return the names of columns; of several rows of them the lowest, where that is enough."""
+    lowest = [str(c[-1]) if isinstance(c, tuple) and c else str(c) for c in columns]
+    if all(lowest) and len(set(lowest)) == len(lowest):
+        return lowest
+    return [_joined(column) for column in columns]
+
+
+def _joined(column: object) -> str:
     if isinstance(column, tuple):
         parts = [str(part) for part in column]
         return " ".join(part for part in parts if part)
     return str(column)
+
+
+def _with_index(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Return a frame with its index as columns, where that is more than the numbers of its rows."""
+    names = [name for name in frame.index.names if name is not None]
+    is_text = frame.index.dtype.kind not in "iu"
+    if not (names or is_text) or set(names) & set(frame.columns):
+        return frame
+    return frame.reset_index()
 
 
 def _name(table: Table, written: list[str]) -> list[str]:

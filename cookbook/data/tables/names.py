@@ -1,13 +1,4 @@
-"""Write the names of columns, cells and sheets, short whatever the table."""
-
-from collections.abc import Collection
-from itertools import islice
-
-from cookbook.data.excerpt import visible
-from cookbook.i18n import tr
-
-MAX_NAMED = 10  # names, cells or rows that a message lists
-MAX_NAME = 40  # characters of a name that it shows
+"""Write the names of columns as a spreadsheet does."""
 
 
 def letters(column: int) -> str:
@@ -21,12 +12,10 @@ def letters(column: int) -> str:
     return name
 
 
-def named(names: Collection[str]) -> str:
-    """Return names as a message lists them: some of them, none of them long."""
-    first = list(islice(names, MAX_NAMED))
-    shown = [visible(str(name)[:MAX_NAME]) for name in first]
-    text = tr("、", ", ").join(shown)
-    more = len(names) - len(first)
-    if not more:
-        return text
-    return text + tr(f" 等 {len(names)} 个", f" and {more} more")
+def number_of(letters: str) -> int:
+    """Return the number of a column, counted from 1: A is 1, AA is 27."""
+    number = 0
+    for letter in letters:
+        digit = ord(letter) - ord("A") + 1
+        number = 26 * number + digit
+    return number

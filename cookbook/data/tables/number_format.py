@@ -209,12 +209,14 @@ def _with_digits(number: Decimal, tokens: list[tuple[str, str]]) -> str:
         return "".join(text for kind, text in tokens if kind in ("text", "percent"))
     number *= 100 ** kinds.count("percent")
     point = kinds.index("point") if "point" in kinds else len(kinds)
-    digits = [i for i, kind in enumerate(kinds[:point]) if kind == "digit"]
-    last_digit = digits[-1] if digits else -1
+    digits = [i for i, kind in enumerate(kinds) if kind == "digit"]
+    before_point = [i for i in digits if i < point]
+    last_whole = before_point[-1] if before_point else -1
     commas = [i for i, kind in enumerate(kinds) if kind == "comma"]
-    # A comma after the last digit divides by a thousand, one between digits groups them.
-    number /= 1000 ** sum(last_digit < i < point for i in commas)
-    groups = any(i < last_digit for i in commas)
+    # A comma after the last digit, or before the point, divides by a thousand; one between digits
+    # groups them.
+    number /= 1000 ** sum(last_whole < i < point or i > digits[-1] for i in commas)
+    groups = any(i < last_whole for i in commas)
     places = [text for kind, text in tokens[point:] if kind == "digit"]
     written = f"{_rounded(number, len(places)):f}"
     whole, _, decimals = written.partition(".")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cookbook.data import table_size
+from cookbook.data.tables import table_size
 from cookbook.data.tables.frame import of_columns
 from cookbook.data.tables.table import Table
 from cookbook.errors import DataError
@@ -24,7 +24,7 @@ def read(content: bytes, path: Path) -> Table:
     except ImportError as error:
         raise DataError(
             zh=f"读 {path.name} 要用 pyarrow：pip install pyarrow",
-            en=f"reading {path.name} takes pyarrow: pip install pyarrow",
+            en=f"reading {path.name} requires pyarrow: pip install pyarrow",
         ) from error
     try:
         file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
@@ -37,7 +37,7 @@ def read(content: bytes, path: Path) -> Table:
     except Exception as error:  # pyarrow raises errors of several families
         raise DataError(
             zh=f"{path.name} 坏了，或者不完整：请重新下载",
-            en=f"{path.name} is broken or incomplete: download it again",
+            en=f"{path.name} is damaged or incomplete: download it again",
         ) from error
 
 

@@ -9,16 +9,19 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cookbook.data import table_size
-from cookbook.data.changes import Change, change_of
 from cookbook.data.entry import Entry, Place
-from cookbook.data.excerpt import value as shown
-from cookbook.data.excerpt import visible
-from cookbook.data.read import MAX_ENTRIES, Reading
+from cookbook.data.reading.read import MAX_ENTRIES, Reading
 from cookbook.data.report import Report
-from cookbook.data.tables import heading
-from cookbook.data.tables.names import MAX_NAME, MAX_NAMED, letters, named
+from cookbook.data.report.changes import Change, change_of
+from cookbook.data.report.excerpt import value as shown
+from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import MAX_NAME, MAX_NAMED, named
+from cookbook.data.tables import heading, table_size
+from cookbook.data.tables.names import letters
 from cookbook.i18n import tr
+
+_DELETE = ("删去这一行", "delete the row")
+_COMPLETE = ("补上缺的格，或删去这一行", "fill in the cells that are missing, or delete the row")
 
 Fault = tuple[str, str]  # why something cannot be read, in Chinese and English
 
@@ -74,12 +77,20 @@ class Table(Reading):
         repeated: the columns, by letter, of each name that the heading has several times.
         row_shown: the row of each entry as a spreadsheet shows it, by the number of the entry.
         sheet: of the workbook; None where there are no others.
+        is_chat: the messages of a chat in text or JSON.
     """
 
     columns: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, list[str]] = field(default_factory=dict)
     row_shown: dict[int, int] = field(default_factory=dict)
     sheet: str | None = None
+    is_chat: bool = False
+
+    @property
+    def called(self) -> str:
+        """The source and the sheet, as they are written into a call."""
+        source = self.left.source
+        return f'{source}, sheet="{visible(self.sheet[:MAX_NAME])}"' if self.sheet else source
 
     @property
     def names(self) -> list[str]:
@@ -107,8 +118,8 @@ def table_of(grid: Grid, path: Path, wanted: Collection[str] = ()) -> Table:
     Args:
         wanted: the columns that the heading has for sure, where they are known.
     """
-    name = visible(path.name)
-    table = Table(name, "table", Report(name), path=path, sheet=grid.sheet)
+    table = Table.empty(path.name, "table", path)
+    table.sheet = grid.sheet
     table.changes = grid.changes
     rows = _without_end(grid.rows)
     at = heading.find(rows, wanted)
@@ -271,6 +282,10 @@ def _report_row(
         left.add(number, "table-cell", zh=zh, en=en, cell=cell)
     if row.fault or faults:
         return True
+    if heading.is_sum(row.cells):
+        zh, en = "是合计，不是问答", "is a row of totals, not a question and answer"
+        left.add(number, "table-row", zh=zh, en=en, fix=_DELETE)
+        return True
     # In a workbook each cell has its own place; text in columns has only the order of its cells.
     if grid.has_places or _fits(table, row, width):
         return False
@@ -289,13 +304,14 @@ def _fits(table: Table, row: GridRow, width: int) -> bool:
 def _report_ragged(left: Report, row: GridRow, number: int, width: int) -> None:
     count = len(row.cells)
     zh = f"这一行有 {count} 格，表头有 {width} 列"
-    en = f"this row has {count} cells, the heading has {width}"
+    en = f"this row has {count} cells, the header has {width}"
     if count > width:
         zh += "：多半是内容里的分隔符没有加引号"
-        en += ": a separator within a text is probably not quoted"
+        en += ": probably a separator inside a text without quotes"
+    fix = None if count > width else _COMPLETE
     first = [cell[:MAX_NAME] for cell in row.cells[:MAX_NAMED]]
     text = " | ".join(first)
-    left.add(number, "table-row", zh=zh, en=en, excerpt=shown(text))
+    left.add(number, "table-row", zh=zh, en=en, excerpt=shown(text), fix=fix)
 
 
 def _blank_runs(rows: list[GridRow]) -> Iterator[tuple[GridRow, GridRow]]:

@@ -11,14 +11,15 @@ from collections.abc import Collection, Iterator
 from datetime import date, time, timedelta
 from typing import TYPE_CHECKING
 
-from cookbook.data import table_size
-from cookbook.data.changes import change_of
 from cookbook.data.entry import Place
-from cookbook.data.excerpt import visible
-from cookbook.data.table_size import Outline
-from cookbook.data.tables import date_format, heading, number_format
-from cookbook.data.tables.names import letters, named
+from cookbook.data.report import calls
+from cookbook.data.report.changes import change_of
+from cookbook.data.report.excerpt import visible
+from cookbook.data.report.names import named
+from cookbook.data.tables import date_format, heading, number_format, table_size
+from cookbook.data.tables.names import letters
 from cookbook.data.tables.table import Fault, Grid, GridRow
+from cookbook.data.tables.table_size import Outline
 from cookbook.errors import DataError
 from cookbook.i18n import tr
 
@@ -39,12 +40,18 @@ _UNCALCULATED: Fault = (
 )
 
 
-def grid_of(content: bytes, sheet: str | int | None, wanted: Collection[str] = ()) -> Grid:
+def grid_of(
+    content: bytes,
+    sheet: str | int | None,
+    wanted: Collection[str] = (),
+    source: str = calls.UNKNOWN,
+) -> Grid:
     """Return the rows of a sheet.
 
     Args:
         sheet: its name, or its number from 1; None for the only one that is filled in, or has the
             columns that are wanted.
+        source: what is written for the file in a call.
 
     Raises:
         DataError: the workbook is too large or broken, or it is not clear which sheet to read.
@@ -54,25 +61,29 @@ def grid_of(content: bytes, sheet: str | int | None, wanted: Collection[str] = (
         with warnings.catch_warnings():
             # About formats that nobody needs here.
             warnings.simplefilter("ignore")
-            return _read(content, sheet, wanted, outlines)
+            return _read(content, sheet, wanted, outlines, source)
     except DataError:
         raise
     except Exception as error:  # openpyxl raises whatever its own readers raise
         raise DataError(
             zh="工作簿坏了，或者不完整：用 Excel 打开，另存为 .xlsx 再试",
-            en="the workbook is broken or incomplete: open it in Excel and save it as .xlsx again",
+            en="the workbook is damaged or incomplete: open it in Excel and save it as .xlsx again",
         ) from error
 
 
 def _read(
-    content: bytes, sheet: str | int | None, wanted: Collection[str], outlines: dict[str, Outline]
+    content: bytes,
+    sheet: str | int | None,
+    wanted: Collection[str],
+    outlines: dict[str, Outline],
+    source: str,
 ) -> Grid:
     import openpyxl
 
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
     try:
         filled = [s for s in book.worksheets if _first_rows(s)]
-        chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted)
+        chosen = _named(book, sheet) if sheet is not None else _only(filled, wanted, source)
         others = [s.title + _state(s) for s in filled if s is not chosen]
         grid = Grid(has_places=True)
         # With one sheet nobody needs its name.
@@ -122,12 +133,14 @@ def _named(book: "Workbook", sheet: str | int) -> "ReadOnlyWorksheet":
         return by_number[str(sheet)]
     titles = named([found.title for found in sheets])
     raise DataError(
-        zh=f"没有工作表 {sheet!r:.60}，有的是：{titles}",
-        en=f"there is no sheet {sheet!r:.60}; the workbook has: {titles}",
+        zh=f"没有工作表 {sheet!r:.60}，sheet= 可以是：{titles}",
+        en=f"there is no sheet {sheet!r:.60}; sheet= may be: {titles}",
     )
 
 
-def _only(filled: list["ReadOnlyWorksheet"], wanted: Collection[str]) -> "ReadOnlyWorksheet":
+def _only(
+    filled: list["ReadOnlyWorksheet"], wanted: Collection[str], source: str
+) -> "ReadOnlyWorksheet":
     if not filled:
         raise DataError(zh="工作簿里没有内容", en="the workbook is empty")
     # A hidden sheet is read where there is no other.
@@ -138,12 +151,13 @@ def _only(filled: list["ReadOnlyWorksheet"], wanted: Collection[str]) -> "ReadOn
     if len(having) == 1:
         return having[0]
     titles = [s.title for s in visible_ones]
-    first = visible(titles[0][:40])
+    known = [s.title for s in having] if not wanted and having else titles
+    call = f'data.from_table({source}, sheet="{visible(known[0][:40])}")'
     raise DataError(
-        zh=f"工作簿里有 {len(titles)} 张表：{named(titles)}。"
-        f'用 sheet= 指定读哪一张，例如 sheet="{first}"；几张都要就一张一张读，再把结果接起来',
-        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, as in "
-        f'sheet="{first}"; for all of them, read one after the other and join the results',
+        zh=f"工作簿里有 {len(titles)} 张工作表：{named(titles)}。"
+        f"用 sheet= 指定读哪一张，例如 {call}；几张都要就一张一张读，再把结果接起来",
+        en=f"the workbook has {len(titles)} sheets: {named(titles)}. Name the one to read, for "
+        f"example {call}; to use all, read them one by one and join the results",
     )
 
 

@@ -1,4 +1,0 @@
-"""The quick path of a check, there for speed alone.
-
-`COOKBOOK_FAST=0` takes the plain path in `check.py`, with the same results.
-"""
