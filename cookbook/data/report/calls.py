@@ -9,6 +9,7 @@ A remedy is written with `path` for its source, as in `data.clean(path, fix=["ma
 that takes it knows what the reader called the source, and fills it in.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from os import PathLike
@@ -28,11 +29,25 @@ _SOURCE = re.compile(r"(?<=[(=])path(?=[,)])")  # as an argument of a call
 def in_source(path: str | PathLike[str]) -> str:
     """Return a path as it is typed."""
     # Windows takes slashes too, and a backslash would be an escape.
-    typed = Path(path).as_posix()
+    typed = _from_here(Path(path)).as_posix()
     if len(typed) > LONGEST_PATH:
         typed = PurePath(typed).name
     escaped = typed.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{shortened(visible(escaped), LONGEST_PATH)}"'
+
+
+def _from_here(path: Path) -> Path:
+    """Return the path from the working folder on, where that is shorter.
+
+    Pages are shown to others, and an absolute path mostly has somebody's name in it.
+    """
+    if not path.is_absolute():
+        return path
+    try:
+        seen = Path(os.path.relpath(path))
+    except (OSError, ValueError):  # the working folder is gone; another drive of Windows
+        return path
+    return seen if len(str(seen)) < len(str(path)) else path
 
 
 def training_name(name: str, suffix: str = "messages") -> str:
