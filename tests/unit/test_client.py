@@ -44,6 +44,9 @@ def helpers() -> dict:
         for name, item in vars(loaded).items():
             if getattr(item, "__module__", "") != module.name or name.startswith("_"):
                 continue
+            # An error of Python's own making has no signature.
+            if isinstance(item, type) and issubclass(item, Exception):
+                continue
             if callable(item) and "client" in inspect.signature(item).parameters:
                 found[f"{module.name}.{name}"] = item
     return found
