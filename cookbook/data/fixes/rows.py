@@ -14,7 +14,7 @@ from cookbook.data.fixes.message import Asked, Notes, fix_message
 from cookbook.data.reading import Reading
 from cookbook.data.report import Report
 from cookbook.data.rows import NumberedRow
-from cookbook.data.rules import key_rules, whole_file
+from cookbook.data.rules import key_rules
 from cookbook.data.rules.text_check import report_finding
 from cookbook.data.rules.whole_file import OtherShapes
 from cookbook.i18n import tr
@@ -53,11 +53,8 @@ def fixed_rows(
         reading.changes += notes.changes
         if row is not None:
             yield entry.number, row
-    # Of a file in another shape one sentence says what to do with all of it.
-    if of_table is not None and others.are_all:
-        whole_file.report_table(reading.left, reading, others.remedy())
-    else:
-        others.judge(whole=others.are_all)
+    # Each with its line: nobody has to guess what became of an entry.
+    others.judge(whole=False)
 
 
 def _leave(left: Report, problems: Report) -> None:

@@ -29,11 +29,7 @@ _MARKS = str.maketrans(
     dict(zip("：，｛｝［］", ":,{}[]", strict=True))
     | dict.fromkeys("\xa0\u3000\u202f\ufeff\u200b\u200c\u200d\u2060\u200e\u200f\u2028\u2029", " ")
 )
-<<<<<<< HEAD
 _PYTHON_BEGINS = re.compile(r"\A[\[{(\s]*['\]}]")
-=======
-_PYTHON_BEGINS = re.compile(r"^[\[{(\s]*['\]}]")
->>>>>>> w22b-hostile
 
 
 def repaired(text: str) -> tuple[object, str] | None:

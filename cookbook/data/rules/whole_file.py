@@ -291,7 +291,7 @@ class OtherShapes:
                 "other-shape",
                 zh=zh,
                 en=en,
-                fix=self._remedy_of(shape),
+                fix=self.remedy() if self._of_table else self._remedy_of(shape),
                 excerpt=seen,
                 at=(WHOLE_TEXT, 0),
             )
@@ -300,13 +300,20 @@ class OtherShapes:
         self._report.counts["error", "other-shape"] += unkept
 
     def _report_unknown(self) -> None:
-        """Report each entry that nobody knows by the rules that it breaks."""
+        """Report each entry that nobody knows: by its keys where all are alike, else by the rules
+        that it breaks."""
         for number, value in self._unknown:
-            if self._of_table is None:
+            fix = self._of_table
+            if fix is not None:
+                zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
+            elif self.are_all:
+                refused = shapes.unknown(value)
+                zh, en = f"没有 messages：{refused.zh}", f"no messages: {refused.en}"
+                fix = refused.fix or WRITE_MESSAGES
+            else:
                 row_rules.check_row(self._report, number, value)
                 continue
-            zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
-            self._report.add(number, "other-shape", zh=zh, en=en, fix=self._of_table)
+            self._report.add(number, "other-shape", zh=zh, en=en, fix=fix)
         unkept = self._unknown_count - len(self._unknown)
         code = "other-shape" if self._of_table else "messages-missing"
         self._report.counts["error", code] += unkept
