@@ -265,10 +265,10 @@ def test_a_system_message_beside_the_messages_is_put_in_front(row):
     assert "system-position" in done(cleaned) and "not-used" not in done(cleaned)
 
 
-def test_a_file_in_another_shape_is_left_with_one_sentence(tmp_path):
+def test_a_file_in_another_shape_is_left_line_by_line_with_the_call(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"instruction": "几点？", "output": "九点。"}\n' * 9, encoding="utf-8")
     cleaned = data.clean(path)
-    [problem] = cleaned.left.problems
-    assert problem.line is None and f'data.from_messages("{path}")' in problem.fix
-    assert cleaned.rows_left == list(range(1, 10))
+    problems = cleaned.left.problems
+    assert [p.line for p in problems] == cleaned.rows_left == list(range(1, 10))
+    assert all(f'data.from_messages("{path}")' in p.fix for p in problems)

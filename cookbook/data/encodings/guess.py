@@ -77,9 +77,8 @@ def _short(content: bytes) -> Encoding | None:
     sample = b"\n".join(FOREIGN.findall(content))
     if not sample or len(sample) > SHORT or max(sample) >= 0xE0:
         return UTF_8
-    if not _may_be_chance(sample, "gb18030"):
-        return UTF_8
-    return GBK if _best(sample, ("gb18030", "utf-8")) == GBK.name else None
+    # Valid UTF-8 is never read as anything else.
+    return None if _may_be_chance(sample, "gb18030") else UTF_8
 
 
 def _judge_wide(content: bytes) -> Encoding | None:

@@ -54,7 +54,7 @@ def fixed_rows(
         if row is not None:
             yield entry.number, row
     # Each with its line: nobody has to guess what became of an entry.
-    others.judge(whole=False)
+    others.judge_each()
 
 
 def _leave(left: Report, problems: Report) -> None:

@@ -279,8 +279,15 @@ class OtherShapes:
             return
         if whole:
             self._report_whole()
-            return
-        self._report_unknown()
+        else:
+            self._report_each(alike=False)
+
+    def judge_each(self) -> None:
+        """Report each at its line, also where the whole file has no other shape."""
+        self._report_each(alike=self.are_all)
+
+    def _report_each(self, alike: bool) -> None:
+        self._report_unknown(alike)
         for number, shape, seen in self._first:
             zh = f"是{spaced(shape.title_zh)}，不是 messages 格式"
             en = f"in another format ({shape.title_en}), not messages"
@@ -299,14 +306,14 @@ class OtherShapes:
         unkept = self._counts.total() - len(self._first)
         self._report.counts["error", "other-shape"] += unkept
 
-    def _report_unknown(self) -> None:
+    def _report_unknown(self, alike: bool) -> None:
         """Report each entry that nobody knows: by its keys where all are alike, else by the rules
         that it breaks."""
         for number, value in self._unknown:
             fix = self._of_table
             if fix is not None:
                 zh, en = "是表格里的一行，不是 messages 格式", "a row of a table, not messages"
-            elif self.are_all:
+            elif alike:
                 refused = shapes.unknown(value)
                 zh, en = f"没有 messages：{refused.zh}", f"no messages: {refused.en}"
                 fix = refused.fix or WRITE_MESSAGES
