@@ -51,12 +51,28 @@ def chatgpt(authors, texts, last=None):
 
 
 KNOWN = [
-    ("preference", {"messages": [*ONE[:1], {"role": "assistant", "chosen": A, "rejected": A2}]},
-     ONE),
-    ("chatgpt", chatgpt({"u": ("user", None), "x": ("assistant", "u"), "a": ("assistant", "u")},
-                        {"u": Q, "x": A2, "a": A}, last="a"), ONE),
-    ("chatgpt", chatgpt({"s": ("system", None), "u": ("user", "s"), "a": ("assistant", "u")},
-                        {"s": "", "u": Q, "a": A}), ONE),
+    (
+        "preference",
+        {"messages": [*ONE[:1], {"role": "assistant", "chosen": A, "rejected": A2}]},
+        ONE,
+    ),
+    (
+        "chatgpt",
+        chatgpt(
+            {"u": ("user", None), "x": ("assistant", "u"), "a": ("assistant", "u")},
+            {"u": Q, "x": A2, "a": A},
+            last="a",
+        ),
+        ONE,
+    ),
+    (
+        "chatgpt",
+        chatgpt(
+            {"s": ("system", None), "u": ("user", "s"), "a": ("assistant", "u")},
+            {"s": "", "u": Q, "a": A},
+        ),
+        ONE,
+    ),
     ("messages", {"messages": ONE}, ONE),
     ("messages", {"messages": turns("Human", "BOT", "role", "content")}, ONE),
     ("messages", {"messages": ONE, "system": "简短。"}, talk(Q, A, system="简短。")),
@@ -65,77 +81,173 @@ KNOWN = [
     ("sharegpt", {"conversation": turns("用户", "助手", "role", "content")}, ONE),
     ("sharegpt", {"items": turns("user", "客服", "role", "value"), "id": 7}, ONE),
     ("sharegpt", {"messages": turns("user", "chatgpt")}, ONE),
-    ("sharegpt", {"conversations": turns("human", "gpt"), "bot_setting": "简短。"},
-     talk(Q, A, system="简短。")),
+    (
+        "sharegpt",
+        {"conversations": turns("human", "gpt"), "bot_setting": "简短。"},
+        talk(Q, A, system="简短。"),
+    ),
     ("sharegpt", {"chat_messages": turns("human", "assistant", "sender", "text")}, ONE),
-    ("sharegpt", {"interactions": [{"is_user": True, "text": Q}, {"is_user": False, "text": A}]},
-     ONE),
-    ("sharegpt", {"conversations": '[{"from": "human", "value": "问"}, '
-                                   '{"from": "gpt", "value": "答"}]'}, talk("问", "答")),
+    (
+        "sharegpt",
+        {"interactions": [{"is_user": True, "text": Q}, {"is_user": False, "text": A}]},
+        ONE,
+    ),
+    (
+        "sharegpt",
+        {"conversations": '[{"from": "human", "value": "问"}, {"from": "gpt", "value": "答"}]'},
+        talk("问", "答"),
+    ),
     ("turns", turns("user", "assistant", "role", "content"), ONE),
     ("strings", [Q, A, Q2, A2], TWO),
     ("strings", {"id": "3", "data": [Q, A, Q2, A2]}, TWO),
     ("pairs", [[Q, A], [Q2, A2]], TWO),
-    ("pairs", {"conversation": [{"human": Q, "assistant": A}, {"human": Q2, "assistant": A2}]},
-     TWO),
-    ("pairs", {"conversation": [{"system": "简短。", "input": Q, "output": A},
-                                {"input": Q2, "output": A2}]}, talk(Q, A, Q2, A2, system="简短。")),
+    (
+        "pairs",
+        {"conversation": [{"human": Q, "assistant": A}, {"human": Q2, "assistant": A2}]},
+        TWO,
+    ),
+    (
+        "pairs",
+        {
+            "conversation": [
+                {"system": "简短。", "input": Q, "output": A},
+                {"input": Q2, "output": A2},
+            ]
+        },
+        talk(Q, A, Q2, A2, system="简短。"),
+    ),
     ("pairs", [{"prompt": Q, "response": [[A]]}, {"prompt": Q2, "response": [[A2]]}], TWO),
     ("pairs", [{"system": "简短。", "prompt": Q, "response": A}], talk(Q, A, system="简短。")),
     ("alpaca", {"instruction": Q, "input": "", "output": A}, ONE),
     ("alpaca", {"instruction": "回答问题。", "input": Q, "output": A}, talk(f"回答问题。\n{Q}", A)),
-    ("alpaca", {"instruction": Q2, "output": A2, "history": [[Q, A]], "system": "简短。"},
-     talk(Q, A, Q2, A2, system="简短。")),
+    (
+        "alpaca",
+        {"instruction": Q2, "output": A2, "history": [[Q, A]], "system": "简短。"},
+        talk(Q, A, Q2, A2, system="简短。"),
+    ),
     ("alpaca", {"Instruction": Q, "Input": None, "Output": A}, ONE),
-    ("dolly", {"instruction": Q, "context": "馆规。", "response": A, "category": "qa"},
-     talk(f"{Q}\n馆规。", A)),
+    (
+        "dolly",
+        {"instruction": Q, "context": "馆规。", "response": A, "category": "qa"},
+        talk(f"{Q}\n馆规。", A),
+    ),
     ("query-response", {"query": Q2, "response": A2, "history": [[Q, A]]}, TWO),
     ("prompt-completion", {"prompt": f"{Q}\n\n###\n\n", "completion": f" {A} END"}, ONE),
-    ("prompt-completion", {"prompt": [{"role": "user", "content": Q}],
-                           "completion": [{"role": "assistant", "content": A}]}, ONE),
+    (
+        "prompt-completion",
+        {
+            "prompt": [{"role": "user", "content": Q}],
+            "completion": [{"role": "assistant", "content": A}],
+        },
+        ONE,
+    ),
     ("firefly", {"kind": "QA", "input": Q, "target": A}, ONE),
     ("question-answer", {"question": Q, "answer": A, "cot": ""}, ONE),
     ("question-answer", {"问题": Q, "回答": A}, ONE),
     ("question-answer", {"input": Q, "output": A}, ONE),
-    ("query-response", {"prompt": "回答问题。", "query": Q, "response": A},
-     talk(f"回答问题。\n{Q}", A)),
+    (
+        "query-response",
+        {"prompt": "回答问题。", "query": Q, "response": A},
+        talk(f"回答问题。\n{Q}", A),
+    ),
     ("question-answer", {"context": [Q, A, Q2], "target": A2}, TWO),
-    ("question-answer", {"system": "简短。", "user": Q, "assistant": A},
-     talk(Q, A, system="简短。")),
+    (
+        "question-answer",
+        {"system": "简短。", "user": Q, "assistant": A},
+        talk(Q, A, system="简短。"),
+    ),
     ("question-answer", {"input": Q, "content": A}, ONE),
-    ("transcript", {"instruction": f"Human:{Q}\nAssistant:{A}\nHuman:{Q2}\nAssistant:", "input": "",
-                    "output": A2}, TWO),
-    ("transcript", {"topic": "借书", "input": f"The conversation between human and AI assistant.\n"
-                    f"[|Human|] {Q}\n[|AI|] {A}\n[|Human|] "}, ONE),
+    (
+        "transcript",
+        {
+            "instruction": f"Human:{Q}\nAssistant:{A}\nHuman:{Q2}\nAssistant:",
+            "input": "",
+            "output": A2,
+        },
+        TWO,
+    ),
+    (
+        "transcript",
+        {
+            "topic": "借书",
+            "input": f"The conversation between human and AI assistant.\n"
+            f"[|Human|] {Q}\n[|AI|] {A}\n[|Human|] ",
+        },
+        ONE,
+    ),
     ("transcript", {"plain_text": f"[Human]: {Q}<eoh> [MOSS]: {A}<eoa>"}, ONE),
     ("transcript", {"dialogue": f"User: {Q}\nAssistant: {A}"}, ONE),
-    ("moss", {"meta_instruction": "简短。", "num_turns": 1, "chat": {"turn_1": {
-        "Human": f"<|Human|>: {Q}<eoh>\n", "Commands": "<|Commands|>: None<eoc>\n",
-        "MOSS": f"<|MOSS|>: {A}<eom>\n"}}}, talk(Q, A, system="简短。")),
-    ("sharegpt", {"bot_setting": [{"bot_name": "馆员", "content": "简短。"}],
-                  "messages": turns("USER", "BOT", "sender_type", "text")},
-     talk(Q, A, system="简短。")),
+    (
+        "moss",
+        {
+            "meta_instruction": "简短。",
+            "num_turns": 1,
+            "chat": {
+                "turn_1": {
+                    "Human": f"<|Human|>: {Q}<eoh>\n",
+                    "Commands": "<|Commands|>: None<eoc>\n",
+                    "MOSS": f"<|MOSS|>: {A}<eom>\n",
+                }
+            },
+        },
+        talk(Q, A, system="简短。"),
+    ),
+    (
+        "sharegpt",
+        {
+            "bot_setting": [{"bot_name": "馆员", "content": "简短。"}],
+            "messages": turns("USER", "BOT", "sender_type", "text"),
+        },
+        talk(Q, A, system="简短。"),
+    ),
     ("sharegpt", {"conversations": [{"from": "system", "value": ""}, *turns("human", "gpt")]}, ONE),
     ("turns", [{"user": Q}, {"assistant": A}], ONE),
     ("strings", {"data": [f"问：{Q}", f"答：{A}"]}, ONE),
     ("question-answer", {"content": Q, "summary": A}, ONE),
-    ("gemini", {"systemInstruction": {"parts": [{"text": "简短。"}]}, "contents": [
-        {"role": "user", "parts": [{"text": Q}]}, {"role": "model", "parts": [{"text": A}]}]},
-     talk(Q, A, system="简短。")),
+    (
+        "gemini",
+        {
+            "systemInstruction": {"parts": [{"text": "简短。"}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": Q}]},
+                {"role": "model", "parts": [{"text": A}]},
+            ],
+        },
+        talk(Q, A, system="简短。"),
+    ),
     ("hf-row", {"row_idx": 4, "row": {"question": Q, "answer": A}, "truncated_cells": []}, ONE),
     ("label-studio", task(**WRITTEN), ONE),
     ("label-studio", task(**CHOSEN), ONE),
     ("batch-input", {"custom_id": "1", "body": {"model": "m", "messages": ONE}}, ONE),
     ("batch-output", chat(), ONE),
-    ("batch-output", {"custom_id": "1", "result": {"type": "succeeded", "message": {
-        "role": "assistant", "content": [{"type": "text", "text": A}]}}}, ONE),
+    (
+        "batch-output",
+        {
+            "custom_id": "1",
+            "result": {
+                "type": "succeeded",
+                "message": {"role": "assistant", "content": [{"type": "text", "text": A}]},
+            },
+        },
+        ONE,
+    ),
     ("preference", {"prompt": Q, "chosen": A, "rejected": "不知道。"}, ONE),
-    ("preference", {"conversations": turns("human", "gpt")[:1], "rejected": {"from": "gpt"},
-                    "chosen": {"from": "gpt", "value": A}}, ONE),
+    (
+        "preference",
+        {
+            "conversations": turns("human", "gpt")[:1],
+            "rejected": {"from": "gpt"},
+            "chosen": {"from": "gpt", "value": A},
+        },
+        ONE,
+    ),
     ("preference", {"chosen": f"\n\nHuman: {Q}\n\nAssistant: {A}", "rejected": "x"}, ONE),
-    ("preference", {"input": {"messages": ONE[:1]}, "preferred_output": ONE[1:],
-                    "non_preferred_output": []}, ONE),
-]  # fmt: skip
+    (
+        "preference",
+        {"input": {"messages": ONE[:1]}, "preferred_output": ONE[1:], "non_preferred_output": []},
+        ONE,
+    ),
+]
 
 # name of the shape, an entry, a word of the reason
 REFUSED = [
@@ -157,17 +269,28 @@ REFUSED = [
     ("batch-output", {"custom_id": "1", "response": {"status_code": 429}}, "429"),
     ("batch-output", {"custom_id": "1", "response": None, "error": {"code": "expired"}}, "expired"),
     ("label-studio", {"id": 1, "data": {"text": Q}, "annotations": []}, "标注"),
-    ("hf-row", {"row_idx": 4, "row": {"question": Q, "answer": A}, "truncated_cells": ["answer"]},
-     "截断"),
+    (
+        "hf-row",
+        {"row_idx": 4, "row": {"question": Q, "answer": A}, "truncated_cells": ["answer"]},
+        "截断",
+    ),
     ("question-answer", {"question": Q, "prompt": Q2, "answer": A}, "好几个像提问"),
     ("question-answer", {"question": Q, "answer": A, "output": A2}, "好几个像回答"),
     ("question-answer", {"question": Q, "answer": 3}, "不是文字"),
     ("question-answer", {"prompt": Q, "response": A, "label": False}, "不好的回答"),
     ("alpaca", {"instruction": Q, "output": A, "history": "昨天聊过"}, "history"),
     ("messages", {"messages": ONE[:1], "answer": A}, "answer"),
-    ("sharegpt", {"conversations": [{"from": "human", "value": Q},
-                                    {"from": "function_call", "value": "{}"}]}, "工具"),
+    (
+        "sharegpt",
+        {
+            "conversations": [
+                {"from": "human", "value": Q},
+                {"from": "function_call", "value": "{}"},
+            ]
+        },
+        "工具",
+    ),
     (None, {"标题": "馆规", "正文": "安静"}, "标题、正文"),
     (None, {"question": Q}, "找不到回答"),
     (None, {}, "认不出"),
-]  # fmt: skip
+]

@@ -135,8 +135,11 @@ def test_the_original_is_never_overwritten(tmp_path, row):
 def test_what_cannot_be_written_is_named_with_its_reason(tmp_path, row):
     cleaned = data.clean([row()])
     (tmp_path / "file").touch()
-    for path, why in [(tmp_path, "文件夹"), (tmp_path / "file" / "a.jsonl", "文件夹是一个文件"),
-                      (tmp_path / ("x" * 400), "太长")]:  # fmt: skip
+    for path, why in [
+        (tmp_path, "文件夹"),
+        (tmp_path / "file" / "a.jsonl", "文件夹是一个文件"),
+        (tmp_path / ("x" * 400), "太长"),
+    ]:
         with pytest.raises(DataError, match=f"写不了 .*{why}"):
             cleaned.write(path)
     with pytest.raises(DataError, match="半个字符"):

@@ -40,11 +40,24 @@ def is_accounted(cleaned):
     )
 
 
-JUNK = [None, 3, "文字", [], {}, [1], {"messages": []}, {"messages": [3]}, {"conversations": "x"},
-        {"instruction": None, "output": None}, {"问题": ["a", 3], "回答": {}},
-        {"chat": {"turn_1": {}}}, {"contents": [{"parts": 3}]}, {"custom_id": [], "response": []},
-        {"row_idx": 0, "row": {}},
-        {"data": {}, "annotations": [{"result": [{"type": "choices", "value": 3}]}]}]  # fmt: skip
+JUNK = [
+    None,
+    3,
+    "文字",
+    [],
+    {},
+    [1],
+    {"messages": []},
+    {"messages": [3]},
+    {"conversations": "x"},
+    {"instruction": None, "output": None},
+    {"问题": ["a", 3], "回答": {}},
+    {"chat": {"turn_1": {}}},
+    {"contents": [{"parts": 3}]},
+    {"custom_id": [], "response": []},
+    {"row_idx": 0, "row": {}},
+    {"data": {}, "annotations": [{"result": [{"type": "choices", "value": 3}]}]},
+]
 ENTRIES = [entry for _, entry, _ in KNOWN] + [entry for _, entry, _ in REFUSED] + JUNK
 
 

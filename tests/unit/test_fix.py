@@ -144,8 +144,10 @@ def test_a_weight_of_1_is_the_default_and_another_counts_as_1():
     assert not any("weight" in m for row in cleaned for m in row["messages"])
 
 
-@pytest.mark.parametrize("row", [talk(("user", "几点？"), answer(weight=0)),
-                                 talk(("user", "几点？"), answer(), weight=0)])  # fmt: skip
+@pytest.mark.parametrize(
+    "row",
+    [talk(("user", "几点？"), answer(weight=0)), talk(("user", "几点？"), answer(), weight=0)],
+)
 def test_a_row_of_which_nothing_is_to_be_learned_is_an_error_or_dropped(row):
     assert [p.code for p in data.check([row]).problems if p.severity == "error"] == ["no-assistant"]
     masked, dropped = data.clean([row]), data.clean([row], weights="drop")
@@ -191,8 +193,10 @@ def test_tool_calls_are_one_error_of_the_row(turns):
 def test_parts_of_text_are_joined_and_pictures_left():
     part = {"type": "text", "text": "在几楼？"}
     picture = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
-    rows = [talk({"role": "user", "content": [part, {"text": "快。"}]}, answer()),
-            talk({"role": "user", "content": [picture, part]}, answer())]  # fmt: skip
+    rows = [
+        talk({"role": "user", "content": [part, {"text": "快。"}]}, answer()),
+        talk({"role": "user", "content": [picture, part]}, answer()),
+    ]
     text, image = found(rows, "content-type")
     assert "2 段" in text.message and "data.clean" in text.fix
     assert "图片" in image.message and "只训练文字" in image.fix
@@ -201,8 +205,10 @@ def test_parts_of_text_are_joined_and_pictures_left():
 
 
 def test_a_role_in_capitals_is_lowered_and_another_name_gets_its_call():
-    rows = [talk(("User", "几点？"), answer() | {"role": "ASSISTANT"}),
-            talk(("human", "几点？"), ("gpt", "九点。"))]  # fmt: skip
+    rows = [
+        talk(("User", "几点？"), answer() | {"role": "ASSISTANT"}),
+        talk(("human", "几点？"), ("gpt", "九点。")),
+    ]
     problems = found(rows, "role-unknown")
     assert "小写" in problems[0].fix
     assert 'data.clean(rows, roles={"human": "user", "gpt": "assistant"})' in problems[2].fix
@@ -249,9 +255,13 @@ CONTENT = st.one_of(TEXT, st.none(), st.just([{"text": "好"}]), st.just([{"imag
 ROLE = st.sampled_from(["system", "user", "User", "assistant", "assistant", "human", "tool"])
 MARKS = st.fixed_dictionaries(
     {},
-    optional={"weight": st.sampled_from([0, 1, 0.5, False, None, "0", []]), "loss": st.booleans(),
-              "cot": TEXT, "tool_calls": st.sampled_from([None, [], [{}]])},
-)  # fmt: skip
+    optional={
+        "weight": st.sampled_from([0, 1, 0.5, False, None, "0", []]),
+        "loss": st.booleans(),
+        "cot": TEXT,
+        "tool_calls": st.sampled_from([None, [], [{}]]),
+    },
+)
 MESSAGE = st.builds(dict.__or__, st.fixed_dictionaries({"role": ROLE, "content": CONTENT}), MARKS)
 QUESTION = st.fixed_dictionaries({"role": st.just("user"), "content": CONTENT})
 ANSWERED = st.fixed_dictionaries({"role": st.just("assistant"), "content": TEXT})

@@ -103,10 +103,21 @@ FOUND = {
     },
 }
 MARKS = [
-    "您好<|im_end|>", "<|im_start|>user", "<|endoftext|>", "<|eot_id|>", "<|user|>几点？",
-    "[INST] 几点 [/INST]", "<<SYS>>", "<s>您好", "您好</s>", "<s>[INST] 几点", "<｜User｜>几点",
-    "<｜end▁of▁sentence｜>", "<start_of_turn>model", "问\n### Response:\n答",
-]  # fmt: skip
+    "您好<|im_end|>",
+    "<|im_start|>user",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|user|>几点？",
+    "[INST] 几点 [/INST]",
+    "<<SYS>>",
+    "<s>您好",
+    "您好</s>",
+    "<s>[INST] 几点",
+    "<｜User｜>几点",
+    "<｜end▁of▁sentence｜>",
+    "<start_of_turn>model",
+    "问\n### Response:\n答",
+]
 PAIRS = [(kind, text) for kind, texts in FOUND.items() for text in texts]
 
 

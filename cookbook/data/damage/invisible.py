@@ -12,11 +12,22 @@ from cookbook.data.damage.spot import Spot
 
 # Without \t and \n. `glance.py` looks for the same.
 RANGES = (
-    ("\x00", "\x08"), ("\x0b", "\x1f"), ("\x7f", "\x9f"), ("\xad", "\xad"),
-    ("\u061c", "\u061c"), ("\u180e", "\u180e"), ("\u200b", "\u200f"), ("\u2028", "\u202e"),
-    ("\u2060", "\u206f"), ("\ufeff", "\ufeff"), ("\ufff9", "\ufffb"), ("\ufffe", "\uffff"),
-    ("\ue000", "\uf8ff"), ("\U000e0000", "\U000e007f"), ("\U000f0000", "\U0010ffff"),
-)  # fmt: skip
+    ("\x00", "\x08"),
+    ("\x0b", "\x1f"),
+    ("\x7f", "\x9f"),
+    ("\xad", "\xad"),
+    ("\u061c", "\u061c"),
+    ("\u180e", "\u180e"),
+    ("\u200b", "\u200f"),
+    ("\u2028", "\u202e"),
+    ("\u2060", "\u206f"),
+    ("\ufeff", "\ufeff"),
+    ("\ufff9", "\ufffb"),
+    ("\ufffe", "\uffff"),
+    ("\ue000", "\uf8ff"),
+    ("\U000e0000", "\U000e007f"),
+    ("\U000f0000", "\U0010ffff"),
+)
 _CLASS = "".join(f"{first}-{last}" for first, last in RANGES)
 _INVISIBLE = re.compile(f"\r\n?|[{_CLASS}]")
 

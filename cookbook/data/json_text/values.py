@@ -19,7 +19,8 @@ _BETWEEN = re.compile("[\\s,，\ufeff\u200b\u200c\u200d\u2060]*")
 _COMMENT = re.compile(r"//[^\n]*|#[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/)?")
 # A string, a number or null as an element, or on a line of its own; behind a key comes a colon.
 _SCALAR = re.compile(
-    r'(?:"[^"\\\n]*(?:\\.[^"\\\n]*)*"|-?[\d.eE+-]+|null|true|false)(?:\s*[],]|[ \t]*(?:\n|\Z))'
+    r'(?:"[^"\\\n]*(?:\\.[^"\\\n]*)*"|-?[\d.eE+-]{1,100}+|null|true|false)'
+    r"(?:\s*[],]|[ \t]*(?:\n|\Z))"
 )
 # The first bracket of a line, and the first key behind it; closing brackets come in runs.
 _BRACKET_LINE = re.compile(

@@ -304,7 +304,8 @@ class OtherShapes:
             )
         # Those that are not kept count all the same.
         unkept = self._counts.total() - len(self._first)
-        self._report.counts["error", "other-shape"] += unkept
+        if unkept:
+            self._report.counts["error", "other-shape"] += unkept
 
     def _report_unknown(self, alike: bool) -> None:
         """Report each entry that nobody knows: by its keys where all are alike, else by the rules
@@ -322,8 +323,9 @@ class OtherShapes:
                 continue
             self._report.add(number, "other-shape", zh=zh, en=en, fix=fix)
         unkept = self._unknown_count - len(self._unknown)
-        code = "other-shape" if self._of_table else "messages-missing"
-        self._report.counts["error", code] += unkept
+        code = "other-shape" if self._of_table or alike else "messages-missing"
+        if unkept:
+            self._report.counts["error", code] += unkept
 
     def _unknown_words(self) -> tuple[str, str]:
         refused = shapes.unknown(self._unknown[0][1])
