@@ -136,6 +136,13 @@ def test_an_answer_that_is_not_to_be_learned_is_named_and_kept_or_removed(mark):
     assert_accounted_for(dropped)
 
 
+def test_an_answer_that_is_removed_is_not_said_to_stay():
+    ask = ("user", "几点开门？")
+    row = talk(ask, answer("去问别人。", weight=0), ask, answer(weight=1))
+    said = {how: str(data.clean([row], weights=how)) for how in ("mask", "drop")}
+    assert "留着" in said["mask"] and "留着" not in said["drop"]
+
+
 def test_a_weight_of_1_is_the_default_and_another_counts_as_1():
     rows = [weighted({"weight": 1}), weighted({"weight": 0.5})]
     assert [p.row for p in found(rows, "weight")] == [2]

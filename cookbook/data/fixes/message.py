@@ -106,7 +106,7 @@ def fix_message(index: int, message: dict, row: dict, asked: Asked, notes: Notes
     _fix_role(fixed, asked, notes)
     _fix_content(index, fixed, asked, notes)
     if fixed.get("role") == "assistant":
-        _fix_weight(fixed, further, row, notes)
+        _fix_weight(fixed, further, row, notes, keeps=asked.weights == "mask")
         for key in weights.KEYS:
             further.pop(key, None)
     notes.unused(further)
@@ -182,14 +182,14 @@ def _example(text: str, finding: Finding) -> str:
     return f"{visible(before)[:TEXT_SHOWN]} → {visible(after)[:TEXT_SHOWN]}"
 
 
-def _fix_weight(fixed: dict, further: Mapping, row: Mapping, notes: Notes) -> None:
+def _fix_weight(fixed: dict, further: Mapping, row: Mapping, notes: Notes, *, keeps: bool) -> None:
     marked = [key for key in weights.KEYS if key in further]
     if weights.is_off(further) or weights.is_off(row, weights.ROW_KEYS):
         fixed["weight"] = 0
         # Written like this already: nothing is changed.
         weight = further.get("weight")
         if marked == ["weight"] and type(weight) is int:
-            notes.masked += 1
+            notes.masked += keeps
             return
     beyond = weights.beyond(further)
     for key in marked:
