@@ -158,16 +158,6 @@ def _has_columns(text: str, name: str) -> bool:
     return layout.is_table(text, Path(name).suffix) or texts.is_chat(text)
 
 
-def _is_telegram(text: str) -> bool:
-    """Return whether a text is one chat of Telegram on a single line."""
-    if '"messages"' not in text[:1000] or "\n" in text.strip():
-        return False
-    try:
-        return texts.is_telegram(json.loads(text))
-    except (ValueError, RecursionError):
-        return False
-
-
 def _check_reading(report: Report, found: Reading, encoding: Encoding, name: str) -> Checked:
     """Check what the common reader found in a file."""
     if found.layout == "table":

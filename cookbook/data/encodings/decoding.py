@@ -1,9 +1,4 @@
-"""Find the encoding of a text, or say that it cannot be known.
-
-    detect(content)             the encoding of a file
-    named("big5")               the encoding that a reader names
-    decode(content)             the text, with the lines in another encoding and the bad bytes
-    decode_line(line, encoding) the text of one line
+"""Take bytes to text, whatever is in them: other lines and bad bytes are listed, none is dropped.
 
 UTF-8, UTF-16, UTF-32 with a BOM, GB18030 (which includes GBK and GB2312) and Big5 are read; all
 others are refused, and so is what could be two of them. Nothing is guessed from names.
@@ -14,23 +9,9 @@ charset-normalizer is not used: of short texts in GBK it misreads half, of those
 
 from dataclasses import dataclass, field
 
-from cookbook.data.encodings.guess import MAX_BAD, guess, is_text
+from cookbook.data.encodings.guess import MAX_BAD, guess
 from cookbook.data.encodings.lines import apart, is_torn, line_ends
-from cookbook.data.encodings.names import BIG5, GBK, UTF_8, Encoding, mark_bytes, named
-
-__all__ = [
-    "BIG5",
-    "GBK",
-    "UTF_8",
-    "BadBytes",
-    "Decoded",
-    "Encoding",
-    "decode",
-    "decode_line",
-    "detect",
-    "is_text",
-    "named",
-]
+from cookbook.data.encodings.names import UTF_8, Encoding, mark_bytes
 
 SHOWN = 80  # characters kept of the text before bad bytes
 

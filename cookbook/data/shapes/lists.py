@@ -239,6 +239,22 @@ def suggested_roles(messages: Sequence[object]) -> dict[str, str]:
     return suggested
 
 
+def finished(result: Converted, entry: Mapping, used: set[str], options: Options) -> Converted:
+    """Return the row of an entry with questions, with what else the entry says.
+
+    Args:
+        used: its keys whose values are in the row.
+    """
+    names = folded(entry)
+    # Another spelling of the question that is empty says nothing.
+    for name in (*pair.QUESTIONS, *pair.ANSWERS):
+        if name in names and is_empty(entry[names[name]]):
+            used.add(names[name])
+    result.leave(entry, used)
+    add_system(result, entry, options)
+    return result
+
+
 def add_system(result: Converted, entry: Mapping, options: Options) -> None:
     """Put a system message in front: the conversation's own, the entry's, or the one asked for."""
     names = folded(entry)

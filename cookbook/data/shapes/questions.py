@@ -35,13 +35,7 @@ def convert(entry: object, options: Options) -> Converted:
     if isinstance(last_question, str) and last_question.endswith(PROMPT_END):
         _strip_separators(result)
 
-    # Another spelling of the question that is empty says nothing.
-    for name in (*pair.QUESTIONS, *pair.ANSWERS):
-        if name in names and is_empty(entry[names[name]]):
-            used.add(names[name])
-    result.leave(entry, used)
-    lists.add_system(result, entry, options)
-    return result
+    return lists.finished(result, entry, used, options)
 
 
 def _add_history(entry: Mapping, key: str, options: Options, result: Converted) -> None:

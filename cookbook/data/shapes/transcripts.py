@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from cookbook.data.shapes import lists, pair
-from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, folded, is_empty, keys_in
+from cookbook.data.shapes.shape import Converted, Options, Refused, Shape, folded, keys_in
 
 TRANSCRIPT = Shape("transcript", "整段写成文字的多轮对话", "conversation in one text")
 MOSS = Shape("moss", "Moss 格式", "Moss")
@@ -105,12 +105,7 @@ def convert(entry: object, options: Options) -> Converted:
         answer = pair.answer_key(entry)
         used.add(answer)
         result.messages.append(pair.answer(entry, answer, result))
-    for name in (*pair.QUESTIONS, *pair.ANSWERS):
-        if name in names and is_empty(entry[names[name]]):
-            used.add(names[name])
-    result.leave(entry, used)
-    lists.add_system(result, entry, options)
-    return result
+    return lists.finished(result, entry, used, options)
 
 
 def is_moss(entry: Mapping) -> bool:
