@@ -31,6 +31,74 @@ if TYPE_CHECKING:
 LOCAL = "local:"
 """Before the name of a base that is on no hub; hubs allow no colon in a name."""
 
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder, from its config.json; memory and speed follow from them.
+
+    Attributes:
+        head_dim: width of one attention head; mostly hidden_size / num_attention_heads.
+        tied: whether embedding and output head share one matrix.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    tied: bool = False
+    attention_bias: bool = True
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Shape | None":
+        """Return the sizes in a config.json; None where it is not a plain decoder's."""
+        if not all(isinstance(config.get(name), int) for name in _SIZES):
+            return None
+        # A mixture of experts has more weights than these sizes say.
+        if any("expert" in name for name in config):
+            return None
+        values = {name: config[name] for name in _SIZES}
+        width, heads = config["hidden_size"], config["num_attention_heads"]
+        return cls(
+            **values,
+            head_dim=config.get("head_dim") or width // heads,
+            tied=bool(config.get("tie_word_embeddings")),
+            attention_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
+        )
+
+    @property
+    def linear(self) -> list[tuple[int, int]]:
+        """Return (inputs, outputs) of each linear layer of a decoder layer."""
+        width, inner = self.hidden_size, self.intermediate_size
+        query = self.num_attention_heads * self.head_dim
+        key = self.num_key_value_heads * self.head_dim
+        attention = [(width, query), (width, key), (width, key), (query, width)]
+        return [*attention, (width, inner), (width, inner), (inner, width)]
+
+    @property
+    def embeddings(self) -> int:
+        """Return the weights of embedding and head together."""
+        return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        """Return the weights of the base."""
+        width = self.hidden_size
+        weights = sum(n_in * n_out for n_in, n_out in self.linear)
+        key = self.num_key_value_heads * self.head_dim
+        query = self.num_attention_heads * self.head_dim
+        biases = query + 2 * key if self.attention_bias else 0
+        norms = 2 * width
+        return self.num_hidden_layers * (weights + biases + norms) + width + self.embeddings
+
+    @property
+    def parameters_per_rank(self) -> int:
+        """Return the weights that an adapter trains for each unit of its rank."""
+        return self.num_hidden_layers * sum(n_in + n_out for n_in, n_out in self.linear)
+
+
 _SIZES = (
     "hidden_size",
     "intermediate_size",
@@ -39,12 +107,15 @@ _SIZES = (
     "num_key_value_heads",
     "vocab_size",
 )
-# From the published config.json of each, in the order of `_SIZES`; none ties its embeddings.
+# From the published config.json of each, in the order of `_SIZES`, and whether it ties embeddings.
 _PUBLISHED = {
-    "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064),
-    "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064),
-    "Qwen/Qwen2.5-32B-Instruct": (5120, 27648, 64, 40, 8, 152064),
-    "Qwen/Qwen2.5-72B-Instruct": (8192, 29568, 80, 64, 8, 152064),
+    "Qwen/Qwen2.5-0.5B-Instruct": (896, 4864, 24, 14, 2, 151936, True),
+    "Qwen/Qwen2.5-1.5B-Instruct": (1536, 8960, 28, 12, 2, 151936, True),
+    "Qwen/Qwen2.5-3B-Instruct": (2048, 11008, 36, 16, 2, 151936, True),
+    "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064, False),
+    "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064, False),
+    "Qwen/Qwen2.5-32B-Instruct": (5120, 27648, 64, 40, 8, 152064, False),
+    "Qwen/Qwen2.5-72B-Instruct": (8192, 29568, 80, 64, 8, 152064, False),
 }
 
 
@@ -60,6 +131,7 @@ class Base:
             number of steps.
         corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern,
             not wit.
+        shape: its sizes; None where they are not known.
         parameters: weights of the base; None where they are not known.
         parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
             not known.
@@ -70,6 +142,7 @@ class Base:
     source: str
     learning_rate_scale: float = 1.0
     corpus: str = "train.jsonl"
+    shape: Shape | None = None
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
@@ -181,45 +254,36 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
     return known
 
 
-def sizes(config: dict[str, Any]) -> dict[str, Any]:
-    """Return `parameters` and `parameters_per_rank` of a Qwen2 model, from its config.json."""
-    values = [config[name] for name in _SIZES]
-    width, inner, layers, heads, kv_heads, vocabulary = values
-    kv_width = width // heads * kv_heads
-    # (inputs, outputs) of each linear layer.
-    query = output = (width, width)
-    key = value = (width, kv_width)
-    gate = up = (width, inner)
-    down = (inner, width)
-    linear = [query, key, value, output, gate, up, down]
-    weights = sum(n_in * n_out for n_in, n_out in linear)
-    biases = width + 2 * kv_width  # of q, k and v
-    norms = 2 * width
-    embeddings = vocabulary * width * (1 if config.get("tie_word_embeddings") else 2)
-    return {
-        "parameters": layers * (weights + biases + norms) + width + embeddings,
-        "parameters_per_rank": layers * sum(n_in + n_out for n_in, n_out in linear),
-    }
-
-
 def _published(base_id: str) -> Base:
     if base_id not in _PUBLISHED:
         return Base(base_id, source=base_id)
-    config = dict(zip(_SIZES, _PUBLISHED[base_id], strict=True))
-    return Base(base_id, source=base_id, **sizes(config))
+    *sizes, tied = _PUBLISHED[base_id]
+    config = dict(zip(_SIZES, sizes, strict=True))
+    shape = Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
+    return Base(base_id, source=base_id, **_known(shape))
+
+
+def _known(shape: Shape | None) -> dict[str, Any]:
+    """Return what a card says of sizes."""
+    if shape is None:
+        return {}
+    return {
+        "shape": shape,
+        "parameters": shape.parameters,
+        "parameters_per_rank": shape.parameters_per_rank,
+    }
 
 
 def _in_folder(folder: Path, name: str | None = None) -> Base:
     """Return the card of a checkpoint folder. `tools/tiny_base` writes the cookbook.json."""
     own = _read(folder / "cookbook.json")
     config = _read(folder / "config.json")
-    known = sizes(config) if config.get("model_type") == "qwen2" else {}
     return Base(
         id=name or own["id"],
         source=str(folder),
         learning_rate_scale=own.get("learning_rate_scale", 1.0),
         corpus=own.get("corpus", "train.jsonl"),
-        **known,
+        **_known(Shape.of(config)),
     )
 
 
