@@ -6,14 +6,16 @@
     offered(client)        the names that can be tuned there
 
 The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with
-`COOKBOOK_BASE_MODEL`, by folder or hub name. Read by helpers and service alike; loading the weights
-is the engine's work.
+`COOKBOOK_BASE_MODEL`, by folder or hub name; of a hub, it is found where `python -m cookbook pull`
+or the hub's own tools have put it. Read by helpers and service alike; loading the weights is the
+engine's work.
 
 A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
 service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
 documented.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,7 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import siliconcloud
-from cookbook.errors import BaseAway
+from cookbook.errors import ArgumentError, BaseAway
+from cookbook.hubs import cache, names, ready
 from cookbook.paths import DATA
 
 if TYPE_CHECKING:
@@ -125,7 +128,8 @@ class Base:
 
     Attributes:
         id: its public name, as the API lists it.
-        source: the folder or hub name that its weights are loaded from.
+        source: the folder that its weights are loaded from; its name, as long as it was not
+            downloaded from its hub.
         learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is
             meant for billions of parameters; the tiny base needs more to learn the same in the same
             number of steps.
@@ -136,6 +140,7 @@ class Base:
         parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
             not known.
         tokens_per_second: training speed that a service measured; None before the first job.
+        hub: the hub in whose cache the folder is; empty for any other.
     """
 
     id: str
@@ -146,10 +151,16 @@ class Base:
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
+    hub: str = ""
 
     @property
     def on_hub(self) -> bool:
-        """Return whether it is loaded by its name on a hub, and not from a folder."""
+        """Return whether its name is one on a hub."""
+        return self.hub != "" or self.is_missing
+
+    @property
+    def is_missing(self) -> bool:
+        """Return whether its weights must still be downloaded."""
         return self.source == self.id
 
     @property
@@ -187,22 +198,64 @@ def chosen() -> str | None:
     if not given:
         return None
     folder = Path(given).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else given
+    if folder.is_dir():
+        return str(folder.resolve())
+    # As people paste it, such as the address of the model's page.
+    with contextlib.suppress(ArgumentError):
+        return names.read(given).id
+    return given
+
+
+def check_chosen() -> None:
+    """Raise what keeps the base of `COOKBOOK_BASE_MODEL` from being loaded now.
+
+    Raises:
+        BaseAway: it must be downloaded first, which the sentence says how to do.
+        ModelError: it is not a chat model, or its folder is not complete.
+        ArgumentError: it is neither a folder nor a name.
+    """
+    fault = ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), published())
+    if fault is not None:
+        raise fault
+
+
+def published() -> list[str]:
+    """Return the names of the bases whose sizes are known without their files."""
+    return list(_PUBLISHED)
 
 
 def installed() -> list[Base]:
     """Return the bases that this machine can tune, that of `COOKBOOK_BASE_MODEL` first."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))
     shipped = [_in_folder(path.parent) for path in cards]
-    chosen = os.environ.get("COOKBOOK_BASE_MODEL")
-    if not chosen:
+    setting = chosen()
+    if setting is None:
         return shipped
-    # A folder or the name on a hub, as `from_pretrained` takes both.
-    folder = Path(chosen).expanduser()
-    first = (
-        _in_folder(folder.resolve(), name=folder.name) if folder.is_dir() else _published(chosen)
-    )
+    folder = Path(setting)
+    first = _in_folder(folder, name=folder.name) if folder.is_dir() else _of_hub(setting)
     return [first, *shipped]
+
+
+def _of_hub(name: str) -> Base:
+    """Return the card of a base on a hub, with the folder of its weights once they are there."""
+    found = cache.find(name)
+    if found is None or found.unfinished:
+        return _published(name)
+    return dataclasses.replace(_in_folder(found.folder, name=name), hub=found.hub)
+
+
+def downloaded(base: Base) -> Base:
+    """Return the base with the folder that its weights are in, which may be newer than its card.
+
+    Raises:
+        BaseAway: it must be downloaded first.
+    """
+    if not base.is_missing:
+        return base
+    now = _of_hub(base.id)
+    if now.is_missing:
+        raise ready.not_there(base.id, cache.find(base.id))
+    return dataclasses.replace(base, source=now.source, hub=now.hub)
 
 
 def find(base_id: str) -> Base:
