@@ -124,6 +124,7 @@ def train(
     *,
     folder: Path,
     seed: int = 42,
+    level: int = 0,
 ) -> Generator[TrainingEvent, None, None]:
     """Train, yielding what happens; go on from the state in `folder` if there is one.
 
