@@ -27,6 +27,7 @@ class Started:
 
     `trained_share` is the share of tokens that are trained on; `learning_rate_used` is the rate
     after the base's scale. The scale itself is filled in by the worker, from the base's card.
+    `memory` is the plan by which it was made to fit.
     """
 
     total_steps: int
@@ -38,6 +39,7 @@ class Started:
     learning_rate_used: float
     valid_loss: float | None
     learning_rate_scale: float | None = None
+    memory: MemoryPlan | None = None
 
 
 @dataclass(frozen=True)
