@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cookbook.hubs import pull, room
-from cookbook.hubs.pull import Progress, Remote
+from cookbook.hubs.progress import Progress, described
+from cookbook.hubs.pull import Remote
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
@@ -91,21 +92,3 @@ def _lines() -> Show:
         print(described(progress), flush=True)
 
     return show
-
-
-def described(progress: Progress) -> str:
-    """Return how far a download is, in a line."""
-    share = progress.done / max(progress.total, 1)
-    text = f"{share:.0%}, {room.size(progress.done)} / {room.size(progress.total)}"
-    if progress.bytes_per_second:
-        text += f", {room.size(int(progress.bytes_per_second))}/s"
-    if progress.seconds_left:
-        text += tr("，还要", ", left: ") + _duration(progress.seconds_left)
-    return text
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    if minutes >= 1:
-        return tr(f"约 {minutes:.0f} 分钟", f"about {minutes:.0f} min")
-    return tr(f"约 {seconds:.0f} 秒", f"about {seconds:.0f} s")

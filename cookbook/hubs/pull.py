@@ -10,10 +10,7 @@ first: a model that is no chat model is refused before its weights are fetched.
 """
 
 import contextlib
-import time
-from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +22,7 @@ from cookbook.hubs import checkpoint, names, room, selection, transfer, web
 from cookbook.hubs.hub import Hub, Listing, Place, RemoteFile
 from cookbook.hubs.huggingface import HuggingFace
 from cookbook.hubs.modelscope import ModelScope
+from cookbook.hubs.progress import Meter, Progress
 
 if TYPE_CHECKING:
     import httpx
@@ -32,27 +30,6 @@ if TYPE_CHECKING:
 HUBS: dict[str, Hub] = {hub.key: hub for hub in (HuggingFace(), ModelScope())}
 
 LOCK_SECONDS = 1.0  # between two looks at a download of another process
-SPEED_SECONDS = 10.0  # over which the speed is measured
-MOMENT_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a download is.
-
-    Attributes:
-        done: bytes that are there.
-        total: bytes of all files.
-        bytes_per_second: of the last seconds; None while nothing comes.
-        seconds_left: at that speed; None where it is not known.
-        file: what is being fetched or read.
-    """
-
-    done: int
-    total: int
-    bytes_per_second: float | None
-    seconds_left: float | None
-    file: str
 
 
 class Remote:
@@ -88,7 +65,7 @@ class Remote:
             ModelError: it is not a chat model, or a file is damaged at its source.
             DiskFull: the disk is too small.
         """
-        meter = _Meter(self.total)
+        meter = Meter(self.total)
         with _alone(self._place.lock) as lock:
             # Another process downloads the same model: show how far that one is.
             while not _acquired(lock):
@@ -99,7 +76,7 @@ class Remote:
             self._place.finish()
             yield meter.at(0, "")
 
-    def _obtain_all(self, client: "httpx.Client", meter: "_Meter") -> Iterator[Progress]:
+    def _obtain_all(self, client: "httpx.Client", meter: Meter) -> Iterator[Progress]:
         checked = False
         for file in self._files:
             # The weights come last.
@@ -152,33 +129,6 @@ def _acquired(lock: FileLock) -> bool:
         # A file system without locks: two downloads at once would only find wrong checksums.
         lock.release()
     return True
-
-
-class _Meter:
-    """Adds up the files, and measures the speed of the last seconds."""
-
-    def __init__(self, total: int):
-        self._total, self._finished = total, 0
-        self._recent: deque[tuple[float, int]] = deque()
-
-    def at(self, done: int, file: str) -> Progress:
-        """Return the progress with `done` bytes of the current file."""
-        done += self._finished
-        now = time.monotonic()
-        recent = self._recent
-        # One entry for a moment, however often a block comes.
-        if not recent or now - recent[-1][0] > MOMENT_SECONDS:
-            recent.append((now, done))
-        while now - recent[0][0] > SPEED_SECONDS and len(recent) > 1:
-            recent.popleft()
-        since, before = recent[0]
-        speed = (done - before) / (now - since) if now > since and done > before else None
-        left = (self._total - done) / speed if speed else None
-        return Progress(done, self._total, speed, left, file)
-
-    def finish(self, size: int) -> None:
-        """Count a file as done."""
-        self._finished += size
 
 
 def look_up(given: str, source: str | None = None, revision: str | None = None) -> Remote:

@@ -21,7 +21,7 @@ def add(commands: Any, add_command: Callable[..., Any]) -> None:
             "Shows the size and the free disk, then downloads. After a break, run it again: it\n"
             "goes on from there. Each file is verified. It goes into the usual cache of Hugging\n"
             "Face or ModelScope, where other tools find it, too.\n"
-            "If huggingface.co is out of reach: --from modelscope, or set HF_ENDPOINT to a mirror.\n"
+            "If huggingface.co is out of reach: --from modelscope, or HF_ENDPOINT for a mirror.\n"
             "For a gated model set HF_TOKEN (MODELSCOPE_API_TOKEN for ModelScope).",
         ),
         examples=[

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from cookbook.errors import DiskFull
 
-GB = 2**30
-RESERVE = 200 * 2**20  # bytes that stay free: a full disk stops more than a download
+MB, GB = 2**20, 2**30
+RESERVE = 200 * MB  # bytes that stay free: a full disk stops more than a download
 
 
 def free(path: Path) -> int:
@@ -36,7 +36,5 @@ def full(path: Path, missing: int) -> DiskFull:
 
 
 def size(count: int) -> str:
-    """Return a number of bytes for people: "988 MB", "3.1 GB"."""
-    if count < GB / 10:
-        return f"{count / 2**20:.1f} MB"
-    return f"{count / GB:.1f} GB" if count >= 10 * GB else f"{count / GB:.2f} GB"
+    """Return a number of bytes for people: "942 MB", "3.1 GB"."""
+    return f"{count / GB:.1f} GB" if count >= GB else f"{count / MB:.0f} MB"

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cookbook.bases import Base
+from cookbook.bases import Base, downloaded
 from cookbook.errors import CookbookError
 from cookbook.service.chat_request import ChatRequest, OnPiece
 from cookbook.service.engine.adapters import Adapter, Adapters
@@ -138,6 +138,8 @@ class Engine:
         threading.Thread(target=work_and_return, name="prepare", daemon=True).start()
 
     def _runner(self, base: Base) -> "_Runner":
+        # It may have been downloaded since the service started; a request never waits for that.
+        base = downloaded(base)
         if base.source not in self._runners:
             model, tokenizer = load(base)
             self._runners[base.source] = _Runner(model, tokenizer)
