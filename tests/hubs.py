@@ -4,7 +4,7 @@
         hubs.models["Qwen/Tiny-Instruct"] = files(folder)
         hubs.use(monkeypatch)       HF_ENDPOINT, MODELSCOPE_ENDPOINT, both caches in a folder
 
-Large files are redirected to another path, as the hubs redirect to their storage. What may go wrong
+Large files are redirected to another host, as the hubs redirect to their storage. What may go wrong
 is set on the object, each for the next requests: `cut`, `damaged`, `statuses`, `gated`, `ranges`.
 The hub's own client downloads from this server, too: tests/service/test_pull.py.
 """
@@ -49,6 +49,8 @@ class Hubs:
         gated: models whose files need TOKEN.
         ranges: whether a part of a file may be asked for.
         seconds: pause after each block of a large file.
+        redirect_to: another server, to which every question is redirected, as some mirrors do.
+        page: what is answered to every question instead, as a network's login page is.
         requests: what came: method, path and Range.
     """
 
@@ -56,6 +58,7 @@ class Hubs:
         self.models, self.datasets, self.gated = {}, set(), set()
         self.cut, self.statuses, self.requests = [], [], []
         self.damaged, self.ranges, self.seconds = 0, True, 0.0
+        self.redirect_to, self.page = None, None
         hubs = self
 
         class Handler(_Handler):
@@ -65,6 +68,7 @@ class Hubs:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.storage = f"http://localhost:{self._server.server_port}"
 
     def __enter__(self):
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -116,6 +120,12 @@ class _Handler(BaseHTTPRequestHandler):
             status = self.hubs.statuses.pop(0)
             self.refuse(status, **{"Retry-After": "0"})
             return
+        if self.hubs.page:
+            self.content(self.hubs.page, {})
+            return
+        if self.hubs.redirect_to:
+            self.begin(308, 0, {"Location": self.hubs.redirect_to + self.path})
+            return
         url = urlsplit(self.path)
         self.query = {key: values[0] for key, values in parse_qs(url.query).items()}
         for pattern, route in ROUTES:
@@ -137,7 +147,11 @@ class _Handler(BaseHTTPRequestHandler):
             for name, content in self.model(model).items():
                 entry = {"rfilename": name, "size": len(content), "blobId": blob_id(content)}
                 if is_large(name):
-                    entry["lfs"] = {"sha256": sha256(content), "size": len(content)}
+                    entry["lfs"] = {
+                        "sha256": sha256(content),
+                        "size": len(content),
+                        "pointerSize": 130,
+                    }
                 siblings.append(entry)
             self.json({"id": model, "sha": COMMIT, "siblings": siblings})
 
@@ -192,6 +206,8 @@ class _Handler(BaseHTTPRequestHandler):
     # Both
 
     def storage(self, model, name):
+        # A token is for the hub alone.
+        assert "Authorization" not in self.headers
         content = self.model(model)[name]
         if self.command == "GET" and self.hubs.damaged:
             self.hubs.damaged -= 1
@@ -231,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.begin(status, 0, headers)
 
     def redirect(self, place, **headers):
-        self.begin(302, 0, {"Location": self.hubs.address + place, **headers})
+        self.begin(302, 0, {"Location": self.hubs.storage + place, **headers})
 
     def begin(self, status, length, headers):
         self.send_response(status)

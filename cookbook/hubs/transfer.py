@@ -19,7 +19,7 @@ from cookbook.hubs.hub import Hub, Listing, RemoteFile
 if TYPE_CHECKING:
     import httpx
 
-BLOCK = 2**18  # bytes
+BLOCK = 2**18  # bytes read from a file at a time
 TRIES = 2  # of a file whose checksum is wrong
 SLICE_SECONDS = 0.5  # of a pause: a cancelled job does not wait for its end
 
@@ -136,7 +136,8 @@ def _body(response: "httpx.Response", part: Part) -> Iterator[int]:
     starts = response.headers.get("Content-Range", "").startswith(f"bytes {part.done}-")
     if part.done and not (response.status_code == 206 and starts):
         part.begin_again()
-    yield from part.append(response.iter_raw(BLOCK))
+    # Blocks as they come: what is gathered first would be lost where the connection breaks.
+    yield from part.append(response.iter_raw())
 
 
 def _pause(seconds: float, done: int) -> Iterator[int]:
