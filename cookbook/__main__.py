@@ -258,6 +258,7 @@ def _add_status(commands: Any) -> None:
 
 def _status(args: argparse.Namespace) -> int:
     from cookbook.connection import differences, is_silent, running
+    from cookbook.hubs import ready
 
     home = _home(args)
     address = running(home)
@@ -275,6 +276,9 @@ def _status(args: argparse.Namespace) -> int:
         return 1
     print(tr("运行中", "running"), address["base_url"], f"pid {address['pid']}", end=" ")
     print(address["base_model"])
+    # The setting of the service, which may be another than this shell's.
+    if fault := ready.fault(address.get("base_setting")):
+        print(fault)
     different = differences(address)
     if different:
         listed = tr("；", "; ").join(different)

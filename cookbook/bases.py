@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import siliconcloud
-from cookbook.errors import ArgumentError, BaseAway
+from cookbook.errors import ArgumentError, BaseAway, CookbookError
 from cookbook.hubs import cache, names, ready
 from cookbook.paths import DATA
 
@@ -206,17 +206,12 @@ def chosen() -> str | None:
     return given
 
 
-def check_chosen() -> None:
-    """Raise what keeps the base of `COOKBOOK_BASE_MODEL` from being loaded now.
+def fault_of_chosen() -> CookbookError | None:
+    """Return what keeps the base of `COOKBOOK_BASE_MODEL` from being loaded now; None if nothing.
 
-    Raises:
-        BaseAway: it must be downloaded first, which the sentence says how to do.
-        ModelError: it is not a chat model, or its folder is not complete.
-        ArgumentError: it is neither a folder nor a name.
+    `BaseAway` where it must be downloaded first: the sentence has the command.
     """
-    fault = ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), published())
-    if fault is not None:
-        raise fault
+    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), published())
 
 
 def published() -> list[str]:

@@ -83,7 +83,9 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
             en=f"unknown service {service!r}: choose local or siliconcloud",
         )
     # Before a service that could not load it is started.
-    bases.check_chosen()
+    fault = bases.fault_of_chosen()
+    if fault is not None:
+        raise fault
     proxies.bypass()
     proxies.check(https=False)
     folder = _absolute(home)

@@ -7,13 +7,14 @@ What serving means is in server.py. Ends after an idle hour, or with `python -m 
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
-from cookbook import paths
-from cookbook.errors import ServiceError
+from cookbook import bases, paths
+from cookbook.errors import BaseAway, ServiceError
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
@@ -29,6 +30,13 @@ def main(argv: list[str] | None = None) -> int:
     os.umask(0o077)
     set_thread_and_memory_limits()
     log_to_stderr()
+    fault = bases.fault_of_chosen()
+    if isinstance(fault, BaseAway):
+        # A job downloads it; chat answers with this sentence.
+        logging.getLogger("cookbook").warning(fault)
+    elif fault is not None:
+        print(fault, file=sys.stderr)
+        return 1
     # `python -m cookbook stop` ends the service as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

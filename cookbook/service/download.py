@@ -7,7 +7,7 @@ time: what was downloaded stays, and the next attempt goes on from there.
 import time
 
 from cookbook.bases import Base
-from cookbook.errors import BaseAway, DiskFull
+from cookbook.errors import ArgumentError, BaseAway, DiskFull, ModelError
 from cookbook.hubs import pull, room
 from cookbook.hubs.progress import Progress, described
 from cookbook.i18n import tr
@@ -25,7 +25,7 @@ def download(store: Store, job: Job, base: Base) -> bool:
 
     Raises:
         BaseAway: the hub is out of reach, or the disk is too small at present.
-        ModelError: there is no such model, or it is not a chat model.
+        ModelError: there is no such model, or it is not one that can be tuned.
     """
     try:
         remote = pull.look_up(base.id)
@@ -38,8 +38,10 @@ def download(store: Store, job: Job, base: Base) -> bool:
         store.add_note(job.id, text, _figures(remote.total - remote.missing(), remote.total))
         return _follow(store, job, remote)
     except DiskFull as error:
-        # Its own cache may be on another disk than the jobs of others.
+        # The cache may be on another disk than what the jobs of others need.
         raise BaseAway(zh=error.zh, en=error.en) from error
+    except ArgumentError as error:
+        raise ModelError(zh=error.zh, en=error.en) from error
 
 
 def _follow(store: Store, job: Job, remote: pull.Remote) -> bool:

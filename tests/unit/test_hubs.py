@@ -91,7 +91,7 @@ def test_a_base_is_found_in_the_cache_of_each_hub_and_keeps_its_name(place, monk
     base = bases.installed()[0]
     assert (base.source, base.is_missing) == (str(folder), False)
     assert base.reference == base.id == MODEL
-    bases.check_chosen()
+    assert bases.fault_of_chosen() is None
 
 
 def test_a_whole_copy_is_preferred_to_half_a_one():
