@@ -34,27 +34,34 @@ class Meter:
     """Adds up the files, and measures the speed of the last seconds."""
 
     def __init__(self, total: int):
-        self._total, self._finished = total, 0
+        self._total = total
+        self._done = self._received = 0  # of the files before
         self._recent: deque[tuple[float, int]] = deque()
 
-    def at(self, done: int, file: str) -> Progress:
-        """Return the progress with `done` bytes of the current file."""
-        done += self._finished
+    def at(self, done: int, received: int, file: str) -> Progress:
+        """Return the progress with so much of the current file there, and received just now.
+
+        What was there before is read much faster than anything is received.
+        """
+        done += self._done
+        received += self._received
         now = time.monotonic()
         recent = self._recent
         # One entry for a moment, however often a block comes.
         if not recent or now - recent[-1][0] > MOMENT_SECONDS:
-            recent.append((now, done))
+            recent.append((now, received))
         while now - recent[0][0] > SPEED_SECONDS and len(recent) > 1:
             recent.popleft()
         since, before = recent[0]
-        speed = (done - before) / (now - since) if now > since and done > before else None
+        is_known = now > since and received > before
+        speed = (received - before) / (now - since) if is_known else None
         left = (self._total - done) / speed if speed else None
         return Progress(done, self._total, speed, left, file)
 
-    def finish(self, size: int) -> None:
+    def finish(self, size: int, received: int) -> None:
         """Count a file as done."""
-        self._finished += size
+        self._done += size
+        self._received += received
 
 
 def described(progress: Progress) -> str:
@@ -63,7 +70,7 @@ def described(progress: Progress) -> str:
     text = f"{share:.0%}, {room.size(progress.done)} / {room.size(progress.total)}"
     if progress.bytes_per_second:
         text += f", {room.size(int(progress.bytes_per_second))}/s"
-    if progress.seconds_left:
+    if progress.seconds_left and progress.seconds_left >= 1:
         text += tr("，还要", ", left: ") + _duration(progress.seconds_left)
     return text
 

@@ -69,12 +69,12 @@ class Remote:
         with _alone(self._place.lock) as lock:
             # Another process downloads the same model: show how far that one is.
             while not _acquired(lock):
-                yield meter.at(self.total - self.missing(), "")
+                yield meter.at(self.total - self.missing(), 0, "")
             self.check_room()
             with web.connect(self.hub) as client:
                 yield from self._obtain_all(client, meter)
             self._place.finish()
-            yield meter.at(0, "")
+            yield meter.at(0, 0, "")
 
     def _obtain_all(self, client: "httpx.Client", meter: Meter) -> Iterator[Progress]:
         checked = False
@@ -83,11 +83,13 @@ class Remote:
             if file.name.endswith(".safetensors") and not checked:
                 checkpoint.check_chat(self.folder, self.listing.model)
                 checked = True
-            for done in self._obtain(client, file):
-                yield meter.at(done, file.name)
-            meter.finish(file.size)
+            received = 0
+            for part in self._obtain(client, file):
+                received = part.received
+                yield meter.at(part.done, received, file.name)
+            meter.finish(file.size, received)
 
-    def _obtain(self, client: "httpx.Client", file: RemoteFile) -> Iterator[int]:
+    def _obtain(self, client: "httpx.Client", file: RemoteFile) -> Iterator[transfer.Part]:
         """Use the file that is there if it is right; else fetch it."""
         present = self._place.present(file)
         # One of another size is not read, but stays until there is a better one.

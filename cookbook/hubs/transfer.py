@@ -1,6 +1,7 @@
 """Fetch one file: go on where a broken download ended, verify its checksum, never keep a wrong one.
 
-    for done in fetch(client, hub, file, path):     bytes of it that are there
+    for part in fetch(client, hub, listing, file, path):
+        part.done       bytes of it that are there, more each time
 
 The part stays on the disk whatever ends this process, so the next attempt goes on from there. A
 part whose checksum is wrong at its end is fetched once more from its beginning, then refused.
@@ -25,15 +26,20 @@ SLICE_SECONDS = 0.5  # of a pause: a cancelled job does not wait for its end
 
 
 class Part:
-    """What is there of a file, and the checksum of that."""
+    """What is there of a file, and the checksum of that.
+
+    Attributes:
+        done: bytes that are there and were read.
+        received: bytes that came over the network, those of a wrong file included.
+    """
 
     def __init__(self, file: RemoteFile, path: Path):
         self.file, self.path = file, path
-        self.done = 0
+        self.done = self.received = 0
         self._digest = _new_hash(file)
 
-    def read(self) -> Iterator[int]:
-        """Take in what an earlier download has left; yield how much of it was read."""
+    def read(self) -> "Iterator[Part]":
+        """Take in what an earlier download has left; yield this after each block."""
         if not self.path.exists():
             return
         # Of another file, or with something behind its end.
@@ -43,17 +49,18 @@ class Part:
         with self.path.open("rb") as content:
             while block := content.read(BLOCK):
                 self._take(block)
-                yield self.done
+                yield self
 
-    def append(self, blocks: Iterable[bytes]) -> Iterator[int]:
-        """Write blocks to the end; yield how much is there."""
+    def append(self, blocks: Iterable[bytes]) -> "Iterator[Part]":
+        """Write blocks to the end; yield this after each."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Without a buffer, a process that is killed loses nothing that it has counted.
         with self.path.open("ab", buffering=0) as content:
             for block in blocks:
                 content.write(block)
                 self._take(block)
-                yield self.done
+                self.received += len(block)
+                yield self
 
     def begin_again(self) -> None:
         """Throw away what is there."""
@@ -74,8 +81,8 @@ class Part:
 
 def fetch(
     client: "httpx.Client", hub: Hub, listing: Listing, file: RemoteFile, path: Path
-) -> Iterator[int]:
-    """Fetch a file into `path` and yield how many of its bytes are there, again and again.
+) -> Iterator[Part]:
+    """Fetch a file into `path` and yield what is there of it, again and again.
 
     Raises:
         BaseAway: the connection broke several times without a byte between.
@@ -103,7 +110,7 @@ def fetch(
     )
 
 
-def _complete(client: "httpx.Client", hub: Hub, listing: Listing, part: Part) -> Iterator[int]:
+def _complete(client: "httpx.Client", hub: Hub, listing: Listing, part: Part) -> Iterator[Part]:
     """Append what is missing, in as many connections as it takes."""
     import httpx
 
@@ -128,10 +135,10 @@ def _complete(client: "httpx.Client", hub: Hub, listing: Listing, part: Part) ->
             attempt = 1
         elif attempt == web.ATTEMPTS:
             raise _interrupted(hub, part, why)
-        yield from _pause(web.seconds_until(attempt, response), part.done)
+        yield from _pause(web.seconds_until(attempt, response), part)
 
 
-def _body(response: "httpx.Response", part: Part) -> Iterator[int]:
+def _body(response: "httpx.Response", part: Part) -> Iterator[Part]:
     # A proxy or mirror that knows no ranges sends the file from its beginning.
     starts = response.headers.get("Content-Range", "").startswith(f"bytes {part.done}-")
     if part.done and not (response.status_code == 206 and starts):
@@ -140,11 +147,11 @@ def _body(response: "httpx.Response", part: Part) -> Iterator[int]:
     yield from part.append(response.iter_raw())
 
 
-def _pause(seconds: float, done: int) -> Iterator[int]:
+def _pause(seconds: float, part: Part) -> Iterator[Part]:
     while seconds > 0:
         web.pause(min(seconds, SLICE_SECONDS))
         seconds -= SLICE_SECONDS
-        yield done
+        yield part
 
 
 def _interrupted(hub: Hub, part: Part, why: str) -> BaseAway:

@@ -1,4 +1,4 @@
-"""A job on a base that is not on this machine: downloaded with progress, called off, tried again."""
+"""A job on a base that is not on this machine: downloaded, called off, tried again."""
 
 from pathlib import Path
 

@@ -166,9 +166,12 @@ def test_the_speed_is_that_of_the_last_seconds(monkeypatch):
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     meter = progress.Meter(1000 * 2**20)
-    assert meter.at(0, "a").bytes_per_second is None
-    for _ in range(30):
+    assert meter.at(0, 0, "a").bytes_per_second is None
+    # What was there already does not count.
+    assert meter.at(100 * 2**20, 0, "a").bytes_per_second is None
+    for _ in range(20):
         now[0] += 1
-        last = meter.at(int((now[0] - 100) * 10 * 2**20), "a")
+        received = int((now[0] - 100) * 10 * 2**20)
+        last = meter.at(100 * 2**20 + received, received, "a")
     assert last.bytes_per_second == pytest.approx(10 * 2**20)
     assert progress.described(last) == "30%, 300 MB / 1000 MB, 10 MB/s，还要约 1 分钟"
