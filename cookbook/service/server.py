@@ -206,7 +206,8 @@ def _run(
     for line in recovery.find_models(store, home):
         log.warning(line)
     bases = installed()
-    supervisor = Supervisor(store, home, settings.max_running)
+    supervisor = Supervisor(store, home, settings.max_running, chat.unload_idle)
+    chat.neighbours = supervisor
     app = make_app(
         store,
         home=home,

@@ -13,13 +13,15 @@ Importing this module is quick: the functions import torch and transformers them
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import causes
 from cookbook.bases import Base, Shape
 from cookbook.device import CUDA
-from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError
+from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError, OutOfMemory
+from cookbook.known_causes import MEMORY
 from cookbook.machine import Machine
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
 from cookbook.service.engine import base_files, device, four_bit, template
@@ -71,7 +73,7 @@ def shape_of(base: Base) -> Shape:
 
 
 def load(
-    base: Base, weights: str | None = None
+    base: Base, weights: str | None = None, *, reserved: int = 0
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Return the model, in evaluation mode on its device, and its tokenizer with a pad token.
 
@@ -79,6 +81,7 @@ def load(
         weights: type of the weights, one of `cookbook.memory`'s; None chooses the first that fits:
             bfloat16 if the model is large and the machine computes in it, else float32, else
             bfloat16 as storage, else, on a GPU, 4 bit.
+        reserved: bytes of the free memory that others will take.
 
     Raises:
         BaseAway: the hub is out of reach, or the folder cannot be read at present.
@@ -89,6 +92,7 @@ def load(
     target = device.choose()
     skeleton = _skeleton(base)
     here = device.here()
+    here = replace(here, free=max(0, here.free - reserved))
     choices = [weights] if weights else _choices(skeleton.num_parameters(), target)
     sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
     chosen = _that_fits(base, sizes, here)
@@ -233,10 +237,11 @@ def _explain_failure(base: Base) -> Iterator[None]:
     # Whatever a library raises here, the base cannot be loaded.
     except Exception as error:
         cause = causes.known(error)
+        # The caller knows whether another attempt, with less, makes sense.
+        if cause and cause.kind == MEMORY.kind:
+            raise
         if cause and cause.kind not in ("hub", "no_base"):
-            kind = ModelError
-            if cause.passes:
-                kind = MemoryShort if cause.kind == "memory" else BaseAway
+            kind = BaseAway if cause.passes else ModelError
             raise kind(
                 zh=f"读不到基础模型 {base.id}：{cause.zh}",
                 en=f"cannot load the base model {base.id}: {cause.en}",
@@ -275,7 +280,7 @@ def _that_fits(base: Base, sizes: dict[str, int], here: Machine) -> str:
 
     Raises:
         MemoryShort: naming the memory that is needed and the memory that is free.
-        ModelError: it would not fit if all memory were free.
+        OutOfMemory: it would not fit if all memory were free.
     """
     needs = {kind: WORK_SPACE * size + RUNTIME_BYTES for kind, size in sizes.items()}
     for kind, needed in needs.items():
@@ -288,7 +293,7 @@ def _that_fits(base: Base, sizes: dict[str, int], here: Machine) -> str:
     if here.device == CUDA:
         where_zh, where_en = f"显存（{here.name}）", f"memory of the GPU ({here.name})"
     if needed > here.total:
-        raise ModelError(
+        raise OutOfMemory(
             zh=f"{where_zh}不够：{base.id} 约需 {needed_gb} GB，这台机器一共 {total_gb} GB。"
             f"换小一些的模型{remedy_zh}",
             en=f"not enough {where_en}: {base.id} needs about {needed_gb} GB, this machine has "
