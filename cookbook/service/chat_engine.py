@@ -105,6 +105,12 @@ class ChatEngine:
             engine = self._engine
         return engine.unload_idle() if engine is not None else []
 
+    def tokens_per_second(self) -> float | None:
+        """Return how fast answers were generated in the last minute; None if none were."""
+        with self._lock:
+            engine = self._engine
+        return engine.speed.read() if engine is not None else None
+
     def _start_engine(self) -> Any:
         # Python remembers what it did not find; a package may have been installed since.
         importlib.invalidate_caches()

@@ -17,6 +17,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ from cookbook.service.engine.load import SMALL, load
 from cookbook.service.engine.loaded import Loaded, give_memory_back
 from cookbook.service.engine.logprobs import Vocabulary
 from cookbook.service.engine.prompt import is_long, lay_out, read
+from cookbook.service.engine.speed import Speed
 from cookbook.service.neighbours import Neighbours, Nobody
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Engine:
 
     def __init__(self, neighbours: Neighbours | None = None) -> None:
         self._new: queue.SimpleQueue[Answer | _Unload] = queue.SimpleQueue()
+        self.speed = Speed()
         self._runners = Loaded(_load_runner, neighbours or Nobody())
         self._thread = threading.Thread(target=self._run, name="chat", daemon=True)
 
@@ -96,8 +99,10 @@ class Engine:
         for runner in self._runners:
             if not runner.busy:
                 continue
+            began = time.monotonic()
             try:
-                runner.advance()
+                tokens = runner.advance()
+                self.speed.add(time.monotonic() - began, tokens)
                 continue
             except Exception:
                 # One broken batch must not end the engine.
@@ -218,17 +223,25 @@ class _Runner:
         self.waiting.append(answer)
 
     @torch.inference_mode()
-    def advance(self) -> None:
-        """Give waiting answers their first token if there is room, else running ones their next."""
+    def advance(self) -> int:
+        """Give waiting answers their first token if there is room, else running ones their next.
+
+        Returns:
+            How many tokens were chosen.
+        """
         self._remove([answer for answer in self.running if answer.cancelled])
         self.waiting = [answer for answer in self.waiting if not answer.cancelled]
         room = MAX_BATCH - len(self.running)
         starting = self.waiting[:room]
         if starting:
             scored = starting[0].scores_prompt
-            self._start([answer for answer in starting if answer.scores_prompt == scored])
-        elif self._batch:
+            starting = [answer for answer in starting if answer.scores_prompt == scored]
+            self._start(starting)
+            return len(starting)
+        running = len(self.running)
+        if self._batch:
             self._continue(self._batch)
+        return running
 
     @torch.inference_mode()
     def recover(self) -> None:
