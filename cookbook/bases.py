@@ -197,9 +197,9 @@ def chosen() -> str | None:
     given = os.environ.get("COOKBOOK_BASE_MODEL")
     if not given:
         return None
-    folder = Path(given).expanduser()
-    if folder.is_dir():
-        return str(folder.resolve())
+    folder = os.path.expanduser(given)
+    if os.path.isdir(folder):
+        return str(Path(folder).resolve())
     # As people paste it, such as the address of the model's page.
     with contextlib.suppress(ArgumentError):
         return names.read(given).id
@@ -226,9 +226,10 @@ def installed() -> list[Base]:
     setting = chosen()
     if setting is None:
         return shipped
+    if not os.path.isdir(setting):
+        return [_of_hub(setting), *shipped]
     folder = Path(setting)
-    first = _in_folder(folder, name=folder.name) if folder.is_dir() else _of_hub(setting)
-    return [first, *shipped]
+    return [_in_folder(folder, name=folder.name), *shipped]
 
 
 def _of_hub(name: str) -> Base:

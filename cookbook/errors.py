@@ -84,7 +84,7 @@ class MemoryShort(ModelError):
 
 
 class OutOfMemory(ModelError):
-    """A training needs more memory than this machine has, however it is planned."""
+    """A model needs more memory than this machine has, for training or for answers."""
 
 
 class DiskFull(CookbookError, OSError):

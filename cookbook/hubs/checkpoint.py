@@ -41,7 +41,7 @@ def _shards(folder: Path) -> list[str]:
         return [SINGLE]
     names = index.get("weight_map")
     # An index that cannot be read is itself what is missing.
-    return sorted(set(names.values())) if isinstance(names, dict) else [INDEX]
+    return sorted({str(name) for name in names.values()}) if isinstance(names, dict) else [INDEX]
 
 
 def is_whole(path: Path) -> bool:
@@ -67,10 +67,11 @@ def _has_all_weights(path: Path, size: int, modified: int) -> bool:
             if not 0 < length <= min(size, _LONGEST_HEADER):
                 return False
             header = json.loads(file.read(length))
-    except (OSError, ValueError):
+        header.pop("__metadata__", None)
+        ends = [entry["data_offsets"][1] for entry in header.values()]
+        return 8 + length + max(ends, default=0) == size
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return False
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return 8 + length + max(ends, default=0) == size
 
 
 def check_chat(folder: Path, name: str) -> None:
@@ -81,8 +82,9 @@ def check_chat(folder: Path, name: str) -> None:
         name: the model's name, for the sentence.
     """
     config = _read(folder / "config.json") or {}
-    method = (config.get("quantization_config") or {}).get("quant_method")
-    if method:
+    quantization = config.get("quantization_config")
+    if isinstance(quantization, dict):
+        method = quantization.get("quant_method") or "?"
         plain = without_format(name)
         raise ModelError(
             zh=f"{name} 是量化过的模型（{method}），不能在这里训练：换成原版{_named(plain, name)}",
@@ -141,7 +143,7 @@ def _ends_turns(
     if "eos_token" in template:
         return True
     generation = _read(folder / "generation_config.json") or {}
-    texts = {str(key): entry["content"] for key, entry in _added(settings).items()}
+    texts = {str(number): _content(token) for number, token in _added(settings).items()}
     stops = [_content(settings.get("eos_token"))]
     for ids in (generation.get("eos_token_id"), config.get("eos_token_id")):
         for number in ids if isinstance(ids, list) else [ids]:
@@ -151,7 +153,7 @@ def _ends_turns(
     return any(stop is None or stop in template for stop in stops)
 
 
-def _added(settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _added(settings: dict[str, Any]) -> dict[str, Any]:
     added = settings.get("added_tokens_decoder")
     return added if isinstance(added, dict) else {}
 
@@ -169,6 +171,6 @@ def _read(path: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

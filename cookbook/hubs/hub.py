@@ -6,6 +6,7 @@ plain HTTP, and fails behind mirrors that redirect; that of ModelScope would bri
 nothing else here needs.
 """
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     import httpx
+
+
+_CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class RemoteFile:
     url: str
     sha256: str | None = None
     blob_id: str | None = None
+
+
+def checksum(value: object) -> str | None:
+    """Return a checksum as a hub tells it; None for anything else, since it names a file."""
+    return value if isinstance(value, str) and _CHECKSUM.fullmatch(value) else None
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,11 @@ class Hub(ABC):
     def address(self) -> str:
         """Where it is, or its mirror: a URL without a slash at the end."""
 
+    @property
+    def shown(self) -> str:
+        """The address without the password that a mirror's may hold: for sentences."""
+        return re.sub(r"//[^/@]*@", "//", self.address)
+
     @abstractmethod
     def headers(self) -> dict[str, str]:
         """Return what is sent with each request, such as a token."""
@@ -102,4 +116,4 @@ class Hub(ABC):
 
     def page(self, model: str) -> str:
         """Return the address of a model's page, for people."""
-        return f"{self.address}/{model}"
+        return f"{self.shown}/{model}"

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from cookbook import disk
 from cookbook.errors import BaseAway, ModelError
 from cookbook.hubs import cache, web
-from cookbook.hubs.hub import Hub, Listing, Place, RemoteFile
+from cookbook.hubs.hub import Hub, Listing, Place, RemoteFile, checksum
 
 if TYPE_CHECKING:
     import httpx
@@ -61,21 +61,28 @@ class HuggingFace(Hub):
                     en=f"{model} is a dataset, not a model: write the name of a model",
                 )
             raise self.refuse(response, model, revision)
-        found = _parsed(self, response)
-        commit = found["sha"]
+        try:
+            found = response.json()
+            commit = found["sha"]
+            files = [self._file(model, commit, entry) for entry in found["siblings"]]
+            is_commit = _COMMIT.fullmatch(commit) is not None
+        # Such as the login page of a hotel's network.
+        except (ValueError, KeyError, TypeError) as error:
+            raise web.unreachable(self, "not a hub's answer") from error
+        # It becomes the name of a folder.
+        if not is_commit:
+            raise web.unreachable(self, "not a hub's answer")
         # A model that was renamed is kept under the name that was asked for, by which it is found.
-        files = [self._file(model, commit, entry) for entry in found["siblings"]]
         return Listing(model, revision, commit, tuple(files))
 
     def _file(self, model: str, commit: str, entry: dict[str, Any]) -> RemoteFile:
-        name = entry["rfilename"]
-        large = entry.get("lfs") or {}
+        name, large = str(entry["rfilename"]), entry.get("lfs")
         return RemoteFile(
             name,
-            size=large.get("size") or entry.get("size") or 0,
+            size=int((large or entry)["size"]),
             url=f"{self.address}/{model}/resolve/{commit}/{quote(name)}",
-            sha256=large.get("sha256"),
-            blob_id=None if large else entry.get("blobId"),
+            sha256=checksum(large["sha256"]) if large else None,
+            blob_id=None if large else checksum(entry.get("blobId")),
         )
 
     def _is_dataset(self, client: "httpx.Client", response: "httpx.Response", model: str) -> bool:
@@ -180,15 +187,3 @@ def _token() -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
-
-
-def _parsed(hub: Hub, response: "httpx.Response") -> dict[str, Any]:
-    """Return the JSON of an answer; a page of a hotel's network is none."""
-    try:
-        found: dict[str, Any] = response.json()
-        # It becomes the name of a folder.
-        if _COMMIT.fullmatch(found["sha"]) and isinstance(found["siblings"], list):
-            return found
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise web.unreachable(hub, "not a hub's answer")

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from cookbook import disk
 from cookbook.errors import ModelError
 from cookbook.hubs import cache, web
-from cookbook.hubs.hub import Hub, Listing, Place, RemoteFile
+from cookbook.hubs.hub import Hub, Listing, Place, RemoteFile, checksum
 
 if TYPE_CHECKING:
     import httpx
@@ -46,22 +46,14 @@ class ModelScope(Hub):
         route = f"{self.address}/api/v1/models/{model}/repo"
         query = urlencode({"Revision": revision, "Recursive": "true"})
         response = web.get(client, self, f"{route}/files?{query}")
-        entries = _entries(response)
-        if entries is None:
-            if response.status_code == 200:
-                raise web.unreachable(self, "not a hub's answer")
+        if response.status_code != 200:
             raise self.refuse(response, model, revision)
-        files = []
-        for entry in entries:
-            if entry.get("Type") != "tree":
-                query = urlencode({"Revision": revision, "FilePath": entry["Path"]})
-                file = RemoteFile(
-                    entry["Path"],
-                    size=int(entry.get("Size") or 0),
-                    url=f"{route}?{query}",
-                    sha256=entry.get("Sha256") or None,
-                )
-                files.append(file)
+        try:
+            entries = response.json()["Data"]["Files"]
+            found = [entry for entry in entries if entry["Type"] != "tree"]
+            files = [_file(route, revision, entry) for entry in found]
+        except (ValueError, KeyError, TypeError) as error:
+            raise web.unreachable(self, "not a hub's answer") from error
         return Listing(model, revision, revision, tuple(files))
 
     def place(self, listing: Listing) -> Place:
@@ -119,12 +111,8 @@ class Folder(Place):
             disk.settle(whole, self.folder / file.name)
 
 
-def _entries(response: "httpx.Response") -> list[dict[str, Any]] | None:
-    """Return the files that an answer lists; None if it lists none."""
-    if response.status_code != 200:
-        return None
-    try:
-        found: list[dict[str, Any]] = response.json()["Data"]["Files"]
-        return [entry for entry in found if entry["Path"]]
-    except (ValueError, KeyError, TypeError):
-        return None
+def _file(route: str, revision: str, entry: dict[str, Any]) -> RemoteFile:
+    name = str(entry["Path"])
+    query = urlencode({"Revision": revision, "FilePath": name})
+    size, sha256 = int(entry["Size"]), checksum(entry.get("Sha256"))
+    return RemoteFile(name, size, f"{route}?{query}", sha256)

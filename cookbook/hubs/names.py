@@ -26,6 +26,7 @@ _HOSTS = {
 }
 # As both hubs allow it.
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_REVISION = re.compile(r"\w[\w./-]{0,200}", re.ASCII)
 _LIKENESS = 0.75  # of two names, from which on one may be a slip of the other
 
 
@@ -60,6 +61,20 @@ def read(given: str, known: Iterable[str] = ()) -> Name:
         en=f"{given!r:.120} is not the name of a model: write ORGANIZATION/NAME, "
         f"such as {closest or EXAMPLE}",
     )
+
+
+def check_revision(revision: str) -> str:
+    """Return the name of a revision, which becomes that of a file.
+
+    Raises:
+        ArgumentError: it cannot be one.
+    """
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise ArgumentError(
+            zh=f"{revision!r:.60} 不是版本名：写分支、标签或提交",
+            en=f"{revision!r:.60} is not a revision: write a branch, a tag or a commit",
+        )
+    return revision
 
 
 def suggestion(name: str, known: Iterable[str]) -> str | None:

@@ -10,6 +10,7 @@ first: a model that is no chat model is refused before its weights are fetched.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,7 +147,8 @@ def look_up(given: str, source: str | None = None, revision: str | None = None) 
         ModelError: there is no such model, or it cannot be used here.
         BaseAway: the hub is out of reach.
     """
-    if Path(given).expanduser().is_dir():
+    # Unlike those of Path, these take any text.
+    if os.path.isdir(os.path.expanduser(given)):
         raise ArgumentError(
             zh=f"{given} 是本机的文件夹，不用下载：设 COOKBOOK_BASE_MODEL={given}",
             en=f"{given} is a folder of this machine, there is nothing to download: "
@@ -156,7 +158,7 @@ def look_up(given: str, source: str | None = None, revision: str | None = None) 
     hub = HUBS[source or name.hub or "huggingface"]
     with web.connect(hub) as client:
         try:
-            wanted = revision or name.revision or hub.default_revision
+            wanted = names.check_revision(revision or name.revision or hub.default_revision)
             listing = hub.listing(client, name.id, wanted)
         except CookbookError as error:
             raise _with_suggestion(error, name.id) from error

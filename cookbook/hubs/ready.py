@@ -3,6 +3,7 @@
 fault("Qwen/Qwen2.5-0.5B-Instruct")     None, or the error that says what to do
 """
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,9 +29,10 @@ def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | Non
     """
     if not setting:
         return None
-    folder = Path(setting).expanduser()
-    if folder.is_dir():
-        return _fault_of_folder(folder)
+    # Unlike those of Path, these take any text.
+    folder = os.path.expanduser(setting)
+    if os.path.isdir(folder):
+        return _fault_of_folder(Path(folder))
     if _PATH.match(setting):
         return BaseAway(
             zh=f"没有文件夹 {setting}：检查 COOKBOOK_BASE_MODEL",

@@ -127,7 +127,7 @@ def _complete(client: "httpx.Client", hub: Hub, listing: Listing, part: Part) ->
                     why = "closed early"
                 elif not web.is_passing(response):
                     raise hub.refuse(response, listing.model, listing.revision)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             why = web.reason(error)
         if part.done >= part.file.size:
             return

@@ -3,6 +3,7 @@
 Proxies and certificates are those of the environment, as httpx reads it.
 """
 
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -59,8 +60,8 @@ def get(client: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
         attempt += 1
         try:
             response = client.get(url)
-        except httpx.HTTPError as error:
-            if attempt == ATTEMPTS or not is_passing_error(error):
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if attempt == ATTEMPTS or not _is_passing_error(error):
                 raise unreachable(hub, reason(error)) from error
             pause(seconds_until(attempt))
             continue
@@ -76,16 +77,15 @@ def is_passing(response: "httpx.Response") -> bool:
     return response.status_code in _PASSING
 
 
-def is_passing_error(error: "httpx.HTTPError") -> bool:
-    """Return whether it makes sense to try again at once.
+def _is_passing_error(error: Exception) -> bool:
+    """Return whether it makes sense to ask again at once.
 
     A host that does not answer at all has taken its seconds already.
     """
     import httpx
 
-    return isinstance(error, httpx.TransportError) and not isinstance(
-        error, httpx.ConnectTimeout | httpx.ProxyError | httpx.UnsupportedProtocol
-    )
+    final = httpx.TimeoutException | httpx.ProxyError | httpx.UnsupportedProtocol
+    return isinstance(error, httpx.TransportError) and not isinstance(error, final)
 
 
 def seconds_until(attempt: int, response: "httpx.Response | None" = None) -> float:
@@ -101,7 +101,7 @@ pause: Callable[[float], None] = time.sleep
 
 def reason(error: Exception) -> str:
     """Return in a few words why a request failed."""
-    text = str(error).split("\n")[0].strip()
+    text = re.sub(r"//[^/@\s]*@", "//", str(error).split("\n")[0].strip())
     return (text or type(error).__name__)[:120]
 
 
@@ -117,7 +117,7 @@ def unreachable(hub: "Hub", why: str) -> BaseAway:
         mirror_zh = f"，或设 HF_ENDPOINT={MIRROR} 用镜像"
         mirror_en = f" or set HF_ENDPOINT={MIRROR}, a mirror"
     return BaseAway(
-        zh=f"连不上 {hub.title}（{hub.address}，{why}）：检查网络，{other_zh}{mirror_zh}",
-        en=f"{hub.title} is out of reach ({hub.address}, {why}): check the network, "
+        zh=f"连不上 {hub.title}（{hub.shown}，{why}）：检查网络，{other_zh}{mirror_zh}",
+        en=f"{hub.title} is out of reach ({hub.shown}, {why}): check the network, "
         f"{other_en}{mirror_en}",
     )

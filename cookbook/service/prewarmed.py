@@ -11,7 +11,9 @@ PREWARM_SECONDS = 600.0  # how long a process waits for a job before it gives it
 
 
 class Prewarmed:
-    """At most one process that waits for a job. But for `request`, of the supervisor's thread.
+    """At most one process that waits for a job.
+
+    All but `request` and `ask_back` is for the supervisor's thread alone.
 
     Attributes:
         is_outdated: the package was upgraded, so that training needs a new service.
@@ -22,11 +24,24 @@ class Prewarmed:
         self._process: TrainingProcess | None = None
         self._until = 0.0
         self._requested = threading.Event()
+        self._asked_back = threading.Event()
+        self._given_back = threading.Event()
         self.is_outdated = False
 
     def request(self) -> None:
         """Ask for a process. Callable from any thread."""
         self._requested.set()
+
+    def ask_back(self, seconds: float) -> bool:
+        """Have the process ended by `keep`, and wait for it; return whether there was one.
+
+        Callable from any thread.
+        """
+        if self._process is None:
+            return False
+        self._given_back.clear()
+        self._asked_back.set()
+        return self._given_back.wait(seconds)
 
     def keep(self, is_training: bool) -> None:
         """Start a process where a job is expected; let it go where none came for long."""
@@ -43,6 +58,10 @@ class Prewarmed:
             self._process = self._process or TrainingProcess(self._home)
         elif now > self._until and not is_training:
             self.give_back()
+        if self._asked_back.is_set():
+            self._asked_back.clear()
+            self.give_back()
+            self._given_back.set()
 
     def take(self) -> TrainingProcess:
         """Return the process that waits, or a new one."""

@@ -21,12 +21,14 @@ from filelock import Timeout
 
 from cookbook import causes, disk
 from cookbook.bases import find
+from cookbook.device import CPU
 from cookbook.errors import BaseAway, DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service import out_of_memory, worker_log
 from cookbook.service.exit_codes import Exit
+from cookbook.service.neighbours import Trainings
 from cookbook.service.out_of_memory import MemoryWatch
 from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Job, Store
@@ -38,6 +40,7 @@ CRASHES = 3
 RESERVE_BYTES = 256 * 1024
 TICK_SECONDS = 0.2
 RETRY_SECONDS = 5.0  # after an error of the queue itself
+GIVE_BACK_SECONDS = 5.0  # for a process without a job to end
 STOPPED_SECONDS = 3.0  # a stop mostly ends the service, too: it must not start the job again
 
 # How a process ends that was asked to end; the signals, where it was not listening yet.
@@ -92,6 +95,22 @@ class Supervisor:
     def prewarm(self) -> None:
         """Get a process ready, since a job is likely to come. Callable from any thread."""
         self._prewarmed.request()
+
+    def trainings(self) -> Trainings:
+        """Return the jobs that train, and what memory they will still take. From any thread."""
+        jobs, reserved = [], 0
+        for job_id, process in list(self._processes.items()):
+            job = self._store.job(job_id)
+            plan = job.memory_plan if job else None
+            jobs.append(job_id)
+            # What a process has on the GPU cannot be seen from here.
+            if plan and plan["device"] == CPU:
+                reserved += max(0, plan["needed"] - process.memory.now)
+        return Trainings(tuple(jobs), reserved)
+
+    def give_prewarmed_back(self) -> bool:
+        """End the process that waits for a job; return whether there was one. From any thread."""
+        return self._prewarmed.ask_back(GIVE_BACK_SECONDS)
 
     @property
     def busy(self) -> bool:

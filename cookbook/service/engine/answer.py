@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cookbook import causes
-from cookbook.errors import CookbookError, DataError, ModelError
+from cookbook.errors import (
+    BaseAway,
+    CookbookError,
+    DataError,
+    MemoryShort,
+    ModelError,
+    OutOfMemory,
+)
 from cookbook.i18n import tr
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
 from cookbook.service.engine import sampling
@@ -34,6 +41,9 @@ ERROR_CODES: dict[type[Exception], str] = {
     BadPrompt: "invalid_prompt",
     DataError: "invalid_messages",
     BadSchema: "invalid_schema",
+    MemoryShort: "out_of_memory",
+    OutOfMemory: "out_of_memory",
+    BaseAway: "model_unavailable",
     ModelError: "model_unavailable",
     BrokenModel: "model_broken",
 }
