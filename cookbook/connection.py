@@ -83,9 +83,10 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
             en=f"unknown service {service!r}: choose local or siliconcloud",
         )
     # Before a service that could not load it is started.
-    fault = bases.fault_of_chosen()
-    if fault is not None:
-        raise fault
+    if bases.chosen() is not None:
+        from cookbook.service import chosen_base
+
+        chosen_base.check()
     proxies.bypass()
     proxies.check(https=False)
     folder = _absolute(home)

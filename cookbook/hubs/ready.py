@@ -29,10 +29,9 @@ def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | Non
     """
     if not setting:
         return None
-    # Unlike those of Path, these take any text.
-    folder = os.path.expanduser(setting)
-    if os.path.isdir(folder):
-        return _fault_of_folder(Path(folder))
+    # What is in a folder is the engine's to judge. Unlike those of Path, these take any text.
+    if os.path.isdir(os.path.expanduser(setting)):
+        return None
     if _PATH.match(setting):
         return BaseAway(
             zh=f"没有文件夹 {setting}：检查 COOKBOOK_BASE_MODEL",
@@ -65,27 +64,6 @@ def not_there(model: str, found: cache.Found | None) -> BaseAway:
         en=f"the base model {model} was downloaded only in part ({lacking} missing), run in a "
         f"terminal first, which goes on from there: {command(model)}",
     )
-
-
-def _fault_of_folder(folder: Path) -> CookbookError | None:
-    lacking = checkpoint.unfinished(folder)
-    # Loading it says in more detail what is wrong with a folder that somebody made.
-    if not lacking or not _has_cut_off(folder, lacking):
-        return None
-    listed = _listed(lacking)
-    return ModelError(
-        zh=f"基础模型文件夹 {folder} 不完整（{listed} 缺失或没有下载完）：重新下载，"
-        "用 git 克隆的要先运行 git lfs pull",
-        en=f"the folder {folder} is not complete ({listed} missing or cut off): download it again; "
-        "in a clone, run git lfs pull",
-    )
-
-
-def _has_cut_off(folder: Path, lacking: list[str]) -> bool:
-    """Return whether a part of the weights is there."""
-    weights = [name for name in lacking if name.endswith(".safetensors")]
-    indexed = (folder / checkpoint.INDEX).is_file()
-    return any(indexed or (folder / name).is_file() for name in weights)
 
 
 def _not_chat(folder: Path, model: str) -> CookbookError | None:

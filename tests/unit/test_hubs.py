@@ -10,6 +10,7 @@ from cookbook.errors import ArgumentError, BaseAway, ModelError
 from cookbook.hubs import cache, checkpoint, names, progress
 
 MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+SINGLE = checkpoint.SINGLE
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -120,6 +121,14 @@ def test_connect_says_what_half_a_download_lacks(name, content, monkeypatch):
     write(snapshot(), **{name: content})
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", MODEL)
     with pytest.raises(BaseAway, match=f"{name}.*断点.*python -m cookbook pull"):
+        connect()
+
+
+def test_connect_says_that_a_clone_lacks_its_weights(tmp_path, monkeypatch):
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    write(tmp_path / "clone", **{"config.json": '{"model_type": "qwen2"}'}, **{SINGLE: pointer})
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path / "clone"))
+    with pytest.raises(ModelError, match="git lfs pull"):
         connect()
 
 
