@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cookbook.i18n import tr
+from cookbook.memory import MemoryPlan
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Started:
 
     `trained_share` is the share of tokens that are trained on; `learning_rate_used` is the rate
     after the base's scale. The scale itself is filled in by the worker, from the base's card.
+    `memory` is the plan by which it was made to fit.
     """
 
     total_steps: int
@@ -30,6 +32,7 @@ class Started:
     learning_rate_used: float
     valid_loss: float | None
     learning_rate_scale: float | None = None
+    memory: MemoryPlan | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import causes
-from cookbook.bases import Base
+from cookbook.bases import Base, Shape
 from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError
 from cookbook.service.engine import template
 
@@ -32,10 +32,49 @@ RUNTIME_BYTES = 2**29
 """Memory that torch and transformers take, whatever the model."""
 
 
-def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+def tokenizer_of(base: Base) -> "PreTrainedTokenizerBase":
+    """Return the base's tokenizer with a pad token, before its weights are read.
+
+    Raises:
+        BaseAway: the hub is out of reach, or the folder cannot be read at present.
+        ModelError: it has no chat template that can be used.
+    """
+    from transformers import AutoTokenizer
+
+    with _explain_failure(base):
+        tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
+    _check_template(base, tokenizer)
+    # What is padded is never read, so any token will do.
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def shape_of(base: Base) -> Shape:
+    """Return the base's sizes, from its card or its config.json."""
+    from transformers import AutoConfig
+
+    if base.shape is not None:
+        return base.shape
+    with _explain_failure(base):
+        config = AutoConfig.from_pretrained(base.source, trust_remote_code=False).to_dict()
+    shape = Shape.of(config)
+    if shape is None:
+        raise ModelError(
+            zh=f"{base.id} 不是普通的解码器模型，这里训练不了",
+            en=f"{base.id} is not a plain decoder, it cannot be trained here",
+        )
+    return shape
+
+
+def load(
+    base: Base, weights: str | None = None
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Return the model, in evaluation mode on its device, and its tokenizer with a pad token.
 
-    The weights are bfloat16 if the model is large and the machine computes in it, else float32.
+    Args:
+        weights: their type, as in a `MemoryPlan`. None: bfloat16 if the model is large and the
+            machine computes in it, else float32.
 
     Raises:
         BaseAway: the hub is out of reach, or the folder cannot be read at present.
@@ -43,29 +82,25 @@ def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
         ModelError: it is not a model that can be used here, or larger than this machine.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     # A progress bar would end in the service's log.
     disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer = tokenizer_of(base)
     with _explain_failure(base):
-        tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
-    _check_template(base, tokenizer)
     # On the meta device a model has sizes but no memory, so its weights can be counted first.
     with torch.device("meta"):
         parameters = AutoModelForCausalLM.from_config(config).num_parameters()
-    dtype = _dtype(parameters, device)
+    dtype = getattr(torch, weights) if weights else _dtype(parameters, device)
     _check_memory(base, parameters * dtype.itemsize, device)
     with _explain_failure(base):
         model: Any = AutoModelForCausalLM.from_pretrained(
             base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
         model = model.to(device).eval()
-    # What is padded is never read, so any token will do.
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
 
 
