@@ -51,7 +51,7 @@ _VERSION_1 = _Files(
 def room(process: Path = PROCESS, tree: Path = TREE) -> Room:
     """Return what the groups of this process allow. Other systems have no such files."""
     free = limit = UNLIMITED
-    for group, files in _groups(process, tree):
+    for group, files in groups(process, tree):
         used = _number(group / files.used)
         allowed = [_number(group / name) for name in files.limits]
         limits = [number for number in allowed if number is not None]
@@ -65,7 +65,7 @@ def room(process: Path = PROCESS, tree: Path = TREE) -> Room:
     return Room(free, limit)
 
 
-def _groups(process: Path, tree: Path) -> Iterator[tuple[Path, _Files]]:
+def groups(process: Path = PROCESS, tree: Path = TREE) -> Iterator[tuple[Path, _Files]]:
     """Yield the folder of each group that this process is in, from its own to the topmost."""
     try:
         lines = process.read_text(encoding="utf-8").splitlines()

@@ -13,10 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+
+from cookbook import device, environment
 
 SECONDS = 10
 """To wait for nvidia-smi; with a driver that hangs it never answers."""
@@ -56,7 +58,13 @@ class Listed:
 
 
 def first() -> Gpu | None:
-    """Return the card that torch calls "cuda" here; None where it would compute on the CPU."""
+    """Return the card that torch calls "cuda" here; None where it would compute on the CPU.
+
+    Raises:
+        ModelError: `COOKBOOK_DEVICE` names no device.
+    """
+    if device.chosen() == device.CPU:
+        return None
     if "torch" in sys.modules:
         return _of_torch()
     oldest = _oldest_supported()
@@ -75,11 +83,44 @@ def _of_torch() -> Gpu | None:
 
     if not torch.cuda.is_available():
         return None
+    major, minor = torch.cuda.get_device_capability()
+    targets = torch.cuda.get_arch_list()
+    if not torch.version.hip and not has_code(10 * major + minor, targets):
+        return None
     free, total = torch.cuda.mem_get_info()
     name = torch.cuda.get_device_name()
     # Older cards only imitate bfloat16, slowly.
     bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     return Gpu(name, free, total, bfloat16, held=torch.cuda.memory_reserved())
+
+
+def has_code(capability: int, targets: Sequence[str]) -> bool:
+    """Return whether a torch that was built for `targets` runs on a card.
+
+    Args:
+        capability: 86 of a card of compute capability 8.6.
+        targets: such as "sm_80" or "compute_90", as `torch.cuda.get_arch_list` gives them.
+    """
+    # Of a build that does not say, nothing is known.
+    return not targets or any(_runs_on(capability, target) for target in targets)
+
+
+def _runs_on(capability: int, target: str) -> bool:
+    number = target_number(target)
+    # Compiled at its first use, for any later card.
+    if target.startswith("compute"):
+        return number <= capability
+    # "sm_90a" has instructions of that very card.
+    if target.endswith("a"):
+        return number == capability
+    same_generation = number // 10 == capability // 10
+    return same_generation and number <= capability
+
+
+def target_number(target: str) -> int:
+    """Return 86 of "sm_86", 90 of "sm_90a"."""
+    found = re.search(r"\d+", target)
+    return int(found[0]) if found else 0
 
 
 def _oldest_supported() -> float | None:
@@ -114,7 +155,13 @@ def listed() -> list[Listed]:
     command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=True
+            command,
+            capture_output=True,
+            check=True,
+            env=environment.of_worker(),
+            errors="replace",
+            text=True,
+            timeout=SECONDS,
         )
     except (OSError, subprocess.SubprocessError):
         return []

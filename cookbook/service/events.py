@@ -1,4 +1,4 @@
-"""Say what happens in a training: five events, from the training loop to the job's log.
+"""Say what happens in a training: its events, from the training loop to the job's log.
 
 `engine/train.py` yields them, `worker.py` moves the adapters they name into place, and
 `Store.record` writes them down. `message` and `data` give what the log shows of each.
@@ -12,6 +12,13 @@ from typing import Any
 
 from cookbook.i18n import tr
 from cookbook.memory import MemoryPlan
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How the training is made to fit into the memory, before the base's weights are read."""
+
+    memory: MemoryPlan
 
 
 @dataclass(frozen=True)
@@ -89,12 +96,14 @@ class Finished:
     logits_difference: float
 
 
-TrainingEvent = Started | StateUnreadable | Step | Checkpoint | Finished
+TrainingEvent = Planned | Started | StateUnreadable | Step | Checkpoint | Finished
 
 
 def message(event: TrainingEvent, model: str) -> str:
     """Return the event's line in the job's log; `model` is the name of the finished model."""
     match event:
+        case Planned():
+            return tr(f"更小的内存方案：{event.memory}", f"A smaller memory plan: {event.memory}")
         case Started():
             return tr(
                 f"{event.train_rows} 条训练，{event.valid_rows} 条验证，共 {event.total_steps} 步；"

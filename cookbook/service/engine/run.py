@@ -1,6 +1,6 @@
 """Put together what a job trains: base, adapter, optimizer, examples and the plan of its memory.
 
-    run = build(base, train_rows, valid_rows, hp, seed=…, level=0)
+    run = yield from build(base, train_rows, valid_rows, hp, seed=…, level=0)
 
 The tokenizer comes first: the plan depends on the rows' real lengths, and only then are the base's
 weights loaded, in the type that the plan says. Which rows a step takes and how fast it learns
@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from array import array
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from cookbook.service.engine.fast.dropout import Dropout
 from cookbook.service.engine.fast.lora import patch_lora_layers
 from cookbook.service.engine.load import load, shape_of, tokenizer_of
 from cookbook.service.engine.step import checkpoint_layers
+from cookbook.service.events import Planned
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -127,13 +129,17 @@ def build(
     *,
     seed: int,
     level: int = 0,
-) -> Run:
-    """Return model, adapter, optimizer, examples and plan, as they are before the first step."""
+) -> Generator[Planned, None, Run]:
+    """Return model, adapter, optimizer, examples and plan, as they are before the first step.
+
+    The plan is told before the weights are read: the caller ends this where it does not fit.
+    """
     tokenizer = tokenizer_of(base)
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
     valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
     lengths = [len(example.ids) for example in train_set + valid_set]
     plan = memory.choose(shape_of(base), lengths, hp, machine.here(), level=level)
+    yield Planned(plan)
     model, _ = load(base, weights=plan.weights)
     tuned = with_adapter(model, hp, seed)
     checkpoint_layers(tuned, plan.checkpointed)

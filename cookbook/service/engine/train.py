@@ -69,7 +69,7 @@ def train(
         DataError: of some rows no token would be trained.
         Diverged: loss, gradients or weights are no longer numbers; of these nothing is saved.
     """
-    run = build(base, train_rows, valid_rows, hp, seed=seed, level=level)
+    run = yield from build(base, train_rows, valid_rows, hp, seed=seed, level=level)
     progress = yield from resume(run, folder)
     if progress.step == 0:
         yield describe(run)
