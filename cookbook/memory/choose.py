@@ -33,8 +33,8 @@ SMALL = 100_000_000
 
 # Tokens at once, the fastest first. Matrix products need some hundred to be quick; on a CPU more
 # gain nothing but for a tiny base, whose cost is in the number of calls. 0 is a row at a time.
-_TOKENS = {CPU: (1024, 512), CUDA: (4096, 2048)}
-_TOKENS_OF_SMALL = (4096,)
+_TOKENS: dict[str, tuple[int, ...]] = {CPU: (1024, 512), CUDA: (4096, 2048)}
+_TOKENS_OF_SMALL = 4096
 _FEWER_TOKENS = (1024, 512, 256, 128, 0)
 
 # What activations may take on a CPU before layers are computed again, however much is free: the
@@ -123,7 +123,7 @@ def _plans(task: Task, machine: Machine) -> Iterator[Settings]:
     device = machine.device
     fast = _TOKENS[device]
     if shape.parameters <= SMALL:
-        fast = (*_TOKENS_OF_SMALL, *fast)
+        fast = (_TOKENS_OF_SMALL, *fast)
     chunk = _first_chunk(shape, device)
     for weights in _weight_types(shape, machine):
         # Everything is kept.

@@ -1,4 +1,4 @@
-"""Estimate the memory of a training from the sizes of its base and the tokens that it reads at once.
+"""Estimate the memory of a training from the sizes of its base and the tokens it reads at once.
 
     parts(task, settings)     bytes of each part while the first micro-batch is trained
     peak(task, settings)      bytes at the highest point, loading included
