@@ -95,3 +95,8 @@ def store(model: nn.Module) -> None:
 def is_stored(model: nn.Module) -> bool:
     """Return whether the model's matrices are cast for each product."""
     return any(isinstance(module, StoredLinear) for module in model.modules())
+
+
+def computing_type(model: Any) -> torch.dtype:
+    """Return the type of a model's activations."""
+    return torch.float32 if is_stored(model) else model.dtype
