@@ -17,6 +17,7 @@ import psutil
 
 from cookbook import causes, machine
 from cookbook.causes import Cause
+from cookbook.device import CPU
 from cookbook.errors import MemoryShort, OutOfMemory
 from cookbook.i18n import tr
 from cookbook.known_causes import MEMORY
@@ -77,8 +78,9 @@ def ran_out(code: int, cause: Cause, watch: MemoryWatch | None, job: Job) -> boo
 
 
 def takes_much(plan: dict[str, Any] | None) -> bool:
-    """Return whether a plan takes a large share of the memory that was free."""
-    if not plan:
+    """Return whether a plan takes a large share of the machine's memory that was free."""
+    # A GPU that is full kills no process.
+    if not plan or plan["device"] != CPU:
         return False
     return plan["needed"] >= LARGE_SHARE * plan["free"]
 
@@ -117,14 +119,15 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
 
 def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[str, Any]]:
     """Return the event of a job that goes on with a smaller plan: message and data."""
-    how_zh, how_en = "训练时分配不到内存", "the training could not get more memory"
+    how_zh, how_en = "训练时分配不到", "the training could not get more"
     if code in KILLED:
         how_zh, how_en = "训练进程被系统结束", "the system ended the training process"
+    memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
     message = tr(
-        f"内存不够：{how_zh}{figures_zh}。换一个更小的内存方案，从上一个检查点继续",
-        f"Out of memory: {how_en}{figures_en}. Going on from the last checkpoint with a smaller "
-        "memory plan",
+        f"{memory_zh}不够：{how_zh}{figures_zh}。换一个更小的内存方案，从上一个检查点继续",
+        f"Out of {memory_en}: {how_en}{figures_en}. Going on from the last checkpoint with a "
+        "smaller memory plan",
     )
     plan = job.memory_plan or {}
     data = {
@@ -139,11 +142,21 @@ def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[s
 
 def failed(job: Job, watch: MemoryWatch | None) -> str:
     """Return why a job failed that has run out of memory with its smaller plan, too."""
+    memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
     remedies_zh, remedies_en = remedies(job.base, job.hyperparameters)
     return tr(
-        f"内存不够，换了更小的方案也不行{figures_zh}。{remedies_zh}",
-        f"Out of memory, with a smaller plan, too{figures_en}. {remedies_en}",
+        f"{memory_zh}不够，换了更小的方案也不行{figures_zh}。{remedies_zh}",
+        f"Out of {memory_en}, with a smaller plan, too{figures_en}. {remedies_en}",
+    )
+
+
+def unloaded(bases: list[str]) -> str:
+    """Return what a job's log says where chat gave up bases for it."""
+    zh, en = "、".join(bases), ", ".join(bases)
+    return tr(
+        f"给训练腾内存：聊天暂时卸下了 {zh}，下次提问时再加载",
+        f"Memory for the training: chat has unloaded {en}, and loads it again at the next question",
     )
 
 
@@ -170,11 +183,22 @@ def gb(size: int) -> str:
 def _figures(job: Job, watch: MemoryWatch | None) -> tuple[str, str]:
     """Return what was planned and what was seen, as the rest of a sentence, zh and en."""
     zh, en = "", ""
+    on_gpu = _is_on_gpu(job)
     if job.memory_plan:
         needed, free = gb(job.memory_plan["needed"]), gb(job.memory_plan["free"])
         zh += f"，方案约需 {needed}，开始时空闲 {free}"
         en += f"; the plan needed about {needed} of {free} free"
-    if watch and watch.peak:
+    # Of a training on the GPU this would be the least part.
+    if watch and watch.peak and not on_gpu:
         zh += f"，最后看到它用了 {gb(watch.peak)}"
         en += f", the process was seen with {gb(watch.peak)}"
     return zh, en
+
+
+def _is_on_gpu(job: Job) -> bool:
+    return job.memory_plan is not None and job.memory_plan["device"] != CPU
+
+
+def _memory(job: Job) -> tuple[str, str]:
+    """Return what a training has too little of, zh and en."""
+    return ("显存", "GPU memory") if _is_on_gpu(job) else ("内存", "memory")

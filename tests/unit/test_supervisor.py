@@ -2,7 +2,9 @@
 
 import os
 import signal
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import support
@@ -10,10 +12,13 @@ import support
 from cookbook import causes
 from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
+from cookbook.service import prewarmed
 from cookbook.service import supervisor as module
 from cookbook.service.events import Planned
 from cookbook.service.exit_codes import Exit
+from cookbook.service.neighbours import Trainings
 from cookbook.service.out_of_memory import GB, MemoryWatch
+from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
 
@@ -222,6 +227,31 @@ def test_a_kill_of_a_small_training_stays_a_crash_that_names_memory_as_its_likel
 def test_a_small_training_that_the_kernel_killed_for_memory_has_run_out(store, queue, monkeypatch):
     monkeypatch.setattr(MemoryWatch, "kernel_killed", True)
     assert run_out(queue, store, add_job(store), needed=GB).memory_level == 1
+
+
+def test_chat_is_told_what_trains_and_what_that_will_still_take(store, queue):
+    assert queue.trainings() == Trainings()
+    job = add_job(store)
+    queue.wait(1)
+    assert queue.trainings() == Trainings((job.id,), 0)
+    store.record(job, Planned(plan(4 * GB)))
+    has = queue._processes[job.id].memory.now
+    assert queue.trainings() == Trainings((job.id,), 4 * GB - has)
+
+
+def test_the_prewarmed_process_is_given_back_to_whoever_asks(tmp_path, monkeypatch):
+    ended = []
+    process = SimpleNamespace(poll=lambda: None, give_back=lambda: ended.append(1))
+    monkeypatch.setattr(prewarmed, "TrainingProcess", lambda home: process)
+    waiting = Prewarmed(Home(tmp_path))
+    assert not waiting.ask_back(seconds=0)
+    waiting.request()
+    waiting.keep(is_training=True)
+    asking = threading.Thread(target=waiting.ask_back, args=(10,))
+    asking.start()
+    while asking.is_alive():
+        waiting.keep(is_training=True)
+    assert ended == [1] and not waiting.give_back()
 
 
 @pytest.mark.parametrize("code", [-9, Exit.NO_MEMORY])
