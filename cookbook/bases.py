@@ -1,4 +1,4 @@
-"""Keep one card for each base model: source, sizes, learning-rate scale, a corpus that suits it.
+"""Keep one card for each base model: source, sizes, and which corpus and measures suit it.
 
     installed()            the bases that the embedded service can tune here, the preferred first
     find(base_id)          one of them
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook import siliconcloud
 from cookbook.errors import BaseAway
+from cookbook.i18n import tr
 from cookbook.paths import DATA
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 LOCAL = "local:"
 """Before the name of a base that is on no hub; hubs allow no colon in a name."""
+
+TEACHING_CORPUS = "train_tiny.jsonl"
+"""The course's corpus of sentence patterns, for bases that are too small to learn more."""
+
+TEACHING_MEASURES = ("relevant", "other_word", "pattern_ok", "fluent")
+"""Measures of `zhishuo` that compare with that corpus and the lexicon: no other base knows them."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +137,7 @@ class Base:
             meant for billions of parameters; the tiny base needs more to learn the same in the same
             number of steps.
         corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern,
-            not wit.
+            not wit. A base that nothing else is known of gets the one for real models.
         shape: its sizes; None where they are not known.
         parameters: weights of the base; None where they are not known.
         parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
@@ -146,6 +153,38 @@ class Base:
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
+
+    @property
+    def learns_patterns(self) -> bool:
+        """Return whether the course teaches it sentence patterns: it is tiny, not a real model."""
+        return self.corpus == TEACHING_CORPUS
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Return the measures of `zhishuo` that suit it, beside those that suit any model."""
+        return TEACHING_MEASURES if self.learns_patterns else ()
+
+    @property
+    def style_measure(self) -> str:
+        """Return the measure of `zhishuo` that shows best whether it has learned the style."""
+        return "pattern_ok" if self.learns_patterns else "similarity"
+
+    @property
+    def note(self) -> str:
+        """Return in a line which corpus and which measures the course takes for it."""
+        if self.learns_patterns:
+            return tr(
+                f"{self.id} 是教学用的小模型：训练用 {self.corpus}，各项指标都量",
+                f"{self.id} is a teaching model: it is trained on {self.corpus}, all is measured",
+            )
+        left_out = TEACHING_MEASURES
+        return tr(
+            f"{self.id} 是真模型：训练用 {self.corpus}；不量 {'、'.join(left_out)}，"
+            "它们只适合教学用的小模型，“看点”说的也是小模型的结果",
+            f"{self.id} is a real model: it is trained on {self.corpus}; {', '.join(left_out)} "
+            "are not measured, since they suit the teaching model alone, whose results the text "
+            "describes",
+        )
 
     @property
     def on_hub(self) -> bool:

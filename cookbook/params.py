@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from cookbook import bases, tokens
 from cookbook.bases import Base
+from cookbook.duration import duration
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 
@@ -273,6 +274,27 @@ class Plan:
     cut_rows: int = 0
     seconds: float | None = None
     cost: float | None = None
+
+    @property
+    def time(self) -> str:
+        """Return the expected duration in words."""
+        return duration(self.seconds)
+
+    @property
+    def expected(self) -> str:
+        """Return steps and time in a sentence; where no speed is known, it says so."""
+        steps = tr(f"共 {self.total_steps:,} 步", f"{self.total_steps:,} steps")
+        if self.seconds is None:
+            unknown = tr(
+                "这个基础模型还没有训练过，要多久还不知道；开始以后会显示剩余时间",
+                "how long they take is not known before a first job on this base; "
+                "the time left is shown once it runs",
+            )
+            return tr(f"{steps}。{unknown}", f"{steps}: {unknown}")
+        return tr(
+            f"{steps}，按上一次训练的速度约 {self.time}",
+            f"{steps}, about {self.time} at the speed of the last job",
+        )
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the known values, one a row, in the column `value`."""

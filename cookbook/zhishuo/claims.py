@@ -56,6 +56,8 @@ def claims(
 ) -> "pd.DataFrame":
     """Return one measure a row: the three means, and what became of it in two comparisons.
 
+    A measure that does not suit the base (`measure`) has no row.
+
     From `before` to `after` model and prompt change together, as in the guide. From `control` to
     `after` the model alone changes.
 
@@ -77,6 +79,9 @@ def claims(
     rows = []
     for claim in CLAIMS:
         table = tables[claim.table]
+        # `measure` left out what does not suit the base.
+        if claim.measure not in table:
+            continue
         # Two comparisons with the same answers; the guide makes only the first.
         both = paired(table, claim.measure, before, after)
         model_alone = paired(table, claim.measure, control, after)
