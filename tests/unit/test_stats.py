@@ -198,3 +198,13 @@ def test_times_are_drawn_as_distributions_with_ascii_labels():
         "A: median 3.00 s",
         "B: median 3.00 s",
     ]
+
+
+def test_answers_without_a_first_token_leave_its_picture_empty():
+    rows = [
+        {"column": "A 列", "input": word, "first_token_seconds": None, "seconds": 1.0}
+        for word in "甲乙"
+    ]
+    first, whole = compare.timings(pd.DataFrame(rows)).axes
+    labels = [axes.get_legend().get_texts()[0].get_text() for axes in (first, whole)]
+    assert labels == ["A: none", "A: median 1.00 s"]
