@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 LOCAL = "local:"
 """Before the name of a base that is on no hub; hubs allow no colon in a name."""
 
+CORPUS = "train.jsonl"
+"""The course's corpus for real models, in `data/zhishuoxinyu`."""
+
 TEACHING_CORPUS = "train_tiny.jsonl"
 """The course's corpus of sentence patterns, for bases that are too small to learn more."""
 
@@ -148,7 +151,7 @@ class Base:
     id: str
     source: str
     learning_rate_scale: float = 1.0
-    corpus: str = "train.jsonl"
+    corpus: str = CORPUS
     shape: Shape | None = None
     parameters: int | None = None
     parameters_per_rank: int | None = None
@@ -280,13 +283,14 @@ def offered(client: "OpenAI | None" = None) -> list[str]:
 def card(base_id: str, client: "OpenAI | None" = None) -> Base:
     """Return what is known of a base: its sizes, and the speed of its newest finished job.
 
-    Nothing is made up: of an unknown base only its name is known.
+    Nothing is made up: of an unknown base only its name is known, and what the service says of it.
     """
     here = next((base for base in installed() if base.id == base_id), None)
     known = here or _published(base_id)
     # No public route of the platform lists jobs.
     if client is None or siliconcloud.is_siliconcloud(client):
         return known
+    known = _told(client, known)
     for job in client.fine_tuning.jobs.list(limit=100).data:  # newest first
         if job.status == "succeeded" and job.model == base_id:
             return _measured(client, job, known)
@@ -321,13 +325,28 @@ def _in_folder(folder: Path, name: str | None = None) -> Base:
         id=name or own["id"],
         source=str(folder),
         learning_rate_scale=own.get("learning_rate_scale", 1.0),
-        corpus=own.get("corpus", "train.jsonl"),
+        corpus=own.get("corpus", CORPUS),
         **_known(Shape.of(config)),
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _told(client: "OpenAI", known: Base) -> Base:
+    """Add what the service says of the base, whose folder may be on another machine."""
+    import openai
+
+    try:
+        model = client.models.retrieve(known.id)
+    except openai.NotFoundError:
+        return known
+    corpus = getattr(model, "corpus", None)
+    # It becomes a path, and the file is uploaded: another name is not believed.
+    if corpus not in (CORPUS, TEACHING_CORPUS):
+        return known
+    return dataclasses.replace(known, corpus=corpus)
 
 
 def _measured(client: "OpenAI", job: Any, known: Base) -> Base:

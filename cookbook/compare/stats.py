@@ -208,8 +208,8 @@ def paired(frame: "pd.DataFrame", measure: str, a: str, b: str) -> Paired:
 
     Args:
         frame: one answer a row, with `column`, `input` and the measure.
-        measure: a column of `frame`, of flags or of numbers. Rows without a value are left out; where
-            none is left, as with the first token of empty answers, `n` is 0 and nothing is certain.
+        measure: a column of `frame`, of flags or of numbers. Rows without a value are left out;
+            where none is left, as with the first token of empty answers, `n` is 0.
 
     Raises:
         ArgumentError: the two have no input in common.

@@ -18,11 +18,15 @@ from cookbook.service.store import TunedModel
 
 
 class Model(Resource):
-    """OpenAI's model. `created` is 0 for a base, whose age is not known."""
+    """OpenAI's model. `created` is 0 for a base, whose age is not known.
+
+    `corpus` is this service's own: the file of the course that suits a base (`bases.Base`).
+    """
 
     created: int
     object: Literal["model"] = "model"
     owned_by: str = "local"
+    corpus: str | None = None
 
 
 class ModelList(BaseModel):
@@ -77,12 +81,16 @@ def find_model(state: AppState, model_id: str) -> tuple[Base, Path | None]:
     return state.bases[tuned.base], state.home.model_folder(tuned.folder)
 
 
+def _base(base: Base) -> Model:
+    return Model(id=base.id, created=0, corpus=base.corpus)
+
+
 router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/v1/models")
 def list_models(state: State) -> ModelList:
-    bases = [Model(id=base_id, created=0) for base_id in state.bases]
+    bases = [_base(base) for base in state.bases.values()]
     tuned = [Model(id=model.id, created=model.created_at) for model in state.store.models()]
     return ModelList(data=bases + tuned)
 
@@ -91,7 +99,7 @@ def list_models(state: State) -> ModelList:
 @router.get("/v1/models/{model_id:path}")
 def get_model(model_id: str, state: State) -> Model:
     if model_id in state.bases:
-        return Model(id=model_id, created=0)
+        return _base(state.bases[model_id])
     return Model(id=model_id, created=tuned_model(state, model_id).created_at)
 
 
