@@ -38,6 +38,9 @@ CORPUS = "train.jsonl"
 TEACHING_CORPUS = "train_tiny.jsonl"
 """The course's corpus of sentence patterns, for bases that are too small to learn more."""
 
+EVAL_WORDS, FEW_EVAL_WORDS = 60, 20
+"""How many words the course asks of each model, and how many where 60 may take half an hour."""
+
 TEACHING_MEASURES = ("relevant", "other_word", "pattern_ok", "fluent")
 """Measures of `zhishuo` that compare with that corpus and the lexicon: no other base knows them."""
 
@@ -146,6 +149,7 @@ class Base:
         parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
             not known.
         tokens_per_second: training speed that a service measured; None before the first job.
+        eval_words: how many words the course asks of each model.
     """
 
     id: str
@@ -156,6 +160,7 @@ class Base:
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
+    eval_words: int = EVAL_WORDS
 
     @property
     def learns_patterns(self) -> bool:
@@ -182,11 +187,11 @@ class Base:
             )
         left_out = TEACHING_MEASURES
         return tr(
-            f"{self.id} 是真模型：训练用 {self.corpus}；不量 {'、'.join(left_out)}，"
-            "它们只适合教学用的小模型，“看点”说的也是小模型的结果",
-            f"{self.id} is a real model: it is trained on {self.corpus}; {', '.join(left_out)} "
-            "are not measured, since they suit the teaching model alone, whose results the text "
-            "describes",
+            f"{self.id} 是真模型：训练用 {self.corpus}，评测用前 {self.eval_words} 个词；"
+            f"不量 {'、'.join(left_out)}，它们只适合教学用的小模型（“看点”说的也是它的结果）",
+            f"{self.id} is a real model: it is trained on {self.corpus} and asked the first "
+            f"{self.eval_words} words; {', '.join(left_out)} suit the teaching model alone, whose "
+            "results the text describes, and are not measured",
         )
 
     @property
@@ -344,9 +349,12 @@ def _told(client: "OpenAI", known: Base) -> Base:
         return known
     corpus = getattr(model, "corpus", None)
     # It becomes a path, and the file is uploaded: another name is not believed.
-    if corpus not in (CORPUS, TEACHING_CORPUS):
+    if corpus in (CORPUS, TEACHING_CORPUS):
+        known = dataclasses.replace(known, corpus=corpus)
+    if known.learns_patterns:
         return known
-    return dataclasses.replace(known, corpus=corpus)
+    # A real base may answer on a CPU, a few words a minute.
+    return dataclasses.replace(known, eval_words=FEW_EVAL_WORDS)
 
 
 def _measured(client: "OpenAI", job: Any, known: Base) -> Base:

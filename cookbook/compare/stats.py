@@ -228,8 +228,10 @@ def paired(frame: "pd.DataFrame", measure: str, a: str, b: str) -> Paired:
     difference = both["b"] - both["a"]
     gained = int((difference > 0).sum())
     lost = int((difference < 0).sum())
-    # Flags whose words were asked several times are shares, so they are compared as numbers.
-    if both.isin([0, 1]).all(axis=None):
+    # Flags whose words were asked several times are shares, so they are compared as numbers; and a
+    # number that happens to be 0 or 1 everywhere is no flag.
+    is_number = pd.api.types.is_float_dtype(frame[measure])
+    if not is_number and both.isin([0, 1]).all(axis=None):
         kind = "mcnemar"
         p = mcnemar(gained, lost)
         low = high = math.nan
