@@ -255,6 +255,7 @@ def _add_status(commands: Any) -> None:
 
 
 def _status(args: argparse.Namespace) -> int:
+    from cookbook.address import health
     from cookbook.connection import differences, is_silent, running
 
     home = _home(args)
@@ -284,17 +285,19 @@ def _status(args: argparse.Namespace) -> int:
         )
     # Its tables may be others than those of this version.
     if address.get("version") == __version__:
-        _print_jobs(home, address["pid"])
+        # A service that ends just now tells nothing.
+        speed = (health(address, details=True) or {}).get("chat_tokens_per_second")
+        _print_jobs(home, address["pid"], speed)
     return 0
 
 
-def _print_jobs(home: Path, pid: int) -> None:
+def _print_jobs(home: Path, pid: int, chat_speed: float | None) -> None:
     # Only now: the helpers must work without the `local` extra.
     from cookbook.service import status
     from cookbook.service.store import Store
 
     store = Store(paths.Home(home).database)
-    print(status.headline(store, home, pid))
+    print(status.headline(store, home, pid, chat_speed))
     for line in status.jobs(store) + status.kept(store, home):
         print(f"  {line}")
 

@@ -83,6 +83,10 @@ class MemoryShort(ModelError):
     """A base model does not fit into the memory that is free at present."""
 
 
+class OutOfMemory(ModelError):
+    """A model needs more memory than this machine has, for training or for answers."""
+
+
 class DiskFull(CookbookError, OSError):
     """There is no room on the disk for what must be written."""
 

@@ -128,7 +128,8 @@ DATABASE_DAMAGED = Rule(
 MEMORY = Rule(
     "memory",
     r"MemoryError|DefaultCPUAllocator|not enough memory: you tried|out of memory|OutOfMemoryError"
-    r"|Cannot allocate memory|bad_alloc|WinError 1455\b|WinError 8\b|Errno 12\b",
+    r"|an't allocate memory|annot allocate memory|bad_alloc|WinError 1455\b|WinError 8\b"
+    r"|Errno 12\b|CU(?:BLAS|DNN|SOLVER)_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation",
     "内存不够：关掉别的程序，或换小一些的模型、batch_size、max_tokens",
     "not enough memory: close other programs, or use a smaller model, batch_size or max_tokens",
     passes=True,

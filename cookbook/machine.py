@@ -1,15 +1,32 @@
 """Say what memory this machine has for a model, and in what type it computes.
 
-    machine.here() -> Machine        without importing torch
+    machine.here() -> Machine                 without importing torch
+    machine.here(for_this_process=True)       where this very process will hold the model
+    COOKBOOK_MEMORY=6GB                       a reader's own limit for one training
 
-On a CPU the memory is what the system can give, or what a container (cgroup) may still take, the
-smaller of the two. With a usable GPU it is the GPU's.
+On a CPU the memory is what the system can give, or what a container may still take
+(`cookbook/cgroups.py`), the smaller of the two. With a GPU that torch can use it is the GPU's
+(`cookbook/gpu.py`). GB are 2**30 bytes everywhere.
 """
 
-from dataclasses import dataclass
+import os
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import psutil
+from cookbook import cgroups, gpu
+from cookbook.errors import ArgumentError
+
+GB = 2**30
+VARIABLE = "COOKBOOK_MEMORY"
+CPU_INFO = Path("/proc/cpuinfo")
+
+# A number and its unit; a plain number has no meaning that everybody shares.
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([GM])i?B?", flags=re.I)
 
 
 @dataclass(frozen=True)
@@ -32,17 +49,116 @@ class Machine:
     four_bit: bool = False
     name: str = ""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it; `of_dict` reads it back."""
+        return asdict(self)
 
-def here() -> Machine:
-    """Return this machine as it is now."""
+    @classmethod
+    def of_dict(cls, values: Any) -> "Machine | None":
+        """Return the machine that a service reports; None where it says something else."""
+        expected = {
+            "device": str,
+            "free": int,
+            "total": int,
+            "bfloat16": bool,
+            "four_bit": bool,
+            "name": str,
+        }
+        if not isinstance(values, dict):
+            return None
+        known = {}
+        for name, kind in expected.items():
+            known[name] = values.get(name)
+            # Exactly: True is an int to Python.
+            if type(known[name]) is not kind:
+                return None
+        return cls(**known)
+
+
+def here(*, for_this_process: bool = False) -> Machine:
+    """Return this machine as it is now.
+
+    Args:
+        for_this_process: count what this process holds already as free: it is the one that will
+            hold the model, and a plan counts the libraries that it has loaded.
+
+    Raises:
+        ArgumentError: `COOKBOOK_MEMORY` is not an amount of memory.
+    """
+    own_limit = chosen_limit(os.environ)
+    four_bit = find_spec("bitsandbytes") is not None
+    card = gpu.first()
+    if card is not None:
+        held = card.held if for_this_process else 0
+        free, total = limited(card.free + held, card.total, own_limit)
+        return Machine("cuda", free, total, card.bfloat16, four_bit, card.name)
+
+    import psutil  # a fifth of the time of the package's import
+
     memory = psutil.virtual_memory()
-    return Machine("cpu", memory.available, memory.total, bfloat16=_computes_in_bfloat16())
+    room = cgroups.room()
+    # A container does not see its own limit in what the system reports.
+    free = min(memory.available, room.free)
+    total = min(memory.total, room.limit)
+    if for_this_process:
+        free += psutil.Process().memory_info().rss
+    free, total = limited(free, total, own_limit)
+    return Machine("cpu", free, total, computes_in_bfloat16(), four_bit)
 
 
-def _computes_in_bfloat16() -> bool:
+def limited(free: int, total: int, limit: int | None) -> tuple[int, int]:
+    """Return (free, total) bytes of which a training takes `limit` at most."""
+    if limit is None:
+        return min(free, total), total
+    return min(free, total, limit), min(total, limit)
+
+
+def chosen_limit(environment: Mapping[str, str]) -> int | None:
+    """Return the bytes that `COOKBOOK_MEMORY` names; None where it is not set.
+
+    Raises:
+        ArgumentError: it is not an amount such as 6GB or 6000MB, or it is 0.
+    """
+    given = environment.get(VARIABLE, "").strip()
+    if not given:
+        return None
+    amount = _AMOUNT.fullmatch(given)
+    if amount is None or float(amount[1]) == 0:
+        raise ArgumentError(
+            zh=f"环境变量 {VARIABLE} 的值 {given!r} 不是内存大小：写成 6GB 或 6000MB 这样，"
+            "或者去掉它",
+            en=f"the environment variable {VARIABLE} is {given!r}, which is not an amount of "
+            "memory: write it as 6GB or 6000MB, or unset it",
+        )
+    unit = GB if amount[2].upper() == "G" else 2**20
+    return int(float(amount[1]) * unit)
+
+
+def computes_in_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
+    """Return whether this processor multiplies matrices in bfloat16 faster than in float32.
+
+    Only Linux tells; where it is not known, the answer is no: float32 is right everywhere.
+    """
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("flags")[2]
+        lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
-    names = flags.partition("\n")[0].split()
-    return "amx_bf16" in names or "avx512_bf16" in names
+    # x86 writes "flags : …", ARM "Features : …", once for each core.
+    listed = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    flags = set(listed.partition(":")[2].split())
+    if platform.machine() in ("aarch64", "arm64"):
+        return "bf16" in flags
+    return bool(flags & {"amx_bf16", "avx512_bf16"})
+
+
+def in_gb(size: float) -> str:
+    """Return a number of bytes as a reader takes it in: "3.1 GB", "0.02 GB", "24 GB"."""
+    gb = size / GB
+    # So many digits as a reader can use.
+    if gb >= 19.95:
+        digits = 0
+    elif gb >= 0.095:
+        digits = 1
+    else:
+        digits = 2
+    return f"{gb:.{digits}f} GB"

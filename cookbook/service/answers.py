@@ -38,6 +38,7 @@ _STATUS = {  # of the engine's errors; others are 500
     "invalid_schema": 400,
     "model_broken": 400,
     "model_unavailable": 503,
+    "out_of_memory": 503,
 }
 _PARAM = {
     "invalid_prompt": "prompt",

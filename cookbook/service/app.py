@@ -56,6 +56,7 @@ def make_app(
     on_upload: Callable[[], None] = lambda: None,
     check: Callable[[str, bytes], Verdict] = file_check.check,
     has_jobs: Callable[[], bool] = lambda: False,
+    chat_speed: Callable[[], float | None] = lambda: None,
     api_key: str,
     loopback: bool = False,
 ) -> FastAPI:
@@ -67,6 +68,7 @@ def make_app(
         submit: starts an answer of the chat engine.
         check, on_upload: called before and after a training file is stored.
         has_jobs: tells whether a job is under way or waiting.
+        chat_speed: tells how many tokens a second chat has generated lately.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """
@@ -84,7 +86,7 @@ def make_app(
     app.state.shared = AppState(store, home, by_id, submit, on_upload, check)
     activity = Activity()  # read by the service to end itself when idle
     app.state.activity = activity
-    app.state.identity = Identity(api_key, home.folder, activity, has_jobs)
+    app.state.identity = Identity(api_key, home.folder, activity, has_jobs, chat_speed)
     app.add_middleware(AccessMiddleware, api_key=api_key, loopback=loopback, activity=activity)
     # Added last, so that it is the outermost: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)

@@ -28,6 +28,7 @@ from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.service import trial
 from cookbook.service.chat_request import ChatRequest, Generation, OnPiece, Piece
+from cookbook.service.neighbours import Neighbours, Nobody
 
 RETRY_SECONDS = 10.0  # between two attempts to load the engine
 PROBE_SECONDS = 120.0  # for torch to load in a process of its own
@@ -38,6 +39,9 @@ _log = logging.getLogger("cookbook")
 class ChatEngine:
     """One `engine.generate.Engine`, loaded in the background.
 
+    Attributes:
+        neighbours: who has the rest of the memory; to be set before `load`.
+
     Args:
         mark: a file that is there while the engine is loaded. Found by the next service, it says
             that loading ended the whole process, as torch does on a processor that is too old.
@@ -45,6 +49,7 @@ class ChatEngine:
 
     def __init__(self, mark: Path | None = None) -> None:
         self._mark = mark
+        self.neighbours: Neighbours = Nobody()
         self._lock = threading.Lock()  # of everything below
         self._engine: Any = None
         self._early: list[_EarlyGeneration] = []
@@ -91,13 +96,28 @@ class ChatEngine:
             generation.fail(failure)
         return generation
 
+    def unload_idle(self) -> list[str]:
+        """Give back the memory of bases that nobody is asking; return their names.
+
+        They are loaded again at the next request. Callable from any thread.
+        """
+        with self._lock:
+            engine = self._engine
+        return engine.unload_idle() if engine is not None else []
+
+    def tokens_per_second(self) -> float | None:
+        """Return how fast answers were generated in the last minute; None if none were."""
+        with self._lock:
+            engine = self._engine
+        return engine.speed.read() if engine is not None else None
+
     def _start_engine(self) -> Any:
         # Python remembers what it did not find; a package may have been installed since.
         importlib.invalidate_caches()
         with self._marked():
             from cookbook.service.engine import generate
 
-            engine = generate.Engine()
+            engine = generate.Engine(self.neighbours)
         engine.start()
         return engine
 

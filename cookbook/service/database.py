@@ -27,6 +27,10 @@ MIGRATIONS = (
     CREATE INDEX models_of_job ON models (job, number);
     """,
     "ALTER TABLE jobs RENAME COLUMN wanted TO requested_state;",
+    """
+    ALTER TABLE jobs ADD COLUMN memory_level INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN memory_plan TEXT;
+    """,
 )
 VERSION = 1 + len(MIGRATIONS)
 

@@ -1,4 +1,4 @@
-"""Say what happens in a training: five events, from the training loop to the job's log.
+"""Say what happens in a training: its events, from the training loop to the job's log.
 
 `engine/train.py` yields them, `worker.py` moves the adapters they name into place, and
 `Store.record` writes them down. `message` and `data` give what the log shows of each.
@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from cookbook.i18n import tr
+from cookbook.memory import MemoryPlan
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How the training is made to fit into the memory, before the base's weights are read."""
+
+    memory: MemoryPlan
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class Started:
 
     `trained_share` is the share of tokens that are trained on; `learning_rate_used` is the rate
     after the base's scale. The scale itself is filled in by the worker, from the base's card.
+    `memory` is the plan by which it was made to fit.
     """
 
     total_steps: int
@@ -30,6 +39,7 @@ class Started:
     learning_rate_used: float
     valid_loss: float | None
     learning_rate_scale: float | None = None
+    memory: MemoryPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +96,14 @@ class Finished:
     logits_difference: float
 
 
-TrainingEvent = Started | StateUnreadable | Step | Checkpoint | Finished
+TrainingEvent = Planned | Started | StateUnreadable | Step | Checkpoint | Finished
 
 
 def message(event: TrainingEvent, model: str) -> str:
     """Return the event's line in the job's log; `model` is the name of the finished model."""
     match event:
+        case Planned():
+            return tr(f"更小的内存方案：{event.memory}", f"A smaller memory plan: {event.memory}")
         case Started():
             return tr(
                 f"{event.train_rows} 条训练，{event.valid_rows} 条验证，共 {event.total_steps} 步；"

@@ -2,7 +2,8 @@
 
 Open to all, since a monitor has no token. To a nonce it answers with a proof that it knows the
 token of this data folder (`address.proof`), so that nobody has to send theirs to find out. With a
-right token it tells whether it may be restarted without disturbing anybody.
+right token it tells whether it may be restarted without disturbing anybody, and how fast it
+answers.
 """
 
 import ipaddress
@@ -31,6 +32,7 @@ class Identity:
     folder: Path
     activity: Activity
     has_jobs: Callable[[], bool]
+    chat_speed: Callable[[], float | None]
 
     def is_busy(self) -> bool:
         return self.activity.in_use or self.has_jobs()
@@ -41,6 +43,7 @@ class Health(BaseModel):
     version: str
     proof: str | None = None
     busy: bool | None = None
+    chat_tokens_per_second: float | None = None
 
 
 router = APIRouter()
@@ -59,6 +62,7 @@ async def health(request: Request, nonce: Nonce = None) -> Health:
     if is_bearer(given, identity.api_key.encode()):
         # It may wait for the database.
         answer.busy = await run_in_threadpool(identity.is_busy)
+        answer.chat_tokens_per_second = identity.chat_speed()
     return answer
 
 

@@ -13,7 +13,9 @@ CREATE TABLE files (
 
 -- `requested_state` is 'run' or 'pause': what the user asked for, not what the job does.
 -- `crashes` counts the deaths of its process since its last progress.
--- hyperparameters, metadata and error are JSON.
+-- `memory_level` counts how often it ran out of memory; `memory_plan` is the plan of its newest
+-- process, with the bytes that it needs and that were free.
+-- hyperparameters, metadata, error and memory_plan are JSON.
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT UNIQUE NOT NULL,
@@ -32,7 +34,9 @@ CREATE TABLE jobs (
     model TEXT NOT NULL,
     trained_tokens INTEGER,
     error TEXT,
-    crashes INTEGER NOT NULL DEFAULT 0
+    crashes INTEGER NOT NULL DEFAULT 0,
+    memory_level INTEGER NOT NULL DEFAULT 0,
+    memory_plan TEXT
 );
 CREATE INDEX jobs_by_status ON jobs (status, number);
 

@@ -206,7 +206,8 @@ def _run(
     for line in recovery.find_models(store, home):
         log.warning(line)
     bases = installed()
-    supervisor = Supervisor(store, home, settings.max_running)
+    supervisor = Supervisor(store, home, settings.max_running, chat.unload_idle)
+    chat.neighbours = supervisor
     app = make_app(
         store,
         home=home,
@@ -215,6 +216,7 @@ def _run(
         on_upload=supervisor.prewarm,
         check=checks.check,
         has_jobs=lambda: supervisor.busy,
+        chat_speed=chat.tokens_per_second,
         api_key=api_key,
         loopback=settings.loopback,
     )
@@ -222,7 +224,7 @@ def _run(
     # Jobs that an earlier service left go on.
     supervisor.start()
     publication = _publish(settings, listener, api_key, bases[0])
-    watched = (server, supervisor, app.state.activity, settings, store, publication)
+    watched = (server, supervisor, app.state.activity, settings, store, publication, chat)
     threading.Thread(target=_watch, args=watched, name="idle-watch", daemon=True).start()
     # Torch takes seconds to load; everything but chat answers meanwhile.
     threading.Thread(target=chat.load, args=(bases[0],), name="chat-loader", daemon=True).start()
@@ -278,6 +280,7 @@ def _watch(
     settings: Settings,
     store: Store,
     publication: Publication,
+    chat: ChatEngine,
 ) -> None:
     """End the service when nobody needs it; log a line each minute while jobs are under way."""
     idle_seconds = settings.idle_seconds
@@ -297,7 +300,8 @@ def _watch(
             busy = supervisor.busy
             if busy and time.monotonic() - logged_at > LOG_SECONDS:
                 logged_at = time.monotonic()
-                log.info(status.headline(store, settings.home.folder))
+                speed = chat.tokens_per_second()
+                log.info(status.headline(store, settings.home.folder, chat_speed=speed))
         except (sqlite3.Error, OSError):
             # It may pass, as a locked database does.
             continue

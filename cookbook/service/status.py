@@ -23,12 +23,15 @@ MB, GB = 2**20, 2**30
 COLUMN = 16  # letters: the longest status
 
 
-def headline(store: Store, home: Path, pid: int | None = None) -> str:
-    """Return one line: jobs that train, wait and are paused; memory; disk.
+def headline(
+    store: Store, home: Path, pid: int | None = None, chat_speed: float | None = None
+) -> str:
+    """Return one line: jobs that train, wait and are paused; the speed of chat; memory; disk.
 
     Args:
         home: the data folder.
         pid: the service's process; None for this one.
+        chat_speed: tokens per second; None where nothing was asked lately.
     """
     states = Counter(_state(job) for job in store.unfinished())
     training, paused = states["running"], states["paused"]
@@ -40,10 +43,16 @@ def headline(store: Store, home: Path, pid: int | None = None) -> str:
     free_bytes = shutil.disk_usage(home).free
     used = f"{used_bytes / MB:,.0f} MB"
     free = f"{free_bytes / GB:,.1f} GB"
+    chat_zh, chat_en = "", ""
+    if chat_speed is not None:
+        chat_zh, chat_en = (
+            f"聊天 {chat_speed:,.0f} token/秒 · ",
+            f"chat {chat_speed:,.0f} tokens/s · ",
+        )
     return tr(
-        f"训练中 {training} · 排队 {waiting} · 暂停 {paused} · "
+        f"训练中 {training} · 排队 {waiting} · 暂停 {paused} · {chat_zh}"
         f"内存：服务 {service_memory}，训练 {training_memory} · 磁盘：已用 {used}，剩余 {free}",
-        f"training {training} · waiting {waiting} · paused {paused} · "
+        f"training {training} · waiting {waiting} · paused {paused} · {chat_en}"
         f"memory: service {service_memory}, training {training_memory} · "
         f"disk: {used} used, {free} free",
     )
@@ -70,7 +79,16 @@ def _line(store: Store, job: Job) -> str:
     message = last_event.message.split("\n")[0]
     state = _state(job).ljust(COLUMN)
     task_name = (job.suffix or "-").ljust(COLUMN)
-    return printable("  ".join([job.id, state, task_name, job.base, message]))
+    parts = [job.id, state, task_name, job.base, *_plan(job), message]
+    return printable("  ".join(parts))
+
+
+def _plan(job: Job) -> list[str]:
+    """Return what a running job's memory plan needs; nothing where no plan was made yet."""
+    if job.status != "running" or not job.memory_plan:
+        return []
+    needed = f"{job.memory_plan['needed'] / GB:.1f} GB"
+    return [tr(f"内存约 {needed}", f"needs about {needed}")]
 
 
 def _state(job: Job) -> str:

@@ -28,6 +28,7 @@ from cookbook.service.database import Database
 from cookbook.service.events import (
     Checkpoint,
     Finished,
+    Planned,
     Started,
     StateUnreadable,
     Step,
@@ -69,7 +70,8 @@ class Job:
     """A fine-tuning job.
 
     `hyperparameters` are the seven of the guide; `model` is the name that the finished model gets;
-    `requested_state` is "run" or "pause". Times are in seconds since 1970.
+    `requested_state` is "run" or "pause". Times are in seconds since 1970. `memory_plan` is the
+    `MemoryPlan` of its newest process as a dict, made smaller `memory_level` times.
     """
 
     number: int
@@ -90,6 +92,8 @@ class Job:
     trained_tokens: int | None
     error: dict[str, Any] | None
     crashes: int
+    memory_level: int
+    memory_plan: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -297,6 +301,13 @@ class Store:
             crashes: int = row["crashes"]
         return crashes
 
+    def plan_smaller(self, job_id: str, message: str, data: dict[str, Any]) -> None:
+        """Note that a job ran out of memory: its next process makes a smaller plan."""
+        sql = "UPDATE jobs SET memory_level = memory_level + 1 WHERE id = ?"
+        with self._database.write() as db:
+            db.execute(sql, (job_id,))
+            _log(db, job_id, message, level="warn", data=data)
+
     def record(self, job: Job, event: TrainingEvent) -> bool:
         """Write down what happened in the training of a running job; return whether it goes on.
 
@@ -311,6 +322,11 @@ class Store:
             if status != "running":
                 return False
             match event:
+                case Planned():
+                    _keep_plan(db, job.id, data["memory"])
+                    # The first plan is a part of the event with which the training begins.
+                    if event.memory.level:
+                        _log(db, job.id, message, data=data)
                 case Started():
                     _log(db, job.id, message, data=data, step=0)
                 case StateUnreadable():
@@ -343,6 +359,11 @@ class Store:
             same = "SELECT 1 FROM events WHERE job = ? AND message = ?"
             if not db.execute(same, (job_id, message)).fetchone():
                 _log(db, job_id, message)
+
+    def add_note(self, job_id: str, message: str) -> None:
+        """Add a message to a job's log, each time that it is true."""
+        with self._database.write() as db:
+            _log(db, job_id, message)
 
     def note_waiting(self, job_id: str, cause: str, message: str) -> bool:
         """Note in a job's log what it waits for, once for each wait; return whether it is new."""
@@ -490,6 +511,10 @@ def _forgive_crashes(db: sqlite3.Connection, job_id: str) -> None:
     db.execute("UPDATE jobs SET crashes = 0 WHERE id = ? AND crashes > 0", (job_id,))
 
 
+def _keep_plan(db: sqlite3.Connection, job_id: str, plan: dict[str, Any]) -> None:
+    db.execute("UPDATE jobs SET memory_plan = ? WHERE id = ?", (json.dumps(plan), job_id))
+
+
 def _add_model(db: sqlite3.Connection, job: Job, event: Checkpoint | Finished) -> None:
     """Add a model, unless it is there already."""
     metrics = json.dumps(events.losses(event))
@@ -511,7 +536,7 @@ def _no_number(name: str) -> None:
 
 
 def _job_of(row: sqlite3.Row) -> Job:
-    return Job(**_parsed(row, "hyperparameters", "metadata", "error"))
+    return Job(**_parsed(row, "hyperparameters", "metadata", "error", "memory_plan"))
 
 
 def _jobs_of(rows: list[sqlite3.Row]) -> list[Job]:

@@ -12,63 +12,71 @@ Files are checked when they are uploaded, not here; training itself is worker.py
 
 import contextlib
 import logging
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 from filelock import Timeout
 
-from cookbook import __version__, causes, disk, environment
+from cookbook import causes, disk
 from cookbook.bases import find
+from cookbook.device import CPU
 from cookbook.errors import BaseAway, DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
-from cookbook.processes import WORKER_MODULE
-from cookbook.service import worker_log
+from cookbook.service import out_of_memory, worker_log
+from cookbook.service.exit_codes import Exit
+from cookbook.service.neighbours import Trainings
+from cookbook.service.out_of_memory import MemoryWatch
+from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Job, Store
-from cookbook.service.worker import ADAPTER, Exit, job_lock, remove_leftovers, wait
+from cookbook.service.training_process import TrainingProcess
+from cookbook.service.waits import WAIT_SECONDS, Waits
+from cookbook.service.worker import ADAPTER, job_lock, remove_leftovers, wait
 
 CRASHES = 3
 RESERVE_BYTES = 256 * 1024
 TICK_SECONDS = 0.2
 RETRY_SECONDS = 5.0  # after an error of the queue itself
-WAIT_SECONDS = 10.0  # before a job that waits is tried again; doubled each time
-LONGEST_WAIT_SECONDS = 120.0
+GIVE_BACK_SECONDS = 5.0  # for a process without a job to end
 STOPPED_SECONDS = 3.0  # a stop mostly ends the service, too: it must not start the job again
 
 # How a process ends that was asked to end; the signals, where it was not listening yet.
 STOPPED = {Exit.STOPPED, -signal.SIGTERM, -signal.SIGINT}
 DISK = "disk"  # what jobs wait for where it is full; no base has this name
-PREWARM_SECONDS = 600.0  # how long a process waits for a job before it gives its memory back
 
 _log = logging.getLogger("cookbook")
 
 
 class Supervisor:
-    """`start` it once. `max_running` jobs train at the same time."""
+    """`start` it once.
 
-    def __init__(self, store: Store, home: Home, max_running: int = 1):
+    Args:
+        max_running: jobs that train at the same time.
+        unload_idle_bases: has chat give back the memory of bases that it does not use at present,
+            and returns their names.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        home: Home,
+        max_running: int = 1,
+        unload_idle_bases: Callable[[], list[str]] = list,
+    ):
         self._store = store
+        self._unload_idle_bases = unload_idle_bases
         self._home = home
         self._max_running = max_running
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}  # by job id
-        self._logs: dict[int, Path] = {}  # of processes that were started, by process number
+        self._processes: dict[str, TrainingProcess] = {}  # by job id
         self._looked_for: set[str] = set()  # waiting jobs whose base was looked for
         self._to_tidy: set[str] = set()  # jobs that may still have a folder when they have ended
         self._waits = Waits()  # for a job's id, its base, or the disk
-        self._prewarmed: subprocess.Popen[bytes] | None = None  # has torch, waits for a job
-        self._prewarmed_until = 0.0
-        self._prewarm_requested = threading.Event()
-        self._outdated = False  # the package was upgraded: training needs a new service
+        self._prewarmed = Prewarmed(home)
         self._upgrade_noted: set[str] = set()  # jobs whose log says so
 
     def start(self) -> None:
@@ -86,7 +94,23 @@ class Supervisor:
 
     def prewarm(self) -> None:
         """Get a process ready, since a job is likely to come. Callable from any thread."""
-        self._prewarm_requested.set()
+        self._prewarmed.request()
+
+    def trainings(self) -> Trainings:
+        """Return the jobs that train, and what memory they will still take. From any thread."""
+        jobs, reserved = [], 0
+        for job_id, process in list(self._processes.items()):
+            job = self._store.job(job_id)
+            plan = job.memory_plan if job else None
+            jobs.append(job_id)
+            # What a process has on the GPU cannot be seen from here.
+            if plan and plan["device"] == CPU:
+                reserved += max(0, plan["needed"] - process.memory.now)
+        return Trainings(tuple(jobs), reserved)
+
+    def give_prewarmed_back(self) -> bool:
+        """End the process that waits for a job; return whether there was one. From any thread."""
+        return self._prewarmed.ask_back(GIVE_BACK_SECONDS)
 
     @property
     def busy(self) -> bool:
@@ -95,7 +119,7 @@ class Supervisor:
         A paused one is neither, nor is one whose base is gone: that may be for ever, and the job
         goes on when the service is started again. Nor is any where the package was upgraded.
         """
-        if self._processes or self._outdated:
+        if self._processes or self._prewarmed.is_outdated:
             return bool(self._processes)
         return any(
             job.requested_state == "run" and self._waits.cause(job.base) != Exit.NO_BASE
@@ -124,14 +148,15 @@ class Supervisor:
             self._admit(job)
         for job_id, process in list(self._processes.items()):
             code = process.poll()
-            if code is not None:
-                del self._processes[job_id]
-                log = self._logs.pop(process.pid, None)
-                self._react_to_end(job_id, code, log)
-                worker_log.forget_empty(log)
+            if code is None:
+                process.memory.look()
+                continue
+            del self._processes[job_id]
+            self._react_to_end(job_id, code, process)
+            process.forget_empty_log()
         self._tidy()
-        self._keep_prewarmed()
-        if self._outdated:
+        self._prewarmed.keep(is_training=bool(self._processes))
+        if self._prewarmed.is_outdated:
             self._note_upgrade()
         elif self._waits.are_over(DISK):
             self._start_next()
@@ -213,60 +238,20 @@ class Supervisor:
 
     def _launch(self, job: Job) -> None:
         self._keep_reserve()
-        process = self._prewarmed or self._new_process()
-        self._prewarmed = None
+        process = self._prewarmed.take()
         self._processes[job.id] = process
         self._looked_for.discard(job.id)
         # Where it has just died, the next tick sees its exit code.
-        with contextlib.suppress(OSError):
-            _send(process, f"{job.id}\n")
+        process.begin(job.id)
         _log.info(tr("%s 开始训练", "training of %s starts"), job.id)
-        log = self._logs.get(process.pid)
-        name = log.name if log else "-"
-        worker_log.note(self._home, f"{job.id} starts in process {process.pid}, log {name}")
+        started = f"{job.id} starts in process {process.pid}, log {process.log.name}"
+        worker_log.note(self._home, started)
         # People seldom train once. But a job that waits for memory must not wait for this process.
-        if self._waits.cause(job.base) != Exit.NO_MEMORY:
+        is_short = job.memory_level > 0 or self._waits.cause(job.base) == Exit.NO_MEMORY
+        if not is_short:
             self.prewarm()
 
-    def _new_process(self) -> subprocess.Popen[bytes]:
-        with worker_log.create(self._home) as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", WORKER_MODULE, str(self._home.folder), __version__],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                # Nothing that a reader keeps in the environment beside what training needs.
-                env=environment.of_worker(),
-                start_new_session=os.name != "nt",
-            )
-        self._logs[process.pid] = Path(log.name)
-        return process
-
-    def _keep_prewarmed(self) -> None:
-        """Start a process ahead where a job is expected; let it go where none came for long."""
-        now = time.monotonic()
-        if self._prewarmed and self._prewarmed.poll() is not None:
-            self._outdated = self._outdated or self._prewarmed.returncode == Exit.OTHER_VERSION
-            # Its log stays, and the process of the next job will meet the same.
-            worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
-            self._prewarmed = None
-        if self._prewarm_requested.is_set() and not self._outdated:
-            self._prewarm_requested.clear()
-            self._prewarmed_until = now + PREWARM_SECONDS
-            self._prewarmed = self._prewarmed or self._new_process()
-        elif now > self._prewarmed_until and not self._processes:
-            self._give_prewarmed_back()
-
-    def _give_prewarmed_back(self) -> None:
-        if self._prewarmed:
-            # Without a job's id it ends by itself.
-            with contextlib.suppress(OSError):
-                _send(self._prewarmed, "")
-            self._prewarmed.wait()
-            worker_log.forget_empty(self._logs.pop(self._prewarmed.pid, None))
-            self._prewarmed = None
-
-    def _react_to_end(self, job_id: str, code: int, log: Path | None) -> None:
+    def _react_to_end(self, job_id: str, code: int, process: TrainingProcess) -> None:
         """Decide how a job goes on whose process has ended with this exit code."""
         job = self._store.job(job_id)
         # It was ended along with the service, by the system or by `stop`: no crash.
@@ -278,8 +263,11 @@ class Supervisor:
         worker_log.note(self._home, f"{job_id} {job.status}, its process ended with code {code}")
         if self._waits_after(job, code):
             return
-        cause = worker_log.cause_of_end(log, code)
+        cause = process.cause_of_end(code)
         _log.warning("%s: %s", job.id, cause)
+        if out_of_memory.ran_out(code, cause, process.memory, job):
+            self._react_to_lack_of_memory(job, code, process.memory)
+            return
         if not cause.passes:
             self._give_up_or_wait(job, cause)
             return
@@ -296,6 +284,32 @@ class Supervisor:
             )
             self._fail(job, reason)
 
+    def _react_to_lack_of_memory(self, job: Job, code: int, watch: MemoryWatch) -> None:
+        """Let a job go on with a smaller plan, once; that has not fitted either, it fails."""
+        if job.memory_level > 0:
+            self._fail(job, out_of_memory.failed(job, watch), code=out_of_memory.CODE)
+            return
+        message, data = out_of_memory.retried(job, code, watch)
+        self._store.plan_smaller(job.id, message, data)
+        self._make_room(job)
+
+    def _make_room(self, job: Job) -> bool:
+        """Give back what memory the service can do without; return whether there was any.
+
+        The job's log says so where chat lost a base, since its next answer takes longer.
+        """
+        gave_prewarmed = self._prewarmed.give_back()
+        unloaded = self._unload_idle_bases()
+        if unloaded:
+            names = "、".join(unloaded), ", ".join(unloaded)
+            text = tr(
+                f"给训练腾内存：聊天暂时卸下了 {names[0]}，下次提问时再加载",
+                f"Memory for the training: chat has unloaded {names[1]}, and loads it again at the "
+                "next question",
+            )
+            self._store.add_note(job.id, text)
+        return gave_prewarmed or bool(unloaded)
+
     def _give_up_or_wait(self, job: Job, cause: causes.Cause) -> None:
         """Fail a new job at once where another attempt would end in the same way.
 
@@ -307,20 +321,20 @@ class Supervisor:
         self._waits.begin(job.id, Exit.NOTHING_TO_DO)
         wait(self._store, job, cause.kind, cause)
 
-    def _fail(self, job: Job, reason: str) -> None:
-        error = {"code": "worker_died", "message": reason, "param": None}
+    def _fail(self, job: Job, reason: str, *, code: str = "worker_died") -> None:
+        error = {"code": code, "message": reason, "param": None}
         self._store.advance(job.id, "failed", reason, error=error)
 
     def _waits_after(self, job: Job, code: int) -> bool:
         """Return whether this exit code is no crash; begin the wait that it asks for."""
         over = job.status in TERMINAL or job.requested_state != "run"
         if code == Exit.OTHER_VERSION:
-            self._outdated = True
+            self._prewarmed.is_outdated = True
             return True
         if code in (Exit.NO_MEMORY, Exit.NO_BASE):
-            self._waits.begin(job.base, Exit(code))
-            if code == Exit.NO_MEMORY:
-                self._give_prewarmed_back()
+            # What the service itself can give back is there at once.
+            made_room = code == Exit.NO_MEMORY and self._make_room(job)
+            self._waits.begin(job.base, Exit(code), TICK_SECONDS if made_room else None)
             return True
         # It got beyond what it had waited for.
         self._waits.end(job.base)
@@ -394,46 +408,3 @@ class Supervisor:
         self._home.reserve.unlink(missing_ok=True)
         # Said once, however often it is tried.
         self._store.note_waiting(job.id, Exit.NO_ROOM.waiting_for, text)
-
-
-@dataclass(frozen=True)
-class Wait:
-    """A wait for something: until when, as `time.monotonic` counts, and for how long at first."""
-
-    cause: Exit
-    until: float
-    seconds: float
-
-
-class Waits:
-    """What is waited for, by a job's id, the name of its base, or DISK."""
-
-    def __init__(self) -> None:
-        self._waits: dict[str, Wait] = {}
-
-    def begin(self, key: str, cause: Exit, seconds: float | None = None) -> None:
-        """Wait `seconds`; without them twice as long as the last time."""
-        if seconds is None:
-            last = self._waits.get(key)
-            seconds = min(2 * last.seconds, LONGEST_WAIT_SECONDS) if last else WAIT_SECONDS
-        self._waits[key] = Wait(cause, time.monotonic() + seconds, seconds)
-
-    def end(self, key: str) -> None:
-        self._waits.pop(key, None)
-
-    def are_over(self, *keys: str) -> bool:
-        """Return whether it is time to try again."""
-        now = time.monotonic()
-        return all(now >= self._waits[key].until for key in keys if key in self._waits)
-
-    def cause(self, key: str) -> Exit | None:
-        """Return what the last wait was for; None once it was got over."""
-        wait = self._waits.get(key)
-        return wait.cause if wait else None
-
-
-def _send(process: subprocess.Popen[bytes], line: str) -> None:
-    """Write a process's only line of input and close it."""
-    if process.stdin is not None:
-        with process.stdin as pipe:
-            pipe.write(line.encode())

@@ -13,7 +13,6 @@ service started, it touches nothing: the tables may have changed.
 
 import contextlib
 import dataclasses
-import enum
 import glob
 import json
 import os
@@ -22,6 +21,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -40,39 +40,21 @@ from cookbook.errors import (
     Diverged,
     MemoryShort,
     ModelError,
+    OutOfMemory,
     ServiceError,
 )
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
-from cookbook.service import events
-from cookbook.service.events import Checkpoint, Finished, Started, TrainingEvent
+from cookbook.service import events, out_of_memory
+from cookbook.service.events import Checkpoint, Finished, Planned, Started, TrainingEvent
+from cookbook.service.exit_codes import Exit
 from cookbook.service.model_card import model_card
 from cookbook.service.store import Job, Store
 
 NICENESS = 5  # chat answers come before training
 ADAPTER = re.compile(r"(ftjob-[a-z]+)-step_(\d+)")  # the name of an adapter's folder: job and step
 RECORD = "cookbook-model.json"  # in an adapter's folder: what the store says of it
-
-
-class Exit(enum.IntEnum):
-    """How the training process ends; other codes are a crash.
-
-    The numbers that name a reason are those of errno and sysexits.h with the same meaning.
-    """
-
-    DONE = 0  # the job has ended or is paused
-    NOTHING_TO_DO = 3  # another process has the job, or it must not run at present
-    NO_MEMORY = 12
-    NO_ROOM = 28  # on the disk
-    OTHER_VERSION = 65  # the package was upgraded since the service started
-    NO_BASE = 69
-    STOPPED = 75  # by SIGTERM, with the state saved
-
-    @property
-    def waiting_for(self) -> str:
-        """The name of the reason in the job's log, such as "no_base"."""
-        return self.name.lower()
 
 
 Train = Callable[..., Generator[TrainingEvent, None, None]]
@@ -148,12 +130,15 @@ def run_job(
         if job.validation_split and not valid_rows:
             store.add_event(job.id, data.too_few(len(train_rows)))
         hp = job.hyperparameters
-        training = train(base, train_rows, valid_rows, hp, folder=folder, seed=seed)
+        level = job.memory_level
+        training = train(base, train_rows, valid_rows, hp, folder=folder, seed=seed, level=level)
         _record_all(store, home, job, base, training, stopping)
     except DataError as error:
         _fail(store, job, error, code="invalid_training_file", param="training_file")
     except Diverged as error:
         _fail(store, job, error, code="diverged", param="learning_rate")
+    except OutOfMemory as error:
+        _fail(store, job, error, code=out_of_memory.CODE, param=None)
     except ModelError as error:
         if reason := _reason_to_wait(home, job, error):
             wait(store, job, reason.waiting_for, error)
@@ -161,6 +146,12 @@ def run_job(
         _fail(store, job, error, code="model_unavailable", param="model")
     except ServiceError as error:
         _fail(store, job, error, code="data_folder", param=None)
+    except Exception as error:
+        if not out_of_memory.is_lack(error):
+            raise
+        # For the process's log. What follows is up to the supervisor.
+        traceback.print_exc()
+        return Exit.OUT_OF_MEMORY
     # A paused or stopped job keeps its folder: it goes on from there.
     ended = store.job(job.id)
     if ended is None or ended.status in TERMINAL:
@@ -198,10 +189,13 @@ def _record_all(
 ) -> None:
     """Record each event of a training before the next step begins; end it where the job ends."""
     for event in training:
-        stopping.training = True
+        # Before the first step there is nothing to save.
+        stopping.training = stopping.training or not isinstance(event, Planned)
         try:
             completed = _completed(store, home, job, base, event)
             going_on = store.record(job, completed)
+            if isinstance(completed, Planned):
+                out_of_memory.check_fits(job, completed.memory)
         except BaseException as error:
             # Not closed: closing saves a state to resume from, and a state that is ahead of the
             # last recorded event would lose that event.
@@ -265,6 +259,15 @@ def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str
     store.advance(job.id, "failed", reason, error=details)
 
 
+def _offer_to_the_kernel(path: Path = Path("/proc/self/oom_score_adj")) -> None:
+    """Have the kernel end this process first where memory runs out, not a reader's notebook.
+
+    A training goes on from its last checkpoint; nothing else here does.
+    """
+    with contextlib.suppress(OSError):
+        path.write_text("1000", encoding="ascii")
+
+
 def main(home: Home, version: str = __version__) -> int:
     """Wait for a job's id and train it; return the process's exit code.
 
@@ -276,6 +279,7 @@ def main(home: Home, version: str = __version__) -> int:
     stopping.listen()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
+    _offer_to_the_kernel()
     from cookbook.service.engine.train import train  # takes seconds: before the id is read
 
     job_id = sys.stdin.readline().strip()

@@ -37,7 +37,7 @@ pytestmark = [
 ]
 
 
-def train(base, train_rows, valid_rows, hyperparameters, *, folder, seed):
+def train(base, train_rows, valid_rows, hyperparameters, *, folder, seed, level):
     """Train as the engine does, on one number."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "state"

@@ -107,7 +107,7 @@ def test_a_question_that_forges_a_turn_is_read_as_the_text_it_is(engine, small_b
 def test_a_base_that_cannot_read_a_mark_as_text_refuses_the_request(small_base, monkeypatch):
     model, tokenizer = load(small_base)
     monkeypatch.setattr(type(tokenizer), "is_fast", False)
-    monkeypatch.setattr(generate, "load", lambda base: (model, tokenizer))
+    monkeypatch.setattr(generate, "load", lambda base, **_: (model, tokenizer))
     engine = Engine()
     engine.start()
     last = read(ask(engine, small_base, "<|im_end|>")[1])[-1]
@@ -151,7 +151,7 @@ def test_a_broken_base_fails_its_own_request_alone(engine, small_base):
 
 def test_a_prompt_that_cannot_be_read_is_answered_with_an_error(small_base, monkeypatch):
     model, tokenizer = load(small_base)
-    monkeypatch.setattr(generate, "load", lambda base: (model, tokenizer))
+    monkeypatch.setattr(generate, "load", lambda base, **_: (model, tokenizer))
     engine = Engine()
     engine.start()
     assert text_of(ask(engine, small_base, "你好")[1])

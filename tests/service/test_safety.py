@@ -91,7 +91,7 @@ def test_a_state_to_resume_from_is_no_pickle(small_base, row, tmp_path):
     mark = tmp_path / "mark"
     (tmp_path / "state.safetensors").write_bytes(pickle.dumps(Planted(mark)))
     hp = Hyperparameters(n_epochs=1).to_dict()
-    first, *_ = train(small_base, [row()], [], hp, folder=tmp_path)
+    _, first, *_ = train(small_base, [row()], [], hp, folder=tmp_path)
     assert isinstance(first, StateUnreadable) and not mark.exists()
 
 

@@ -13,7 +13,9 @@ from openai import OpenAI
 
 from cookbook import connect, data, jobs, tokens, zhishuo
 from cookbook.connection import running
+from cookbook.memory import MemoryPlan
 from cookbook.paths import DATA, Home, home
+from cookbook.service.events import Planned
 from cookbook.service.store import Store
 
 
@@ -262,7 +264,10 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
         store.advance(job.id, state, f"{name} is {state}")
     store.request_state(job.id, "pause", "too late")
     store.request_state(store.unfinished()[-1].id, "pause", "three is paused")
+    plan = MemoryPlan(3 * 2**30, 6 * 2**30, "cpu", "float32", 512, 1, 0, 2, 128)
+    store.record(store.jobs(("running",))[0], Planned(plan))
     assert status.headline(store, tmp_path).startswith("训练中 1 · 排队 1 · 暂停 1 · 内存")
+    assert " · 聊天 38 token/秒 · " in status.headline(store, tmp_path, chat_speed=38.2)
     lines = status.jobs(store)
     assert [line.split()[1:3] for line in lines] == [
         ["running", "one"],
@@ -271,3 +276,4 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
         ["cancelled", "four"],
     ]
     assert lines[2].endswith("three is paused")
+    assert ["内存约 3.0 GB" in line for line in lines] == [True, False, False, False]

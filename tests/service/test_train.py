@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from cookbook import tokens
 from cookbook.errors import DataError, Diverged, ModelError
 from cookbook.params import Hyperparameters
+from cookbook.service.engine import train as module
 from cookbook.service.engine.examples import NOT_TRAINED, collate, encode, encode_all
 from cookbook.service.engine.fast import lora
 from cookbook.service.engine.load import load
-from cookbook.service.engine.train import train
-from cookbook.service.events import Checkpoint, Finished, Started, StateUnreadable, Step
+from cookbook.service.events import Checkpoint, Finished, Planned, Started, StateUnreadable, Step
 
 
 @pytest.fixture
@@ -32,6 +32,13 @@ def hp(**values):
 @pytest.fixture(scope="session")
 def tokenizer(small_base):
     return load(small_base)[1]
+
+
+def train(*arguments, **settings):
+    """Return the training, begun: its first event, the plan of its memory, has been taken."""
+    training = module.train(*arguments, **settings)
+    assert isinstance(next(training), Planned)
+    return training
 
 
 def by_kind(events, kind):

@@ -16,6 +16,9 @@ REQUEST = ChatRequest(Base("tiny", "nowhere"), None, [{"role": "user", "content"
 
 
 class Engine:
+    def __init__(self, neighbours):
+        pass
+
     def start(self):
         pass
 
@@ -25,7 +28,7 @@ class Engine:
 
 
 class Broken:
-    def __init__(self):
+    def __init__(self, neighbours):
         raise MemoryError
 
 
@@ -71,7 +74,7 @@ def test_loading_is_not_tried_again_at_every_request(monkeypatch):
     tries = []
 
     class Counted:
-        def __init__(self):
+        def __init__(self, neighbours):
             tries.append(threading.current_thread().name)
             raise MemoryError
 
@@ -85,7 +88,7 @@ def test_loading_is_not_tried_again_at_every_request(monkeypatch):
 
 def test_an_unclear_second_failure_leaves_the_first_cause(monkeypatch):
     class Odd:
-        def __init__(self):
+        def __init__(self, neighbours):
             raise RuntimeError("function already has a docstring")
 
     use(monkeypatch, Broken)
@@ -100,7 +103,7 @@ def test_the_mark_is_there_only_while_the_engine_is_loaded(monkeypatch, tmp_path
     mark, seen = tmp_path / "mark", []
 
     class Looking(Engine):
-        def __init__(self):
+        def __init__(self, neighbours):
             seen.append(mark.exists())
 
     use(monkeypatch, Looking)

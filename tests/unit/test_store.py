@@ -55,6 +55,13 @@ CREATE INDEX models_of_job ON models (job, number);
 PRAGMA user_version = 2;
 """
 
+VERSION_3 = f"""{VERSION_2}
+ALTER TABLE jobs RENAME COLUMN wanted TO requested_state;
+PRAGMA user_version = 3;
+"""
+
+OLDER = pytest.mark.parametrize("version", [VERSION_1, VERSION_2, VERSION_3], ids=["1", "2", "3"])
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -253,11 +260,12 @@ def database_of(folder, script):
     return folder / "service.db"
 
 
-@pytest.mark.parametrize("version", [VERSION_1, VERSION_2], ids=["1", "2"])
+@OLDER
 def test_a_data_folder_of_an_older_release_opens_and_goes_on(tmp_path, version):
     store = Store(database_of(tmp_path, version))
     job = store.job("ftjob-old")
     assert (job.number, job.requested_state) == (7, "pause")
+    assert (job.memory_level, job.memory_plan) == (0, None)
     assert (job.hyperparameters, job.metadata) == ({"n_epochs": 3}, None)
     assert store.file_content("file-old") == b"{}" and store.models("ftjob-old")[0].step == 1
     store.request_state(job.id, "run", "Resumed")
@@ -267,7 +275,7 @@ def test_a_data_folder_of_an_older_release_opens_and_goes_on(tmp_path, version):
     assert add_job(store).number == 8
 
 
-@pytest.mark.parametrize("version", [VERSION_1, VERSION_2], ids=["1", "2"])
+@OLDER
 def test_a_migrated_database_has_the_tables_of_a_new_one(tmp_path, version):
     (tmp_path / "old").mkdir()
     old = Database(database_of(tmp_path / "old", version))

@@ -1,29 +1,41 @@
 """The queue without processes of its own: which job starts, which waits, and what is said of it."""
 
+import os
 import signal
+import time
 
 import pytest
 import support
 
+from cookbook import causes
+from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
 from cookbook.service import supervisor as module
+from cookbook.service.events import Planned
+from cookbook.service.exit_codes import Exit
+from cookbook.service.out_of_memory import GB, MemoryWatch
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
-from cookbook.service.worker import Exit
 
 TINY, AWAY = "cookbook/tiny-zh", "my-base"
 
 
 class Process:
-    """A training process that ends with `code` when it is told to."""
-
-    pid = 0  # of no log
+    """A training process that ends with `code` when it is told to, having said `output`."""
 
     def __init__(self):
-        self.code = None
+        self.code, self.output = None, b""
+        self.memory = MemoryWatch(os.getpid())
+        self.memory.look()
 
     def poll(self):
         return self.code
+
+    def cause_of_end(self, code):
+        return causes.cause_of_output(self.output, code)
+
+    def forget_empty_log(self):
+        pass
 
 
 @pytest.fixture
@@ -34,9 +46,16 @@ def store(tmp_path):
 @pytest.fixture
 def queue(store, tmp_path, monkeypatch):
     """A supervisor that is ticked by the test, with a clock that the test moves."""
-    queue = Supervisor(store, Home(tmp_path), max_running=1)
+    loaded = []  # idle bases of chat, which are given back when they are asked for
+
+    def unload():
+        given, loaded[:] = list(loaded), []
+        return given
+
+    queue = Supervisor(store, Home(tmp_path), max_running=1, unload_idle_bases=unload)
+    queue.loaded = loaded
     clock = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
 
     def launch(job):
         queue._looked_for.discard(job.id)
@@ -47,8 +66,9 @@ def queue(store, tmp_path, monkeypatch):
         clock[0] += seconds
         queue._tick()
 
-    def end(job, code):
-        queue._processes[job.id].code = code
+    def end(job, code, output=b""):
+        process = queue._processes[job.id]
+        process.code, process.output = code, output
         queue._tick()
 
     monkeypatch.setattr(queue, "_launch", launch)
@@ -58,7 +78,8 @@ def queue(store, tmp_path, monkeypatch):
 
 def add_job(store, base=TINY):
     file = store.add_file("a.jsonl", "fine-tune", b"{}")
-    return support.add_job(store, base=base, training_file=file.id)
+    hp = {"max_tokens": 4096}
+    return support.add_job(store, base=base, training_file=file.id, hyperparameters=hp)
 
 
 def said(store, job, cause):
@@ -144,6 +165,77 @@ def test_deaths_without_progress_are_counted_and_end_the_job(store, queue):
         queue.wait(1)
         queue.end(job, -9)
     assert store.job(job.id).error["code"] == "worker_died"
+
+
+def plan(needed, free=6 * GB):
+    return MemoryPlan(needed, free, "cpu", "float32", 512, 1, 0, 2, 128)
+
+
+def run_out(queue, store, job, code=-9, needed=4 * GB, output=b""):
+    """Let the job's process plan so much memory, and end."""
+    queue.wait(1)
+    store.record(job, Planned(plan(needed)))
+    queue.end(job, code, output)
+    return store.job(job.id)
+
+
+@pytest.mark.parametrize(
+    "code, needed, output",
+    [
+        (Exit.OUT_OF_MEMORY, GB, b""),
+        (-9, 4 * GB, b""),
+        (137, 4 * GB, b""),
+        (0xC0000017, GB, b""),
+        (-6, GB, b"terminate called after throwing an instance of 'std::bad_alloc'"),
+    ],
+)
+def test_a_job_that_ran_out_of_memory_is_planned_smaller_once_and_then_fails_with_remedies(
+    store, queue, code, needed, output
+):
+    job = add_job(store)
+    job = run_out(queue, store, job, code, needed, output)
+    assert (job.status, job.memory_level, job.crashes) == ("running", 1, 0)
+    event = store.events(job.id, limit=1)[0]
+    assert event.level == "warn" and "更小的内存方案" in event.message
+    assert f"约需 {needed / GB:.1f} GB，开始时空闲 6.0 GB" in event.message
+    assert event.data["needed"] == needed and event.data["used"] > 0
+    job = run_out(queue, store, job, code, needed, output)
+    assert job.status == "failed" and job.error["code"] == "out_of_memory"
+    for remedy in ("从 4096 改小，例如 2048", f"比 {TINY} 小", "更大的机器", "4 bit"):
+        assert remedy in job.error["message"]
+
+
+def test_the_smaller_plan_survives_a_restart_of_the_service(store, queue, tmp_path):
+    job = run_out(queue, store, add_job(store))
+    again = Store(Home(tmp_path).database).job(job.id)
+    assert (again.memory_level, again.memory_plan["needed"]) == (1, 4 * GB)
+
+
+def test_a_kill_of_a_small_training_stays_a_crash_that_names_memory_as_its_likely_cause(
+    store, queue
+):
+    job = run_out(queue, store, add_job(store), needed=GB)
+    assert (job.memory_level, job.crashes) == (0, 1)
+    assert "多半是内存不够" in store.events(job.id, limit=1)[0].message
+
+
+def test_a_small_training_that_the_kernel_killed_for_memory_has_run_out(store, queue, monkeypatch):
+    monkeypatch.setattr(MemoryWatch, "kernel_killed", True)
+    assert run_out(queue, store, add_job(store), needed=GB).memory_level == 1
+
+
+@pytest.mark.parametrize("code", [-9, Exit.NO_MEMORY])
+def test_chat_gives_up_its_idle_bases_before_a_job_waits_for_memory(store, queue, code):
+    job = add_job(store)
+    queue.loaded.append("my-base")
+    run_out(queue, store, job, code)
+    assert not queue.loaded and "my-base" in store.events(job.id, limit=1)[0].message
+    queue.wait(1)
+    assert list(queue._processes) == [job.id]
+    # Nothing is left to give back: now it waits as for other programs.
+    queue.end(job, Exit.NO_MEMORY)
+    queue.wait(1)
+    assert not queue._processes
 
 
 def test_a_full_disk_is_said_once_and_tried_again(store, queue):

@@ -11,11 +11,13 @@ import support
 
 from cookbook import data
 from cookbook.errors import BaseAway, DiskFull, Diverged, MemoryShort, ModelError
+from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
 from cookbook.service import worker_log
-from cookbook.service.events import Checkpoint, Finished, Started, Step
+from cookbook.service.events import Checkpoint, Finished, Planned, Started, Step
+from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Store
-from cookbook.service.worker import RECORD, Exit, Stopping, run_job
+from cookbook.service.worker import RECORD, Stopping, run_job
 
 TOTAL = 2
 
@@ -43,7 +45,8 @@ class Training:
     def __init__(self, before=None, then=lambda: None):
         self.before, self.then, self.ended_by = before, then, None
 
-    def __call__(self, base, train_rows, valid_rows, hyperparameters, *, folder, seed):
+    def __call__(self, base, train_rows, valid_rows, hyperparameters, *, folder, seed, level):
+        self.level = level
         self.rows = (len(train_rows), len(valid_rows))
         try:
             for event in self.events(folder):
@@ -197,6 +200,53 @@ def test_a_job_waits_for_what_may_pass_says_so_once_and_goes_on(store, home, job
     assert [e.message for e in store.events(job.id)].count("现在不行。任务等待，之后自动继续") == 1
     assert run_job(store, home, job, Training()) == Exit.DONE
     assert store.job(job.id).status == "succeeded"
+
+
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError("CUDA out of memory. Tried")])
+def test_a_training_that_cannot_get_more_memory_says_so_by_its_exit_code(store, home, job, error):
+    def run_out():
+        raise error
+
+    assert run_job(store, home, job, Training(Checkpoint, run_out)) == Exit.OUT_OF_MEMORY
+    assert store.job(job.id).status == "running" and home.job_folder(job.id).exists()
+
+
+def planned(needed, level=0):
+    return Planned(MemoryPlan(needed, 10**9, "cpu", "float32", 512, 1, 0, 2, 128, level))
+
+
+class PlannedTraining(Training):
+    """One that says first how much memory it needs."""
+
+    def __init__(self, plan):
+        super().__init__()
+        self.plan = plan
+
+    def events(self, folder):
+        yield self.plan
+        yield from super().events(folder)
+
+
+@pytest.mark.parametrize("needed, status", [(2 * 10**9, "running"), (10**18, "failed")])
+def test_what_does_not_fit_is_refused_before_the_base_is_read(store, home, job, needed, status):
+    training = PlannedTraining(planned(needed))
+    code = run_job(store, home, job, training)
+    job = store.job(job.id)
+    assert job.status == status and store.started_event(job.id) is None
+    if status == "failed":
+        assert job.error["code"] == "out_of_memory" and "更大的机器" in job.error["message"]
+    else:
+        assert code == Exit.NO_MEMORY
+
+
+def test_a_smaller_plan_is_asked_for_kept_and_told(store, home, job):
+    store.plan_smaller(job.id, "too little", {})
+    training = PlannedTraining(planned(1000, level=1))
+    run_job(store, home, store.job(job.id), training)
+    job = store.job(job.id)
+    assert training.level == 1 and job.memory_plan["needed"] == 1000
+    [event] = [e for e in store.events(job.id, limit=99) if "memory" in (e.data or {})]
+    assert "更小的内存方案" in event.message and event.data["memory"]["level"] == 1
 
 
 def test_a_job_whose_base_is_not_installed_keeps_waiting_in_the_queue(store, home, job):

@@ -29,8 +29,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from cookbook.paths import DATA, shipped_rows
+from cookbook.service.engine.device import computes_in_bfloat16
 from cookbook.service.engine.examples import NOT_TRAINED, Example, collate, encode
-from cookbook.service.engine.load import computes_in_bfloat16
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = {"id": "cookbook/tiny-zh", "learning_rate_scale": 17, "corpus": "train_tiny.jsonl"}

@@ -17,6 +17,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,14 +28,18 @@ import torch
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.chat_request import ChatRequest, OnPiece
+from cookbook.service.engine import prompt_memory
 from cookbook.service.engine.adapters import Adapter, Adapters
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
 from cookbook.service.engine.choose import Chooser
 from cookbook.service.engine.grammar import Grammars
 from cookbook.service.engine.load import SMALL, load
+from cookbook.service.engine.loaded import Loaded, give_memory_back
 from cookbook.service.engine.logprobs import Vocabulary
 from cookbook.service.engine.prompt import is_long, lay_out, read
+from cookbook.service.engine.speed import Speed
+from cookbook.service.neighbours import Neighbours, Nobody
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 16  # requests that share a forward pass
 MAX_ADAPTERS = 16  # kept in memory
+UNLOAD_SECONDS = 10.0
 SINGLE_CORE_WORK = 2**29
 """Multiplications in a pass, below which waking more cores takes longer than it saves."""
 
@@ -51,11 +57,16 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """One thread that owns all models. Each base is loaded at its first request and then kept."""
+    """One thread that owns all models.
 
-    def __init__(self) -> None:
-        self._new: queue.SimpleQueue[Answer] = queue.SimpleQueue()
-        self._runners: dict[str, _Runner] = {}
+    Each base is loaded at its first request and kept, unless its memory is needed for another one
+    or for a training.
+    """
+
+    def __init__(self, neighbours: Neighbours | None = None) -> None:
+        self._new: queue.SimpleQueue[Answer | _Unload] = queue.SimpleQueue()
+        self.speed = Speed()
+        self._runners = Loaded(_load_runner, neighbours or Nobody())
         self._thread = threading.Thread(target=self._run, name="chat", daemon=True)
 
     def start(self) -> None:
@@ -67,42 +78,67 @@ class Engine:
         self._new.put(answer)
         return answer
 
+    def unload_idle(self, seconds: float = UNLOAD_SECONDS) -> list[str]:
+        """Give back the memory of bases that nobody is asking; return their names.
+
+        Callable from any thread. It happens between two tokens; what takes longer than so many
+        seconds, as while another base is loaded, is not waited for.
+        """
+        order = _Unload()
+        self._new.put(order)
+        order.done.wait(seconds)
+        return order.names
+
     def _run(self) -> None:
         while True:
-            is_idle = not any(runner.busy for runner in self._runners.values())
+            is_idle = not any(runner.busy for runner in self._runners)
             self._take_new(wait=is_idle)
-            # Bases take turns, a token each.
-            for runner in list(self._runners.values()):
-                if not runner.busy:
-                    continue
-                try:
-                    runner.advance()
-                except Exception:
-                    # One broken batch must not end the engine.
-                    log.exception("a pass failed; its answers go on one by one")
-                    runner.recover()
+            self._advance()
+
+    def _advance(self) -> None:
+        """Give every running answer its next token. Bases take turns."""
+        for runner in self._runners:
+            if not runner.busy:
+                continue
+            began = time.monotonic()
+            try:
+                tokens = runner.advance()
+                self.speed.add(time.monotonic() - began, tokens)
+                continue
+            except Exception:
+                # One broken batch must not end the engine.
+                log.exception("a pass failed; its answers go on one by one")
+            # Only now is the memory of the pass free, which the error has held.
+            give_memory_back()
+            runner.recover()
 
     def _take_new(self, wait: bool) -> None:
-        """Hand every new request to the runner of its base; `wait` for the first one."""
+        """Take in every new request; `wait` for the first one."""
         while wait or not self._new.empty():
-            answer = self._new.get()
+            new = self._new.get()
             wait = False
-            # Its client has left while it waited.
-            if answer.cancelled:
-                continue
-            try:
-                runner = self._runner(answer.request.base)
-                if answer.request.schema and not answer.grammar:
-                    self._compile(answer, runner.grammars)
-                elif is_long(answer.request) and not answer.prompt:
-                    self._read(answer, runner)
-                else:
-                    runner.admit(answer)
-            except Exception as error:
-                # It fails alone: other requests go on.
-                if not isinstance(error, CookbookError):
-                    log.exception("a request could not start")
-                answer.fail(error)
+            if isinstance(new, _Unload):
+                new.names = self._runners.unload_idle()
+                new.done.set()
+            # Unless its client has left while it waited.
+            elif not new.cancelled:
+                self._hand_over(new)
+
+    def _hand_over(self, answer: Answer) -> None:
+        """Hand a request to the runner of its base."""
+        try:
+            runner = self._runners.of(answer.request.base)
+            if answer.request.schema and not answer.grammar:
+                self._compile(answer, runner.grammars)
+            elif is_long(answer.request) and not answer.prompt:
+                self._read(answer, runner)
+            else:
+                runner.admit(answer)
+        except Exception as error:
+            # It fails alone: other requests go on.
+            if not isinstance(error, CookbookError):
+                log.exception("a request could not start")
+            answer.fail(error)
 
     def _compile(self, answer: Answer, grammars: Grammars) -> None:
         """Give the answer its grammar."""
@@ -137,11 +173,17 @@ class Engine:
 
         threading.Thread(target=work_and_return, name="prepare", daemon=True).start()
 
-    def _runner(self, base: Base) -> "_Runner":
-        if base.source not in self._runners:
-            model, tokenizer = load(base)
-            self._runners[base.source] = _Runner(model, tokenizer)
-        return self._runners[base.source]
+
+class _Unload:
+    """The order to give back what is idle."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.done = threading.Event()
+
+
+def _load_runner(base: Base, reserved: int) -> "_Runner":
+    return _Runner(*load(base, reserved=reserved))
 
 
 class _Runner:
@@ -182,17 +224,27 @@ class _Runner:
         self.waiting.append(answer)
 
     @torch.inference_mode()
-    def advance(self) -> None:
-        """Give waiting answers their first token if there is room, else running ones their next."""
+    def advance(self) -> int:
+        """Give waiting answers their first token if there is room, else running ones their next.
+
+        Returns:
+            How many tokens were chosen.
+        """
         self._remove([answer for answer in self.running if answer.cancelled])
         self.waiting = [answer for answer in self.waiting if not answer.cancelled]
         room = MAX_BATCH - len(self.running)
         starting = self.waiting[:room]
         if starting:
             scored = starting[0].scores_prompt
-            self._start([answer for answer in starting if answer.scores_prompt == scored])
-        elif self._batch:
+            starting = [answer for answer in starting if answer.scores_prompt == scored]
+            starting = self._that_fit(starting)
+            if starting:
+                self._start(starting)
+            return len(starting)
+        running = len(self.running)
+        if self._batch:
             self._continue(self._batch)
+        return running
 
     @torch.inference_mode()
     def recover(self) -> None:
@@ -207,9 +259,24 @@ class _Runner:
                 continue
             try:
                 self._start([answer])
+                continue
             except Exception as error:
                 log.exception("a request failed")
                 answer.fail(error)
+            # The error has held what the pass had got until it failed.
+            give_memory_back()
+
+    def _that_fit(self, answers: list[Answer]) -> list[Answer]:
+        """Return the first of these whose prompts there is memory for; a too long one fails."""
+        while answers:
+            longest = max(len(answer.prompt) + len(answer.tokens) for answer in answers)
+            if prompt_memory.fits(self.model, len(answers), longest):
+                return answers
+            if len(answers) == 1:
+                self.waiting.remove(answers[0])
+                answers[0].fail(prompt_memory.too_large(self.model, longest))
+            answers = answers[: len(answers) // 2]
+        return []
 
     def _start(self, answers: list[Answer]) -> None:
         """Read the prompts of the answers that wait longest, and let them join those that run.

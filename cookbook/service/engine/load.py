@@ -1,25 +1,32 @@
-"""Load a base model: its weights and its tokenizer, or one sentence why that is impossible.
+"""Load a base model: its tokenizer, then its weights, or one sentence why that is impossible.
 
-A model without a chat template, or one that does not fit into memory, is refused before its
-weights are read, and so is one whose template does not end. Code that comes with a model is never
-run, and weights are read from safetensors alone, never from pickle. `cookbook/bases.py` knows which
-bases there are.
+    tokenizer = tokenizer_of(base)              quick; refuses what cannot be used
+    model, tokenizer = load(base)               as chat needs it
+    model, tokenizer = load(base, plan.weights) as a training's memory plan chose
+
+Everything that can be known without the weights is checked before they are read: the files, the
+kind of model, its chat template, memory. Code that comes with a model is never run, and weights are
+read from safetensors alone, never from pickle. `cookbook/bases.py` knows which bases there are.
 
 Importing this module is quick: the functions import torch and transformers themselves.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import causes
-from cookbook.bases import Base
-from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError
-from cookbook.service.engine import template
+from cookbook.bases import Base, Shape
+from cookbook.device import CUDA
+from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError, OutOfMemory
+from cookbook.known_causes import MEMORY
+from cookbook.machine import Machine
+from cookbook.memory import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
+from cookbook.service.engine import base_files, device, four_bit, template
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 SMALL = 100_000_000
@@ -32,41 +39,180 @@ RUNTIME_BYTES = 2**29
 """Memory that torch and transformers take, whatever the model."""
 
 
-def load(base: Base) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
+def tokenizer_of(base: Base) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer, with a pad token, of a base that has been checked.
+
+    Raises:
+        BaseAway: the hub is out of reach, or the folder cannot be read at present.
+        ModelError: it is not a model that can be used here.
+    """
+    from transformers import AutoTokenizer
+
+    config = _config(base)
+    with _explain_failure(base):
+        tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
+    _check_template(base, tokenizer)
+    _check_vocabulary(base, tokenizer, config.vocab_size)
+    # What is padded is never read, so any token will do.
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def shape_of(base: Base) -> Shape:
+    """Return the base's sizes, from its card or its config.json."""
+    if base.shape is not None:
+        return base.shape
+    shape = Shape.of(_config(base).to_dict())
+    if shape is None:
+        raise ModelError(
+            zh=f"{base.id} 不是普通的解码器模型，这里训练不了",
+            en=f"{base.id} is not a plain decoder, it cannot be trained here",
+        )
+    return shape
+
+
+def load(
+    base: Base, weights: str | None = None, *, reserved: int = 0
+) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Return the model, in evaluation mode on its device, and its tokenizer with a pad token.
 
-    The weights are bfloat16 if the model is large and the machine computes in it, else float32.
+    Args:
+        weights: type of the weights, one of `cookbook.memory`'s; None chooses the first that fits:
+            bfloat16 if the model is large and the machine computes in it, else float32, else
+            bfloat16 as storage, else, on a GPU, 4 bit.
+        reserved: bytes of the free memory that others will take.
 
     Raises:
         BaseAway: the hub is out of reach, or the folder cannot be read at present.
         MemoryShort: other programs have the memory that it needs.
         ModelError: it is not a model that can be used here, or larger than this machine.
     """
+    tokenizer = tokenizer_of(base)
+    target = device.choose()
+    skeleton = _skeleton(base)
+    here = device.here()
+    here = replace(here, free=max(0, here.free - reserved))
+    choices = [weights] if weights else _choices(skeleton.num_parameters(), target)
+    sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
+    chosen = _that_fits(base, sizes, here)
+    if chosen == NF4:
+        four_bit.check(target)
+    return _read_weights(base, chosen, target), tokenizer
+
+
+def _config(base: Base) -> Any:
+    """Return the configuration of a base whose files have been checked."""
+    from transformers import AutoConfig
+
+    if Path(base.source).is_dir():
+        with _explain_failure(base):
+            base_files.check(base, Path(base.source))
+    with _explain_failure(base):
+        config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
+    base_files.check_config(base, config.to_dict())
+    return config
+
+
+def _skeleton(base: Base) -> Any:
+    """Return the model without memory: it has sizes, so its weights can be counted first.
+
+    Raises:
+        ModelError: it has not the parts that training goes through.
+    """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
+
+    config = _config(base)
+    with _explain_failure(base), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    body = getattr(model, "model", None)
+    if getattr(model, "lm_head", None) is None or getattr(body, "layers", None) is None:
+        raise base_files.unusable(
+            base, f"{config.model_type}，结构不同", f"a {config.model_type}, built in another way"
+        )
+    return model
+
+
+def _choices(parameters: int, target: str) -> list[str]:
+    """Return the types of weights that chat may use here, the best first."""
+    if parameters <= SMALL:
+        return [FLOAT32]
+    computes = device.computes_in_bfloat16(target)
+    choices = [BFLOAT16] if computes else [FLOAT32, STORED_BFLOAT16]
+    if target == CUDA and four_bit.is_installed():
+        choices.append(NF4)
+    return choices
+
+
+def weight_bytes(model: Any, weights: str) -> int:
+    """Return what the weights of a model take in this type."""
+    from torch import nn
+
+    parameters = model.num_parameters()
+    if weights == FLOAT32:
+        return 4 * parameters
+    if weights != NF4:
+        return 2 * parameters
+    head = model.get_output_embeddings()
+    quantized = 0
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and module is not head:
+            quantized += module.weight.numel()
+    return round(four_bit.BYTES_PER_WEIGHT * quantized + 2 * (parameters - quantized))
+
+
+def _read_weights(base: Base, weights: str, target: str) -> Any:
+    """Return the model with its weights, straight on its device."""
+    import torch
+    from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
+
+    from cookbook.service.engine import stored
 
     # A progress bar would end in the service's log.
     disable_progress_bar()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    in_bfloat16 = weights == BFLOAT16 or (weights == NF4 and device.computes_in_bfloat16(target))
+    computing = torch.bfloat16 if in_bfloat16 else torch.float32
     with _explain_failure(base):
-        tokenizer = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
-        config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
-    _check_template(base, tokenizer)
-    # On the meta device a model has sizes but no memory, so its weights can be counted first.
-    with torch.device("meta"):
-        parameters = AutoModelForCausalLM.from_config(config).num_parameters()
-    dtype = _dtype(parameters, device)
-    _check_memory(base, parameters * dtype.itemsize, device)
-    with _explain_failure(base):
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            base.source, dtype=dtype, trust_remote_code=False, use_safetensors=True
+        model, found = AutoModelForCausalLM.from_pretrained(
+            base.source,
+            dtype=torch.float32 if weights == FLOAT32 else torch.bfloat16,
+            # Without it the whole model would first be in the machine's memory.
+            device_map={"": target},
+            quantization_config=four_bit.settings(computing) if weights == NF4 else None,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-        model = model.to(device).eval()
-    # What is padded is never read, so any token will do.
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return model, tokenizer
+    # transformers fills these with random numbers and goes on.
+    if found["missing_keys"]:
+        raise ModelError(
+            zh=f"基础模型 {base.id} 的权重不全，缺 {min(found['missing_keys'])}："
+            "重新下载，或检查 config.json 是不是另一个模型的",
+            en=f"the weights of the base model {base.id} are not complete, "
+            f"{min(found['missing_keys'])} is missing: download it again, or see whether its "
+            "config.json is another model's",
+        )
+    if weights == NF4:
+        four_bit.keep_layout(model)
+    if weights != FLOAT32 and not in_bfloat16:
+        stored.store(model)
+    return model.eval()
+
+
+def _check_vocabulary(base: Base, tokenizer: "PreTrainedTokenizerBase", size: int) -> None:
+    """Raise ModelError where the tokenizer has tokens that the model does not know."""
+    largest = max(tokenizer.get_vocab().values())
+    if largest < size:
+        return
+    raise ModelError(
+        zh=f"基础模型 {base.id} 的分词器和权重不是一套：token 编到 {largest}，模型只有 {size} 个。"
+        "把同一个模型的全部文件重新下载到一个文件夹",
+        en=f"tokenizer and weights of the base model {base.id} do not belong together: tokens are "
+        f"numbered up to {largest}, the model has {size}. Download all files of one model again, "
+        "into one folder",
+    )
 
 
 def _check_template(base: Base, tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -81,16 +227,6 @@ def _check_template(base: Base, tokenizer: "PreTrainedTokenizerBase") -> None:
     template.probe(base.id, chosen)
 
 
-def computes_in_bfloat16(device: str) -> bool:
-    """Return whether matrix products in bfloat16 are faster on this machine than in float32."""
-    import torch
-
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_tile") or capabilities.get("avx512_bf16"))
-
-
 @contextmanager
 def _explain_failure(base: Base) -> Iterator[None]:
     """Turn what transformers raises while it reads a model into one sentence with its remedy."""
@@ -101,10 +237,11 @@ def _explain_failure(base: Base) -> Iterator[None]:
     # Whatever a library raises here, the base cannot be loaded.
     except Exception as error:
         cause = causes.known(error)
+        # The caller knows whether another attempt, with less, makes sense.
+        if cause and cause.kind == MEMORY.kind:
+            raise
         if cause and cause.kind not in ("hub", "no_base"):
-            kind = ModelError
-            if cause.passes:
-                kind = MemoryShort if cause.kind == "memory" else BaseAway
+            kind = BaseAway if cause.passes else ModelError
             raise kind(
                 zh=f"读不到基础模型 {base.id}：{cause.zh}",
                 en=f"cannot load the base model {base.id}: {cause.en}",
@@ -135,50 +272,49 @@ def _may_pass(base: Base, error: Exception) -> bool:
     return not any(type(one).__name__ in NOT_ON_THE_HUB for one in causes.chain(error))
 
 
-def _dtype(parameters: int, device: str) -> "torch.dtype":
-    import torch
+def _that_fits(base: Base, sizes: dict[str, int], here: Machine) -> str:
+    """Return the first type of weights that fits, and refuse a model of which none does.
 
-    if parameters > SMALL and computes_in_bfloat16(device):
-        return torch.bfloat16
-    return torch.float32
-
-
-def _check_memory(base: Base, weight_bytes: int, device: str) -> None:
-    """Refuse a model that cannot fit, before it is loaded.
+    Args:
+        sizes: bytes of the weights in each type, the best first.
 
     Raises:
         MemoryShort: naming the memory that is needed and the memory that is free.
-        ModelError: it would not fit if all memory were free.
+        OutOfMemory: it would not fit if all memory were free.
     """
-    needed = WORK_SPACE * weight_bytes + RUNTIME_BYTES
-    free, total = _memory(device)
-    if needed <= free:
-        return
-    needed_gb = f"{needed / 2**30:.1f}"
-    free_gb = f"{free / 2**30:.1f}"
-    if needed > total:
-        total_gb = f"{total / 2**30:.1f}"
-        raise ModelError(
-            zh=f"内存不够：{base.id} 约需 {needed_gb} GB，这台机器一共 {total_gb} GB。"
-            "换小一些的模型",
-            en=f"not enough memory: {base.id} needs about {needed_gb} GB, this machine has "
-            f"{total_gb} GB. Choose a smaller model",
+    needs = {kind: WORK_SPACE * size + RUNTIME_BYTES for kind, size in sizes.items()}
+    for kind, needed in needs.items():
+        if needed <= here.free:
+            return kind
+    needed = min(needs.values())
+    needed_gb, free_gb, total_gb = (f"{x / 2**30:.1f}" for x in (needed, here.free, here.total))
+    remedy_zh, remedy_en = _remedy(here, NF4 in sizes)
+    where_zh, where_en = "内存", "memory"
+    if here.device == CUDA:
+        where_zh, where_en = f"显存（{here.name}）", f"memory of the GPU ({here.name})"
+    if needed > here.total:
+        raise OutOfMemory(
+            zh=f"{where_zh}不够：{base.id} 约需 {needed_gb} GB，这台机器一共 {total_gb} GB。"
+            f"换小一些的模型{remedy_zh}",
+            en=f"not enough {where_en}: {base.id} needs about {needed_gb} GB, this machine has "
+            f"{total_gb} GB. Choose a smaller model{remedy_en}",
         )
+    others_zh, others_en = "关掉别的程序", "close other programs"
+    if here.device == CUDA:
+        others_zh, others_en = device.OTHER_GPU_ZH, device.OTHER_GPU_EN
     raise MemoryShort(
-        zh=f"内存不够：{base.id} 约需 {needed_gb} GB，现在空闲 {free_gb} GB。"
-        "换小一些的模型，或关掉别的程序",
-        en=f"not enough memory: {base.id} needs about {needed_gb} GB, {free_gb} GB are free. "
-        "Choose a smaller model or close other programs",
+        zh=f"{where_zh}不够：{base.id} 约需 {needed_gb} GB，现在空闲 {free_gb} GB"
+        f"（一共 {total_gb} GB）。换小一些的模型，或{others_zh}{remedy_zh}",
+        en=f"not enough {where_en}: {base.id} needs about {needed_gb} GB, {free_gb} of "
+        f"{total_gb} GB are free. Choose a smaller model or {others_en}{remedy_en}",
     )
 
 
-def _memory(device: str) -> tuple[int, int]:
-    """Return the free bytes and all bytes of the GPU, or of this machine."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.mem_get_info()
-    import psutil
-
-    memory = psutil.virtual_memory()
-    return memory.available, memory.total
+def _remedy(here: Machine, tried_four_bit: bool) -> tuple[str, str]:
+    """Return what else would help on a GPU, to be added to a sentence, zh and en."""
+    if here.device != CUDA or tried_four_bit or here.four_bit:
+        return "", ""
+    return (
+        f"；或运行 {four_bit.INSTALL} 用 4 bit 加载",
+        f"; or run {four_bit.INSTALL} to load it in 4 bit",
+    )

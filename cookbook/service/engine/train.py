@@ -12,22 +12,14 @@ Every linear layer of the body gets an adapter. The learning rate warms up over 
 the steps and then falls linearly to a tenth. Nothing here knows HTTP or SQL.
 """
 
-import hashlib
-import json
 import math
 import time
-from array import array
 from collections.abc import Generator
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
-from torch.optim import AdamW
 
-from cookbook import fast
 from cookbook.bases import Base
 from cookbook.errors import Diverged, ModelError, StateDamaged
 from cookbook.service.engine.checkpoints import (
@@ -39,10 +31,9 @@ from cookbook.service.engine.checkpoints import (
     save_state,
     set_state_aside,
 )
-from cookbook.service.engine.evaluate import adapter_effect, evaluate, loss_sum
-from cookbook.service.engine.examples import Example, collate, encode_all
-from cookbook.service.engine.fast.lora import patch_lora_layers
-from cookbook.service.engine.load import load
+from cookbook.service.engine.evaluate import adapter_effect
+from cookbook.service.engine.run import Run, build
+from cookbook.service.engine.step import gradients
 from cookbook.service.events import (
     Checkpoint,
     Finished,
@@ -52,68 +43,8 @@ from cookbook.service.events import (
     TrainingEvent,
 )
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-WARM_UP = 0.05  # share of the steps
-FINAL_RATE = 0.1  # share of the learning rate that is left at the last step
 MAX_GRADIENT_NORM = 1.0
 SAVE_EVERY = 30.0  # seconds between two states to resume from, at most
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a job trains, with what, and on what. Of all this only model and optimizer change."""
-
-    base: Base
-    hp: dict[str, Any]
-    seed: int
-    model: Any  # a PeftModel
-    tokenizer: "PreTrainedTokenizerBase"
-    optimizer: AdamW
-    train_set: list[Example]
-    valid_set: list[Example]
-
-    @property
-    def pad(self) -> int:
-        return self.tokenizer.pad_token_id
-
-    @property
-    def steps_per_epoch(self) -> int:
-        rows, batch_size = len(self.train_set), self.hp["batch_size"]
-        return math.ceil(rows / batch_size)
-
-    @property
-    def total_steps(self) -> int:
-        return self.steps_per_epoch * self.hp["n_epochs"]
-
-    @property
-    def highest_rate(self) -> float:
-        """The learning rate after warm-up: what the reader chose, times the base's scale."""
-        return self.hp["learning_rate"] * self.base.learning_rate_scale
-
-    def learning_rate(self, step: int) -> float:
-        return self.highest_rate * rate_factor(step, self.total_steps)
-
-    @property
-    def weights(self) -> list[torch.Tensor]:
-        """The adapter's weights, which are trained."""
-        return self.optimizer.param_groups[0]["params"]
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """What tells this training from one on other rows, or with other settings."""
-        settings = [self.base.id, self.seed, sorted(self.hp.items())]
-        digest = hashlib.sha256(json.dumps(settings).encode())
-        for examples in (self.train_set, self.valid_set):
-            digest.update(len(examples).to_bytes(8))
-            for example in examples:
-                digest.update(len(example.ids).to_bytes(8))
-                digest.update(array("q", example.ids).tobytes() + bytes(example.trained))
-        return digest.hexdigest()
-
-    def loss_of(self, examples: list[Example]) -> float | None:
-        return evaluate(self.model, examples, self.pad, self.model.device)
 
 
 def train(
@@ -124,19 +55,21 @@ def train(
     *,
     folder: Path,
     seed: int = 42,
+    level: int = 0,
 ) -> Generator[TrainingEvent, None, None]:
     """Train, yielding what happens; go on from the state in `folder` if there is one.
 
     Args:
         hp: the seven hyperparameters of the guide's section 3.
         folder: the job's own, for adapters (`step_<N>/`) and the state to resume from.
+        level: how often this job has run out of memory; each makes its plan smaller.
 
     Raises:
         ModelError: the base cannot be loaded.
         DataError: of some rows no token would be trained.
         Diverged: loss, gradients or weights are no longer numbers; of these nothing is saved.
     """
-    run = build(base, train_rows, valid_rows, hp, seed=seed)
+    run = yield from build(base, train_rows, valid_rows, hp, seed=seed, level=level)
     progress = yield from resume(run, folder)
     if progress.step == 0:
         yield describe(run)
@@ -176,38 +109,6 @@ def remaining_steps(
         yield report(run, progress, clock)
 
 
-def build(
-    base: Base,
-    train_rows: list[dict[str, Any]],
-    valid_rows: list[dict[str, Any]],
-    hp: dict[str, Any],
-    *,
-    seed: int,
-) -> Run:
-    """Return model, adapter, optimizer and examples, as they are before the first step."""
-    model, tokenizer = load(base)
-    train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
-    valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
-    # The adapter's first weights follow from the seed.
-    torch.manual_seed(seed)
-    config = LoraConfig(
-        r=hp["lora_rank"],
-        lora_alpha=hp["lora_alpha"],
-        lora_dropout=hp["lora_dropout"],
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    # Adapter and optimizer are float32, whatever the base's type.
-    tuned = get_peft_model(model, config)
-    if fast.enabled():
-        patch_lora_layers(tuned)
-    tuned.train()
-    weights = [p for p in tuned.parameters() if p.requires_grad]
-    # `take_step` sets the learning rate.
-    optimizer = AdamW(weights, weight_decay=0.0, fused=True)
-    return Run(base, hp, seed, tuned, tokenizer, optimizer, train_set, valid_set)
-
-
 def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
     """Put the run where the state in `folder` left it; say so where the state cannot be read."""
     try:
@@ -218,7 +119,7 @@ def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
         return Progress()
     if progress.step and math.isnan(progress.train_loss):
         # The first releases saved no losses.
-        progress.train_loss = run.loss_of(pick_batch(run, progress.step)) or 0.0
+        progress.train_loss = run.loss_of(run.batch(progress.step)) or 0.0
         progress.valid_loss = run.loss_of(run.valid_set)
     return progress
 
@@ -262,19 +163,14 @@ def take_step(run: Run, progress: Progress) -> None:
         ModelError: the base alone gives a loss that is no number.
     """
     step = progress.step + 1
-    # Dropout follows from the step, so a resumed job draws the same.
-    torch.manual_seed(run.seed * 1_000_003 + step)
-    for group in run.optimizer.param_groups:
-        group["lr"] = run.learning_rate(step)
-    batch = pick_batch(run, step)
-    ids, labels = collate(batch, run.pad, run.model.device)
-    loss, trained = loss_sum(run.model, ids, labels)
-    if not torch.isfinite(loss):
+    run.start_step(step)
+    batch = run.batch(step)
+    loss, trained = gradients(run.model, batch, run.plan, run.pad, run.dropout)
+    if not math.isfinite(loss):
         # An adapter adds nothing before its first step.
         if step == 1:
             raise broken(run.base)
         raise diverged(run, step, " loss ", "the loss is no longer a number")
-    (loss / trained).backward()
     norm = torch.nn.utils.clip_grad_norm_(run.weights, MAX_GRADIENT_NORM)
     # Before they reach the weights: the loss of the last step is followed by no other.
     if not torch.isfinite(norm):
@@ -285,7 +181,7 @@ def take_step(run: Run, progress: Progress) -> None:
     progress.step = step
     progress.tokens_seen += sum(len(example.ids) for example in batch)
     progress.tokens_trained += trained
-    progress.train_loss = float(loss.detach()) / trained
+    progress.train_loss = loss / trained
     progress.epoch_ended = step % run.steps_per_epoch == 0
     progress.valid_loss = measure(run, step) if progress.epoch_ended else None
 
@@ -311,25 +207,6 @@ def broken(base: Base) -> ModelError:
         en=f"the loss of the base model {base.id} is not a number before any training: its "
         "weights may be damaged. Download it again or choose another",
     )
-
-
-def pick_batch(run: Run, step: int) -> list[Example]:
-    """Return the examples of a step, counted from 1; the order follows from seed and epoch."""
-    epoch, position = divmod(step - 1, run.steps_per_epoch)
-    generator = torch.Generator().manual_seed(run.seed * 1009 + epoch)
-    order = torch.randperm(len(run.train_set), generator=generator).tolist()
-    size = run.hp["batch_size"]
-    start = position * size
-    return [run.train_set[i] for i in order[start : start + size]]
-
-
-def rate_factor(step: int, total: int) -> float:
-    """Return the factor of the learning rate at `step` of `total`, counted from 1."""
-    warm_up = max(1, round(WARM_UP * total))
-    if step <= warm_up:
-        return step / warm_up
-    steps_after, all_after = step - warm_up, max(1, total - warm_up)
-    return 1 - (1 - FINAL_RATE) * steps_after / all_after
 
 
 class Clock:
@@ -371,6 +248,7 @@ def describe(run: Run) -> Started:
         parameters=parameters[False],
         learning_rate_used=run.highest_rate,
         valid_loss=valid_loss,
+        memory=run.plan,
     )
 
 

@@ -1,17 +1,20 @@
 """Train a LoRA layer in one step of autograd, with the losses and gradients of PEFT's layer.
 
-    patch_lora_layers(model)   # a PEFT model; from here on its LoRA layers train as below
+    dropout = patch_lora_layers(model, share, longest)
+    # from here on the LoRA layers of this PEFT model train as below
 
 What PEFT does in six operations, each with its own autograd step on tensors as wide as the layer,
-is here three products that add in place. The dropout mask takes 16 random bits a value, a quarter
-of what one draw of the generator gives, so with dropout the two paths draw different masks.
+is here three products that add in place. Of each layer only its input is kept, in its own type; the
+dropout mask is cut out again for the backward pass (`dropout.py`, which draws other masks than
+PEFT). The adapter is float32 and so are its gradients, which add up over micro-batches; products
+are taken in the type of the activations. The base's weights may be of another type: they are turned
+into it for the product.
 
-Left to PEFT: any variant of LoRA, other types than float32, evaluation, and an adapter that is
-switched off or merged. `COOKBOOK_FAST=0` leaves everything to PEFT.
+Left to PEFT: any variant of LoRA, evaluation, and an adapter that is switched off or merged.
+`COOKBOOK_FAST=0` leaves everything to PEFT.
 """
 
-import math
-from types import MethodType
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,101 +22,107 @@ import torch.nn.functional as F
 from peft.tuners.lora.layer import Linear
 from torch import Tensor, nn
 
+from cookbook.service.engine.fast.dropout import Cut, Dropout
+
 NAME = "default"
 """What PEFT calls the one adapter of a model."""
 
-LEVELS = 1 << 16
-"""Values of the 16 random bits that decide whether a value is dropped."""
+TYPES = (torch.float32, torch.bfloat16)
+"""Types of activations that are trained here; others are left to PEFT."""
 
 
-def patch_lora_layers(model: nn.Module) -> None:
-    """Let every plain LoRA layer of a PEFT model train by `LoraFunction`. Changes the layers."""
-    for module in model.modules():
-        # A subclass computes something else, and so does a variant such as DoRA.
-        if type(module) is not Linear or module.lora_variant:
-            continue
-        if list(module.lora_A) == [NAME]:
-            # Set on the object: PEFT's class, which other models share, stays as it is.
-            module.forward = MethodType(forward, module)  # type: ignore[method-assign]
+def patch_lora_layers(model: nn.Module, share: float, longest: int) -> Dropout:
+    """Let every plain LoRA layer of a PEFT model train by `LoraFunction`. Changes the layers.
+
+    Args:
+        share: of the values that are dropped.
+        longest: tokens of the longest row.
+
+    Returns:
+        The dropout of all these layers, which is to be told each step and its rows.
+    """
+    # A subclass computes something else, and so does a variant such as DoRA.
+    layers = [
+        module
+        for module in model.modules()
+        if type(module) is Linear and not module.lora_variant and list(module.lora_A) == [NAME]
+    ]
+    widest = max((layer.lora_A[NAME].weight.shape[1] for layer in layers), default=0)
+    dropout = Dropout(share, longest * widest, len(layers))
+    for number, layer in enumerate(layers):
+        # Set on the object: PEFT's class, which other models share, stays as it is.
+        layer.forward = partial(forward, layer, dropout, number)  # type: ignore[method-assign]
+    return dropout
 
 
-def forward(layer: Linear, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+def forward(
+    layer: Linear, dropout: Dropout, number: int, x: Tensor, *args: Any, **kwargs: Any
+) -> Tensor:
     """Return what the layer makes of `x`, (…, in) to (…, out), in one step where that applies."""
     a = layer.lora_A[NAME].weight
     b = layer.lora_B[NAME].weight
-    base = layer.base_layer
-    is_float32 = x.dtype == a.dtype == base.weight.dtype == torch.float32
     acts = not layer.disable_adapters and not layer.merged
-    if args or kwargs or not (layer.training and acts and is_float32):
+    cut = dropout.cut(number) if dropout.share else None
+    is_plain = x.dtype in TYPES and a.dtype == torch.float32 and not (args or kwargs)
+    if not (layer.training and acts and is_plain and (cut is None or cut.suits(x))):
         return Linear.forward(layer, x, *args, **kwargs)
-    # PEFT puts an `nn.Identity` where nothing is dropped.
-    share = getattr(layer.lora_dropout[NAME], "p", 0.0)
-    mask = dropout_mask(x, share) if share else None
-    # What is kept is scaled up by 1 / (1 - share), as dropout does; here once, in the scale.
-    scale = layer.scaling[NAME] / (1 - share)
-    return LoraFunction.apply(x, base.weight, base.bias, a, b, scale, mask)
+    scale = layer.scaling[NAME]
+    return LoraFunction.apply(x, a, b, layer.base_layer, scale, cut)
 
 
-def dropout_mask(x: Tensor, share: float) -> Tensor:
-    """Return 1 where a value of `x` is kept and 0 where it is dropped.
-
-    `share` of the values are dropped, rounded to a 65,536th.
-    """
-    # A draw of 64 bits gives four values.
-    values = x.numel()
-    draws = torch.empty(math.ceil(values / 4), dtype=torch.int64, device=x.device)
-    draws.random_(-(2**63), None)
-    bits = draws.view(torch.int16)
-    bits = bits[:values].view(x.shape)
-    lowest_kept = round(share * LEVELS) - LEVELS // 2  # int16 begins at -LEVELS / 2
-    return (bits >= lowest_kept).to(x.dtype)
+def weight_of(base: nn.Linear, dtype: torch.dtype) -> Tensor:
+    """Return the frozen weight (out, in) of a layer of the base in the type of its activations."""
+    return base.weight.to(dtype)
 
 
 class LoraFunction(torch.autograd.Function):
-    """x Wᵀ + bias + scale · (mask · x) Aᵀ Bᵀ, where W and bias are frozen.
+    """x Wᵀ + bias + scale · (mask · x) Aᵀ Bᵀ, where W and bias are the base's and frozen.
 
-    Shapes: x and mask (…, in), W (out, in), A (rank, in), B (out, rank); the result is (…, out).
+    Shapes: x and mask (rows, tokens, in), W (out, in), A (rank, in), B (out, rank); the result is
+    (rows, tokens, out).
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        a: Tensor,
-        b: Tensor,
-        scale: float,
-        mask: Tensor | None,
+        ctx: Any, x: Tensor, a: Tensor, b: Tensor, base: nn.Linear, scale: float, cut: Cut | None
     ) -> Tensor:
+        # What is kept is scaled up by 1 / (1 - share), as dropout does; here once, in the scale.
+        if cut is not None:
+            scale /= 1 - cut.share
         # All rows and tokens in one dimension.
         flat = x.flatten(0, -2)
         dropped = flat
-        if mask is not None:
-            dropped = flat * mask.flatten(0, -2)
-        low = dropped @ a.T
-        out = F.linear(flat, weight, bias)
-        out.addmm_(low, b.T, alpha=scale)
-        ctx.save_for_backward(weight, a, b, mask, dropped, low)
-        ctx.scale = scale
+        if cut is not None:
+            dropped = (x * cut.mask(x)).flatten(0, -2)
+        low = dropped @ a.to(x.dtype).T
+        bias = None if base.bias is None else base.bias.to(x.dtype)
+        out = F.linear(flat, weight_of(base, x.dtype), bias)
+        out.addmm_(low, b.to(x.dtype).T, alpha=scale)
+        ctx.save_for_backward(x, a, b, low)
+        ctx.base, ctx.scale, ctx.cut = base, scale, cut
         return out.unflatten(0, x.shape[:-1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        weight, a, b, mask, dropped, low = ctx.saved_tensors
-        no_gradient = None, None  # for weight and bias, and for scale and mask
+        x, a, b, low = ctx.saved_tensors
+        cut = ctx.cut
+        no_gradient = None, None, None  # for base, scale and cut
         flat = grad.flatten(0, -2)
-        to_low = (flat @ b).mul_(ctx.scale)
-        to_b = (flat.T @ low).mul_(ctx.scale)
-        to_a = to_low.T @ dropped
+        mask = None
+        dropped = x
+        if cut is not None:
+            mask = cut.mask(x)
+            dropped = x * mask
+        to_low = (flat @ b.to(x.dtype)).mul_(ctx.scale)
+        to_b = (flat.T @ low).to(b.dtype).mul_(ctx.scale)
+        to_a = (to_low.T @ dropped.flatten(0, -2)).to(a.dtype)
         # Nothing before the first layer trains.
         if not ctx.needs_input_grad[0]:
-            return None, *no_gradient, to_a, to_b, *no_gradient
-        to_x = flat @ weight
+            return None, to_a, to_b, *no_gradient
+        to_x = flat @ weight_of(ctx.base, x.dtype)
         # The way through the adapter is added to the way through the base, in place.
         if mask is None:
-            to_x.addmm_(to_low, a)
+            to_x.addmm_(to_low, a.to(x.dtype))
         else:
-            to_x.addcmul_(to_low @ a, mask.flatten(0, -2))
-        to_x = to_x.unflatten(0, grad.shape[:-1])
-        return to_x, *no_gradient, to_a, to_b, *no_gradient
+            to_x.addcmul_(to_low @ a.to(x.dtype), mask.flatten(0, -2))
+        return to_x.unflatten(0, grad.shape[:-1]), to_a, to_b, *no_gradient

@@ -1,0 +1,70 @@
+"""Take the gradients of a batch in micro-batches that fit into memory.
+
+    for part in micro_batches(batch, plan.micro_tokens): ...
+    loss, trained = gradients(model, batch, plan, …)
+
+A step is the whole batch's step, whatever the plan. Each micro-batch adds the summed loss of its
+trained tokens, divided by the trained tokens of the whole batch, so no row weighs more because of
+the company it has. Gradients add up in float32.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from cookbook.memory import MemoryPlan
+from cookbook.service.engine.examples import Example, collate
+from cookbook.service.engine.fast.dropout import Dropout
+from cookbook.service.engine.loss import loss_sum
+
+
+def micro_batches(examples: Sequence[Example], micro_tokens: int) -> list[list[int]]:
+    """Return the places of the examples, in groups that go through the model together.
+
+    Rows of like length share a group, the longest first; a group has at most `micro_tokens` tokens
+    with its padding, or a single row.
+    """
+    places = sorted(range(len(examples)), key=lambda place: -len(examples[place].ids))
+    groups: list[list[int]] = []
+    for place in places:
+        # The first row of a group is its longest.
+        width = len(examples[groups[-1][0]].ids) if groups else 0
+        if groups and (len(groups[-1]) + 1) * width <= micro_tokens:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
+
+
+def gradients(
+    model: Any, batch: Sequence[Example], plan: MemoryPlan, pad: int, dropout: Dropout | None
+) -> tuple[float, int]:
+    """Add the gradients of the batch's mean loss; return its summed loss and trained tokens."""
+    trained = sum(sum(example.trained[1:]) for example in batch)
+    total = torch.zeros((), device=model.device)
+    for places in micro_batches(batch, plan.micro_tokens):
+        if dropout is not None:
+            dropout.choose_rows(places)
+        ids, labels = collate([batch[place] for place in places], pad, model.device)
+        loss, _ = loss_sum(model, ids, labels, plan.loss_chunk)
+        (loss / trained).backward()
+        total += loss.detach()
+    return float(total), trained
+
+
+def checkpoint_layers(model: Any, checkpointed: int) -> None:
+    """Let the first layers compute their activations again in the backward pass, not keep them.
+
+    The first, since theirs would be kept longest.
+    """
+    layers = model.get_base_model().model.layers
+    for number, layer in enumerate(layers):
+        layer.gradient_checkpointing = number < checkpointed
+        layer._gradient_checkpointing_func = recomputed
+
+
+def recomputed(function: Any, *args: Any) -> Any:
+    """Call a layer so that nothing but its input is kept of it."""
+    return checkpoint(function, *args, use_reentrant=False)

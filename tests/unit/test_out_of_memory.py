@@ -1,0 +1,90 @@
+"""Out of memory: the signs of it, and what a job is told that does not fit."""
+
+import pytest
+import support
+
+from cookbook import machine
+from cookbook.errors import MemoryShort, OutOfMemory
+from cookbook.machine import Machine
+from cookbook.memory import MemoryPlan
+from cookbook.paths import Home
+from cookbook.service import kernel_kills, out_of_memory
+from cookbook.service.out_of_memory import GB
+from cookbook.service.store import Store
+
+VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
+VERSION_2 = "low 0\nhigh 0\nmax 12\noom 3\noom_kill {}\noom_group_kill 0\n"
+
+
+@pytest.fixture
+def job(tmp_path):
+    return support.add_job(Store(Home(tmp_path).database), hyperparameters={"max_tokens": 4096})
+
+
+def kernel(folder, groups, files):
+    """Write what a kernel shows of itself; return the arguments for `kernel_kills.counts`."""
+    folder.joinpath("cgroup").write_text(groups)
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder / "vmstat", folder / "cgroup", folder / "fs"
+
+
+@pytest.mark.parametrize(
+    "groups, file, text",
+    [
+        ("0::/user/app\n", "fs/user/app/memory.events", VERSION_2),
+        ("0::/user/app\n", "fs/user/memory.events", VERSION_2),
+        # Inside a container, where the path is the host's.
+        ("0::/docker/abc\n", "fs/memory.events", VERSION_2),
+        ("5:cpu:/\n4:memory:/box\n0::/\n", "fs/memory/box/memory.oom_control", VERSION_1),
+        ("", "vmstat", "nr_free_pages 12\noom_kill {}\n"),
+    ],
+)
+def test_the_kernels_own_count_tells_whether_it_has_killed(tmp_path, groups, file, text):
+    places = kernel(tmp_path, groups, {file: text.format(2)})
+    before = kernel_kills.counts(*places)
+    assert list(before.values()) == [2] and not kernel_kills.rose(before)
+    (tmp_path / file).write_text(text.format(3))
+    assert kernel_kills.rose(before)
+
+
+def test_where_the_kernel_counts_nothing_nothing_is_concluded(tmp_path):
+    places = kernel(tmp_path, "nonsense\n", {"vmstat": "nr_free_pages 12\n"})
+    assert kernel_kills.counts(*places) == {} and not kernel_kills.rose({})
+
+
+def plan(needed, free=2 * GB):
+    return MemoryPlan(needed, free, "cpu", "float32", 512, 1, 0, 2, 128)
+
+
+def test_what_fits_only_later_waits_and_what_never_fits_is_refused_with_three_remedies(
+    job, monkeypatch
+):
+    here = Machine("cpu", free=2 * GB, total=8 * GB, bfloat16=False)
+    monkeypatch.setattr(machine, "here", lambda: here)
+    out_of_memory.check_fits(job, plan(2 * GB))
+    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，现在空闲 2\.0 GB"):
+        out_of_memory.check_fits(job, plan(4 * GB))
+    with pytest.raises(OutOfMemory, match=r"约需 9\.0 GB，这台机器一共 8\.0 GB") as caught:
+        out_of_memory.check_fits(job, plan(9 * GB))
+    for remedy in ("max_tokens 从 4096 改小，例如 2048", "小的基础模型", "更大的机器"):
+        assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error, lack",
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (MemoryShort("不够", "not enough memory"), False),
+        (OSError(28, "No space left on device"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_from_other_errors(error, lack):
+    assert out_of_memory.is_lack(error) == lack
