@@ -6,14 +6,12 @@
     offered(client)        the names that can be tuned there
 
 The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with
-`COOKBOOK_BASE_MODEL`, by folder or hub name. Read by helpers and service alike; loading the weights
-is the engine's work.
-
-A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
-service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
-documented.
+`COOKBOOK_BASE_MODEL`, by folder or hub name; of a hub, it is found where `python -m cookbook pull`
+or the hub's own tools have put it. Read by helpers and service alike; loading the weights is the
+engine's work. Sizes of models are in `shapes`.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import siliconcloud
-from cookbook.errors import BaseAway
+from cookbook import shapes, siliconcloud
+from cookbook.errors import ArgumentError, BaseAway, CookbookError
+from cookbook.hubs import cache, names, ready
 from cookbook.i18n import tr
 from cookbook.paths import DATA
+from cookbook.shapes import Shape
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -46,99 +46,13 @@ TEACHING_MEASURES = ("relevant", "other_word", "pattern_ok", "fluent")
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The sizes of a decoder, from its config.json; memory and speed follow from them.
-
-    Attributes:
-        head_dim: width of one attention head; mostly hidden_size / num_attention_heads.
-        tied: whether embedding and output head share one matrix.
-    """
-
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    vocab_size: int
-    tied: bool = False
-    attention_bias: bool = True
-
-    @classmethod
-    def of(cls, config: dict[str, Any]) -> "Shape | None":
-        """Return the sizes in a config.json; None where it is not a plain decoder's."""
-        if not all(isinstance(config.get(name), int) for name in _SIZES):
-            return None
-        # A mixture of experts has more weights than these sizes say.
-        if any("expert" in name for name in config):
-            return None
-        values = {name: config[name] for name in _SIZES}
-        width, heads = config["hidden_size"], config["num_attention_heads"]
-        return cls(
-            **values,
-            head_dim=config.get("head_dim") or width // heads,
-            tied=bool(config.get("tie_word_embeddings")),
-            attention_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
-        )
-
-    @property
-    def linear(self) -> list[tuple[int, int]]:
-        """Return (inputs, outputs) of each linear layer of a decoder layer."""
-        width, inner = self.hidden_size, self.intermediate_size
-        query = self.num_attention_heads * self.head_dim
-        key = self.num_key_value_heads * self.head_dim
-        attention = [(width, query), (width, key), (width, key), (query, width)]
-        return [*attention, (width, inner), (width, inner), (inner, width)]
-
-    @property
-    def embeddings(self) -> int:
-        """Return the weights of embedding and head together."""
-        return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
-
-    @property
-    def parameters(self) -> int:
-        """Return the weights of the base."""
-        width = self.hidden_size
-        weights = sum(n_in * n_out for n_in, n_out in self.linear)
-        key = self.num_key_value_heads * self.head_dim
-        query = self.num_attention_heads * self.head_dim
-        biases = query + 2 * key if self.attention_bias else 0
-        norms = 2 * width
-        return self.num_hidden_layers * (weights + biases + norms) + width + self.embeddings
-
-    @property
-    def parameters_per_rank(self) -> int:
-        """Return the weights that an adapter trains for each unit of its rank."""
-        return self.num_hidden_layers * sum(n_in + n_out for n_in, n_out in self.linear)
-
-
-_SIZES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-)
-# From the published config.json of each, in the order of `_SIZES`, and whether it ties embeddings.
-_PUBLISHED = {
-    "Qwen/Qwen2.5-0.5B-Instruct": (896, 4864, 24, 14, 2, 151936, True),
-    "Qwen/Qwen2.5-1.5B-Instruct": (1536, 8960, 28, 12, 2, 151936, True),
-    "Qwen/Qwen2.5-3B-Instruct": (2048, 11008, 36, 16, 2, 151936, True),
-    "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064, False),
-    "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064, False),
-    "Qwen/Qwen2.5-32B-Instruct": (5120, 27648, 64, 40, 8, 152064, False),
-    "Qwen/Qwen2.5-72B-Instruct": (8192, 29568, 80, 64, 8, 152064, False),
-}
-
-
-@dataclass(frozen=True)
 class Base:
     """A base model's card.
 
     Attributes:
         id: its public name, as the API lists it.
-        source: the folder or hub name that its weights are loaded from.
+        source: the folder that its weights are loaded from; its name, as long as it was not
+            downloaded from its hub.
         learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is
             meant for billions of parameters; the tiny base needs more to learn the same in the same
             number of steps.
@@ -150,6 +64,7 @@ class Base:
             not known.
         tokens_per_second: training speed that a service measured; None before the first job.
         eval_words: how many words the course asks of each model.
+        hub: the hub in whose cache the folder is; empty for any other.
     """
 
     id: str
@@ -160,6 +75,7 @@ class Base:
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
+    hub: str = ""
     eval_words: int = EVAL_WORDS
 
     @property
@@ -196,7 +112,12 @@ class Base:
 
     @property
     def on_hub(self) -> bool:
-        """Return whether it is loaded by its name on a hub, and not from a folder."""
+        """Return whether its name is one on a hub."""
+        return self.hub != "" or self.is_missing
+
+    @property
+    def is_missing(self) -> bool:
+        """Return whether its weights must still be downloaded."""
         return self.source == self.id
 
     @property
@@ -233,23 +154,61 @@ def chosen() -> str | None:
     given = os.environ.get("COOKBOOK_BASE_MODEL")
     if not given:
         return None
-    folder = Path(given).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else given
+    folder = os.path.expanduser(given)
+    if os.path.isdir(folder):
+        return str(Path(folder).resolve())
+    # As people paste it, such as the address of the model's page.
+    with contextlib.suppress(ArgumentError):
+        return names.read(given).id
+    return given
+
+
+def fault_of_chosen() -> CookbookError | None:
+    """Return what keeps the base of `COOKBOOK_BASE_MODEL` from being loaded now; None if nothing.
+
+    `BaseAway` where it must be downloaded first: the sentence has the command.
+    """
+    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), published())
+
+
+def published() -> list[str]:
+    """Return the names of the bases whose sizes are known without their files."""
+    return list(shapes.PUBLISHED)
 
 
 def installed() -> list[Base]:
     """Return the bases that this machine can tune, that of `COOKBOOK_BASE_MODEL` first."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))
     shipped = [_in_folder(path.parent) for path in cards]
-    chosen = os.environ.get("COOKBOOK_BASE_MODEL")
-    if not chosen:
+    setting = chosen()
+    if setting is None:
         return shipped
-    # A folder or the name on a hub, as `from_pretrained` takes both.
-    folder = Path(chosen).expanduser()
-    first = (
-        _in_folder(folder.resolve(), name=folder.name) if folder.is_dir() else _published(chosen)
-    )
-    return [first, *shipped]
+    if not os.path.isdir(setting):
+        return [_of_hub(setting), *shipped]
+    folder = Path(setting)
+    return [_in_folder(folder, name=folder.name), *shipped]
+
+
+def _of_hub(name: str) -> Base:
+    """Return the card of a base on a hub, with the folder of its weights once they are there."""
+    found = cache.find(name)
+    if found is None or found.unfinished:
+        return _published(name)
+    return dataclasses.replace(_in_folder(found.folder, name=name), hub=found.hub)
+
+
+def downloaded(base: Base) -> Base:
+    """Return the base with the folder that its weights are in, which may be newer than its card.
+
+    Raises:
+        BaseAway: it must be downloaded first.
+    """
+    if not base.is_missing:
+        return base
+    now = _of_hub(base.id)
+    if now.is_missing:
+        raise ready.not_there(base.id, cache.find(base.id))
+    return dataclasses.replace(base, source=now.source, hub=now.hub)
 
 
 def find(base_id: str) -> Base:
@@ -303,12 +262,7 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
 
 
 def _published(base_id: str) -> Base:
-    if base_id not in _PUBLISHED:
-        return Base(base_id, source=base_id)
-    *sizes, tied = _PUBLISHED[base_id]
-    config = dict(zip(_SIZES, sizes, strict=True))
-    shape = Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
-    return Base(base_id, source=base_id, **_known(shape))
+    return Base(base_id, source=base_id, **_known(shapes.published(base_id)))
 
 
 def _known(shape: Shape | None) -> dict[str, Any]:
