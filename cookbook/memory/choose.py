@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from cookbook.bases import Shape, published
 from cookbook.machine import Machine
 from cookbook.memory.estimate import (
     BFLOAT16,
@@ -27,6 +26,7 @@ from cookbook.memory.estimate import (
 )
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
+from cookbook.shapes import PUBLISHED, Shape, published
 
 SMALL = 100_000_000
 """Parameters up to which float32 costs little and gives the same figures on every machine."""
@@ -210,8 +210,9 @@ def _cut(task: Task, tokens: int) -> Task:
 def _smaller_base(task: Task, machine: Machine) -> str | None:
     """Return the largest of the published bases that is smaller and fits with the same rows."""
     fitting = []
-    for name, shape in published().items():
-        if shape.parameters >= task.shape.parameters:
+    for name in PUBLISHED:
+        shape = published(name)
+        if shape is None or shape.parameters >= task.shape.parameters:
             continue
         other = Task(shape, task.longest, task.batch_tokens, task.batch_size, task.rank)
         if _fastest(other, machine)[1] <= machine.free:

@@ -14,7 +14,7 @@ _WEIGHTS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MemoryPlan:
     """How a training is made to fit.
 
@@ -64,6 +64,9 @@ class MemoryPlan:
 
     def __str__(self) -> str:
         return tr(self.zh, self.en)
+
+    def __repr__(self) -> str:
+        return f"MemoryPlan({str(self)!r})"
 
     @property
     def zh(self) -> str:

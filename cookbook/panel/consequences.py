@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cookbook.bases import Base
+from cookbook.duration import duration
 from cookbook.i18n import tr
 from cookbook.params import Hyperparameters, Plan
 
@@ -112,15 +113,3 @@ def amount(number: int) -> str:
     else:
         chinese = f"{number / 1e4:.4g} 万"
     return tr(chinese, english)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in seconds, minutes or hours, whichever suits; None is unknown."""
-    if seconds is None:
-        return tr("未知", "unknown")
-    if seconds < 60:
-        return f"{max(1, seconds):.0f} {tr('秒', 's')}"
-    # Up to an hour and a half, minutes are easier to imagine than a fraction of hours.
-    if seconds < 5400:
-        return f"{seconds / 60:.1f} {tr('分钟', 'min')}"
-    return f"{seconds / 3600:.1f} {tr('小时', 'h')}"
