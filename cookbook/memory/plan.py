@@ -62,6 +62,15 @@ class MemoryPlan:
             return []
         return self.remedy.sentences()
 
+    @property
+    def refusal(self) -> str:
+        """Return why it does not fit, and what would."""
+        ways = self.remedies()
+        return tr(
+            f"{self.zh}。可以：{'；'.join(ways)}",
+            f"{self.en}. What would fit: {'; '.join(ways)}",
+        )
+
     def __str__(self) -> str:
         return tr(self.zh, self.en)
 

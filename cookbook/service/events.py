@@ -137,7 +137,7 @@ def message(event: TrainingEvent, model: str) -> str:
 
 def _memory(plan: MemoryPlan | None) -> str:
     """Return the plan's line as the rest of a message."""
-    return "" if plan is None else tr(f"；内存{plan}", f"; memory: {plan}")
+    return "" if plan is None else tr(f"；{plan}", f"; {plan}")
 
 
 def model_id(event: "Checkpoint | Finished", model: str) -> str:
