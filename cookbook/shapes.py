@@ -112,3 +112,9 @@ def published(base_id: str) -> Shape | None:
     *sizes, tied = PUBLISHED[base_id]
     config = dict(zip(_SIZES, sizes, strict=True))
     return Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
+
+
+def all_published() -> dict[str, Shape]:
+    """Return the sizes of all bases that are known by their names."""
+    found = {name: published(name) for name in PUBLISHED}
+    return {name: shape for name, shape in found.items() if shape is not None}

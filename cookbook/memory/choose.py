@@ -26,7 +26,7 @@ from cookbook.memory.estimate import (
 )
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
-from cookbook.shapes import PUBLISHED, Shape, published
+from cookbook.shapes import Shape, all_published
 
 SMALL = 100_000_000
 """Parameters up to which float32 costs little and gives the same figures on every machine."""
@@ -210,9 +210,8 @@ def _cut(task: Task, tokens: int) -> Task:
 def _smaller_base(task: Task, machine: Machine) -> str | None:
     """Return the largest of the published bases that is smaller and fits with the same rows."""
     fitting = []
-    for name in PUBLISHED:
-        shape = published(name)
-        if shape is None or shape.parameters >= task.shape.parameters:
+    for name, shape in all_published().items():
+        if shape.parameters >= task.shape.parameters:
             continue
         other = Task(shape, task.longest, task.batch_tokens, task.batch_size, task.rank)
         if _fastest(other, machine)[1] <= machine.free:

@@ -16,9 +16,13 @@ from cookbook.memory import MemoryPlan
 
 @dataclass(frozen=True)
 class Planned:
-    """How the training is made to fit into the memory, before the base's weights are read."""
+    """How the training is made to fit into the memory, before the base's weights are read.
+
+    `longest` is the number of tokens of the longest row.
+    """
 
     memory: MemoryPlan
+    longest: int
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ Projection = Callable[[Tensor], Tensor]
 def applies(model: Any) -> bool:
     """Return whether this is a Qwen2 model without the variants that are not written out here."""
     config = model.config
+    # Weights in 4 bit, or stored in another type than they are computed in, are left to the model.
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if any(type(linear) is not nn.Linear for linear in linears):
+        return False
     if config.model_type != "qwen2" or "sliding_attention" in config.layer_types:
         return False
     return model.model.rotary_emb.rope_type == "default"

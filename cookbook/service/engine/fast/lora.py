@@ -19,9 +19,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peft.tuners.lora.layer import Linear
+from peft.tuners.lora.layer import Linear, LoraLayer
 from torch import Tensor, nn
 
+from cookbook.service.engine import four_bit
 from cookbook.service.engine.fast.dropout import Cut, Dropout
 
 NAME = "default"
@@ -45,34 +46,42 @@ def patch_lora_layers(model: nn.Module, share: float, longest: int) -> Dropout:
     layers = [
         module
         for module in model.modules()
-        if type(module) is Linear and not module.lora_variant and list(module.lora_A) == [NAME]
+        if is_plain(module) and not module.lora_variant and list(module.lora_A) == [NAME]
     ]
     widest = max((layer.lora_A[NAME].weight.shape[1] for layer in layers), default=0)
     dropout = Dropout(share, longest * widest, len(layers))
     for number, layer in enumerate(layers):
         # Set on the object: PEFT's class, which other models share, stays as it is.
-        layer.forward = partial(forward, layer, dropout, number)  # type: ignore[method-assign]
+        layer.forward = partial(forward, layer, dropout, number)
     return dropout
 
 
+def is_plain(module: nn.Module) -> bool:
+    """Return whether this is PEFT's layer for a plain matrix, or for one in 4 bit."""
+    if type(module) is Linear:
+        return True
+    return isinstance(module, LoraLayer) and four_bit.is_quantized(module.get_base_layer())
+
+
 def forward(
-    layer: Linear, dropout: Dropout, number: int, x: Tensor, *args: Any, **kwargs: Any
+    layer: Any, dropout: Dropout, number: int, x: Tensor, *args: Any, **kwargs: Any
 ) -> Tensor:
     """Return what the layer makes of `x`, (…, in) to (…, out), in one step where that applies."""
     a = layer.lora_A[NAME].weight
     b = layer.lora_B[NAME].weight
     acts = not layer.disable_adapters and not layer.merged
     cut = dropout.cut(number) if dropout.share else None
-    is_plain = x.dtype in TYPES and a.dtype == torch.float32 and not (args or kwargs)
-    if not (layer.training and acts and is_plain and (cut is None or cut.suits(x))):
-        return Linear.forward(layer, x, *args, **kwargs)
+    fits = x.dtype in TYPES and a.dtype == torch.float32 and not (args or kwargs)
+    if not (layer.training and acts and fits and (cut is None or cut.suits(x))):
+        return type(layer).forward(layer, x, *args, **kwargs)
     scale = layer.scaling[NAME]
     return LoraFunction.apply(x, a, b, layer.base_layer, scale, cut)
 
 
 def weight_of(base: nn.Linear, dtype: torch.dtype) -> Tensor:
     """Return the frozen weight (out, in) of a layer of the base in the type of its activations."""
-    return base.weight.to(dtype)
+    weight = four_bit.matrix(base) if four_bit.is_quantized(base) else base.weight
+    return weight.to(dtype)
 
 
 class LoraFunction(torch.autograd.Function):
