@@ -228,5 +228,5 @@ def test_a_job_for_which_the_smaller_plan_is_too_large_as_well_fails_with_three_
     assert job.status == "failed" and job.error.code == "out_of_memory"
     [event] = lacks(home, job)
     assert "训练时分配不到" in event.message
-    for remedy in ("max_tokens 从 1024 改小，例如 512", "比 wide 小", "更大的机器", "4 bit"):
+    for remedy in ("把 max_tokens 改小，例如 ", "比 wide 小", "换大一些的机器", "4 bit"):
         assert remedy in job.error.message

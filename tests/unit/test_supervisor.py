@@ -10,6 +10,7 @@ import pytest
 import support
 
 from cookbook import causes
+from cookbook.machine import GB
 from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
 from cookbook.service import prewarmed
@@ -17,7 +18,7 @@ from cookbook.service import supervisor as module
 from cookbook.service.events import Planned
 from cookbook.service.exit_codes import Exit
 from cookbook.service.neighbours import Trainings
-from cookbook.service.out_of_memory import GB, MemoryWatch
+from cookbook.service.out_of_memory import MemoryWatch
 from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
@@ -179,7 +180,7 @@ def plan(needed, free=6 * GB):
 def run_out(queue, store, job, code=-9, needed=4 * GB, output=b""):
     """Let the job's process plan so much memory, and end."""
     queue.wait(1)
-    store.record(job, Planned(plan(needed)))
+    store.record(job, Planned(plan(needed), 930))
     queue.end(job, code, output)
     return store.job(job.id)
 
@@ -206,7 +207,7 @@ def test_a_job_that_ran_out_of_memory_is_planned_smaller_once_and_then_fails_wit
     assert event.data["needed"] == needed and event.data["used"] > 0
     job = run_out(queue, store, job, code, needed, output)
     assert job.status == "failed" and job.error["code"] == "out_of_memory"
-    for remedy in ("从 4096 改小，例如 2048", f"比 {TINY} 小", "更大的机器", "4 bit"):
+    for remedy in ("例如 465（最长的一条", f"比 {TINY} 小", "多于 6.0 GB", "4 bit"):
         assert remedy in job.error["message"]
 
 
@@ -234,7 +235,7 @@ def test_chat_is_told_what_trains_and_what_that_will_still_take(store, queue):
     job = add_job(store)
     queue.wait(1)
     assert queue.trainings() == Trainings((job.id,), 0)
-    store.record(job, Planned(plan(4 * GB)))
+    store.record(job, Planned(plan(4 * GB), 930))
     has = queue._processes[job.id].memory.now
     assert queue.trainings() == Trainings((job.id,), 4 * GB - has)
 
