@@ -254,6 +254,12 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
     return known
 
 
+def published() -> dict[str, Shape]:
+    """Return the sizes of the bases whose configuration is known here, by name."""
+    cards = map(_published, _PUBLISHED)
+    return {card.id: card.shape for card in cards if card.shape is not None}
+
+
 def _published(base_id: str) -> Base:
     if base_id not in _PUBLISHED:
         return Base(base_id, source=base_id)

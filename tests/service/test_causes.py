@@ -238,10 +238,17 @@ def test_a_job_that_has_trained_waits_for_a_repair_and_keeps_its_state(start, ro
         client.fine_tuning.jobs.cancel(job.id)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), OSError(28, "no room")])
-def test_an_answer_that_fails_for_a_known_cause_says_it(error):
+@pytest.mark.parametrize(
+    "error, code",
+    [
+        (MemoryError(), "out_of_memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), "out_of_memory"),
+        (OSError(28, "no room"), "model_unavailable"),
+    ],
+)
+def test_an_answer_that_fails_for_a_known_cause_says_it(error, code):
     request = ChatRequest(Base("tiny", "nowhere"), None, [{"role": "user", "content": "你好"}])
     pieces = queue.Queue()
     Answer(request, pieces.put).fail(error)
     piece = pieces.get()
-    assert piece.error_code == "model_unavailable" and "内部错误" not in piece.error
+    assert piece.error_code == code and "内部错误" not in piece.error

@@ -17,6 +17,7 @@ from cookbook.errors import (
     OutOfMemory,
 )
 from cookbook.i18n import tr
+from cookbook.known_causes import MEMORY
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
 from cookbook.service.engine import sampling
 from cookbook.service.engine.adapters import Adapter, BrokenModel
@@ -153,8 +154,10 @@ class Answer:
         cause = causes.known(error)
         if isinstance(error, CookbookError):
             text = str(error)
+        elif cause and cause.kind == MEMORY.kind:
+            text, code = _out_of_memory(), "out_of_memory"
         elif cause:
-            # Memory, the disk, a package: it says what to do.
+            # The disk, a package: it says what to do.
             text, code = str(cause), "model_unavailable"
         else:
             # The text of any other error may name folders of this machine: it is for the log alone.
@@ -171,3 +174,11 @@ class Answer:
             error_code=code,
         )
         self.on_piece(piece)
+
+
+def _out_of_memory() -> str:
+    return tr(
+        "内存不够，这个回答没有完成：缩短提问或 max_tokens，少问几个，或等训练结束再问",
+        "out of memory, this answer was not completed: shorten the prompt or max_tokens, ask less "
+        "at once, or ask again when no job trains",
+    )

@@ -28,6 +28,7 @@ import torch
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.chat_request import ChatRequest, OnPiece
+from cookbook.service.engine import prompt_memory
 from cookbook.service.engine.adapters import Adapter, Adapters
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
@@ -236,7 +237,9 @@ class _Runner:
         if starting:
             scored = starting[0].scores_prompt
             starting = [answer for answer in starting if answer.scores_prompt == scored]
-            self._start(starting)
+            starting = self._that_fit(starting)
+            if starting:
+                self._start(starting)
             return len(starting)
         running = len(self.running)
         if self._batch:
@@ -256,9 +259,24 @@ class _Runner:
                 continue
             try:
                 self._start([answer])
+                continue
             except Exception as error:
                 log.exception("a request failed")
                 answer.fail(error)
+            # The error has held what the pass had got until it failed.
+            give_memory_back()
+
+    def _that_fit(self, answers: list[Answer]) -> list[Answer]:
+        """Return the first of these whose prompts there is memory for; a too long one fails."""
+        while answers:
+            longest = max(len(answer.prompt) + len(answer.tokens) for answer in answers)
+            if prompt_memory.fits(self.model, len(answers), longest):
+                return answers
+            if len(answers) == 1:
+                self.waiting.remove(answers[0])
+                answers[0].fail(prompt_memory.too_large(self.model, longest))
+            answers = answers[: len(answers) // 2]
+        return []
 
     def _start(self, answers: list[Answer]) -> None:
         """Read the prompts of the answers that wait longest, and let them join those that run.

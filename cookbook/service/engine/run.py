@@ -138,7 +138,8 @@ def build(
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
     valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
     lengths = [len(example.ids) for example in train_set + valid_set]
-    plan = memory.choose(shape_of(base), lengths, hp, machine.here(), level=level)
+    here = machine.here(for_this_process=True)
+    plan = memory.choose(shape_of(base), lengths, hp, here, level=level)
     yield Planned(plan)
     model, _ = load(base, weights=plan.weights)
     tuned = with_adapter(model, hp, seed)
