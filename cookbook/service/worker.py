@@ -16,7 +16,6 @@ import dataclasses
 import enum
 import glob
 import json
-import os
 import re
 import shutil
 import signal
@@ -29,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cookbook import __version__, data, data_folder, disk
+from cookbook import __version__, data, data_folder, disk, processes
 from cookbook.bases import Base, find
 from cookbook.causes import Cause
 from cookbook.data.reading import read
@@ -274,8 +273,7 @@ def main(home: Home, version: str = __version__) -> int:
         return Exit.OTHER_VERSION
     stopping = Stopping()
     stopping.listen()
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    processes.lower_priority(NICENESS)
     from cookbook.service.engine.train import train  # takes seconds: before the id is read
 
     job_id = sys.stdin.readline().strip()

@@ -9,7 +9,6 @@ computes with the same ones as the others. No prompt is kept for the next reques
 
 import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
