@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from cookbook.bases import Shape, published
 from cookbook.machine import Machine
 from cookbook.memory.estimate import (
     BFLOAT16,
@@ -27,6 +26,7 @@ from cookbook.memory.estimate import (
 )
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
+from cookbook.shapes import Shape, all_published
 
 SMALL = 100_000_000
 """Parameters up to which float32 costs little and gives the same figures on every machine."""
@@ -210,7 +210,7 @@ def _cut(task: Task, tokens: int) -> Task:
 def _smaller_base(task: Task, machine: Machine) -> str | None:
     """Return the largest of the published bases that is smaller and fits with the same rows."""
     fitting = []
-    for name, shape in published().items():
+    for name, shape in all_published().items():
         if shape.parameters >= task.shape.parameters:
             continue
         other = Task(shape, task.longest, task.batch_tokens, task.batch_size, task.rank)

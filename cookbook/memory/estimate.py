@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cookbook.bases import Shape
+from cookbook.shapes import Shape
 
 FLOAT32, BFLOAT16, STORED_BFLOAT16, NF4 = "float32", "bfloat16", "bfloat16-stored", "nf4"
 """Types of the base's weights. The third is stored in bfloat16 and computed in float32."""

@@ -14,7 +14,7 @@ _WEIGHTS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MemoryPlan:
     """How a training is made to fit.
 
@@ -62,8 +62,20 @@ class MemoryPlan:
             return []
         return self.remedy.sentences()
 
+    @property
+    def refusal(self) -> str:
+        """Return why it does not fit, and what would."""
+        ways = self.remedies()
+        return tr(
+            f"{self.zh}。可以：{'；'.join(ways)}",
+            f"{self.en}. What would fit: {'; '.join(ways)}",
+        )
+
     def __str__(self) -> str:
         return tr(self.zh, self.en)
+
+    def __repr__(self) -> str:
+        return f"MemoryPlan({str(self)!r})"
 
     @property
     def zh(self) -> str:

@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 
 from cookbook import causes
-from cookbook.bases import published
 from cookbook.causes import Cause
 from cookbook.device import CPU
 from cookbook.errors import MemoryShort, OutOfMemory
@@ -27,6 +26,7 @@ from cookbook.memory import MemoryPlan
 from cookbook.service import kernel_kills
 from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Job
+from cookbook.shapes import all_published
 
 CODE = "out_of_memory"
 """The code of a job that failed for memory, in its log and over HTTP."""
@@ -184,7 +184,7 @@ def remedies(job: Job) -> tuple[str, str]:
 
 def _smaller_base(base_id: str) -> str | None:
     """Return the largest published base that is smaller than this one, where that is known."""
-    shapes = published()
+    shapes = all_published()
     if base_id not in shapes:
         return None
     own = shapes[base_id].parameters

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from cookbook import compare, data
+from cookbook import bases, compare, data
 from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
@@ -435,3 +435,16 @@ def test_an_error_of_the_disk_is_said_in_words_and_names_no_folder(
             with pytest.raises(openai.InternalServerError, match=said) as caught:
                 call()
             assert "/home/somebody" not in str(caught.value)
+
+
+def test_a_reader_elsewhere_learns_which_corpus_suits_the_services_base(store, tmp_path):
+    mine = Base("mine", "/srv/mine", corpus=bases.TEACHING_CORPUS)
+    strange = Base("strange", "/srv/strange", corpus="../../secret.jsonl")
+    app = make_app(store, home=Home(tmp_path), bases=[mine, strange], submit=speak, api_key="test")
+    with TestClient(app) as http:
+        client = OpenAI(base_url="http://testserver/v1", api_key="test", http_client=http)
+        mine, strange = (bases.card(name, client) for name in ("mine", "strange"))
+        assert mine.measures == bases.TEACHING_MEASURES and mine.eval_words == 60
+        # A real base may answer on a CPU.
+        assert strange.corpus == bases.CORPUS and strange.eval_words == 20
+        assert bases.card("gone", client) == Base("gone", "gone")

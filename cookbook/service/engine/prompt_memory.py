@@ -10,9 +10,9 @@ would end every answer, and the service with them.
 from typing import Any
 
 from cookbook import machine
-from cookbook.bases import Shape
 from cookbook.errors import MemoryShort
 from cookbook.machine import in_gb
+from cookbook.shapes import Shape
 
 UNASKED = 2**28
 """Bytes below which the system is not asked for its free memory: 256 MB."""
