@@ -26,7 +26,7 @@ from cookbook.memory import MemoryPlan
 from cookbook.service.engine.evaluate import evaluate
 from cookbook.service.engine.examples import Example, encode_all
 from cookbook.service.engine.fast.dropout import Dropout
-from cookbook.service.engine.fast.lora import patch_lora_layers
+from cookbook.service.engine.fast.train import speed_up
 from cookbook.service.engine.load import load, shape_of, tokenizer_of
 from cookbook.service.engine.step import checkpoint_layers
 from cookbook.service.events import Planned
@@ -147,7 +147,7 @@ def build(
     dropout = None
     if fast.enabled():
         longest = max(len(example.ids) for example in train_set)
-        dropout = patch_lora_layers(tuned, hp["lora_dropout"], longest)
+        dropout = speed_up(tuned, hp["lora_dropout"], longest)
     tuned.train()
     weights = [p for p in tuned.parameters() if p.requires_grad]
     # `start_step` sets the learning rate.

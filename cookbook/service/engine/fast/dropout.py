@@ -65,6 +65,10 @@ class Dropout:
         # At once for all layers: a GPU would wait for each small copy.
         self._places = torch.tensor(starts, device=self._long.device)
 
+    def suits(self, x: Tensor) -> bool:
+        """Return whether `x` is (rows, tokens, width) of the rows that were chosen."""
+        return x.dim() == 3 and len(x) == len(self._starts)
+
     def cut(self, number: int) -> "Cut":
         """Return the masks of layer `number` for the rows that were chosen."""
         starts = [row[number] for row in self._starts]
@@ -79,10 +83,6 @@ class Cut:
     starts: list[int]
     places: Tensor  # the same, on the device
     share: float
-
-    def suits(self, x: Tensor) -> bool:
-        """Return whether `x` is (rows, tokens, width) of these rows."""
-        return x.dim() == 3 and len(x) == len(self.starts)
 
     def mask(self, x: Tensor) -> Tensor:
         """Return 1 where a value of `x` is kept and 0 where it is dropped."""
