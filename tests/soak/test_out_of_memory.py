@@ -227,6 +227,6 @@ def test_a_job_for_which_the_smaller_plan_is_too_large_as_well_fails_with_three_
     show(home, job)
     assert job.status == "failed" and job.error.code == "out_of_memory"
     [event] = lacks(home, job)
-    assert "训练时分配不到" in event.message
+    assert "申请不到更多" in event.message
     for remedy in ("把 max_tokens 改小，例如 ", "比 wide 小", "换大一些的机器", "4 bit"):
         assert remedy in job.error.message
