@@ -154,7 +154,7 @@ def look_up(given: str, source: str | None = None, revision: str | None = None) 
             en=f"{given} is a folder of this machine, there is nothing to download: "
             f"set COOKBOOK_BASE_MODEL={given}",
         )
-    name = names.read(given, bases.published())
+    name = names.read(given, bases.known_names())
     hub = HUBS[source or name.hub or "huggingface"]
     with web.connect(hub) as client:
         try:
@@ -168,7 +168,7 @@ def look_up(given: str, source: str | None = None, revision: str | None = None) 
 
 def _with_suggestion(error: CookbookError, model: str) -> CookbookError:
     """Add the known name that a name which no hub has is like."""
-    closest = names.suggestion(model, bases.published())
+    closest = names.suggestion(model, bases.known_names())
     if isinstance(error, BaseAway) or closest is None:
         return error
     return type(error)(

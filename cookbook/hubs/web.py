@@ -107,17 +107,16 @@ def reason(error: Exception) -> str:
 
 def unreachable(hub: "Hub", why: str) -> BaseAway:
     """Return the error for a hub that gives no answer, with the ways around."""
-    other_zh = "加 --from modelscope 从 ModelScope 下载"
-    other_en = "add --from modelscope"
+    other = "huggingface" if hub.key == "modelscope" else "modelscope"
+    # Whole, since a job's log and a chat answer show it, too.
+    command = f"python -m cookbook pull … --from {other}"
     mirror_zh = mirror_en = ""
-    if hub.key == "modelscope":
-        other_zh = "加 --from huggingface 从 Hugging Face 下载"
-        other_en = "add --from huggingface"
-    elif "huggingface.co" in hub.address:
+    # Who has set a mirror knows about mirrors.
+    if "huggingface.co" in hub.address:
         mirror_zh = f"，或设 HF_ENDPOINT={MIRROR} 用镜像"
         mirror_en = f" or set HF_ENDPOINT={MIRROR}, a mirror"
     return BaseAway(
-        zh=f"连不上 {hub.title}（{hub.shown}，{why}）：检查网络，{other_zh}{mirror_zh}",
+        zh=f"连不上 {hub.title}（{hub.shown}，{why}）：检查网络，用 {command} 换个来源{mirror_zh}",
         en=f"{hub.title} is out of reach ({hub.shown}, {why}): check the network, "
-        f"{other_en}{mirror_en}",
+        f"choose another source with {command}{mirror_en}",
     )
