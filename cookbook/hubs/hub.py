@@ -100,7 +100,7 @@ class Hub(ABC):
         """Return what is sent with each request, such as a token."""
 
     @abstractmethod
-    def listing(self, client: "httpx.Client", model: str, revision: str) -> Listing:
+    def listing(self, http: "httpx.Client", model: str, revision: str) -> Listing:
         """Ask for a model's files.
 
         Raises:

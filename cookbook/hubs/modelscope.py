@@ -41,11 +41,11 @@ class ModelScope(Hub):
             return {}
         return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"}
 
-    def listing(self, client: "httpx.Client", model: str, revision: str) -> Listing:
+    def listing(self, http: "httpx.Client", model: str, revision: str) -> Listing:
         """Ask for a model's files."""
         route = f"{self.address}/api/v1/models/{model}/repo"
         query = urlencode({"Revision": revision, "Recursive": "true"})
-        response = web.get(client, self, f"{route}/files?{query}")
+        response = web.get(http, self, f"{route}/files?{query}")
         if response.status_code != 200:
             raise self.refuse(response, model, revision)
         # A network's login page also answers with 200.

@@ -26,7 +26,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 def connect(hub: "Hub") -> "httpx.Client":
-    """Return a client for one hub."""
+    """Return an HTTP client for one hub."""
     import httpx
 
     from cookbook import __version__, proxies
@@ -47,7 +47,7 @@ def connect(hub: "Hub") -> "httpx.Client":
         ) from error
 
 
-def get(client: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
+def get(http: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
     """Return the answer to a question, whatever its status, after a few attempts.
 
     Raises:
@@ -59,7 +59,7 @@ def get(client: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
     while True:
         attempt += 1
         try:
-            response = client.get(url)
+            response = http.get(url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if attempt == ATTEMPTS or not _is_passing_error(error):
                 raise unreachable(hub, reason(error)) from error
