@@ -25,13 +25,16 @@ _WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4
 _ACTIVATION_BYTES = {FLOAT32: 4, BFLOAT16: 2, STORED_BFLOAT16: 4, NF4: 2}
 
 # torch, transformers and PEFT in a process; on a GPU CUDA's context and its own work space.
-_RUNTIME = {CPU: 420 * 2**20, CUDA: 700 * 2**20}
+_RUNTIME = {CPU: 450 * 2**20, CUDA: 700 * 2**20}
+
+# The tokenizer's, for each entry of its vocabulary; in the machine's memory.
+_TOKEN_BYTES = 1000
 
 # Of a trained weight: itself, its gradient and AdamW's two moments, all in float32.
 _ADAPTER_BYTES = 16
 
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
-_LOGIT_BYTES = 10
+_LOGIT_BYTES = 12
 
 # Weights that are cast at a time for a product, where they are stored in another type.
 _CAST_WEIGHTS = 2**24
@@ -39,8 +42,9 @@ _CAST_WEIGHTS = 2**24
 # While a layer's gradients are computed: so many tensors as wide as the MLP and as the model.
 _WORK_INNER, _WORK_WIDTH = 6, 24
 
-# What allocators cannot use again at once, as a share of what comes and goes.
-_FRAGMENTS = 0.1
+# Tensors as wide as the MLP whose memory is free after a layer's forward pass, but lies between
+# what is kept, so that nothing else fits there.
+_HOLES = 2
 
 # Values more than those of the longest row that the mask of the dropout has.
 _MASK_EXTRA = 2**20
@@ -101,15 +105,15 @@ def parts(task: Task, settings: Settings) -> dict[str, int]:
     whole_layers = shape.num_hidden_layers - settings.checkpointed
     activations = inputs + layer * max(1, whole_layers)
 
-    # The loss is over when the first gradients of a layer are computed.
-    work = max(work_of_a_layer(shape, size, tokens), _work_of_loss(task, settings, tokens))
+    # The loss is over when gradients of a layer are computed, but allocators keep its memory apart.
+    work = work_of_a_layer(shape, size, tokens) + _work_of_loss(task, settings, tokens)
     mask = size * (_MASK_EXTRA + task.longest * shape.intermediate_size)
     return {
-        "runtime": _RUNTIME[settings.device],
+        "runtime": _runtime(shape, settings.device),
         "weights": weight_bytes(shape, settings.weights),
         "adapter": _ADAPTER_BYTES * task.trained,
         "activations": activations,
-        "work": round(work + mask + _FRAGMENTS * (activations + work)),
+        "work": work + mask,
     }
 
 
@@ -128,7 +132,12 @@ def _loading(shape: Shape, settings: Settings) -> int:
     if settings.device == CUDA or settings.weights != FLOAT32:
         return 0
     both = _WEIGHT_BYTES[FLOAT32] + _WEIGHT_BYTES[BFLOAT16]
-    return _RUNTIME[CPU] + round(both * shape.parameters)
+    return _runtime(shape, CPU) + round(both * shape.parameters)
+
+
+def _runtime(shape: Shape, device: str) -> int:
+    tokenizer = _TOKEN_BYTES * shape.vocab_size if device == CPU else 0
+    return _RUNTIME[device] + tokenizer
 
 
 def tokens_at_once(task: Task, micro_tokens: int) -> int:
@@ -152,17 +161,15 @@ def kept_of_a_layer(shape: Shape, size: int, rank: int) -> int:
     width, inner = shape.hidden_size, shape.intermediate_size
     query = shape.num_attention_heads * shape.head_dim
     key = shape.num_key_value_heads * shape.head_dim
-    # Inputs of the linear layers: both norms' outputs, and the MLP's inner values.
-    linear = 2 * width + inner
-    # The MLP's gate before and after its activation, and what it is multiplied by.
-    gate = 3 * inner
+    # Inputs of both norms, and of the linear layers after them.
+    norms = 4 * width
+    # The MLP's gate and what it is multiplied by; the rest of it is computed again.
+    gate = 2 * inner
     # Attention's query, key, value and result; the result is an input, too.
     attention = 2 * query + 2 * key
-    # Norms are computed in float32.
-    norms = 4 * 2 * width
     # What the adapter's seven first matrices give; a sum in float32 for each head.
     small = size * 7 * rank + 4 * shape.num_attention_heads
-    return size * (linear + gate + attention) + norms + small
+    return size * (norms + gate + attention + _HOLES * inner) + small
 
 
 def work_of_a_layer(shape: Shape, size: int, tokens: int) -> int:
