@@ -2,6 +2,7 @@
 
     cause(error)                          of an exception: a module that cannot be imported, a disk
     known(error)                          the same without folders of this machine, or None
+    is_lack_of_memory(error)              whether it is that, whoever has raised it
     cause_of_output(output, exit_code)    of a process that ended: from its last lines and its code
 
 They never raise. Nothing is guessed: what is not recognized keeps its own last line and the place
@@ -18,7 +19,7 @@ from pathlib import Path
 from cookbook import known_causes, paths
 from cookbook.errors import CookbookError, DiskFull, ModelError
 from cookbook.i18n import tr
-from cookbook.known_causes import ABORTED, PERMISSION, Cause
+from cookbook.known_causes import ABORTED, MEMORY, PERMISSION, Cause
 
 __all__ = [
     "UNKNOWN",
@@ -28,6 +29,7 @@ __all__ = [
     "chain",
     "decode",
     "install",
+    "is_lack_of_memory",
     "known",
     "tail",
 ]
@@ -70,6 +72,12 @@ def known(error: BaseException) -> Cause | None:
     if found and found.kind == PERMISSION.kind:
         return PERMISSION.cause()
     return found
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Return whether Python, torch or the GPU could not get more memory."""
+    found = _recognized(error)
+    return found is not None and found.kind == MEMORY.kind
 
 
 def cause_of_output(

@@ -2,6 +2,7 @@
 
     Shape.of(config)        from a config.json
     published(name)         of a base whose sizes are known without its files
+    smaller_than(number)    the published bases that have fewer weights
 
 A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
 service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
@@ -118,3 +119,11 @@ def all_published() -> dict[str, Shape]:
     """Return the sizes of all bases that are known by their names."""
     found = {name: published(name) for name in PUBLISHED}
     return {name: shape for name, shape in found.items() if shape is not None}
+
+
+def smaller_than(parameters: int) -> dict[str, Shape]:
+    """Return the sizes of the published bases that have fewer weights, the largest first."""
+    found = {
+        name: shape for name, shape in all_published().items() if shape.parameters < parameters
+    }
+    return dict(sorted(found.items(), key=lambda entry: -entry[1].parameters))

@@ -8,28 +8,31 @@ A step is the whole batch's step whatever the plan: a batch goes through the mod
 whose gradients add up, and activations that are not kept are computed again. So a smaller plan
 costs time and changes no result. Read by helpers and service alike; imports no torch.
 
-`estimate.py` says what a training keeps, `choose.py` tries plans from the fastest on, `plan.py` has
-the plan and its sentences, `remedies.py` what would fit where none does.
+`weights.py` names the types of weights, `estimate.py` says what a training keeps, `choose.py` tries
+plans from the fastest on, `plan.py` has the plan and its sentences, `remedies.py` what would fit
+where none does.
 """
 
 from cookbook.memory.choose import choose
-from cookbook.memory.estimate import (
-    BFLOAT16,
-    FLOAT32,
-    NF4,
-    STORED_BFLOAT16,
-    Settings,
-    Task,
-    parts,
-    peak,
-)
+from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
+from cookbook.memory.weights import (
+    BFLOAT16,
+    FLOAT32,
+    INSTALL_4_BIT,
+    NF4,
+    SMALL,
+    STORED_BFLOAT16,
+    weight_types,
+)
 
 __all__ = [
     "BFLOAT16",
     "FLOAT32",
+    "INSTALL_4_BIT",
     "NF4",
+    "SMALL",
     "STORED_BFLOAT16",
     "MemoryPlan",
     "Remedies",
@@ -38,4 +41,5 @@ __all__ = [
     "choose",
     "parts",
     "peak",
+    "weight_types",
 ]

@@ -10,25 +10,12 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from cookbook.machine import Machine
-from cookbook.memory.estimate import (
-    BFLOAT16,
-    CPU,
-    CUDA,
-    FLOAT32,
-    NF4,
-    STORED_BFLOAT16,
-    Settings,
-    Task,
-    parts,
-    peak,
-)
+from cookbook.machine import CPU, CUDA, GB, MB, Machine
+from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
-from cookbook.shapes import Shape, all_published
-
-SMALL = 100_000_000
-"""Parameters up to which float32 costs little and gives the same figures on every machine."""
+from cookbook.memory.weights import SMALL, weight_types
+from cookbook.shapes import Shape, smaller_than
 
 # Tokens at once, the fastest first. Matrix products need some hundred to be quick; on a CPU more
 # gain nothing but for a tiny base, whose cost is in the number of calls. 0 is a row at a time.
@@ -38,10 +25,10 @@ _FEWER_TOKENS = (1024, 512, 256, 128, 0)
 
 # What activations may take on a CPU before layers are computed again, however much is free: the
 # rest of a laptop is for the reader's other programs, and recomputing costs a third of the speed.
-_KEPT_ON_CPU = 2.5 * 2**30
+_KEPT_ON_CPU = 2.5 * GB
 
 # Bytes of the logits that are held at a time: enough for quick products.
-_LOSS_BYTES = {CPU: 200 * 2**20, CUDA: 800 * 2**20}
+_LOSS_BYTES = {CPU: 200 * MB, CUDA: 800 * MB}
 _MOST_IN_CHUNK = 4096
 _CHUNK_STEP = 64
 
@@ -124,7 +111,7 @@ def _plans(task: Task, machine: Machine) -> Iterator[Settings]:
     if shape.parameters <= SMALL:
         fast = (_TOKENS_OF_SMALL, *fast)
     chunk = _first_chunk(shape, device)
-    for weights in _weight_types(shape, machine):
+    for weights in weight_types(shape.parameters, machine):
         # Everything is kept.
         for tokens in fast:
             settings = Settings(device, weights, tokens, 0, chunk)
@@ -156,16 +143,6 @@ def _first_chunk(shape: Shape, device: str) -> int:
     tokens = _LOSS_BYTES[device] // (10 * shape.vocab_size)
     whole = tokens // _CHUNK_STEP * _CHUNK_STEP
     return min(_MOST_IN_CHUNK, max(_CHUNK_STEP, whole))
-
-
-def _weight_types(shape: Shape, machine: Machine) -> list[str]:
-    """Return the types that the base's weights may have, the best first."""
-    if shape.parameters <= SMALL:
-        return [FLOAT32]
-    types = [BFLOAT16] if machine.bfloat16 else [FLOAT32, STORED_BFLOAT16]
-    if machine.device == CUDA and machine.four_bit:
-        types.append(NF4)
-    return types
 
 
 def _remedies(task: Task, machine: Machine, needed: int) -> Remedies:
@@ -208,11 +185,8 @@ def _cut(task: Task, tokens: int) -> Task:
 
 def _smaller_base(task: Task, machine: Machine) -> str | None:
     """Return the largest of the published bases that is smaller and fits with the same rows."""
-    fitting = []
-    for name, shape in all_published().items():
-        if shape.parameters >= task.shape.parameters:
-            continue
+    for name, shape in smaller_than(task.shape.parameters).items():
         other = Task(shape, task.longest, task.batch_tokens, task.batch_size, task.rank)
         if _fastest(other, machine)[1] <= machine.free:
-            fitting.append((shape.parameters, name))
-    return max(fitting)[1] if fitting else None
+            return name
+    return None

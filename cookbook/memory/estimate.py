@@ -11,12 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cookbook.machine import CPU, CUDA, MB
+from cookbook.memory.weights import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
 from cookbook.shapes import Shape
-
-FLOAT32, BFLOAT16, STORED_BFLOAT16, NF4 = "float32", "bfloat16", "bfloat16-stored", "nf4"
-"""Types of the base's weights. The third is stored in bfloat16 and computed in float32."""
-
-CPU, CUDA = "cpu", "cuda"
 
 # Bytes of a weight. NF4: four bits, and a float32 for each block of 64.
 _WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4 / 64}
@@ -25,7 +22,7 @@ _WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4
 _ACTIVATION_BYTES = {FLOAT32: 4, BFLOAT16: 2, STORED_BFLOAT16: 4, NF4: 2}
 
 # torch, transformers and PEFT in a process; on a GPU CUDA's context and its own work space.
-_RUNTIME = {CPU: 450 * 2**20, CUDA: 700 * 2**20}
+_RUNTIME = {CPU: 450 * MB, CUDA: 700 * MB}
 
 # The tokenizer's, for each entry of its vocabulary; in the machine's memory.
 _TOKEN_BYTES = 1000

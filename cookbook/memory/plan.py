@@ -3,14 +3,15 @@
 from dataclasses import dataclass, field
 
 from cookbook.i18n import tr
-from cookbook.machine import in_gb
+from cookbook.machine import CUDA, in_gb
 from cookbook.memory.remedies import Remedies
+from cookbook.memory.weights import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
 
 _WEIGHTS = {
-    "float32": ("float32", "float32"),
-    "bfloat16": ("bfloat16", "bfloat16"),
-    "bfloat16-stored": ("bfloat16 存、float32 算", "bfloat16, computed in float32"),
-    "nf4": ("4 bit（NF4）", "4 bit (NF4)"),
+    FLOAT32: ("float32", "float32"),
+    BFLOAT16: ("bfloat16", "bfloat16"),
+    STORED_BFLOAT16: ("bfloat16 存、float32 算", "bfloat16, computed in float32"),
+    NF4: ("4 bit（NF4）", "4 bit (NF4)"),
 }
 
 
@@ -81,7 +82,7 @@ class MemoryPlan:
     def zh(self) -> str:
         """The plan in one line of Chinese."""
         needed, free = in_gb(self.needed), in_gb(self.free)
-        place = "显存" if self.device == "cuda" else ""
+        place = "显存" if self.device == CUDA else ""
         if not self.fits:
             return f"{place}约需 {needed}，只空闲 {free}，放不下"
         rows = f"每次 {self.micro_batch} 条（micro-batch）"
@@ -98,7 +99,7 @@ class MemoryPlan:
     def en(self) -> str:
         """The plan in one line of English."""
         needed, free = in_gb(self.needed), in_gb(self.free)
-        place = " on the GPU" if self.device == "cuda" else ""
+        place = " on the GPU" if self.device == CUDA else ""
         if not self.fits:
             return f"needs about {needed}, but only {free} are free{place}"
         rows = f"micro-batches of {self.micro_batch}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cookbook.i18n import tr
 from cookbook.machine import in_gb
+from cookbook.memory.weights import INSTALL_4_BIT
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,6 @@ class Remedies:
         smaller_base: the largest known base that fits here with the same rows; None without any.
         four_bit_gpu: bytes of a GPU that would do with the base in 4 bit.
         memory: free bytes of a machine without a GPU that would do.
-        base: name of the base, to be filled in where it is known.
     """
 
     close_others: bool
@@ -39,8 +39,8 @@ class Remedies:
         size = in_gb(self.four_bit_gpu)
         found.append(
             tr(
-                f"用空闲显存 {size} 以上的显卡，4 bit 训练（pip install bitsandbytes）",
-                f"train in 4 bit on a GPU with {size} free (pip install bitsandbytes)",
+                f"用空闲显存 {size} 以上的显卡，4 bit 训练（{INSTALL_4_BIT}）",
+                f"train in 4 bit on a GPU with {size} free ({INSTALL_4_BIT})",
             )
         )
         size = in_gb(self.memory)

@@ -15,18 +15,16 @@ from typing import Any
 
 import psutil
 
-from cookbook import causes
 from cookbook.causes import Cause
-from cookbook.device import CPU
 from cookbook.errors import MemoryShort, OutOfMemory
 from cookbook.i18n import tr
 from cookbook.known_causes import MEMORY
-from cookbook.machine import in_gb
+from cookbook.machine import in_gb, kernel_kills
+from cookbook.machine.device import CPU
 from cookbook.memory import MemoryPlan
-from cookbook.service import kernel_kills
 from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Job
-from cookbook.shapes import all_published
+from cookbook.shapes import published, smaller_than
 
 CODE = "out_of_memory"
 """The code of a job that failed for memory, in its log and over HTTP."""
@@ -84,12 +82,6 @@ def takes_much(plan: dict[str, Any] | None) -> bool:
     if not plan or plan["device"] != CPU:
         return False
     return plan["needed"] >= LARGE_SHARE * plan["free"]
-
-
-def is_lack(error: BaseException) -> bool:
-    """Return whether Python, torch or the GPU could not get more memory."""
-    cause = causes.known(error)
-    return cause is not None and cause.kind == MEMORY.kind
 
 
 def check_fits(job: Job, plan: MemoryPlan) -> None:
@@ -167,7 +159,8 @@ def remedies(job: Job) -> tuple[str, str]:
     max_tokens = job.hyperparameters.get("max_tokens", 0)
     longest = min(max_tokens, plan.get("longest") or max_tokens)
     shorter = longest // 2
-    smaller = _smaller_base(job.base)
+    shape = published(job.base)
+    smaller = next(iter(smaller_than(shape.parameters)), None) if shape else None
     base_zh = f"换小一些的基础模型，例如 {smaller}" if smaller else f"换比 {job.base} 小的基础模型"
     base_en = f"such as {smaller}" if smaller else f"than {job.base}"
     had = in_gb(plan["free"]) if plan else None
@@ -180,16 +173,6 @@ def remedies(job: Job) -> tuple[str, str]:
         f"now); a smaller base {base_en}; a bigger machine{more_en}, or a GPU with the base in "
         "4 bit",
     )
-
-
-def _smaller_base(base_id: str) -> str | None:
-    """Return the largest published base that is smaller than this one, where that is known."""
-    shapes = all_published()
-    if base_id not in shapes:
-        return None
-    own = shapes[base_id].parameters
-    sizes = [(s.parameters, name) for name, s in shapes.items() if s.parameters < own]
-    return max(sizes)[1] if sizes else None
 
 
 def _figures(job: Job, watch: MemoryWatch | None) -> tuple[str, str]:

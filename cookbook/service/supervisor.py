@@ -22,10 +22,10 @@ from filelock import Timeout
 
 from cookbook import causes, disk
 from cookbook.bases import find
-from cookbook.device import CPU
 from cookbook.errors import BaseAway, DiskFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
+from cookbook.machine.device import CPU
 from cookbook.paths import Home
 from cookbook.service import out_of_memory, worker_log
 from cookbook.service.exit_codes import Exit

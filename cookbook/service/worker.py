@@ -28,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cookbook import __version__, data, data_folder, disk, processes
+from cookbook import __version__, causes, data, data_folder, disk, processes
 from cookbook.bases import Base, downloaded, find
 from cookbook.causes import Cause
 from cookbook.data.reading import read
@@ -151,7 +151,7 @@ def run_job(
     except ServiceError as error:
         _fail(store, job, error, code="data_folder", param=None)
     except Exception as error:
-        if not out_of_memory.is_lack(error):
+        if not causes.is_lack_of_memory(error):
             raise
         # For the process's log. What follows is up to the supervisor.
         traceback.print_exc()

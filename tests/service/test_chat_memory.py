@@ -17,7 +17,7 @@ from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine import generate
 from cookbook.service.engine.generate import Engine
-from cookbook.service.engine.load import RUNTIME_BYTES
+from cookbook.service.engine.weights import RUNTIME_BYTES
 from cookbook.service.neighbours import Trainings
 
 SECONDS = 60

@@ -6,9 +6,9 @@ import re
 import pytest
 import torch
 
-from cookbook import gpu
 from cookbook.bases import Base
 from cookbook.errors import MemoryShort, ModelError
+from cookbook.machine import gpu
 from cookbook.memory import NF4
 from cookbook.service.engine import device, four_bit
 from cookbook.service.engine.load import load
@@ -120,7 +120,7 @@ def test_a_gpu_that_cannot_even_be_asked_is_taken(monkeypatch, small_base, text)
 
 def test_four_bit_without_bitsandbytes_names_the_command(monkeypatch, small_base):
     monkeypatch.setattr(four_bit, "is_installed", lambda: False)
-    with pytest.raises(ModelError, match=r'pip install "siliconcloud-cookbook\[gpu\]"'):
+    with pytest.raises(ModelError, match="pip install bitsandbytes"):
         load(small_base, NF4)
 
 

@@ -9,14 +9,16 @@ from support import SMALL
 from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
+from cookbook import memory
 from cookbook.memory import BFLOAT16, FLOAT32, STORED_BFLOAT16
 from cookbook.service.engine import device, stored
-from cookbook.service.engine import load as loading
+from cookbook.service.engine import weights as choice
 from cookbook.service.engine.adapters import Adapters
 from cookbook.service.engine.fast import decode
-from cookbook.service.engine.load import load, weight_bytes
+from cookbook.service.engine.load import load
 from cookbook.service.engine.loss import HeadLoss
 from cookbook.service.engine.run import with_adapter
+from cookbook.service.engine.weights import weight_bytes
 
 IDS = torch.arange(1, 25).view(2, 12)
 HP = {"lora_rank": 2, "lora_alpha": 4, "lora_dropout": 0.0}
@@ -93,8 +95,8 @@ def test_a_base_is_loaded_in_the_type_that_was_asked_for(small_base, weights):
 def test_a_machine_that_does_not_compute_in_bfloat16_stores_what_float32_has_no_room_for(
     small_base, monkeypatch
 ):
-    monkeypatch.setattr(loading, "SMALL", 1000)
-    monkeypatch.setattr(loading, "RUNTIME_BYTES", 0)
+    monkeypatch.setattr(memory.weights, "SMALL", 1000)
+    monkeypatch.setattr(choice, "RUNTIME_BYTES", 0)
     monkeypatch.setattr(device, "computes_in_bfloat16", lambda target: False)
     model, _ = load(small_base)
     assert model.dtype == torch.float32

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cookbook import device, gpu
 from cookbook.errors import ModelError
+from cookbook.machine import device, gpu
 
 # What torch 2.13 for CUDA 13 was built for.
 TARGETS = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]

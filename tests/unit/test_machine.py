@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from cookbook import cgroups, gpu, machine
-from cookbook.cgroups import UNLIMITED, Room
+from cookbook import machine
 from cookbook.errors import ArgumentError
-from cookbook.machine import GB, Machine, chosen_limit, in_gb
+from cookbook.machine import GB, Machine, cgroups, chosen_limit, gpu, in_gb
+from cookbook.machine.cgroups import UNLIMITED, Room
 
 SMI = """\
 0, GPU-aaaa, NVIDIA GeForce GTX 1080, 7000, 8192, 6.1
@@ -92,12 +92,12 @@ def test_a_machine_is_what_is_left_of_system_container_and_own_limit(monkeypatch
 
 
 def test_a_processor_says_whether_it_computes_in_bfloat16(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(machine.machine.platform, "machine", lambda: "x86_64")
     info = tmp_path / "cpuinfo"
     for flags, expected in (("fpu avx512_bf16 avx2", True), ("fpu avx512f avx2", False)):
         info.write_text(f"processor : 0\nflags\t\t: {flags}\nbugs : amx_bf16\n", encoding="utf-8")
-        assert machine.computes_in_bfloat16(info) is expected
-    assert machine.computes_in_bfloat16(tmp_path / "none") is False
+        assert machine.machine.computes_in_bfloat16(info) is expected
+    assert machine.machine.computes_in_bfloat16(tmp_path / "none") is False
 
 
 def test_the_cards_are_those_that_cuda_would_show():

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import support
 
+from cookbook import causes
 from cookbook.errors import MemoryShort, OutOfMemory
-from cookbook.machine import GB
+from cookbook.machine import GB, kernel_kills
 from cookbook.memory import MemoryPlan, Remedies
 from cookbook.paths import Home
-from cookbook.service import kernel_kills, out_of_memory
+from cookbook.service import out_of_memory
 from cookbook.service.store import Store
 
 VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
@@ -104,4 +105,4 @@ def test_a_job_that_ran_out_twice_is_told_what_to_do_with_its_own_figures(job, b
     ],
 )
 def test_a_lack_of_memory_is_told_from_other_errors(error, lack):
-    assert out_of_memory.is_lack(error) == lack
+    assert causes.is_lack_of_memory(error) == lack

@@ -17,7 +17,6 @@ from cookbook.errors import (
     OutOfMemory,
 )
 from cookbook.i18n import tr
-from cookbook.known_causes import MEMORY
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
 from cookbook.service.engine import sampling
 from cookbook.service.engine.adapters import Adapter, BrokenModel
@@ -154,7 +153,7 @@ class Answer:
         cause = causes.known(error)
         if isinstance(error, CookbookError):
             text = str(error)
-        elif cause and cause.kind == MEMORY.kind:
+        elif causes.is_lack_of_memory(error):
             text, code = _out_of_memory(), "out_of_memory"
         elif cause:
             # The disk, a package: it says what to do.

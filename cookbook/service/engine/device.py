@@ -16,11 +16,12 @@ import re
 import warnings
 from functools import cache
 
-from cookbook import gpu, machine
-from cookbook.device import CPU, CUDA, chosen
+from cookbook import machine
 from cookbook.errors import MemoryShort, ModelError
 from cookbook.i18n import tr
 from cookbook.known_causes import Cause
+from cookbook.machine import gpu
+from cookbook.machine.device import CPU, CUDA, chosen
 
 _OLDER_CUDA = (
     "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cu126"

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from cookbook import causes
-from cookbook.device import CPU, CUDA
 from cookbook.errors import ModelError
+from cookbook.machine import CPU, CUDA
+from cookbook.memory import INSTALL_4_BIT
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 BYTES_PER_WEIGHT = 0.516
 """4 bit, and 8 for each 64 weights, and 32 for each 256 of these."""
-
-INSTALL = 'pip install "siliconcloud-cookbook[gpu]"'
 
 
 def is_installed() -> bool:
@@ -38,8 +37,8 @@ def check(device: str) -> None:
     """
     if not is_installed():
         raise ModelError(
-            zh=f"用 4 bit 加载需要 bitsandbytes：运行 {INSTALL}，再试一次",
-            en=f"loading in 4 bit requires bitsandbytes: run {INSTALL}, then try again",
+            zh=f"用 4 bit 加载需要 bitsandbytes：运行 {INSTALL_4_BIT}，再试一次",
+            en=f"loading in 4 bit requires bitsandbytes: run {INSTALL_4_BIT}, then try again",
         )
     try:
         compiled = library()

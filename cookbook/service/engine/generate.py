@@ -27,6 +27,7 @@ import torch
 
 from cookbook.bases import Base, downloaded
 from cookbook.errors import CookbookError
+from cookbook.memory import SMALL
 from cookbook.service.chat_request import ChatRequest, OnPiece
 from cookbook.service.engine import prompt_memory
 from cookbook.service.engine.adapters import Adapter, Adapters
@@ -34,7 +35,7 @@ from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
 from cookbook.service.engine.choose import Chooser
 from cookbook.service.engine.grammar import Grammars
-from cookbook.service.engine.load import SMALL, load
+from cookbook.service.engine.load import load
 from cookbook.service.engine.loaded import Loaded, give_memory_back
 from cookbook.service.engine.logprobs import Vocabulary
 from cookbook.service.engine.prompt import is_long, lay_out, read

@@ -19,25 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook import causes
 from cookbook.bases import Base
-from cookbook.device import CUDA
-from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError, OutOfMemory
-from cookbook.known_causes import MEMORY
-from cookbook.machine import Machine
-from cookbook.memory import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
+from cookbook.errors import BaseAway, CookbookError, ModelError
+from cookbook.memory import BFLOAT16, FLOAT32, NF4, weight_types
 from cookbook.service.engine import base_files, device, four_bit, template
+from cookbook.service.engine.weights import first_that_fits, sizes_of
 from cookbook.shapes import Shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-SMALL = 100_000_000
-"""Parameters below which float32 costs little and gives the same figures on every machine."""
-
-WORK_SPACE = 1.25
-"""Memory needed for each byte of weights: passes over them take about a quarter more."""
-
-RUNTIME_BYTES = 2**29
-"""Memory that torch and transformers take, whatever the model."""
 
 
 def tokenizer_of(base: Base) -> "PreTrainedTokenizerBase":
@@ -92,14 +81,10 @@ def load(
     tokenizer = tokenizer_of(base)
     target = device.choose()
     skeleton = _skeleton(base)
-    here = device.here()
-    here = replace(here, free=max(0, here.free - reserved))
     chosen = weights
     # Of a training the plan has counted everything.
     if chosen is None:
-        choices = _choices(skeleton.num_parameters(), target)
-        sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
-        chosen = _that_fits(base, sizes, here)
+        chosen = _of_chat(base, skeleton, target, reserved)
     if chosen == NF4:
         four_bit.check(target)
     return _read_weights(base, chosen, target), tokenizer
@@ -138,32 +123,17 @@ def _skeleton(base: Base) -> Any:
     return model
 
 
-def _choices(parameters: int, target: str) -> list[str]:
-    """Return the types of weights that chat may use here, the best first."""
-    if parameters <= SMALL:
-        return [FLOAT32]
-    computes = device.computes_in_bfloat16(target)
-    choices = [BFLOAT16] if computes else [FLOAT32, STORED_BFLOAT16]
-    if target == CUDA and four_bit.is_installed():
-        choices.append(NF4)
-    return choices
-
-
-def weight_bytes(model: Any, weights: str) -> int:
-    """Return what the weights of a model take in this type."""
-    from torch import nn
-
-    parameters = model.num_parameters()
-    if weights == FLOAT32:
-        return 4 * parameters
-    if weights != NF4:
-        return 2 * parameters
-    head = model.get_output_embeddings()
-    quantized = 0
-    for module in model.modules():
-        if isinstance(module, nn.Linear) and module is not head:
-            quantized += module.weight.numel()
-    return round(four_bit.BYTES_PER_WEIGHT * quantized + 2 * (parameters - quantized))
+def _of_chat(base: Base, skeleton: Any, target: str, reserved: int) -> str:
+    """Return the type of weights that chat takes for a base."""
+    here = device.here()
+    there = replace(
+        here,
+        device=target,
+        free=max(0, here.free - reserved),
+        bfloat16=device.computes_in_bfloat16(target),
+    )
+    types = weight_types(skeleton.num_parameters(), there)
+    return first_that_fits(base, sizes_of(skeleton, types), there)
 
 
 def _read_weights(base: Base, weights: str, target: str) -> Any:
@@ -240,10 +210,10 @@ def _explain_failure(base: Base) -> Iterator[None]:
         raise
     # Whatever a library raises here, the base cannot be loaded.
     except Exception as error:
-        cause = causes.known(error)
         # The caller knows whether another attempt, with less, makes sense.
-        if cause and cause.kind == MEMORY.kind:
+        if causes.is_lack_of_memory(error):
             raise
+        cause = causes.known(error)
         if cause and cause.kind not in ("hub", "no_base"):
             kind = BaseAway if cause.passes else ModelError
             raise kind(
@@ -274,51 +244,3 @@ def _may_pass(base: Base, error: Exception) -> bool:
         # What the system itself reports, such as a network drive, has a number.
         return getattr(error, "errno", None) is not None
     return not any(type(one).__name__ in NOT_ON_THE_HUB for one in causes.chain(error))
-
-
-def _that_fits(base: Base, sizes: dict[str, int], here: Machine) -> str:
-    """Return the first type of weights that fits, and refuse a model of which none does.
-
-    Args:
-        sizes: bytes of the weights in each type, the best first.
-
-    Raises:
-        MemoryShort: naming the memory that is needed and the memory that is free.
-        OutOfMemory: it would not fit if all memory were free.
-    """
-    needs = {kind: WORK_SPACE * size + RUNTIME_BYTES for kind, size in sizes.items()}
-    for kind, needed in needs.items():
-        if needed <= here.free:
-            return kind
-    needed = min(needs.values())
-    needed_gb, free_gb, total_gb = (f"{x / 2**30:.1f}" for x in (needed, here.free, here.total))
-    remedy_zh, remedy_en = _remedy(here, NF4 in sizes)
-    where_zh, where_en = "内存", "memory"
-    if here.device == CUDA:
-        where_zh, where_en = f"显存（{here.name}）", f"memory of the GPU ({here.name})"
-    if needed > here.total:
-        raise OutOfMemory(
-            zh=f"{where_zh}不够：{base.id} 约需 {needed_gb} GB，这台机器一共 {total_gb} GB。"
-            f"换小一些的模型{remedy_zh}",
-            en=f"not enough {where_en}: {base.id} needs about {needed_gb} GB, this machine has "
-            f"{total_gb} GB. Choose a smaller model{remedy_en}",
-        )
-    others_zh, others_en = "关掉别的程序", "close other programs"
-    if here.device == CUDA:
-        others_zh, others_en = device.OTHER_GPU_ZH, device.OTHER_GPU_EN
-    raise MemoryShort(
-        zh=f"{where_zh}不够：{base.id} 约需 {needed_gb} GB，现在空闲 {free_gb} GB"
-        f"（一共 {total_gb} GB）。换小一些的模型，或{others_zh}{remedy_zh}",
-        en=f"not enough {where_en}: {base.id} needs about {needed_gb} GB, {free_gb} of "
-        f"{total_gb} GB are free. Choose a smaller model or {others_en}{remedy_en}",
-    )
-
-
-def _remedy(here: Machine, tried_four_bit: bool) -> tuple[str, str]:
-    """Return what else would help on a GPU, to be added to a sentence, zh and en."""
-    if here.device != CUDA or tried_four_bit or here.four_bit:
-        return "", ""
-    return (
-        f"；或运行 {four_bit.INSTALL} 用 4 bit 加载",
-        f"; or run {four_bit.INSTALL} to load it in 4 bit",
-    )

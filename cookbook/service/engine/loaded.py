@@ -18,10 +18,10 @@ from typing import Generic, Protocol, TypeVar
 
 import torch
 
+from cookbook import causes
 from cookbook.bases import Base
 from cookbook.errors import MemoryShort
 from cookbook.machine import in_gb
-from cookbook.service import out_of_memory
 from cookbook.service.neighbours import Neighbours, Trainings
 
 
@@ -83,7 +83,7 @@ class Loaded(Generic[R]):
             try:
                 return self._make(base, trainings.reserved)
             except Exception as error:
-                short = isinstance(error, MemoryShort) or out_of_memory.is_lack(error)
+                short = isinstance(error, MemoryShort) or causes.is_lack_of_memory(error)
                 if not short:
                     raise
                 if not self._is_worth_another_attempt():

@@ -12,7 +12,7 @@ such file is, as on other systems, nothing is known and nothing ever rises.
 import re
 from pathlib import Path
 
-from cookbook import cgroups
+from cookbook.machine import cgroups
 
 VMSTAT = Path("/proc/vmstat")
 

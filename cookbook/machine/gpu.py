@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from cookbook import device, environment
+from cookbook import environment
+from cookbook.machine import device
 
 SECONDS = 10
 """To wait for nvidia-smi; with a driver that hangs it never answers."""

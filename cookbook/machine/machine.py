@@ -1,12 +1,7 @@
 """Say what memory this machine has for a model, and in what type it computes.
 
-    machine.here() -> Machine                 without importing torch
-    machine.here(for_this_process=True)       where this very process will hold the model
-    COOKBOOK_MEMORY=6GB                       a reader's own limit for one training
-
-On a CPU the memory is what the system can give, or what a container may still take
-(`cookbook/cgroups.py`), the smaller of the two. With a GPU that torch can use it is the GPU's
-(`cookbook/gpu.py`). GB are 2**30 bytes everywhere.
+On a CPU the memory is what the system can give, or what a container may still take, the smaller of
+the two. With a GPU that torch can use it is the GPU's.
 """
 
 import os
@@ -18,10 +13,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cookbook import cgroups, gpu
 from cookbook.errors import ArgumentError
+from cookbook.machine import cgroups, gpu
+from cookbook.machine.device import CPU, CUDA
+from cookbook.machine.gigabytes import GB, MB
 
-GB = 2**30
 VARIABLE = "COOKBOOK_MEMORY"
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -91,7 +87,7 @@ def here(*, for_this_process: bool = False) -> Machine:
     if card is not None:
         held = card.held if for_this_process else 0
         free, total = limited(card.free + held, card.total, own_limit)
-        return Machine("cuda", free, total, card.bfloat16, four_bit, card.name)
+        return Machine(CUDA, free, total, card.bfloat16, four_bit, card.name)
 
     import psutil  # a fifth of the time of the package's import
 
@@ -103,7 +99,7 @@ def here(*, for_this_process: bool = False) -> Machine:
     if for_this_process:
         free += psutil.Process().memory_info().rss
     free, total = limited(free, total, own_limit)
-    return Machine("cpu", free, total, computes_in_bfloat16(), four_bit)
+    return Machine(CPU, free, total, computes_in_bfloat16(), four_bit)
 
 
 def limited(free: int, total: int, limit: int | None) -> tuple[int, int]:
@@ -130,7 +126,7 @@ def chosen_limit(environment: Mapping[str, str]) -> int | None:
             en=f"the environment variable {VARIABLE} is {given!r}, which is not an amount of "
             "memory: write it as 6GB or 6000MB, or unset it",
         )
-    unit = GB if amount[2].upper() == "G" else 2**20
+    unit = GB if amount[2].upper() == "G" else MB
     return int(float(amount[1]) * unit)
 
 
@@ -149,16 +145,3 @@ def computes_in_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
     if platform.machine() in ("aarch64", "arm64"):
         return "bf16" in flags
     return bool(flags & {"amx_bf16", "avx512_bf16"})
-
-
-def in_gb(size: float) -> str:
-    """Return a number of bytes as a reader takes it in: "3.1 GB", "0.02 GB", "24 GB"."""
-    gb = size / GB
-    # So many digits as a reader can use.
-    if gb >= 19.95:
-        digits = 0
-    elif gb >= 0.095:
-        digits = 1
-    else:
-        digits = 2
-    return f"{gb:.{digits}f} GB"

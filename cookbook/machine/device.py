@@ -10,7 +10,7 @@ import os
 from cookbook.errors import ModelError
 
 CPU, CUDA = "cpu", "cuda"
-SETTING = "COOKBOOK_DEVICE"
+VARIABLE = "COOKBOOK_DEVICE"
 
 
 def chosen() -> str | None:
@@ -19,11 +19,11 @@ def chosen() -> str | None:
     Raises:
         ModelError: it names something else.
     """
-    given = os.environ.get(SETTING, "").strip().lower()
+    given = os.environ.get(VARIABLE, "").strip().lower()
     if given in ("", CPU, CUDA):
         return given or None
     raise ModelError(
-        zh=f"{SETTING}={given} 不对：设成 cpu 或 cuda，或不设，由机器决定",
-        en=f"{SETTING}={given} is not valid: set it to cpu or cuda, or leave it out and the "
+        zh=f"{VARIABLE}={given} 不对：设成 cpu 或 cuda，或不设，由机器决定",
+        en=f"{VARIABLE}={given} is not valid: set it to cpu or cuda, or leave it out and the "
         "machine decides",
     )
