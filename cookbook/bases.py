@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import shapes, siliconcloud
-from cookbook.errors import ArgumentError, BaseAway, CookbookError
+from cookbook.errors import ArgumentError, BaseAway
 from cookbook.hubs import cache, names, ready
 from cookbook.i18n import tr
 from cookbook.machine import Machine
@@ -166,14 +166,6 @@ def chosen() -> str | None:
     with contextlib.suppress(ArgumentError):
         return names.read(given).id
     return given
-
-
-def fault_of_chosen() -> CookbookError | None:
-    """Return what keeps the base of `COOKBOOK_BASE_MODEL` from being loaded now; None if nothing.
-
-    `BaseAway` where it must be downloaded first: the sentence has the command.
-    """
-    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), known_names())
 
 
 def known_names() -> list[str]:

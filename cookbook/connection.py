@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from cookbook import bases, causes, data_folder, disk, environment, paths, proxies, siliconcloud
+from cookbook import (
+    causes,
+    chosen_base,
+    data_folder,
+    disk,
+    environment,
+    paths,
+    proxies,
+    siliconcloud,
+)
 from cookbook.address import Address, health, is_folder_of, read, settings
 from cookbook.errors import ArgumentError, DiskFull, ServiceError
 from cookbook.i18n import tr
@@ -84,10 +93,7 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
             en=f"unknown service {service!r}: choose local or siliconcloud",
         )
     # Before a service that could not load it is started.
-    if bases.chosen() is not None:
-        from cookbook.service import chosen_base
-
-        chosen_base.check()
+    chosen_base.check()
     proxies.bypass()
     proxies.check(https=False)
     folder = _absolute(home)

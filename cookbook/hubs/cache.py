@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cookbook.hubs import checkpoint
+from cookbook import base_files
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def find(model: str) -> Found | None:
     """Return a whole copy of a model if there is one, else a part of one, else None."""
     first_part = None
     for hub, folder in _candidates(model):
-        found = Found(folder, hub, tuple(checkpoint.unfinished(folder)))
+        found = Found(folder, hub, tuple(base_files.unfinished(folder)))
         if not found.unfinished:
             return found
         first_part = first_part or found

@@ -77,6 +77,11 @@ def check_revision(revision: str) -> str:
     return revision
 
 
+def pull_command(model: str) -> str:
+    """Return the command that downloads a model."""
+    return f"python -m cookbook pull {model}"
+
+
 def suggestion(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like this one, with or without its organization."""
     short = {one.rpartition("/")[2].lower(): one for one in known}

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from cookbook import bases, disk
+from cookbook import base_files, bases, disk
 from cookbook.errors import ArgumentError, BaseAway, CookbookError
-from cookbook.hubs import checkpoint, names, room, selection, transfer, web
+from cookbook.hubs import names, room, selection, transfer, web
 from cookbook.hubs.hub import Hub, Listing, Place, RemoteFile
 from cookbook.hubs.huggingface import HuggingFace
 from cookbook.hubs.modelscope import ModelScope
@@ -82,7 +82,7 @@ class Remote:
         for file in self._files:
             # The weights come last.
             if file.name.endswith(".safetensors") and not checked:
-                checkpoint.check_chat(self.folder, self.listing.model)
+                base_files.check_chat(self.folder, self.listing.model)
                 checked = True
             received = 0
             for part in self._obtain(http, file):

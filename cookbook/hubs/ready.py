@@ -1,6 +1,8 @@
 """Say whether the base that somebody chose can be loaded now, without network and without torch.
 
-fault("Qwen/Qwen2.5-0.5B-Instruct")     None, or the error that says what to do
+    fault("Qwen/Qwen2.5-0.5B-Instruct")     None, or the error that says what to do
+
+The files of a folder are checked by `cookbook/base_files`.
 """
 
 import os
@@ -8,16 +10,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from cookbook import base_files
 from cookbook.errors import ArgumentError, BaseAway, CookbookError, ModelError
-from cookbook.hubs import cache, checkpoint, names
+from cookbook.hubs import cache, names
+from cookbook.hubs.names import pull_command
 
 MOST_NAMES = 3  # files that a sentence lists
 _PATH = re.compile(r"[.~/\\]|[A-Za-z]:[\\/]")  # how a path begins that is no name on a hub
-
-
-def command(model: str) -> str:
-    """Return the command that downloads a model."""
-    return f"python -m cookbook pull {model}"
 
 
 def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | None:
@@ -29,7 +28,7 @@ def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | Non
     """
     if not setting:
         return None
-    # What is in a folder is the engine's to judge. Unlike those of Path, these take any text.
+    # What is in a folder is for `base_files` to judge. Unlike those of Path, these take any text.
     if os.path.isdir(os.path.expanduser(setting)):
         return None
     # Hubs allow none of these signs at the beginning of a name.
@@ -54,23 +53,23 @@ def not_there(model: str, found: cache.Found | None) -> BaseAway:
     """Return the error for a model that was not downloaded, or only in part."""
     if found is None:
         return BaseAway(
-            zh=f"基础模型 {model} 还没有下载，先在终端运行：{command(model)}",
+            zh=f"基础模型 {model} 还没有下载，先在终端运行：{pull_command(model)}",
             en=f"the base model {model} was not downloaded yet, run in a terminal first: "
-            f"{command(model)}",
+            f"{pull_command(model)}",
         )
     # Their number does not matter: the download knows what is there.
     lacking = _listed(found.unfinished)
     return BaseAway(
         zh=f"基础模型 {model} 没有下载完（缺 {lacking}），先在终端运行，它从断点继续："
-        f"{command(model)}",
+        f"{pull_command(model)}",
         en=f"the base model {model} was downloaded only in part ({lacking} missing), run in a "
-        f"terminal first, which goes on from there: {command(model)}",
+        f"terminal first, which goes on from there: {pull_command(model)}",
     )
 
 
 def _not_chat(folder: Path, model: str) -> CookbookError | None:
     try:
-        checkpoint.check_chat(folder, model)
+        base_files.check_chat(folder, model)
     except ModelError as error:
         return error
     return None

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 
 from cookbook.errors import DiskFull
+from cookbook.machine import GB, MB, in_gb
 
-MB, GB = 2**20, 2**30
 RESERVE = 200 * MB  # bytes that stay free: a full disk stops more than a download
 
 
@@ -39,4 +39,4 @@ def full(path: Path, missing: int) -> DiskFull:
 
 def size(count: int) -> str:
     """Return a number of bytes for people: "942 MB", "3.1 GB"."""
-    return f"{count / GB:.1f} GB" if count >= GB else f"{count / MB:.0f} MB"
+    return in_gb(count) if count >= GB else f"{count / MB:.0f} MB"

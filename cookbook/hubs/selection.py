@@ -7,8 +7,8 @@ other programs, nothing in folders.
 import re
 from typing import TYPE_CHECKING
 
+from cookbook import base_files
 from cookbook.errors import ModelError
-from cookbook.hubs import checkpoint
 from cookbook.hubs.hub import Listing, RemoteFile
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SMALL = {
     "added_tokens.json",
     "chat_template.jinja",
     "chat_template.json",
-    checkpoint.INDEX,
+    base_files.INDEX,
 }
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _LARGEST_SMALL = 200 * 2**20  # bytes: no tokenizer is larger
@@ -60,15 +60,15 @@ def _weights(files: "Collection[RemoteFile]") -> list[RemoteFile]:
     """Return one file of weights or its parts, not both, as some repositories have them."""
     by_name = {file.name: file for file in files}
     # The index comes from the same tool as its parts.
-    if checkpoint.INDEX in by_name:
+    if base_files.INDEX in by_name:
         return [by_name[name] for name in sorted(by_name) if _SHARD.fullmatch(name)]
-    return [by_name[checkpoint.SINGLE]] if checkpoint.SINGLE in by_name else []
+    return [by_name[base_files.SINGLE]] if base_files.SINGLE in by_name else []
 
 
 def _no_weights(model: str, names: set[str]) -> ModelError:
     # What the repository is made for shows in the endings.
     endings = {name.rpartition(".")[2] for name in names}
-    plain = checkpoint.without_format(model)
+    plain = base_files.original(model)
     other_zh = other_en = ""
     if plain != model:
         other_zh, other_en = f" {plain}", f", probably {plain}"

@@ -13,10 +13,9 @@ import signal
 import sys
 from pathlib import Path
 
-from cookbook import paths
+from cookbook import chosen_base, paths
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.paths import Home
-from cookbook.service import chosen_base
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
 from cookbook.service.server import IDLE_SECONDS, Settings, serve

@@ -13,13 +13,13 @@ import psutil
 from cookbook import disk
 from cookbook.i18n import tr
 from cookbook.job_states import UNFINISHED
+from cookbook.machine import MB, in_gb
 from cookbook.paths import Home
 from cookbook.processes import WORKER_MODULE
 from cookbook.service import recovery
 from cookbook.service.store import Job, Store
 from cookbook.terminal import printable
 
-MB, GB = 2**20, 2**30
 COLUMN = 16  # letters: the longest status
 
 
@@ -42,7 +42,7 @@ def headline(
     used_bytes = disk.used(home)
     free_bytes = shutil.disk_usage(home).free
     used = f"{used_bytes / MB:,.0f} MB"
-    free = f"{free_bytes / GB:,.1f} GB"
+    free = in_gb(free_bytes)
     chat_zh, chat_en = "", ""
     if chat_speed is not None:
         chat_zh, chat_en = (
@@ -87,7 +87,7 @@ def _plan(job: Job) -> list[str]:
     """Return what a running job's memory plan needs; nothing where no plan was made yet."""
     if job.status != "running" or not job.memory_plan:
         return []
-    needed = f"{job.memory_plan['needed'] / GB:.1f} GB"
+    needed = in_gb(job.memory_plan["needed"])
     return [tr(f"内存约 {needed}", f"needs about {needed}")]
 
 

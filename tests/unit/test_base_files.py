@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from cookbook import base_files
 from cookbook.bases import Base
 from cookbook.errors import ModelError
-from cookbook.service.engine import base_files
 
 CONFIG = {"model_type": "qwen2", "vocab_size": 8, "hidden_size": 4}
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
@@ -34,7 +34,7 @@ def write(folder, **files):
 
 
 def check(folder, name="My-Base"):
-    base_files.check(Base(name, str(folder)), folder)
+    base_files.check_folder(Base(name, str(folder)), folder)
 
 
 def test_whole_folders_pass(tmp_path):
@@ -96,7 +96,7 @@ def test_a_folder_that_is_not_whole_is_refused_with_its_remedy(tmp_path, files, 
 def test_of_a_quantized_base_the_plain_one_is_named(name, method, instead):
     config = CONFIG | {"quantization_config": {"quant_method": method}}
     with pytest.raises(ModelError, match=instead) as caught:
-        base_files.check_config(Base(name, name), config)
+        base_files.check_kind(name, config)
     assert method.upper() in str(caught.value)
 
 
@@ -113,9 +113,9 @@ def test_of_a_quantized_base_the_plain_one_is_named(name, method, instead):
 )
 def test_a_kind_of_model_that_is_not_trained_here_is_named_with_what_is(more, kind):
     with pytest.raises(ModelError, match=f"{kind}.*Qwen2.5"):
-        base_files.check_config(Base("x", "x"), CONFIG | more)
+        base_files.check_kind("x", CONFIG | more)
 
 
 def test_plain_decoders_of_other_families_are_taken():
     plain = {"layer_types": ["full_attention", "sliding_attention"], "num_experts": 0}
-    base_files.check_config(Base("x", "x"), CONFIG | plain | {"logit_scale": 1.0})
+    base_files.check_kind("x", CONFIG | plain | {"logit_scale": 1.0})

@@ -5,12 +5,12 @@ import struct
 
 import pytest
 
-from cookbook import bases, connect
+from cookbook import base_files, bases, connect
 from cookbook.errors import ArgumentError, BaseAway, ModelError
-from cookbook.hubs import cache, checkpoint, names, progress
+from cookbook.hubs import cache, names, progress, ready
 
 MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
-SINGLE = checkpoint.SINGLE
+SINGLE = base_files.SINGLE
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -92,7 +92,7 @@ def test_a_base_is_found_in_the_cache_of_each_hub_and_keeps_its_name(place, monk
     base = bases.installed()[0]
     assert (base.source, base.is_missing) == (str(folder), False)
     assert base.reference == base.id == MODEL
-    assert bases.fault_of_chosen() is None
+    assert ready.fault(MODEL) is None
 
 
 def test_a_whole_copy_is_preferred_to_half_a_one():
@@ -135,8 +135,8 @@ def test_connect_says_that_a_clone_lacks_its_weights(tmp_path, monkeypatch):
 def test_every_part_of_the_weights_must_be_there(tmp_path):
     index = {"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}
     parts = {"model-1-of-2.safetensors": weights(), "model.safetensors": None}
-    folder = write(tmp_path / "x", **{checkpoint.INDEX: json.dumps(index)}, **parts)
-    assert checkpoint.unfinished(folder) == ["model-2-of-2.safetensors"]
+    folder = write(tmp_path / "x", **{base_files.INDEX: json.dumps(index)}, **parts)
+    assert base_files.unfinished(folder) == ["model-2-of-2.safetensors"]
 
 
 BASE = {
@@ -151,13 +151,13 @@ BASE = {
     [
         ("tokenizer_config.json", {}, "没有对话模板.*X-Instruct"),
         ("tokenizer_config.json", BASE, "结束回答.*X-Instruct"),
-        ("config.json", {"quantization_config": {"quant_method": "awq"}}, "量化.*awq"),
+        ("config.json", {"quantization_config": {"quant_method": "awq"}}, "量化.*AWQ"),
     ],
 )
 def test_what_is_not_a_chat_model_is_seen_in_its_small_files(tmp_path, name, content, remedy):
     folder = write(tmp_path / "x", **{name: json.dumps(content)})
     with pytest.raises(ModelError, match=remedy):
-        checkpoint.check_chat(folder, "Qwen/X")
+        base_files.check_chat(folder, "Qwen/X")
 
 
 def test_one_of_several_ends_of_an_answer_is_enough(tmp_path):
@@ -168,7 +168,7 @@ def test_one_of_several_ends_of_an_answer_is_enough(tmp_path):
         **{"tokenizer_config.json": json.dumps(settings)},
         **{"generation_config.json": json.dumps(generation)},
     )
-    checkpoint.check_chat(folder, "Qwen/X")
+    base_files.check_chat(folder, "Qwen/X")
 
 
 def test_the_speed_is_that_of_the_last_seconds(monkeypatch):

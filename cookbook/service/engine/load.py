@@ -17,11 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import causes
+from cookbook import base_files, causes
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, CookbookError, ModelError
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, weight_types
-from cookbook.service.engine import base_files, device, four_bit, template
+from cookbook.service.engine import device, four_bit, template
 from cookbook.service.engine.weights import first_that_fits, sizes_of
 from cookbook.shapes import Shape
 
@@ -96,10 +96,10 @@ def _config(base: Base) -> Any:
 
     if Path(base.source).is_dir():
         with _explain_failure(base):
-            base_files.check(base, Path(base.source))
+            base_files.check_folder(base, Path(base.source))
     with _explain_failure(base):
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
-    base_files.check_config(base, config.to_dict())
+    base_files.check_kind(base.id, config.to_dict())
     return config
 
 
@@ -118,7 +118,9 @@ def _skeleton(base: Base) -> Any:
     body = getattr(model, "model", None)
     if getattr(model, "lm_head", None) is None or getattr(body, "layers", None) is None:
         raise base_files.unusable(
-            base, f"{config.model_type}，结构不同", f"a {config.model_type}, built in another way"
+            base.id,
+            f"{config.model_type}，结构不同",
+            f"a {config.model_type}, built in another way",
         )
     return model
 

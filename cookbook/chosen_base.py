@@ -3,10 +3,11 @@
 Needs neither torch nor network.
 """
 
+import os
 from pathlib import Path
 
-from cookbook import bases
-from cookbook.service.engine import base_files
+from cookbook import base_files, bases
+from cookbook.hubs import ready
 
 
 def check() -> None:
@@ -19,8 +20,8 @@ def check() -> None:
     """
     if bases.chosen() is None:
         return
-    fault = bases.fault_of_chosen()
+    fault = ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), bases.known_names())
     if fault is not None:
         raise fault
     base = bases.installed()[0]
-    base_files.check(base, Path(base.source))
+    base_files.check_folder(base, Path(base.source))
