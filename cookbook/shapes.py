@@ -10,6 +10,7 @@ documented.
 """
 
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 
@@ -42,11 +43,13 @@ class Shape:
             return None
         values = {name: config[name] for name in _SIZES}
         width, heads = config["hidden_size"], config["num_attention_heads"]
+        # Its biases go without saying in a config.json.
+        is_qwen2 = config.get("model_type") == "qwen2"
         return cls(
             **values,
             head_dim=config.get("head_dim") or width // heads,
             tied=bool(config.get("tie_word_embeddings")),
-            attention_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
+            attention_bias=bool(config.get("attention_bias", is_qwen2)),
         )
 
     def to_config(self) -> dict[str, Any]:
@@ -117,13 +120,17 @@ def published(base_id: str) -> Shape | None:
 
 def all_published() -> dict[str, Shape]:
     """Return the sizes of all bases that are known by their names."""
-    found = {name: published(name) for name in PUBLISHED}
-    return {name: shape for name, shape in found.items() if shape is not None}
+    found = {}
+    for name in PUBLISHED:
+        shape = published(name)
+        if shape is not None:
+            found[name] = shape
+    return found
 
 
 def smaller_than(parameters: int) -> dict[str, Shape]:
     """Return the sizes of the published bases that have fewer weights, the largest first."""
-    found = {
-        name: shape for name, shape in all_published().items() if shape.parameters < parameters
-    }
-    return dict(sorted(found.items(), key=lambda entry: -entry[1].parameters))
+    sizes = [(shape.parameters, name, shape) for name, shape in all_published().items()]
+    smaller = [size for size in sizes if size[0] < parameters]
+    smaller.sort(key=itemgetter(0), reverse=True)
+    return {name: shape for _, name, shape in smaller}

@@ -9,7 +9,7 @@ Used before a download (`hubs/`), before a service is started and before the eng
 """
 
 from cookbook.base_files.chat import check_chat
-from cookbook.base_files.files import INDEX, SINGLE, is_whole, unfinished
+from cookbook.base_files.files import INDEX, SINGLE, unfinished
 from cookbook.base_files.folder import check_folder
 from cookbook.base_files.kind import check_kind, original, unusable
 
@@ -19,7 +19,6 @@ __all__ = [
     "check_chat",
     "check_folder",
     "check_kind",
-    "is_whole",
     "original",
     "unfinished",
     "unusable",

@@ -1,6 +1,6 @@
 """Tell from a base's small files whether it is a chat model, before its weights are fetched.
 
-    check_chat(folder, name)      raise ModelError where it is none, or is quantized
+    check_chat(folder, name)      raise ModelError where it is not one, or is quantized
 
 What only loading can show is the engine's work.
 """

@@ -4,6 +4,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
+from cookbook.duration import duration
 from cookbook.hubs import room
 from cookbook.i18n import tr
 
@@ -72,12 +73,5 @@ def described(progress: Progress) -> str:
     if progress.bytes_per_second:
         text += f", {room.size(int(progress.bytes_per_second))}/s"
     if progress.seconds_left and progress.seconds_left >= 1:
-        text += tr("，还要", ", left: ") + _duration(progress.seconds_left)
+        text += tr("，还要约 ", ", left: about ") + duration(progress.seconds_left)
     return text
-
-
-def _duration(seconds: float) -> str:
-    minutes = seconds / 60
-    if minutes >= 1:
-        return tr(f"约 {minutes:.0f} 分钟", f"about {minutes:.0f} min")
-    return tr(f"约 {seconds:.0f} 秒", f"about {seconds:.0f} s")

@@ -6,7 +6,7 @@
     remote.folder                                       complete, verified
 
 Closing the generator ends the download; what is there stays for the next one. The small files come
-first: a model that is no chat model is refused before its weights are fetched.
+first: what is not a chat model is refused before its weights are fetched.
 """
 
 import contextlib

@@ -20,7 +20,7 @@ _PATH = re.compile(r"[.~/\\]|[A-Za-z]:[\\/]")  # how a path begins that is no na
 
 
 def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | None:
-    """Return why the base of a setting cannot be loaded now; None if nothing speaks against it.
+    """Return why the base of a setting cannot be loaded now; None if it can.
 
     Args:
         setting: what `COOKBOOK_BASE_MODEL` may hold: a folder, or a name on a hub.

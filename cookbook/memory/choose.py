@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from cookbook.machine import CPU, CUDA, GB, MB, Machine
+from cookbook.machine import CPU, CUDA, GB, Machine
 from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
@@ -27,8 +27,8 @@ _FEWER_TOKENS = (1024, 512, 256, 128, 0)
 # rest of a laptop is for the reader's other programs, and recomputing costs a third of the speed.
 _KEPT_ON_CPU = 2.5 * GB
 
-# Bytes of the logits that are held at a time: enough for quick products.
-_LOSS_BYTES = {CPU: 200 * MB, CUDA: 800 * MB}
+# Logits that are held at a time: enough for quick products. What each takes is in estimate.py.
+_LOGITS = {CPU: 20 * 2**20, CUDA: 80 * 2**20}
 _MOST_IN_CHUNK = 4096
 _CHUNK_STEP = 64
 
@@ -139,8 +139,7 @@ def _keeps_little(task: Task, settings: Settings) -> bool:
 
 def _first_chunk(shape: Shape, device: str) -> int:
     """Return how many tokens' logits are held at a time, a multiple of 64."""
-    # Ten bytes a logit, see estimate.py.
-    tokens = _LOSS_BYTES[device] // (10 * shape.vocab_size)
+    tokens = _LOGITS[device] // shape.vocab_size
     whole = tokens // _CHUNK_STEP * _CHUNK_STEP
     return min(_MOST_IN_CHUNK, max(_CHUNK_STEP, whole))
 

@@ -15,7 +15,8 @@ from cookbook.machine import CPU, CUDA, MB
 from cookbook.memory.weights import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
 from cookbook.shapes import Shape
 
-# Bytes of a weight. NF4: four bits, and a float32 for each block of 64.
+# Bytes of a weight. NF4: four bits, and a float32 for each block of 64, which bitsandbytes makes
+# smaller still.
 _WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4 / 64}
 
 # Bytes of an activation: the type in which products are taken.
@@ -33,7 +34,8 @@ _ADAPTER_BYTES = 16
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
 _LOGIT_BYTES = 12
 
-# Weights that are cast at a time for a product, where they are stored in another type.
+# Weights that are cast at a time for a product, where they are stored in another type: as many as
+# SLICE in service/engine/stored.py.
 _CAST_WEIGHTS = 2**24
 
 # While a layer's gradients are computed: so many tensors as wide as the MLP and as the model.

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cookbook.bases import Base
-from cookbook.duration import duration
 from cookbook.i18n import tr
 from cookbook.machine import in_gb
 from cookbook.memory import MemoryPlan
@@ -72,7 +71,7 @@ def _time(plan: Plan, base: Base) -> Consequence:
     if base.tokens_per_second:
         speed = f"{base.tokens_per_second:,.0f}"
         reason = tr(f"上一次任务测得 {speed} token/s", f"the last job ran at {speed} tokens/s")
-    return Consequence(tr("预计用时", "expected time"), duration(plan.seconds), reason)
+    return Consequence(tr("预计用时", "expected time"), plan.time, reason)
 
 
 def _memory(plan: MemoryPlan) -> Consequence:

@@ -16,7 +16,12 @@ Requests, in the order in which they pass:
 
 Chat and training:
     chat_engine, chat_request   answers: the engine in the background, and its contract
-    supervisor, worker, events  the queue, and one training process for each job
+    supervisor, waits           the queue, and what its jobs wait for
+    training_process, prewarmed one process for each job, and one that waits for the next
+    worker, exit_codes, events  what runs in it, how it ends, what it tells
+    download                    a base that must come from its hub first
+    out_of_memory               the signs of it, and what a job that met it is told
+    neighbours                  what chat must know of the trainings beside it
     engine/                     both at work; torch is nowhere else
     model_card                  the README beside an adapter
     file_check, trial           uploads and doubtful code, in processes of their own
@@ -27,6 +32,5 @@ Data:
     logs, worker_log            the service's own log, and one for each training process
     status                      what `python -m cookbook status` shows
 
-Helpers never import this package, `connection` and the command line apart: they talk to it over
-HTTP.
+Helpers never import this package, the command line apart: they talk to it over HTTP.
 """

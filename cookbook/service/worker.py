@@ -120,9 +120,8 @@ def run_job(
         stopping: tells when to stop early.
     """
     stopping = stopping or Stopping()
-    folder, seed = home.job_folder(job.id), job.seed
     try:
-        data_folder.refuse_link(folder)
+        data_folder.refuse_link(home.job_folder(job.id))
         # Before the job's status changes: one that cannot start yet goes on waiting.
         base = find(job.base)
         if base.is_missing:
@@ -130,26 +129,11 @@ def run_job(
                 return Exit.DONE
             base = downloaded(base)
         store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
-        train_rows, valid_rows = rows_of(store, job)
-        if job.validation_split and not valid_rows:
-            store.add_event(job.id, data.too_few(len(train_rows)))
-        hp = job.hyperparameters
-        level = job.memory_level
-        training = train(base, train_rows, valid_rows, hp, folder=folder, seed=seed, level=level)
+        training = _begin(store, home, job, base, train)
         _record_all(store, home, job, base, training, stopping)
-    except DataError as error:
-        _fail(store, job, error, code="invalid_training_file", param="training_file")
-    except Diverged as error:
-        _fail(store, job, error, code="diverged", param="learning_rate")
-    except OutOfMemory as error:
-        _fail(store, job, error, code=out_of_memory.CODE, param=None)
-    except ModelError as error:
-        if reason := _reason_to_wait(home, job, error):
-            wait(store, job, reason.waiting_for, error)
+    except (DataError, Diverged, ModelError, ServiceError) as error:
+        if reason := _react(store, home, job, error):
             return reason
-        _fail(store, job, error, code="model_unavailable", param="model")
-    except ServiceError as error:
-        _fail(store, job, error, code="data_folder", param=None)
     except Exception as error:
         if not causes.is_lack_of_memory(error):
             raise
@@ -162,6 +146,43 @@ def run_job(
         remove_leftovers(home, job.id)
         return Exit.DONE
     return Exit.STOPPED if stopping.requested else Exit.DONE
+
+
+def _begin(
+    store: Store, home: Home, job: Job, base: Base, train: Train
+) -> Generator[TrainingEvent, None, None]:
+    """Return the training of the job's rows; nothing of it has happened yet."""
+    train_rows, valid_rows = rows_of(store, job)
+    if job.validation_split and not valid_rows:
+        store.add_event(job.id, data.too_few(len(train_rows)))
+    return train(
+        base,
+        train_rows,
+        valid_rows,
+        job.hyperparameters,
+        folder=home.job_folder(job.id),
+        seed=job.seed,
+        level=job.memory_level,
+    )
+
+
+def _react(store: Store, home: Home, job: Job, error: CookbookError) -> Exit | None:
+    """Let the job wait and return why, where the reason may pass; fail it otherwise."""
+    match error:
+        case DataError():
+            _fail(store, job, error, code="invalid_training_file", param="training_file")
+        case Diverged():
+            _fail(store, job, error, code="diverged", param="learning_rate")
+        case OutOfMemory():
+            _fail(store, job, error, code=out_of_memory.CODE, param=None)
+        case ModelError():
+            if reason := _reason_to_wait(home, job, error):
+                wait(store, job, reason.waiting_for, error)
+                return reason
+            _fail(store, job, error, code="model_unavailable", param="model")
+        case _:
+            _fail(store, job, error, code="data_folder", param=None)
+    return None
 
 
 def _reason_to_wait(home: Home, job: Job, error: ModelError) -> Exit | None:

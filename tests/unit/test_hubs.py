@@ -183,4 +183,4 @@ def test_the_speed_is_that_of_the_last_seconds(monkeypatch):
         received = int((now[0] - 100) * 10 * 2**20)
         last = meter.at(100 * 2**20 + received, received, "a")
     assert last.bytes_per_second == pytest.approx(10 * 2**20)
-    assert progress.described(last) == "30%, 300 MB / 1000 MB, 10 MB/s，还要约 1 分钟"
+    assert progress.described(last) == "30%, 300 MB / 1000 MB, 10 MB/s，还要约 1.2 分钟"

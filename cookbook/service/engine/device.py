@@ -145,14 +145,17 @@ def computes_in_bfloat16(device: str) -> bool:
     return bool(capabilities.get("amx_tile") or capabilities.get("avx512_bf16"))
 
 
-def here() -> machine.Machine:
+def here(*, for_this_process: bool = False) -> machine.Machine:
     """Return this machine as it is now, its memory included.
+
+    Args:
+        for_this_process: count what this process holds already as free.
 
     Raises:
         MemoryShort: other programs hold the GPU so that it cannot even be asked.
     """
     try:
-        return machine.here()
+        return machine.here(for_this_process=for_this_process)
     except RuntimeError as error:
         # A GPU in exclusive mode serves one process; a full one has no room for another's context.
         if not re.search(r"busy or unavailable|out of memory", str(error)):

@@ -87,7 +87,7 @@ class Loaded(Generic[R]):
                 if not short:
                     raise
                 if not self._is_worth_another_attempt():
-                    raise _explained(error, base, trainings) from error
+                    raise _explained(error, trainings) from error
 
     def _is_worth_another_attempt(self) -> bool:
         """Unload the base that was not used for longest; return whether there is more room now."""
@@ -99,7 +99,7 @@ class Loaded(Generic[R]):
         return True
 
 
-def _explained(error: Exception, base: Base, trainings: Trainings) -> Exception:
+def _explained(error: Exception, trainings: Trainings) -> Exception:
     """Return the error with what trains at present, since that has the memory."""
     if not trainings.jobs or not isinstance(error, MemoryShort):
         return error

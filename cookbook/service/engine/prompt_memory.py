@@ -1,7 +1,7 @@
 """Estimate the memory that reading prompts takes, so that one that is too long is refused.
 
     prompt_memory.fits(model, rows, longest)
-    raise prompt_memory.too_large(model, answer)
+    raise prompt_memory.too_large(model, tokens)
 
 The system mostly gives memory that it does not have and kills a process when it is used: that
 would end every answer, and the service with them.

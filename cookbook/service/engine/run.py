@@ -20,9 +20,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.optim import AdamW
 
-from cookbook import fast, machine, memory
+from cookbook import fast, memory
 from cookbook.bases import Base
 from cookbook.memory import MemoryPlan
+from cookbook.service.engine import device
 from cookbook.service.engine.evaluate import evaluate
 from cookbook.service.engine.examples import Example, encode_all
 from cookbook.service.engine.fast.dropout import Dropout
@@ -138,7 +139,7 @@ def build(
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
     valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
     lengths = [len(example.ids) for example in train_set + valid_set]
-    here = machine.here(for_this_process=True)
+    here = device.here(for_this_process=True)
     plan = memory.choose(shape_of(base), lengths, hp, here, level=level)
     yield Planned(plan, max(lengths))
     model, _ = load(base, weights=plan.weights)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLICE = 2**24
-"""Weights that are cast at a time: 64 MB in float32."""
+"""Weights that are cast at a time: 64 MB in float32, which memory plans count (`estimate.py`)."""
 
 
 class StoredLinear(nn.Linear):
