@@ -36,8 +36,10 @@ _ADAPTER_BYTES = 16
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
 _LOGIT_BYTES = 12
 
-# Weights that are cast at a time for a product, where they are stored in another type.
-_CAST_WEIGHTS = 2**24
+# Where weights are stored in another type than that of the products, a slice of this many is cast
+# at a time (engine/stored.py), and a few slices are in memory; logits come in parts that are joined.
+_CAST_WEIGHTS = 3 * 2**24
+_JOINED_LOGIT_BYTES = 8
 
 # While a layer's gradients are computed: so many tensors as wide as the MLP and as the model.
 _WORK_INNER, _WORK_WIDTH = 6, 24
@@ -181,5 +183,6 @@ def work_of_a_layer(shape: Shape, size: int, tokens: int) -> int:
 def _work_of_loss(task: Task, settings: Settings, tokens: int) -> int:
     """Return the bytes of the logits that are held at a time, and of what is made of them."""
     logits = min(settings.loss_chunk, tokens) * task.shape.vocab_size
-    cast = 4 * _CAST_WEIGHTS if settings.weights == STORED_BFLOAT16 else 0
-    return _LOGIT_BYTES * logits + cast
+    if settings.weights != STORED_BFLOAT16:
+        return _LOGIT_BYTES * logits
+    return (_LOGIT_BYTES + _JOINED_LOGIT_BYTES) * logits + 4 * _CAST_WEIGHTS
