@@ -36,8 +36,8 @@ _ADAPTER_BYTES = 16
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
 _LOGIT_BYTES = 12
 
-# Where weights are stored in another type than that of the products, a slice of this many is cast
-# at a time (engine/stored.py), and a few slices are in memory; logits come in parts that are joined.
+# Where weights are stored in another type than that of the products, they are cast in slices
+# (engine/stored.py), of which a few are in memory; logits then come in parts that are joined.
 _CAST_WEIGHTS = 3 * 2**24
 _JOINED_LOGIT_BYTES = 8
 
@@ -107,7 +107,7 @@ def parts(task: Task, settings: Settings) -> dict[str, int]:
     whole_layers = shape.num_hidden_layers - settings.checkpointed
     activations = inputs + layer * max(1, whole_layers)
 
-    # The loss is over when gradients of a layer are computed, but allocators keep its memory apart.
+    # The loss is over when a layer's gradients are computed, but allocators keep its memory apart.
     work = work_of_a_layer(shape, size, tokens) + _work_of_loss(task, settings, tokens)
     mask = size * (_MASK_EXTRA + task.longest * shape.intermediate_size)
     return {
