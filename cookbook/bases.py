@@ -173,10 +173,10 @@ def fault_of_chosen() -> CookbookError | None:
 
     `BaseAway` where it must be downloaded first: the sentence has the command.
     """
-    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), published())
+    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), known_names())
 
 
-def published() -> list[str]:
+def known_names() -> list[str]:
     """Return the names of the bases whose sizes are known without their files."""
     return list(shapes.PUBLISHED)
 

@@ -120,7 +120,7 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
 
 def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[str, Any]]:
     """Return the event of a job that goes on with a smaller plan: message and data."""
-    how_zh, how_en = "训练时分配不到", "the training could not get more"
+    how_zh, how_en = "训练时申请不到更多", "the training could not get more"
     if code in KILLED:
         how_zh, how_en = "训练进程被系统结束", "the system ended the training process"
     memory_zh, memory_en = _memory(job)
@@ -168,16 +168,16 @@ def remedies(job: Job) -> tuple[str, str]:
     longest = min(max_tokens, plan.get("longest") or max_tokens)
     shorter = longest // 2
     smaller = _smaller_base(job.base)
-    base_zh = f"例如 {smaller}" if smaller else f"比 {job.base} 小"
+    base_zh = f"换小一些的基础模型，例如 {smaller}" if smaller else f"换比 {job.base} 小的基础模型"
     base_en = f"such as {smaller}" if smaller else f"than {job.base}"
     had = in_gb(plan["free"]) if plan else None
     more_zh = f"（空闲内存多于 {had}）" if had else ""
     more_en = f" (more than {had} free)" if had else ""
     return (
         f"办法：把 max_tokens 改小，例如 {shorter}（最长的一条现在读 {longest} 个 token）；"
-        f"换小一些的基础模型，{base_zh}；换大一些的机器{more_zh}，或在显卡上用 4 bit 的基础模型",
+        f"{base_zh}；换大一些的机器{more_zh}，或在显卡上用 4 bit 的基础模型",
         f"What helps: a shorter max_tokens, say {shorter} (the longest row has {longest} tokens "
-        f"now); a smaller base, {base_en}; a bigger machine{more_en}, or a GPU with the base in "
+        f"now); a smaller base {base_en}; a bigger machine{more_en}, or a GPU with the base in "
         "4 bit",
     )
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -195,6 +196,9 @@ def test_a_job_that_is_killed_for_memory_goes_on_smaller_from_its_checkpoint(
     job = create(client, rows)
     # The first epoch has the memory that it planned; then another program takes of it.
     wait_for_checkpoint(client, job)
+    # The real kernel would take these first, and neither the service nor a notebook.
+    for process in training_processes(home):
+        assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
     with Kernel(home, (first + smaller) // 2) as kernel:
         job = jobs.watch(client, job.id, every=0.5)
     show(home, job)
@@ -227,6 +231,6 @@ def test_a_job_for_which_the_smaller_plan_is_too_large_as_well_fails_with_three_
     show(home, job)
     assert job.status == "failed" and job.error.code == "out_of_memory"
     [event] = lacks(home, job)
-    assert "训练时分配不到" in event.message
+    assert "申请不到更多" in event.message
     for remedy in ("把 max_tokens 改小，例如 ", "比 wide 小", "换大一些的机器", "4 bit"):
         assert remedy in job.error.message
