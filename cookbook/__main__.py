@@ -1,4 +1,4 @@
-"""The command line: python -m cookbook check | course | run | serve | status | stop
+"""The command line: python -m cookbook check | course | pull | run | serve | status | stop
 
 Each command is declared, with its help, by a function `_add_…`, and carried out by the function
 below it. Exit status: 0 done, 1 an error, 2 wrong usage; `check` adds meanings of its own. Nothing
@@ -14,6 +14,7 @@ from typing import Any
 
 from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
+from cookbook.hubs import pull_arguments
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
@@ -49,9 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cookbook",
         description=tr(
-            "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，管理内嵌服务。",
+            "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，下载基础模型，管理内嵌服务。",
             "The fine-tuning course for SiliconCloud: check training files, copy and run the "
-            "notebooks, control the embedded service.",
+            "notebooks, download base models, control the embedded service.",
         ),
         epilog=tr("每个命令的说明：", "Help of one command: ")
         + "python -m cookbook COMMAND --help",
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_course(commands)
     _add_run(commands)
+    pull_arguments.add(commands, _add)
     commands.add_parser(
         "serve",
         help=tr("在前台运行内嵌服务", "run the embedded service in the foreground"),
@@ -257,6 +259,7 @@ def _add_status(commands: Any) -> None:
 def _status(args: argparse.Namespace) -> int:
     from cookbook.address import health
     from cookbook.connection import differences, is_silent, running
+    from cookbook.hubs import ready
 
     home = _home(args)
     address = running(home)
@@ -274,6 +277,9 @@ def _status(args: argparse.Namespace) -> int:
         return 1
     print(tr("运行中", "running"), address["base_url"], f"pid {address['pid']}", end=" ")
     print(address["base_model"])
+    # The setting of the service, which may be another than this shell's.
+    if fault := ready.fault(address.get("base_setting")):
+        print(fault)
     different = differences(address)
     if different:
         listed = tr("；", "; ").join(different)

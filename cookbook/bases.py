@@ -1,4 +1,4 @@
-"""Keep one card for each base model: source, sizes, learning-rate scale, a corpus that suits it.
+"""Keep one card for each base model: source, sizes, and which corpus and measures suit it.
 
     installed()            the bases that the embedded service can tune here, the preferred first
     find(base_id)          one of them
@@ -6,24 +6,26 @@
     offered(client)        the names that can be tuned there
 
 The tiny base is in `data/models/`. Any other Qwen2.5-style checkpoint is chosen with
-`COOKBOOK_BASE_MODEL`, by folder or hub name. Read by helpers and service alike; loading the weights
-is the engine's work.
-
-A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
-service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
-documented.
+`COOKBOOK_BASE_MODEL`, by folder or hub name; of a hub, it is found where `python -m cookbook pull`
+or the hub's own tools have put it. Read by helpers and service alike; loading the weights is the
+engine's work. Sizes of models are in `shapes`.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import siliconcloud
-from cookbook.errors import BaseAway
+from cookbook import shapes, siliconcloud
+from cookbook.errors import ArgumentError, BaseAway, CookbookError
+from cookbook.hubs import cache, names, ready
+from cookbook.i18n import tr
+from cookbook.machine import Machine
 from cookbook.paths import DATA
+from cookbook.shapes import Shape
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -31,92 +33,17 @@ if TYPE_CHECKING:
 LOCAL = "local:"
 """Before the name of a base that is on no hub; hubs allow no colon in a name."""
 
+CORPUS = "train.jsonl"
+"""The course's corpus for real models, in `data/zhishuoxinyu`."""
 
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of a decoder, from its config.json; memory and speed follow from them.
+TEACHING_CORPUS = "train_tiny.jsonl"
+"""The course's corpus of sentence patterns, for bases that are too small to learn more."""
 
-    Attributes:
-        head_dim: width of one attention head; mostly hidden_size / num_attention_heads.
-        tied: whether embedding and output head share one matrix.
-    """
+EVAL_WORDS, FEW_EVAL_WORDS = 60, 20
+"""How many words the course asks of each model, and how many where 60 may take half an hour."""
 
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    vocab_size: int
-    tied: bool = False
-    attention_bias: bool = True
-
-    @classmethod
-    def of(cls, config: dict[str, Any]) -> "Shape | None":
-        """Return the sizes in a config.json; None where it is not a plain decoder's."""
-        if not all(isinstance(config.get(name), int) for name in _SIZES):
-            return None
-        # A mixture of experts has more weights than these sizes say.
-        if any("expert" in name for name in config):
-            return None
-        values = {name: config[name] for name in _SIZES}
-        width, heads = config["hidden_size"], config["num_attention_heads"]
-        return cls(
-            **values,
-            head_dim=config.get("head_dim") or width // heads,
-            tied=bool(config.get("tie_word_embeddings")),
-            attention_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
-        )
-
-    @property
-    def linear(self) -> list[tuple[int, int]]:
-        """Return (inputs, outputs) of each linear layer of a decoder layer."""
-        width, inner = self.hidden_size, self.intermediate_size
-        query = self.num_attention_heads * self.head_dim
-        key = self.num_key_value_heads * self.head_dim
-        attention = [(width, query), (width, key), (width, key), (query, width)]
-        return [*attention, (width, inner), (width, inner), (inner, width)]
-
-    @property
-    def embeddings(self) -> int:
-        """Return the weights of embedding and head together."""
-        return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
-
-    @property
-    def parameters(self) -> int:
-        """Return the weights of the base."""
-        width = self.hidden_size
-        weights = sum(n_in * n_out for n_in, n_out in self.linear)
-        key = self.num_key_value_heads * self.head_dim
-        query = self.num_attention_heads * self.head_dim
-        biases = query + 2 * key if self.attention_bias else 0
-        norms = 2 * width
-        return self.num_hidden_layers * (weights + biases + norms) + width + self.embeddings
-
-    @property
-    def parameters_per_rank(self) -> int:
-        """Return the weights that an adapter trains for each unit of its rank."""
-        return self.num_hidden_layers * sum(n_in + n_out for n_in, n_out in self.linear)
-
-
-_SIZES = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "vocab_size",
-)
-# From the published config.json of each, in the order of `_SIZES`, and whether it ties embeddings.
-_PUBLISHED = {
-    "Qwen/Qwen2.5-0.5B-Instruct": (896, 4864, 24, 14, 2, 151936, True),
-    "Qwen/Qwen2.5-1.5B-Instruct": (1536, 8960, 28, 12, 2, 151936, True),
-    "Qwen/Qwen2.5-3B-Instruct": (2048, 11008, 36, 16, 2, 151936, True),
-    "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064, False),
-    "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064, False),
-    "Qwen/Qwen2.5-32B-Instruct": (5120, 27648, 64, 40, 8, 152064, False),
-    "Qwen/Qwen2.5-72B-Instruct": (8192, 29568, 80, 64, 8, 152064, False),
-}
+TEACHING_MEASURES = ("relevant", "other_word", "pattern_ok", "fluent")
+"""Measures of `zhishuo` that compare with that corpus and the lexicon: no other base knows them."""
 
 
 @dataclass(frozen=True)
@@ -125,31 +52,77 @@ class Base:
 
     Attributes:
         id: its public name, as the API lists it.
-        source: the folder or hub name that its weights are loaded from.
+        source: the folder that its weights are loaded from; its name, as long as it was not
+            downloaded from its hub.
         learning_rate_scale: what the service multiplies a learning rate by. The guide's 0.0001 is
             meant for billions of parameters; the tiny base needs more to learn the same in the same
             number of steps.
         corpus: the file in `data/zhishuoxinyu` that suits it: the tiny base can learn a pattern,
-            not wit.
+            not wit. A base that nothing else is known of gets the one for real models.
         shape: its sizes; None where they are not known.
         parameters: weights of the base; None where they are not known.
         parameters_per_rank: weights that an adapter trains for each unit of its rank; None where
             not known.
         tokens_per_second: training speed that a service measured; None before the first job.
+        eval_words: how many words the course asks of each model.
+        hub: the hub in whose cache the folder is; empty for any other.
+        machine: where a service trains it, as it was when it was asked; None without a service.
+        trains_elsewhere: whether that is a platform of whose machines nothing is known.
     """
 
     id: str
     source: str
     learning_rate_scale: float = 1.0
-    corpus: str = "train.jsonl"
+    corpus: str = CORPUS
     shape: Shape | None = None
     parameters: int | None = None
     parameters_per_rank: int | None = None
     tokens_per_second: float | None = None
+    hub: str = ""
+    eval_words: int = EVAL_WORDS
+    machine: Machine | None = field(default=None, compare=False)
+    trains_elsewhere: bool = field(default=False, compare=False)
+
+    @property
+    def learns_patterns(self) -> bool:
+        """Return whether the course teaches it sentence patterns: it is tiny, not a real model."""
+        return self.corpus == TEACHING_CORPUS
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Return the measures of `zhishuo` that suit it, beside those that suit any model."""
+        return TEACHING_MEASURES if self.learns_patterns else ()
+
+    @property
+    def style_measure(self) -> str:
+        """Return the measure of `zhishuo` that shows best whether it has learned the style."""
+        return "pattern_ok" if self.learns_patterns else "similarity"
+
+    @property
+    def note(self) -> str:
+        """Return in a line which corpus and which measures the course takes for it."""
+        if self.learns_patterns:
+            return tr(
+                f"{self.id} 是教学用的小模型：训练用 {self.corpus}，各项指标都量",
+                f"{self.id} is a teaching model: it is trained on {self.corpus}, all is measured",
+            )
+        left_out = TEACHING_MEASURES
+        return tr(
+            f"{self.id} 是真模型：训练用 {self.corpus}，评测用前 {self.eval_words} 个词；"
+            f"不量 {'、'.join(left_out)}，它们只适合教学用的小模型（“看点”说的也是它的结果）",
+            f"{self.id} is a real model: it is trained on {self.corpus} and asked the first "
+            f"{self.eval_words} words; {', '.join(left_out)} suit the teaching model alone, whose "
+            "results the text describes, and are not measured",
+        )
 
     @property
     def on_hub(self) -> bool:
-        """Return whether it is loaded by its name on a hub, and not from a folder."""
+        """Return whether its name is one on a hub."""
+        return self.hub != "" or self.is_missing
+
+    @property
+    def is_missing(self) -> bool:
+        """Return whether its weights must still be downloaded."""
         return self.source == self.id
 
     @property
@@ -186,23 +159,61 @@ def chosen() -> str | None:
     given = os.environ.get("COOKBOOK_BASE_MODEL")
     if not given:
         return None
-    folder = Path(given).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else given
+    folder = os.path.expanduser(given)
+    if os.path.isdir(folder):
+        return str(Path(folder).resolve())
+    # As people paste it, such as the address of the model's page.
+    with contextlib.suppress(ArgumentError):
+        return names.read(given).id
+    return given
+
+
+def fault_of_chosen() -> CookbookError | None:
+    """Return what keeps the base of `COOKBOOK_BASE_MODEL` from being loaded now; None if nothing.
+
+    `BaseAway` where it must be downloaded first: the sentence has the command.
+    """
+    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), known_names())
+
+
+def known_names() -> list[str]:
+    """Return the names of the bases whose sizes are known without their files."""
+    return list(shapes.PUBLISHED)
 
 
 def installed() -> list[Base]:
     """Return the bases that this machine can tune, that of `COOKBOOK_BASE_MODEL` first."""
     cards = sorted((DATA / "models").glob("*/cookbook.json"))
     shipped = [_in_folder(path.parent) for path in cards]
-    chosen = os.environ.get("COOKBOOK_BASE_MODEL")
-    if not chosen:
+    setting = chosen()
+    if setting is None:
         return shipped
-    # A folder or the name on a hub, as `from_pretrained` takes both.
-    folder = Path(chosen).expanduser()
-    first = (
-        _in_folder(folder.resolve(), name=folder.name) if folder.is_dir() else _published(chosen)
-    )
-    return [first, *shipped]
+    if not os.path.isdir(setting):
+        return [_of_hub(setting), *shipped]
+    folder = Path(setting)
+    return [_in_folder(folder, name=folder.name), *shipped]
+
+
+def _of_hub(name: str) -> Base:
+    """Return the card of a base on a hub, with the folder of its weights once they are there."""
+    found = cache.find(name)
+    if found is None or found.unfinished:
+        return _published(name)
+    return dataclasses.replace(_in_folder(found.folder, name=name), hub=found.hub)
+
+
+def downloaded(base: Base) -> Base:
+    """Return the base with the folder that its weights are in, which may be newer than its card.
+
+    Raises:
+        BaseAway: it must be downloaded first.
+    """
+    if not base.is_missing:
+        return base
+    now = _of_hub(base.id)
+    if now.is_missing:
+        raise ready.not_there(base.id, cache.find(base.id))
+    return dataclasses.replace(base, source=now.source, hub=now.hub)
 
 
 def find(base_id: str) -> Base:
@@ -241,32 +252,26 @@ def offered(client: "OpenAI | None" = None) -> list[str]:
 def card(base_id: str, client: "OpenAI | None" = None) -> Base:
     """Return what is known of a base: its sizes, and the speed of its newest finished job.
 
-    Nothing is made up: of an unknown base only its name is known.
+    Nothing is made up: of an unknown base only its name is known, and what the service says of it.
     """
     here = next((base for base in installed() if base.id == base_id), None)
     known = here or _published(base_id)
     # No public route of the platform lists jobs.
-    if client is None or siliconcloud.is_siliconcloud(client):
-        return known
+    if client is not None and siliconcloud.is_siliconcloud(client):
+        return dataclasses.replace(known, trains_elsewhere=True)
+    if client is None:
+        # Its own bases are too large for most machines; who trains one here has chosen it.
+        elsewhere = here is None and base_id in siliconcloud.BASES
+        return dataclasses.replace(known, trains_elsewhere=elsewhere)
+    known = _told(client, known)
     for job in client.fine_tuning.jobs.list(limit=100).data:  # newest first
         if job.status == "succeeded" and job.model == base_id:
             return _measured(client, job, known)
     return known
 
 
-def published() -> dict[str, Shape]:
-    """Return the sizes of the bases whose configuration is known here, by name."""
-    cards = map(_published, _PUBLISHED)
-    return {card.id: card.shape for card in cards if card.shape is not None}
-
-
 def _published(base_id: str) -> Base:
-    if base_id not in _PUBLISHED:
-        return Base(base_id, source=base_id)
-    *sizes, tied = _PUBLISHED[base_id]
-    config = dict(zip(_SIZES, sizes, strict=True))
-    shape = Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
-    return Base(base_id, source=base_id, **_known(shape))
+    return Base(base_id, source=base_id, **_known(shapes.published(base_id)))
 
 
 def _known(shape: Shape | None) -> dict[str, Any]:
@@ -288,13 +293,36 @@ def _in_folder(folder: Path, name: str | None = None) -> Base:
         id=name or own["id"],
         source=str(folder),
         learning_rate_scale=own.get("learning_rate_scale", 1.0),
-        corpus=own.get("corpus", "train.jsonl"),
+        corpus=own.get("corpus", CORPUS),
         **_known(Shape.of(config)),
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _told(client: "OpenAI", known: Base) -> Base:
+    """Add what the service says of the base, whose folder may be on another machine."""
+    import openai
+
+    try:
+        model = client.models.retrieve(known.id)
+    except openai.NotFoundError:
+        return known
+    sizes = getattr(model, "config", None)
+    if isinstance(sizes, dict) and (shape := Shape.of(sizes)):
+        known = dataclasses.replace(known, **_known(shape))
+    where = Machine.of_dict(getattr(model, "machine", None))
+    known = dataclasses.replace(known, machine=where)
+    corpus = getattr(model, "corpus", None)
+    # It becomes a path, and the file is uploaded: another name is not believed.
+    if corpus in (CORPUS, TEACHING_CORPUS):
+        known = dataclasses.replace(known, corpus=corpus)
+    if known.learns_patterns:
+        return known
+    # A real base may answer on a CPU, a few words a minute.
+    return dataclasses.replace(known, eval_words=FEW_EVAL_WORDS)
 
 
 def _measured(client: "OpenAI", job: Any, known: Base) -> Base:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
-from cookbook import causes, data_folder, disk, environment, paths, proxies, siliconcloud
+from cookbook import bases, causes, data_folder, disk, environment, paths, proxies, siliconcloud
 from cookbook.address import Address, health, is_folder_of, read, settings
 from cookbook.errors import ArgumentError, DiskFull, ServiceError
 from cookbook.i18n import tr
@@ -44,6 +44,7 @@ VARIABLES = {
     "language": "COOKBOOK_LANG",
     "jobs": "COOKBOOK_JOBS",
     "fast": "COOKBOOK_FAST",
+    "memory": "COOKBOOK_MEMORY",
 }
 
 
@@ -66,7 +67,8 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
         KeyMissing: no SiliconCloud key in the environment, or something that cannot be one.
         ServiceError: the embedded service does not start, SILICONFLOW_BASE_URL is not a URL, or a
             proxy or certificate setting would keep every client from starting.
-        ArgumentError: an unknown service.
+        ModelError: the base of COOKBOOK_BASE_MODEL must be downloaded first, or cannot be used.
+        ArgumentError: an unknown service, or COOKBOOK_BASE_MODEL is not the name of a model.
 
     Warns:
         UserWarning: the running service has other settings, and somebody uses it.
@@ -81,6 +83,11 @@ def connect(service: str = "local", *, home: Path | None = None) -> Connection:
             zh=f"没有服务 {service!r}，可选 local、siliconcloud",
             en=f"unknown service {service!r}: choose local or siliconcloud",
         )
+    # Before a service that could not load it is started.
+    if bases.chosen() is not None:
+        from cookbook.service import chosen_base
+
+        chosen_base.check()
     proxies.bypass()
     proxies.check(https=False)
     folder = _absolute(home)

@@ -29,7 +29,9 @@ from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
-CELL_SECONDS = 1800  # the longest time a cell may take; a training on a slow machine takes minutes
+# The longest time a cell may take. A cell that waits for three trainings of a real base on a CPU
+# takes hours; one that hangs is interrupted by the reader, who sees what it shows.
+CELL_SECONDS = 12 * 3600
 WIDTH = 90  # columns of a cell's first line that are shown
 
 # nbconvert's own template without all that it loads from elsewhere, and without the sentence about

@@ -16,10 +16,11 @@ from tiny_base.cut_vocabulary import make_tokenizer
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from cookbook import bases
+from cookbook.shapes import Shape
 
 SEED = 0
 SHARD = "4GB"
-SMALL = bases.Shape(
+SMALL = Shape(
     hidden_size=64,
     intermediate_size=192,
     num_hidden_layers=2,
@@ -31,7 +32,7 @@ SMALL = bases.Shape(
 )
 
 
-def named_shape(name: str) -> bases.Shape:
+def named_shape(name: str) -> Shape:
     """Return the sizes of `small`, or of a published model such as `Qwen2.5-0.5B`."""
     if name == "small":
         return SMALL
@@ -41,7 +42,7 @@ def named_shape(name: str) -> bases.Shape:
     return shape
 
 
-def write(shape: bases.Shape, folder: Path, layers: int | None = None) -> Path:
+def write(shape: Shape, folder: Path, layers: int | None = None) -> Path:
     """Write a checkpoint in bfloat16 of this shape, or of fewer layers; return its folder."""
     tokenizer = make_tokenizer(None)
     config = Qwen2Config(

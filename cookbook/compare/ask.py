@@ -19,6 +19,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from cookbook.client import synchronous
+from cookbook.duration import duration
 from cookbook.errors import ArgumentError
 from cookbook.explain import explain
 from cookbook.i18n import tr
@@ -312,12 +313,23 @@ def _terminal_count(done: int, total: int) -> None:
     sys.stderr.flush()
 
 
+def counted(done: int, total: int, seconds: float) -> str:
+    """Return how many of the requests are answered after these seconds, and the time left.
+
+    A real base on a CPU takes minutes for what the tiny one answers in seconds.
+    """
+    left = duration(seconds / done * (total - done))
+    return tr(
+        f"已回答 {done}/{total}，还需约 {left}", f"{done}/{total} answered, about {left} left"
+    )
+
+
 class _JupyterCount:
     """One line, updated once a second; empty at the end, so a stored notebook keeps none of it."""
 
     def __init__(self) -> None:
         self._handle: Any = None
-        self._drawn = time.monotonic()
+        self._started = self._drawn = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         from IPython.display import display
@@ -326,7 +338,7 @@ class _JupyterCount:
         if not over and time.monotonic() - self._drawn < REDRAW_SECONDS:
             return
         self._drawn = time.monotonic()
-        count = "" if over else tr(f"已回答 {done}/{total}", f"{done}/{total} answered")
+        count = "" if over else counted(done, total, self._drawn - self._started)
         bundle = {"text/plain": count}
         if self._handle is not None:
             self._handle.update(bundle, raw=True)

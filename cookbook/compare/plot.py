@@ -31,10 +31,16 @@ def timings(answers: "pd.DataFrame") -> "Figure":
 
 
 def _draw(axes: "Axes", answers: "pd.DataFrame", measure: str) -> None:
+    import pandas as pd
+
     # Empirical distributions: every answer is one step, so nothing depends on a choice of bins.
     for name, seconds in answers.groupby("column", sort=False)[measure]:
-        known = seconds.dropna()
+        known = pd.to_numeric(seconds).dropna()
         short_name = str(name).split()[0]
+        # Empty answers have no first token.
+        if known.empty:
+            axes.plot([], [], label=f"{short_name}: none")
+            continue
         median = known.median()
         axes.ecdf(known, label=f"{short_name}: median {median:.2f} s")
     axes.set(xlabel=measure, xlim=(0, None))

@@ -150,6 +150,12 @@ class Paired:
         return 1 if b > a else -1
 
     def __str__(self) -> str:
+        if self.n == 0:
+            sentence = tr(
+                f"{self.measure}：没有一个词两边都有值，没法比。",
+                f"{self.measure}: no input has a value on both sides, so nothing is compared.",
+            )
+            return printable(sentence)
         flags = self.kind == "mcnemar"
         sentence = self._flags_sentence() if flags else self._numbers_sentence()
         return printable(sentence)
@@ -202,7 +208,8 @@ def paired(frame: "pd.DataFrame", measure: str, a: str, b: str) -> Paired:
 
     Args:
         frame: one answer a row, with `column`, `input` and the measure.
-        measure: a column of `frame`, of flags or of numbers. Rows without a value are left out.
+        measure: a column of `frame`, of flags or of numbers. Rows without a value are left out;
+            where none is left, as with the first token of empty answers, `n` is 0.
 
     Raises:
         ArgumentError: the two have no input in common.
@@ -211,17 +218,20 @@ def paired(frame: "pd.DataFrame", measure: str, a: str, b: str) -> Paired:
 
     # Paired, because words differ more from each other than models do on the same word.
     sides = {"a": _mean_by_input(frame, measure, a), "b": _mean_by_input(frame, measure, b)}
-    both = pd.concat(sides, axis=1, join="inner").dropna()
-    if both.empty:
+    common = pd.concat(sides, axis=1, join="inner")
+    if common.empty:
         raise ArgumentError(
             zh=f"“{a}”与“{b}”没有共同的词可比 {measure}",
             en=f"{a} and {b} have no input in common on which to compare {measure}",
         )
+    both = common.dropna()
     difference = both["b"] - both["a"]
     gained = int((difference > 0).sum())
     lost = int((difference < 0).sum())
-    # Flags whose words were asked several times are shares, so they are compared as numbers.
-    if both.isin([0, 1]).all(axis=None):
+    # Flags whose words were asked several times are shares, so they are compared as numbers; and a
+    # number that happens to be 0 or 1 everywhere is no flag.
+    is_number = pd.api.types.is_float_dtype(frame[measure])
+    if not is_number and both.isin([0, 1]).all(axis=None):
         kind = "mcnemar"
         p = mcnemar(gained, lost)
         low = high = math.nan

@@ -13,7 +13,16 @@ the plan and its sentences, `remedies.py` what would fit where none does.
 """
 
 from cookbook.memory.choose import choose
-from cookbook.memory.estimate import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16, Task, parts, peak
+from cookbook.memory.estimate import (
+    BFLOAT16,
+    FLOAT32,
+    NF4,
+    STORED_BFLOAT16,
+    Settings,
+    Task,
+    parts,
+    peak,
+)
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
 
@@ -24,6 +33,7 @@ __all__ = [
     "STORED_BFLOAT16",
     "MemoryPlan",
     "Remedies",
+    "Settings",
     "Task",
     "choose",
     "parts",

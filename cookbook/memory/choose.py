@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from cookbook.bases import Shape, published
 from cookbook.machine import Machine
 from cookbook.memory.estimate import (
     BFLOAT16,
@@ -23,10 +22,10 @@ from cookbook.memory.estimate import (
     Task,
     parts,
     peak,
-    tokens_at_once,
 )
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
+from cookbook.shapes import Shape, all_published
 
 SMALL = 100_000_000
 """Parameters up to which float32 costs little and gives the same figures on every machine."""
@@ -94,7 +93,7 @@ def choose(
 
 
 def _rows_at_once(task: Task, settings: Settings) -> int:
-    at_once = tokens_at_once(task, settings.micro_tokens) // task.longest
+    at_once = settings.micro_tokens // task.longest
     return max(1, min(task.batch_size, at_once))
 
 
@@ -210,7 +209,7 @@ def _cut(task: Task, tokens: int) -> Task:
 def _smaller_base(task: Task, machine: Machine) -> str | None:
     """Return the largest of the published bases that is smaller and fits with the same rows."""
     fitting = []
-    for name, shape in published().items():
+    for name, shape in all_published().items():
         if shape.parameters >= task.shape.parameters:
             continue
         other = Task(shape, task.longest, task.batch_tokens, task.batch_size, task.rank)

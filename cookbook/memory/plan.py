@@ -1,6 +1,7 @@
 """A memory plan and what it says to a reader."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cookbook.i18n import tr
 from cookbook.machine import in_gb
@@ -14,7 +15,21 @@ _WEIGHTS = {
 }
 
 
-@dataclass(frozen=True)
+# The fields without which there is no plan to show.
+_KINDS: dict[str, type] = {
+    "needed": int,
+    "free": int,
+    "device": str,
+    "weights": str,
+    "micro_tokens": int,
+    "micro_batch": int,
+    "checkpointed": int,
+    "layers": int,
+    "loss_chunk": int,
+}
+
+
+@dataclass(frozen=True, repr=False)
 class MemoryPlan:
     """How a training is made to fit.
 
@@ -47,6 +62,16 @@ class MemoryPlan:
     total: int = field(default=0, compare=False)
     remedy: Remedies | None = field(default=None, compare=False)
 
+    @classmethod
+    def of_dict(cls, values: Any) -> "MemoryPlan | None":
+        """Return the plan whose figures an event has; None where they are another service's."""
+        if not isinstance(values, dict):
+            return None
+        known: dict[str, Any] = {name: values.get(name) for name in _KINDS}
+        if any(type(known[name]) is not kind for name, kind in _KINDS.items()):
+            return None
+        return cls(**known) if known["weights"] in _WEIGHTS else None
+
     @property
     def fits(self) -> bool:
         return self.needed <= self.free
@@ -62,8 +87,20 @@ class MemoryPlan:
             return []
         return self.remedy.sentences()
 
+    @property
+    def refusal(self) -> str:
+        """Return why it does not fit, and what would."""
+        ways = self.remedies()
+        return tr(
+            f"{self.zh}。可以：{'；'.join(ways)}",
+            f"{self.en}. What would fit: {'; '.join(ways)}",
+        )
+
     def __str__(self) -> str:
         return tr(self.zh, self.en)
+
+    def __repr__(self) -> str:
+        return f"MemoryPlan({str(self)!r})"
 
     @property
     def zh(self) -> str:

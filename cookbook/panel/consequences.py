@@ -1,4 +1,4 @@
-"""Say what a choice of parameters leads to: steps, tokens, time, cost, trained weights.
+"""Say what a choice of parameters leads to: steps, tokens, time, memory, cost, weights.
 
 Each consequence comes with the arithmetic behind it, in the reader's language. Nothing is counted
 or asked here, and nothing is HTML.
@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cookbook.bases import Base
+from cookbook.duration import duration
 from cookbook.i18n import tr
+from cookbook.machine import in_gb
+from cookbook.memory import MemoryPlan
 from cookbook.params import Hyperparameters, Plan
 
 
@@ -33,6 +36,8 @@ def _of_training(hp: Hyperparameters, plan: Plan | None, base: Base) -> Iterator
     yield _steps(hp, plan)
     yield _tokens(plan)
     yield _time(plan, base)
+    if plan.memory is not None:
+        yield _memory(plan.memory)
     if plan.cost is not None:
         yield _cost(plan.cost)
 
@@ -68,6 +73,10 @@ def _time(plan: Plan, base: Base) -> Consequence:
         speed = f"{base.tokens_per_second:,.0f}"
         reason = tr(f"上一次任务测得 {speed} token/s", f"the last job ran at {speed} tokens/s")
     return Consequence(tr("预计用时", "expected time"), duration(plan.seconds), reason)
+
+
+def _memory(plan: MemoryPlan) -> Consequence:
+    return Consequence(tr("内存", "memory"), in_gb(plan.needed), str(plan))
 
 
 def _cost(cost: float) -> Consequence:
@@ -112,15 +121,3 @@ def amount(number: int) -> str:
     else:
         chinese = f"{number / 1e4:.4g} 万"
     return tr(chinese, english)
-
-
-def duration(seconds: float | None) -> str:
-    """Return a duration in seconds, minutes or hours, whichever suits; None is unknown."""
-    if seconds is None:
-        return tr("未知", "unknown")
-    if seconds < 60:
-        return f"{max(1, seconds):.0f} {tr('秒', 's')}"
-    # Up to an hour and a half, minutes are easier to imagine than a fraction of hours.
-    if seconds < 5400:
-        return f"{seconds / 60:.1f} {tr('分钟', 'min')}"
-    return f"{seconds / 3600:.1f} {tr('小时', 'h')}"

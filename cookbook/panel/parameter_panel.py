@@ -8,14 +8,15 @@
 
 While a control moves, the panel shows what follows; the tokens of a file are counted once. What is
 typed is judged, not clamped: a value out of range stays where it was typed, is marked with its
-reason, and `value` raises until it is corrected. (Keeping the last good value instead would train
-something else than the reader sees.)
+reason, and `value` raises until it is corrected. (The last good value would train something else
+than the reader sees.) It raises, too, where the training cannot fit into the memory.
 
 Each control has a class to find it by: `cookbook-preset`, `cookbook-n_epochs`,
 `cookbook-training_file` … A field that refuses its value has `cookbook-refused`, and inside it the
 reason has `cookbook-refusal`.
 """
 
+import contextlib
 import json
 import math
 from functools import partial
@@ -26,6 +27,7 @@ from cookbook import html, params, siliconcloud
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 from cookbook.jobs.console import ConsoleSheet, console_sheet
+from cookbook.memory import MemoryPlan
 from cookbook.panel import templates
 from cookbook.panel.consequences import Consequence, consequences
 from cookbook.panel.field import Field, Scale, parse_number
@@ -109,9 +111,15 @@ class ParameterPanel(html.Displayed):
         """The values that the panel shows.
 
         Raises:
-            HyperparameterError: a value is refused; the panel marks it too.
+            HyperparameterError: a value is refused, or does not fit; the panel says so, too.
         """
-        return Hyperparameters(**self._shown())
+        hp = self._typed()
+        if self._unfit:
+            # Other programs may have ended since the base was chosen.
+            self.task.ask_again()
+        if unfit := self._unfit:
+            raise HyperparameterError({"memory": unfit.refusal})
+        return hp
 
     @property
     def plan(self) -> Plan | None:
@@ -124,7 +132,7 @@ class ParameterPanel(html.Displayed):
             return None
         return params.plan(
             self.task.token_counts,
-            self.value,
+            self._typed(),
             base=self.task.base,
             validation=self.task.validation_set,
             price=self._price(),
@@ -137,7 +145,7 @@ class ParameterPanel(html.Displayed):
         Raises:
             HyperparameterError: a value or the validation share is refused.
         """
-        return params.warnings(self.value, self.plan)
+        return params.warnings(self._typed(), self.plan)
 
     def to_code(self) -> str:
         """Return the Python that makes the same Hyperparameters."""
@@ -176,7 +184,8 @@ class ParameterPanel(html.Displayed):
         return console_sheet(
             self.task.task_name.value,
             self.task.training_file.value or tr("（还没选文件）", "(no file chosen)"),
-            self.value,
+            # It trains there, whatever memory is here.
+            self._typed(),
             base_model=self._console_base(),
             validation=self.task.validation,
             copy_files=copy_files,
@@ -192,7 +201,8 @@ class ParameterPanel(html.Displayed):
         """Return the widgets, and a table beside them for pages on which widgets do not work."""
         try:
             figures = self._consequences()
-            table = templates.static_html(self.value, figures, self.warnings)
+            table = templates.static_html(self._typed(), figures, self.warnings)
+            table += templates.unfit(self._unfit)
         except HyperparameterError as error:
             table = templates.error_lines(*error.problems.values())
         text = repr(self)
@@ -201,9 +211,8 @@ class ParameterPanel(html.Displayed):
     def _make_widgets(self, hp: Hyperparameters, price: float | None) -> None:
         import ipywidgets as w
 
-        presets = []
-        for key, zh in (PRESET_NAMES | {CUSTOM: "自定义"}).items():
-            presets.append((tr(zh, key), key))
+        names = PRESET_NAMES | {CUSTOM: "自定义"}
+        presets = [(tr(zh, key), key) for key, zh in names.items()]
         self.preset = w.ToggleButtons(options=presets, description=tr("方案", "preset"))
         price_text = "" if price is None else f"{price:g}"
         self.price = w.Text(price_text, continuous_update=False)
@@ -214,9 +223,8 @@ class ParameterPanel(html.Displayed):
         self.controls = {name: self._field(name, values[name]) for name in RANGES}
         self._outcome = w.HTML()
         self._price_note = w.HTML()
-        # Title -> page of the accordion at the end.
-        form = tr("SiliconCloud 表单", "SiliconCloud form")
-        self._exports = {title: w.HTML() for title in ("Python", "JSON", form)}
+        titles = ("Python", "JSON", tr("SiliconCloud 表单", "SiliconCloud form"))
+        self._exports = {title: w.HTML() for title in titles}
 
     def _field(self, name: str, value: object) -> Field:
         return Field(
@@ -283,11 +291,11 @@ class ParameterPanel(html.Displayed):
         try:
             risks = self.warnings
             outcome = templates.cards(self._consequences())
-            exports = [
-                templates.code(self.to_script()),
-                templates.code(self.to_json()),
-                self._form_page(),
-            ]
+            refusal = templates.unfit(self._unfit)
+            outcome += refusal
+            script = "" if refusal else templates.code(self.to_script())
+            choice = "" if refusal else templates.code(self.to_json())
+            exports = [script, choice, self._form_page()]
         except HyperparameterError:
             # The reason is at the field; nothing is left to paste that would not run.
             risks = []
@@ -336,14 +344,25 @@ class ParameterPanel(html.Displayed):
         """Return what the fields hold, refused or not."""
         return {name: field.value for name, field in self.controls.items()}
 
+    def _typed(self) -> Hyperparameters:
+        return Hyperparameters(**self._shown())
+
+    @property
+    def _unfit(self) -> MemoryPlan | None:
+        """The memory plan of a training that does not fit; None where it does."""
+        # A share that is refused has a field to say so.
+        with contextlib.suppress(HyperparameterError):
+            memory = self.plan.memory if self.plan else None
+            return memory if memory and not memory.fits else None
+        return None
+
     def _consequences(self) -> list[Consequence]:
-        return consequences(self.value, self.plan, self.task.base)
+        return consequences(self._typed(), self.plan, self.task.base)
 
     def _form_page(self) -> str:
         # Shown at every change, so nothing is copied for it.
         form = self._sheet(copy_files=False)._repr_html_()
-        chosen = self.task.base_model.value
-        base = self._console_base()
+        chosen, base = self.task.base_model.value, self._console_base()
         if chosen == base:
             return form
         text = tr(
@@ -359,9 +378,9 @@ class ParameterPanel(html.Displayed):
     def _price(self) -> float | None:
         """Return the price, or None if there is none or it is not a usable number."""
         price = parse_number(self.price.value, whole=False)
-        if isinstance(price, str) or not math.isfinite(price):
+        if isinstance(price, str) or not 0 <= price < math.inf:
             return None
-        return price if price >= 0 else None
+        return price
 
     def _file_name(self) -> str | None:
         path = self.task.training_file.value

@@ -7,14 +7,16 @@ What serving means is in server.py. Ends after an idle hour, or with `python -m 
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
 
 from cookbook import paths
-from cookbook.errors import ServiceError
+from cookbook.errors import BaseAway, CookbookError
 from cookbook.paths import Home
+from cookbook.service import chosen_base
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
 from cookbook.service.server import IDLE_SECONDS, Settings, serve
@@ -32,13 +34,23 @@ def main(argv: list[str] | None = None) -> int:
     # `python -m cookbook stop` ends the service as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _check_base()
         serve(settings, ChatEngine(settings.home.engine_mark))
-    except ServiceError as error:
+    except CookbookError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         pass
     return 0
+
+
+def _check_base() -> None:
+    """Raise CookbookError where the chosen base can never be loaded; say what else it lacks."""
+    try:
+        chosen_base.check()
+    except BaseAway as error:
+        # A job downloads it; until then, chat answers with this sentence.
+        logging.getLogger("cookbook").warning(error)
 
 
 def parse(argv: list[str] | None) -> Settings:

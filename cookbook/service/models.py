@@ -3,12 +3,14 @@
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from cookbook import machine
 from cookbook.bases import Base
+from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
 from cookbook.service.request_body import StrictRoute
@@ -18,11 +20,26 @@ from cookbook.service.store import TunedModel
 
 
 class Model(Resource):
-    """OpenAI's model. `created` is 0 for a base, whose age is not known."""
+    """OpenAI's model. `created` is 0 for a base, whose age is not known.
+
+    `corpus` is this service's own: the file of the course that suits a base (`bases.Base`).
+    """
 
     created: int
     object: Literal["model"] = "model"
     owned_by: str = "local"
+    corpus: str | None = None
+
+
+class BaseDetails(Model):
+    """A base, with what a plan made elsewhere must know: its sizes, and this machine as it is now.
+
+    `config` has the names of a config.json, `machine` those of `machine.Machine`; each is null
+    where nothing is known.
+    """
+
+    config: dict[str, Any] | None = None
+    machine: dict[str, Any] | None = None
 
 
 class ModelList(BaseModel):
@@ -77,21 +94,35 @@ def find_model(state: AppState, model_id: str) -> tuple[Base, Path | None]:
     return state.bases[tuned.base], state.home.model_folder(tuned.folder)
 
 
+def _base(base: Base) -> Model:
+    return Model(id=base.id, created=0, corpus=base.corpus)
+
+
+def _details(base: Base) -> BaseDetails:
+    """Return what only the route of one model tells: a GPU may take a moment to answer."""
+    here = None
+    # A wrong setting is said where a service is started and where a job fails.
+    with contextlib.suppress(CookbookError):
+        here = machine.here().to_dict()
+    config = base.shape.to_config() if base.shape else None
+    return BaseDetails(**_base(base).model_dump(), config=config, machine=here)
+
+
 router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/v1/models")
 def list_models(state: State) -> ModelList:
-    bases = [Model(id=base_id, created=0) for base_id in state.bases]
+    bases = [_base(base) for base in state.bases.values()]
     tuned = [Model(id=model.id, created=model.created_at) for model in state.store.models()]
     return ModelList(data=bases + tuned)
 
 
 # A path, since the names of many bases hold a slash.
 @router.get("/v1/models/{model_id:path}")
-def get_model(model_id: str, state: State) -> Model:
+def get_model(model_id: str, state: State) -> BaseDetails | Model:
     if model_id in state.bases:
-        return Model(id=model_id, created=0)
+        return _details(state.bases[model_id])
     return Model(id=model_id, created=tuned_model(state, model_id).created_at)
 
 

@@ -323,7 +323,7 @@ class Store:
                 return False
             match event:
                 case Planned():
-                    _keep_plan(db, job.id, data["memory"])
+                    _keep_plan(db, job.id, data["memory"] | {"longest": event.longest})
                     # The first plan is a part of the event with which the training begins.
                     if event.memory.level:
                         _log(db, job.id, message, data=data)
@@ -360,10 +360,10 @@ class Store:
             if not db.execute(same, (job_id, message)).fetchone():
                 _log(db, job_id, message)
 
-    def add_note(self, job_id: str, message: str) -> None:
+    def add_note(self, job_id: str, message: str, data: dict[str, Any] | None = None) -> None:
         """Add a message to a job's log, each time that it is true."""
         with self._database.write() as db:
-            _log(db, job_id, message)
+            _log(db, job_id, message, data=data)
 
     def note_waiting(self, job_id: str, cause: str, message: str) -> bool:
         """Note in a job's log what it waits for, once for each wait; return whether it is new."""

@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import glob
 import json
-import os
 import re
 import shutil
 import signal
@@ -29,8 +28,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cookbook import __version__, data, data_folder, disk
-from cookbook.bases import Base, find
+from cookbook import __version__, data, data_folder, disk, processes
+from cookbook.bases import Base, downloaded, find
 from cookbook.causes import Cause
 from cookbook.data.reading import read
 from cookbook.errors import (
@@ -47,6 +46,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service import events, out_of_memory
+from cookbook.service.download import download
 from cookbook.service.events import Checkpoint, Finished, Planned, Started, TrainingEvent
 from cookbook.service.exit_codes import Exit
 from cookbook.service.model_card import model_card
@@ -125,6 +125,10 @@ def run_job(
         data_folder.refuse_link(folder)
         # Before the job's status changes: one that cannot start yet goes on waiting.
         base = find(job.base)
+        if base.is_missing:
+            if not download(store, job, base):
+                return Exit.DONE
+            base = downloaded(base)
         store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
         train_rows, valid_rows = rows_of(store, job)
         if job.validation_split and not valid_rows:
@@ -277,8 +281,7 @@ def main(home: Home, version: str = __version__) -> int:
         return Exit.OTHER_VERSION
     stopping = Stopping()
     stopping.listen()
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    processes.lower_priority(NICENESS)
     _offer_to_the_kernel()
     from cookbook.service.engine.train import train  # takes seconds: before the id is read
 

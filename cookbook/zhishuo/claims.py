@@ -5,6 +5,7 @@ which it is known which way is better. What the guide does not mention is measur
 style that is learned at the price of sense is not an improvement.
 """
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from cookbook.compare.stats import Paired, paired
@@ -56,6 +57,8 @@ def claims(
 ) -> "pd.DataFrame":
     """Return one measure a row: the three means, and what became of it in two comparisons.
 
+    A measure that does not suit the base (`measure`) has no row.
+
     From `before` to `after` model and prompt change together, as in the guide. From `control` to
     `after` the model alone changes.
 
@@ -77,14 +80,17 @@ def claims(
     rows = []
     for claim in CLAIMS:
         table = tables[claim.table]
+        # `measure` left out what does not suit the base.
+        if claim.measure not in table:
+            continue
         # Two comparisons with the same answers; the guide makes only the first.
         both = paired(table, claim.measure, before, after)
         model_alone = paired(table, claim.measure, control, after)
         row = {"claim": claim.text, "measure": claim.measure, "n": both.n}
         # Columns are named by their letter: “A 微调前 + 短提示词” is too wide for a table head.
-        row[_letter(control)] = f"{model_alone.means[0]:.3g}"
-        row[_letter(before)] = f"{both.means[0]:.3g}"
-        row[_letter(after)] = f"{both.means[1]:.3g}"
+        row[_letter(control)] = _figure(model_alone.means[0])
+        row[_letter(before)] = _figure(both.means[0])
+        row[_letter(after)] = _figure(both.means[1])
         for pair in (both, model_alone):
             arrow = f"{_letter(pair.a)} → {_letter(pair.b)}"
             row[arrow] = _verdict(pair, claim.better)
@@ -103,7 +109,13 @@ def _letter(column: str) -> str:
     return column.split()[0]
 
 
+def _figure(mean: float) -> str:
+    return "–" if math.isnan(mean) else f"{mean:.3g}"
+
+
 def _verdict(pair: Paired, better: int) -> str:
+    if pair.n == 0:
+        return tr("没法比", "no values")
     if pair.direction == 0:
         return tr("看不出差别", "not shown")
     if pair.direction == better:

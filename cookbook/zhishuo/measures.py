@@ -1,17 +1,19 @@
 """Measure what can be counted of answers beyond the rules, and how a whole column did.
 
 `relevant`, `other_word` and `fluency` compare with the lexicon that the tiny base was taught, and
-`pattern_ok` with the patterns of its training file: they suit that base alone. A large model says
-good things that no lexicon foresees; let readers or a model judge those (`compare.blind`, `judge`).
+`pattern_ok` with the patterns of its training file: they suit that base alone, and `measure` leaves
+them out for any other. A large model says good things that no lexicon foresees; let readers or a
+model judge those (`compare.blind`, `judge`).
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
+from cookbook.bases import TEACHING_MEASURES, Base
 from cookbook.compare.ask import answered
 from cookbook.compare.stats import longest_shared_run, share, similarity
 from cookbook.zhishuo.patterns import pattern_ok
@@ -114,8 +116,29 @@ def repeats(text: str) -> bool:
     return max(counts.values(), default=0) >= REPEATS
 
 
+def _fluent(word: str, sentence: str) -> float:
+    return fluency([sentence])
+
+
+def _keeps_pattern(word: str, sentence: str) -> bool:
+    return pattern_ok(sentence)
+
+
+# In the order of a table's rows; all are called alike, though only two need the word.
+_OF_TEACHING_BASE: dict[str, Callable[[str, str], bool | float]] = {
+    "relevant": relevant,
+    "other_word": other_word,
+    "pattern_ok": _keeps_pattern,
+    "fluent": _fluent,
+}
+
+
 def measure(
-    answers: "pd.DataFrame", *, held_out: Sequence[str], trained: Sequence[str]
+    answers: "pd.DataFrame",
+    *,
+    held_out: Sequence[str],
+    trained: Sequence[str],
+    base: Base | None = None,
 ) -> "pd.DataFrame":
     """Return `answers` with a column for each measure. Requests that failed are left out.
 
@@ -136,6 +159,7 @@ def measure(
         answers: what `ask` returned, or any DataFrame with `column`, `input` and `answer`.
         held_out: sentences of the style that no model was trained on.
         trained: the sentences that the model was trained on.
+        base: the card of the base that was asked; measures that do not suit it are left out.
     """
     # An answer that never came says nothing about a model.
     measured = answered(answers)
@@ -143,6 +167,9 @@ def measure(
     outputs = measured["answer"].tolist()
     sentences = [unwrap(output) for output in outputs]
     broken = list(map(rules_broken, words, outputs))
+    taught = {}
+    for name in TEACHING_MEASURES if base is None else base.measures:
+        taught[name] = list(map(_OF_TEACHING_BASE[name], words, sentences))
     # A prompt's example given back is a copy too, though nothing was trained.
     examples = prompt_examples()
     known = set(trained)
@@ -151,11 +178,8 @@ def measure(
         rules_broken=broken,
         rules_passed=[not names for names in broken],
         json=list(map(is_json, words, outputs)),
-        relevant=list(map(relevant, words, sentences)),
-        other_word=list(map(other_word, words, sentences)),
-        fluent=[fluency([sentence]) for sentence in sentences],
+        **taught,
         repeats=list(map(repeats, sentences)),
-        pattern_ok=list(map(pattern_ok, sentences)),
         characters=list(map(len, sentences)),
         similarity=similarity(sentences, held_out),
         copied=[sentence in known for sentence in sentences],
@@ -190,9 +214,9 @@ SHARES = (
 def summary(measured: "pd.DataFrame") -> "pd.DataFrame":
     """Return how each column of `measure` did: a DataFrame with a row for each measure.
 
-    Shares have their 95 % Wilson interval. `fluent` is over all answers together, `distinct` the
-    share of different sentences. `shared_run` is median and longest, `characters` median and middle
-    half, the similarities are means.
+    Measures that `measure` left out have no row. Shares have their 95 % Wilson interval. `fluent`
+    is over all answers together, `distinct` the share of different sentences. `shared_run` is
+    median and longest, `characters` median and middle half, the similarities are means.
     """
     import pandas as pd
 
@@ -206,8 +230,11 @@ def summary(measured: "pd.DataFrame") -> "pd.DataFrame":
 def _column_summary(part: "pd.DataFrame") -> dict[str, object]:
     result: dict[str, object] = {"n": len(part)}
     for name in SHARES:
-        result[name] = share(part[name])
-    result["fluent"] = f"{fluency(part['sentence']):.0%}"
+        if name in part:
+            result[name] = share(part[name])
+    if "fluent" in part:
+        fluent = fluency(part["sentence"])
+        result["fluent"] = "–" if math.isnan(fluent) else f"{fluent:.0%}"
     result["distinct"] = share(~part["sentence"].duplicated())
     runs = part["shared_run"]
     result["shared_run"] = f"{runs.median():.0f}, {runs.max()}"

@@ -112,3 +112,10 @@ def test_no_cell_shows_a_bare_truth_value(notebook):
     """A reader learns more from the two values than from `True`."""
     shown = [o.data.get("text/plain") for o in outputs(notebook) if "data" in o]
     assert not {"True", "False"} & set(shown)
+
+
+def test_where_the_corpus_follows_the_base_one_line_says_which(notebook):
+    text = "\n".join(c.source for c in code(notebook))
+    assert ("base.corpus" in text) == ("print(base.note)" in text)
+    # The panel of 02 shows the teaching corpus and trains nothing.
+    assert "train_tiny" not in text or "ParameterPanel" in text

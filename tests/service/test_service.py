@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from openai import OpenAI
 
 from cookbook import connect, data, jobs, tokens, zhishuo
+from cookbook.__main__ import main
 from cookbook.connection import running
 from cookbook.memory import MemoryPlan
 from cookbook.paths import DATA, Home, home
@@ -265,7 +267,7 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
     store.request_state(job.id, "pause", "too late")
     store.request_state(store.unfinished()[-1].id, "pause", "three is paused")
     plan = MemoryPlan(3 * 2**30, 6 * 2**30, "cpu", "float32", 512, 1, 0, 2, 128)
-    store.record(store.jobs(("running",))[0], Planned(plan))
+    store.record(store.jobs(("running",))[0], Planned(plan, 930))
     assert status.headline(store, tmp_path).startswith("训练中 1 · 排队 1 · 暂停 1 · 内存")
     assert " · 聊天 38 token/秒 · " in status.headline(store, tmp_path, chat_speed=38.2)
     lines = status.jobs(store)
@@ -277,3 +279,10 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
     ]
     assert lines[2].endswith("three is paused")
     assert ["内存约 3.0 GB" in line for line in lines] == [True, False, False, False]
+
+
+def test_status_shows_how_fast_chat_has_answered(client, service, capsys):
+    ask = client.chat.completions.create
+    ask(model=service.base_model, messages=[{"role": "user", "content": "地铁"}], max_tokens=20)
+    assert main(["status"]) == 0
+    assert re.search(r" · 聊天 [\d,]+ token/秒 · 内存", capsys.readouterr().out)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from support import SMALL
 from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
@@ -11,6 +12,8 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from cookbook.memory import BFLOAT16, FLOAT32, STORED_BFLOAT16
 from cookbook.service.engine import device, stored
 from cookbook.service.engine import load as loading
+from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.fast import decode
 from cookbook.service.engine.load import load, weight_bytes
 from cookbook.service.engine.loss import HeadLoss
 from cookbook.service.engine.run import with_adapter
@@ -100,3 +103,35 @@ def test_a_machine_that_does_not_compute_in_bfloat16_stores_what_float32_has_no_
     monkeypatch.setattr(device, "here", lambda: replace(full, free=room))
     model, _ = load(small_base)
     assert stored.is_stored(model)
+
+
+def test_a_stored_base_answers_with_its_adapters_in_float32(small_base, tmp_path):
+    model, _ = load(small_base, STORED_BFLOAT16)
+    tuned = with_adapter(model, HP, seed=1)
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            nn.init.normal_(weight, std=0.1)
+    expected = tuned(IDS).logits
+    tuned.save_pretrained(tmp_path)
+    model, _ = load(small_base, STORED_BFLOAT16)
+    adapters = Adapters(model)
+    adapter = adapters.load(tmp_path)
+    adapters.use([adapter, adapter])
+    torch.testing.assert_close(model(IDS).logits, expected, atol=1e-4, rtol=1e-4)
+    # The written-out step reads matrices as they are kept.
+    assert not decode.applies(model)
+
+
+def test_rows_that_are_padded_on_the_right_need_no_attention_mask(small_base, monkeypatch):
+    model, _ = load(small_base)
+    masks = []
+    attend = F.scaled_dot_product_attention
+
+    def watched(*args, attn_mask=None, **options):
+        masks.append(attn_mask)
+        return attend(*args, attn_mask=attn_mask, **options)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", watched)
+    model.model(input_ids=IDS, use_cache=False)
+    # With a mask a GPU's flash attention would not be taken.
+    assert masks == [None] * len(model.model.layers)

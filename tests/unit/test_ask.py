@@ -14,6 +14,7 @@ from openai import OpenAI
 from siliconcloud import TUNED
 
 from cookbook import compare, connect
+from cookbook.compare.ask import counted
 from cookbook.compare.table import _wrap
 
 asking = importlib.import_module("cookbook.compare.ask")  # the attribute is the function
@@ -189,3 +190,7 @@ def test_the_page_names_models_and_prompts_and_loads_nothing(tmp_path):
 def test_chinese_wraps_by_its_width_and_no_line_begins_with_a_mark():
     assert _wrap("甲乙丙丁", 4) == ["甲乙", "丙丁"]
     assert _wrap("甲乙，丙", 4) == ["甲乙，", "丙"]
+
+
+def test_a_count_says_how_long_the_rest_takes():
+    assert counted(12, 180, 24.0) == "已回答 12/180，还需约 5.6 分钟"

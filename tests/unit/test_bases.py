@@ -33,6 +33,19 @@ def test_the_tiny_base_brings_its_scale_and_its_corpus():
     assert tiny.tokens_per_second is None
 
 
+def test_a_real_base_never_gets_the_teaching_corpus_nor_its_measures():
+    for base in (bases.card("Qwen/Qwen2.5-0.5B-Instruct"), bases.card("someone/else")):
+        assert (base.corpus, base.measures, base.style_measure) == ("train.jsonl", (), "similarity")
+        assert all(name in base.note for name in ("train.jsonl", *bases.TEACHING_MEASURES))
+        assert "\n" not in base.note
+
+
+def test_the_tiny_base_is_measured_by_what_it_was_taught():
+    tiny = bases.card(TINY)
+    assert tiny.measures == bases.TEACHING_MEASURES and tiny.style_measure in tiny.measures
+    assert "不量" not in tiny.note and tiny.corpus in tiny.note
+
+
 def test_a_plan_takes_the_scale_from_the_bases_card():
     used = params.plan([100] * 100, Hyperparameters(), base=TINY).learning_rate_used
     assert used == pytest.approx(0.0017)

@@ -67,7 +67,7 @@ def test_no_process_is_started_with_the_whole_environment():
             # `None` is the name of `**options`.
             assert {"env", None} & {keyword.arg for keyword in call.keywords}, (path, call.lineno)
             started.append(path.name)
-    assert {"supervisor.py", "file_check.py", "trial.py"} <= set(started)
+    assert {"training_process.py", "file_check.py", "trial.py"} <= set(started)
 
 
 def test_optimized_python_takes_no_docstrings_from_the_libraries():

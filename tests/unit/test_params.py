@@ -154,3 +154,11 @@ def test_without_validation_there_is_a_warning():
     assert "validation" in dict(
         params.warnings(Hyperparameters(), plan([10] * 400, Hyperparameters(), validation=0))
     )
+
+
+def test_a_plan_says_how_long_it_takes_or_that_nobody_knows_yet():
+    known = plan([100] * 80, Hyperparameters(), tokens_per_second=10)
+    assert (known.total_steps, known.time) == (27, "36.0 分钟")
+    assert known.expected == "共 27 步，按上一次训练的速度约 36.0 分钟"
+    unknown = plan([100] * 80, Hyperparameters())
+    assert unknown.time == "未知" and "还不知道" in unknown.expected

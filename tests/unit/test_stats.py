@@ -198,3 +198,21 @@ def test_times_are_drawn_as_distributions_with_ascii_labels():
         "A: median 3.00 s",
         "B: median 3.00 s",
     ]
+
+
+def test_answers_without_a_first_token_leave_its_picture_empty():
+    rows = [
+        {"column": "A 列", "input": word, "first_token_seconds": None, "seconds": 1.0}
+        for word in "甲乙"
+    ]
+    first, whole = compare.timings(pd.DataFrame(rows)).axes
+    labels = [axes.get_legend().get_texts()[0].get_text() for axes in (first, whole)]
+    assert labels == ["A: none", "A: median 1.00 s"]
+
+
+def test_a_number_that_is_zero_everywhere_is_no_flag():
+    rows = [
+        {"column": column, "input": word, "similarity": 0.0} for column in "AB" for word in "甲乙"
+    ]
+    both = compare.paired(pd.DataFrame(rows), "similarity", "A", "B")
+    assert both.kind == "bootstrap" and "平均 0.00" in str(both) and not both.certain

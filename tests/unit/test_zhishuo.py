@@ -4,7 +4,7 @@ import math
 import pandas as pd
 import pytest
 
-from cookbook import zhishuo
+from cookbook import bases, zhishuo
 from cookbook.compare.stats import similarity
 from cookbook.zhishuo.measures import fluency, other_word, relevant, repeats
 from cookbook.zhishuo.patterns import pattern_ok
@@ -202,7 +202,7 @@ def test_a_repeat_says_two_characters_three_times():
     assert repeats("一，一，替，一。"), "a clause of one character that comes again and again"
 
 
-def test_each_claim_is_judged_in_its_own_direction():
+def three_columns():
     texts = {
         "A": ["{w}是一个词。", "{w}就是这样的一个词。"],
         "B": ["{w}，也许有些意思。", "它，怎样也说不好，{w}就是{w}。"],
@@ -224,7 +224,11 @@ def test_each_claim_is_judged_in_its_own_direction():
         for c, ts in texts.items()
         for i, w in enumerate(zhishuo.eval_words()[:12])
     ]
-    answers = zhishuo.measure(pd.DataFrame(rows), held_out=[GOOD], trained=[])
+    return pd.DataFrame(rows)
+
+
+def test_each_claim_is_judged_in_its_own_direction():
+    answers = zhishuo.measure(three_columns(), held_out=[GOOD], trained=[])
     table = zhishuo.claims(
         answers, answers, answers, before="B 列", after="C 列", control="A 列"
     ).set_index("measure")
@@ -234,3 +238,31 @@ def test_each_claim_is_judged_in_its_own_direction():
     )
     assert table["B → C"]["seconds"] == table["A → C"]["seconds"] == "更差"
     assert table["A → C"]["prompt_tokens"] == table["B → C"]["first_token_seconds"] == "看不出差别"
+
+
+def test_what_only_the_tiny_base_was_taught_is_not_measured_of_a_real_one():
+    real = bases.card("Qwen/Qwen2.5-0.5B-Instruct")
+    answers = zhishuo.measure(three_columns(), held_out=[GOOD], trained=[], base=real)
+    shown = zhishuo.summary(answers)
+    table = zhishuo.claims(
+        answers, answers, answers, before="B 列", after="C 列", control="A 列"
+    ).set_index("measure")
+    for name in bases.TEACHING_MEASURES:
+        assert name not in answers and name not in shown.index and name not in table.index
+    assert real.style_measure in answers and {"rules_passed", "repeats"} <= set(table.index)
+
+
+def test_nonsense_is_measured_without_an_error():
+    nonsense = ["", "\n\n\n", " discard" * 40, "<|im_end|>", "\ufffd"]
+    rows = [
+        {"column": f"{c} 列", "input": word, "answer": answer}
+        | {"prompt_tokens": 22, "completion_tokens": 0, "first_token_seconds": None, "seconds": 1.0}
+        for c in "ABC"
+        for word, answer in zip("甲乙丙丁戊", nonsense, strict=True)
+    ]
+    answers = zhishuo.measure(pd.DataFrame(rows), held_out=[], trained=[])
+    assert zhishuo.summary(answers[answers.input.isin(["甲", "乙"])])["A 列"]["fluent"] == "–"
+    table = zhishuo.claims(answers, answers, answers, before="B 列", after="C 列", control="A 列")
+    verdicts = table.set_index("measure")["B → C"]
+    # No answer has a first token, so there is nothing to compare.
+    assert verdicts["first_token_seconds"] == "没法比" and verdicts["rules_passed"] == "看不出差别"

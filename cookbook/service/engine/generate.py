@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cookbook.bases import Base
+from cookbook.bases import Base, downloaded
 from cookbook.errors import CookbookError
 from cookbook.service.chat_request import ChatRequest, OnPiece
 from cookbook.service.engine import prompt_memory
@@ -183,7 +183,8 @@ class _Unload:
 
 
 def _load_runner(base: Base, reserved: int) -> "_Runner":
-    return _Runner(*load(base, reserved=reserved))
+    # It may have been downloaded since the service started; a request never waits for that.
+    return _Runner(*load(downloaded(base), reserved=reserved))
 
 
 class _Runner:

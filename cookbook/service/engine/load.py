@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import causes
-from cookbook.bases import Base, Shape
+from cookbook.bases import Base
 from cookbook.device import CUDA
 from cookbook.errors import BaseAway, CookbookError, MemoryShort, ModelError, OutOfMemory
 from cookbook.known_causes import MEMORY
 from cookbook.machine import Machine
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
 from cookbook.service.engine import base_files, device, four_bit, template
+from cookbook.shapes import Shape
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -93,9 +94,12 @@ def load(
     skeleton = _skeleton(base)
     here = device.here()
     here = replace(here, free=max(0, here.free - reserved))
-    choices = [weights] if weights else _choices(skeleton.num_parameters(), target)
-    sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
-    chosen = _that_fits(base, sizes, here)
+    chosen = weights
+    # Of a training the plan has counted everything.
+    if chosen is None:
+        choices = _choices(skeleton.num_parameters(), target)
+        sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
+        chosen = _that_fits(base, sizes, here)
     if chosen == NF4:
         four_bit.check(target)
     return _read_weights(base, chosen, target), tokenizer

@@ -140,7 +140,7 @@ def build(
     lengths = [len(example.ids) for example in train_set + valid_set]
     here = machine.here(for_this_process=True)
     plan = memory.choose(shape_of(base), lengths, hp, here, level=level)
-    yield Planned(plan)
+    yield Planned(plan, max(lengths))
     model, _ = load(base, weights=plan.weights)
     tuned = with_adapter(model, hp, seed)
     checkpoint_layers(tuned, plan.checkpointed)

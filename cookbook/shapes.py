@@ -1,0 +1,120 @@
+"""The sizes of a decoder: what memory, speed and the weights of an adapter follow from.
+
+    Shape.of(config)        from a config.json
+    published(name)         of a base whose sizes are known without its files
+
+A LoRA adapter of rank r trains r × (in + out) weights beside each linear layer. The embedded
+service puts one beside every linear layer of the body; which layers SiliconCloud trains is not
+documented.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a decoder, from its config.json; memory and speed follow from them.
+
+    Attributes:
+        head_dim: width of one attention head; mostly hidden_size / num_attention_heads.
+        tied: whether embedding and output head share one matrix.
+    """
+
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    vocab_size: int
+    tied: bool = False
+    attention_bias: bool = True
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> "Shape | None":
+        """Return the sizes in a config.json; None where it is not a plain decoder's."""
+        if not all(isinstance(config.get(name), int) for name in _SIZES):
+            return None
+        # A mixture of experts has more weights than these sizes say.
+        if any("expert" in name for name in config):
+            return None
+        values = {name: config[name] for name in _SIZES}
+        width, heads = config["hidden_size"], config["num_attention_heads"]
+        return cls(
+            **values,
+            head_dim=config.get("head_dim") or width // heads,
+            tied=bool(config.get("tie_word_embeddings")),
+            attention_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
+        )
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the sizes as a config.json has them; `of` reads them back."""
+        config = asdict(self)
+        config["tie_word_embeddings"] = config.pop("tied")
+        return config
+
+    @property
+    def linear(self) -> list[tuple[int, int]]:
+        """Return (inputs, outputs) of each linear layer of a decoder layer."""
+        width, inner = self.hidden_size, self.intermediate_size
+        query = self.num_attention_heads * self.head_dim
+        key = self.num_key_value_heads * self.head_dim
+        attention = [(width, query), (width, key), (width, key), (query, width)]
+        return [*attention, (width, inner), (width, inner), (inner, width)]
+
+    @property
+    def embeddings(self) -> int:
+        """Return the weights of embedding and head together."""
+        return self.vocab_size * self.hidden_size * (1 if self.tied else 2)
+
+    @property
+    def parameters(self) -> int:
+        """Return the weights of the base."""
+        width = self.hidden_size
+        weights = sum(n_in * n_out for n_in, n_out in self.linear)
+        key = self.num_key_value_heads * self.head_dim
+        query = self.num_attention_heads * self.head_dim
+        biases = query + 2 * key if self.attention_bias else 0
+        norms = 2 * width
+        return self.num_hidden_layers * (weights + biases + norms) + width + self.embeddings
+
+    @property
+    def parameters_per_rank(self) -> int:
+        """Return the weights that an adapter trains for each unit of its rank."""
+        return self.num_hidden_layers * sum(n_in + n_out for n_in, n_out in self.linear)
+
+
+_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "vocab_size",
+)
+# From the published config.json of each, in the order of `_SIZES`, and whether it ties embeddings.
+PUBLISHED = {
+    "Qwen/Qwen2.5-0.5B-Instruct": (896, 4864, 24, 14, 2, 151936, True),
+    "Qwen/Qwen2.5-1.5B-Instruct": (1536, 8960, 28, 12, 2, 151936, True),
+    "Qwen/Qwen2.5-3B-Instruct": (2048, 11008, 36, 16, 2, 151936, True),
+    "Qwen/Qwen2.5-7B-Instruct": (3584, 18944, 28, 28, 4, 152064, False),
+    "Qwen/Qwen2.5-14B-Instruct": (5120, 13824, 48, 40, 8, 152064, False),
+    "Qwen/Qwen2.5-32B-Instruct": (5120, 27648, 64, 40, 8, 152064, False),
+    "Qwen/Qwen2.5-72B-Instruct": (8192, 29568, 80, 64, 8, 152064, False),
+}
+
+
+def published(base_id: str) -> Shape | None:
+    """Return the sizes of a base that is known by its name; None for any other."""
+    if base_id not in PUBLISHED:
+        return None
+    *sizes, tied = PUBLISHED[base_id]
+    config = dict(zip(_SIZES, sizes, strict=True))
+    return Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
+
+
+def all_published() -> dict[str, Shape]:
+    """Return the sizes of all bases that are known by their names."""
+    found = {name: published(name) for name in PUBLISHED}
+    return {name: shape for name, shape in found.items() if shape is not None}

@@ -1,0 +1,186 @@
+"""Names, caches and checkpoints of base models, without network."""
+
+import json
+import struct
+
+import pytest
+
+from cookbook import bases, connect
+from cookbook.errors import ArgumentError, BaseAway, ModelError
+from cookbook.hubs import cache, checkpoint, names, progress
+
+MODEL = "Qwen/Qwen2.5-0.5B-Instruct"
+SINGLE = checkpoint.SINGLE
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(autouse=True)
+def empty_caches(monkeypatch, tmp_path):
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "ms"))
+
+
+def weights(content=b"\0" * 8):
+    """Return a file of weights whose header announces eight bytes."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    return struct.pack("<Q", len(header)) + header + content
+
+
+def write(folder, **changed):
+    """Write a checkpoint of a chat model; a test overrides one file, and None leaves it out."""
+    settings = {"chat_template": "{{ x }}<|im_end|>", "eos_token": "<|im_end|>"}
+    files = {
+        "config.json": "{}",
+        "tokenizer.json": "{}",
+        "tokenizer_config.json": json.dumps(settings),
+        "model.safetensors": weights(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (files | changed).items():
+        if content is not None:
+            content = content.encode() if isinstance(content, str) else content
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def snapshot():
+    """Return the folder of a version in Hugging Face's cache, which `refs/main` names."""
+    root = cache.huggingface_folder(MODEL)
+    (root / "refs").mkdir(parents=True)
+    (root / "refs" / "main").write_text(COMMIT)
+    return root / "snapshots" / COMMIT
+
+
+@pytest.mark.parametrize(
+    "given, hub, revision",
+    [
+        (MODEL, None, None),
+        (f"  '{MODEL}/' ", None, None),
+        ("Ｑｗｅｎ／Ｑｗｅｎ２．５－０．５Ｂ－Ｉｎｓｔｒｕｃｔ", None, None),
+        (f"https://huggingface.co/{MODEL}", "huggingface", None),
+        (f"https://hf-mirror.com/{MODEL}/tree/v1?x=1", "huggingface", "v1"),
+        (f"huggingface.co/{MODEL}/blob/main/config.json", "huggingface", "main"),
+        (f"https://www.modelscope.cn/models/{MODEL}/files", "modelscope", None),
+    ],
+)
+def test_a_name_is_read_as_people_type_and_paste_it(given, hub, revision):
+    assert names.read(given) == names.Name(MODEL, hub, revision)
+
+
+@pytest.mark.parametrize(
+    "given, remedy",
+    [
+        ("Qwen2.5-0.5B-Instruct", MODEL),
+        ("Qwen / Qwen2.5-0.5B-Instruct", MODEL),
+        ("通义千问", "组织/名字"),
+        ("https://huggingface.co/datasets/a/b", "datasets"),
+        ("https://huggingface.co/Qwen", "没有模型名"),
+        ("../../etc/passwd", "组织/名字"),
+    ],
+)
+def test_what_is_not_a_name_is_refused_with_one_that_is(given, remedy):
+    with pytest.raises(ArgumentError, match=remedy.replace(".", r"\.")):
+        names.read(given, bases.known_names())
+
+
+@pytest.mark.parametrize("place", [snapshot, lambda: cache.modelscope_folder(MODEL)])
+def test_a_base_is_found_in_the_cache_of_each_hub_and_keeps_its_name(place, monkeypatch):
+    folder = write(place())
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", MODEL)
+    base = bases.installed()[0]
+    assert (base.source, base.is_missing) == (str(folder), False)
+    assert base.reference == base.id == MODEL
+    assert bases.fault_of_chosen() is None
+
+
+def test_a_whole_copy_is_preferred_to_half_a_one():
+    write(snapshot(), **{"model.safetensors": weights(b"")})
+    whole = write(cache.modelscope_folder(MODEL))
+    assert cache.find(MODEL).folder == whole
+
+
+@pytest.mark.parametrize("setting", [MODEL, f"https://huggingface.co/{MODEL}"])
+def test_connect_names_the_command_for_a_base_that_is_not_there(setting, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", setting)
+    with pytest.raises(BaseAway, match=f"python -m cookbook pull {MODEL}$"):
+        connect()
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("model.safetensors", None),
+        ("model.safetensors", weights(b"\0" * 7)),
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n"),
+        ("tokenizer.json", None),
+    ],
+)
+def test_connect_says_what_half_a_download_lacks(name, content, monkeypatch):
+    write(snapshot(), **{name: content})
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", MODEL)
+    with pytest.raises(BaseAway, match=f"{name}.*断点.*python -m cookbook pull"):
+        connect()
+
+
+def test_connect_says_that_a_clone_lacks_its_weights(tmp_path, monkeypatch):
+    pointer = b"version https://git-lfs.github.com/spec/v1\n"
+    write(tmp_path / "clone", **{"config.json": '{"model_type": "qwen2"}'}, **{SINGLE: pointer})
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path / "clone"))
+    with pytest.raises(ModelError, match="git lfs pull"):
+        connect()
+
+
+def test_every_part_of_the_weights_must_be_there(tmp_path):
+    index = {"weight_map": {"a": "model-1-of-2.safetensors", "b": "model-2-of-2.safetensors"}}
+    parts = {"model-1-of-2.safetensors": weights(), "model.safetensors": None}
+    folder = write(tmp_path / "x", **{checkpoint.INDEX: json.dumps(index)}, **parts)
+    assert checkpoint.unfinished(folder) == ["model-2-of-2.safetensors"]
+
+
+BASE = {
+    "chat_template": "{{ x }}<|im_end|>",
+    "eos_token": "<|endoftext|>",
+    "added_tokens_decoder": {"7": {"content": "<|endoftext|>"}},
+}
+
+
+@pytest.mark.parametrize(
+    "name, content, remedy",
+    [
+        ("tokenizer_config.json", {}, "没有对话模板.*X-Instruct"),
+        ("tokenizer_config.json", BASE, "结束回答.*X-Instruct"),
+        ("config.json", {"quantization_config": {"quant_method": "awq"}}, "量化.*awq"),
+    ],
+)
+def test_what_is_not_a_chat_model_is_seen_in_its_small_files(tmp_path, name, content, remedy):
+    folder = write(tmp_path / "x", **{name: json.dumps(content)})
+    with pytest.raises(ModelError, match=remedy):
+        checkpoint.check_chat(folder, "Qwen/X")
+
+
+def test_one_of_several_ends_of_an_answer_is_enough(tmp_path):
+    settings = BASE | {"added_tokens_decoder": {"8": {"content": "<|im_end|>"}}}
+    generation = {"eos_token_id": [7, 8]}
+    folder = write(
+        tmp_path / "x",
+        **{"tokenizer_config.json": json.dumps(settings)},
+        **{"generation_config.json": json.dumps(generation)},
+    )
+    checkpoint.check_chat(folder, "Qwen/X")
+
+
+def test_the_speed_is_that_of_the_last_seconds(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    meter = progress.Meter(1000 * 2**20)
+    assert meter.at(0, 0, "a").bytes_per_second is None
+    # What was there already does not count.
+    assert meter.at(100 * 2**20, 0, "a").bytes_per_second is None
+    for _ in range(20):
+        now[0] += 1
+        received = int((now[0] - 100) * 10 * 2**20)
+        last = meter.at(100 * 2**20 + received, received, "a")
+    assert last.bytes_per_second == pytest.approx(10 * 2**20)
+    assert progress.described(last) == "30%, 300 MB / 1000 MB, 10 MB/s，还要约 1 分钟"
