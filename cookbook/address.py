@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cookbook import bases, disk
+from cookbook import bases, disk, machine
 from cookbook.client import is_api_key
 from cookbook.i18n import language
 
@@ -49,12 +49,18 @@ def proof(api_key: str, nonce: str, folder: Path | str) -> str:
 
 
 def settings() -> dict[str, Any]:
-    """Return what a service takes from the environment of the process that starts it."""
+    """Return what a service takes from the environment of the process that starts it.
+
+    Raises:
+        ArgumentError: `COOKBOOK_MEMORY` is not an amount of memory.
+    """
+    machine.chosen_limit(os.environ)  # a wrong value is an error here, before anything starts
     return {
         "base_setting": bases.chosen(),
         "language": language(),
         "jobs": os.environ.get("COOKBOOK_JOBS", "1"),
         "fast": os.environ.get("COOKBOOK_FAST", "1"),
+        "memory": os.environ.get(machine.VARIABLE) or None,
     }
 
 

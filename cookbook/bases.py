@@ -15,7 +15,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from cookbook import shapes, siliconcloud
 from cookbook.errors import ArgumentError, BaseAway, CookbookError
 from cookbook.hubs import cache, names, ready
 from cookbook.i18n import tr
+from cookbook.machine import Machine
 from cookbook.paths import DATA
 from cookbook.shapes import Shape
 
@@ -65,6 +66,8 @@ class Base:
         tokens_per_second: training speed that a service measured; None before the first job.
         eval_words: how many words the course asks of each model.
         hub: the hub in whose cache the folder is; empty for any other.
+        machine: where a service trains it, as it was when it was asked; None without a service.
+        trains_elsewhere: whether that is a platform of whose machines nothing is known.
     """
 
     id: str
@@ -77,6 +80,8 @@ class Base:
     tokens_per_second: float | None = None
     hub: str = ""
     eval_words: int = EVAL_WORDS
+    machine: Machine | None = field(default=None, compare=False)
+    trains_elsewhere: bool = field(default=False, compare=False)
 
     @property
     def learns_patterns(self) -> bool:
@@ -168,10 +173,10 @@ def fault_of_chosen() -> CookbookError | None:
 
     `BaseAway` where it must be downloaded first: the sentence has the command.
     """
-    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), published())
+    return ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), known_names())
 
 
-def published() -> list[str]:
+def known_names() -> list[str]:
     """Return the names of the bases whose sizes are known without their files."""
     return list(shapes.PUBLISHED)
 
@@ -252,8 +257,12 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
     here = next((base for base in installed() if base.id == base_id), None)
     known = here or _published(base_id)
     # No public route of the platform lists jobs.
-    if client is None or siliconcloud.is_siliconcloud(client):
-        return known
+    if client is not None and siliconcloud.is_siliconcloud(client):
+        return dataclasses.replace(known, trains_elsewhere=True)
+    if client is None:
+        # Its own bases are too large for most machines; who trains one here has chosen it.
+        elsewhere = here is None and base_id in siliconcloud.BASES
+        return dataclasses.replace(known, trains_elsewhere=elsewhere)
     known = _told(client, known)
     for job in client.fine_tuning.jobs.list(limit=100).data:  # newest first
         if job.status == "succeeded" and job.model == base_id:
@@ -301,6 +310,11 @@ def _told(client: "OpenAI", known: Base) -> Base:
         model = client.models.retrieve(known.id)
     except openai.NotFoundError:
         return known
+    sizes = getattr(model, "config", None)
+    if isinstance(sizes, dict) and (shape := Shape.of(sizes)):
+        known = dataclasses.replace(known, **_known(shape))
+    where = Machine.of_dict(getattr(model, "machine", None))
+    known = dataclasses.replace(known, machine=where)
     corpus = getattr(model, "corpus", None)
     # It becomes a path, and the file is uploaded: another name is not believed.
     if corpus in (CORPUS, TEACHING_CORPUS):

@@ -44,6 +44,7 @@ VARIABLES = {
     "language": "COOKBOOK_LANG",
     "jobs": "COOKBOOK_JOBS",
     "fast": "COOKBOOK_FAST",
+    "memory": "COOKBOOK_MEMORY",
 }
 
 

@@ -26,6 +26,18 @@ LOG_BYTES = 4 * 1024 * 1024
 """The longest that a log becomes before its older part is dropped."""
 
 
+RESERVE_BYTES = 256 * 1024
+
+
+def keep_reserve(path: Path) -> None:
+    """Keep a file of a little room; who deletes it can still write down that the disk is full."""
+    if not path.exists():
+        try:
+            write(path, bytes(RESERVE_BYTES), private=True)
+        except OSError:
+            path.unlink(missing_ok=True)
+
+
 def is_full(error: BaseException) -> bool:
     """Return whether this error means that there is no room."""
     if isinstance(error, DiskFull):

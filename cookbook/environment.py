@@ -12,6 +12,7 @@ comes from a hub.
 import os
 import re
 import site
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -74,12 +75,22 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
 def of_service() -> dict[str, str]:
     """Return what the embedded service needs of this process's environment."""
     # The key that a reader chose for the service itself, if any.
-    return needed(os.environ, keep=("COOKBOOK_API_KEY",)) | _modules() | _READABLE_OUTPUT
+    chosen = needed(os.environ, keep=("COOKBOOK_API_KEY",))
+    return chosen | _allocator() | _modules() | _READABLE_OUTPUT
 
 
 def of_worker() -> dict[str, str]:
     """Return what training, or a check, needs of this process's environment."""
-    return needed(os.environ) | _modules() | _READABLE_OUTPUT
+    return needed(os.environ) | _allocator() | _modules() | _READABLE_OUTPUT
+
+
+def _allocator() -> dict[str, str]:
+    """Let torch's blocks of GPU memory grow: rows of many lengths leave gaps between fixed ones."""
+    # A reader's own choice comes first, by the older name too. Only Linux has it.
+    own = {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys()
+    if own or sys.platform != "linux":
+        return {}
+    return {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
 
 
 def _modules() -> dict[str, str]:

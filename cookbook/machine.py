@@ -66,7 +66,7 @@ class Machine:
         }
         if not isinstance(values, dict):
             return None
-        known = {}
+        known: dict[str, Any] = {}
         for name, kind in expected.items():
             known[name] = values.get(name)
             # Exactly: True is an int to Python.

@@ -1,7 +1,7 @@
 """The seven hyperparameters of guide §3: ranges, presets, and what a choice means in steps.
 
     hp = PRESETS["standard"]                 or Hyperparameters(learning_rate=3e-5, …)
-    plan(rows, hp, base=service.base_model)  steps, tokens, seconds and cost
+    plan(rows, hp, base=service.base_model)  steps, tokens, seconds, cost and memory
     warnings(hp, plan)                       what is allowed but risky
 
 Values at an end of a range that train nothing (`learning_rate` 0, `max_tokens` 0) or destroy
@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from cookbook import bases, tokens
+from cookbook import bases, machine, memory, tokens
 from cookbook.bases import Base
 from cookbook.duration import duration
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
+from cookbook.machine import in_gb
+from cookbook.memory import MemoryPlan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -262,6 +264,8 @@ class Plan:
         cut_rows: rows that are longer than `max_tokens`.
         seconds: expected duration; None where no speed is known.
         cost: in the currency of the price; None without one.
+        memory: what training needs and how it is made to fit; None where the base's sizes are not
+            known, and for a platform.
     """
 
     train_rows: int
@@ -274,6 +278,7 @@ class Plan:
     cut_rows: int = 0
     seconds: float | None = None
     cost: float | None = None
+    memory: MemoryPlan | None = None
 
     @property
     def time(self) -> str:
@@ -300,7 +305,9 @@ class Plan:
         """Return the known values, one a row, in the column `value`."""
         import pandas as pd
 
-        values = dataclasses.asdict(self)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if self.memory is not None:
+            values["memory"] = in_gb(self.memory.needed)
         known = {name: value for name, value in values.items() if value is not None}
         return pd.DataFrame({"value": known})
 
@@ -327,12 +334,13 @@ def plan(
     tokens_per_second: float | None = None,
     price: float | None = None,
 ) -> Plan:
-    """Return steps, tokens, seconds and cost of training `rows` with `hp`.
+    """Return steps, tokens, seconds, cost and memory of training `rows` with `hp`.
 
     Args:
         rows: the rows, or their `token_counts`.
         base: the base model, by name or card: its learning-rate scale is applied, and the card's
-            measured speed is used. A name brings no speed; `bases.card(name, client)` asks for it.
+            measured speed is used. A name brings no speed; `bases.card(name, client)` asks for it,
+            and for the memory of a service on another machine.
         validation: share of the rows held back (guide §2.2: 10 %), or the rows of a validation
             file.
         tokens_per_second: the speed to expect, in place of the card's; with neither, `seconds` is
@@ -368,7 +376,16 @@ def plan(
         cut_rows=sum(count > hp.max_tokens for count in counts),
         seconds=tokens_read / tokens_per_second if tokens_per_second else None,
         cost=None if price is None else tokens_read * price / 1e6,
+        memory=_memory_plan(counts, hp, card),
     )
+
+
+def _memory_plan(counts: list[int], hp: Hyperparameters, card: Base | None) -> MemoryPlan | None:
+    """Return how training is made to fit where it will run: where the card says, else here."""
+    if card is None or card.shape is None or card.trains_elsewhere or not counts:
+        return None
+    where = card.machine or machine.here()
+    return memory.choose(card.shape, counts, hp.to_dict(), where)
 
 
 def validation_rows(rows: int, share: float) -> int:

@@ -1,4 +1,4 @@
-"""Find the processes of a data folder, and end them: the service, and those that train.
+"""Find the processes of a data folder, end them, and let them come after others.
 
 A process belongs to a folder if its command line says so (`-m cookbook.service --home FOLDER`,
 `-m cookbook.service.worker FOLDER`) and it is this user's. Promise: no other process gets a signal,
@@ -24,6 +24,9 @@ WORKER_MODULE = "cookbook.service.worker"
 
 # What the system shows before the program, where it runs for another kind of processor.
 _EMULATORS = ("qemu-", "rosetta", "box64", "ld-linux", "ld-musl")
+
+_AUTOGROUP = Path("/proc/self/autogroup")
+"""The session of this process, where the system shares the processor between sessions."""
 
 CLOCK_SECONDS = 2.0  # by how much the start of a process can seem to move when the clock is set
 
@@ -81,6 +84,19 @@ def end(processes: "Iterable[psutil.Process]", seconds: float) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=seconds)
+
+
+def lower_priority(niceness: int) -> None:
+    """Let this process come after others: `niceness` as of the command `nice`."""
+    # Windows has no such number.
+    if not hasattr(os, "nice"):
+        return
+    os.nice(niceness)
+    # A Linux desktop shares the processor between sessions first, and there a process that leads
+    # a session of its own, as ours do, is compared with nobody but itself.
+    with contextlib.suppress(OSError):
+        if os.getsid(0) == os.getpid():
+            _AUTOGROUP.write_text(str(niceness))
 
 
 def _wrote(process: "psutil.Process", address: Address, folder: Path) -> bool:

@@ -8,7 +8,7 @@ service puts one beside every linear layer of the body; which layers SiliconClou
 documented.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -47,6 +47,12 @@ class Shape:
             tied=bool(config.get("tie_word_embeddings")),
             attention_bias=bool(config.get("attention_bias", config.get("model_type") == "qwen2")),
         )
+
+    def to_config(self) -> dict[str, Any]:
+        """Return the sizes as a config.json has them; `of` reads them back."""
+        config = asdict(self)
+        config["tie_word_embeddings"] = config.pop("tied")
+        return config
 
     @property
     def linear(self) -> list[tuple[int, int]]:
@@ -106,3 +112,9 @@ def published(base_id: str) -> Shape | None:
     *sizes, tied = PUBLISHED[base_id]
     config = dict(zip(_SIZES, sizes, strict=True))
     return Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
+
+
+def all_published() -> dict[str, Shape]:
+    """Return the sizes of all bases that are known by their names."""
+    found = {name: published(name) for name in PUBLISHED}
+    return {name: shape for name, shape in found.items() if shape is not None}

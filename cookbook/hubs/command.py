@@ -25,6 +25,7 @@ def run(name: str, source: str | None, revision: str | None) -> int:
         CookbookError: it was not downloaded; the sentence says why and what to do.
     """
     remote = pull.look_up(name, source, revision)
+    # Before anything is written, so that Ctrl-C costs nothing.
     print(_headline(remote), flush=True)
     progress = None
     try:
@@ -68,6 +69,7 @@ def _setting(model: str) -> str:
 @contextmanager
 def _display(remote: Remote) -> Iterator[Show]:
     """Give a function that shows progress: a bar on a terminal, lines elsewhere."""
+    # A bar in a log would be one long line.
     if not sys.stderr.isatty():
         yield _lines()
         return
@@ -82,6 +84,7 @@ def _display(remote: Remote) -> Iterator[Show]:
 
 
 def _lines() -> Show:
+    # The headline has just said where it begins.
     last = time.monotonic()
 
     def show(progress: Progress) -> None:

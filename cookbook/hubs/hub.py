@@ -37,6 +37,7 @@ class RemoteFile:
 
 def checksum(value: object) -> str | None:
     """Return a checksum as a hub tells it; None for anything else, since it names a file."""
+    # Anything else could lead out of the cache.
     return value if isinstance(value, str) and _CHECKSUM.fullmatch(value) else None
 
 
@@ -72,6 +73,7 @@ class Place(ABC):
 
     def finish(self) -> None:
         """Note that everything is there."""
+        # Where the files themselves say so, there is nothing to note.
         return
 
 
@@ -98,7 +100,7 @@ class Hub(ABC):
         """Return what is sent with each request, such as a token."""
 
     @abstractmethod
-    def listing(self, client: "httpx.Client", model: str, revision: str) -> Listing:
+    def listing(self, http: "httpx.Client", model: str, revision: str) -> Listing:
         """Ask for a model's files.
 
         Raises:

@@ -45,7 +45,7 @@ class HuggingFace(Hub):
         token = _token()
         return {"Authorization": f"Bearer {token}"} if token else {}
 
-    def listing(self, client: "httpx.Client", model: str, revision: str) -> Listing:
+    def listing(self, http: "httpx.Client", model: str, revision: str) -> Listing:
         """Ask for a model's files."""
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in _TRUE:
             raise BaseAway(
@@ -53,9 +53,9 @@ class HuggingFace(Hub):
                 en="HF_HUB_OFFLINE forbids the network: unset it to download",
             )
         route = f"{self.address}/api/models/{model}/revision/{quote(revision, safe='')}"
-        response = web.get(client, self, f"{route}?blobs=true")
+        response = web.get(http, self, f"{route}?blobs=true")
         if response.status_code != 200:
-            if self._is_dataset(client, response, model):
+            if self._is_dataset(http, response, model):
                 raise ModelError(
                     zh=f"{model} 是数据集，不是模型：写一个模型的名字",
                     en=f"{model} is a dataset, not a model: write the name of a model",
@@ -85,10 +85,10 @@ class HuggingFace(Hub):
             blob_id=None if large else checksum(entry.get("blobId")),
         )
 
-    def _is_dataset(self, client: "httpx.Client", response: "httpx.Response", model: str) -> bool:
+    def _is_dataset(self, http: "httpx.Client", response: "httpx.Response", model: str) -> bool:
         if response.status_code not in (401, 404):
             return False
-        answer = web.get(client, self, f"{self.address}/api/datasets/{model}")
+        answer = web.get(http, self, f"{self.address}/api/datasets/{model}")
         return answer.status_code == 200
 
     def place(self, listing: Listing) -> Place:

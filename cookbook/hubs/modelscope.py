@@ -41,13 +41,14 @@ class ModelScope(Hub):
             return {}
         return {"Authorization": f"Bearer {token}", "Cookie": f"m_session_id={token}"}
 
-    def listing(self, client: "httpx.Client", model: str, revision: str) -> Listing:
+    def listing(self, http: "httpx.Client", model: str, revision: str) -> Listing:
         """Ask for a model's files."""
         route = f"{self.address}/api/v1/models/{model}/repo"
         query = urlencode({"Revision": revision, "Recursive": "true"})
-        response = web.get(client, self, f"{route}/files?{query}")
+        response = web.get(http, self, f"{route}/files?{query}")
         if response.status_code != 200:
             raise self.refuse(response, model, revision)
+        # A network's login page also answers with 200.
         try:
             entries = response.json()["Data"]["Files"]
             found = [entry for entry in entries if entry["Type"] != "tree"]
@@ -58,6 +59,7 @@ class ModelScope(Hub):
 
     def place(self, listing: Listing) -> Place:
         """Return the model's folder in the cache."""
+        # One folder for every revision, as the hub's own clients have it.
         return Folder(listing)
 
     def refuse(self, response: "httpx.Response", model: str, revision: str) -> Exception:
@@ -113,6 +115,7 @@ class Folder(Place):
 
 def _file(route: str, revision: str, entry: dict[str, Any]) -> RemoteFile:
     name = str(entry["Path"])
+    # By revision: the hub has no address for a commit.
     query = urlencode({"Revision": revision, "FilePath": name})
     size, sha256 = int(entry["Size"]), checksum(entry.get("Sha256"))
     return RemoteFile(name, size, f"{route}?{query}", sha256)

@@ -50,6 +50,7 @@ class Meter:
         # One entry for a moment, however often a block comes.
         if not recent or now - recent[-1][0] > MOMENT_SECONDS:
             recent.append((now, received))
+        # The oldest that is recent enough stays, to measure from.
         while now - recent[0][0] > SPEED_SECONDS and len(recent) > 1:
             recent.popleft()
         since, before = recent[0]

@@ -72,12 +72,12 @@ class Remote:
             while not _acquired(lock):
                 yield meter.at(self.total - self.missing(), 0, "")
             self.check_room()
-            with web.connect(self.hub) as client:
-                yield from self._obtain_all(client, meter)
+            with web.connect(self.hub) as http:
+                yield from self._obtain_all(http, meter)
             self._place.finish()
             yield meter.at(0, 0, "")
 
-    def _obtain_all(self, client: "httpx.Client", meter: Meter) -> Iterator[Progress]:
+    def _obtain_all(self, http: "httpx.Client", meter: Meter) -> Iterator[Progress]:
         checked = False
         for file in self._files:
             # The weights come last.
@@ -85,12 +85,12 @@ class Remote:
                 checkpoint.check_chat(self.folder, self.listing.model)
                 checked = True
             received = 0
-            for part in self._obtain(client, file):
+            for part in self._obtain(http, file):
                 received = part.received
                 yield meter.at(part.done, received, file.name)
             meter.finish(file.size, received)
 
-    def _obtain(self, client: "httpx.Client", file: RemoteFile) -> Iterator[transfer.Part]:
+    def _obtain(self, http: "httpx.Client", file: RemoteFile) -> Iterator[transfer.Part]:
         """Use the file that is there if it is right; else fetch it."""
         present = self._place.present(file)
         # One of another size is not read, but stays until there is a better one.
@@ -101,7 +101,7 @@ class Remote:
                 self._place.keep(file, present)
                 return
         part = self._place.part(file)
-        yield from transfer.fetch(client, self.hub, self.listing, file, part)
+        yield from transfer.fetch(http, self.hub, self.listing, file, part)
         self._place.keep(file, part)
 
     def _there(self, file: RemoteFile) -> int:
@@ -154,21 +154,21 @@ def look_up(given: str, source: str | None = None, revision: str | None = None) 
             en=f"{given} is a folder of this machine, there is nothing to download: "
             f"set COOKBOOK_BASE_MODEL={given}",
         )
-    name = names.read(given, bases.published())
+    name = names.read(given, bases.known_names())
     hub = HUBS[source or name.hub or "huggingface"]
-    with web.connect(hub) as client:
+    with web.connect(hub) as http:
         try:
             wanted = names.check_revision(revision or name.revision or hub.default_revision)
-            listing = hub.listing(client, name.id, wanted)
+            listing = hub.listing(http, name.id, wanted)
         except CookbookError as error:
             raise _with_suggestion(error, name.id) from error
-        _refuse_adapter(client, hub, listing)
+        _refuse_adapter(http, hub, listing)
         return Remote(hub, listing, selection.needed(listing))
 
 
 def _with_suggestion(error: CookbookError, model: str) -> CookbookError:
     """Add the known name that a name which no hub has is like."""
-    closest = names.suggestion(model, bases.published())
+    closest = names.suggestion(model, bases.known_names())
     if isinstance(error, BaseAway) or closest is None:
         return error
     return type(error)(
@@ -176,11 +176,11 @@ def _with_suggestion(error: CookbookError, model: str) -> CookbookError:
     )
 
 
-def _refuse_adapter(client: "httpx.Client", hub: Hub, listing: Listing) -> None:
+def _refuse_adapter(http: "httpx.Client", hub: Hub, listing: Listing) -> None:
     by_name = {file.name: file for file in listing.files}
     if selection.ADAPTER not in by_name or "config.json" in by_name:
         return
-    response = web.get(client, hub, by_name[selection.ADAPTER].url)
+    response = web.get(http, hub, by_name[selection.ADAPTER].url)
     try:
         base = response.json().get("base_model_name_or_path")
     except (ValueError, AttributeError):

@@ -30,6 +30,12 @@ def add(commands: Any, add_command: Callable[..., Any]) -> None:
             "https://huggingface.co/Qwen/Qwen2.5-0.5B-Instruct",
         ],
     )
+    _add_arguments(command)
+    # Read by the command line's `main`.
+    command.set_defaults(carry_out=_pull)
+
+
+def _add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "model",
         metavar="MODEL",
@@ -49,10 +55,10 @@ def add(commands: Any, add_command: Callable[..., Any]) -> None:
         metavar="REV",
         help=tr("分支、标签或提交（默认最新）", "branch, tag or commit (default: the newest)"),
     )
-    command.set_defaults(carry_out=_pull)
 
 
 def _pull(args: argparse.Namespace) -> int:
+    # Not before it is asked for: other commands need none of it.
     from cookbook.hubs import command
 
     return command.run(args.model, args.source, args.revision)

@@ -32,6 +32,7 @@ def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | Non
     # What is in a folder is the engine's to judge. Unlike those of Path, these take any text.
     if os.path.isdir(os.path.expanduser(setting)):
         return None
+    # Hubs allow none of these signs at the beginning of a name.
     if _PATH.match(setting):
         return BaseAway(
             zh=f"没有文件夹 {setting}：检查 COOKBOOK_BASE_MODEL",
@@ -57,6 +58,7 @@ def not_there(model: str, found: cache.Found | None) -> BaseAway:
             en=f"the base model {model} was not downloaded yet, run in a terminal first: "
             f"{command(model)}",
         )
+    # Their number does not matter: the download knows what is there.
     lacking = _listed(found.unfinished)
     return BaseAway(
         zh=f"基础模型 {model} 没有下载完（缺 {lacking}），先在终端运行，它从断点继续："

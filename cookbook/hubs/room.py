@@ -11,6 +11,7 @@ RESERVE = 200 * MB  # bytes that stay free: a full disk stops more than a downlo
 
 def free(path: Path) -> int:
     """Return the free bytes of the disk on which a path is, or will be."""
+    # A cache that was never used has no folder yet.
     folder = path
     while not folder.exists():
         folder = folder.parent
@@ -19,6 +20,7 @@ def free(path: Path) -> int:
 
 def check(path: Path, missing: int) -> None:
     """Raise DiskFull where `missing` bytes do not fit on the disk of `path`."""
+    # Nothing is written where everything is there.
     if missing and missing + RESERVE > free(path):
         raise full(path, missing)
 

@@ -45,6 +45,7 @@ def needed(listing: Listing) -> list[RemoteFile]:
     names = {file.name for file in listing.files}
     if not weights or "config.json" not in names:
         raise _no_weights(listing.model, names)
+    # The small ones need none: what is wrong with them shows when they are read.
     unchecked = [file.name for file in weights if file.sha256 is None]
     if unchecked:
         raise ModelError(
@@ -58,12 +59,14 @@ def needed(listing: Listing) -> list[RemoteFile]:
 def _weights(files: "Collection[RemoteFile]") -> list[RemoteFile]:
     """Return one file of weights or its parts, not both, as some repositories have them."""
     by_name = {file.name: file for file in files}
+    # The index comes from the same tool as its parts.
     if checkpoint.INDEX in by_name:
         return [by_name[name] for name in sorted(by_name) if _SHARD.fullmatch(name)]
     return [by_name[checkpoint.SINGLE]] if checkpoint.SINGLE in by_name else []
 
 
 def _no_weights(model: str, names: set[str]) -> ModelError:
+    # What the repository is made for shows in the endings.
     endings = {name.rpartition(".")[2] for name in names}
     plain = checkpoint.without_format(model)
     other_zh = other_en = ""

@@ -1,6 +1,6 @@
 """Fetch one file: go on where a broken download ended, verify its checksum, never keep a wrong one.
 
-    for part in fetch(client, hub, listing, file, path):
+    for part in fetch(http, hub, listing, file, path):
         part.done       bytes of it that are there, more each time
 
 The part stays on the disk whatever ends this process, so the next attempt goes on from there. A
@@ -80,7 +80,7 @@ class Part:
 
 
 def fetch(
-    client: "httpx.Client", hub: Hub, listing: Listing, file: RemoteFile, path: Path
+    http: "httpx.Client", hub: Hub, listing: Listing, file: RemoteFile, path: Path
 ) -> Iterator[Part]:
     """Fetch a file into `path` and yield what is there of it, again and again.
 
@@ -93,7 +93,7 @@ def fetch(
     try:
         yield from part.read()
         for _ in range(TRIES):
-            yield from _complete(client, hub, listing, part)
+            yield from _complete(http, hub, listing, part)
             if part.is_right:
                 return
             # Damaged on its way, or the rest belongs to another version than the beginning.
@@ -110,7 +110,7 @@ def fetch(
     )
 
 
-def _complete(client: "httpx.Client", hub: Hub, listing: Listing, part: Part) -> Iterator[Part]:
+def _complete(http: "httpx.Client", hub: Hub, listing: Listing, part: Part) -> Iterator[Part]:
     """Append what is missing, in as many connections as it takes."""
     import httpx
 
@@ -120,7 +120,7 @@ def _complete(client: "httpx.Client", hub: Hub, listing: Listing, part: Part) ->
         attempt += 1
         try:
             headers = {"Range": f"bytes={part.done}-"} if part.done else {}
-            with client.stream("GET", part.file.url, headers=headers) as response:
+            with http.stream("GET", part.file.url, headers=headers) as response:
                 why = f"HTTP {response.status_code}"
                 if response.is_success:
                     yield from _body(response, part)

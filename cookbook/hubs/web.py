@@ -26,7 +26,7 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 def connect(hub: "Hub") -> "httpx.Client":
-    """Return a client for one hub."""
+    """Return an HTTP client for one hub."""
     import httpx
 
     from cookbook import __version__, proxies
@@ -47,7 +47,7 @@ def connect(hub: "Hub") -> "httpx.Client":
         ) from error
 
 
-def get(client: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
+def get(http: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
     """Return the answer to a question, whatever its status, after a few attempts.
 
     Raises:
@@ -59,7 +59,7 @@ def get(client: "httpx.Client", hub: "Hub", url: str) -> "httpx.Response":
     while True:
         attempt += 1
         try:
-            response = client.get(url)
+            response = http.get(url)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if attempt == ATTEMPTS or not _is_passing_error(error):
                 raise unreachable(hub, reason(error)) from error
@@ -107,17 +107,16 @@ def reason(error: Exception) -> str:
 
 def unreachable(hub: "Hub", why: str) -> BaseAway:
     """Return the error for a hub that gives no answer, with the ways around."""
-    other_zh = "加 --from modelscope 从 ModelScope 下载"
-    other_en = "add --from modelscope"
+    other = "huggingface" if hub.key == "modelscope" else "modelscope"
+    # Whole, since a job's log and a chat answer show it, too.
+    command = f"python -m cookbook pull … --from {other}"
     mirror_zh = mirror_en = ""
-    if hub.key == "modelscope":
-        other_zh = "加 --from huggingface 从 Hugging Face 下载"
-        other_en = "add --from huggingface"
-    elif "huggingface.co" in hub.address:
+    # Who has set a mirror knows about mirrors.
+    if "huggingface.co" in hub.address:
         mirror_zh = f"，或设 HF_ENDPOINT={MIRROR} 用镜像"
         mirror_en = f" or set HF_ENDPOINT={MIRROR}, a mirror"
     return BaseAway(
-        zh=f"连不上 {hub.title}（{hub.shown}，{why}）：检查网络，{other_zh}{mirror_zh}",
+        zh=f"连不上 {hub.title}（{hub.shown}，{why}）：检查网络，用 {command} 换个来源{mirror_zh}",
         en=f"{hub.title} is out of reach ({hub.shown}, {why}): check the network, "
-        f"{other_en}{mirror_en}",
+        f"choose another source with {command}{mirror_en}",
     )

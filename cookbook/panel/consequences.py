@@ -1,4 +1,4 @@
-"""Say what a choice of parameters leads to: steps, tokens, time, cost, trained weights.
+"""Say what a choice of parameters leads to: steps, tokens, time, memory, cost, weights.
 
 Each consequence comes with the arithmetic behind it, in the reader's language. Nothing is counted
 or asked here, and nothing is HTML.
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from cookbook.bases import Base
 from cookbook.duration import duration
 from cookbook.i18n import tr
+from cookbook.machine import in_gb
+from cookbook.memory import MemoryPlan
 from cookbook.params import Hyperparameters, Plan
 
 
@@ -34,6 +36,8 @@ def _of_training(hp: Hyperparameters, plan: Plan | None, base: Base) -> Iterator
     yield _steps(hp, plan)
     yield _tokens(plan)
     yield _time(plan, base)
+    if plan.memory is not None:
+        yield _memory(plan.memory)
     if plan.cost is not None:
         yield _cost(plan.cost)
 
@@ -69,6 +73,10 @@ def _time(plan: Plan, base: Base) -> Consequence:
         speed = f"{base.tokens_per_second:,.0f}"
         reason = tr(f"上一次任务测得 {speed} token/s", f"the last job ran at {speed} tokens/s")
     return Consequence(tr("预计用时", "expected time"), duration(plan.seconds), reason)
+
+
+def _memory(plan: MemoryPlan) -> Consequence:
+    return Consequence(tr("内存", "memory"), in_gb(plan.needed), str(plan))
 
 
 def _cost(cost: float) -> Consequence:

@@ -9,7 +9,8 @@
 While a control moves, the panel shows what follows; the tokens of a file are counted once. What is
 typed is judged, not clamped: a value out of range stays where it was typed, is marked with its
 reason, and `value` raises until it is corrected. (Keeping the last good value instead would train
-something else than the reader sees.)
+something else than the reader sees.) It also raises where the training cannot fit into the memory,
+and the panel says what would.
 
 Each control has a class to find it by: `cookbook-preset`, `cookbook-n_epochs`,
 `cookbook-training_file` … A field that refuses its value has `cookbook-refused`, and inside it the
@@ -26,6 +27,7 @@ from cookbook import html, params, siliconcloud
 from cookbook.errors import HyperparameterError
 from cookbook.i18n import tr
 from cookbook.jobs.console import ConsoleSheet, console_sheet
+from cookbook.memory import MemoryPlan
 from cookbook.panel import templates
 from cookbook.panel.consequences import Consequence, consequences
 from cookbook.panel.field import Field, Scale, parse_number
@@ -109,9 +111,16 @@ class ParameterPanel(html.Displayed):
         """The values that the panel shows.
 
         Raises:
-            HyperparameterError: a value is refused; the panel marks it too.
+            HyperparameterError: a value is refused, or does not fit into the memory; the panel says
+                so, too.
         """
-        return Hyperparameters(**self._shown())
+        hp = self._typed()
+        if self._unfit:
+            # Other programs may have ended since the base was chosen.
+            self.task.ask_again()
+        if unfit := self._unfit:
+            raise HyperparameterError({"memory": unfit.refusal})
+        return hp
 
     @property
     def plan(self) -> Plan | None:
@@ -124,7 +133,7 @@ class ParameterPanel(html.Displayed):
             return None
         return params.plan(
             self.task.token_counts,
-            self.value,
+            self._typed(),
             base=self.task.base,
             validation=self.task.validation_set,
             price=self._price(),
@@ -137,7 +146,7 @@ class ParameterPanel(html.Displayed):
         Raises:
             HyperparameterError: a value or the validation share is refused.
         """
-        return params.warnings(self.value, self.plan)
+        return params.warnings(self._typed(), self.plan)
 
     def to_code(self) -> str:
         """Return the Python that makes the same Hyperparameters."""
@@ -176,7 +185,8 @@ class ParameterPanel(html.Displayed):
         return console_sheet(
             self.task.task_name.value,
             self.task.training_file.value or tr("（还没选文件）", "(no file chosen)"),
-            self.value,
+            # It trains there, whatever memory is here.
+            self._typed(),
             base_model=self._console_base(),
             validation=self.task.validation,
             copy_files=copy_files,
@@ -192,7 +202,9 @@ class ParameterPanel(html.Displayed):
         """Return the widgets, and a table beside them for pages on which widgets do not work."""
         try:
             figures = self._consequences()
-            table = templates.static_html(self.value, figures, self.warnings)
+            table = templates.static_html(self._typed(), figures, self.warnings)
+            if unfit := self._unfit:
+                table += templates.error_lines(str(unfit), *unfit.remedies())
         except HyperparameterError as error:
             table = templates.error_lines(*error.problems.values())
         text = repr(self)
@@ -283,11 +295,11 @@ class ParameterPanel(html.Displayed):
         try:
             risks = self.warnings
             outcome = templates.cards(self._consequences())
-            exports = [
-                templates.code(self.to_script()),
-                templates.code(self.to_json()),
-                self._form_page(),
-            ]
+            exports = ["", "", self._form_page()]
+            if unfit := self._unfit:
+                outcome += templates.error_lines(str(unfit), *unfit.remedies())
+            else:
+                exports[:2] = templates.code(self.to_script()), templates.code(self.to_json())
         except HyperparameterError:
             # The reason is at the field; nothing is left to paste that would not run.
             risks = []
@@ -336,8 +348,22 @@ class ParameterPanel(html.Displayed):
         """Return what the fields hold, refused or not."""
         return {name: field.value for name, field in self.controls.items()}
 
+    def _typed(self) -> Hyperparameters:
+        """Return the values, whether or not they fit into the memory."""
+        return Hyperparameters(**self._shown())
+
+    @property
+    def _unfit(self) -> MemoryPlan | None:
+        """The memory plan of a training that does not fit; None where it does."""
+        try:
+            plan = self.plan
+        except HyperparameterError:
+            return None  # its field says why
+        memory = plan.memory if plan else None
+        return None if memory is None or memory.fits else memory
+
     def _consequences(self) -> list[Consequence]:
-        return consequences(self.value, self.plan, self.task.base)
+        return consequences(self._typed(), self.plan, self.task.base)
 
     def _form_page(self) -> str:
         # Shown at every change, so nothing is copied for it.

@@ -215,6 +215,11 @@ class TaskForm:
         self._changed()
 
     def _on_base(self, _: Any = None) -> None:
+        self.ask_again()
+        self._changed()
+
+    def ask_again(self) -> None:
+        """Ask for the card of the chosen base, and with it for the memory that is free."""
         import openai
 
         name = self.base_model.value
@@ -226,7 +231,6 @@ class TaskForm:
         if self._tokens_per_second:
             speed = self._tokens_per_second
             self.base = dataclasses.replace(self.base, tokens_per_second=speed)
-        self._changed()
 
     def _on_file(self, _: Any = None) -> None:
         by_share = self.validation_kind.value == "share"

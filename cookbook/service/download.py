@@ -47,13 +47,14 @@ def download(store: Store, job: Job, base: Base) -> bool:
 def _follow(store: Store, job: Job, remote: pull.Remote) -> bool:
     looked = noted = time.monotonic()
     noted_bytes = remote.total - remote.missing()
-    progress = None
+    # Closed where this returns early, with what is there kept.
     for progress in remote.download():
         now = time.monotonic()
         if now - looked >= LOOK_SECONDS:
             looked = now
             if _is_called_off(store, job):
                 return False
+        # Often enough to see it move, seldom enough to keep the log short.
         grown = (progress.done - noted_bytes) / max(progress.total, 1)
         late = now - noted >= EVENT_SECONDS
         if late or (grown >= EVENT_SHARE and now - noted >= SHORTEST_SECONDS):

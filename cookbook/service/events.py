@@ -16,9 +16,13 @@ from cookbook.memory import MemoryPlan
 
 @dataclass(frozen=True)
 class Planned:
-    """How the training is made to fit into the memory, before the base's weights are read."""
+    """How the training is made to fit into the memory, before the base's weights are read.
+
+    `longest` is the number of tokens of the longest row.
+    """
 
     memory: MemoryPlan
+    longest: int
 
 
 @dataclass(frozen=True)
@@ -108,10 +112,11 @@ def message(event: TrainingEvent, model: str) -> str:
             return tr(
                 f"{event.train_rows} 条训练，{event.valid_rows} 条验证，共 {event.total_steps} 步；"
                 f"{event.trained_share:.0%} 的 token 参与训练，"
-                f"实际学习速率 {event.learning_rate_used:g}",
+                f"实际学习速率 {event.learning_rate_used:g}{_memory(event.memory)}",
                 f"{event.train_rows} rows to train, {event.valid_rows} to validate, "
                 f"{event.total_steps} steps; {event.trained_share:.0%} of the tokens are trained "
-                f"on, learning rate after scaling {event.learning_rate_used:g}",
+                f"on, learning rate after scaling {event.learning_rate_used:g}"
+                f"{_memory(event.memory)}",
             )
         case StateUnreadable():
             return tr(
@@ -132,6 +137,11 @@ def message(event: TrainingEvent, model: str) -> str:
                 f"训练完成，新模型 {model}",
                 f"The job has successfully completed: {model}",
             )
+
+
+def _memory(plan: MemoryPlan | None) -> str:
+    """Return the plan's line as the rest of a message."""
+    return "" if plan is None else tr(f"；{plan}", f"; {plan}")
 
 
 def model_id(event: "Checkpoint | Finished", model: str) -> str:

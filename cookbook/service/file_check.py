@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import BinaryIO
 
-from cookbook import environment
+from cookbook import environment, processes
 from cookbook.data import check_bytes
 from cookbook.service.api_error import ApiError
 
@@ -194,8 +194,7 @@ def main(questions: BinaryIO, replies: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    processes.lower_priority(NICENESS)
     # Whatever a library prints must not end in the replies.
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

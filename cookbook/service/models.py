@@ -3,12 +3,14 @@
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from cookbook import machine
 from cookbook.bases import Base
+from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
 from cookbook.service.request_body import StrictRoute
@@ -27,6 +29,17 @@ class Model(Resource):
     object: Literal["model"] = "model"
     owned_by: str = "local"
     corpus: str | None = None
+
+
+class BaseDetails(Model):
+    """A base, with what a plan made elsewhere must know: its sizes, and this machine as it is now.
+
+    `config` has the names of a config.json, `machine` those of `machine.Machine`; each is null
+    where nothing is known.
+    """
+
+    config: dict[str, Any] | None = None
+    machine: dict[str, Any] | None = None
 
 
 class ModelList(BaseModel):
@@ -85,6 +98,16 @@ def _base(base: Base) -> Model:
     return Model(id=base.id, created=0, corpus=base.corpus)
 
 
+def _details(base: Base) -> BaseDetails:
+    """Return what only the route of one model tells: a GPU may take a moment to answer."""
+    here = None
+    # A wrong setting is said where a service is started and where a job fails.
+    with contextlib.suppress(CookbookError):
+        here = machine.here().to_dict()
+    config = base.shape.to_config() if base.shape else None
+    return BaseDetails(**_base(base).model_dump(), config=config, machine=here)
+
+
 router = APIRouter(route_class=StrictRoute)
 
 
@@ -97,9 +120,9 @@ def list_models(state: State) -> ModelList:
 
 # A path, since the names of many bases hold a slash.
 @router.get("/v1/models/{model_id:path}")
-def get_model(model_id: str, state: State) -> Model:
+def get_model(model_id: str, state: State) -> BaseDetails | Model:
     if model_id in state.bases:
-        return _base(state.bases[model_id])
+        return _details(state.bases[model_id])
     return Model(id=model_id, created=tuned_model(state, model_id).created_at)
 
 

@@ -15,15 +15,18 @@ from typing import Any
 
 import psutil
 
-from cookbook import causes, machine
+from cookbook import causes
 from cookbook.causes import Cause
+from cookbook.device import CPU
 from cookbook.errors import MemoryShort, OutOfMemory
 from cookbook.i18n import tr
 from cookbook.known_causes import MEMORY
+from cookbook.machine import in_gb
 from cookbook.memory import MemoryPlan
 from cookbook.service import kernel_kills
 from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Job
+from cookbook.shapes import all_published
 
 CODE = "out_of_memory"
 """The code of a job that failed for memory, in its log and over HTTP."""
@@ -33,7 +36,6 @@ LARGE_SHARE = 0.4
 
 # By signal 9, as `subprocess` and as a shell report it.
 KILLED = (-9, 137)
-GB = 2**30
 
 
 class MemoryWatch:
@@ -77,8 +79,9 @@ def ran_out(code: int, cause: Cause, watch: MemoryWatch | None, job: Job) -> boo
 
 
 def takes_much(plan: dict[str, Any] | None) -> bool:
-    """Return whether a plan takes a large share of the memory that was free."""
-    if not plan:
+    """Return whether a plan takes a large share of the machine's memory that was free."""
+    # A GPU that is full kills no process.
+    if not plan or plan["device"] != CPU:
         return False
     return plan["needed"] >= LARGE_SHARE * plan["free"]
 
@@ -98,33 +101,34 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
     """
     if plan.fits:
         return
-    needed, total = plan.needed, machine.here().total
-    if needed <= total:
+    needed = in_gb(plan.needed)
+    helps = tr("；", "; ").join(plan.remedies())
+    if plan.fits_when_idle:
+        free = in_gb(plan.free)
         raise MemoryShort(
-            zh=f"内存不够：训练 {job.base} 约需 {gb(needed)}，现在空闲 {gb(plan.free)}。"
-            "关掉别的程序，或换更小的 max_tokens 或基础模型",
-            en=f"not enough memory: training {job.base} needs about {gb(needed)}, "
-            f"{gb(plan.free)} are free. Close other programs, or choose a smaller max_tokens or "
-            "base model",
+            zh=f"内存不够：训练 {job.base} 约需 {needed}，现在空闲 {free}。办法：{helps}",
+            en=f"not enough memory: training {job.base} needs about {needed}, {free} are free. "
+            f"What helps: {helps}",
         )
-    zh, en = remedies(job.base, job.hyperparameters)
+    total = in_gb(plan.total)
     raise OutOfMemory(
-        zh=f"内存不够：训练 {job.base} 约需 {gb(needed)}，这台机器一共 {gb(total)}。{zh}",
-        en=f"not enough memory: training {job.base} needs about {gb(needed)}, this machine has "
-        f"{gb(total)}. {en}",
+        zh=f"内存不够：训练 {job.base} 约需 {needed}，这台机器一共 {total}。办法：{helps}",
+        en=f"not enough memory: training {job.base} needs about {needed}, this machine has "
+        f"{total}. What helps: {helps}",
     )
 
 
 def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[str, Any]]:
     """Return the event of a job that goes on with a smaller plan: message and data."""
-    how_zh, how_en = "训练时分配不到内存", "the training could not get more memory"
+    how_zh, how_en = "训练时申请不到更多", "the training could not get more"
     if code in KILLED:
         how_zh, how_en = "训练进程被系统结束", "the system ended the training process"
+    memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
     message = tr(
-        f"内存不够：{how_zh}{figures_zh}。换一个更小的内存方案，从上一个检查点继续",
-        f"Out of memory: {how_en}{figures_en}. Going on from the last checkpoint with a smaller "
-        "memory plan",
+        f"{memory_zh}不够：{how_zh}{figures_zh}。换一个更小的内存方案，从上一个检查点继续",
+        f"Out of {memory_en}: {how_en}{figures_en}. Going on from the last checkpoint with a "
+        "smaller memory plan",
     )
     plan = job.memory_plan or {}
     data = {
@@ -139,42 +143,74 @@ def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[s
 
 def failed(job: Job, watch: MemoryWatch | None) -> str:
     """Return why a job failed that has run out of memory with its smaller plan, too."""
+    memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
-    remedies_zh, remedies_en = remedies(job.base, job.hyperparameters)
+    remedies_zh, remedies_en = remedies(job)
     return tr(
-        f"内存不够，换了更小的方案也不行{figures_zh}。{remedies_zh}",
-        f"Out of memory, with a smaller plan, too{figures_en}. {remedies_en}",
+        f"{memory_zh}不够，换了更小的方案也不行{figures_zh}。{remedies_zh}",
+        f"Out of {memory_en}, with a smaller plan, too{figures_en}. {remedies_en}",
     )
 
 
-def remedies(base: str, hp: dict[str, Any]) -> tuple[str, str]:
-    """Return what helps where a training does not fit, zh and en."""
-    given = hp.get("max_tokens", 0)
-    zh, en = "改小 max_tokens", "a shorter max_tokens"
-    if given > 1:
-        zh = f"把 max_tokens 从 {given} 改小，例如 {given // 2}"
-        en = f"a shorter max_tokens ({given} now, say {given // 2})"
+def unloaded(bases: list[str]) -> str:
+    """Return what a job's log says where chat gave up bases for it."""
+    zh, en = "、".join(bases), ", ".join(bases)
+    return tr(
+        f"给训练腾内存：聊天暂时卸下了 {zh}，下次提问时再加载",
+        f"Memory for the training: chat has unloaded {en}, and loads it again at the next question",
+    )
+
+
+def remedies(job: Job) -> tuple[str, str]:
+    """Return what helps a job whose plans have fitted by their figures alone, zh and en."""
+    plan = job.memory_plan or {}
+    max_tokens = job.hyperparameters.get("max_tokens", 0)
+    longest = min(max_tokens, plan.get("longest") or max_tokens)
+    shorter = longest // 2
+    smaller = _smaller_base(job.base)
+    base_zh = f"换小一些的基础模型，例如 {smaller}" if smaller else f"换比 {job.base} 小的基础模型"
+    base_en = f"such as {smaller}" if smaller else f"than {job.base}"
+    had = in_gb(plan["free"]) if plan else None
+    more_zh = f"（空闲内存多于 {had}）" if had else ""
+    more_en = f" (more than {had} free)" if had else ""
     return (
-        f"办法：{zh}；换比 {base} 小的基础模型；换内存更大的机器，"
-        "或在有显卡的机器上用 4 bit 的基础模型",
-        f"What helps: {en}; a smaller base than {base}; a machine with more memory, or one with a "
-        "GPU and the base in 4 bit",
+        f"办法：把 max_tokens 改小，例如 {shorter}（最长的一条现在读 {longest} 个 token）；"
+        f"{base_zh}；换大一些的机器{more_zh}，或在显卡上用 4 bit 的基础模型",
+        f"What helps: a shorter max_tokens, say {shorter} (the longest row has {longest} tokens "
+        f"now); a smaller base {base_en}; a bigger machine{more_en}, or a GPU with the base in "
+        "4 bit",
     )
 
 
-def gb(size: int) -> str:
-    """Return bytes as a reader sees them, "3.1 GB"."""
-    return f"{size / GB:.1f} GB"
+def _smaller_base(base_id: str) -> str | None:
+    """Return the largest published base that is smaller than this one, where that is known."""
+    shapes = all_published()
+    if base_id not in shapes:
+        return None
+    own = shapes[base_id].parameters
+    sizes = [(s.parameters, name) for name, s in shapes.items() if s.parameters < own]
+    return max(sizes)[1] if sizes else None
 
 
 def _figures(job: Job, watch: MemoryWatch | None) -> tuple[str, str]:
     """Return what was planned and what was seen, as the rest of a sentence, zh and en."""
     zh, en = "", ""
+    on_gpu = _is_on_gpu(job)
     if job.memory_plan:
-        needed, free = gb(job.memory_plan["needed"]), gb(job.memory_plan["free"])
+        needed, free = in_gb(job.memory_plan["needed"]), in_gb(job.memory_plan["free"])
         zh += f"，方案约需 {needed}，开始时空闲 {free}"
         en += f"; the plan needed about {needed} of {free} free"
-    if watch and watch.peak:
-        zh += f"，最后看到它用了 {gb(watch.peak)}"
-        en += f", the process was seen with {gb(watch.peak)}"
+    # Of a training on the GPU this would be the least part.
+    if watch and watch.peak and not on_gpu:
+        zh += f"，最后看到它用了 {in_gb(watch.peak)}"
+        en += f", the process was seen with {in_gb(watch.peak)}"
     return zh, en
+
+
+def _is_on_gpu(job: Job) -> bool:
+    return job.memory_plan is not None and job.memory_plan["device"] != CPU
+
+
+def _memory(job: Job) -> tuple[str, str]:
+    """Return what a training has too little of, zh and en."""
+    return ("显存", "GPU memory") if _is_on_gpu(job) else ("内存", "memory")

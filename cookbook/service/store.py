@@ -323,7 +323,7 @@ class Store:
                 return False
             match event:
                 case Planned():
-                    _keep_plan(db, job.id, data["memory"])
+                    _keep_plan(db, job.id, data["memory"] | {"longest": event.longest})
                     # The first plan is a part of the event with which the training begins.
                     if event.memory.level:
                         _log(db, job.id, message, data=data)

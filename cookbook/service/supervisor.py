@@ -2,10 +2,11 @@
 
 Jobs run in the order they came, `max_running` at a time. A job whose process died is started again
 from its last checkpoint; after `CRASHES` deaths without progress between them it fails with that
-reason. Being stopped is no crash. A job that finds the disk full, too little memory or its base
-gone waits, says so, and is tried again, while others run. Training processes outlive the service:
-after a restart the supervisor waits for those that still run. While training is going on, and from
-an upload on, one process more is prewarmed for the job that will follow.
+reason. One that ran out of memory goes on with a smaller plan, once. Being stopped is no crash. A
+job that finds the disk full, too little memory or its base gone waits, says so, and is tried again,
+while others run. Training processes outlive the service: after a restart the supervisor waits for
+those that still run. While training is going on, and from an upload on, one process more is
+prewarmed for the job that will follow.
 
 Files are checked when they are uploaded, not here; training itself is worker.py's.
 """
@@ -37,7 +38,6 @@ from cookbook.service.waits import WAIT_SECONDS, Waits
 from cookbook.service.worker import ADAPTER, job_lock, remove_leftovers, wait
 
 CRASHES = 3
-RESERVE_BYTES = 256 * 1024
 TICK_SECONDS = 0.2
 RETRY_SECONDS = 5.0  # after an error of the queue itself
 GIVE_BACK_SECONDS = 5.0  # for a process without a job to end
@@ -237,7 +237,8 @@ class Supervisor:
     # Processes
 
     def _launch(self, job: Job) -> None:
-        self._keep_reserve()
+        # Given up on a full disk, so that the job can still say so.
+        disk.keep_reserve(self._home.reserve)
         process = self._prewarmed.take()
         self._processes[job.id] = process
         self._looked_for.discard(job.id)
@@ -301,13 +302,7 @@ class Supervisor:
         gave_prewarmed = self._prewarmed.give_back()
         unloaded = self._unload_idle_bases()
         if unloaded:
-            names = "、".join(unloaded), ", ".join(unloaded)
-            text = tr(
-                f"给训练腾内存：聊天暂时卸下了 {names[0]}，下次提问时再加载",
-                f"Memory for the training: chat has unloaded {names[1]}, and loads it again at the "
-                "next question",
-            )
-            self._store.add_note(job.id, text)
+            self._store.add_note(job.id, out_of_memory.unloaded(unloaded))
         return gave_prewarmed or bool(unloaded)
 
     def _give_up_or_wait(self, job: Job, cause: causes.Cause) -> None:
@@ -389,14 +384,6 @@ class Supervisor:
             if job and job.status in TERMINAL and not self._is_training(job_id):
                 remove_leftovers(self._home, job_id)
                 self._to_tidy.discard(job_id)
-
-    def _keep_reserve(self) -> None:
-        """Keep a little room that is given up on a full disk, so that the job can still say so."""
-        if not self._home.reserve.exists():
-            try:
-                disk.write(self._home.reserve, bytes(RESERVE_BYTES), private=True)
-            except OSError:
-                self._home.reserve.unlink(missing_ok=True)
 
     def _wait_for_room(self, job: Job) -> None:
         self._waits.begin(DISK, Exit.NO_ROOM, WAIT_SECONDS)

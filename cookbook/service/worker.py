@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import glob
 import json
-import os
 import re
 import shutil
 import signal
@@ -29,7 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from cookbook import __version__, data, data_folder, disk
+from cookbook import __version__, data, data_folder, disk, processes
 from cookbook.bases import Base, downloaded, find
 from cookbook.causes import Cause
 from cookbook.data.reading import read
@@ -282,8 +281,7 @@ def main(home: Home, version: str = __version__) -> int:
         return Exit.OTHER_VERSION
     stopping = Stopping()
     stopping.listen()
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    processes.lower_priority(NICENESS)
     _offer_to_the_kernel()
     from cookbook.service.engine.train import train  # takes seconds: before the id is read
 

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from cookbook import machine
 from cookbook.bases import Base
-from cookbook.machine import Machine
+from cookbook.machine import GB, Machine
 from cookbook.paths import DATA
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest
@@ -19,7 +19,6 @@ from cookbook.service.engine import generate
 from cookbook.service.engine.generate import Engine
 from cookbook.service.engine.load import RUNTIME_BYTES
 from cookbook.service.neighbours import Trainings
-from cookbook.service.out_of_memory import GB
 
 SECONDS = 60
 MB = 2**20

@@ -7,7 +7,7 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Confi
 
 from cookbook.service.engine.adapters import Adapters
 from cookbook.service.engine.batch import stepper
-from cookbook.service.engine.fast import decode
+from cookbook.service.engine.fast import decode, packed
 
 SIZES = SMALL | {"vocab_size": 50, "attn_implementation": "sdpa"}
 MODELS = {
@@ -58,3 +58,32 @@ def test_joined_projections_take_no_memory_of_their_own():
         first.k_proj.weight.data_ptr() - first.q_proj.weight.data_ptr()
         == 4 * first.q_proj.weight.numel()
     )
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@torch.inference_mode()
+def test_packed_weights_give_the_logits_of_plain_ones(tied):
+    torch.manual_seed(0)
+    config = Qwen2Config(**SIZES, tie_word_embeddings=tied)
+    model = Qwen2ForCausalLM(config).eval().bfloat16()
+    if not packed.applies(model.lm_head):
+        pytest.skip("this machine does not compute in bfloat16")
+    ids = torch.randint(50, (3, 9))
+    plain = model(input_ids=ids).logits
+    step = stepper(model, Adapters(model))
+    # The prompt is read by the model itself, with the packed weights.
+    cache = DynamicCache(config=config)
+    read = model(input_ids=ids[:, :8], past_key_values=cache)
+    torch.testing.assert_close(read.logits, plain[:, :8])
+    found = step(ids[:, 8], torch.full((3,), 8), torch.ones(3, 9), cache)
+    torch.testing.assert_close(found, plain[:, 8], atol=0.02, rtol=0.02)
+
+
+@torch.inference_mode()
+def test_packed_weights_take_the_place_of_plain_ones():
+    model = Qwen2ForCausalLM(Qwen2Config(**SIZES)).eval().bfloat16()
+    if not packed.applies(model.lm_head):
+        pytest.skip("this machine does not compute in bfloat16")
+    decode.Qwen2Step(model, Adapters(model))
+    left = {name.rpartition(".")[0] for name, _ in model.named_parameters() if "weight" in name}
+    assert not [name for name in left if "proj" in name or "lm_head" in name]

@@ -9,7 +9,7 @@ from cookbook import chatml
 from cookbook.bases import Base, find
 from cookbook.service import answers
 from cookbook.service.chat_request import ChatRequest
-from cookbook.service.engine import conversation, generate, prompt
+from cookbook.service.engine import conversation, generate, prompt, sampling
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.fast import decode
 from cookbook.service.engine.generate import Engine
@@ -205,6 +205,21 @@ def test_draws_follow_the_chances_also_beyond_the_likely_tokens():
     assert len(set(drawn(even, temperature=1.0, top_p=1.0))) > 40
     two = torch.tensor([0.0, 0.0, *[-50.0] * 998])
     assert 10 < sum(drawn(two, temperature=1.0, top_p=0.9)) < 40
+
+
+@pytest.mark.parametrize("cut", [{"top_p": 1.0}, {"top_p": 0.9}, {"top_p": 1.0, "top_k": 70}])
+def test_a_draw_does_not_depend_on_how_many_tokens_are_ranked(cut, monkeypatch):
+    logits = 3 * torch.randn(9000, generator=torch.Generator().manual_seed(0))
+    few = drawn(logits, temperature=1.0, **cut)
+    monkeypatch.setattr(sampling, "LIKELIEST", ())
+    assert drawn(logits, temperature=1.0, **cut) == few
+    assert len(set(few)) > 10
+
+
+def test_a_draw_from_all_tokens_sorts_them_only_where_it_must(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "sort", None)
+    steep = torch.arange(9000.0)
+    assert max(drawn(steep, temperature=1.0, top_p=1.0)) == 8999
 
 
 def test_the_coldest_temperature_there_is_disturbs_nobody(engine, small_base):

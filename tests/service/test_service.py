@@ -265,7 +265,7 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
     store.request_state(job.id, "pause", "too late")
     store.request_state(store.unfinished()[-1].id, "pause", "three is paused")
     plan = MemoryPlan(3 * 2**30, 6 * 2**30, "cpu", "float32", 512, 1, 0, 2, 128)
-    store.record(store.jobs(("running",))[0], Planned(plan))
+    store.record(store.jobs(("running",))[0], Planned(plan, 930))
     assert status.headline(store, tmp_path).startswith("训练中 1 · 排队 1 · 暂停 1 · 内存")
     assert " · 聊天 38 token/秒 · " in status.headline(store, tmp_path, chat_speed=38.2)
     lines = status.jobs(store)

@@ -67,7 +67,7 @@ def test_no_process_is_started_with_the_whole_environment():
             # `None` is the name of `**options`.
             assert {"env", None} & {keyword.arg for keyword in call.keywords}, (path, call.lineno)
             started.append(path.name)
-    assert {"supervisor.py", "file_check.py", "trial.py"} <= set(started)
+    assert {"training_process.py", "file_check.py", "trial.py"} <= set(started)
 
 
 def test_optimized_python_takes_no_docstrings_from_the_libraries():
@@ -94,3 +94,18 @@ def test_a_package_that_only_this_process_was_told_of_is_found(monkeypatch):
     monkeypatch.setattr(site, "getsitepackages", lambda: [folder])
     monkeypatch.delenv("PYTHONPATH")
     assert "PYTHONPATH" not in environment.of_service()
+
+
+@pytest.mark.parametrize("name", ["PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"])
+def test_gpu_memory_grows_unless_the_reader_chose_otherwise(monkeypatch, name):
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert environment.of_worker()["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    monkeypatch.setenv(name, "max_split_size_mb:64")
+    assert environment.of_worker()[name] == "max_split_size_mb:64"
+    assert environment.of_worker().get("PYTORCH_ALLOC_CONF") != "expandable_segments:True"
+
+
+def test_the_choice_of_a_device_reaches_training_and_chat(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_DEVICE", "cpu")
+    for process in (environment.of_service, environment.of_worker):
+        assert process()["COOKBOOK_DEVICE"] == "cpu"

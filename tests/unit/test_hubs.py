@@ -82,7 +82,7 @@ def test_a_name_is_read_as_people_type_and_paste_it(given, hub, revision):
 )
 def test_what_is_not_a_name_is_refused_with_one_that_is(given, remedy):
     with pytest.raises(ArgumentError, match=remedy.replace(".", r"\.")):
-        names.read(given, bases.published())
+        names.read(given, bases.known_names())
 
 
 @pytest.mark.parametrize("place", [snapshot, lambda: cache.modelscope_folder(MODEL)])

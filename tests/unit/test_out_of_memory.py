@@ -1,15 +1,15 @@
 """Out of memory: the signs of it, and what a job is told that does not fit."""
 
+from dataclasses import replace
+
 import pytest
 import support
 
-from cookbook import machine
 from cookbook.errors import MemoryShort, OutOfMemory
-from cookbook.machine import Machine
-from cookbook.memory import MemoryPlan
+from cookbook.machine import GB
+from cookbook.memory import MemoryPlan, Remedies
 from cookbook.paths import Home
 from cookbook.service import kernel_kills, out_of_memory
-from cookbook.service.out_of_memory import GB
 from cookbook.service.store import Store
 
 VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
@@ -55,22 +55,39 @@ def test_where_the_kernel_counts_nothing_nothing_is_concluded(tmp_path):
     assert kernel_kills.counts(*places) == {} and not kernel_kills.rose({})
 
 
-def plan(needed, free=2 * GB):
-    return MemoryPlan(needed, free, "cpu", "float32", 512, 1, 0, 2, 128)
+def plan(needed):
+    remedy = Remedies(needed <= 8 * GB, 512, "Qwen/Qwen2.5-0.5B-Instruct", GB, 10 * GB)
+    plan = MemoryPlan(needed, 2 * GB, "cpu", "float32", 512, 1, 0, 2, 128, total=8 * GB)
+    return replace(plan, remedy=remedy)
 
 
-def test_what_fits_only_later_waits_and_what_never_fits_is_refused_with_three_remedies(
-    job, monkeypatch
-):
-    here = Machine("cpu", free=2 * GB, total=8 * GB, bfloat16=False)
-    monkeypatch.setattr(machine, "here", lambda: here)
+def test_what_fits_only_later_waits_and_what_never_fits_is_refused_with_remedies(job):
     out_of_memory.check_fits(job, plan(2 * GB))
-    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，现在空闲 2\.0 GB"):
+    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，现在空闲 2\.0 GB.*关掉别的程序"):
         out_of_memory.check_fits(job, plan(4 * GB))
     with pytest.raises(OutOfMemory, match=r"约需 9\.0 GB，这台机器一共 8\.0 GB") as caught:
         out_of_memory.check_fits(job, plan(9 * GB))
-    for remedy in ("max_tokens 从 4096 改小，例如 2048", "小的基础模型", "更大的机器"):
+    for remedy in ("max_tokens 改成 512", "Qwen2.5-0.5B", "4 bit", "10.0 GB 以上的机器"):
         assert remedy in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "base, smaller", [("Qwen/Qwen2.5-7B-Instruct", "例如 Qwen/"), ("mine", "比 mine 小")]
+)
+def test_a_job_that_ran_out_twice_is_told_what_to_do_with_its_own_figures(job, base, smaller):
+    kept = {"needed": GB, "free": 2 * GB, "device": "cpu", "longest": 930}
+    failed = out_of_memory.failed(replace(job, base=base, memory_plan=kept), None)
+    for words in (
+        "约需 1.0 GB，开始时空闲 2.0 GB",
+        "例如 465",
+        "930 个 token",
+        smaller,
+        "多于 2.0",
+    ):
+        assert words in failed
+    on_gpu = replace(job, memory_plan=kept | {"device": "cuda"})
+    assert out_of_memory.failed(on_gpu, None).startswith("显存不够")
+    assert not out_of_memory.takes_much(on_gpu.memory_plan)
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,24 @@
 
 import os
 import signal
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 import support
 
 from cookbook import causes
+from cookbook.machine import GB
 from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
+from cookbook.service import prewarmed
 from cookbook.service import supervisor as module
 from cookbook.service.events import Planned
 from cookbook.service.exit_codes import Exit
-from cookbook.service.out_of_memory import GB, MemoryWatch
+from cookbook.service.neighbours import Trainings
+from cookbook.service.out_of_memory import MemoryWatch
+from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
 
@@ -174,7 +180,7 @@ def plan(needed, free=6 * GB):
 def run_out(queue, store, job, code=-9, needed=4 * GB, output=b""):
     """Let the job's process plan so much memory, and end."""
     queue.wait(1)
-    store.record(job, Planned(plan(needed)))
+    store.record(job, Planned(plan(needed), 930))
     queue.end(job, code, output)
     return store.job(job.id)
 
@@ -201,7 +207,7 @@ def test_a_job_that_ran_out_of_memory_is_planned_smaller_once_and_then_fails_wit
     assert event.data["needed"] == needed and event.data["used"] > 0
     job = run_out(queue, store, job, code, needed, output)
     assert job.status == "failed" and job.error["code"] == "out_of_memory"
-    for remedy in ("从 4096 改小，例如 2048", f"比 {TINY} 小", "更大的机器", "4 bit"):
+    for remedy in ("例如 465（最长的一条", f"比 {TINY} 小", "多于 6.0 GB", "4 bit"):
         assert remedy in job.error["message"]
 
 
@@ -222,6 +228,31 @@ def test_a_kill_of_a_small_training_stays_a_crash_that_names_memory_as_its_likel
 def test_a_small_training_that_the_kernel_killed_for_memory_has_run_out(store, queue, monkeypatch):
     monkeypatch.setattr(MemoryWatch, "kernel_killed", True)
     assert run_out(queue, store, add_job(store), needed=GB).memory_level == 1
+
+
+def test_chat_is_told_what_trains_and_what_that_will_still_take(store, queue):
+    assert queue.trainings() == Trainings()
+    job = add_job(store)
+    queue.wait(1)
+    assert queue.trainings() == Trainings((job.id,), 0)
+    store.record(job, Planned(plan(4 * GB), 930))
+    has = queue._processes[job.id].memory.now
+    assert queue.trainings() == Trainings((job.id,), 4 * GB - has)
+
+
+def test_the_prewarmed_process_is_given_back_to_whoever_asks(tmp_path, monkeypatch):
+    ended = []
+    process = SimpleNamespace(poll=lambda: None, give_back=lambda: ended.append(1))
+    monkeypatch.setattr(prewarmed, "TrainingProcess", lambda home: process)
+    waiting = Prewarmed(Home(tmp_path))
+    assert not waiting.ask_back(seconds=0)
+    waiting.request()
+    waiting.keep(is_training=True)
+    asking = threading.Thread(target=waiting.ask_back, args=(10,))
+    asking.start()
+    while asking.is_alive():
+        waiting.keep(is_training=True)
+    assert ended == [1] and not waiting.give_back()
 
 
 @pytest.mark.parametrize("code", [-9, Exit.NO_MEMORY])

@@ -1,5 +1,6 @@
 """The worker with a short stand-in for the training loop: no torch, no process."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -11,7 +12,7 @@ import support
 
 from cookbook import data
 from cookbook.errors import BaseAway, DiskFull, Diverged, MemoryShort, ModelError
-from cookbook.memory import MemoryPlan
+from cookbook.memory import MemoryPlan, Remedies
 from cookbook.paths import Home
 from cookbook.service import worker_log
 from cookbook.service.events import Checkpoint, Finished, Planned, Started, Step
@@ -212,7 +213,9 @@ def test_a_training_that_cannot_get_more_memory_says_so_by_its_exit_code(store, 
 
 
 def planned(needed, level=0):
-    return Planned(MemoryPlan(needed, 10**9, "cpu", "float32", 512, 1, 0, 2, 128, level))
+    plan = MemoryPlan(needed, 10**9, "cpu", "float32", 512, 1, 0, 2, 128, level, 3 * 10**9)
+    remedy = Remedies(False, 512, "Qwen/Qwen2.5-0.5B-Instruct", 2**30, 2**32)
+    return Planned(dataclasses.replace(plan, remedy=remedy), longest=930)
 
 
 class PlannedTraining(Training):
@@ -234,7 +237,9 @@ def test_what_does_not_fit_is_refused_before_the_base_is_read(store, home, job, 
     job = store.job(job.id)
     assert job.status == status and store.started_event(job.id) is None
     if status == "failed":
-        assert job.error["code"] == "out_of_memory" and "更大的机器" in job.error["message"]
+        assert (
+            job.error["code"] == "out_of_memory" and "max_tokens 改成 512" in job.error["message"]
+        )
     else:
         assert code == Exit.NO_MEMORY
 
@@ -245,7 +250,7 @@ def test_a_smaller_plan_is_asked_for_kept_and_told(store, home, job):
     run_job(store, home, store.job(job.id), training)
     job = store.job(job.id)
     assert training.level == 1 and job.memory_plan["needed"] == 1000
-    [event] = [e for e in store.events(job.id, limit=99) if "memory" in (e.data or {})]
+    [event] = [e for e in store.events(job.id, limit=99) if "longest" in (e.data or {})]
     assert "更小的内存方案" in event.message and event.data["memory"]["level"] == 1
 
 

@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from cookbook import causes
 from cookbook.errors import ModelError
+from cookbook.service.engine import stored
 
 STACKED = 4
 """Adapters that stay in the stack when others come into use, if there is room."""
@@ -207,7 +208,7 @@ class Adapters:
         """
         config, weights = _read(folder)
         scale = _scale(folder, config)
-        device, dtype = self._model.device, self._model.dtype
+        device, dtype = self._model.device, stored.computing_type(self._model)
         a: dict[nn.Linear, Tensor] = {}
         b: dict[nn.Linear, Tensor] = {}
         for layer, name in self._names.items():

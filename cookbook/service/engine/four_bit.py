@@ -42,15 +42,20 @@ def check(device: str) -> None:
             en=f"loading in 4 bit requires bitsandbytes: run {INSTALL}, then try again",
         )
     try:
-        library = importlib.import_module("bitsandbytes.cextension").lib
+        compiled = library()
     # Whatever a compiled package raises here, it cannot be used.
     except Exception as error:
         cause = causes.cause(error)
         raise ModelError(
             zh=f"bitsandbytes 加载不了：{cause.zh}", en=f"bitsandbytes cannot be loaded: {cause.en}"
         ) from error
-    if device == CUDA and not getattr(library, "compiled_with_cuda", False):
+    if device == CUDA and not getattr(compiled, "compiled_with_cuda", False):
         raise _without_cuda()
+
+
+def library() -> Any:
+    """Return the compiled part of bitsandbytes, which may be that for a CPU."""
+    return importlib.import_module("bitsandbytes.cextension").lib
 
 
 def _without_cuda() -> ModelError:

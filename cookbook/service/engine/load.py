@@ -94,9 +94,12 @@ def load(
     skeleton = _skeleton(base)
     here = device.here()
     here = replace(here, free=max(0, here.free - reserved))
-    choices = [weights] if weights else _choices(skeleton.num_parameters(), target)
-    sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
-    chosen = _that_fits(base, sizes, here)
+    chosen = weights
+    # Of a training the plan has counted everything.
+    if chosen is None:
+        choices = _choices(skeleton.num_parameters(), target)
+        sizes = {kind: weight_bytes(skeleton, kind) for kind in choices}
+        chosen = _that_fits(base, sizes, here)
     if chosen == NF4:
         four_bit.check(target)
     return _read_weights(base, chosen, target), tokenizer

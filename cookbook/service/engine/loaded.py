@@ -20,6 +20,7 @@ import torch
 
 from cookbook.bases import Base
 from cookbook.errors import MemoryShort
+from cookbook.machine import in_gb
 from cookbook.service import out_of_memory
 from cookbook.service.neighbours import Neighbours, Trainings
 
@@ -105,7 +106,7 @@ def _explained(error: Exception, base: Base, trainings: Trainings) -> Exception:
     jobs_zh, jobs_en = "、".join(trainings.jobs), ", ".join(trainings.jobs)
     zh, en = "", ""
     if trainings.reserved:
-        more = out_of_memory.gb(trainings.reserved)
+        more = in_gb(trainings.reserved)
         zh, en = f"，还要用 {more}（已从空闲里扣除）", f" and will take {more} more (not free here)"
     return MemoryShort(
         zh=f"{error.zh}。正在训练 {jobs_zh}{zh}：等它结束再问，或先暂停它",

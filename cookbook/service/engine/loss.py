@@ -14,10 +14,10 @@ there. Backward only scales it. The head is frozen.
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cookbook.service.engine.examples import NOT_TRAINED
+from cookbook.service.engine.stored import backward_product, forward_product
 
 
 def loss_sum(model: Any, ids: Tensor, labels: Tensor, chunk: int) -> tuple[Tensor, int]:
@@ -59,7 +59,8 @@ class HeadLoss(torch.autograd.Function):
         gradient = torch.empty_like(hidden) if learns else None
         for start in range(0, len(targets), chunk):
             part = slice(start, start + chunk)
-            logits = F.linear(hidden[part], weight, bias).float()
+            logits = forward_product(hidden[part], weight)
+            logits = (logits if bias is None else logits + bias).float()
             target = targets[part].unsqueeze(1)
             total = logits.logsumexp(1, keepdim=True)
             loss += (total - logits.gather(1, target)).sum()
@@ -68,7 +69,7 @@ class HeadLoss(torch.autograd.Function):
             # Softmax minus one at the target.
             wrong = logits.sub_(total).exp_()
             wrong.scatter_add_(1, target, wrong.new_full(target.shape, -1.0))
-            torch.mm(wrong.to(weight.dtype), weight, out=gradient[part])
+            gradient[part] = backward_product(wrong.to(hidden.dtype), weight)
         ctx.save_for_backward(gradient)
         return loss
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from cookbook import machine
 from cookbook.errors import MemoryShort
-from cookbook.service.out_of_memory import gb
+from cookbook.machine import in_gb
 from cookbook.shapes import Shape
 
 UNASKED = 2**28
@@ -45,7 +45,7 @@ def fits(model: Any, rows: int, longest: int) -> bool:
 
 def too_large(model: Any, tokens: int) -> MemoryShort:
     """Return the error for a prompt of so many tokens that does not fit."""
-    asked, free = gb(needed(model, 1, tokens)), gb(machine.here().free)
+    asked, free = in_gb(needed(model, 1, tokens)), in_gb(machine.here().free)
     return MemoryShort(
         zh=f"内存不够：读这个 {tokens} 个 token 的提问约需 {asked}，现在空闲 {free}。"
         "缩短提问，等训练结束，或换小一些的模型",

@@ -26,7 +26,7 @@ from cookbook.memory import MemoryPlan
 from cookbook.service.engine.evaluate import evaluate
 from cookbook.service.engine.examples import Example, encode_all
 from cookbook.service.engine.fast.dropout import Dropout
-from cookbook.service.engine.fast.lora import patch_lora_layers
+from cookbook.service.engine.fast.train import speed_up
 from cookbook.service.engine.load import load, shape_of, tokenizer_of
 from cookbook.service.engine.step import checkpoint_layers
 from cookbook.service.events import Planned
@@ -138,15 +138,16 @@ def build(
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
     valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
     lengths = [len(example.ids) for example in train_set + valid_set]
-    plan = memory.choose(shape_of(base), lengths, hp, machine.here(), level=level)
-    yield Planned(plan)
+    here = machine.here(for_this_process=True)
+    plan = memory.choose(shape_of(base), lengths, hp, here, level=level)
+    yield Planned(plan, max(lengths))
     model, _ = load(base, weights=plan.weights)
     tuned = with_adapter(model, hp, seed)
     checkpoint_layers(tuned, plan.checkpointed)
     dropout = None
     if fast.enabled():
         longest = max(len(example.ids) for example in train_set)
-        dropout = patch_lora_layers(tuned, hp["lora_dropout"], longest)
+        dropout = speed_up(tuned, hp["lora_dropout"], longest)
     tuned.train()
     weights = [p for p in tuned.parameters() if p.requires_grad]
     # `start_step` sets the learning rate.

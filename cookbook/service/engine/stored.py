@@ -40,20 +40,34 @@ class StoredProduct(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         # Saved as it is stored: the cast is done again for the gradient.
         ctx.save_for_backward(weight)
-        parts = [F.linear(x, part.float()) for part in slices(weight)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+        return forward_product(x, weight)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors
-        flat = grad.flatten(0, -2)
-        to_x = flat.new_zeros(len(flat), weight.shape[1])
-        start = 0
-        for part in slices(weight):
-            end = start + len(part)
-            to_x.addmm_(flat[:, start:end], part.float())
-            start = end
+        to_x = backward_product(grad.flatten(0, -2), weight)
         return to_x.unflatten(0, grad.shape[:-1]), None
+
+
+def forward_product(x: Tensor, weight: Tensor) -> Tensor:
+    """Return x Wᵀ in the type of `x`, (…, in) to (…, out); W (out, in) may have another type."""
+    if x.dtype == weight.dtype:
+        return F.linear(x, weight)
+    parts = [F.linear(x, part.to(x.dtype)) for part in slices(weight)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+
+def backward_product(grad: Tensor, weight: Tensor) -> Tensor:
+    """Return grad W in the type of `grad`, (tokens, out) to (tokens, in)."""
+    if grad.dtype == weight.dtype:
+        return grad @ weight
+    to_x = grad.new_zeros(len(grad), weight.shape[1])
+    start = 0
+    for part in slices(weight):
+        end = start + len(part)
+        to_x.addmm_(grad[:, start:end], part.to(grad.dtype))
+        start = end
+    return to_x
 
 
 def slices(weight: Tensor) -> Iterator[Tensor]:
@@ -81,3 +95,8 @@ def store(model: nn.Module) -> None:
 def is_stored(model: nn.Module) -> bool:
     """Return whether the model's matrices are cast for each product."""
     return any(isinstance(module, StoredLinear) for module in model.modules())
+
+
+def computing_type(model: Any) -> torch.dtype:
+    """Return the type of a model's activations."""
+    return torch.float32 if is_stored(model) else model.dtype

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.fast import packed
 
 Projection = Callable[[Tensor], Tensor]
 
@@ -25,9 +26,17 @@ Projection = Callable[[Tensor], Tensor]
 def applies(model: Any) -> bool:
     """Return whether this is a Qwen2 model without the variants that are not written out here."""
     config = model.config
+    # Weights in 4 bit, or stored in another type than they are computed in, are left to the model.
+    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    if any(type(linear) is not nn.Linear for linear in linears):
+        return False
     if config.model_type != "qwen2" or "sliding_attention" in config.layer_types:
         return False
-    return model.model.rotary_emb.rope_type == "default"
+    if model.model.rotary_emb.rope_type != "default":
+        return False
+    # Weights of another type than the model's, such as 4-bit ones, have layers of their own.
+    first = model.model.layers[0].mlp.down_proj
+    return type(first) is nn.Linear and first.weight.dtype == model.dtype
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class _Layer:
 class Qwen2Step:
     """The written-out step.
 
-    The model is changed: projections that read the same input share their storage, see `_join`.
+    The model is changed: projections that read the same input share their storage (see `_join`), or
+    weights in bfloat16 are packed (see `packed.py`).
     """
 
     def __init__(self, model: Any, adapters: Adapters):
@@ -64,6 +74,10 @@ class Qwen2Step:
         self._cos = cos[0, :, None]
         self._sin = sin[0, :, None]
         self._layers = [self._write_out(layer) for layer in model.model.layers]
+        if packed.applies(model.lm_head):
+            # Tied to the embedding, whose rows are looked up, the head is there twice from now on.
+            packed.pack(model.lm_head)
+            packed.leave_file(model)
 
     def __call__(self, tokens: Tensor, positions: Tensor, mask: Tensor, cache: Any) -> Tensor:
         """Return the logits after `tokens`, (rows, vocabulary), and let the cache grow by a column.
@@ -146,6 +160,8 @@ class Qwen2Step:
         The model is changed: the joined matrix takes the place of the weights, which become views
         of it. So the prompt, read by the model itself, and the memory in use stay the same.
         """
+        if packed.applies(linears[0]):
+            return self._pack(*linears)
         weight = torch.cat([linear.weight.data for linear in linears])
         rows = weight.split([linear.out_features for linear in linears])
         for linear, own_rows in zip(linears, rows, strict=True):
@@ -157,6 +173,21 @@ class Qwen2Step:
 
         def project(x: Tensor) -> Tensor:
             out = F.linear(x, weight, bias)
+            return add_adapters(out, x, *linears)
+
+        return project
+
+    def _pack(self, *linears: nn.Linear) -> Projection:
+        """Return the products of packed weights side by side, with their adapters added.
+
+        Packed weights have no views, so each projection keeps its own.
+        """
+        products = [packed.pack(linear) for linear in linears]
+        add_adapters = self._adapters.add
+
+        def project(x: Tensor) -> Tensor:
+            outs = [product(x) for product in products]
+            out = torch.cat(outs, -1) if len(outs) > 1 else outs[0]
             return add_adapters(out, x, *linears)
 
         return project

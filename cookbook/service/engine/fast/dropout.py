@@ -41,6 +41,7 @@ class Dropout:
         self._seed = 0
         self._long = torch.empty(0)
         self._starts: list[list[int]] = []
+        self._places = torch.empty(0, layers)
 
     def start_step(self, seed: int, device: torch.device, dtype: torch.dtype) -> None:
         """Draw the long mask of a step; `seed` is the step's own."""
@@ -61,10 +62,17 @@ class Dropout:
             generator = torch.Generator().manual_seed(self._seed * 1009 + place)
             starts.append(torch.randint(STARTS, (self._layers,), generator=generator).tolist())
         self._starts = starts
+        # At once for all layers: a GPU would wait for each small copy.
+        self._places = torch.tensor(starts, device=self._long.device)
+
+    def suits(self, x: Tensor) -> bool:
+        """Return whether `x` is (rows, tokens, width) of the rows that were chosen."""
+        return x.dim() == 3 and len(x) == len(self._starts)
 
     def cut(self, number: int) -> "Cut":
         """Return the masks of layer `number` for the rows that were chosen."""
-        return Cut(self._long, [row[number] for row in self._starts], self.share)
+        starts = [row[number] for row in self._starts]
+        return Cut(self._long, starts, self._places[:, number], self.share)
 
 
 @dataclass(frozen=True)
@@ -73,11 +81,8 @@ class Cut:
 
     long: Tensor
     starts: list[int]
+    places: Tensor  # the same, on the device
     share: float
-
-    def suits(self, x: Tensor) -> bool:
-        """Return whether `x` is (rows, tokens, width) of these rows."""
-        return x.dim() == 3 and len(x) == len(self.starts)
 
     def mask(self, x: Tensor) -> Tensor:
         """Return 1 where a value of `x` is kept and 0 where it is dropped."""
@@ -87,4 +92,4 @@ class Cut:
             return self.long[start : start + values].view(x.shape)
         # All windows of the long mask, without a copy; then a copy of those that are needed.
         windows = self.long.unfold(0, values, 1)
-        return windows[torch.tensor(self.starts, device=x.device)].view(x.shape)
+        return windows[self.places].view(x.shape)

@@ -1,7 +1,7 @@
 """Train a LoRA layer in one step of autograd, with the losses and gradients of PEFT's layer.
 
-    dropout = patch_lora_layers(model, share, longest)
-    # from here on the LoRA layers of this PEFT model train as below
+    layers = fast_layers(model, dropout)       # of a PEFT model
+    layers[0](x), layers[0].applies(x)
 
 What PEFT does in six operations, each with its own autograd step on tensors as wide as the layer,
 is here three products that add in place. Of each layer only its input is kept, in its own type; the
@@ -11,17 +11,17 @@ are taken in the type of the activations. The base's weights may be of another t
 into it for the product.
 
 Left to PEFT: any variant of LoRA, evaluation, and an adapter that is switched off or merged.
-`COOKBOOK_FAST=0` leaves everything to PEFT.
 """
 
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peft.tuners.lora.layer import Linear
+from peft.tuners.lora.layer import Linear, LoraLayer
 from torch import Tensor, nn
 
+from cookbook.service.engine import four_bit
 from cookbook.service.engine.fast.dropout import Cut, Dropout
 
 NAME = "default"
@@ -31,98 +31,128 @@ TYPES = (torch.float32, torch.bfloat16)
 """Types of activations that are trained here; others are left to PEFT."""
 
 
-def patch_lora_layers(model: nn.Module, share: float, longest: int) -> Dropout:
-    """Let every plain LoRA layer of a PEFT model train by `LoraFunction`. Changes the layers.
-
-    Args:
-        share: of the values that are dropped.
-        longest: tokens of the longest row.
-
-    Returns:
-        The dropout of all these layers, which is to be told each step and its rows.
-    """
+def plain_layers(model: nn.Module) -> list[Any]:
+    """Return the LoRA layers of a PEFT model that can be trained here."""
     # A subclass computes something else, and so does a variant such as DoRA.
-    layers = [
+    return [
         module
         for module in model.modules()
-        if type(module) is Linear and not module.lora_variant and list(module.lora_A) == [NAME]
+        if is_plain(module) and not module.lora_variant and list(module.lora_A) == [NAME]
     ]
-    widest = max((layer.lora_A[NAME].weight.shape[1] for layer in layers), default=0)
-    dropout = Dropout(share, longest * widest, len(layers))
-    for number, layer in enumerate(layers):
-        # Set on the object: PEFT's class, which other models share, stays as it is.
-        layer.forward = partial(forward, layer, dropout, number)  # type: ignore[method-assign]
-    return dropout
 
 
-def forward(
-    layer: Linear, dropout: Dropout, number: int, x: Tensor, *args: Any, **kwargs: Any
-) -> Tensor:
-    """Return what the layer makes of `x`, (…, in) to (…, out), in one step where that applies."""
-    a = layer.lora_A[NAME].weight
-    b = layer.lora_B[NAME].weight
-    acts = not layer.disable_adapters and not layer.merged
-    cut = dropout.cut(number) if dropout.share else None
-    is_plain = x.dtype in TYPES and a.dtype == torch.float32 and not (args or kwargs)
-    if not (layer.training and acts and is_plain and (cut is None or cut.suits(x))):
-        return Linear.forward(layer, x, *args, **kwargs)
-    scale = layer.scaling[NAME]
-    return LoraFunction.apply(x, a, b, layer.base_layer, scale, cut)
+def is_plain(module: nn.Module) -> bool:
+    """Return whether this is PEFT's layer for a plain matrix, or for one in 4 bit."""
+    if type(module) is Linear:
+        return True
+    return isinstance(module, LoraLayer) and four_bit.is_quantized(module.get_base_layer())
 
 
-def weight_of(base: nn.Linear, dtype: torch.dtype) -> Tensor:
-    """Return the frozen weight (out, in) of a layer of the base in the type of its activations."""
-    return base.weight.to(dtype)
+@dataclass(frozen=True)
+class FastLora:
+    """The forward pass of a LoRA layer: in one step where that applies, else PEFT's own."""
+
+    layer: Any  # PEFT's
+    dropout: Dropout
+    number: int  # of the layer, for its dropout
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return what the layer makes of `x`, (rows, tokens, in) to (rows, tokens, out)."""
+        if args or kwargs or not self.applies(x):
+            return type(self.layer).forward(self.layer, x, *args, **kwargs)
+        return LoraFunction.apply(x, *self.weights, self.arithmetic())
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor]:
+        """The adapter's two matrices, A (rank, in) and B (out, rank)."""
+        return self.layer.lora_A[NAME].weight, self.layer.lora_B[NAME].weight
+
+    def applies(self, x: Tensor) -> bool:
+        """Return whether the layer trains on `x` as it does here."""
+        layer = self.layer
+        acts = layer.training and not layer.disable_adapters and not layer.merged
+        a, _ = self.weights
+        fits = x.dtype in TYPES and a.dtype == torch.float32
+        return acts and fits and (not self.dropout.share or self.dropout.suits(x))
+
+    def arithmetic(self) -> "Arithmetic":
+        """Return what the layer computes now, for the rows that were chosen."""
+        share = self.dropout.share
+        cut = self.dropout.cut(self.number) if share else None
+        # What is kept is scaled up by 1 / (1 - share), as dropout does; here once, in the scale.
+        scale = self.layer.scaling[NAME] / (1 - share)
+        return Arithmetic(self.layer.base_layer, scale, cut)
 
 
-class LoraFunction(torch.autograd.Function):
+@dataclass(frozen=True)
+class Arithmetic:
     """x Wᵀ + bias + scale · (mask · x) Aᵀ Bᵀ, where W and bias are the base's and frozen.
 
     Shapes: x and mask (rows, tokens, in), W (out, in), A (rank, in), B (out, rank); the result is
     (rows, tokens, out).
     """
 
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, a: Tensor, b: Tensor, base: nn.Linear, scale: float, cut: Cut | None
-    ) -> Tensor:
-        # What is kept is scaled up by 1 / (1 - share), as dropout does; here once, in the scale.
-        if cut is not None:
-            scale /= 1 - cut.share
+    base: nn.Linear
+    scale: float
+    cut: Cut | None
+
+    def forward(self, x: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the result, and the adapter's inner values (all tokens, rank) for `backward`."""
         # All rows and tokens in one dimension.
         flat = x.flatten(0, -2)
-        dropped = flat
-        if cut is not None:
-            dropped = (x * cut.mask(x)).flatten(0, -2)
-        low = dropped @ a.to(x.dtype).T
-        bias = None if base.bias is None else base.bias.to(x.dtype)
-        out = F.linear(flat, weight_of(base, x.dtype), bias)
-        out.addmm_(low, b.to(x.dtype).T, alpha=scale)
-        ctx.save_for_backward(x, a, b, low)
-        ctx.base, ctx.scale, ctx.cut = base, scale, cut
+        low = self._dropped(x).flatten(0, -2) @ a.to(x.dtype).T
+        bias = None if self.base.bias is None else self.base.bias.to(x.dtype)
+        out = F.linear(flat, self._weight(x.dtype), bias)
+        out.addmm_(low, b.to(x.dtype).T, alpha=self.scale)
+        return out.unflatten(0, x.shape[:-1]), low
+
+    def to_weights(
+        self, grad: Tensor, x: Tensor, a: Tensor, b: Tensor, low: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of the inner values, of A and of B."""
+        flat = grad.flatten(0, -2)
+        to_low = (flat @ b.to(x.dtype)).mul_(self.scale)
+        to_a = to_low.T @ self._dropped(x).flatten(0, -2)
+        to_b = flat.T @ low
+        return to_low, to_a.to(a.dtype), to_b.to(b.dtype).mul_(self.scale)
+
+    def to_x(self, grad: Tensor, x: Tensor, a: Tensor, to_low: Tensor) -> Tensor:
+        """Return the gradient of x."""
+        out = grad.flatten(0, -2) @ self._weight(x.dtype)
+        # The way through the adapter is added to the way through the base, in place.
+        if self.cut is None:
+            out.addmm_(to_low, a.to(x.dtype))
+        else:
+            mask = self.cut.mask(x).flatten(0, -2)
+            out.addcmul_(to_low @ a.to(x.dtype), mask)
         return out.unflatten(0, x.shape[:-1])
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return x if self.cut is None else x * self.cut.mask(x)
+
+    def _weight(self, dtype: torch.dtype) -> Tensor:
+        """Return the base's weight in the type of the activations."""
+        base = self.base
+        weight = four_bit.matrix(base) if four_bit.is_quantized(base) else base.weight
+        return weight.to(dtype)
+
+
+class LoraFunction(torch.autograd.Function):
+    """A LoRA layer, of which only its input is kept."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, arithmetic: Arithmetic) -> Tensor:
+        out, low = arithmetic.forward(x, a, b)
+        ctx.save_for_backward(x, a, b, low)
+        ctx.arithmetic = arithmetic
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, a, b, low = ctx.saved_tensors
-        cut = ctx.cut
-        no_gradient = None, None, None  # for base, scale and cut
-        flat = grad.flatten(0, -2)
-        mask = None
-        dropped = x
-        if cut is not None:
-            mask = cut.mask(x)
-            dropped = x * mask
-        to_low = (flat @ b.to(x.dtype)).mul_(ctx.scale)
-        to_b = (flat.T @ low).to(b.dtype).mul_(ctx.scale)
-        to_a = (to_low.T @ dropped.flatten(0, -2)).to(a.dtype)
+        to_low, to_a, to_b = ctx.arithmetic.to_weights(grad, x, a, b, low)
         # Nothing before the first layer trains.
-        if not ctx.needs_input_grad[0]:
-            return None, to_a, to_b, *no_gradient
-        to_x = flat @ weight_of(ctx.base, x.dtype)
-        # The way through the adapter is added to the way through the base, in place.
-        if mask is None:
-            to_x.addmm_(to_low, a.to(x.dtype))
-        else:
-            to_x.addcmul_(to_low @ a.to(x.dtype), mask.flatten(0, -2))
-        return to_x.unflatten(0, grad.shape[:-1]), to_a, to_b, *no_gradient
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            to_x = ctx.arithmetic.to_x(grad, x, a, to_low)
+        return to_x, to_a, to_b, None

@@ -1,0 +1,41 @@
+"""Plan the memory of a training before it starts: what it needs, and how it is made to fit.
+
+    plan = memory.choose(shape, lengths, hp, machine.here())
+    print(plan)               "needs about 3.1 GB of 6.0 GB free: micro-batches of 2, …"
+    plan.fits, plan.remedies()
+
+A step is the whole batch's step whatever the plan: a batch goes through the model in micro-batches
+whose gradients add up, and activations that are not kept are computed again. So a smaller plan
+costs time and changes no result. Read by helpers and service alike; imports no torch.
+
+`estimate.py` says what a training keeps, `choose.py` tries plans from the fastest on, `plan.py` has
+the plan and its sentences, `remedies.py` what would fit where none does.
+"""
+
+from cookbook.memory.choose import choose
+from cookbook.memory.estimate import (
+    BFLOAT16,
+    FLOAT32,
+    NF4,
+    STORED_BFLOAT16,
+    Settings,
+    Task,
+    parts,
+    peak,
+)
+from cookbook.memory.plan import MemoryPlan
+from cookbook.memory.remedies import Remedies
+
+__all__ = [
+    "BFLOAT16",
+    "FLOAT32",
+    "NF4",
+    "STORED_BFLOAT16",
+    "MemoryPlan",
+    "Remedies",
+    "Settings",
+    "Task",
+    "choose",
+    "parts",
+    "peak",
+]

@@ -1,0 +1,178 @@
+"""Estimate the memory of a training from the sizes of its base and the tokens it reads at once.
+
+    parts(task, settings)     bytes of each part while the first micro-batch is trained
+    peak(task, settings)      bytes at the highest point, loading included
+
+Each term says what it counts. The few factors were measured with `tests/bench/memory.py`, which
+prints estimate and measured peak side by side; rather too high than too low.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cookbook.shapes import Shape
+
+FLOAT32, BFLOAT16, STORED_BFLOAT16, NF4 = "float32", "bfloat16", "bfloat16-stored", "nf4"
+"""Types of the base's weights. The third is stored in bfloat16 and computed in float32."""
+
+CPU, CUDA = "cpu", "cuda"
+
+# Bytes of a weight. NF4: four bits, and a float32 for each block of 64.
+_WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4 / 64}
+
+# Bytes of an activation: the type in which products are taken.
+_ACTIVATION_BYTES = {FLOAT32: 4, BFLOAT16: 2, STORED_BFLOAT16: 4, NF4: 2}
+
+# torch, transformers and PEFT in a process; on a GPU CUDA's context and its own work space.
+_RUNTIME = {CPU: 420 * 2**20, CUDA: 700 * 2**20}
+
+# Of a trained weight: itself, its gradient and AdamW's two moments, all in float32.
+_ADAPTER_BYTES = 16
+
+# Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
+_LOGIT_BYTES = 10
+
+# Weights that are cast at a time for a product, where they are stored in another type.
+_CAST_WEIGHTS = 2**24
+
+# While a layer's gradients are computed: so many tensors as wide as the MLP and as the model.
+_WORK_INNER, _WORK_WIDTH = 6, 24
+
+# What allocators cannot use again at once, as a share of what comes and goes.
+_FRAGMENTS = 0.1
+
+# Values more than those of the longest row that the mask of the dropout has.
+_MASK_EXTRA = 2**20
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, as far as memory depends on it.
+
+    Attributes:
+        longest: tokens of the longest row.
+        batch_tokens: tokens of a batch, where the longest rows happen to be in one.
+        batch_size: rows of a batch.
+        rank: of the adapter.
+    """
+
+    shape: Shape
+    longest: int
+    batch_tokens: int
+    batch_size: int
+    rank: int
+
+    @classmethod
+    def of(cls, shape: Shape, lengths: Sequence[int], hp: dict[str, Any]) -> "Task":
+        """Return the task of training rows of these lengths with the seven hyperparameters."""
+        cut = sorted((min(length, hp["max_tokens"]) for length in lengths), reverse=True)
+        size = hp["batch_size"]
+        batch = cut[:size] or [1]
+        return cls(shape, batch[0], sum(batch), size, hp["lora_rank"])
+
+    @property
+    def trained(self) -> int:
+        """Return the weights of the adapter."""
+        return self.shape.parameters_per_rank * self.rank
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How it is trained; the attributes are those of `MemoryPlan`."""
+
+    device: str
+    weights: str
+    micro_tokens: int
+    checkpointed: int
+    loss_chunk: int
+
+
+def parts(task: Task, settings: Settings) -> dict[str, int]:
+    """Return the bytes of each part of the memory while a micro-batch is trained."""
+    shape = task.shape
+    size = _ACTIVATION_BYTES[settings.weights]
+    tokens = tokens_at_once(task, settings.micro_tokens)
+    layer = tokens * kept_of_a_layer(shape, size, task.rank)
+
+    # Of a layer that is computed again only the input is kept, until its gradients are asked for.
+    # By then nothing is left of the layers that keep everything: they come after it.
+    inputs = settings.checkpointed * tokens * shape.hidden_size * size
+    whole_layers = shape.num_hidden_layers - settings.checkpointed
+    activations = inputs + layer * max(1, whole_layers)
+
+    # The loss is over when the first gradients of a layer are computed.
+    work = max(work_of_a_layer(shape, size, tokens), _work_of_loss(task, settings, tokens))
+    mask = size * (_MASK_EXTRA + task.longest * shape.intermediate_size)
+    return {
+        "runtime": _RUNTIME[settings.device],
+        "weights": weight_bytes(shape, settings.weights),
+        "adapter": _ADAPTER_BYTES * task.trained,
+        "activations": activations,
+        "work": round(work + mask + _FRAGMENTS * (activations + work)),
+    }
+
+
+def peak(task: Task, settings: Settings) -> int:
+    """Return the bytes at the highest point: of loading, or of training."""
+    training = sum(parts(task, settings).values())
+    return max(training, _loading(task.shape, settings))
+
+
+def _loading(shape: Shape, settings: Settings) -> int:
+    """Return the bytes at the end of loading the base.
+
+    Weights in the file's own type are mapped into memory. Where they become float32, both are there
+    for a moment, in the machine's memory; files of real bases are in bfloat16.
+    """
+    if settings.device == CUDA or settings.weights != FLOAT32:
+        return 0
+    both = _WEIGHT_BYTES[FLOAT32] + _WEIGHT_BYTES[BFLOAT16]
+    return _RUNTIME[CPU] + round(both * shape.parameters)
+
+
+def tokens_at_once(task: Task, micro_tokens: int) -> int:
+    """Return the tokens of the largest micro-batch; a row that is longer goes alone."""
+    return min(task.batch_tokens, max(micro_tokens, task.longest))
+
+
+def weight_bytes(shape: Shape, weights: str) -> int:
+    """Return the bytes of the base's weights. Embedding and head are never in 4 bit."""
+    body = shape.parameters - shape.embeddings
+    embeddings = max(_WEIGHT_BYTES[weights], 2) * shape.embeddings
+    return round(_WEIGHT_BYTES[weights] * body + embeddings)
+
+
+def kept_of_a_layer(shape: Shape, size: int, rank: int) -> int:
+    """Return the bytes that one layer keeps of each token for its gradients.
+
+    Args:
+        size: bytes of an activation.
+    """
+    width, inner = shape.hidden_size, shape.intermediate_size
+    query = shape.num_attention_heads * shape.head_dim
+    key = shape.num_key_value_heads * shape.head_dim
+    # Inputs of the linear layers: both norms' outputs, and the MLP's inner values.
+    linear = 2 * width + inner
+    # The MLP's gate before and after its activation, and what it is multiplied by.
+    gate = 3 * inner
+    # Attention's query, key, value and result; the result is an input, too.
+    attention = 2 * query + 2 * key
+    # Norms are computed in float32.
+    norms = 4 * 2 * width
+    # What the adapter's seven first matrices give; a sum in float32 for each head.
+    small = size * 7 * rank + 4 * shape.num_attention_heads
+    return size * (linear + gate + attention) + norms + small
+
+
+def work_of_a_layer(shape: Shape, size: int, tokens: int) -> int:
+    """Return the bytes that come and go while the gradients of one layer are computed."""
+    values = _WORK_INNER * shape.intermediate_size + _WORK_WIDTH * shape.hidden_size
+    return tokens * size * values
+
+
+def _work_of_loss(task: Task, settings: Settings, tokens: int) -> int:
+    """Return the bytes of the logits that are held at a time, and of what is made of them."""
+    logits = min(settings.loss_chunk, tokens) * task.shape.vocab_size
+    cast = 4 * _CAST_WEIGHTS if settings.weights == STORED_BFLOAT16 else 0
+    return _LOGIT_BYTES * logits + cast

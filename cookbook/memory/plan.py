@@ -1,0 +1,112 @@
+"""A memory plan and what it says to a reader."""
+
+from dataclasses import dataclass, field
+
+from cookbook.i18n import tr
+from cookbook.machine import in_gb
+from cookbook.memory.remedies import Remedies
+
+_WEIGHTS = {
+    "float32": ("float32", "float32"),
+    "bfloat16": ("bfloat16", "bfloat16"),
+    "bfloat16-stored": ("bfloat16 存、float32 算", "bfloat16, computed in float32"),
+    "nf4": ("4 bit（NF4）", "4 bit (NF4)"),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class MemoryPlan:
+    """How a training is made to fit.
+
+    Attributes:
+        needed: bytes at the peak, of the process on a CPU, of the card on a GPU.
+        free: bytes that were free when it was made.
+        device: "cpu" or "cuda".
+        weights: type of the base's weights: `FLOAT32`, `BFLOAT16`, `STORED_BFLOAT16` or `NF4`.
+        micro_tokens: tokens, padding included, that go through the model at once; a row that is
+            longer goes alone.
+        micro_batch: rows of the longest kind that fit into that.
+        checkpointed: layers whose activations are computed again instead of kept.
+        layers: layers of the base.
+        loss_chunk: trained tokens whose logits are held at a time.
+        level: 0, or how often it was made smaller after it had not fitted.
+        total: bytes that would be free if nothing else ran; 0 where that is not known.
+        remedy: what would fit; None where the plan does.
+    """
+
+    needed: int
+    free: int = field(compare=False)
+    device: str
+    weights: str
+    micro_tokens: int
+    micro_batch: int
+    checkpointed: int
+    layers: int
+    loss_chunk: int
+    level: int = 0
+    total: int = field(default=0, compare=False)
+    remedy: Remedies | None = field(default=None, compare=False)
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.free
+
+    @property
+    def fits_when_idle(self) -> bool:
+        """Return whether it would fit if nothing else ran on the machine."""
+        return self.needed <= max(self.free, self.total)
+
+    def remedies(self) -> list[str]:
+        """Return what would fit, a sentence each; none where the plan fits."""
+        if self.fits or self.remedy is None:
+            return []
+        return self.remedy.sentences()
+
+    @property
+    def refusal(self) -> str:
+        """Return why it does not fit, and what would."""
+        ways = self.remedies()
+        return tr(
+            f"{self.zh}。可以：{'；'.join(ways)}",
+            f"{self.en}. What would fit: {'; '.join(ways)}",
+        )
+
+    def __str__(self) -> str:
+        return tr(self.zh, self.en)
+
+    def __repr__(self) -> str:
+        return f"MemoryPlan({str(self)!r})"
+
+    @property
+    def zh(self) -> str:
+        """The plan in one line of Chinese."""
+        needed, free = in_gb(self.needed), in_gb(self.free)
+        place = "显存" if self.device == "cuda" else ""
+        if not self.fits:
+            return f"{place}约需 {needed}，只空闲 {free}，放不下"
+        rows = f"每次 {self.micro_batch} 条（micro-batch）"
+        again = "重算激活（checkpointing）"
+        if self.checkpointed == 0:
+            again = f"不{again}"
+        elif self.checkpointed < self.layers:
+            again = f"{self.checkpointed}/{self.layers} 层{again}"
+        loss = f"loss 每次算 {self.loss_chunk} 个 token"
+        weights = f"权重 {_WEIGHTS[self.weights][0]}"
+        return f"{place}约需 {needed}，空闲 {free}：{rows}，{again}，{loss}，{weights}"
+
+    @property
+    def en(self) -> str:
+        """The plan in one line of English."""
+        needed, free = in_gb(self.needed), in_gb(self.free)
+        place = " on the GPU" if self.device == "cuda" else ""
+        if not self.fits:
+            return f"needs about {needed}, but only {free} are free{place}"
+        rows = f"micro-batches of {self.micro_batch}"
+        again = "checkpointing on"
+        if self.checkpointed == 0:
+            again = "checkpointing off"
+        elif self.checkpointed < self.layers:
+            again = f"checkpointing on in {self.checkpointed} of {self.layers} layers"
+        loss = f"loss in chunks of {self.loss_chunk} tokens"
+        weights = f"weights in {_WEIGHTS[self.weights][1]}"
+        return f"needs about {needed} of {free} free{place}: {rows}, {again}, {loss}, {weights}"

@@ -1,0 +1,121 @@
+"""What is wrong with a base's folder is found before anything of it is loaded."""
+
+import json
+
+import pytest
+
+from cookbook.bases import Base
+from cookbook.errors import ModelError
+from cookbook.service.engine import base_files
+
+CONFIG = {"model_type": "qwen2", "vocab_size": 8, "hidden_size": 4}
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+
+
+def shard(size=64):
+    header = {"__metadata__": {}, "w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(size)
+
+
+def index(*names):
+    weights = {f"layer.{number}": name for number, name in enumerate(names)}
+    return json.dumps({"weight_map": weights}).encode()
+
+
+def write(folder, **files):
+    """Write a folder that is a whole base but for `files`; None leaves one out."""
+    usual = {"config.json": json.dumps(CONFIG).encode(), "model.safetensors": shard()}
+    for name, content in (usual | files).items():
+        if content is not None:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    return folder
+
+
+def check(folder, name="My-Base"):
+    base_files.check(Base(name, str(folder)), folder)
+
+
+def test_whole_folders_pass(tmp_path):
+    check(write(tmp_path / "one"))
+    parts = {"model.safetensors": None, "a.safetensors": shard(), "b.safetensors": shard()}
+    names = index("a.safetensors", "b.safetensors")
+    check(write(tmp_path / "two", **parts, **{base_files.INDEX: names}))
+
+
+HALF = {
+    "a shard is missing": (
+        {base_files.INDEX: index("model.safetensors", "model-2.safetensors")},
+        r"没有下载完：缺 model-2.*（1/2）",
+    ),
+    "a shard is short": ({"model.safetensors": shard()[:-9]}, r"没有下载完：缺 model\.safetensors"),
+    "its header is short": ({"model.safetensors": shard()[:20]}, "没有下载完"),
+    "only a download": ({"model.safetensors": None, "x.incomplete": b"1"}, "没有下载完"),
+    "a pointer": ({"model.safetensors": POINTER}, "git lfs pull"),
+    "a pointer for config": ({"config.json": POINTER}, "git lfs pull"),
+    "a pointer for the index": ({base_files.INDEX: POINTER}, "git lfs pull"),
+    "no weights": ({"model.safetensors": None}, "没有权重文件"),
+    "damaged weights": ({"model.safetensors": b"\xa5" * 99}, "损坏"),
+    "an empty file": ({"model.safetensors": b""}, "损坏"),
+    "a damaged index": ({base_files.INDEX: b"{}"}, r"index\.json 损坏"),
+    "pickles": ({"model.safetensors": None, "pytorch_model.bin": b"1"}, "pickle.*safetensors"),
+    "gguf": ({"model.safetensors": None, "q4.gguf": b"GGUF"}, "GGUF.*原版"),
+    "gguf alone": (
+        {"config.json": None, "model.safetensors": None, "q4.gguf": b"GGUF"},
+        "GGUF.*原版",
+    ),
+    "an adapter": ({"config.json": None, "adapter_config.json": b"{}"}, "LoRA 适配器"),
+    "a folder too high": (
+        {"config.json": None, "snapshots/abc/config.json": b"{}"},
+        r"模型在它下面的 snapshots.abc",
+    ),
+    "no config": ({"config.json": None}, r"没有 config\.json"),
+    "half a config": ({"config.json": b'{"model_type": "qw'}, r"config\.json 损坏"),
+    "a config of another kind": ({"config.json": b"[1]"}, r"config\.json 损坏"),
+    "an empty config": ({"config.json": b"{}"}, r"config\.json 损坏"),
+}
+
+
+@pytest.mark.parametrize("files, message", HALF.values(), ids=HALF)
+def test_a_folder_that_is_not_whole_is_refused_with_its_remedy(tmp_path, files, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        check(write(tmp_path, **files))
+    assert type(caught.value) is ModelError and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name, method, instead",
+    [
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "gptq", "换成 Qwen/Qwen2.5-7B-Instruct，"),
+        ("Qwen/Qwen2.5-7B-Instruct-AWQ", "awq", "换成 Qwen/Qwen2.5-7B-Instruct，"),
+        ("unsloth/Qwen2.5-7B-Instruct-bnb-4bit", "bitsandbytes", "Qwen2.5-7B-Instruct，"),
+        ("My-Base", "fp8", "没有量化的原版"),
+    ],
+)
+def test_of_a_quantized_base_the_plain_one_is_named(name, method, instead):
+    config = CONFIG | {"quantization_config": {"quant_method": method}}
+    with pytest.raises(ModelError, match=instead) as caught:
+        base_files.check_config(Base(name, name), config)
+    assert method.upper() in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "more, kind",
+    [
+        ({"is_encoder_decoder": True}, "编码器-解码器"),
+        ({"vision_config": {}}, "多模态"),
+        ({"num_local_experts": 8}, "MoE"),
+        ({"layer_types": ["linear_attention", "full_attention"]}, "线性注意力"),
+        ({"layer_types": ["mamba"]}, "非注意力层"),
+        ({"final_logit_softcapping": 30.0}, "logits"),
+    ],
+)
+def test_a_kind_of_model_that_is_not_trained_here_is_named_with_what_is(more, kind):
+    with pytest.raises(ModelError, match=f"{kind}.*Qwen2.5"):
+        base_files.check_config(Base("x", "x"), CONFIG | more)
+
+
+def test_plain_decoders_of_other_families_are_taken():
+    plain = {"layer_types": ["full_attention", "sliding_attention"], "num_experts": 0}
+    base_files.check_config(Base("x", "x"), CONFIG | plain | {"logit_scale": 1.0})

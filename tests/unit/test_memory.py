@@ -1,0 +1,176 @@
+"""Memory plans: what they need, how they are chosen, and what a reader is told."""
+
+import dataclasses
+
+import pytest
+
+from cookbook import bases, memory, params
+from cookbook.machine import GB, Machine
+from cookbook.memory import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16, Task
+from cookbook.params import PRESETS, Hyperparameters
+from cookbook.shapes import Shape, published
+
+STANDARD = PRESETS["standard"].to_dict()
+SIZES = ("0.5B", "1.5B", "7B")
+
+
+def shape(size):
+    return published(f"Qwen/Qwen2.5-{size}-Instruct")
+
+
+def laptop(free, **values):
+    """Return a computer without a GPU that has so many GB free."""
+    return Machine("cpu", int(free * GB), int(free * GB), **{"bfloat16": True} | values)
+
+
+def gpu(free, **values):
+    usual = {"bfloat16": True, "four_bit": True}
+    return Machine("cuda", int(free * GB), int(free * GB), **usual | values)
+
+
+def plan(size, tokens, machine, level=0, **hp):
+    return memory.choose(shape(size), [tokens] * 32, STANDARD | hp, machine, level=level)
+
+
+@pytest.mark.parametrize("tokens, most", [(1000, 4), (4096, 6)])
+def test_a_small_base_is_trained_frugally_even_where_memory_is_plenty(tokens, most):
+    for free in (20, 5):
+        made = plan("0.5B", tokens, laptop(free))
+        assert made.fits and made.needed <= min(most, free) * GB
+
+
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_a_laptop_of_8_gb_with_5_free_trains_the_smallest_real_base(bfloat16):
+    for tokens in (50, 1000, 4096):
+        assert plan("0.5B", tokens, laptop(5, bfloat16=bfloat16)).fits
+
+
+@pytest.mark.parametrize("size, card", [("7B", 15), ("14B", 23)])
+def test_long_rows_fit_on_one_card_in_4_bit(size, card):
+    made = plan(size, 4096, gpu(card))
+    assert made.fits and made.weights == NF4
+    without = plan(size, 4096, gpu(card, four_bit=False))
+    assert not without.fits and without.weights == BFLOAT16
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("machine", [laptop, gpu])
+def test_less_free_memory_never_gives_a_larger_plan(size, machine):
+    for tokens in (50, 4096):
+        needed = [plan(size, tokens, machine(free)).needed for free in (60, 24, 16, 8, 5, 3, 1)]
+        assert needed == sorted(needed, reverse=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_level_needs_less_until_nothing_is_left_to_save(size):
+    for machine in (laptop(40), laptop(40, bfloat16=False), gpu(40)):
+        plans = [plan(size, 1000, machine, level) for level in range(4)]
+        needed = [made.needed for made in plans]
+        assert [made.level for made in plans] == [0, 1, 2, 3]
+        smallest = plan(size, 1000, dataclasses.replace(machine, free=0)).needed
+        for now, after in zip(needed, needed[1:], strict=False):
+            assert after < now or after == smallest
+
+
+def test_the_first_retry_is_clearly_smaller():
+    first, second = plan("0.5B", 1000, laptop(20)), plan("0.5B", 1000, laptop(20), level=1)
+    assert second.needed <= 0.8 * first.needed and second.checkpointed > first.checkpointed
+
+
+def test_weights_are_of_the_type_that_the_machine_computes_in():
+    assert plan("0.5B", 1000, laptop(20)).weights == BFLOAT16
+    assert plan("0.5B", 1000, laptop(20, bfloat16=False)).weights == FLOAT32
+    # As storage where memory asks for it.
+    assert plan("1.5B", 1000, laptop(7, bfloat16=False)).weights == STORED_BFLOAT16
+    # Float32 costs little there and gives the same figures everywhere.
+    tiny = bases.card("cookbook/tiny-zh").shape
+    assert memory.choose(tiny, [60] * 100, STANDARD, laptop(20)).weights == FLOAT32
+
+
+def test_short_rows_go_together_and_long_ones_alone():
+    short, long = plan("0.5B", 50, laptop(20)), plan("0.5B", 4096, laptop(20))
+    assert short.micro_batch == STANDARD["batch_size"] and short.checkpointed == 0
+    assert long.micro_batch == 1 and 0 < long.checkpointed < long.layers
+
+
+def test_lengths_count_as_they_are_cut_and_only_the_longest_batch():
+    cut = Task.of(shape("0.5B"), [9000, 100, 50], STANDARD | {"max_tokens": 512, "batch_size": 2})
+    assert (cut.longest, cut.batch_tokens) == (512, 612)
+    assert memory.choose(shape("0.5B"), [], STANDARD, laptop(20)).fits
+
+
+def test_every_part_of_the_estimate_has_bytes_and_the_peak_is_no_less():
+    task = Task.of(shape("1.5B"), [1000], STANDARD)
+    settings = memory.Settings("cpu", BFLOAT16, 512, 28, 128)
+    parts = memory.parts(task, settings)
+    assert set(parts) == {"runtime", "weights", "adapter", "activations", "work"}
+    assert all(size > 0 for size in parts.values())
+    assert memory.peak(task, settings) == sum(parts.values())
+    # While a file in bfloat16 becomes float32, both are there.
+    short = Task.of(shape("1.5B"), [1], STANDARD)
+    loading = dataclasses.replace(settings, weights=FLOAT32)
+    assert memory.peak(short, loading) > sum(memory.parts(short, loading).values())
+
+
+def test_what_does_not_fit_says_what_would_with_figures(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    made = plan("1.5B", 4096, laptop(4))
+    assert not made.fits and "only 4.0 GB are free" in str(made)
+    remedy = made.remedy
+    # Each was computed: it fits, and a bit more does not.
+    assert plan("1.5B", 4096, laptop(4), max_tokens=remedy.max_tokens).fits
+    assert not plan("1.5B", 4096, laptop(4), max_tokens=remedy.max_tokens + 64).fits
+    assert remedy.smaller_base == "Qwen/Qwen2.5-0.5B-Instruct"
+    assert plan("1.5B", 4096, laptop(remedy.memory / GB)).fits
+    assert plan("1.5B", 4096, gpu(remedy.four_bit_gpu / GB)).fits
+    for words in (f"set max_tokens to {remedy.max_tokens}", "0.5B", "4 bit on a GPU", "machine"):
+        assert words in made.refusal
+
+
+def test_other_programs_are_named_where_closing_them_is_enough(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    busy = Machine("cpu", GB, 8 * GB, bfloat16=True)
+    assert plan("0.5B", 1000, busy).remedies()[0] == "close other programs"
+    assert plan("0.5B", 1000, busy).fits_when_idle
+    assert "close other programs" not in plan("7B", 1000, busy).remedies()
+
+
+def test_a_plan_is_one_line_in_both_languages(monkeypatch):
+    made = memory.MemoryPlan(3 * GB, 6 * GB, "cpu", BFLOAT16, 512, 2, 24, 24, 128)
+    assert str(made) == (
+        "约需 3.0 GB，空闲 6.0 GB：每次 2 条（micro-batch），重算激活（checkpointing），"
+        "loss 每次算 128 个 token，权重 bfloat16"
+    )
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    assert str(made) == (
+        "needs about 3.0 GB of 6.0 GB free: micro-batches of 2, checkpointing on, "
+        "loss in chunks of 128 tokens, weights in bfloat16"
+    )
+    some = dataclasses.replace(made, checkpointed=12, device="cuda", weights=NF4)
+    assert "free on the GPU" in str(some) and "on in 12 of 24 layers" in str(some)
+    assert "checkpointing off" in str(dataclasses.replace(made, checkpointed=0))
+    assert made.remedies() == [] and "needs about 3.0 GB" in repr(made)
+
+
+def test_plans_of_the_same_training_are_equal_whatever_is_free_at_the_moment():
+    assert plan("0.5B", 50, laptop(20)) == plan("0.5B", 50, laptop(19))
+
+
+def test_params_plan_has_the_memory_of_this_machine_or_of_the_services():
+    hp, name = Hyperparameters(), "Qwen/Qwen2.5-0.5B-Instruct"
+    here = params.plan([1000] * 100, hp, base=name)
+    assert here.memory.needed > GB and here.to_frame().loc["memory", "value"].endswith(" GB")
+    card = dataclasses.replace(bases.card(name), machine=gpu(141))
+    there = params.plan([1000] * 100, hp, base=card)
+    assert there.memory.device == "cuda" and there.memory.free == 141 * GB
+
+
+def test_there_is_no_memory_plan_where_nothing_is_known_or_a_platform_trains():
+    platforms = "Qwen/Qwen2.5-7B-Instruct"
+    for base in (None, "someone/else", platforms):
+        assert params.plan([1000] * 100, Hyperparameters(), base=base).memory is None
+
+
+def test_sizes_travel_as_a_configuration():
+    for size in SIZES:
+        assert Shape.of(shape(size).to_config()) == shape(size)
