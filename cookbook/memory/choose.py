@@ -22,7 +22,6 @@ from cookbook.memory.estimate import (
     Task,
     parts,
     peak,
-    tokens_at_once,
 )
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
@@ -94,7 +93,7 @@ def choose(
 
 
 def _rows_at_once(task: Task, settings: Settings) -> int:
-    at_once = tokens_at_once(task, settings.micro_tokens) // task.longest
+    at_once = settings.micro_tokens // task.longest
     return max(1, min(task.batch_size, at_once))
 
 

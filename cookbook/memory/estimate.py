@@ -21,26 +21,35 @@ CPU, CUDA = "cpu", "cuda"
 # Bytes of a weight. NF4: four bits, and a float32 for each block of 64.
 _WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4 / 64}
 
+# Share of an embedding apart from the head that a corpus reads.
+_READ_OF_EMBEDDING = 0.5
+
 # Bytes of an activation: the type in which products are taken.
 _ACTIVATION_BYTES = {FLOAT32: 4, BFLOAT16: 2, STORED_BFLOAT16: 4, NF4: 2}
 
 # torch, transformers and PEFT in a process; on a GPU CUDA's context and its own work space.
-_RUNTIME = {CPU: 420 * 2**20, CUDA: 700 * 2**20}
+_RUNTIME = {CPU: 450 * 2**20, CUDA: 700 * 2**20}
+
+# The tokenizer's, for each entry of its vocabulary; in the machine's memory.
+_TOKEN_BYTES = 1000
 
 # Of a trained weight: itself, its gradient and AdamW's two moments, all in float32.
 _ADAPTER_BYTES = 16
 
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
-_LOGIT_BYTES = 10
+_LOGIT_BYTES = 12
 
-# Weights that are cast at a time for a product, where they are stored in another type.
-_CAST_WEIGHTS = 2**24
+# Where weights are stored in another type than that of the products, they are cast in slices
+# (engine/stored.py), of which a few are in memory; logits then come in parts that are joined.
+_CAST_WEIGHTS = 3 * 2**24
+_JOINED_LOGIT_BYTES = 8
 
 # While a layer's gradients are computed: so many tensors as wide as the MLP and as the model.
 _WORK_INNER, _WORK_WIDTH = 6, 24
 
-# What allocators cannot use again at once, as a share of what comes and goes.
-_FRAGMENTS = 0.1
+# Tensors as wide as the MLP whose memory is free after a layer's forward pass, but lies between
+# what is kept, so that nothing else fits there.
+_HOLES = 2
 
 # Values more than those of the longest row that the mask of the dropout has.
 _MASK_EXTRA = 2**20
@@ -101,15 +110,15 @@ def parts(task: Task, settings: Settings) -> dict[str, int]:
     whole_layers = shape.num_hidden_layers - settings.checkpointed
     activations = inputs + layer * max(1, whole_layers)
 
-    # The loss is over when the first gradients of a layer are computed.
-    work = max(work_of_a_layer(shape, size, tokens), _work_of_loss(task, settings, tokens))
+    # The loss is over when a layer's gradients are computed, but allocators keep its memory apart.
+    work = work_of_a_layer(shape, size, tokens) + _work_of_loss(task, settings, tokens)
     mask = size * (_MASK_EXTRA + task.longest * shape.intermediate_size)
     return {
-        "runtime": _RUNTIME[settings.device],
-        "weights": weight_bytes(shape, settings.weights),
+        "runtime": _runtime(shape, settings.device),
+        "weights": _weights(shape, settings),
         "adapter": _ADAPTER_BYTES * task.trained,
         "activations": activations,
-        "work": round(work + mask + _FRAGMENTS * (activations + work)),
+        "work": work + mask,
     }
 
 
@@ -122,13 +131,18 @@ def peak(task: Task, settings: Settings) -> int:
 def _loading(shape: Shape, settings: Settings) -> int:
     """Return the bytes at the end of loading the base.
 
-    Weights in the file's own type are mapped into memory. Where they become float32, both are there
-    for a moment, in the machine's memory; files of real bases are in bfloat16.
+    Where weights become float32, both are in memory for a moment: files of real bases are in
+    bfloat16.
     """
-    if settings.device == CUDA or settings.weights != FLOAT32:
+    if settings.device == CUDA or is_mapped(settings):
         return 0
     both = _WEIGHT_BYTES[FLOAT32] + _WEIGHT_BYTES[BFLOAT16]
-    return _RUNTIME[CPU] + round(both * shape.parameters)
+    return _runtime(shape, CPU) + round(both * shape.parameters)
+
+
+def _runtime(shape: Shape, device: str) -> int:
+    tokenizer = _TOKEN_BYTES * shape.vocab_size if device == CPU else 0
+    return _RUNTIME[device] + tokenizer
 
 
 def tokens_at_once(task: Task, micro_tokens: int) -> int:
@@ -136,11 +150,22 @@ def tokens_at_once(task: Task, micro_tokens: int) -> int:
     return min(task.batch_tokens, max(micro_tokens, task.longest))
 
 
-def weight_bytes(shape: Shape, weights: str) -> int:
-    """Return the bytes of the base's weights. Embedding and head are never in 4 bit."""
+def _weights(shape: Shape, settings: Settings) -> int:
+    """Return the bytes of the base's weights that are in memory."""
+    size = _WEIGHT_BYTES[settings.weights]
+    # Embedding and head are never in 4 bit.
+    matrix = max(size, 2) * shape.vocab_size * shape.hidden_size
+    embeddings = matrix if shape.tied else 2 * matrix
+    if not shape.tied and is_mapped(settings):
+        # Of a file that is mapped only the rows of tokens that occur are read, and those around.
+        embeddings = _READ_OF_EMBEDDING * matrix + matrix
     body = shape.parameters - shape.embeddings
-    embeddings = max(_WEIGHT_BYTES[weights], 2) * shape.embeddings
-    return round(_WEIGHT_BYTES[weights] * body + embeddings)
+    return round(size * body + embeddings)
+
+
+def is_mapped(settings: Settings) -> bool:
+    """Return whether the weights stay in the base's file, of which the system maps what is read."""
+    return settings.device == CPU and settings.weights in (BFLOAT16, STORED_BFLOAT16)
 
 
 def kept_of_a_layer(shape: Shape, size: int, rank: int) -> int:
@@ -152,17 +177,15 @@ def kept_of_a_layer(shape: Shape, size: int, rank: int) -> int:
     width, inner = shape.hidden_size, shape.intermediate_size
     query = shape.num_attention_heads * shape.head_dim
     key = shape.num_key_value_heads * shape.head_dim
-    # Inputs of the linear layers: both norms' outputs, and the MLP's inner values.
-    linear = 2 * width + inner
-    # The MLP's gate before and after its activation, and what it is multiplied by.
-    gate = 3 * inner
+    # Inputs of both norms, and of the linear layers after them.
+    norms = 4 * width
+    # The MLP's gate and what it is multiplied by; the rest of it is computed again.
+    gate = 2 * inner
     # Attention's query, key, value and result; the result is an input, too.
     attention = 2 * query + 2 * key
-    # Norms are computed in float32.
-    norms = 4 * 2 * width
     # What the adapter's seven first matrices give; a sum in float32 for each head.
     small = size * 7 * rank + 4 * shape.num_attention_heads
-    return size * (linear + gate + attention) + norms + small
+    return size * (norms + gate + attention + _HOLES * inner) + small
 
 
 def work_of_a_layer(shape: Shape, size: int, tokens: int) -> int:
@@ -174,5 +197,6 @@ def work_of_a_layer(shape: Shape, size: int, tokens: int) -> int:
 def _work_of_loss(task: Task, settings: Settings, tokens: int) -> int:
     """Return the bytes of the logits that are held at a time, and of what is made of them."""
     logits = min(settings.loss_chunk, tokens) * task.shape.vocab_size
-    cast = 4 * _CAST_WEIGHTS if settings.weights == STORED_BFLOAT16 else 0
-    return _LOGIT_BYTES * logits + cast
+    if settings.weights != STORED_BFLOAT16:
+        return _LOGIT_BYTES * logits
+    return (_LOGIT_BYTES + _JOINED_LOGIT_BYTES) * logits + 4 * _CAST_WEIGHTS

@@ -106,7 +106,7 @@ class ChatEngine:
         return engine.unload_idle() if engine is not None else []
 
     def tokens_per_second(self) -> float | None:
-        """Return how fast answers were generated in the last minute; None if none were."""
+        """Return how fast answers were generated in the last minutes; None if none were."""
         with self._lock:
             engine = self._engine
         return engine.speed.read() if engine is not None else None

@@ -43,9 +43,9 @@ class Combination:
 
 COMBINATIONS = [
     Combination("Qwen2.5-0.5B", tokens=50, batch=8),
-    Combination("Qwen2.5-0.5B", tokens=1000, batch=8),
+    Combination("Qwen2.5-0.5B", tokens=1000, batch=2),
     Combination("Qwen2.5-0.5B", tokens=4096, batch=2),
-    Combination("Qwen2.5-0.5B", tokens=1000, batch=8, level=2),
+    Combination("Qwen2.5-0.5B", tokens=1000, batch=2, level=2),
     Combination("Qwen2.5-1.5B", tokens=1000, batch=2),
     Combination("Qwen2.5-7B", tokens=1000, batch=2, layers=4),
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 from openai import OpenAI
 
 from cookbook import connect, data, jobs, tokens, zhishuo
+from cookbook.__main__ import main
 from cookbook.connection import running
 from cookbook.memory import MemoryPlan
 from cookbook.paths import DATA, Home, home
@@ -277,3 +279,10 @@ def test_the_status_names_what_runs_and_who_waits(tmp_path):
     ]
     assert lines[2].endswith("three is paused")
     assert ["内存约 3.0 GB" in line for line in lines] == [True, False, False, False]
+
+
+def test_status_shows_how_fast_chat_has_answered(client, service, capsys):
+    ask = client.chat.completions.create
+    ask(model=service.base_model, messages=[{"role": "user", "content": "地铁"}], max_tokens=20)
+    assert main(["status"]) == 0
+    assert re.search(r" · 聊天 [\d,]+ token/秒 · 内存", capsys.readouterr().out)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -195,6 +196,9 @@ def test_a_job_that_is_killed_for_memory_goes_on_smaller_from_its_checkpoint(
     job = create(client, rows)
     # The first epoch has the memory that it planned; then another program takes of it.
     wait_for_checkpoint(client, job)
+    # The real kernel would take these first, and neither the service nor a notebook.
+    for process in training_processes(home):
+        assert Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip() == "1000"
     with Kernel(home, (first + smaller) // 2) as kernel:
         job = jobs.watch(client, job.id, every=0.5)
     show(home, job)

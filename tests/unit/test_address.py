@@ -354,6 +354,7 @@ def test_a_service_with_the_settings_of_this_process_fits(tmp_path):
         ("COOKBOOK_BASE_MODEL", "Qwen/Qwen2.5-0.5B-Instruct", "COOKBOOK_BASE_MODEL"),
         ("COOKBOOK_LANG", "en", "COOKBOOK_LANG"),
         ("COOKBOOK_JOBS", "2", "COOKBOOK_JOBS"),
+        ("COOKBOOK_MEMORY", "6GB", "COOKBOOK_MEMORY"),
         ("COOKBOOK_FAST", "0", "COOKBOOK_FAST"),
     ],
 )

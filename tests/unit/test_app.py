@@ -1,5 +1,6 @@
 """The HTTP face with the official client over the in-process app: no process, no torch."""
 
+import dataclasses
 import errno
 import sqlite3
 import threading
@@ -14,14 +15,17 @@ import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
-from cookbook import bases, compare, data
+from cookbook import bases, compare, data, machine
 from cookbook.bases import Base
+from cookbook.machine import GB, Machine
+from cookbook.params import Hyperparameters, plan
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
 from cookbook.service.events import Checkpoint, Finished, Step
 from cookbook.service.store import Store
+from cookbook.shapes import Shape, published
 
 
 def speak(request, on_piece):
@@ -50,6 +54,11 @@ def http(store, tmp_path):
     )
     with TestClient(app, raise_server_exceptions=True) as http:
         yield http
+
+
+@pytest.fixture
+def state(http):
+    return http.app.state.shared
 
 
 @pytest.fixture
@@ -448,3 +457,24 @@ def test_a_reader_elsewhere_learns_which_corpus_suits_the_services_base(store, t
         # A real base may answer on a CPU.
         assert strange.corpus == bases.CORPUS and strange.eval_words == 20
         assert bases.card("gone", client) == Base("gone", "gone")
+
+
+def test_a_bases_own_route_tells_its_sizes_and_the_machine_and_the_list_does_not(client, state):
+    base = state.bases["tiny"]
+    tiny = bases.card("cookbook/tiny-zh")
+    state.bases["tiny"] = dataclasses.replace(base, shape=tiny.shape)
+    told = client.models.retrieve("tiny")
+    assert Shape.of(told.config) == tiny.shape
+    assert Machine.of_dict(told.machine).total > 0
+    assert not any(getattr(model, "machine", None) for model in client.models.list())
+
+
+def test_a_plan_for_a_service_elsewhere_is_one_for_its_memory(client, state, monkeypatch):
+    there = Machine("cuda", 15 * GB, 16 * GB, bfloat16=True, four_bit=True, name="RTX")
+    shape = published("Qwen/Qwen2.5-7B-Instruct")
+    state.bases["tiny"] = dataclasses.replace(state.bases["tiny"], shape=shape)
+    monkeypatch.setattr(machine, "here", lambda: there)
+    card = bases.card("tiny", client)
+    memory = plan([4096] * 100, Hyperparameters(), base=card).memory
+    assert (card.machine, card.shape) == (there, shape)
+    assert memory.device == "cuda" and memory.fits and memory.free == there.free

@@ -306,3 +306,35 @@ def test_the_panel_speaks_english_too(monkeypatch):
     panel = ParameterPanel(rows_file=ROWS)
     panel.controls["n_epochs"].value = 99
     assert "out of range" in panel.controls["n_epochs"].message.value
+
+
+TINY = "cookbook/tiny-zh"
+
+
+def test_the_panel_shows_what_memory_training_needs():
+    panel = ParameterPanel(rows_file=ROWS, base_model=TINY)
+    _, how = str(panel.plan.memory).split("：")
+    assert how.startswith("每次 8 条（micro-batch），") and how in panel._outcome.value
+    # A platform trains elsewhere, of whose memory nothing is known.
+    panel.task.base_model.value = BASES[0]
+    assert panel.plan.memory is None and "micro-batch" not in panel._outcome.value
+
+
+def test_what_cannot_fit_is_refused_with_what_would(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_MEMORY", "300MB")
+    panel = ParameterPanel(rows_file=ROWS, base_model=TINY)
+    with pytest.raises(HyperparameterError, match="只空闲 0.3 GB，放不下.*换空闲内存") as caught:
+        _ = panel.value
+    assert list(caught.value.problems) == ["memory"]
+    assert "放不下" in panel._outcome.value and "放不下" in panel._repr_mimebundle_()["text/html"]
+    python, choice, form = (page.value for page in panel._exports.values())
+    assert (python, choice) == ("", "") and form
+    # The form is for a machine elsewhere.
+    assert panel.console_sheet() and panel.plan.memory.remedies()
+
+
+def test_memory_that_was_freed_meanwhile_is_noticed(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_MEMORY", "300MB")
+    panel = ParameterPanel(rows_file=ROWS, base_model=TINY)
+    monkeypatch.setenv("COOKBOOK_MEMORY", "4GB")
+    assert panel.value == PRESETS["standard"]

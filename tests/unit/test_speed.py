@@ -1,4 +1,4 @@
-"""The speed of chat: tokens of the last minute by the seconds that their passes took."""
+"""The speed of chat: tokens of the last minutes by the seconds that their passes took."""
 
 import time
 

@@ -14,7 +14,7 @@ from cookbook import data
 from cookbook.errors import BaseAway, DiskFull, Diverged, MemoryShort, ModelError
 from cookbook.memory import MemoryPlan, Remedies
 from cookbook.paths import Home
-from cookbook.service import worker_log
+from cookbook.service import worker, worker_log
 from cookbook.service.events import Checkpoint, Finished, Planned, Started, Step
 from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Store
@@ -210,6 +210,13 @@ def test_a_training_that_cannot_get_more_memory_says_so_by_its_exit_code(store, 
 
     assert run_job(store, home, job, Training(Checkpoint, run_out)) == Exit.OUT_OF_MEMORY
     assert store.job(job.id).status == "running" and home.job_folder(job.id).exists()
+
+
+def test_a_training_process_offers_itself_to_the_kernel_where_there_is_one_to_ask(tmp_path):
+    offer = tmp_path / "oom_score_adj"
+    worker._offer_to_the_kernel(offer)
+    assert offer.read_text() == "1000"
+    worker._offer_to_the_kernel(tmp_path / "not" / "here")
 
 
 def planned(needed, level=0):

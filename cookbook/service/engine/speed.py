@@ -10,11 +10,11 @@ import threading
 import time
 from collections import deque
 
-WINDOW = 60  # seconds that `read` looks back
+WINDOW = 300  # seconds that `read` looks back
 
 
 class Speed:
-    """Tokens and seconds of the last minute."""
+    """Tokens and seconds of the last minutes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class Speed:
             self._seconds.append((now, seconds, tokens))
 
     def read(self) -> float | None:
-        """Return the tokens per second of the last minute; None where nothing was generated."""
+        """Return the tokens per second of the last minutes; None where nothing was generated."""
         since = time.monotonic() - WINDOW
         with self._lock:
             recent = [entry for entry in self._seconds if entry[0] >= since]
