@@ -19,6 +19,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.jobs import plot
 from cookbook.jobs.plot import LearningCurve
+from cookbook.memory import MemoryPlan
 from cookbook.terminal import printable
 
 if TYPE_CHECKING:
@@ -138,6 +139,18 @@ class JobView:
         return tr(f"还需约 {minutes:.0f} 分钟", f"about {minutes:.0f} min left")
 
     @property
+    def memory(self) -> str:
+        """The memory plan of a job that has not ended, in a line; empty where there is none."""
+        if self.job.status in TERMINAL:
+            return ""
+        # The newest: after a lack of memory it is a smaller one.
+        for event in reversed(self.events):
+            plan = MemoryPlan.of_dict(_data(event).get("memory"))
+            if plan is not None:
+                return str(plan)
+        return ""
+
+    @property
     def progress_bar(self) -> str:
         step, total = self.progress
         filled = round(_BAR_CHARACTERS * step / total) if total else 0
@@ -222,6 +235,9 @@ _LINES = """
 {% endif %}
 <span style="color:{{ grey }}">{{ view.job.id }}</span>
 {{ view.headline }}{% if view.time_left %} · {{ view.time_left }}{% endif %}
+{% if view.memory %}
+<br><small style="color:{{ grey }}">{{ view.memory }}</small>
+{% endif %}
 {% if view.reason %}
 <br><span style="color:{{ error }}">✘ {{ view.reason }}</span>
 {%- endif %}

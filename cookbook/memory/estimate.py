@@ -19,6 +19,9 @@ from cookbook.shapes import Shape
 # smaller still.
 _WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4 / 64}
 
+# Share of an embedding apart from the head that a corpus reads.
+_READ_OF_EMBEDDING = 0.5
+
 # Bytes of an activation: the type in which products are taken.
 _ACTIVATION_BYTES = {FLOAT32: 4, BFLOAT16: 2, STORED_BFLOAT16: 4, NF4: 2}
 
@@ -34,9 +37,10 @@ _ADAPTER_BYTES = 16
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
 _LOGIT_BYTES = 12
 
-# Weights that are cast at a time for a product, where they are stored in another type: as many as
-# SLICE in service/engine/stored.py.
-_CAST_WEIGHTS = 2**24
+# Where weights are stored in another type than that of the products, they are cast in slices
+# (engine/stored.py), of which a few are in memory; logits then come in parts that are joined.
+_CAST_WEIGHTS = 3 * 2**24
+_JOINED_LOGIT_BYTES = 8
 
 # While a layer's gradients are computed: so many tensors as wide as the MLP and as the model.
 _WORK_INNER, _WORK_WIDTH = 6, 24
@@ -104,12 +108,12 @@ def parts(task: Task, settings: Settings) -> dict[str, int]:
     whole_layers = shape.num_hidden_layers - settings.checkpointed
     activations = inputs + layer * max(1, whole_layers)
 
-    # The loss is over when gradients of a layer are computed, but allocators keep its memory apart.
+    # The loss is over when a layer's gradients are computed, but allocators keep its memory apart.
     work = work_of_a_layer(shape, size, tokens) + _work_of_loss(task, settings, tokens)
     mask = size * (_MASK_EXTRA + task.longest * shape.intermediate_size)
     return {
         "runtime": _runtime(shape, settings.device),
-        "weights": weight_bytes(shape, settings.weights),
+        "weights": _weights(shape, settings),
         "adapter": _ADAPTER_BYTES * task.trained,
         "activations": activations,
         "work": work + mask,
@@ -125,10 +129,10 @@ def peak(task: Task, settings: Settings) -> int:
 def _loading(shape: Shape, settings: Settings) -> int:
     """Return the bytes at the end of loading the base.
 
-    Weights in the file's own type are mapped into memory. Where they become float32, both are there
-    for a moment, in the machine's memory; files of real bases are in bfloat16.
+    Where weights become float32, both are in memory for a moment: files of real bases are in
+    bfloat16.
     """
-    if settings.device == CUDA or settings.weights != FLOAT32:
+    if settings.device == CUDA or is_mapped(settings):
         return 0
     both = _WEIGHT_BYTES[FLOAT32] + _WEIGHT_BYTES[BFLOAT16]
     return _runtime(shape, CPU) + round(both * shape.parameters)
@@ -144,11 +148,22 @@ def tokens_at_once(task: Task, micro_tokens: int) -> int:
     return min(task.batch_tokens, max(micro_tokens, task.longest))
 
 
-def weight_bytes(shape: Shape, weights: str) -> int:
-    """Return the bytes of the base's weights. Embedding and head are never in 4 bit."""
+def _weights(shape: Shape, settings: Settings) -> int:
+    """Return the bytes of the base's weights that are in memory."""
+    size = _WEIGHT_BYTES[settings.weights]
+    # Embedding and head are never in 4 bit.
+    matrix = max(size, 2) * shape.vocab_size * shape.hidden_size
+    embeddings = matrix if shape.tied else 2 * matrix
+    if not shape.tied and is_mapped(settings):
+        # Of a file that is mapped only the rows of tokens that occur are read, and those around.
+        embeddings = _READ_OF_EMBEDDING * matrix + matrix
     body = shape.parameters - shape.embeddings
-    embeddings = max(_WEIGHT_BYTES[weights], 2) * shape.embeddings
-    return round(_WEIGHT_BYTES[weights] * body + embeddings)
+    return round(size * body + embeddings)
+
+
+def is_mapped(settings: Settings) -> bool:
+    """Return whether the weights stay in the base's file, of which the system maps what is read."""
+    return settings.device == CPU and settings.weights in (BFLOAT16, STORED_BFLOAT16)
 
 
 def kept_of_a_layer(shape: Shape, size: int, rank: int) -> int:
@@ -180,5 +195,6 @@ def work_of_a_layer(shape: Shape, size: int, tokens: int) -> int:
 def _work_of_loss(task: Task, settings: Settings, tokens: int) -> int:
     """Return the bytes of the logits that are held at a time, and of what is made of them."""
     logits = min(settings.loss_chunk, tokens) * task.shape.vocab_size
-    cast = 4 * _CAST_WEIGHTS if settings.weights == STORED_BFLOAT16 else 0
-    return _LOGIT_BYTES * logits + cast
+    if settings.weights != STORED_BFLOAT16:
+        return _LOGIT_BYTES * logits
+    return (_LOGIT_BYTES + _JOINED_LOGIT_BYTES) * logits + 4 * _CAST_WEIGHTS

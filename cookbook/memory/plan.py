@@ -1,6 +1,7 @@
 """A memory plan and what it says to a reader."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from cookbook.i18n import tr
 from cookbook.machine import CUDA, in_gb
@@ -12,6 +13,20 @@ _WEIGHTS = {
     BFLOAT16: ("bfloat16", "bfloat16"),
     STORED_BFLOAT16: ("bfloat16 存、float32 算", "bfloat16, computed in float32"),
     NF4: ("4 bit（NF4）", "4 bit (NF4)"),
+}
+
+
+# The fields without which there is no plan to show.
+_KINDS: dict[str, type] = {
+    "needed": int,
+    "free": int,
+    "device": str,
+    "weights": str,
+    "micro_tokens": int,
+    "micro_batch": int,
+    "checkpointed": int,
+    "layers": int,
+    "loss_chunk": int,
 }
 
 
@@ -47,6 +62,16 @@ class MemoryPlan:
     level: int = 0
     total: int = field(default=0, compare=False)
     remedy: Remedies | None = field(default=None, compare=False)
+
+    @classmethod
+    def of_dict(cls, values: Any) -> "MemoryPlan | None":
+        """Return the plan whose figures an event has; None where they are another service's."""
+        if not isinstance(values, dict):
+            return None
+        known: dict[str, Any] = {name: values.get(name) for name in _KINDS}
+        if any(type(known[name]) is not kind for name, kind in _KINDS.items()):
+            return None
+        return cls(**known) if known["weights"] in _WEIGHTS else None
 
     @property
     def fits(self) -> bool:

@@ -8,15 +8,15 @@
 
 While a control moves, the panel shows what follows; the tokens of a file are counted once. What is
 typed is judged, not clamped: a value out of range stays where it was typed, is marked with its
-reason, and `value` raises until it is corrected. (Keeping the last good value instead would train
-something else than the reader sees.) It also raises where the training cannot fit into the memory,
-and the panel says what would.
+reason, and `value` raises until it is corrected. (The last good value would train something else
+than the reader sees.) It raises, too, where the training cannot fit into the memory.
 
 Each control has a class to find it by: `cookbook-preset`, `cookbook-n_epochs`,
 `cookbook-training_file` … A field that refuses its value has `cookbook-refused`, and inside it the
 reason has `cookbook-refusal`.
 """
 
+import contextlib
 import json
 import math
 from functools import partial
@@ -111,8 +111,7 @@ class ParameterPanel(html.Displayed):
         """The values that the panel shows.
 
         Raises:
-            HyperparameterError: a value is refused, or does not fit into the memory; the panel says
-                so, too.
+            HyperparameterError: a value is refused, or does not fit; the panel says so, too.
         """
         hp = self._typed()
         if self._unfit:
@@ -203,8 +202,7 @@ class ParameterPanel(html.Displayed):
         try:
             figures = self._consequences()
             table = templates.static_html(self._typed(), figures, self.warnings)
-            if unfit := self._unfit:
-                table += templates.error_lines(str(unfit), *unfit.remedies())
+            table += templates.unfit(self._unfit)
         except HyperparameterError as error:
             table = templates.error_lines(*error.problems.values())
         text = repr(self)
@@ -213,9 +211,8 @@ class ParameterPanel(html.Displayed):
     def _make_widgets(self, hp: Hyperparameters, price: float | None) -> None:
         import ipywidgets as w
 
-        presets = []
-        for key, zh in (PRESET_NAMES | {CUSTOM: "自定义"}).items():
-            presets.append((tr(zh, key), key))
+        names = PRESET_NAMES | {CUSTOM: "自定义"}
+        presets = [(tr(zh, key), key) for key, zh in names.items()]
         self.preset = w.ToggleButtons(options=presets, description=tr("方案", "preset"))
         price_text = "" if price is None else f"{price:g}"
         self.price = w.Text(price_text, continuous_update=False)
@@ -226,9 +223,8 @@ class ParameterPanel(html.Displayed):
         self.controls = {name: self._field(name, values[name]) for name in RANGES}
         self._outcome = w.HTML()
         self._price_note = w.HTML()
-        # Title -> page of the accordion at the end.
-        form = tr("SiliconCloud 表单", "SiliconCloud form")
-        self._exports = {title: w.HTML() for title in ("Python", "JSON", form)}
+        titles = ("Python", "JSON", tr("SiliconCloud 表单", "SiliconCloud form"))
+        self._exports = {title: w.HTML() for title in titles}
 
     def _field(self, name: str, value: object) -> Field:
         return Field(
@@ -295,11 +291,11 @@ class ParameterPanel(html.Displayed):
         try:
             risks = self.warnings
             outcome = templates.cards(self._consequences())
-            exports = ["", "", self._form_page()]
-            if unfit := self._unfit:
-                outcome += templates.error_lines(str(unfit), *unfit.remedies())
-            else:
-                exports[:2] = templates.code(self.to_script()), templates.code(self.to_json())
+            refusal = templates.unfit(self._unfit)
+            outcome += refusal
+            script = "" if refusal else templates.code(self.to_script())
+            choice = "" if refusal else templates.code(self.to_json())
+            exports = [script, choice, self._form_page()]
         except HyperparameterError:
             # The reason is at the field; nothing is left to paste that would not run.
             risks = []
@@ -349,18 +345,16 @@ class ParameterPanel(html.Displayed):
         return {name: field.value for name, field in self.controls.items()}
 
     def _typed(self) -> Hyperparameters:
-        """Return the values, whether or not they fit into the memory."""
         return Hyperparameters(**self._shown())
 
     @property
     def _unfit(self) -> MemoryPlan | None:
         """The memory plan of a training that does not fit; None where it does."""
-        try:
-            plan = self.plan
-        except HyperparameterError:
-            return None  # its field says why
-        memory = plan.memory if plan else None
-        return None if memory is None or memory.fits else memory
+        # A share that is refused has a field to say so.
+        with contextlib.suppress(HyperparameterError):
+            memory = self.plan.memory if self.plan else None
+            return memory if memory and not memory.fits else None
+        return None
 
     def _consequences(self) -> list[Consequence]:
         return consequences(self._typed(), self.plan, self.task.base)
@@ -368,8 +362,7 @@ class ParameterPanel(html.Displayed):
     def _form_page(self) -> str:
         # Shown at every change, so nothing is copied for it.
         form = self._sheet(copy_files=False)._repr_html_()
-        chosen = self.task.base_model.value
-        base = self._console_base()
+        chosen, base = self.task.base_model.value, self._console_base()
         if chosen == base:
             return form
         text = tr(
@@ -385,9 +378,9 @@ class ParameterPanel(html.Displayed):
     def _price(self) -> float | None:
         """Return the price, or None if there is none or it is not a usable number."""
         price = parse_number(self.price.value, whole=False)
-        if isinstance(price, str) or not math.isfinite(price):
+        if isinstance(price, str) or not 0 <= price < math.inf:
             return None
-        return price if price >= 0 else None
+        return price
 
     def _file_name(self) -> str | None:
         path = self.task.training_file.value

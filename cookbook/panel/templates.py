@@ -10,6 +10,7 @@ from pathlib import Path
 from cookbook import html
 from cookbook.data.report.view import MARKED
 from cookbook.i18n import tr
+from cookbook.memory import MemoryPlan
 from cookbook.panel.consequences import Consequence
 from cookbook.panel.training_file import TrainingFile
 from cookbook.params import RANGES, Hyperparameters, Range, Risk
@@ -125,6 +126,11 @@ def heading(zh: str, en: str) -> str:
 def error_lines(*texts: str) -> str:
     """Return why something cannot be used, a line each."""
     return html.template(MESSAGES).render(css_class="cookbook-refusal", mark="✘", texts=texts)
+
+
+def unfit(plan: MemoryPlan | None) -> str:
+    """Return why a training does not fit into the memory, and what would; empty without a plan."""
+    return "" if plan is None else error_lines(str(plan), *plan.remedies())
 
 
 def warning_lines(*texts: str) -> str:

@@ -1,4 +1,4 @@
-"""The LoRA layer in one step of autograd says and learns what PEFT's layer does."""
+"""The fast paths of training say and learn what PEFT's and transformers' layers do."""
 
 import pytest
 import torch
@@ -6,7 +6,11 @@ from peft import LoraConfig, get_peft_model
 from support import SMALL
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from cookbook.service.engine.fast import lora
+from cookbook.service.engine.fast.dropout import Dropout
+from cookbook.service.engine.fast.gated import GatedFunction, is_gated
+from cookbook.service.engine.fast.lora import Arithmetic, FastLora, LoraFunction
+from cookbook.service.engine.fast.norm import NormFunction, is_rms_norm
+from cookbook.service.engine.fast.train import speed_up
 
 SIZES = SMALL | {"vocab_size": 50}
 
@@ -33,7 +37,7 @@ def learned(model):
 
 def test_loss_and_gradients_are_those_of_peft():
     theirs, ours = tuned(), tuned()
-    lora.patch_lora_layers(ours)
+    speed_up(ours, 0.0, 12)
     (loss, gradients), (other, found) = learned(theirs), learned(ours)
     torch.testing.assert_close(loss, other)
     assert gradients.keys() == found.keys()
@@ -41,51 +45,130 @@ def test_loss_and_gradients_are_those_of_peft():
         torch.testing.assert_close(found[name], gradient, msg=name)
 
 
-@pytest.mark.parametrize("kept", [True, False])
-def test_its_gradients_are_those_of_its_own_arithmetic(kept):
+def numbers(shapes, learned):
+    """Return random tensors of these shapes; those whose names are given learn."""
     torch.manual_seed(0)
+    made = {}
+    for name, shape in shapes.items():
+        made[name] = torch.randn(shape, dtype=torch.float64, requires_grad=name in learned)
+    return made
+
+
+def arithmetic(weight, bias, share):
+    """Return what a layer with these weights computes for two rows, and what it keeps of them."""
+    out, width = weight.shape
+    base = torch.nn.Linear(width, out, dtype=torch.float64)
+    base.weight.data, base.bias.data = weight, bias
+    cut, mask = None, 1.0
+    if share:
+        dropout = drawn(share, values=100, rows=(0, 3))
+        cut = dropout.cut(0)
+        mask = cut.mask(torch.empty(2, 3, width)).double()
+    return Arithmetic(base.requires_grad_(False), 1.5, cut), mask
+
+
+def drawn(share, values, rows, layers=1, seed=1, dtype=torch.float64):
+    dropout = Dropout(share, values, layers)
+    dropout.start_step(seed, torch.device("cpu"), dtype)
+    dropout.choose_rows(rows)
+    return dropout
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_its_gradients_are_those_of_its_own_arithmetic(share):
     shapes = {"x": (2, 3, 5), "w": (4, 5), "bias": (4,), "a": (2, 5), "b": (4, 2)}
-    x, w, bias, a, b = (
-        torch.randn(s, dtype=torch.float64, requires_grad=n in "xab") for n, s in shapes.items()
-    )
-    mask = (torch.rand(2, 3, 5) < 0.5).double() if kept else None
+    x, w, bias, a, b = numbers(shapes, "xab").values()
+    its, mask = arithmetic(w, bias, share)
 
     def run(x, a, b):
-        return lora.LoraFunction.apply(x, w, bias, a, b, 1.5, mask)
+        return LoraFunction.apply(x, a, b, its)
 
     assert torch.autograd.gradcheck(run, (x, a, b))
-    dropped = x if mask is None else x * mask
-    torch.testing.assert_close(run(x, a, b), x @ w.T + bias + 1.5 * dropped @ a.T @ b.T)
+    torch.testing.assert_close(run(x, a, b), x @ w.T + bias + 1.5 * (x * mask) @ a.T @ b.T)
 
 
-def test_dropout_drops_its_share_and_follows_the_seed():
-    x = torch.ones(300, 1001)
-    torch.manual_seed(1)
-    one = lora.dropout_mask(x, 0.2)
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_gradients_of_a_gated_block_are_those_of_its_own_arithmetic(share):
+    shapes = {"gate": (2, 3, 5), "up": (2, 3, 5), "w": (4, 5), "bias": (4,)}
+    shapes |= {"a": (2, 5), "b": (4, 2)}
+    gate, up, w, bias, a, b = numbers(shapes, ("gate", "up", "a", "b")).values()
+    its, mask = arithmetic(w, bias, share)
+
+    def run(gate, up, a, b):
+        return GatedFunction.apply(gate, up, a, b, its)
+
+    assert torch.autograd.gradcheck(run, (gate, up, a, b))
+    x = torch.nn.functional.silu(gate) * up
+    expected = x @ w.T + bias + 1.5 * (x * mask) @ a.T @ b.T
+    torch.testing.assert_close(run(gate, up, a, b), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_norm_gives_the_same_bits_and_nearly_the_same_gradient(dtype):
+    model = tuned(dtype=dtype)
+    norm = next(module for module in model.modules() if is_rms_norm(module))
+    torch.nn.init.normal_(norm.weight)
+    x, grad = torch.randn(2, 2, 3, 32, dtype=dtype)
+    ours, theirs = (x.clone().requires_grad_() for _ in range(2))
+    out = NormFunction.apply(ours, norm.weight, norm.variance_epsilon)
+    expected = type(norm).forward(norm, theirs)
+    assert torch.equal(out, expected)
+    out.backward(grad)
+    expected.backward(grad)
+    torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_blocks_and_norms_of_a_decoder_are_recognized():
+    """Of each layer one block and two norms, and the last norm."""
+    modules = list(tuned().modules())
+    assert sum(map(is_gated, modules)) == 2
+    assert sum(map(is_rms_norm, modules)) == 5
+
+
+def test_dropout_drops_its_share_and_follows_seed_row_and_layer():
+    x = torch.ones(1, 300, 1001)
+    values = x.numel()
+
+    def mask(seed=1, row=0, layer=0):
+        dropout = drawn(0.2, values, [row], layers=2, seed=seed, dtype=torch.float32)
+        return dropout.cut(layer).mask(x)
+
+    one = mask()
     assert set(one.unique().tolist()) == {0.0, 1.0} and one.mean() == pytest.approx(0.8, abs=0.005)
-    assert not torch.equal(lora.dropout_mask(x, 0.2), one)
-    torch.manual_seed(1)
-    assert torch.equal(lora.dropout_mask(x, 0.2), one)
-    assert one.mean(0).std() == pytest.approx(
-        (0.2 * 0.8 / 300) ** 0.5, rel=0.15
-    )  # no column is favoured
+    assert torch.equal(mask(), one)
+    for other in (mask(seed=2), mask(row=1), mask(layer=1)):
+        # As like as two draws are: both keep 64 %, both drop 4 %.
+        assert (other == one).float().mean() == pytest.approx(0.68, abs=0.01)
+    # No column is favoured.
+    assert one[0].mean(0).std() == pytest.approx((0.2 * 0.8 / 300) ** 0.5, rel=0.15)
+
+
+def test_the_dropout_of_a_row_depends_on_no_other_row_and_on_no_padding():
+    together = drawn(0.5, 200, (4, 1, 2)).cut(0).mask(torch.empty(3, 10, 20))
+    for place, row in ((0, 4), (1, 1), (2, 2)):
+        alone = drawn(0.5, 200, [row]).cut(0).mask(torch.empty(1, 7, 20))
+        assert torch.equal(together[place, :7], alone[0])
 
 
 def test_with_dropout_the_output_is_right_on_average():
     torch.manual_seed(0)
     layer = next(m for m in tuned(0.5).modules() if hasattr(m, "lora_A"))
     x = torch.randn(1, 4, 32)
-    want = layer.eval()(x)
+    expected = layer.eval()(x)
     layer.train()
-    mean = torch.stack([lora.forward(layer, x) for _ in range(4000)]).mean(0)
-    torch.testing.assert_close(mean, want, atol=0.05, rtol=0.05)
+    outputs = []
+    for step in range(40):
+        dropout = drawn(0.5, 128, [0], layers=100, seed=step, dtype=torch.float32)
+        outputs += [FastLora(layer, dropout, number)(x) for number in range(100)]
+    mean = torch.stack(outputs).mean(0)
+    torch.testing.assert_close(mean, expected, atol=0.05, rtol=0.05)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_what_is_not_plain_is_left_to_peft(dtype):
     ids = torch.arange(12).view(1, 12)
     theirs, ours = tuned(dtype=dtype), tuned(dtype=dtype)
-    lora.patch_lora_layers(ours)
+    speed_up(ours, 0.0, 12)
     with theirs.disable_adapter(), ours.disable_adapter():
         without = ours(input_ids=ids).logits
         assert torch.equal(without, theirs(input_ids=ids).logits)

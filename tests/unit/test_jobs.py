@@ -2,6 +2,7 @@
 
 import _thread
 import contextlib
+import dataclasses
 import importlib
 import signal
 import socket
@@ -23,6 +24,8 @@ from cookbook.jobs import plot
 from cookbook.jobs.fast.picture import RedrawnPicture
 from cookbook.jobs.plot import Picture
 from cookbook.jobs.view import JobView, StateLines, refresh
+from cookbook.machine import GB
+from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.events import Finished, Step
@@ -547,3 +550,15 @@ def test_the_cancel_button_cancels_and_leaves_ended_jobs_alone(client, running):
     again.button.click()
     assert client.fine_tuning.jobs.retrieve(job.id).status == "cancelled"
     assert "已取消" in cancel.message.value and "已经结束" in again.message.value
+
+
+def test_a_running_job_shows_its_newest_memory_plan_and_one_that_has_ended_does_not():
+    first = MemoryPlan(3 * GB, 6 * GB, "cpu", "bfloat16", 512, 2, 0, 24, 128)
+    smaller = dataclasses.replace(first, needed=2 * GB, level=1)
+    events = [event("message", memory=dataclasses.asdict(plan)) for plan in (first, smaller)]
+    events.append(event("message", memory={"of": "another service"}))
+    job = SimpleNamespace(id="j", status="running", user_provided_suffix=None)
+    view = JobView(job, [*events, event(step=1, total_steps=2)])
+    assert view.memory == str(smaller) and view.memory in StateLines([view])._repr_html_()
+    job.status = "succeeded"
+    assert view.memory == ""

@@ -55,10 +55,7 @@ def shape_of(base: Base) -> Shape:
         return base.shape
     shape = Shape.of(_config(base).to_dict())
     if shape is None:
-        raise ModelError(
-            zh=f"{base.id} 不是普通的解码器模型，这里训练不了",
-            en=f"{base.id} is not a plain decoder, it cannot be trained here",
-        )
+        raise base_files.unusable(base.id, "结构不同的模型", "a model that is built in another way")
     return shape
 
 
