@@ -49,7 +49,6 @@ def draw(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
     """Return a token drawn for each row, (rows,), from float32 logits, (rows, vocabulary)."""
     device = logits.device
     temperature = _column([s.temperature for s in samplers], device).clamp(min=COLDEST)
-    top_p = _column([s.top_p for s in samplers], device)
 
     # Counted from the largest logit down, so that a low temperature cannot overflow.
     largest = logits.max(-1, keepdim=True).values
@@ -61,9 +60,10 @@ def draw(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
     for sampler in samplers:
         points.append(torch.rand(1, generator=sampler.generator, device=device))
     point = torch.cat(points)[:, None]
-    top_k = _column([s.top_k for s in samplers], device)
+    top_p = _column([s.top_p for s in samplers], device)
+    top_k = _column([s.top_k or chances.shape[1] for s in samplers], device)
     # Where no token is ruled out, those above the point are enough to find it.
-    is_free = (top_p >= 1) & (top_k == 0)
+    is_free = _column([s.top_p >= 1 and s.top_k == 0 for s in samplers], device)
     ranked, order = _ranked(chances, torch.where(is_free, point, top_p), top_k)
 
     # Keep the smallest set whose mass reaches top_p, and at most top_k; the likeliest token
@@ -71,7 +71,7 @@ def draw(logits: Tensor, samplers: Sequence[Sampler]) -> Tensor:
     places = ranked.shape[1]
     place = torch.arange(places, device=device)
     mass_before = ranked.cumsum(-1) - ranked
-    kept = ((top_k == 0) | (place < top_k)) & (is_free | (mass_before < top_p))
+    kept = (place < top_k) & (mass_before < top_p)
     kept[:, 0] = True
     ranked = ranked.where(kept, 0)
 
@@ -95,8 +95,7 @@ def _ranked(chances: Tensor, needed: Tensor, top_k: Tensor) -> tuple[Tensor, Ten
             break
         ranked, order = chances.topk(count)
         mass = ranked.sum(-1, keepdim=True)
-        within = (top_k > 0) & (top_k <= count)
-        is_enough = (mass >= needed) | within
+        is_enough = (mass >= needed) | (top_k <= count)
         if is_enough.all():
             return ranked, order
     ranked, order = chances.sort(descending=True)
