@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cookbook import cgroups, gpu
+from cookbook import cgroups, environment, gpu
 from cookbook.errors import ArgumentError
 
 GB = 2**30
@@ -26,7 +26,8 @@ VARIABLE = "COOKBOOK_MEMORY"
 CPU_INFO = Path("/proc/cpuinfo")
 
 # A number and its unit; a plain number has no meaning that everybody shares.
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([GM])i?B?", flags=re.I)
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([TGM])i?B?", flags=re.I)
+_UNITS = {"T": 2**40, "G": GB, "M": 2**20}
 
 
 @dataclass(frozen=True)
@@ -113,13 +114,13 @@ def limited(free: int, total: int, limit: int | None) -> tuple[int, int]:
     return min(free, total, limit), min(total, limit)
 
 
-def chosen_limit(environment: Mapping[str, str]) -> int | None:
+def chosen_limit(settings: Mapping[str, str]) -> int | None:
     """Return the bytes that `COOKBOOK_MEMORY` names; None where it is not set.
 
     Raises:
         ArgumentError: it is not an amount such as 6GB or 6000MB, or it is 0.
     """
-    given = environment.get(VARIABLE, "").strip()
+    given = environment.value_of(VARIABLE, settings)
     if not given:
         return None
     amount = _AMOUNT.fullmatch(given)
@@ -130,8 +131,7 @@ def chosen_limit(environment: Mapping[str, str]) -> int | None:
             en=f"the environment variable {VARIABLE} is {given!r}, which is not an amount of "
             "memory: write it as 6GB or 6000MB, or unset it",
         )
-    unit = GB if amount[2].upper() == "G" else 2**20
-    return int(float(amount[1]) * unit)
+    return int(float(amount[1]) * _UNITS[amount[2].upper()])
 
 
 def computes_in_bfloat16(cpu_info: Path = CPU_INFO) -> bool:

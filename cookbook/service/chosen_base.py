@@ -5,7 +5,9 @@ Needs neither torch nor network.
 
 from pathlib import Path
 
-from cookbook import bases
+from cookbook import bases, causes
+from cookbook.errors import BaseAway, CookbookError
+from cookbook.hubs import checkpoint
 from cookbook.service.engine import base_files
 
 
@@ -23,4 +25,16 @@ def check() -> None:
     if fault is not None:
         raise fault
     base = bases.installed()[0]
-    base_files.check(base, Path(base.source))
+    folder = Path(base.source)
+    try:
+        base_files.check(base, folder)
+        checkpoint.check_chat(folder, base.id)
+    except CookbookError:
+        raise
+    except OSError as error:
+        # A folder of somebody else, or a drive that is not connected.
+        cause = causes.cause(error)
+        raise BaseAway(
+            zh=f"读不到基础模型 {base.id}：{cause.zh}",
+            en=f"cannot load the base model {base.id}: {cause.en}",
+        ) from error

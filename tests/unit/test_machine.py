@@ -70,13 +70,19 @@ def test_no_group_limits_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "given, expected",
-    [("6GB", 6 * GB), ("6000MB", 6000 * 2**20), (" 1.5 gib ", 3 * GB // 2), ("8G", 8 * GB)],
+    [
+        ("6GB", 6 * GB),
+        ("6000MB", 6000 * 2**20),
+        (" 1.5 gib ", 3 * GB // 2),
+        ("8G", 8 * GB),
+        ('"1TB"', 1024 * GB),
+    ],
 )
 def test_a_reader_can_limit_the_memory(given, expected):
     assert chosen_limit({"COOKBOOK_MEMORY": given}) == expected
 
 
-@pytest.mark.parametrize("given", ["6", "lots", "-6GB", "0GB", "6TB"])
+@pytest.mark.parametrize("given", ["6", "lots", "-6GB", "0GB", "6PB"])
 def test_a_limit_that_is_no_amount_is_one_clear_error(given):
     with pytest.raises(ArgumentError, match="COOKBOOK_MEMORY.*6GB"):
         chosen_limit({"COOKBOOK_MEMORY": given})

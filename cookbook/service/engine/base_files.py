@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cookbook import shapes
 from cookbook.bases import Base
 from cookbook.errors import ModelError
 
@@ -19,7 +20,11 @@ POINTER = b"version https://git-lfs"
 """How a file begins that Git left out: a pointer to what `git lfs pull` fetches."""
 UNFINISHED = ("*.incomplete", "*.part", "*.aria2", "*.crdownload", "._____temp")
 """What programs call a download that has not ended."""
-SUPPORTED = "Qwen2.5, Qwen3, Llama, Mistral"
+SUPPORTED = ("Qwen2.5", "Qwen3", "Llama", "Mistral")
+JSON_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
+"""Small files that a library reads with the model, and stumbles over where one is damaged."""
+TOKENIZERS = (["tokenizer.json"], ["vocab.json", "merges.txt"], ["tokenizer.model"])
+"""Sets of files of which one makes a tokenizer; as in `hubs/checkpoint.py`."""
 
 
 def check(base: Base, folder: Path) -> None:
@@ -30,7 +35,12 @@ def check(base: Base, folder: Path) -> None:
     """
     config = _config(base, folder)
     check_config(base, config)
+    if (folder / "modules.json").is_file():
+        raise unusable(base, "向量模型（embedding）", "an embedding model")
     _check_weights(base, folder)
+    for name in JSON_FILES:
+        _check_json(base, folder / name)
+    _check_tokenizer(base, folder)
 
 
 def _config(base: Base, folder: Path) -> dict[str, Any]:
@@ -43,13 +53,49 @@ def _config(base: Base, folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         config = None
-    if not isinstance(config, dict) or not config.get("model_type"):
-        raise ModelError(
-            zh=f"基础模型 {base.id} 的 config.json 损坏或不完整：重新下载这个文件",
-            en=f"the config.json of the base model {base.id} is damaged or not complete: "
-            "download it again",
-        )
+    if not isinstance(config, dict) or not config.get("model_type") or not _has_sizes(config):
+        raise _damaged(base, "config.json")
     return config
+
+
+def _has_sizes(config: dict[str, Any]) -> bool:
+    """Return whether the sizes in a config.json can be sizes, and agree."""
+    given = [config[name] for name in shapes.SIZES if name in config]
+    if not all(shapes.is_size(value) for value in given):
+        return False
+    kinds = config.get("layer_types")
+    return not isinstance(kinds, list) or len(kinds) == config.get("num_hidden_layers")
+
+
+def _damaged(base: Base, name: str) -> ModelError:
+    return ModelError(
+        zh=f"基础模型 {base.id} 的 {name} 损坏或不完整：重新下载这个文件",
+        en=f"the {name} of the base model {base.id} is damaged or not complete: download it again",
+    )
+
+
+def _check_json(base: Base, path: Path) -> None:
+    """Refuse a file that is there but cannot be a JSON object, by its ends: it may be long."""
+    if not path.is_file():
+        return
+    if _is_pointer(path):
+        raise _pointer(base, path)
+    with path.open("rb") as file:
+        first = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
+        file.seek(max(0, path.stat().st_size - 64))
+        last = file.read().rstrip()[-1:]
+    if (first, last) != (b"{", b"}"):
+        raise _damaged(base, path.name)
+
+
+def _check_tokenizer(base: Base, folder: Path) -> None:
+    """Refuse a folder without a tokenizer: transformers makes up an empty one."""
+    if any(all((folder / name).is_file() for name in names) for names in TOKENIZERS):
+        return
+    raise ModelError(
+        zh=f"基础模型 {base.id} 没有分词器（tokenizer.json）：{_again(base)[0]}",
+        en=f"the base model {base.id} has no tokenizer (tokenizer.json): {_again(base)[1]}",
+    )
 
 
 def _no_config(base: Base, folder: Path) -> ModelError:
@@ -92,12 +138,15 @@ def check_config(base: Base, config: dict[str, Any]) -> None:
     """
     quantization = config.get("quantization_config")
     if quantization:
-        method = str(dict(quantization).get("quant_method", "")).upper() or "?"
+        method = "?"
+        if isinstance(quantization, dict):
+            method = str(quantization.get("quant_method") or "?").upper()
         plain = re.sub(r"(?i)-(GPTQ|AWQ|FP8|bnb|MLX|\d+-?bit|Int\d)[\w-]*$", "", base.id)
-        instead_zh = plain if plain != base.id else "没有量化的原版"
-        instead_en = plain if plain != base.id else "the original, which is not quantized"
+        instead_zh, instead_en = "没有量化的原版", "the original, which is not quantized"
+        if plain != base.id:
+            instead_zh, instead_en = f" {plain}", plain
         raise ModelError(
-            zh=f"基础模型 {base.id} 已经量化过（{method}），不能在它上面训练：换成 {instead_zh}，"
+            zh=f"基础模型 {base.id} 已经量化过（{method}），不能在它上面训练：换成{instead_zh}，"
             "显存不够时服务会自己用 4 bit 加载",
             en=f"the base model {base.id} is quantized ({method}) and cannot be trained on: choose "
             f"{instead_en}; where a GPU's memory is short, the service itself loads it in 4 bit",
@@ -110,10 +159,10 @@ def check_config(base: Base, config: dict[str, Any]) -> None:
 def unusable(base: Base, zh: str, en: str) -> ModelError:
     """Return the error for a kind of model that is not trained here; `zh` and `en` name it."""
     return ModelError(
-        zh=f"基础模型 {base.id} 是{zh}，这里不能微调：换成 {SUPPORTED} 这样的"
+        zh=f"基础模型 {base.id} 是{zh}，这里不能微调：换成 {'、'.join(SUPPORTED)} 这样的"
         "纯文本对话模型（Instruct 版）",
         en=f"the base model {base.id} is {en}, which cannot be tuned here: choose a text-only "
-        f"chat model such as {SUPPORTED} (an Instruct version)",
+        f"chat model such as {', '.join(SUPPORTED)} (an Instruct version)",
     )
 
 
@@ -123,6 +172,12 @@ def _unusable_kind(config: dict[str, Any]) -> tuple[str, str] | None:
         return "编码器-解码器模型", "an encoder-decoder"
     if "vision_config" in config or "audio_config" in config:
         return "多模态模型（图像或声音）", "a model of images or sound"
+    built = config.get("architectures")
+    if isinstance(built, list) and built and not any(_generates(name) for name in built):
+        return (
+            f"不生成文本的模型（{built[0]}）",
+            f"a model that does not generate text ({built[0]})",
+        )
     # `num_experts` is 0 in some plain decoders.
     if any("expert" in name and value for name, value in config.items()):
         return "混合专家模型（MoE）", "a mixture of experts"
@@ -136,6 +191,10 @@ def _unusable_kind(config: dict[str, Any]) -> tuple[str, str] | None:
     if any(config.get(name) not in (None, 1, 1.0) for name in changed):
         return "对 logits 另有缩放的模型", "a model that scales its logits"
     return None
+
+
+def _generates(architecture: Any) -> bool:
+    return str(architecture).endswith(("ForCausalLM", "LMHeadModel"))
 
 
 def _check_weights(base: Base, folder: Path) -> None:
@@ -208,7 +267,9 @@ def _check_shard(base: Base, shard: Path, shards: list[Path]) -> None:
             f"{_again(base)[1]}",
         )
     if size < expected:
-        raise _half(base, shard.name, f"{size / 2**30:.2f}/{expected / 2**30:.2f} GB")
+        raise _half(base, shard.name, f"{size:,}/{expected:,} B")
+    if size > expected:
+        raise _damaged(base, shard.name)
 
 
 def _expected_size(shard: Path) -> int | None:
@@ -234,10 +295,11 @@ def _expected_size(shard: Path) -> int | None:
 def _half(base: Base, name: str, how_much: str = "") -> ModelError:
     much_zh = f"（{how_much}）" if how_much else ""
     much_en = f" ({how_much})" if how_much else ""
+    again = _again(base)[1]
     return ModelError(
         zh=f"基础模型 {base.id} 没有下载完：缺 {name}{much_zh}。{_again(base)[0]}",
         en=f"the base model {base.id} was not downloaded completely: {name} is missing or too short"
-        f"{much_en}. {_again(base)[1]}",
+        f"{much_en}. {again[0].upper()}{again[1:]}",
     )
 
 

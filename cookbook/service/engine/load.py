@@ -11,6 +11,7 @@ read from safetensors alone, never from pickle. `cookbook/bases.py` knows which 
 Importing this module is quick: the functions import torch and transformers themselves.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -112,10 +113,34 @@ def _config(base: Base) -> Any:
     if Path(base.source).is_dir():
         with _explain_failure(base):
             base_files.check(base, Path(base.source))
+    _check_kind(base)
     with _explain_failure(base):
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
     base_files.check_config(base, config.to_dict())
     return config
+
+
+def _check_kind(base: Base) -> None:
+    """Raise ModelError where transformers does not know this type of model."""
+    from transformers import CONFIG_MAPPING
+
+    path = Path(base.source) / "config.json"
+    with _explain_failure(base):
+        config = json.loads(path.read_text(encoding="utf-8"))
+    kind = config["model_type"]
+    if kind in CONFIG_MAPPING:
+        return
+    # Such a model was made before transformers knew its type, or never came to be known.
+    if config.get("auto_map"):
+        raise base_files.unusable(
+            base, f"要运行自带代码的模型（{kind}）", f"a model that needs its own code ({kind})"
+        )
+    raise ModelError(
+        zh=f"已安装的 transformers 不认识基础模型 {base.id} 的类型 {kind}："
+        "运行 pip install -U transformers 升级它，或换一个模型",
+        en=f"the installed transformers does not know the type {kind} of the base model {base.id}: "
+        "upgrade it with pip install -U transformers, or choose another model",
+    )
 
 
 def _skeleton(base: Base) -> Any:
@@ -255,10 +280,10 @@ def _explain_failure(base: Base) -> Iterator[None]:
         reason = text.split("\n")[0][:200]
         kind = BaseAway if _may_pass(base, error) else ModelError
         raise kind(
-            zh=f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；"
-            "连不上 hub 时设 HF_ENDPOINT 用镜像，或先下载再填本地文件夹",
-            en=f"cannot load the base model {base.id}: {reason}. Check COOKBOOK_BASE_MODEL; "
-            "if the hub is out of reach, set HF_ENDPOINT to a mirror or give a local folder",
+            zh=f"读不到基础模型 {base.id}：{reason}。重新下载它的全部文件，"
+            "或检查 COOKBOOK_BASE_MODEL",
+            en=f"cannot load the base model {base.id}: {reason}. Download all its files again, or "
+            "check COOKBOOK_BASE_MODEL",
         ) from error
 
 
