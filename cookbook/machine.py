@@ -9,6 +9,7 @@ On a CPU the memory is what the system can give, or what a container may still t
 (`cookbook/gpu.py`). GB are 2**30 bytes everywhere.
 """
 
+import math
 import os
 import platform
 import re
@@ -41,6 +42,7 @@ class Machine:
         bfloat16: whether matrix products in bfloat16 are faster here than in float32.
         four_bit: whether a base can be loaded in 4 bit (bitsandbytes is installed).
         name: the GPU's name; empty for a CPU.
+        limit: bytes that `COOKBOOK_MEMORY` allows; 0 where it sets no limit.
     """
 
     device: str
@@ -49,6 +51,7 @@ class Machine:
     bfloat16: bool
     four_bit: bool = False
     name: str = ""
+    limit: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it; `of_dict` reads it back."""
@@ -64,12 +67,14 @@ class Machine:
             "bfloat16": bool,
             "four_bit": bool,
             "name": str,
+            "limit": int,
         }
         if not isinstance(values, dict):
             return None
         known: dict[str, Any] = {}
         for name, kind in expected.items():
-            known[name] = values.get(name)
+            # A service of an earlier version does not report its limit.
+            known[name] = values.get(name, 0 if name == "limit" else None)
             # Exactly: True is an int to Python.
             if type(known[name]) is not kind:
                 return None
@@ -92,7 +97,7 @@ def here(*, for_this_process: bool = False) -> Machine:
     if card is not None:
         held = card.held if for_this_process else 0
         free, total = limited(card.free + held, card.total, own_limit)
-        return Machine("cuda", free, total, card.bfloat16, four_bit, card.name)
+        return Machine("cuda", free, total, card.bfloat16, four_bit, card.name, own_limit or 0)
 
     import psutil  # a fifth of the time of the package's import
 
@@ -104,7 +109,8 @@ def here(*, for_this_process: bool = False) -> Machine:
     if for_this_process:
         free += psutil.Process().memory_info().rss
     free, total = limited(free, total, own_limit)
-    return Machine("cpu", free, total, computes_in_bfloat16(), four_bit)
+    bfloat16 = computes_in_bfloat16()
+    return Machine("cpu", free, total, bfloat16, four_bit, limit=own_limit or 0)
 
 
 def limited(free: int, total: int, limit: int | None) -> tuple[int, int]:
@@ -151,9 +157,17 @@ def computes_in_bfloat16(cpu_info: Path = CPU_INFO) -> bool:
     return bool(flags & {"amx_bf16", "avx512_bf16"})
 
 
+def at_least(size: float) -> str:
+    """Return a number of bytes that is enough for `size`: rounded up, "0.8 GB" for 0.71."""
+    step = GB if size >= 19.95 * GB else GB / 10
+    return in_gb(math.ceil(size / step) * step)
+
+
 def in_gb(size: float) -> str:
-    """Return a number of bytes as a reader takes it in: "3.1 GB", "0.02 GB", "24 GB"."""
+    """Return a number of bytes as a reader takes it in: "3.1 GB", "0.02 GB", "24 GB", "3 MB"."""
     gb = size / GB
+    if gb < 0.01:
+        return f"{size / 2**20:.0f} MB"
     # So many digits as a reader can use.
     if gb >= 19.95:
         digits = 0
