@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cookbook import bases, disk, machine
+from cookbook import bases, device, disk, machine
 from cookbook.client import is_api_key
 from cookbook.i18n import language
 
@@ -53,6 +53,7 @@ def settings() -> dict[str, Any]:
 
     Raises:
         ArgumentError: `COOKBOOK_MEMORY` is not an amount of memory.
+        ModelError: `COOKBOOK_DEVICE` names no device.
     """
     machine.chosen_limit(os.environ)  # a wrong value is an error here, before anything starts
     return {
@@ -61,6 +62,7 @@ def settings() -> dict[str, Any]:
         "jobs": os.environ.get("COOKBOOK_JOBS", "1"),
         "fast": os.environ.get("COOKBOOK_FAST", "1"),
         "memory": os.environ.get(machine.VARIABLE) or None,
+        "device": device.chosen(),
     }
 
 
