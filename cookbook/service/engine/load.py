@@ -113,7 +113,7 @@ def _config(base: Base) -> Any:
     if Path(base.source).is_dir():
         with _explain_failure(base):
             base_files.check(base, Path(base.source))
-    _check_kind(base)
+        _check_kind(base)
     with _explain_failure(base):
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
     base_files.check_config(base, config.to_dict())
@@ -279,11 +279,20 @@ def _explain_failure(base: Base) -> Iterator[None]:
         text = (str(error) or type(error).__name__).replace(base.source, base.id).strip()
         reason = text.split("\n")[0][:200]
         kind = BaseAway if _may_pass(base, error) else ModelError
+        helps_zh = "重新下载它的全部文件，或检查 COOKBOOK_BASE_MODEL"
+        helps_en = "Download all its files again, or check COOKBOOK_BASE_MODEL"
+        if not Path(base.source).is_dir():
+            helps_zh = (
+                "检查 COOKBOOK_BASE_MODEL；连不上 hub 时设 HF_ENDPOINT 用镜像，"
+                "或先下载再填本地文件夹"
+            )
+            helps_en = (
+                "Check COOKBOOK_BASE_MODEL; if the hub is out of reach, set HF_ENDPOINT to a "
+                "mirror or give a local folder"
+            )
         raise kind(
-            zh=f"读不到基础模型 {base.id}：{reason}。重新下载它的全部文件，"
-            "或检查 COOKBOOK_BASE_MODEL",
-            en=f"cannot load the base model {base.id}: {reason}. Download all its files again, or "
-            "check COOKBOOK_BASE_MODEL",
+            zh=f"读不到基础模型 {base.id}：{reason}。{helps_zh}",
+            en=f"cannot load the base model {base.id}: {reason}. {helps_en}",
         ) from error
 
 
