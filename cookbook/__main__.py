@@ -278,7 +278,7 @@ def _status(args: argparse.Namespace) -> int:
     print(tr("运行中", "running"), address["base_url"], f"pid {address['pid']}", end=" ")
     print(address["base_model"])
     # The setting of the service, which may be another than this shell's.
-    if fault := ready.fault(address.get("base_setting")):
+    if fault := ready.fault(address.get("base_setting") or ""):
         print(fault)
     different = differences(address)
     if different:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 from cookbook import bases, disk, machine
 from cookbook.client import is_api_key
 from cookbook.i18n import language
+from cookbook.machine import device
 
 Address = dict[str, Any]
 """The content of an address file: base_url, api_key, pid, base_model, started, home, …"""
@@ -53,6 +54,7 @@ def settings() -> dict[str, Any]:
 
     Raises:
         ArgumentError: `COOKBOOK_MEMORY` is not an amount of memory.
+        ModelError: `COOKBOOK_DEVICE` names no device.
     """
     machine.chosen_limit(os.environ)  # a wrong value is an error here, before anything starts
     return {
@@ -61,6 +63,7 @@ def settings() -> dict[str, Any]:
         "jobs": os.environ.get("COOKBOOK_JOBS", "1"),
         "fast": os.environ.get("COOKBOOK_FAST", "1"),
         "memory": os.environ.get(machine.VARIABLE) or None,
+        "device": device.chosen(),
     }
 
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import shapes, siliconcloud
+from cookbook import environment, shapes, siliconcloud
 from cookbook.errors import ArgumentError, BaseAway
 from cookbook.hubs import cache, names, ready
 from cookbook.i18n import tr
@@ -156,7 +156,7 @@ class Base:
 
 def chosen() -> str | None:
     """Return what `COOKBOOK_BASE_MODEL` names: the whole path of a folder, a hub name, or None."""
-    given = os.environ.get("COOKBOOK_BASE_MODEL")
+    given = environment.value_of("COOKBOOK_BASE_MODEL", os.environ)
     if not given:
         return None
     folder = os.path.expanduser(given)
@@ -183,7 +183,8 @@ def installed() -> list[Base]:
     if not os.path.isdir(setting):
         return [_of_hub(setting), *shipped]
     folder = Path(setting)
-    return [_in_folder(folder, name=folder.name), *shipped]
+    # The root of a disk has no name.
+    return [_in_folder(folder, name=folder.name or setting), *shipped]
 
 
 def _of_hub(name: str) -> Base:
@@ -291,7 +292,12 @@ def _in_folder(folder: Path, name: str | None = None) -> Base:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """Return what a card can be made of; what is wrong with a file is said where it is loaded."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _told(client: "OpenAI", known: Base) -> Base:

@@ -6,7 +6,8 @@ Needs neither torch nor network.
 import os
 from pathlib import Path
 
-from cookbook import base_files, bases
+from cookbook import base_files, bases, causes, environment
+from cookbook.errors import BaseAway, CookbookError
 from cookbook.hubs import ready
 
 
@@ -20,8 +21,21 @@ def check() -> None:
     """
     if bases.chosen() is None:
         return
-    fault = ready.fault(os.environ.get("COOKBOOK_BASE_MODEL"), bases.known_names())
+    setting = environment.value_of("COOKBOOK_BASE_MODEL", os.environ)
+    fault = ready.fault(setting, bases.known_names())
     if fault is not None:
         raise fault
     base = bases.installed()[0]
-    base_files.check_folder(base, Path(base.source))
+    folder = Path(base.source)
+    try:
+        base_files.check_folder(base, folder)
+        base_files.check_chat(folder, base.id)
+    except CookbookError:
+        raise
+    except OSError as error:
+        # A folder of somebody else, or a drive that is not connected.
+        cause = causes.cause(error)
+        raise BaseAway(
+            zh=f"读不到基础模型 {base.id}：{cause.zh}",
+            en=f"cannot load the base model {base.id}: {cause.en}",
+        ) from error

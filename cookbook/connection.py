@@ -54,6 +54,7 @@ VARIABLES = {
     "jobs": "COOKBOOK_JOBS",
     "fast": "COOKBOOK_FAST",
     "memory": "COOKBOOK_MEMORY",
+    "device": "COOKBOOK_DEVICE",
 }
 
 

@@ -55,10 +55,22 @@ _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]*@")
 _READABLE_OUTPUT = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
+def value_of(name: str, environment: Mapping[str, str]) -> str:
+    """Return a setting as it was meant; "" where it is not set.
+
+    `set NAME="value"` on Windows, and some .env files, leave the quotes in it.
+    """
+    text = environment.get(name, "").strip()
+    for quote in "\"'":
+        if len(text) > 1 and text[0] == text[-1] == quote:
+            return text[1:-1].strip()
+    return text
+
+
 def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dict[str, str]:
     """Return what a process needs of `environment`; the names in `keep` are needed in any case."""
-    base = environment.get("COOKBOOK_BASE_MODEL", "")
-    from_hub = base != "" and not Path(base).expanduser().is_dir()
+    base = value_of("COOKBOOK_BASE_MODEL", environment)
+    from_hub = base != "" and not os.path.isdir(os.path.expanduser(base))
     chosen = {}
     for name, value in environment.items():
         # Windows knows no case, and proxies are mostly written in small letters.

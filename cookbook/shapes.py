@@ -36,12 +36,12 @@ class Shape:
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Shape | None":
         """Return the sizes in a config.json; None where it is not a plain decoder's."""
-        if not all(isinstance(config.get(name), int) for name in _SIZES):
+        if not all(is_size(config.get(name)) for name in SIZES):
             return None
         # A mixture of experts has more weights than these sizes say.
         if any("expert" in name for name in config):
             return None
-        values = {name: config[name] for name in _SIZES}
+        values = {name: config[name] for name in SIZES}
         width, heads = config["hidden_size"], config["num_attention_heads"]
         # Its biases go without saying in a config.json.
         is_qwen2 = config.get("model_type") == "qwen2"
@@ -89,7 +89,12 @@ class Shape:
         return self.num_hidden_layers * sum(n_in + n_out for n_in, n_out in self.linear)
 
 
-_SIZES = (
+def is_size(value: Any) -> bool:
+    """Return whether a value of a config.json can be a size."""
+    return type(value) is int and value > 0
+
+
+SIZES = (
     "hidden_size",
     "intermediate_size",
     "num_hidden_layers",
@@ -97,7 +102,7 @@ _SIZES = (
     "num_key_value_heads",
     "vocab_size",
 )
-# From the published config.json of each, in the order of `_SIZES`, and whether it ties embeddings.
+# From the published config.json of each, in the order of `SIZES`, and whether it ties embeddings.
 PUBLISHED = {
     "Qwen/Qwen2.5-0.5B-Instruct": (896, 4864, 24, 14, 2, 151936, True),
     "Qwen/Qwen2.5-1.5B-Instruct": (1536, 8960, 28, 12, 2, 151936, True),
@@ -114,7 +119,7 @@ def published(base_id: str) -> Shape | None:
     if base_id not in PUBLISHED:
         return None
     *sizes, tied = PUBLISHED[base_id]
-    config = dict(zip(_SIZES, sizes, strict=True))
+    config = dict(zip(SIZES, sizes, strict=True))
     return Shape.of(config | {"tie_word_embeddings": tied, "model_type": "qwen2"})
 
 

@@ -28,13 +28,20 @@ def check_chat(folder: Path, name: str) -> None:
     settings = read_json(folder / "tokenizer_config.json") or {}
     template = _template(folder, settings)
     if template is None or not _ends_turns(folder, template, settings, config):
-        instruct = f"{name}-Instruct"
+        named_zh, named_en = _instruct(name)
         raise ModelError(
-            zh=f"{name} 不是对话模型（{_reason(template)[0]}）：换成 Instruct 版本，"
-            f"多半叫 {instruct}",
-            en=f"{name} is not a chat model ({_reason(template)[1]}): choose its Instruct version, "
-            f"mostly named {instruct}",
+            zh=f"{name} 不是对话模型（{_reason(template)[0]}）：换成 Instruct 版本{named_zh}",
+            en=f"{name} is not a chat model ({_reason(template)[1]}): choose its Instruct version"
+            f"{named_en}",
         )
+
+
+def _instruct(name: str) -> tuple[str, str]:
+    """Return how the chat version of a model on a hub is mostly named, zh and en."""
+    # Of a folder nobody knows, and some chat models have just lost their template.
+    if "/" not in name or name.lower().endswith(("-instruct", "-chat")):
+        return "", ""
+    return f"，多半叫 {name}-Instruct", f", mostly named {name}-Instruct"
 
 
 def _reason(template: str | None) -> tuple[str, str]:

@@ -25,10 +25,14 @@ _TOKENIZERS = (["tokenizer.json"], ["vocab.json", "merges.txt"], ["tokenizer.mod
 def unfinished(folder: Path) -> list[str]:
     """Return the names of the files that a checkpoint lacks, or has only a part of."""
     lacking = [name for name in ["config.json", *_shards(folder)] if not is_whole(folder / name)]
-    tokenizers = [all((folder / name).is_file() for name in names) for names in _TOKENIZERS]
-    if not any(tokenizers):
+    if not has_tokenizer(folder):
         lacking.append("tokenizer.json")
     return lacking
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Return whether the folder has the files of a tokenizer, of one kind or another."""
+    return any(all((folder / name).is_file() for name in names) for names in _TOKENIZERS)
 
 
 def _shards(folder: Path) -> list[str]:

@@ -9,17 +9,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook.base_files.files import INDEX, SINGLE, is_pointer, size_by_header
-from cookbook.base_files.kind import check_kind
+from cookbook import shapes
+from cookbook.base_files.files import INDEX, SINGLE, has_tokenizer, is_pointer, size_by_header
+from cookbook.base_files.kind import check_kind, unusable
 from cookbook.errors import ModelError
 from cookbook.hubs.names import pull_command
-from cookbook.machine import in_gb
 
 if TYPE_CHECKING:
     from cookbook.bases import Base
 
 UNFINISHED = ("*.incomplete", "*.part", "*.aria2", "*.crdownload", "._____temp")
 """What programs call a download that has not ended."""
+JSON_FILES = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
+"""Small files that a library reads with the model, and stumbles over where one is damaged."""
 
 
 def check_folder(base: "Base", folder: Path) -> None:
@@ -30,7 +32,12 @@ def check_folder(base: "Base", folder: Path) -> None:
     """
     config = _config(base, folder)
     check_kind(base.id, config)
+    if (folder / "modules.json").is_file():
+        raise unusable(base.id, "向量模型（embedding）", "an embedding model")
     _check_weights(base, folder)
+    for name in JSON_FILES:
+        _check_json(base, folder / name)
+    _check_tokenizer(base, folder)
 
 
 def _config(base: "Base", folder: Path) -> dict[str, Any]:
@@ -43,13 +50,49 @@ def _config(base: "Base", folder: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
         config = None
-    if not isinstance(config, dict) or not config.get("model_type"):
-        raise ModelError(
-            zh=f"基础模型 {base.id} 的 config.json 损坏或不完整：重新下载这个文件",
-            en=f"the config.json of the base model {base.id} is damaged or not complete: "
-            "download it again",
-        )
+    if not isinstance(config, dict) or not config.get("model_type") or not _has_sizes(config):
+        raise _damaged(base, "config.json")
     return config
+
+
+def _has_sizes(config: dict[str, Any]) -> bool:
+    """Return whether the sizes in a config.json can be sizes, and agree."""
+    given = [config[name] for name in shapes.SIZES if name in config]
+    if not all(shapes.is_size(value) for value in given):
+        return False
+    kinds = config.get("layer_types")
+    return not isinstance(kinds, list) or len(kinds) == config.get("num_hidden_layers")
+
+
+def _damaged(base: "Base", name: str) -> ModelError:
+    return ModelError(
+        zh=f"基础模型 {base.id} 的 {name} 损坏或不完整：重新下载这个文件",
+        en=f"the {name} of the base model {base.id} is damaged or not complete: download it again",
+    )
+
+
+def _check_json(base: "Base", path: Path) -> None:
+    """Refuse a file that is there but cannot be a JSON object, by its ends: it may be long."""
+    if not path.is_file():
+        return
+    if is_pointer(path):
+        raise _pointer(base, path)
+    with path.open("rb") as file:
+        first = file.read(64).lstrip(b"\xef\xbb\xbf \r\n\t")[:1]
+        file.seek(max(0, path.stat().st_size - 64))
+        last = file.read().rstrip()[-1:]
+    if (first, last) != (b"{", b"}"):
+        raise _damaged(base, path.name)
+
+
+def _check_tokenizer(base: "Base", folder: Path) -> None:
+    """Refuse a folder without a tokenizer: transformers makes up an empty one."""
+    if has_tokenizer(folder):
+        return
+    raise ModelError(
+        zh=f"基础模型 {base.id} 没有分词器（tokenizer.json）：{_again(base)[0]}",
+        en=f"the base model {base.id} has no tokenizer (tokenizer.json): {_again(base)[1]}",
+    )
 
 
 def _no_config(base: "Base", folder: Path) -> ModelError:
@@ -151,16 +194,19 @@ def _check_shard(base: "Base", shard: Path, shards: list[Path]) -> None:
             f"{_again(base)[1]}",
         )
     if size < expected:
-        raise _half(base, shard.name, f"{in_gb(size)} / {in_gb(expected)}")
+        raise _half(base, shard.name, f"{size:,}/{expected:,} B")
+    if size > expected:
+        raise _damaged(base, shard.name)
 
 
 def _half(base: "Base", name: str, how_much: str = "") -> ModelError:
     much_zh = f"（{how_much}）" if how_much else ""
     much_en = f" ({how_much})" if how_much else ""
+    again = _again(base)[1]
     return ModelError(
         zh=f"基础模型 {base.id} 没有下载完：缺 {name}{much_zh}。{_again(base)[0]}",
         en=f"the base model {base.id} was not downloaded completely: {name} is missing or too short"
-        f"{much_en}. {_again(base)[1]}",
+        f"{much_en}. {again[0].upper()}{again[1:]}",
     )
 
 

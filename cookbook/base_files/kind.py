@@ -10,7 +10,7 @@ from typing import Any
 
 from cookbook.errors import ModelError
 
-SUPPORTED = "Qwen2.5, Qwen3, Llama, Mistral"
+SUPPORTED = ("Qwen2.5", "Qwen3", "Llama", "Mistral")
 
 # How the name of a converted or quantized model ends.
 _FORMAT = re.compile(r"-(GGUF|GPTQ|AWQ|FP8|bnb|MLX|\d+-?bit|Int\d)[\w-]*$", re.IGNORECASE)
@@ -43,10 +43,11 @@ def refuse_quantized(name: str, config: dict[str, Any]) -> None:
     told = quantization.get("quant_method") if isinstance(quantization, dict) else None
     method = str(told or "?").upper()
     plain = original(name)
-    instead_zh = plain if plain != name else "没有量化的原版"
-    instead_en = plain if plain != name else "the original, which is not quantized"
+    instead_zh, instead_en = "没有量化的原版", "the original, which is not quantized"
+    if plain != name:
+        instead_zh, instead_en = f" {plain}", plain
     raise ModelError(
-        zh=f"基础模型 {name} 已经量化过（{method}），不能在它上面训练：换成 {instead_zh}，"
+        zh=f"基础模型 {name} 已经量化过（{method}），不能在它上面训练：换成{instead_zh}，"
         "显存不够时服务会自己用 4 bit 加载",
         en=f"the base model {name} is quantized ({method}) and cannot be trained on: choose "
         f"{instead_en}; where a GPU's memory is short, the service itself loads it in 4 bit",
@@ -61,10 +62,10 @@ def original(name: str) -> str:
 def unusable(name: str, zh: str, en: str) -> ModelError:
     """Return the error for a kind of model that is not trained here; `zh` and `en` name it."""
     return ModelError(
-        zh=f"基础模型 {name} 是{zh}，这里不能微调：换成 {SUPPORTED} 这样的"
+        zh=f"基础模型 {name} 是{zh}，这里不能微调：换成 {'、'.join(SUPPORTED)} 这样的"
         "纯文本对话模型（Instruct 版）",
         en=f"the base model {name} is {en}, which cannot be tuned here: choose a text-only "
-        f"chat model such as {SUPPORTED} (an Instruct version)",
+        f"chat model such as {', '.join(SUPPORTED)} (an Instruct version)",
     )
 
 
@@ -74,6 +75,10 @@ def _unusable_kind(config: dict[str, Any]) -> tuple[str, str] | None:
         return "编码器-解码器模型", "an encoder-decoder"
     if "vision_config" in config or "audio_config" in config:
         return "多模态模型（图像或声音）", "a model of images or sound"
+    built = config.get("architectures")
+    if isinstance(built, list) and built and not any(map(_generates, built)):
+        kind = built[0]
+        return f"不生成文本的模型（{kind}）", f"a model that does not generate text ({kind})"
     # `num_experts` is 0 in some plain decoders.
     if any("expert" in name and value for name, value in config.items()):
         return "混合专家模型（MoE）", "a mixture of experts"
@@ -87,3 +92,7 @@ def _unusable_kind(config: dict[str, Any]) -> tuple[str, str] | None:
     if any(config.get(name) not in (None, 1, 1.0) for name in changed):
         return "对 logits 另有缩放的模型", "a model that scales its logits"
     return None
+
+
+def _generates(architecture: Any) -> bool:
+    return str(architecture).endswith(("ForCausalLM", "LMHeadModel"))

@@ -19,8 +19,8 @@ MOST_NAMES = 3  # files that a sentence lists
 _PATH = re.compile(r"[.~/\\]|[A-Za-z]:[\\/]")  # how a path begins that is no name on a hub
 
 
-def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | None:
-    """Return why the base of a setting cannot be loaded now; None if it can.
+def fault(setting: str, known: Iterable[str] = ()) -> CookbookError | None:
+    """Return why the base of a setting cannot be loaded now; None if nothing speaks against it.
 
     Args:
         setting: what `COOKBOOK_BASE_MODEL` may hold: a folder, or a name on a hub.
@@ -29,8 +29,11 @@ def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | Non
     if not setting:
         return None
     # What is in a folder is for `base_files` to judge. Unlike those of Path, these take any text.
-    if os.path.isdir(os.path.expanduser(setting)):
+    path = os.path.expanduser(setting)
+    if os.path.isdir(path):
         return None
+    if os.path.isfile(path):
+        return _file(setting)
     # Hubs allow none of these signs at the beginning of a name.
     if _PATH.match(setting):
         return BaseAway(
@@ -41,12 +44,41 @@ def fault(setting: str | None, known: Iterable[str] = ()) -> CookbookError | Non
         model = names.read(setting, known).id
     except ArgumentError as error:
         return ArgumentError(
-            zh=f"COOKBOOK_BASE_MODEL：{error.zh}", en=f"COOKBOOK_BASE_MODEL: {error.en}"
+            zh=f"COOKBOOK_BASE_MODEL：没有这个文件夹，{error.zh}",
+            en=f"COOKBOOK_BASE_MODEL: there is no such folder, and {error.en}",
         )
     found = cache.find(model)
+    if found is None and os.path.isdir(os.path.dirname(setting)):
+        return _perhaps_a_folder(setting, model)
     if found is None or found.unfinished:
         return not_there(model, found)
     return _not_chat(found.folder, model)
+
+
+def _file(setting: str) -> ModelError:
+    """Return the error for a setting that names a file."""
+    if setting.lower().endswith(".gguf"):
+        return ModelError(
+            zh=f"{setting} 是 GGUF 文件（llama.cpp 的格式），不能训练：换成它的原版，"
+            "COOKBOOK_BASE_MODEL 设成放 .safetensors 的文件夹，或 hub 上的名字",
+            en=f"{setting} is a GGUF file, llama.cpp's format, which cannot be trained: set "
+            "COOKBOOK_BASE_MODEL to the original, a folder with .safetensors files or a name on a "
+            "hub",
+        )
+    return ModelError(
+        zh=f"{setting} 是文件，不是文件夹：把 COOKBOOK_BASE_MODEL 设成模型所在的文件夹",
+        en=f"{setting} is a file, not a folder: set COOKBOOK_BASE_MODEL to the folder of the model",
+    )
+
+
+def _perhaps_a_folder(setting: str, model: str) -> BaseAway:
+    """Return the error for what may be a name on a hub, or a folder that was typed wrong."""
+    return BaseAway(
+        zh=f"没有文件夹 {setting}：检查 COOKBOOK_BASE_MODEL；如果是 hub 上的模型，"
+        f"先在终端运行：{pull_command(model)}",
+        en=f"there is no folder {setting}: check COOKBOOK_BASE_MODEL; for a model on a hub, run "
+        f"in a terminal first: {pull_command(model)}",
+    )
 
 
 def not_there(model: str, found: cache.Found | None) -> BaseAway:

@@ -16,7 +16,7 @@ What needs torch to be known is in `service/engine/device.py`.
 """
 
 from cookbook.machine.device import CPU, CUDA
-from cookbook.machine.gigabytes import GB, MB, in_gb
+from cookbook.machine.gigabytes import GB, MB, at_least, in_gb
 from cookbook.machine.machine import (
     VARIABLE,
     Machine,
@@ -24,4 +24,15 @@ from cookbook.machine.machine import (
     here,
 )
 
-__all__ = ["CPU", "CUDA", "GB", "MB", "VARIABLE", "Machine", "chosen_limit", "here", "in_gb"]
+__all__ = [
+    "CPU",
+    "CUDA",
+    "GB",
+    "MB",
+    "VARIABLE",
+    "Machine",
+    "chosen_limit",
+    "at_least",
+    "here",
+    "in_gb",
+]

@@ -7,6 +7,7 @@ Torch-free; what the GPU itself can do is known by `service/engine/device.py`.
 
 import os
 
+from cookbook import environment
 from cookbook.errors import ModelError
 
 CPU, CUDA = "cpu", "cuda"
@@ -19,7 +20,7 @@ def chosen() -> str | None:
     Raises:
         ModelError: it names something else.
     """
-    given = os.environ.get(VARIABLE, "").strip().lower()
+    given = environment.value_of(VARIABLE, os.environ).lower()
     if given in ("", CPU, CUDA):
         return given or None
     raise ModelError(

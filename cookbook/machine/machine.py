@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cookbook import environment
 from cookbook.errors import ArgumentError
 from cookbook.machine import cgroups, gpu
 from cookbook.machine.device import CPU, CUDA
@@ -22,7 +23,8 @@ VARIABLE = "COOKBOOK_MEMORY"
 CPU_INFO = Path("/proc/cpuinfo")
 
 # A number and its unit; a plain number has no meaning that everybody shares.
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([GM])i?B?", flags=re.I)
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([TGM])i?B?", flags=re.I)
+_UNITS = {"T": 2**40, "G": GB, "M": MB}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Machine:
         bfloat16: whether matrix products in bfloat16 are faster here than in float32.
         four_bit: whether a base can be loaded in 4 bit (bitsandbytes is installed).
         name: the GPU's name; empty for a CPU.
+        limit: bytes that `COOKBOOK_MEMORY` allows; 0 where it sets no limit.
     """
 
     device: str
@@ -44,6 +47,7 @@ class Machine:
     bfloat16: bool
     four_bit: bool = False
     name: str = ""
+    limit: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it; `of_dict` reads it back."""
@@ -59,12 +63,14 @@ class Machine:
             "bfloat16": bool,
             "four_bit": bool,
             "name": str,
+            "limit": int,
         }
         if not isinstance(values, dict):
             return None
         known: dict[str, Any] = {}
         for name, kind in expected.items():
-            known[name] = values.get(name)
+            # A service of an earlier version does not report its limit.
+            known[name] = values.get(name, 0 if name == "limit" else None)
             # Exactly: True is an int to Python.
             if type(known[name]) is not kind:
                 return None
@@ -87,7 +93,8 @@ def here(*, for_this_process: bool = False) -> Machine:
     if card is not None:
         held = card.held if for_this_process else 0
         free, total = limited(card.free + held, card.total, own_limit)
-        return Machine(CUDA, free, total, card.bfloat16, four_bit, card.name)
+        limit = own_limit or 0
+        return Machine(CUDA, free, total, card.bfloat16, four_bit, card.name, limit)
 
     import psutil  # a fifth of the time of the package's import
 
@@ -99,7 +106,8 @@ def here(*, for_this_process: bool = False) -> Machine:
     if for_this_process:
         free += psutil.Process().memory_info().rss
     free, total = limited(free, total, own_limit)
-    return Machine(CPU, free, total, computes_in_bfloat16(), four_bit)
+    bfloat16 = computes_in_bfloat16()
+    return Machine(CPU, free, total, bfloat16, four_bit, limit=own_limit or 0)
 
 
 def limited(free: int, total: int, limit: int | None) -> tuple[int, int]:
@@ -109,13 +117,13 @@ def limited(free: int, total: int, limit: int | None) -> tuple[int, int]:
     return min(free, total, limit), min(total, limit)
 
 
-def chosen_limit(environment: Mapping[str, str]) -> int | None:
+def chosen_limit(settings: Mapping[str, str]) -> int | None:
     """Return the bytes that `COOKBOOK_MEMORY` names; None where it is not set.
 
     Raises:
         ArgumentError: it is not an amount such as 6GB or 6000MB, or it is 0.
     """
-    given = environment.get(VARIABLE, "").strip()
+    given = environment.value_of(VARIABLE, settings)
     if not given:
         return None
     amount = _AMOUNT.fullmatch(given)
@@ -126,8 +134,7 @@ def chosen_limit(environment: Mapping[str, str]) -> int | None:
             en=f"the environment variable {VARIABLE} is {given!r}, which is not an amount of "
             "memory: write it as 6GB or 6000MB, or unset it",
         )
-    unit = GB if amount[2].upper() == "G" else MB
-    return int(float(amount[1]) * unit)
+    return int(float(amount[1]) * _UNITS[amount[2].upper()])
 
 
 def computes_in_bfloat16(cpu_info: Path = CPU_INFO) -> bool:

@@ -146,6 +146,8 @@ def _first_chunk(shape: Shape, device: str) -> int:
 
 def _remedies(task: Task, machine: Machine, needed: int) -> Remedies:
     """Return what would fit in place of a task that does not."""
+    # Where the machine has less than the reader allows, to allow more is of no use.
+    is_limited = 0 < machine.limit <= machine.total and machine.limit < needed
     gpu = Machine(CUDA, 0, 0, bfloat16=True, four_bit=True)
     computer = Machine(CPU, 0, 0, bfloat16=machine.bfloat16)
     if machine.device == CUDA:
@@ -157,6 +159,7 @@ def _remedies(task: Task, machine: Machine, needed: int) -> Remedies:
         # With nothing free the smallest plan comes out.
         four_bit_gpu=_fastest(task, gpu)[1],
         memory=_fastest(task, computer)[1],
+        limit=needed if is_limited else None,
     )
 
 

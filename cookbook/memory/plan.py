@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cookbook.i18n import tr
-from cookbook.machine import CUDA, in_gb
+from cookbook.machine import CUDA, GB, in_gb
 from cookbook.memory.remedies import Remedies
 from cookbook.memory.weights import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
 
@@ -89,6 +89,22 @@ class MemoryPlan:
         return self.remedy.sentences()
 
     @property
+    def is_limited(self) -> bool:
+        """Return whether it is the reader's own limit that it does not fit into."""
+        return not self.fits and self.remedy is not None and self.remedy.limit is not None
+
+    @property
+    def _free_is_limit(self) -> bool:
+        return self.is_limited and self.free == self.total
+
+    def beside(self, given: int) -> tuple[str, str]:
+        """Return what is needed and `given` bytes, so that it shows which of them is more."""
+        needed, there = in_gb(self.needed), in_gb(given)
+        if needed == there and given < self.needed:
+            return f"{self.needed / GB:.3f} GB", f"{given / GB:.3f} GB"
+        return needed, there
+
+    @property
     def refusal(self) -> str:
         """Return why it does not fit, and what would."""
         ways = self.remedies()
@@ -106,9 +122,11 @@ class MemoryPlan:
     @property
     def zh(self) -> str:
         """The plan in one line of Chinese."""
-        needed, free = in_gb(self.needed), in_gb(self.free)
+        needed, free = self.beside(self.free)
         place = "显存" if self.device == CUDA else ""
         if not self.fits:
+            if self._free_is_limit:
+                return f"{place}约需 {needed}，COOKBOOK_MEMORY 只许用 {free}，放不下"
             return f"{place}约需 {needed}，只空闲 {free}，放不下"
         rows = f"每次 {self.micro_batch} 条（micro-batch）"
         again = "重算激活（checkpointing）"
@@ -123,9 +141,11 @@ class MemoryPlan:
     @property
     def en(self) -> str:
         """The plan in one line of English."""
-        needed, free = in_gb(self.needed), in_gb(self.free)
+        needed, free = self.beside(self.free)
         place = " on the GPU" if self.device == CUDA else ""
         if not self.fits:
+            if self._free_is_limit:
+                return f"needs about {needed}{place}, but COOKBOOK_MEMORY allows only {free}"
             return f"needs about {needed}, but only {free} are free{place}"
         rows = f"micro-batches of {self.micro_batch}"
         again = "checkpointing on"

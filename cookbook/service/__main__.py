@@ -15,6 +15,7 @@ from pathlib import Path
 
 from cookbook import chosen_base, paths
 from cookbook.errors import BaseAway, CookbookError
+from cookbook.i18n import tr
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
@@ -55,17 +56,33 @@ def _check_base() -> None:
 def parse(argv: list[str] | None) -> Settings:
     """Read the command line; what it leaves out comes from the environment."""
     parser = argparse.ArgumentParser(
-        prog="python -m cookbook serve", description="Run the embedded service."
+        prog="python -m cookbook serve",
+        description=tr("在前台运行内嵌服务。", "Run the embedded service."),
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: this machine alone)"
-    )
-    parser.add_argument("--port", type=int, default=0, help="port (default: a free one)")
-    parser.add_argument(
-        "--home", type=Path, default=None, help="data folder (default: COOKBOOK_HOME or .cookbook)"
+        "--host",
+        default="127.0.0.1",
+        help=tr("监听的地址（默认只限本机）", "address to listen on (default: this machine alone)"),
     )
     parser.add_argument(
-        "--api-key", default=os.environ.get("COOKBOOK_API_KEY"), help="key (default: a random one)"
+        "--port",
+        type=int,
+        default=0,
+        help=tr("端口（默认任选一个空闲的）", "port (default: a free one)"),
+    )
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=None,
+        help=tr(
+            "数据目录（默认 COOKBOOK_HOME 或 .cookbook）",
+            "data folder (default: COOKBOOK_HOME or .cookbook)",
+        ),
+    )
+    parser.add_argument(
+        "--api-key",
+        default=os.environ.get("COOKBOOK_API_KEY"),
+        help=tr("密钥（默认随机生成）", "key (default: a random one)"),
     )
     parser.add_argument(
         "--jobs",
@@ -73,10 +90,16 @@ def parse(argv: list[str] | None) -> Settings:
         choices=range(1, MAX_JOBS + 1),
         metavar="N",
         default=os.environ.get("COOKBOOK_JOBS", "1"),
-        help="jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
+        help=tr(
+            "同时训练几个任务（默认 COOKBOOK_JOBS 或 1）",
+            "jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
+        ),
     )
     parser.add_argument(
-        "--idle", type=float, default=IDLE_SECONDS, help="end after so many idle seconds; 0: never"
+        "--idle",
+        type=float,
+        default=IDLE_SECONDS,
+        help=tr("空闲多少秒后结束；0 表示不结束", "end after so many idle seconds; 0: never"),
     )
     # Given by `connect()`, for which the service is then one that it may replace.
     parser.add_argument("--managed", action="store_true", help=argparse.SUPPRESS)

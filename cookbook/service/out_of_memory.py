@@ -93,20 +93,22 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
     """
     if plan.fits:
         return
-    needed = in_gb(plan.needed)
     helps = tr("；", "; ").join(plan.remedies())
     if plan.fits_when_idle:
-        free = in_gb(plan.free)
+        needed, free = plan.beside(plan.free)
         raise MemoryShort(
             zh=f"内存不够：训练 {job.base} 约需 {needed}，现在空闲 {free}。办法：{helps}",
             en=f"not enough memory: training {job.base} needs about {needed}, {free} are free. "
             f"What helps: {helps}",
         )
-    total = in_gb(plan.total)
+    needed, total = plan.beside(plan.total)
+    has_zh, has_en = f"这台机器一共 {total}", f"this machine has {total}"
+    if plan.is_limited:
+        has_zh, has_en = f"COOKBOOK_MEMORY 只许用 {total}", f"COOKBOOK_MEMORY allows {total}"
     raise OutOfMemory(
-        zh=f"内存不够：训练 {job.base} 约需 {needed}，这台机器一共 {total}。办法：{helps}",
-        en=f"not enough memory: training {job.base} needs about {needed}, this machine has "
-        f"{total}. What helps: {helps}",
+        zh=f"内存不够：训练 {job.base} 约需 {needed}，{has_zh}。办法：{helps}",
+        en=f"not enough memory: training {job.base} needs about {needed}, {has_en}. "
+        f"What helps: {helps}",
     )
 
 

@@ -1,5 +1,6 @@
 """Base models other than the tiny one: any Qwen2.5-style checkpoint, else a clear sentence."""
 
+import json
 import queue
 import shutil
 from pathlib import Path
@@ -63,6 +64,18 @@ def test_it_is_tuned_and_the_adapter_answers(full_base, row, tmp_path):
     engine.submit(ChatRequest(base, done.folder, messages, max_tokens=4, temperature=0), pieces.put)
     while not (piece := pieces.get(timeout=60)).finish_reason:
         assert not piece.error
+
+
+@pytest.mark.parametrize(
+    "more, remedy",
+    [({}, "pip install -U transformers"), ({"auto_map": {"AutoModel": "x"}}, "自带代码")],
+)
+def test_a_type_that_transformers_does_not_know_is_named(tmp_path, small_base, more, remedy):
+    folder = shutil.copytree(small_base.source, tmp_path / "mine")
+    config = json.loads((folder / "config.json").read_text()) | {"model_type": "superllm"} | more
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match=f"superllm.*{remedy}|{remedy}.*superllm"):
+        tokenizer_of(Base("mine", str(folder)))
 
 
 def test_where_the_hub_cannot_be_reached_the_remedies_are_named():

@@ -21,6 +21,7 @@ from fastapi.testclient import TestClient
 from cookbook import __version__, address, connection, processes
 from cookbook.bases import Base
 from cookbook.connection import running, stop
+from cookbook.errors import CookbookError
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
@@ -355,6 +356,7 @@ def test_a_service_with_the_settings_of_this_process_fits(tmp_path):
         ("COOKBOOK_LANG", "en", "COOKBOOK_LANG"),
         ("COOKBOOK_JOBS", "2", "COOKBOOK_JOBS"),
         ("COOKBOOK_MEMORY", "6GB", "COOKBOOK_MEMORY"),
+        ("COOKBOOK_DEVICE", "cpu", "COOKBOOK_DEVICE"),
         ("COOKBOOK_FAST", "0", "COOKBOOK_FAST"),
     ],
 )
@@ -367,6 +369,13 @@ def test_a_changed_setting_is_seen_when_it_is_set_and_when_it_is_unset(
     assert [key in text for text in differing(tmp_path, **before)] == [True]
     monkeypatch.delenv(name)
     assert len(differing(tmp_path, **during)) >= 1
+
+
+@pytest.mark.parametrize("name, value", [("COOKBOOK_DEVICE", "mps"), ("COOKBOOK_MEMORY", "6")])
+def test_a_setting_that_means_nothing_starts_no_service(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(CookbookError, match=name):
+        address.settings()
 
 
 def test_another_version_and_a_removed_environment_are_seen(tmp_path):

@@ -25,7 +25,11 @@ def index(*names):
 
 def write(folder, **files):
     """Write a folder that is a whole base but for `files`; None leaves one out."""
-    usual = {"config.json": json.dumps(CONFIG).encode(), "model.safetensors": shard()}
+    usual = {
+        "config.json": json.dumps(CONFIG).encode(),
+        "model.safetensors": shard(),
+        "tokenizer.json": b'{"model": {}}\n',
+    }
     for name, content in (usual | files).items():
         if content is not None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +61,17 @@ HALF = {
     "a pointer for the index": ({base_files.INDEX: POINTER}, "git lfs pull"),
     "no weights": ({"model.safetensors": None}, "没有权重文件"),
     "damaged weights": ({"model.safetensors": b"\xa5" * 99}, "损坏"),
+    "more than its header says": ({"model.safetensors": shard() + b"1"}, "损坏"),
+    "a pointer for the tokenizer": ({"tokenizer.json": POINTER}, "git lfs pull"),
+    "no tokenizer": ({"tokenizer.json": None}, "没有分词器"),
+    "a page for the tokenizer": ({"tokenizer.json": b"<html></html>"}, r"tokenizer\.json 损坏"),
+    "a list of settings": ({"generation_config.json": b"[]"}, r"generation_config\.json 损坏"),
+    "embeddings": ({"modules.json": b"[]"}, "向量模型"),
+    "a size of 0": ({"config.json": json.dumps(CONFIG | {"hidden_size": 0}).encode()}, "损坏"),
+    "a size in words": (
+        {"config.json": json.dumps(CONFIG | {"hidden_size": "4"}).encode()},
+        "损坏",
+    ),
     "an empty file": ({"model.safetensors": b""}, "损坏"),
     "a damaged index": ({base_files.INDEX: b"{}"}, r"index\.json 损坏"),
     "pickles": ({"model.safetensors": None, "pytorch_model.bin": b"1"}, "pickle.*safetensors"),
@@ -90,7 +105,7 @@ def test_a_folder_that_is_not_whole_is_refused_with_its_remedy(tmp_path, files, 
         ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "gptq", "换成 Qwen/Qwen2.5-7B-Instruct，"),
         ("Qwen/Qwen2.5-7B-Instruct-AWQ", "awq", "换成 Qwen/Qwen2.5-7B-Instruct，"),
         ("unsloth/Qwen2.5-7B-Instruct-bnb-4bit", "bitsandbytes", "Qwen2.5-7B-Instruct，"),
-        ("My-Base", "fp8", "没有量化的原版"),
+        ("My-Base", "fp8", "换成没有量化的原版"),
     ],
 )
 def test_of_a_quantized_base_the_plain_one_is_named(name, method, instead):
@@ -109,11 +124,18 @@ def test_of_a_quantized_base_the_plain_one_is_named(name, method, instead):
         ({"layer_types": ["linear_attention", "full_attention"]}, "线性注意力"),
         ({"layer_types": ["mamba"]}, "非注意力层"),
         ({"final_logit_softcapping": 30.0}, "logits"),
+        ({"architectures": ["Qwen2ForSequenceClassification"]}, "不生成文本.*Classification"),
     ],
 )
 def test_a_kind_of_model_that_is_not_trained_here_is_named_with_what_is(more, kind):
     with pytest.raises(ModelError, match=f"{kind}.*Qwen2.5"):
         base_files.check_kind("x", CONFIG | more)
+
+
+@pytest.mark.parametrize("value", ["awq", {"quant_method": None}, [1]])
+def test_a_quantization_that_cannot_be_read_is_refused_too(value):
+    with pytest.raises(ModelError, match="量化"):
+        base_files.check_kind("x", CONFIG | {"quantization_config": value})
 
 
 def test_plain_decoders_of_other_families_are_taken():

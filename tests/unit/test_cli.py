@@ -97,6 +97,14 @@ def test_the_help_of_a_command_shows_an_example(command, language, capsys, monke
     assert f"python -m cookbook {command}" in examples
 
 
+def test_the_help_of_serve_is_in_the_readers_language(capsys, monkeypatch):
+    for language, words in (("zh", "在前台运行内嵌服务"), ("en", "Run the embedded service")):
+        monkeypatch.setenv("COOKBOOK_LANG", language)
+        with pytest.raises(SystemExit):
+            main(["serve", "--help"])
+        assert words in capsys.readouterr().out
+
+
 def test_the_help_of_check_says_what_it_accepts_and_how_it_ends(capsys):
     with pytest.raises(SystemExit):
         main(["check", "--help"])

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from cookbook import base_files, bases, connect
+from cookbook import base_files, bases, chosen_base, connect
 from cookbook.errors import ArgumentError, BaseAway, ModelError
 from cookbook.hubs import cache, names, progress, ready
 
@@ -122,6 +122,70 @@ def test_connect_says_what_half_a_download_lacks(name, content, monkeypatch):
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", MODEL)
     with pytest.raises(BaseAway, match=f"{name}.*断点.*python -m cookbook pull"):
         connect()
+
+
+@pytest.mark.parametrize("around", ["{}", '"{}"', "'{}'", " {} ", '" {} "'])
+def test_quotes_and_spaces_around_a_folder_are_not_part_of_it(around, tmp_path, monkeypatch):
+    folder = write(tmp_path / "模型 1")
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", around.format(folder))
+    assert bases.chosen() == bases.installed()[0].source == str(folder.resolve())
+    assert ready.fault(around.format(folder).strip(" '\"")) is None
+
+
+@pytest.mark.parametrize("setting", ["", "  ", '""'])
+def test_an_empty_setting_chooses_no_base(setting, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", setting)
+    assert bases.chosen() is None and bases.installed()[0].is_shipped
+    chosen_base.check()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [("q4.gguf", "GGUF", "GGUF 文件.*原版"), ("model.zip", "PK", "是文件，不是文件夹")],
+)
+def test_a_file_is_not_taken_for_a_folder(name, content, message, tmp_path, monkeypatch):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path / name))
+    with pytest.raises(ModelError, match=message):
+        connect()
+
+
+def test_a_folder_that_is_typed_wrong_is_said_beside_the_command(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", "models/Tiny")
+    with pytest.raises(BaseAway, match="没有文件夹 models/Tiny.*python -m cookbook pull"):
+        connect()
+
+
+WHOLE = {"config.json": '{"model_type": "qwen2"}'}
+BROKEN = {
+    "a page": ({"config.json": "<html>"}, r"config\.json 损坏"),
+    "a list": ({"config.json": "[1]"}, r"config\.json 损坏"),
+    "sizes of 0": ({"config.json": '{"model_type": "x", "num_attention_heads": 0}'}, "损坏"),
+    "no template": ({"tokenizer_config.json": "{}"}, "没有对话模板"),
+}
+
+
+@pytest.mark.parametrize("files, message", BROKEN.values(), ids=BROKEN)
+def test_connect_refuses_a_folder_that_no_chat_can_use(files, message, tmp_path, monkeypatch):
+    folder = write(tmp_path / "mine", **WHOLE | files)
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(folder))
+    with pytest.raises(ModelError, match=message) as caught:
+        connect()
+    assert not isinstance(caught.value, BaseAway) and "mine-Instruct" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_read_is_said_with_the_reason(tmp_path, monkeypatch):
+    folder = write(tmp_path / "mine", **WHOLE)
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(folder))
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(chosen_base.base_files, "check_folder", refuse)
+    with pytest.raises(BaseAway, match="mine：.*(权限|读)"):
+        chosen_base.check()
 
 
 def test_connect_says_that_a_clone_lacks_its_weights(tmp_path, monkeypatch):

@@ -70,13 +70,24 @@ def test_no_group_limits_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "given, expected",
-    [("6GB", 6 * GB), ("6000MB", 6000 * 2**20), (" 1.5 gib ", 3 * GB // 2), ("8G", 8 * GB)],
+    [
+        ("6GB", 6 * GB),
+        ("6000MB", 6000 * 2**20),
+        (" 1.5 gib ", 3 * GB // 2),
+        ("8G", 8 * GB),
+        ('"1TB"', 1024 * GB),
+    ],
 )
 def test_a_reader_can_limit_the_memory(given, expected):
     assert chosen_limit({"COOKBOOK_MEMORY": given}) == expected
 
 
-@pytest.mark.parametrize("given", ["6", "lots", "-6GB", "0GB", "6TB"])
+def test_a_figure_for_a_remedy_is_rounded_up():
+    assert [machine.at_least(x * GB) for x in (0.71, 0.7, 3.01)] == ["0.8 GB", "0.7 GB", "3.1 GB"]
+    assert machine.at_least(20.2 * GB) == "21 GB" and machine.in_gb(2**20) == "1 MB"
+
+
+@pytest.mark.parametrize("given", ["6", "lots", "-6GB", "0GB", "6PB"])
 def test_a_limit_that_is_no_amount_is_one_clear_error(given):
     with pytest.raises(ArgumentError, match="COOKBOOK_MEMORY.*6GB"):
         chosen_limit({"COOKBOOK_MEMORY": given})

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from cookbook import bases, memory, params
-from cookbook.machine import GB, Machine
+from cookbook.machine import GB, Machine, at_least
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16, Task
 from cookbook.params import PRESETS, Hyperparameters
 from cookbook.shapes import Shape, published
@@ -125,6 +125,30 @@ def test_what_does_not_fit_says_what_would_with_figures(monkeypatch):
     assert plan("1.5B", 4096, gpu(remedy.four_bit_gpu / GB)).fits
     for words in (f"set max_tokens to {remedy.max_tokens}", "0.5B", "4 bit on a GPU", "machine"):
         assert words in made.refusal
+
+
+def test_a_readers_own_limit_is_not_taken_for_the_size_of_the_machine(monkeypatch):
+    small = dataclasses.replace(laptop(2), limit=2 * GB)
+    made = plan("1.5B", 1000, small)
+    assert "COOKBOOK_MEMORY 只许用 2.0 GB" in str(made)
+    enough = made.remedy.limit
+    assert plan("1.5B", 1000, laptop(enough / GB)).fits
+    assert made.remedies()[0] == f"把 COOKBOOK_MEMORY 调到 {at_least(enough)} 以上".replace(
+        " GB", "GB"
+    )
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    assert "COOKBOOK_MEMORY allows only 2.0 GB" in str(made)
+    # A machine that is smaller than its limit.
+    assert plan("1.5B", 1000, dataclasses.replace(laptop(2), limit=9 * GB)).remedy.limit is None
+
+
+def test_figures_show_which_of_them_is_more():
+    made = plan("0.5B", 1000, laptop(16))
+    just_short = plan("0.5B", 1000, laptop((made.needed / GB) - 3))
+    for free in (just_short.needed - 2**20, just_short.needed - 2**22):
+        close = dataclasses.replace(just_short, free=free)
+        needed, there = close.beside(free)
+        assert needed != there and needed in str(close) and there in str(close)
 
 
 def test_other_programs_are_named_where_closing_them_is_enough(monkeypatch):

@@ -323,7 +323,9 @@ def test_the_panel_shows_what_memory_training_needs():
 def test_what_cannot_fit_is_refused_with_what_would(monkeypatch):
     monkeypatch.setenv("COOKBOOK_MEMORY", "300MB")
     panel = ParameterPanel(rows_file=ROWS, base_model=TINY)
-    with pytest.raises(HyperparameterError, match="只空闲 0.3 GB，放不下.*换空闲内存") as caught:
+    with pytest.raises(
+        HyperparameterError, match="COOKBOOK_MEMORY 只许用 0.3 GB，放不下.*调到.*换空闲内存"
+    ) as caught:
         _ = panel.value
     assert list(caught.value.problems) == ["memory"]
     assert "放不下" in panel._outcome.value and "放不下" in panel._repr_mimebundle_()["text/html"]

@@ -11,6 +11,7 @@ read from safetensors alone, never from pickle. `cookbook/bases.py` knows which 
 Importing this module is quick: the functions import torch and transformers themselves.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -94,10 +95,34 @@ def _config(base: Base) -> Any:
     if Path(base.source).is_dir():
         with _explain_failure(base):
             base_files.check_folder(base, Path(base.source))
+        _check_kind(base)
     with _explain_failure(base):
         config = AutoConfig.from_pretrained(base.source, trust_remote_code=False)
     base_files.check_kind(base.id, config.to_dict())
     return config
+
+
+def _check_kind(base: Base) -> None:
+    """Raise ModelError where transformers does not know this type of model."""
+    from transformers import CONFIG_MAPPING
+
+    path = Path(base.source) / "config.json"
+    with _explain_failure(base):
+        config = json.loads(path.read_text(encoding="utf-8"))
+    kind = config["model_type"]
+    if kind in CONFIG_MAPPING:
+        return
+    # Such a model was made before transformers knew its type, or never came to be known.
+    if config.get("auto_map"):
+        raise base_files.unusable(
+            base.id, f"要运行自带代码的模型（{kind}）", f"a model that needs its own code ({kind})"
+        )
+    raise ModelError(
+        zh=f"已安装的 transformers 不认识基础模型 {base.id} 的类型 {kind}："
+        "运行 pip install -U transformers 升级它，或换一个模型",
+        en=f"the installed transformers does not know the type {kind} of the base model {base.id}: "
+        "upgrade it with pip install -U transformers, or choose another model",
+    )
 
 
 def _skeleton(base: Base) -> Any:
@@ -223,11 +248,20 @@ def _explain_failure(base: Base) -> Iterator[None]:
         text = (str(error) or type(error).__name__).replace(base.source, base.id).strip()
         reason = text.split("\n")[0][:200]
         kind = BaseAway if _may_pass(base, error) else ModelError
+        helps_zh = "重新下载它的全部文件，或检查 COOKBOOK_BASE_MODEL"
+        helps_en = "Download all its files again, or check COOKBOOK_BASE_MODEL"
+        if not Path(base.source).is_dir():
+            helps_zh = (
+                "检查 COOKBOOK_BASE_MODEL；连不上 hub 时设 HF_ENDPOINT 用镜像，"
+                "或先下载再填本地文件夹"
+            )
+            helps_en = (
+                "Check COOKBOOK_BASE_MODEL; if the hub is out of reach, set HF_ENDPOINT to a "
+                "mirror or give a local folder"
+            )
         raise kind(
-            zh=f"读不到基础模型 {base.id}：{reason}。检查 COOKBOOK_BASE_MODEL；"
-            "连不上 hub 时设 HF_ENDPOINT 用镜像，或先下载再填本地文件夹",
-            en=f"cannot load the base model {base.id}: {reason}. Check COOKBOOK_BASE_MODEL; "
-            "if the hub is out of reach, set HF_ENDPOINT to a mirror or give a local folder",
+            zh=f"读不到基础模型 {base.id}：{reason}。{helps_zh}",
+            en=f"cannot load the base model {base.id}: {reason}. {helps_en}",
         ) from error
 
 
