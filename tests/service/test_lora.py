@@ -1,11 +1,15 @@
 """The fast paths of training say and learn what PEFT's and transformers' layers do."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from support import SMALL
 from transformers import Qwen2Config, Qwen2ForCausalLM
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from cookbook.service.engine.fast import attention
 from cookbook.service.engine.fast.dropout import Dropout
 from cookbook.service.engine.fast.gated import GatedFunction, is_gated
 from cookbook.service.engine.fast.lora import Arithmetic, FastLora, LoraFunction
@@ -118,6 +122,34 @@ def test_a_norm_gives_the_same_bits_and_nearly_the_same_gradient(dtype):
     torch.testing.assert_close(ours.grad, theirs.grad)
 
 
+@pytest.mark.parametrize("tokens", [1, 50, attention.SHORT + 1])
+def test_attention_of_short_rows_is_that_of_torch(tokens, monkeypatch):
+    """As near to what float32 gives as torch's own; longer rows are torch's."""
+    calls = []
+    short = attention.ShortAttention.apply
+    monkeypatch.setattr(attention.ShortAttention, "apply", lambda *a: calls.append(a) or short(*a))
+    torch.manual_seed(0)
+    heads = [torch.randn(3, count, tokens, 16) for count in (6, 2, 2)]
+    # Scores as large as a real base's, which bfloat16 cannot hold to a quarter.
+    heads[0] *= 10
+    grad = torch.randn(3, tokens, 6, 16)
+    module = SimpleNamespace(training=True, num_key_value_groups=3, is_causal=True)
+
+    def learned(attend, dtype):
+        inputs = [each.bfloat16().to(dtype).requires_grad_() for each in heads]
+        out, _ = attend(module, *inputs, None, scaling=0.25)
+        out.backward(grad.to(dtype))
+        return [out, *(each.grad for each in inputs)]
+
+    exact = learned(sdpa_attention_forward, torch.float32)
+    torchs = learned(sdpa_attention_forward, torch.bfloat16)
+    ours = learned(attention.attend, torch.bfloat16)
+    assert bool(calls) == (tokens <= attention.SHORT)
+    for expected, theirs, found in zip(exact, torchs, ours, strict=True):
+        error, allowed = ((each.float() - expected).norm() for each in (found, theirs))
+        assert error <= 1.5 * allowed + 0.005 * expected.norm()
+
+
 def test_blocks_and_norms_of_a_decoder_are_recognized():
     """Of each layer one block and two norms, and the last norm."""
     modules = list(tuned().modules())
@@ -169,6 +201,8 @@ def test_what_is_not_plain_is_left_to_peft(dtype):
     ids = torch.arange(12).view(1, 12)
     theirs, ours = tuned(dtype=dtype), tuned(dtype=dtype)
     speed_up(ours, 0.0, 12)
+    # Attention has a test of its own.
+    ours.get_base_model().set_attn_implementation("sdpa")
     with theirs.disable_adapter(), ours.disable_adapter():
         without = ours(input_ids=ids).logits
         assert torch.equal(without, theirs(input_ids=ids).logits)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from cookbook.service.engine.fast.attention import use_short_attention
 from cookbook.service.engine.fast.dropout import Dropout
 from cookbook.service.engine.fast.gated import FastGated, is_gated
 from cookbook.service.engine.fast.lora import FastLora, plain_layers
@@ -39,4 +40,5 @@ def speed_up(model: nn.Module, share: float, longest: int) -> Dropout:
             paths[module] = FastNorm(module)
     for module, path in paths.items():
         module.forward = path
+    use_short_attention(model)
     return dropout
