@@ -23,7 +23,7 @@ from cookbook import environment, shapes, siliconcloud
 from cookbook.errors import ArgumentError, BaseAway
 from cookbook.hubs import cache, names, ready
 from cookbook.i18n import tr
-from cookbook.machine import Machine
+from cookbook.machine import CPU, Machine
 from cookbook.paths import DATA
 from cookbook.shapes import Shape
 
@@ -257,10 +257,20 @@ def card(base_id: str, client: "OpenAI | None" = None) -> Base:
         elsewhere = here is None and base_id in siliconcloud.BASES
         return dataclasses.replace(known, trains_elsewhere=elsewhere)
     known = _told(client, known)
-    for job in client.fine_tuning.jobs.list(limit=100).data:  # newest first
+    for job in _jobs(client):
         if job.status == "succeeded" and job.model == base_id:
             return _measured(client, job, known)
     return known
+
+
+def _jobs(client: "OpenAI") -> list[Any]:
+    """Return the newest jobs, the newest first; none of a server that only answers."""
+    import openai
+
+    try:
+        return client.fine_tuning.jobs.list(limit=100).data
+    except openai.NotFoundError:
+        return []
 
 
 def _published(base_id: str) -> Base:
@@ -317,9 +327,9 @@ def _told(client: "OpenAI", known: Base) -> Base:
     # It becomes a path, and the file is uploaded: another name is not believed.
     if corpus in (CORPUS, TEACHING_CORPUS):
         known = dataclasses.replace(known, corpus=corpus)
-    if known.learns_patterns:
+    if known.learns_patterns or where is None or where.device != CPU:
         return known
-    # A real base may answer on a CPU, a few words a minute.
+    # A real base on a processor answers a few words a minute.
     return dataclasses.replace(known, eval_words=FEW_EVAL_WORDS)
 
 
