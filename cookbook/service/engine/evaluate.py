@@ -19,6 +19,9 @@ from cookbook.service.engine.examples import NOT_TRAINED, Example, collate
 from cookbook.service.engine.loss import loss_sum
 from cookbook.service.engine.step import micro_batches
 
+AT_ONCE = 1024
+"""Tokens that are evaluated together, at most: more are no faster and leave the caches."""
+
 
 @torch.no_grad()
 def evaluate(model: Any, examples: Sequence[Example], pad: int, plan: MemoryPlan) -> float | None:
@@ -28,7 +31,7 @@ def evaluate(model: Any, examples: Sequence[Example], pad: int, plan: MemoryPlan
     model.eval()
     total, tokens = torch.zeros((), device=model.device), 0
     # Without gradients a micro-batch needs less memory than in training.
-    for places in micro_batches(examples, plan.micro_tokens):
+    for places in micro_batches(examples, min(plan.micro_tokens, AT_ONCE)):
         ids, labels = collate([examples[place] for place in places], pad, model.device)
         loss, trained = loss_sum(model, ids, labels, plan.loss_chunk)
         total += loss
