@@ -55,10 +55,14 @@ bench: $(READY)
 	$(BIN)/python tests/bench/watch_redraw.py
 	$(BIN)/python tests/bench/training.py
 	$(BIN)/python tests/bench/chat.py
+	$(BIN)/python tests/bench/chat_real.py
+	$(BIN)/python tests/bench/real_base.py
+	$(BIN)/python tests/bench/memory.py
+	$(BIN)/python tests/bench/corpus.py Qwen2.5-0.5B
+	$(BIN)/python tests/bench/gpu.py
 	$(BIN)/python tests/bench/calls.py
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/growth.py
-	$(BIN)/python tests/bench/gpu.py
 
 clients: $(READY) $(CLIENTS)
 	$(BIN)/python tools/clients_table.py
