@@ -1,7 +1,7 @@
 """Measure LoRA training of a real base on the processor side by side with TRL's `SFTTrainer`.
 
     python tests/bench/real_base.py [--base FOLDER] [--tokens 50 256 1000 4096] [--repeats 2]
-                                    [--batch 8] [--threads N]
+                                    [--batch 8] [--steps N] [--threads N]
 
 Both sides train the standard preset on the same rows, of which the second half is the answer that
 is learned. TRL has the settings that its guides give for little memory: one row at a time, eight of
@@ -35,6 +35,7 @@ from cookbook.service.__main__ import set_thread_and_memory_limits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+    from trl import SFTConfig
 
 TOOL = Path(__file__).parents[2] / "tools" / "random_base.py"
 SHAPE = "Qwen2.5-0.5B"
@@ -120,7 +121,7 @@ def train_trl(base: Path, rows: list[dict], tokens: int, batch: int) -> list[flo
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTTrainer
 
     seconds: list[float] = []
 
@@ -143,60 +144,66 @@ def train_trl(base: Path, rows: list[dict], tokens: int, batch: int) -> list[flo
         task_type="CAUSAL_LM",
     )
     with tempfile.TemporaryDirectory() as folder:
-        settings = SFTConfig(
-            output_dir=folder,
-            seed=SEED,
-            num_train_epochs=1,
-            max_length=tokens,
-            learning_rate=HP.learning_rate,
-            weight_decay=0.0,
-            # A step of the same rows, in the least memory.
-            per_device_train_batch_size=1,
-            gradient_accumulation_steps=batch,
-            gradient_checkpointing=True,
-            bf16=True,
-            use_cpu=True,
-            # Nothing but the steps.
-            save_strategy="no",
-            logging_steps=1,
-            report_to=[],
-            disable_tqdm=True,
-        )
         trainer = SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(base, dtype="bfloat16"),
             processing_class=AutoTokenizer.from_pretrained(base),
             train_dataset=Dataset.from_list(examples),
             peft_config=adapter,
-            args=settings,
+            args=trl_settings(folder, tokens, batch),
             callbacks=[Clock()],
         )
         trainer.train()
     return seconds
 
 
+def trl_settings(folder: str, tokens: int, batch: int) -> "SFTConfig":
+    """Return TRL's settings for the same steps in the least memory."""
+    from trl import SFTConfig
+
+    return SFTConfig(
+        output_dir=folder,
+        seed=SEED,
+        num_train_epochs=1,
+        max_length=tokens,
+        learning_rate=HP.learning_rate,
+        weight_decay=0.0,
+        # Rows of a step, one at a time.
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=batch,
+        gradient_checkpointing=True,
+        bf16=True,
+        use_cpu=True,
+        # Nothing but the steps.
+        save_strategy="no",
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+    )
+
+
 SIDES = {"trl": train_trl, "ours": train_ours}
 
 
-def train_here(side: str, base: Path, tokens: int, batch: int) -> Run:
+def train_here(side: str, base: Path, tokens: int, batch: int, steps: int) -> Run:
     """Train in this process and return how it went."""
     import resource
 
     from transformers import AutoTokenizer
 
-    steps = STEPS.get(tokens, 3)
     rows = rows_of(AutoTokenizer.from_pretrained(base), tokens, steps * batch)
+    seconds = SIDES[side](base, rows, tokens, batch)
     # The first step finds caches and memory as no later one does.
-    seconds = SIDES[side](base, rows, tokens, batch)[1:]
+    seconds = seconds[1:] or seconds
     speed = batch * tokens / statistics.median(seconds)
     # Kilobytes on Linux, bytes on macOS.
     unit = 1 if sys.platform == "darwin" else 1024
     return Run(speed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GB)
 
 
-def run_side(side: str, base: Path, tokens: int, batch: int) -> Run:
+def run_side(side: str, base: Path, tokens: int, batch: int, steps: int) -> Run:
     """Train in a process of its own."""
     command = [sys.executable, __file__, "--base", str(base), "--side", side]
-    command += ["--tokens", str(tokens), "--batch", str(batch)]
+    command += ["--tokens", str(tokens), "--batch", str(batch), "--steps", str(steps)]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return Run(**json.loads(output.splitlines()[-1]))
 
@@ -208,12 +215,12 @@ def middle(runs: list[Run]) -> Run:
     )
 
 
-def compare(base: Path, tokens: int, batch: int, repeats: int) -> None:
+def compare(base: Path, tokens: int, batch: int, steps: int, repeats: int) -> None:
     """Let both sides train in turns, and print their line of the table."""
     runs: dict[str, list[Run]] = {side: [] for side in SIDES}
     for _ in range(repeats):
         for side, own in runs.items():
-            own.append(run_side(side, base, tokens, batch))
+            own.append(run_side(side, base, tokens, batch, steps))
     trl, ours = middle(runs["trl"]), middle(runs["ours"])
     cells = [
         f"{tokens:,}",
@@ -233,12 +240,6 @@ HEADS = (
 )
 
 
-def report(base: Path, lengths: list[int], batch: int, repeats: int) -> None:
-    print(f"| {HEADS} |\n|" + " --- |" * len(HEADS.split("|")))
-    for tokens in lengths:
-        compare(base, tokens, batch, repeats)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -247,12 +248,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=list(TOKENS))
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--batch", type=int, default=HP.batch_size, help="rows of a step")
+    parser.add_argument("--steps", type=int, help="of a run; a single one is counted")
     parser.add_argument("--threads", help="of each process (default: the processor's cores)")
     # What `run_side` starts: one side's training.
     parser.add_argument("--side", choices=list(SIDES), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
-        run = train_here(args.side, args.base, args.tokens[0], args.batch)
+        run = train_here(args.side, args.base, args.tokens[0], args.batch, args.steps)
         # On a line of its own, the last one, whatever was printed before.
         print("\n" + json.dumps(vars(run)))
         return
@@ -262,7 +264,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if args.base is None:
             subprocess.run([sys.executable, str(TOOL), SHAPE, folder], check=True)
-        report(args.base or Path(folder), args.tokens, args.batch, args.repeats)
+        print(f"| {HEADS} |\n|" + " --- |" * len(HEADS.split("|")))
+        for tokens in args.tokens:
+            steps = args.steps or STEPS.get(tokens, 3)
+            compare(args.base or Path(folder), tokens, args.batch, steps, args.repeats)
 
 
 if __name__ == "__main__":

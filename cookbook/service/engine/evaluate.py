@@ -32,7 +32,8 @@ def evaluate(model: Any, examples: Sequence[Example], pad: int, plan: MemoryPlan
     total, tokens = torch.zeros((), device=model.device), 0
     # Without gradients a micro-batch needs less memory than in training.
     for places in micro_batches(examples, min(plan.micro_tokens, AT_ONCE)):
-        ids, labels = collate([examples[place] for place in places], pad, model.device)
+        rows = [examples[place] for place in places]
+        ids, labels = collate(rows, pad, model.device)
         loss, trained = loss_sum(model, ids, labels, plan.loss_chunk)
         total += loss
         tokens += trained

@@ -26,15 +26,19 @@ def micro_batches(examples: Sequence[Example], micro_tokens: int) -> list[list[i
     Rows of like length share a group, the longest first; a group has at most `micro_tokens` tokens
     with its padding, or a single row.
     """
-    places = sorted(range(len(examples)), key=lambda place: -len(examples[place].ids))
+    lengths = [len(example.ids) for example in examples]
+    places = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
     groups: list[list[int]] = []
+    group: list[int] = []
+    width = 0
     for place in places:
-        # The first row of a group is its longest.
-        width = len(examples[groups[-1][0]].ids) if groups else 0
-        if groups and (len(groups[-1]) + 1) * width <= micro_tokens:
-            groups[-1].append(place)
-        else:
-            groups.append([place])
+        tokens = (len(group) + 1) * width
+        if not group or tokens > micro_tokens:
+            # The first row of a group is its longest.
+            width = lengths[place]
+            group = []
+            groups.append(group)
+        group.append(place)
     return groups
 
 
@@ -47,9 +51,12 @@ def gradients(
     for places in micro_batches(batch, plan.micro_tokens):
         if dropout is not None:
             dropout.choose_rows(places)
-        ids, labels = collate([batch[place] for place in places], pad, model.device)
+        rows = [batch[place] for place in places]
+        ids, labels = collate(rows, pad, model.device)
         loss, _ = loss_sum(model, ids, labels, plan.loss_chunk)
-        (loss / trained).backward()
+        # By the whole batch's tokens, not by those of this part.
+        mean = loss / trained
+        mean.backward()
         total += loss.detach()
     return float(total), trained
 

@@ -79,14 +79,20 @@ class ShortAttention(torch.autograd.Function):
         query, key, value = ctx.saved_tensors
         share = shares(query, key, ctx.scale)
         to_share = grad @ value.mT
-        to_score = torch._softmax_backward_data(to_share, share, -1, share.dtype).mul_(ctx.scale)
-        return to_score @ key, to_score.mT @ query, share.mT @ grad, None
+        to_score = torch._softmax_backward_data(to_share, share, -1, share.dtype)
+        to_score.mul_(ctx.scale)
+        to_query = to_score @ key
+        to_key = to_score.mT @ query
+        to_value = share.mT @ grad
+        return to_query, to_key, to_value, None
 
 
 def shares(query: Tensor, key: Tensor, scale: float) -> Tensor:
     """Return how much of each value goes into each result (groups, heads · tokens, tokens)."""
     tokens = key.shape[1]
-    score = (query.float() * scale) @ key.float().mT
+    scaled = query.float() * scale
+    score = scaled @ key.float().mT
+    # A token attends to no later one.
     future = torch.full((tokens, tokens), -math.inf).triu(1)
     score.view(len(score), -1, tokens, tokens).add_(future)
     return score.softmax(-1).to(query.dtype)

@@ -24,7 +24,8 @@ def is_gated(module: nn.Module) -> bool:
     if not all(hasattr(module, part) for part in PARTS):
         return False
     children = {name for name, _ in module.named_children()}
-    return children <= set(PARTS) and type(module.act_fn).__name__ in ("SiLU", "SiLUActivation")
+    gate = type(module.act_fn).__name__
+    return children <= set(PARTS) and gate in ("SiLU", "SiLUActivation")
 
 
 class FastGated:
@@ -38,8 +39,10 @@ class FastGated:
         """Return what the block makes of `x`, (rows, tokens, width) to the same."""
         if not self.down.applies(x):
             return type(self.block).forward(self.block, x)
-        gate, up = self.block.gate_proj(x), self.block.up_proj(x)
-        return GatedFunction.apply(gate, up, *self.down.weights, self.down.arithmetic())
+        gate = self.block.gate_proj(x)
+        up = self.block.up_proj(x)
+        a, b = self.down.weights
+        return GatedFunction.apply(gate, up, a, b, self.down.arithmetic())
 
 
 class GatedFunction(torch.autograd.Function):
@@ -49,7 +52,9 @@ class GatedFunction(torch.autograd.Function):
     def forward(
         ctx: Any, gate: Tensor, up: Tensor, a: Tensor, b: Tensor, arithmetic: Arithmetic
     ) -> Tensor:
-        out, low = arithmetic.forward(F.silu(gate).mul_(up), a, b)
+        x = F.silu(gate).mul_(up)
+        out, low = arithmetic.forward(x, a, b)
+        # Neither the activation nor x: both are computed again.
         ctx.save_for_backward(gate, up, a, b, low)
         ctx.arithmetic = arithmetic
         return out
@@ -62,5 +67,7 @@ class GatedFunction(torch.autograd.Function):
         to_low, to_a, to_b = ctx.arithmetic.to_weights(grad, x, a, b, low)
         to_x = ctx.arithmetic.to_x(grad, x, a, to_low)
         to_up = active.mul_(to_x)
-        to_gate = torch.ops.aten.silu_backward(to_x.mul_(up), gate)
+        # In place: from here on the gradient of x is not needed.
+        to_active = to_x.mul_(up)
+        to_gate = torch.ops.aten.silu_backward(to_active, gate)
         return to_gate, to_up, to_a, to_b, None

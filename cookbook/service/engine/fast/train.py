@@ -13,7 +13,7 @@ from torch import nn
 from cookbook.service.engine.fast.attention import use_short_attention
 from cookbook.service.engine.fast.dropout import Dropout
 from cookbook.service.engine.fast.gated import FastGated, is_gated
-from cookbook.service.engine.fast.lora import FastLora, plain_layers
+from cookbook.service.engine.fast.lora import NAME, FastLora, plain_layers
 from cookbook.service.engine.fast.norm import FastNorm, is_rms_norm
 
 
@@ -28,11 +28,14 @@ def speed_up(model: nn.Module, share: float, longest: int) -> Dropout:
         The dropout of all LoRA layers, which is to be told each step and its rows.
     """
     layers = plain_layers(model)
-    widest = max((layer.lora_A["default"].weight.shape[1] for layer in layers), default=0)
+    # The long mask is cut by rows of the widest input.
+    inputs = [layer.lora_A[NAME].weight.shape[1] for layer in layers]
+    widest = max(inputs, default=0)
     dropout = Dropout(share, longest * widest, len(layers))
     paths: dict[nn.Module, Any] = {}
     for number, layer in enumerate(layers):
         paths[layer] = FastLora(layer, dropout, number)
+    # A block computes its last layer itself, the other two by their own paths.
     for module in model.modules():
         if is_gated(module) and module.down_proj in paths:
             paths[module] = FastGated(module, paths[module.down_proj])
