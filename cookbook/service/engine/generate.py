@@ -29,14 +29,14 @@ from cookbook.bases import Base, downloaded
 from cookbook.errors import CookbookError
 from cookbook.memory import SMALL
 from cookbook.service.chat_request import ChatRequest, OnPiece
-from cookbook.service.engine import prompt_memory
+from cookbook.service.engine import heap, prompt_memory
 from cookbook.service.engine.adapters import Adapter, Adapters
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, read_prompts, score_prompts, stepper
 from cookbook.service.engine.choose import Chooser
 from cookbook.service.engine.grammar import Grammars
 from cookbook.service.engine.load import load
-from cookbook.service.engine.loaded import Loaded, give_memory_back
+from cookbook.service.engine.loaded import Loaded
 from cookbook.service.engine.logprobs import Vocabulary
 from cookbook.service.engine.prompt import is_long, lay_out, read
 from cookbook.service.engine.speed import Speed
@@ -110,7 +110,7 @@ class Engine:
                 # One broken batch must not end the engine.
                 log.exception("a pass failed; its answers go on one by one")
             # Only now is the memory of the pass free, which the error has held.
-            give_memory_back()
+            heap.give_back()
             runner.recover()
 
     def _take_new(self, wait: bool) -> None:
@@ -266,7 +266,7 @@ class _Runner:
                 log.exception("a request failed")
                 answer.fail(error)
             # The error has held what the pass had got until it failed.
-            give_memory_back()
+            heap.give_back()
 
     def _that_fit(self, answers: list[Answer]) -> list[Answer]:
         """Return the first of these whose prompts there is memory for; a too long one fails."""

@@ -9,19 +9,15 @@ training the memory that its plan will still take is not free. All of it happens
 thread.
 """
 
-import ctypes
-import gc
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
-
-import torch
 
 from cookbook import causes
 from cookbook.bases import Base
 from cookbook.errors import MemoryShort
 from cookbook.machine import in_gb
+from cookbook.service.engine import heap
 from cookbook.service.neighbours import Neighbours, Trainings
 
 
@@ -67,7 +63,7 @@ class Loaded(Generic[R]):
         names = []
         while (source := self._idle()) is not None:
             names.append(self._runners.pop(source)[0].id)
-        give_memory_back()
+        heap.give_back()
         return names
 
     def _idle(self) -> str | None:
@@ -95,7 +91,7 @@ class Loaded(Generic[R]):
         if source is None:
             return self._neighbours.give_prewarmed_back()
         del self._runners[source]
-        give_memory_back()
+        heap.give_back()
         return True
 
 
@@ -112,16 +108,3 @@ def _explained(error: Exception, trainings: Trainings) -> Exception:
         zh=f"{error.zh}。正在训练 {jobs_zh}{zh}：等它结束再问，或先暂停它",
         en=f"{error.en}. {jobs_en} is training{en}: ask again when it has ended, or pause it",
     )
-
-
-def give_memory_back() -> None:
-    """Return memory that is not used any more to the system, or to others on the GPU."""
-    # Models hold cycles: a hook knows its layer, and the layer its hooks.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    # glibc keeps what was freed for this process; other systems give it back by themselves.
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim:
-            trim(0)

@@ -10,6 +10,7 @@ follow from seed and step alone; nothing here depends on what happened before.
 import hashlib
 import json
 import math
+import sys
 from array import array
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from torch.optim import AdamW
 
 from cookbook import fast, memory
 from cookbook.bases import Base
+from cookbook.machine import CPU
 from cookbook.memory import MemoryPlan
 from cookbook.service.engine import device
 from cookbook.service.engine.evaluate import evaluate
 from cookbook.service.engine.examples import Example, encode_all
 from cookbook.service.engine.fast.dropout import Dropout
 from cookbook.service.engine.fast.train import speed_up
+from cookbook.service.engine.heap import Heap
 from cookbook.service.engine.load import load, shape_of, tokenizer_of
 from cookbook.service.engine.step import checkpoint_layers
 from cookbook.service.events import Planned
@@ -114,6 +117,11 @@ class Run:
         torch.manual_seed(seed)
         if self.dropout is not None:
             self.dropout.start_step(seed, self.model.device, self.computes_in)
+
+    @cached_property
+    def heap(self) -> Heap:
+        """This process's memory, of which a plan for a GPU says nothing."""
+        return Heap(self.plan.needed if self.plan.device == CPU else sys.maxsize)
 
     @property
     def computes_in(self) -> torch.dtype:

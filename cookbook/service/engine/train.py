@@ -177,6 +177,7 @@ def take_step(run: Run, progress: Progress) -> None:
         raise diverged(run, step, "梯度", "the gradients are no longer numbers")
     run.optimizer.step()
     run.optimizer.zero_grad()
+    run.heap.trim()
 
     progress.step = step
     progress.tokens_seen += sum(len(example.ids) for example in batch)
