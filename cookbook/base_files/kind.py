@@ -13,7 +13,7 @@ from cookbook.errors import ModelError
 SUPPORTED = ("Qwen2.5", "Qwen3", "Llama", "Mistral")
 
 # How the name of a converted or quantized model ends.
-_FORMAT = re.compile(r"-(GGUF|GPTQ|AWQ|FP8|bnb|MLX|\d+-?bit|Int\d)[\w-]*$", re.IGNORECASE)
+_FORMAT = re.compile(r"-(GGUF|GPTQ|AWQ|FP8|bnb|MLX|\d{1,2}-?bit|Int\d)[\w-]{0,60}$", re.IGNORECASE)
 
 
 def check_kind(name: str, config: dict[str, Any]) -> None:

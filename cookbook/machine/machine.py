@@ -23,7 +23,7 @@ VARIABLE = "COOKBOOK_MEMORY"
 CPU_INFO = Path("/proc/cpuinfo")
 
 # A number and its unit; a plain number has no meaning that everybody shares.
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([TGM])i?B?", flags=re.I)
+_AMOUNT = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s{0,3}([GMT])i?B?", flags=re.I)
 _UNITS = {"T": 2**40, "G": GB, "M": MB}
 
 
