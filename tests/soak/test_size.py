@@ -15,19 +15,22 @@ from cookbook.service.app import make_app
 from cookbook.service.store import Store
 
 SMALL, LARGE = 200, 10_000  # jobs, each with a hundred events
+# With the names of the columns: a later release has more of them.
 FILL = """
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs})
-INSERT INTO jobs
-    SELECT i, 'ftjob-' || i, 'succeeded', 'run', i, i, 'tiny', 'file-' || i, NULL, 0.1, 't', 42,
-        '{{"n_epochs": 3}}', NULL, 'ft:' || i, 9, NULL, 0 FROM n;
+INSERT INTO jobs (id, status, requested_state, created_at, finished_at, base, training_file,
+        validation_split, suffix, seed, hyperparameters, model, trained_tokens)
+    SELECT 'ftjob-' || i, 'succeeded', 'run', i, i, 'tiny', 'file-' || i,
+        0.1, 't', 42, '{{"n_epochs": 3}}', 'ft:' || i, 9 FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100 * {jobs})
-INSERT INTO events
-    SELECT i, 'ftjob-' || (1 + i % {jobs}), i, 'info', 'metrics', 'Step ' || i,
+INSERT INTO events (job, created_at, level, type, message, data, step)
+    SELECT 'ftjob-' || (1 + i % {jobs}), i, 'info', 'metrics', 'Step ' || i,
         '{{"step": ' || i || '}}', i FROM n;
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {jobs})
-INSERT INTO files SELECT 'file-' || i, 'a.jsonl', 'fine-tune', 1000, i, randomblob(1000) FROM n;
-INSERT INTO models
-    SELECT number, 'ft:' || number, id, 'tiny', 1, 9, 'f' || number, '{{}}' FROM jobs
+INSERT INTO files (id, filename, purpose, bytes, created_at, content)
+    SELECT 'file-' || i, 'a.jsonl', 'fine-tune', 1000, i, randomblob(1000) FROM n;
+INSERT INTO models (id, job, base, created_at, step, folder, metrics)
+    SELECT 'ft:' || number, id, 'tiny', 1, 9, 'f' || number, '{{}}' FROM jobs
     WHERE number <= 200;
 """
 PATHS = [
