@@ -1,0 +1,35 @@
+"""Remember files, jobs, events and models of one data folder in an SQLite database.
+
+The only channel between the service and its training processes. Promises: each change is one short
+transaction, so a killed process leaves nothing half-written; events are only added; a job's status
+only moves forward. A paused job keeps the status it had, with `requested_state = 'pause'`.
+
+A database may come from elsewhere: rows whose names would lead out of the data folder are left
+where they are and never returned.
+
+The tables are in schema.sql, transactions in database.py. Nothing here knows HTTP or torch.
+"""
+
+from pathlib import Path
+
+from cookbook.service.database import Database
+from cookbook.service.store.files import Files
+from cookbook.service.store.jobs import Jobs
+from cookbook.service.store.log import Log
+from cookbook.service.store.models import Models
+from cookbook.service.store.records import Event, File, Job, TunedModel, new_id
+from cookbook.service.store.training import Trainings
+
+__all__ = ["Event", "File", "Job", "Store", "TunedModel", "new_id"]
+
+
+class Store(Files, Jobs, Log, Trainings, Models):
+    """The database of one data folder; safe to use from many threads and processes.
+
+    Raises:
+        ServiceError: a newer release wrote the database.
+        DiskFull: from every method that writes, with nothing changed.
+    """
+
+    def __init__(self, path: Path):
+        self._database = Database(path)

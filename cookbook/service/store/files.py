@@ -1,0 +1,59 @@
+"""Keep uploads, with their content."""
+
+import time
+
+from cookbook.service.store.jobs import IS_UNFINISHED
+from cookbook.service.store.part import Part
+from cookbook.service.store.records import LAST, File, new_id
+
+# Without the content, which may have 10 MB.
+_FILES = "SELECT rowid, id, filename, purpose, bytes, created_at FROM files"
+
+
+class Files(Part):
+    """The store's files."""
+
+    def add_file(self, filename: str, purpose: str, content: bytes) -> File:
+        file_id = new_id("file-")
+        values = (file_id, filename, purpose, len(content), int(time.time()), content)
+        with self._database.write() as db:
+            db.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", values)
+        return File(*self._database.rows(f"{_FILES} WHERE id = ?", file_id)[0])
+
+    def files_page(self, after: int | None, limit: int, *, newest_first: bool = True) -> list[File]:
+        """Return the files that follow the file number `after`, at most `limit`."""
+        if newest_first:
+            condition, order, start = "rowid < ?", "DESC", LAST
+        else:
+            condition, order, start = "rowid > ?", "ASC", 0
+        sql = f"{_FILES} WHERE {condition} ORDER BY rowid {order} LIMIT ?"
+        rows = self._database.rows(sql, after or start, limit)
+        return [File(*row) for row in rows]
+
+    def file(self, file_id: str) -> File | None:
+        rows = self._database.rows(f"{_FILES} WHERE id = ?", file_id)
+        return File(*rows[0]) if rows else None
+
+    def file_content(self, file_id: str) -> bytes:
+        """Return the bytes of an upload.
+
+        Raises:
+            LookupError: the file was deleted.
+        """
+        rows = self._database.rows("SELECT content FROM files WHERE id = ?", file_id)
+        content: bytes = rows[0][0]
+        return content
+
+    def delete_file(self, file_id: str) -> str | None:
+        """Delete a file, or leave it and return the id of an unfinished job that needs it."""
+        sql = (
+            "SELECT id FROM jobs WHERE (training_file = ?1 OR validation_file = ?1) "
+            f"AND {IS_UNFINISHED}"
+        )
+        with self._database.write() as db:
+            job = db.execute(sql, (file_id,)).fetchone()
+            if job:
+                job_id: str = job["id"]
+                return job_id
+            db.execute("DELETE FROM files WHERE id = ?", (file_id,))
+        return None

@@ -1,0 +1,79 @@
+"""Keep the log of each job: messages, and the figures of each step; rows are only added."""
+
+import json
+import sqlite3
+import time
+from typing import Any
+
+from cookbook.service.store.part import Part
+from cookbook.service.store.records import LAST, Event, parsed
+
+
+class Log(Part):
+    """The store's events."""
+
+    def add_event(self, job_id: str, message: str) -> None:
+        """Add a message to a job's log, unless it is there already."""
+        with self._database.write() as db:
+            # Such as a note that each start of the job comes to again.
+            same = "SELECT 1 FROM events WHERE job = ? AND message = ?"
+            if not db.execute(same, (job_id, message)).fetchone():
+                log_event(db, job_id, message)
+
+    def add_note(self, job_id: str, message: str, data: dict[str, Any] | None = None) -> None:
+        """Add a message to a job's log, each time that it is true."""
+        with self._database.write() as db:
+            log_event(db, job_id, message, data=data)
+
+    def note_waiting(self, job_id: str, cause: str, message: str) -> bool:
+        """Note in a job's log what it waits for, once for each wait; return whether it is new."""
+        last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
+        waiting = {"waiting_for": cause}
+        with self._database.write() as db:
+            row = db.execute(last, (job_id,)).fetchone()
+            if row and row["data"] == json.dumps(waiting):
+                return False
+            return log_event(db, job_id, message, level="warn", data=waiting)
+
+    def events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Event]:
+        """Return the events older than the event number `before`, newest first."""
+        sql = "SELECT * FROM events WHERE job = ? AND number < ? ORDER BY number DESC LIMIT ?"
+        rows = self._database.rows(sql, job_id, before or LAST, limit)
+        return [Event(**parsed(row, "data")) for row in rows]
+
+    def started_event(self, job_id: str) -> Event | None:
+        """Return the event with which the training began; None before."""
+        return self._event("job = ? AND type = 'message' AND step = 0", job_id)
+
+    def last_metrics(self, job_id: str) -> Event | None:
+        """Return the event of the job's newest step; None before the first."""
+        return self._event("job = ? AND type = 'metrics'", job_id)
+
+    def _event(self, condition: str, job_id: str) -> Event | None:
+        sql = f"SELECT * FROM events WHERE {condition} ORDER BY number DESC LIMIT 1"
+        rows = self._database.rows(sql, job_id)
+        return Event(**parsed(rows[0], "data")) if rows else None
+
+
+def log_event(
+    db: sqlite3.Connection,
+    job_id: str,
+    message: str,
+    *,
+    level: str = "info",
+    type: str = "message",
+    data: dict[str, Any] | None = None,
+    step: int | None = None,
+) -> bool:
+    """Add an event; one with a `step` is there once, whatever comes later.
+
+    Returns:
+        Whether it is new.
+    """
+    data_json = json.dumps(data) if data else None
+    cursor = db.execute(
+        "INSERT OR IGNORE INTO events (job, created_at, level, type, message, data, step) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (job_id, int(time.time()), level, type, message, data_json, step),
+    )
+    return cursor.rowcount == 1

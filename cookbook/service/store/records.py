@@ -1,0 +1,120 @@
+"""What the store keeps: files, jobs, events, models and people, as a row of each is read."""
+
+import json
+import random
+import sqlite3
+import string
+from dataclasses import dataclass
+from typing import Any
+
+from cookbook.paths import is_folder_name
+
+ID_LETTERS = 20  # as in SiliconCloud's identifiers
+
+LAST = 1 << 62  # beyond every number of a row
+
+
+@dataclass(frozen=True)
+class File:
+    """An upload; its content is read by `Store.file_content`."""
+
+    number: int
+    id: str
+    filename: str
+    purpose: str
+    bytes: int
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """A fine-tuning job.
+
+    `hyperparameters` are the seven of the guide; `model` is the name that the finished model gets;
+    `requested_state` is "run" or "pause". Times are in seconds since 1970. `memory_plan` is the
+    `MemoryPlan` of its newest process as a dict, made smaller `memory_level` times.
+    """
+
+    number: int
+    id: str
+    status: str
+    requested_state: str
+    created_at: int
+    finished_at: int | None
+    base: str
+    training_file: str
+    validation_file: str | None
+    validation_split: float
+    suffix: str | None
+    seed: int
+    hyperparameters: dict[str, Any]
+    metadata: dict[str, str] | None
+    model: str
+    trained_tokens: int | None
+    error: dict[str, Any] | None
+    crashes: int
+    memory_level: int
+    memory_plan: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A line of a job's log. `type` is "message", or "metrics" for a training step."""
+
+    number: int
+    job: str
+    created_at: int
+    level: str
+    type: str
+    message: str
+    data: dict[str, Any] | None
+    step: int | None
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """A finished model or a checkpoint: an adapter in `folder`, a name in the models folder."""
+
+    number: int
+    id: str
+    job: str
+    base: str
+    created_at: int
+    step: int
+    folder: str
+    metrics: dict[str, Any]
+
+
+def new_id(prefix: str, length: int = ID_LETTERS) -> str:
+    """Return `prefix` followed by random lowercase letters."""
+    letters = random.SystemRandom().choices(string.ascii_lowercase, k=length)
+    return prefix + "".join(letters)
+
+
+# Rows
+
+
+def parsed(row: sqlite3.Row, *json_columns: str) -> dict[str, Any]:
+    columns = dict(row)
+    for name in json_columns:
+        text = columns[name]
+        columns[name] = json.loads(text, parse_constant=_no_number) if text else None
+    return columns
+
+
+def _no_number(name: str) -> None:
+    """Read NaN and Infinity, which older releases wrote, as null: HTTP has no such numbers."""
+
+
+def job_of(row: sqlite3.Row) -> Job:
+    return Job(**parsed(row, "hyperparameters", "metadata", "error", "memory_plan"))
+
+
+def jobs_of(rows: list[sqlite3.Row]) -> list[Job]:
+    """Return the jobs of these rows; an id is the name of a folder, too."""
+    return [job_of(row) for row in rows if is_folder_name(row["id"])]
+
+
+def models_of(rows: list[sqlite3.Row]) -> list[TunedModel]:
+    models = [TunedModel(**parsed(row, "metrics")) for row in rows]
+    return [model for model in models if is_folder_name(model.folder)]

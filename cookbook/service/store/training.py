@@ -1,0 +1,85 @@
+"""Write down what happens in the training of a job: its steps, its adapters, its end."""
+
+import json
+import sqlite3
+import time
+from typing import Any
+
+from cookbook.service import events
+from cookbook.service.events import (
+    Checkpoint,
+    Finished,
+    Planned,
+    Started,
+    StateUnreadable,
+    Step,
+    TrainingEvent,
+)
+from cookbook.service.store.jobs import advance_job
+from cookbook.service.store.log import log_event
+from cookbook.service.store.models import INSERT_MODEL
+from cookbook.service.store.part import Part
+from cookbook.service.store.records import Job
+
+
+class Trainings(Part):
+    """What the training process of a job records."""
+
+    def record(self, job: Job, event: TrainingEvent) -> bool:
+        """Write down what happened in the training of a running job; return whether it goes on.
+
+        One transaction. Nothing is written to a job that has ended. An event that comes again,
+        since a killed job went back to its last saved state, is there once. The folder of a
+        `Checkpoint` or `Finished` must be in its place in the models folder already.
+        """
+        message, data = events.message(event, job.model), events.data(event)
+        sql = "SELECT status, requested_state FROM jobs WHERE id = ?"
+        with self._database.write() as db:
+            status, requested_state = db.execute(sql, (job.id,)).fetchone()
+            if status != "running":
+                return False
+            match event:
+                case Planned():
+                    _keep_plan(db, job.id, data["memory"] | {"longest": event.longest})
+                    # The first plan is a part of the event with which the training begins.
+                    if event.memory.level:
+                        log_event(db, job.id, message, data=data)
+                case Started():
+                    log_event(db, job.id, message, data=data, step=0)
+                case StateUnreadable():
+                    log_event(db, job.id, message, level="warn", data=data)
+                case Step():
+                    new = log_event(db, job.id, message, type="metrics", data=data, step=event.step)
+                    if new:
+                        _forgive_crashes(db, job.id)
+                    if event.step == event.total_steps:
+                        # A pause that comes after the last step comes too late.
+                        return True
+                case Checkpoint():
+                    _add_model(db, job, event)
+                    if log_event(db, job.id, message, data=data, step=event.step):
+                        _forgive_crashes(db, job.id)
+                case Finished():
+                    _add_model(db, job, event)
+                    tokens = event.trained_tokens
+                    advance_job(db, job.id, "succeeded", message, data=data, trained_tokens=tokens)
+                    return False
+        going_on: bool = requested_state == "run"
+        return going_on
+
+
+def _forgive_crashes(db: sqlite3.Connection, job_id: str) -> None:
+    """Let a job that makes progress crash again."""
+    db.execute("UPDATE jobs SET crashes = 0 WHERE id = ? AND crashes > 0", (job_id,))
+
+
+def _keep_plan(db: sqlite3.Connection, job_id: str, plan: dict[str, Any]) -> None:
+    db.execute("UPDATE jobs SET memory_plan = ? WHERE id = ?", (json.dumps(plan), job_id))
+
+
+def _add_model(db: sqlite3.Connection, job: Job, event: Checkpoint | Finished) -> None:
+    """Add a model, unless it is there already."""
+    metrics = json.dumps(events.losses(event))
+    model_id, created_at = events.model_id(event, job.model), int(time.time())
+    values = (model_id, job.id, job.base, created_at, event.step, event.folder.name, metrics)
+    db.execute(INSERT_MODEL, values)
