@@ -105,3 +105,7 @@ class IdentifierError(CookbookError, ValueError):
 
 class JobNotFound(CookbookError, LookupError):
     """The service knows no such job."""
+
+
+class PersonNotFound(CookbookError, LookupError):
+    """Nobody in the room has this name."""

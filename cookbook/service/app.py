@@ -22,6 +22,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import chat, completions, file_check, files, health, job_log, jobs, models
 from cookbook.service.api_error import HANDLERS, RESPONSES
+from cookbook.service.callers import Callers
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
 from cookbook.service.health import HEALTH, Identity
@@ -87,7 +88,8 @@ def make_app(
     activity = Activity()  # read by the service to end itself when idle
     app.state.activity = activity
     app.state.identity = Identity(api_key, home.folder, activity, has_jobs, chat_speed)
-    app.add_middleware(AccessMiddleware, api_key=api_key, loopback=loopback, activity=activity)
+    callers = Callers(api_key, store)
+    app.add_middleware(AccessMiddleware, callers=callers, loopback=loopback, activity=activity)
     # Added last, so that it is the outermost: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
     for part in (health, files, jobs, job_log, models, chat, completions):

@@ -31,6 +31,30 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN memory_level INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE jobs ADD COLUMN memory_plan TEXT;
     """,
+    """
+    ALTER TABLE files ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
+    ALTER TABLE files ADD COLUMN digest TEXT;
+    CREATE INDEX files_of_owner ON files (owner);
+    ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
+    ALTER TABLE jobs ADD COLUMN fingerprint TEXT;
+    CREATE INDEX jobs_of_owner ON jobs (owner, number);
+    CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, number) WHERE fingerprint IS NOT NULL;
+    ALTER TABLE models ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
+    ALTER TABLE models ADD COLUMN shared INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX models_of_owner ON models (owner, number);
+    CREATE TABLE people (
+        name TEXT PRIMARY KEY COLLATE NOCASE,
+        key_hash TEXT UNIQUE NOT NULL,
+        created_at INTEGER NOT NULL,
+        seen_at INTEGER,
+        notebook TEXT,
+        act TEXT
+    );
+    CREATE TABLE room (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    );
+    """,
 )
 VERSION = 1 + len(MIGRATIONS)
 

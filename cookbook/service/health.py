@@ -6,6 +6,7 @@ right token it tells whether it may be restarted without disturbing anybody, and
 answers.
 """
 
+import hmac
 import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from pydantic import BaseModel
 
 from cookbook import __version__
 from cookbook.address import proof
-from cookbook.service.middleware import Activity, is_bearer
+from cookbook.service.callers import bearer
+from cookbook.service.middleware import Activity
 
 HEALTH = "/health"
 LONGEST_NONCE = 200
@@ -59,7 +61,7 @@ async def health(request: Request, nonce: Nonce = None) -> Health:
     if nonce is not None and _is_from_here(request):
         answer.proof = proof(identity.api_key, nonce, identity.folder)
     given = request.headers.get("authorization", "").encode("latin-1")
-    if is_bearer(given, identity.api_key.encode()):
+    if hmac.compare_digest(bearer(given), identity.api_key.encode()):
         # It may wait for the database.
         answer.busy = await run_in_threadpool(identity.is_busy)
         answer.chat_tokens_per_second = identity.chat_speed()

@@ -12,7 +12,6 @@ for none.
 """
 
 import asyncio
-import hmac
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from cookbook.address import is_loopback
 from cookbook.data.report.codes import CODES
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
+from cookbook.service.callers import Caller, Callers
 from cookbook.service.sentences import shortened
 
 _OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
@@ -121,18 +121,12 @@ class WrongKeys:
             self._waiting -= 1
 
 
-def is_bearer(header: bytes, key: bytes) -> bool:
-    """Return whether an `Authorization` header bears the key; compared in constant time."""
-    scheme, _, token = header.partition(b" ")
-    return scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), key)
-
-
 class AccessMiddleware:
     """ASGI middleware; `loopback` says that the service listens on this machine alone."""
 
-    def __init__(self, app: ASGIApp, *, api_key: str, loopback: bool, activity: Activity):
+    def __init__(self, app: ASGIApp, *, callers: Callers, loopback: bool, activity: Activity):
         self._app = app
-        self._key = api_key.encode()
+        self._callers = callers
         self._loopback = loopback
         self._activity = activity
         self._bodies, self._wrong_keys = Bodies(), WrongKeys()
@@ -153,28 +147,31 @@ class AccessMiddleware:
                 await self._app(scope, receive, send)
                 return
             _check_method(scope["method"])
-            await self._check_key(headers.get(b"authorization", b""))
+            caller = await self._caller(headers.get(b"authorization", b""))
             _check_encoding(headers.get(b"content-encoding", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
         except ApiError as error:
             await error_response(error)(scope, receive, send)
             return
+        scope["caller"] = caller
         # Until the last byte of the response: a stream keeps the service from ending itself.
         with self._activity.request(), self._bodies.counted(receive, limit) as counted:
             await self._app(scope, counted, send)
 
-    async def _check_key(self, given: bytes) -> None:
-        if not is_bearer(given, self._key):
-            # Without a key it is no guess.
-            if given:
-                await self._wrong_keys.wait()
-            raise ApiError(
-                401,
-                zh="API key 不对：用 connect() 给出的 api_key",
-                en="wrong API key: use the api_key that connect() gives",
-                code="invalid_api_key",
-                headers={"www-authenticate": "Bearer"},
-            )
+    async def _caller(self, given: bytes) -> Caller:
+        caller = await self._callers.of(given)
+        if caller is not None:
+            return caller
+        # Without a key it is no guess.
+        if given:
+            await self._wrong_keys.wait()
+        raise ApiError(
+            401,
+            zh="API key 不对：用 connect() 给出的 api_key",
+            en="wrong API key: use the api_key that connect() gives",
+            code="invalid_api_key",
+            headers={"www-authenticate": "Bearer"},
+        )
 
 
 def _tidy(scope: Scope) -> Scope:

@@ -1,20 +1,28 @@
 -- The database of a data folder, as a new one is made. An older one gets there by the migrations
 -- in database.py, which must lead to these same tables: tests/unit/test_store.py compares the two.
 
--- Uploads, with their content. `rowid` gives their order.
+-- Files, jobs and models have an owner: a person's name, or 'local' for whoever runs the service.
+
+-- Uploads, with their content. `rowid` gives their order. `digest` is the SHA-256 of the content;
+-- NULL for those of older releases.
 CREATE TABLE files (
     id TEXT PRIMARY KEY,
     filename TEXT NOT NULL,
     purpose TEXT NOT NULL,
     bytes INTEGER NOT NULL,
     created_at INTEGER NOT NULL,
-    content BLOB NOT NULL
+    content BLOB NOT NULL,
+    owner TEXT NOT NULL DEFAULT 'local',
+    digest TEXT
 );
+CREATE INDEX files_of_owner ON files (owner);
 
 -- `requested_state` is 'run' or 'pause': what the user asked for, not what the job does.
 -- `crashes` counts the deaths of its process since its last progress.
 -- `memory_level` counts how often it ran out of memory; `memory_plan` is the plan of its newest
 -- process, with the bytes that it needs and that were free.
+-- `fingerprint` is the same for jobs that would learn the same from the same data; NULL where that
+-- is not known.
 -- hyperparameters, metadata, error and memory_plan are JSON.
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -36,9 +44,13 @@ CREATE TABLE jobs (
     error TEXT,
     crashes INTEGER NOT NULL DEFAULT 0,
     memory_level INTEGER NOT NULL DEFAULT 0,
-    memory_plan TEXT
+    memory_plan TEXT,
+    owner TEXT NOT NULL DEFAULT 'local',
+    fingerprint TEXT
 );
 CREATE INDEX jobs_by_status ON jobs (status, number);
+CREATE INDEX jobs_of_owner ON jobs (owner, number);
+CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, number) WHERE fingerprint IS NOT NULL;
 
 -- The log of each job; rows are only added. `data` is JSON.
 CREATE TABLE events (
@@ -56,6 +68,7 @@ CREATE INDEX events_of_job ON events (job, number);
 CREATE UNIQUE INDEX once_a_step ON events (job, type, step) WHERE step IS NOT NULL;
 
 -- Finished models and checkpoints. `folder` is a name below the models folder; `metrics` is JSON.
+-- Whoever is in the room can ask a `shared` one.
 CREATE TABLE models (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT UNIQUE NOT NULL,
@@ -64,6 +77,26 @@ CREATE TABLE models (
     created_at INTEGER NOT NULL,
     step INTEGER NOT NULL,
     folder TEXT NOT NULL,
-    metrics TEXT NOT NULL
+    metrics TEXT NOT NULL,
+    owner TEXT NOT NULL DEFAULT 'local',
+    shared INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX models_of_job ON models (job, number);
+CREATE INDEX models_of_owner ON models (owner, number);
+
+-- The people of a room. `key_hash` is the SHA-256 of a person's key, which is kept nowhere else.
+-- `seen_at`, `notebook` and `act` tell when they were here last, where, and what they did.
+CREATE TABLE people (
+    name TEXT PRIMARY KEY COLLATE NOCASE,
+    key_hash TEXT UNIQUE NOT NULL,
+    created_at INTEGER NOT NULL,
+    seen_at INTEGER,
+    notebook TEXT,
+    act TEXT
+);
+
+-- What the leader says of the room, by name: `closes_at` (seconds since 1970), `message` (JSON).
+CREATE TABLE room (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);

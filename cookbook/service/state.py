@@ -8,7 +8,7 @@ A handler that declares a parameter of type `State` is given it by FastAPI.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits
+from cookbook.service.callers import LEADER, Caller
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
 from cookbook.service.store import Store
@@ -33,15 +34,17 @@ class UnderWay(Protocol):
 
 @dataclass(frozen=True)
 class AppState:
-    """The store, what the service was started with, and what is under way at present.
+    """The store, what the service was started with, what is under way at present, and who calls.
 
     Attributes:
+        store: the database; for a request of somebody in a room, what is theirs.
         bases: the bases that can be tuned and asked, by id.
         submit: starts an answer of the chat engine.
         on_upload: called after a training file was stored.
         check: checks a file before it is stored.
         upload_slots: one for each upload that is being checked.
         answers: those that are under way or waiting.
+        caller: whose request it is.
     """
 
     # What the application was made with
@@ -54,11 +57,19 @@ class AppState:
     # What is under way; the limits are read when the application is made, or at each request
     upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
     answers: set[UnderWay] = field(default_factory=set)
+    caller: Caller = LEADER
+
+    def seen_by(self, caller: Caller) -> "AppState":
+        """Return the state of a request of this caller: what is others' is not there."""
+        if caller.is_leader:
+            return self
+        return replace(self, store=self.store.of(caller.name), caller=caller)
 
 
 # Asynchronous, since FastAPI runs other dependencies in a thread, which takes longer.
 async def _app_state(request: Request) -> AppState:
-    return request.app.state.shared
+    shared: AppState = request.app.state.shared
+    return shared.seen_by(request.scope["caller"])
 
 
 State = Annotated[AppState, Depends(_app_state)]

@@ -60,7 +60,15 @@ ALTER TABLE jobs RENAME COLUMN wanted TO requested_state;
 PRAGMA user_version = 3;
 """
 
-OLDER = pytest.mark.parametrize("version", [VERSION_1, VERSION_2, VERSION_3], ids=["1", "2", "3"])
+VERSION_4 = f"""{VERSION_3}
+ALTER TABLE jobs ADD COLUMN memory_level INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN memory_plan TEXT;
+PRAGMA user_version = 4;
+"""
+
+OLDER = pytest.mark.parametrize(
+    "version", [VERSION_1, VERSION_2, VERSION_3, VERSION_4], ids=["1", "2", "3", "4"]
+)
 
 
 @pytest.fixture
@@ -242,7 +250,7 @@ def test_events_page_backwards_without_gaps(store):
 def test_an_error_in_a_transaction_leaves_nothing(store):
     with pytest.raises(sqlite3.IntegrityError), store._database.write() as db:
         db.execute("UPDATE jobs SET status = 'x'")
-        db.execute("INSERT INTO files VALUES ('a', NULL, NULL, 0, 0, x'')")
+        db.execute("INSERT INTO files (id, bytes, created_at) VALUES ('a', 0, 0)")
     assert store.files_page(None, 10) == []
 
 

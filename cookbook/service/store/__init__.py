@@ -1,4 +1,4 @@
-"""Remember files, jobs, events and models of one data folder in an SQLite database.
+"""Remember files, jobs, events, models and people of one data folder in an SQLite database.
 
 The only channel between the service and its training processes. Promises: each change is one short
 transaction, so a killed process leaves nothing half-written; events are only added; a job's status
@@ -10,6 +10,7 @@ where they are and never returned.
 The tables are in schema.sql, transactions in database.py. Nothing here knows HTTP or torch.
 """
 
+import copy
 from pathlib import Path
 
 from cookbook.service.database import Database
@@ -17,13 +18,15 @@ from cookbook.service.store.files import Files
 from cookbook.service.store.jobs import Jobs
 from cookbook.service.store.log import Log
 from cookbook.service.store.models import Models
-from cookbook.service.store.records import Event, File, Job, TunedModel, new_id
+from cookbook.service.store.part import LOCAL
+from cookbook.service.store.people import People
+from cookbook.service.store.records import Event, File, Job, Person, TunedModel, new_id
 from cookbook.service.store.training import Trainings
 
-__all__ = ["Event", "File", "Job", "Store", "TunedModel", "new_id"]
+__all__ = ["LOCAL", "Event", "File", "Job", "Person", "Store", "TunedModel", "new_id"]
 
 
-class Store(Files, Jobs, Log, Trainings, Models):
+class Store(Files, Jobs, Log, Trainings, Models, People):
     """The database of one data folder; safe to use from many threads and processes.
 
     Raises:
@@ -33,3 +36,9 @@ class Store(Files, Jobs, Log, Trainings, Models):
 
     def __init__(self, path: Path):
         self._database = Database(path)
+
+    def of(self, person: str) -> "Store":
+        """Return this store as one person sees it: their own things, and models that are shared."""
+        narrowed = copy.copy(self)
+        narrowed._person = person
+        return narrowed

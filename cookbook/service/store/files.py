@@ -1,13 +1,14 @@
 """Keep uploads, with their content."""
 
+import hashlib
 import time
 
 from cookbook.service.store.jobs import IS_UNFINISHED
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import LAST, File, new_id
+from cookbook.service.store.records import LAST, File, insert, new_id
 
 # Without the content, which may have 10 MB.
-_FILES = "SELECT rowid, id, filename, purpose, bytes, created_at FROM files"
+_FILES = "SELECT rowid, id, filename, purpose, bytes, created_at, owner, digest FROM files"
 
 
 class Files(Part):
@@ -15,9 +16,18 @@ class Files(Part):
 
     def add_file(self, filename: str, purpose: str, content: bytes) -> File:
         file_id = new_id("file-")
-        values = (file_id, filename, purpose, len(content), int(time.time()), content)
+        columns = {
+            "id": file_id,
+            "filename": filename,
+            "purpose": purpose,
+            "bytes": len(content),
+            "created_at": int(time.time()),
+            "content": content,
+            "owner": self.owner,
+            "digest": hashlib.sha256(content).hexdigest(),
+        }
         with self._database.write() as db:
-            db.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?, ?)", values)
+            insert(db, "files", columns)
         return File(*self._database.rows(f"{_FILES} WHERE id = ?", file_id)[0])
 
     def files_page(self, after: int | None, limit: int, *, newest_first: bool = True) -> list[File]:
@@ -26,12 +36,13 @@ class Files(Part):
             condition, order, start = "rowid < ?", "DESC", LAST
         else:
             condition, order, start = "rowid > ?", "ASC", 0
-        sql = f"{_FILES} WHERE {condition} ORDER BY rowid {order} LIMIT ?"
-        rows = self._database.rows(sql, after or start, limit)
+        sql = f"{_FILES} WHERE {condition} AND {self._own} ORDER BY rowid {order} LIMIT ?"
+        rows = self._database.rows(sql, after or start, *self._own_values, limit)
         return [File(*row) for row in rows]
 
     def file(self, file_id: str) -> File | None:
-        rows = self._database.rows(f"{_FILES} WHERE id = ?", file_id)
+        sql = f"{_FILES} WHERE id = ? AND {self._own}"
+        rows = self._database.rows(sql, file_id, *self._own_values)
         return File(*rows[0]) if rows else None
 
     def file_content(self, file_id: str) -> bytes:

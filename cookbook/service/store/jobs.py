@@ -10,7 +10,7 @@ from cookbook.errors import QueueFull
 from cookbook.job_states import RANK, TERMINAL, UNFINISHED
 from cookbook.service.store.log import log_event
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import LAST, Job, job_of, jobs_of, new_id
+from cookbook.service.store.records import LAST, Job, insert, job_of, jobs_of, new_id
 
 ANY_METADATA: Mapping[str, str] = {}
 
@@ -56,20 +56,21 @@ class Jobs(Part):
             "seed": seed,
             "hyperparameters": json.dumps(hyperparameters),
             "metadata": json.dumps(metadata),
+            "owner": self.owner,
         }
         with self._database.write() as db:
             # Counted where it is added: requests that come together cannot all be the last.
             if limit is not None:
                 _check_limit(db, limit)
-            _insert_job(db, columns)
+            insert(db, "jobs", columns)
             log_event(db, job_id, "Created fine-tuning job")
         return self._existing_job(job_id)
 
     def jobs(self, statuses: tuple[str, ...]) -> list[Job]:
         """Return the jobs in any of these states, oldest first: the order of the queue."""
         marks = ", ".join("?" * len(statuses))
-        sql = f"SELECT * FROM jobs WHERE status IN ({marks}) ORDER BY number"
-        rows = self._database.rows(sql, *statuses)
+        sql = f"SELECT * FROM jobs WHERE status IN ({marks}) AND {self._own} ORDER BY number"
+        rows = self._database.rows(sql, *statuses, *self._own_values)
         return jobs_of(rows)
 
     def jobs_page(
@@ -79,8 +80,8 @@ class Jobs(Part):
 
         `metadata` chooses the jobs that have all of its entries; None those without metadata.
         """
-        conditions = ["number < ?"]
-        values: list[int | str] = [after or LAST]
+        conditions = ["number < ?", self._own]
+        values: list[int | str] = [after or LAST, *self._own_values]
         if metadata is None:
             conditions.append("coalesce(metadata, 'null') = 'null'")
         for entry in (metadata or {}).items():
@@ -95,7 +96,8 @@ class Jobs(Part):
         return self.jobs(UNFINISHED)
 
     def job(self, job_id: str) -> Job | None:
-        rows = self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)
+        sql = f"SELECT * FROM jobs WHERE id = ? AND {self._own}"
+        rows = self._database.rows(sql, job_id, *self._own_values)
         return next(iter(jobs_of(rows)), None)
 
     def _existing_job(self, job_id: str) -> Job:
@@ -168,12 +170,6 @@ def advance_job(
     level = "error" if status == "failed" else "info"
     log_event(db, job_id, message, level=level, data=data)
     return True
-
-
-def _insert_job(db: sqlite3.Connection, columns: dict[str, Any]) -> None:
-    names = ", ".join(columns)
-    marks = ", ".join("?" * len(columns))
-    db.execute(f"INSERT INTO jobs ({names}) VALUES ({marks})", tuple(columns.values()))
 
 
 def _check_limit(db: sqlite3.Connection, limit: int) -> None:

@@ -7,26 +7,29 @@ from cookbook.service.store.part import Part
 from cookbook.service.store.records import TunedModel, models_of
 
 INSERT_MODEL = (
-    "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics, owner) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
 class Models(Part):
-    """The store's models."""
+    """The store's models: a person's own, and those that are shared."""
+
+    @property
+    def _visible(self) -> str:
+        return f"({self._own} OR shared)"
 
     def models(self, job_id: str | None = None) -> list[TunedModel]:
         """Return the models of one job, or of all, newest first."""
-        if job_id is None:
-            rows = self._database.rows("SELECT * FROM models ORDER BY number DESC")
-        else:
-            rows = self._database.rows(
-                "SELECT * FROM models WHERE job = ? ORDER BY number DESC", job_id
-            )
-        return models_of(rows)
+        condition, values = self._visible, self._own_values
+        if job_id is not None:
+            condition, values = f"{condition} AND job = ?", (*values, job_id)
+        sql = f"SELECT * FROM models WHERE {condition} ORDER BY number DESC"
+        return models_of(self._database.rows(sql, *values))
 
     def model(self, model_id: str) -> TunedModel | None:
-        rows = self._database.rows("SELECT * FROM models WHERE id = ?", model_id)
+        sql = f"SELECT * FROM models WHERE id = ? AND {self._visible}"
+        rows = self._database.rows(sql, model_id, *self._own_values)
         return next(iter(models_of(rows)), None)
 
     def add_found_model(self, model: TunedModel) -> bool:
@@ -43,6 +46,7 @@ class Models(Part):
             model.step,
             model.folder,
             json.dumps(model.metrics),
+            model.owner,
         )
         with self._database.write() as db:
             same = "SELECT folder FROM models WHERE id = ? OR folder = ?"
@@ -52,6 +56,11 @@ class Models(Part):
             db.execute("DELETE FROM models WHERE id = ?", (model.id,))
             db.execute(INSERT_MODEL, values)
         return True
+
+    def share_model(self, model_id: str, shared: bool) -> None:
+        """Let everybody in the room ask a model, or its owner alone again."""
+        with self._database.write() as db:
+            db.execute("UPDATE models SET shared = ? WHERE id = ?", (int(shared), model_id))
 
     def delete_model(self, model_id: str) -> None:
         with self._database.write() as db:

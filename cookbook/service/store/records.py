@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cookbook.paths import is_folder_name
+from cookbook.service.store.part import LOCAL
 
 ID_LETTERS = 20  # as in SiliconCloud's identifiers
 
@@ -24,6 +25,8 @@ class File:
     purpose: str
     bytes: int
     created_at: int
+    owner: str
+    digest: str | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Job:
     crashes: int
     memory_level: int
     memory_plan: dict[str, Any] | None
+    owner: str
+    fingerprint: str | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,22 @@ class TunedModel:
     step: int
     folder: str
     metrics: dict[str, Any]
+    owner: str = LOCAL
+    shared: bool = False
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in a room; `seen_at`, `notebook` and `act` are None before their first request.
+
+    Times are in seconds since 1970. `act` is what they did last, as `presence.py` names it.
+    """
+
+    name: str
+    created_at: int
+    seen_at: int | None
+    notebook: str | None
+    act: str | None
 
 
 def new_id(prefix: str, length: int = ID_LETTERS) -> str:
@@ -92,6 +113,13 @@ def new_id(prefix: str, length: int = ID_LETTERS) -> str:
 
 
 # Rows
+
+
+def insert(db: sqlite3.Connection, table: str, columns: dict[str, Any]) -> None:
+    """Add a row with these values, by the names of their columns."""
+    names = ", ".join(columns)
+    marks = ", ".join("?" * len(columns))
+    db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))
 
 
 def parsed(row: sqlite3.Row, *json_columns: str) -> dict[str, Any]:
@@ -116,5 +144,8 @@ def jobs_of(rows: list[sqlite3.Row]) -> list[Job]:
 
 
 def models_of(rows: list[sqlite3.Row]) -> list[TunedModel]:
-    models = [TunedModel(**parsed(row, "metrics")) for row in rows]
+    models = []
+    for row in rows:
+        columns = parsed(row, "metrics")
+        models.append(TunedModel(**columns | {"shared": bool(columns["shared"])}))
     return [model for model in models if is_folder_name(model.folder)]

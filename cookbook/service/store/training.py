@@ -81,5 +81,6 @@ def _add_model(db: sqlite3.Connection, job: Job, event: Checkpoint | Finished) -
     """Add a model, unless it is there already."""
     metrics = json.dumps(events.losses(event))
     model_id, created_at = events.model_id(event, job.model), int(time.time())
-    values = (model_id, job.id, job.base, created_at, event.step, event.folder.name, metrics)
+    folder = event.folder.name
+    values = (model_id, job.id, job.base, created_at, event.step, folder, metrics, job.owner)
     db.execute(INSERT_MODEL, values)

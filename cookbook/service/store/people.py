@@ -1,0 +1,113 @@
+"""Keep the people of a room, and what the leader has said of it.
+
+A key is given out once, by the method that makes it; what is kept is its SHA-256. That is enough
+for a key of 72 random bits, which is not found by trying; a password would need a slower hash.
+"""
+
+import hashlib
+import secrets
+import sqlite3
+import time
+
+from cookbook.errors import ArgumentError, PersonNotFound
+from cookbook.service.store.part import Part
+from cookbook.service.store.records import Person, insert
+
+KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # without those that look like others on paper
+_PEOPLE = "SELECT name, created_at, seen_at, notebook, act FROM people"
+
+
+class People(Part):
+    """The store's people, by name; the case of its letters does not matter."""
+
+    def add_person(self, name: str) -> str:
+        """Add somebody, and return their key.
+
+        Raises:
+            ArgumentError: the name is taken.
+        """
+        key = new_key()
+        columns = {"name": name, "key_hash": hash_of(key), "created_at": int(time.time())}
+        try:
+            with self._database.write() as db:
+                insert(db, "people", columns)
+        except sqlite3.IntegrityError as error:
+            raise ArgumentError(
+                zh=f"已经有 {name} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
+                en=f"{name} is there already: choose another name, "
+                "or give the same person another key with room renew",
+            ) from error
+        return key
+
+    def renew_key(self, name: str) -> str:
+        """Return another key for somebody; the old one is not valid any more.
+
+        Raises:
+            PersonNotFound: there is nobody of that name.
+        """
+        key = new_key()
+        with self._database.write() as db:
+            sql = "UPDATE people SET key_hash = ? WHERE name = ?"
+            if not db.execute(sql, (hash_of(key), name)).rowcount:
+                raise _nobody(name)
+        return key
+
+    def remove_person(self, name: str) -> None:
+        """Take somebody's key away; their files, jobs and models stay.
+
+        Raises:
+            PersonNotFound: there is nobody of that name.
+        """
+        with self._database.write() as db:
+            if not db.execute("DELETE FROM people WHERE name = ?", (name,)).rowcount:
+                raise _nobody(name)
+
+    def people(self) -> list[Person]:
+        """Return everybody in the room, by name."""
+        return [Person(*row) for row in self._database.rows(f"{_PEOPLE} ORDER BY name")]
+
+    def person(self, key: str) -> Person | None:
+        """Return whose key this is; None if it is nobody's."""
+        rows = self._database.rows(f"{_PEOPLE} WHERE key_hash = ?", hash_of(key))
+        return Person(*rows[0]) if rows else None
+
+    def note_seen(self, name: str, seen_at: int, notebook: str | None, act: str | None) -> None:
+        """Note when somebody was here last; a notebook or act of None leaves the one before."""
+        sql = (
+            "UPDATE people SET seen_at = ?, notebook = coalesce(?, notebook), "
+            "act = coalesce(?, act) WHERE name = ?"
+        )
+        with self._database.write() as db:
+            db.execute(sql, (seen_at, notebook, act, name))
+
+    # The room itself
+
+    def room_value(self, name: str) -> str | None:
+        """Return what the leader has set: `closes_at` or `message`; None if nothing."""
+        rows = self._database.rows("SELECT value FROM room WHERE name = ?", name)
+        return rows[0]["value"] if rows else None
+
+    def set_room_value(self, name: str, value: str | None) -> None:
+        """Set it, or with None remove it."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM room WHERE name = ?", (name,))
+            if value is not None:
+                insert(db, "room", {"name": name, "value": value})
+
+
+def new_key() -> str:
+    """Return a key for somebody, which can be typed from paper: room-abcd-efgh-jkmn-pqrs."""
+    groups = ["".join(secrets.choice(KEY_LETTERS) for _ in range(4)) for _ in range(4)]
+    return "-".join(["room", *groups])
+
+
+def hash_of(key: str) -> str:
+    """Return what is kept of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _nobody(name: str) -> PersonNotFound:
+    return PersonNotFound(
+        zh=f"没有 {name}：python -m cookbook room list 列出所有人",
+        en=f"there is no {name}: python -m cookbook room list shows everybody",
+    )
