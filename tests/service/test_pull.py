@@ -68,6 +68,28 @@ def test_what_is_there_is_not_downloaded_again(hub, source):
     assert len(hub.requests) == 1  # the listing
 
 
+@pytest.mark.parametrize("source", FROM)
+def test_a_mirror_with_a_password_is_used_and_its_password_never_shown(
+    hub, source, monkeypatch, caplog
+):
+    caplog.set_level("DEBUG")
+    hub.password = "me:p@ss/word"
+    variable = {"huggingface": "HF_ENDPOINT", "modelscope": "MODELSCOPE_ENDPOINT"}[source]
+    mirror = hub.address.replace("//", "//me:{}@")
+    monkeypatch.setenv(variable, mirror.format("p%40ss%2Fword"))
+    assert WEIGHTS in content(hub, fetched(source))
+    with pytest.raises(ModelError) as missing:
+        fetched(source, name="Qwen/None")
+    monkeypatch.setenv(variable, mirror.format("wr0ng"))
+    with pytest.raises(ModelError, match=f"{variable} 里的用户名和密码") as refused:
+        fetched(source)
+    hub.statuses += [503] * web.ATTEMPTS
+    with pytest.raises(BaseAway, match="127.0.0.1") as away:
+        fetched(source)
+    shown = [caplog.text, *(str(error.value) for error in (missing, refused, away))]
+    assert not any(secret in text for text in shown for secret in ("wr0ng", "p%40ss", "p@ss"))
+
+
 @pytest.fixture
 def own_client(hub, monkeypatch):
     """Return the download of the hub's own package, which read its settings long before."""
