@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from cookbook.base_files.files import read_json
-from cookbook.base_files.kind import refuse_quantized
+from cookbook.base_files.kind import check_kind, check_sound
 from cookbook.errors import ModelError
 
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def check_chat(folder: Path, name: str) -> None:
-    """Raise ModelError where the small files show that it is not a chat model, or not a usable one.
+    """Raise ModelError where the small files show that it is not a chat model that can be used.
 
     Args:
         folder: has config.json and the tokenizer's files; weights are not needed.
         name: the model's name, for the sentence.
     """
     config = read_json(folder / "config.json") or {}
-    refuse_quantized(name, config)
+    check_sound(name, config)
+    check_kind(name, config)
     settings = read_json(folder / "tokenizer_config.json") or {}
     template = _template(folder, settings)
     if template is None or not _ends_turns(folder, template, settings, config):

@@ -1,5 +1,6 @@
 """Base models downloaded from servers that speak the hubs' APIs, with what breaks on the way."""
 
+import json
 import os
 import shutil
 import signal
@@ -279,6 +280,17 @@ def test_a_base_without_a_chat_template_is_refused_before_its_weights(hub, sourc
     hub.models["Qwen/Small"] = plain
     with pytest.raises(ModelError, match="没有对话模板.*Qwen/Small-Instruct"):
         fetched(source, name="Qwen/Small")
+    assert not hub.weights_asked()
+
+
+@pytest.mark.parametrize(
+    "changed, reason", [({"head_dim": "64"}, "head_dim = '64'"), ({"num_experts": 8}, "MoE")]
+)
+def test_a_base_that_cannot_be_used_is_refused_before_its_weights(hub, changed, reason):
+    config = json.loads(hub.models[MODEL]["config.json"]) | changed
+    hub.models[MODEL]["config.json"] = json.dumps(config).encode()
+    with pytest.raises(ModelError, match=reason):
+        fetched()
     assert not hub.weights_asked()
 
 
