@@ -202,3 +202,47 @@ def test_a_quantization_that_cannot_be_read_is_refused_too(value):
 def test_plain_decoders_of_other_families_are_taken():
     plain = {"layer_types": ["full_attention", "sliding_attention"], "num_experts": 0}
     base_files.check_kind("x", CONFIG | plain | {"logit_scale": 1.0})
+
+
+CHAT = {"chat_template.jinja": None, "tokenizer_config.json": b"{}"}
+BROKEN_TEMPLATE = "{% for m in messages %}\n{{ m.content + eos_token }}\n{% endif %}"
+
+
+def named(*templates):
+    entries = [{"name": name, "template": text} for name, text in templates]
+    return {"tokenizer_config.json": json.dumps({"chat_template": entries}).encode()}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"chat_template.jinja": BROKEN_TEMPLATE.encode()},
+        {"tokenizer_config.json": json.dumps({"chat_template": BROKEN_TEMPLATE}).encode()},
+        named(("tool_use", "{{ eos_token }}"), ("default", BROKEN_TEMPLATE)),
+    ],
+)
+def test_a_syntax_error_in_a_chat_template_is_found_with_its_line(tmp_path, files):
+    write(tmp_path, **CHAT | files)
+    with pytest.raises(ModelError, match="My-Base 的对话模板.*语法错误.*第 3 行.*endif") as caught:
+        base_files.check_chat(tmp_path, "My-Base")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% generation %}{{ eos_token }}{% endgeneration %}",
+        "{% for m in messages %}{% break %}{% endfor %}{{ eos_token }}",
+        "{{ eos_token }}{{ 'a' * 10**10 * 10**10 }}{{ raise_exception('no') }}",
+    ],
+)
+def test_a_template_that_can_be_read_passes_and_nothing_of_it_is_run(tmp_path, text):
+    base_files.check_chat(write(tmp_path, **CHAT | {"chat_template.jinja": text.encode()}), "x")
+
+
+@pytest.mark.parametrize("text", ["{{ " + "(" * 9999 + "}}", "{# " + "x" * 10**6 + " #}"])
+def test_a_template_that_is_too_deep_or_too_long_is_refused(tmp_path, text):
+    content = f"{{{{ eos_token }}}}{text}".encode()
+    write(tmp_path, **CHAT | {"chat_template.jinja": content})
+    with pytest.raises(ModelError, match="对话模板"):
+        base_files.check_chat(tmp_path, "x")

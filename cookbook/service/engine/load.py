@@ -221,8 +221,11 @@ def _check_template(base: Base, tokenizer: "PreTrainedTokenizerBase") -> None:
             zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
             en=f"the base model {base.id} has no chat template: choose an Instruct version",
         )
+    from cookbook.base_files.template import check_syntax
+
     with _explain_failure(base):
         chosen = tokenizer.get_chat_template()
+    check_syntax(base.id, chosen)
     template.probe(base.id, chosen)
 
 
