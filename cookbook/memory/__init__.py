@@ -13,7 +13,7 @@ plans from the fastest on, `plan.py` has the plan and its sentences, `remedies.p
 where none does.
 """
 
-from cookbook.memory.choose import choose
+from cookbook.memory.choose import choose, smaller_base
 from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
@@ -41,5 +41,6 @@ __all__ = [
     "choose",
     "parts",
     "peak",
+    "smaller_base",
     "weight_types",
 ]
