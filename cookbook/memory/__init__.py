@@ -19,9 +19,11 @@ from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
 from cookbook.memory.weights import (
     BFLOAT16,
+    BYTES,
     FLOAT32,
     INSTALL_4_BIT,
     NF4,
+    RUNTIME,
     SMALL,
     STORED_BFLOAT16,
     weight_types,
@@ -29,9 +31,11 @@ from cookbook.memory.weights import (
 
 __all__ = [
     "BFLOAT16",
+    "BYTES",
     "FLOAT32",
     "INSTALL_4_BIT",
     "NF4",
+    "RUNTIME",
     "SMALL",
     "STORED_BFLOAT16",
     "MemoryPlan",

@@ -97,23 +97,9 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
     """
     if plan.fits:
         return
-    helps = tr("；", "; ").join(plan.remedies())
-    if plan.fits_when_idle:
-        needed, free = plan.beside(plan.free)
-        raise MemoryShort(
-            zh=f"内存不够：训练 {job.base} 约需 {needed}，现在空闲 {free}。办法：{helps}",
-            en=f"not enough memory: training {job.base} needs about {needed}, {free} are free. "
-            f"What helps: {helps}",
-        )
-    needed, total = plan.beside(plan.total)
-    has_zh, has_en = f"这台机器一共 {total}", f"this machine has {total}"
-    if plan.is_limited:
-        has_zh, has_en = f"COOKBOOK_MEMORY 只许用 {total}", f"COOKBOOK_MEMORY allows {total}"
-    raise OutOfMemory(
-        zh=f"内存不够：训练 {job.base} 约需 {needed}，{has_zh}。办法：{helps}",
-        en=f"not enough memory: training {job.base} needs about {needed}, {has_en}. "
-        f"What helps: {helps}",
-    )
+    zh, en = plan.refused(job.base)
+    kind = MemoryShort if plan.fits_when_idle else OutOfMemory
+    raise kind(zh=zh, en=en)
 
 
 def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[str, Any]]:

@@ -67,9 +67,11 @@ def plan(needed):
 
 def test_what_fits_only_later_waits_and_what_never_fits_is_refused_with_remedies(job):
     out_of_memory.check_fits(job, plan(2 * GB))
-    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，现在空闲 2\.0 GB.*关掉别的程序"):
+    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，只空闲 2\.0 GB，放.*关掉别的程序"):
         out_of_memory.check_fits(job, plan(4 * GB))
-    with pytest.raises(OutOfMemory, match=r"约需 9\.0 GB，这台机器一共 8\.0 GB") as caught:
+    with pytest.raises(
+        OutOfMemory, match=r"约需 9\.0 GB，只空闲 2\.0 GB（一共 8\.0 GB）"
+    ) as caught:
         out_of_memory.check_fits(job, plan(9 * GB))
     for remedy in ("max_tokens 改成 512", "Qwen2.5-0.5B", "4 bit", "10.0 GB 以上的机器"):
         assert remedy in str(caught.value)

@@ -151,12 +151,7 @@ def _skeleton(base: Base) -> Any:
 def _of_chat(base: Base, skeleton: Any, target: str, reserved: int) -> str:
     """Return the type of weights that chat takes for a base."""
     here = device.here()
-    there = replace(
-        here,
-        device=target,
-        free=max(0, here.free - reserved),
-        bfloat16=device.computes_in_bfloat16(target),
-    )
+    there = replace(here, device=target, free=max(0, here.free - reserved))
     types = weight_types(skeleton.num_parameters(), there)
     return first_that_fits(base, sizes_of(skeleton, types), there)
 
@@ -171,7 +166,7 @@ def _read_weights(base: Base, weights: str, target: str) -> Any:
 
     # A progress bar would end in the service's log.
     disable_progress_bar()
-    in_bfloat16 = weights == BFLOAT16 or (weights == NF4 and device.computes_in_bfloat16(target))
+    in_bfloat16 = weights == BFLOAT16 or (weights == NF4 and device.here().bfloat16)
     computing = torch.bfloat16 if in_bfloat16 else torch.float32
     with _explain_failure(base):
         model, found = AutoModelForCausalLM.from_pretrained(
