@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from cookbook import bases, disk, machine
 from cookbook.client import is_api_key
+from cookbook.environment import value_of
 from cookbook.i18n import language
 from cookbook.machine import device
 
@@ -60,9 +61,9 @@ def settings() -> dict[str, Any]:
     return {
         "base_setting": bases.chosen(),
         "language": language(),
-        "jobs": os.environ.get("COOKBOOK_JOBS", "1"),
-        "fast": os.environ.get("COOKBOOK_FAST", "1"),
-        "memory": os.environ.get(machine.VARIABLE) or None,
+        "jobs": value_of("COOKBOOK_JOBS", os.environ) or "1",
+        "fast": value_of("COOKBOOK_FAST", os.environ) or "1",
+        "memory": value_of(machine.VARIABLE, os.environ) or None,
         "device": device.chosen(),
     }
 

@@ -130,7 +130,7 @@ def differences(address: Address) -> list[str]:
     here = {"version": _installed_version()} | settings()
     # Whoever started one in a terminal chose for it; only what this process has set itself counts.
     if not address.get("managed"):
-        chosen = {key for key, name in VARIABLES.items() if os.environ.get(name)}
+        chosen = {key for key, name in VARIABLES.items() if environment.value_of(name, os.environ)}
         counted = {"version", *chosen} - {"jobs"}
         here = {key: value for key, value in here.items() if key in counted}
     found = []

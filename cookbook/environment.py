@@ -81,6 +81,12 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
         of_hub = from_hub and upper in _HUB_NAMES
         if name in keep or of_hub or (known and not secret):
             chosen[name] = value
+    # Our own without what surrounds them; one that is empty is not set.
+    own = [name for name in chosen if name.startswith("COOKBOOK_")]
+    for name in own:
+        chosen[name] = value_of(name, environment)
+        if not chosen[name]:
+            del chosen[name]
     return chosen
 
 

@@ -7,7 +7,9 @@ fault is in the fast one.
 
 import os
 
+from cookbook import environment
+
 
 def enabled() -> bool:
     """Return whether the fast paths are in use."""
-    return os.environ.get("COOKBOOK_FAST", "1") != "0"
+    return environment.value_of("COOKBOOK_FAST", os.environ) != "0"

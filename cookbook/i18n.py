@@ -2,10 +2,13 @@
 
 import os
 
+from cookbook import environment
+
 
 def language() -> str:
     """Return the reader's language, "zh" or "en"."""
-    return "en" if os.environ.get("COOKBOOK_LANG", "zh").lower().startswith("en") else "zh"
+    chosen = environment.value_of("COOKBOOK_LANG", os.environ)
+    return "en" if chosen.lower().startswith("en") else "zh"
 
 
 def spaced(zh: str) -> str:

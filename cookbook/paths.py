@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from cookbook import environment
 from cookbook.errors import ArgumentError, UnsafeName
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -45,7 +46,7 @@ def home() -> Path:
     Raises:
         ArgumentError: `COOKBOOK_HOME` begins with a `~` whose folder the system does not know.
     """
-    if chosen := os.environ.get("COOKBOOK_HOME"):
+    if chosen := environment.value_of("COOKBOOK_HOME", os.environ):
         folder = os.path.expanduser(chosen)
         # As in a container whose user has no name.
         if folder.startswith("~"):

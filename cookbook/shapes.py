@@ -1,6 +1,8 @@
 """The sizes of a decoder: what memory, speed and the weights of an adapter follow from.
 
     Shape.of(config)        from a config.json
+    fault(config)           what in a config.json cannot be, "head_dim = 0"
+    is_mixture(config)      whether it is a mixture of experts
     published(name)         of a base whose sizes are known without its files
     smaller_than(number)    the published bases that have fewer weights
 
@@ -35,11 +37,11 @@ class Shape:
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> "Shape | None":
-        """Return the sizes in a config.json; None where it is not a plain decoder's."""
-        if not all(is_size(config.get(name)) for name in SIZES):
+        """Return the sizes in a config.json; None where it is not a plain decoder's, or faulty."""
+        if any(config.get(name) is None for name in SIZES) or fault(config):
             return None
-        # A mixture of experts has more weights than these sizes say.
-        if any("expert" in name for name in config):
+        # It has more weights than these sizes say.
+        if is_mixture(config):
             return None
         values = {name: config[name] for name in SIZES}
         width, heads = config["hidden_size"], config["num_attention_heads"]
@@ -89,9 +91,55 @@ class Shape:
         return self.num_hidden_layers * sum(n_in + n_out for n_in, n_out in self.linear)
 
 
-def is_size(value: Any) -> bool:
-    """Return whether a value of a config.json can be a size."""
-    return type(value) is int and value > 0
+def is_mixture(config: dict[str, Any]) -> bool:
+    """Return whether a config.json is that of a mixture of experts."""
+    # `num_experts` is 0 in some plain decoders.
+    return any("expert" in name and value for name, value in config.items())
+
+
+def fault(config: dict[str, Any]) -> str | None:
+    """Return what in a config.json cannot be, or does not agree; None where nothing is wrong.
+
+    What is left out is not wrong: transformers knows what each kind of model has then.
+    """
+    for name in (*SIZES, *_MORE_SIZES):
+        value = config.get(name)
+        # In some, null means the usual.
+        may_be_null = name not in config or name in _MAY_BE_NULL
+        if not (value is None and may_be_null) and not _is_size(value, name):
+            return f"{name} = {value!r:.40}"
+    for name, value in config.items():
+        is_count = name.startswith("num_") and "expert" in name
+        if is_count and type(value) not in (int, type(None)):
+            return f"{name} = {value!r:.40}"
+    for name in ("tie_word_embeddings", "attention_bias"):
+        if type(config.get(name)) not in (bool, type(None)):
+            return f"{name} = {config[name]!r:.40}"
+    return _disagreement(config)
+
+
+def _disagreement(config: dict[str, Any]) -> str | None:
+    """Return which sizes do not agree, each of them being one."""
+    width, heads = config.get("hidden_size"), config.get("num_attention_heads")
+    keys, layers = config.get("num_key_value_heads"), config.get("num_hidden_layers")
+    if width and heads and not config.get("head_dim") and width % heads:
+        return f"hidden_size = {width}, num_attention_heads = {heads}"
+    if heads and keys and heads % keys:
+        return f"num_attention_heads = {heads}, num_key_value_heads = {keys}"
+    kinds = config.get("layer_types")
+    if kinds is None:
+        return None
+    if not isinstance(kinds, list):
+        return f"layer_types = {kinds!r:.40}"
+    if layers and len(kinds) != layers:
+        return f"num_hidden_layers = {layers}, layer_types: {len(kinds)}"
+    return None
+
+
+def _is_size(value: Any, name: str) -> bool:
+    # True is an int to Python.
+    most = _MOST_LAYERS if name == "num_hidden_layers" else _LARGEST
+    return type(value) is int and 0 < value <= most
 
 
 SIZES = (
@@ -102,6 +150,11 @@ SIZES = (
     "num_key_value_heads",
     "vocab_size",
 )
+_MORE_SIZES = ("head_dim", "max_position_embeddings")
+_MAY_BE_NULL = ("num_key_value_heads", *_MORE_SIZES)
+# Several times what any model has: a larger number is damage.
+_LARGEST, _MOST_LAYERS = 2**24, 1000
+
 # From the published config.json of each, in the order of `SIZES`, and whether it ties embeddings.
 PUBLISHED = {
     "Qwen/Qwen2.5-0.5B-Instruct": (896, 4864, 24, 14, 2, 151936, True),

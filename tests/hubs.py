@@ -9,6 +9,7 @@ is set on the object, each for the next requests: `cut`, `damaged`, `statuses`, 
 The hub's own client downloads from this server, too: tests/service/test_pull.py.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -51,6 +52,7 @@ class Hubs:
         seconds: pause after each block of a large file.
         redirect_to: another server, to which every question is redirected, as some mirrors do.
         page: what is answered to every question instead, as a network's login page is.
+        password: "user:password" without which requests are refused, as a company's mirror does.
         requests: what came: method, path and Range.
     """
 
@@ -58,7 +60,7 @@ class Hubs:
         self.models, self.datasets, self.gated = {}, set(), set()
         self.cut, self.statuses, self.requests = [], [], []
         self.damaged, self.ranges, self.seconds = 0, True, 0.0
-        self.redirect_to, self.page = None, None
+        self.redirect_to, self.page, self.password = None, None, None
         hubs = self
 
         class Handler(_Handler):
@@ -119,6 +121,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hubs.statuses:
             status = self.hubs.statuses.pop(0)
             self.refuse(status, **{"Retry-After": "0"})
+            return
+        if self.hubs.password and not self.knows_password():
+            self.refuse(401)
             return
         if self.hubs.page:
             self.content(self.hubs.page, {})
@@ -233,6 +238,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def model(self, name):
         return self.hubs.models.get(name)
+
+    def knows_password(self):
+        # Storage is another host.
+        expected = base64.b64encode(self.hubs.password.encode()).decode()
+        given = self.headers.get("Authorization")
+        return self.path.startswith("/storage/") or given == f"Basic {expected}"
 
     def knows_token(self):
         return self.headers.get("Authorization") == f"Bearer {TOKEN}"

@@ -3,6 +3,7 @@
     files     which files there must be, and whether each is all there
     kind      config.json: a plain decoder, not quantized
     chat      the tokenizer's files: a chat model that ends its answers
+    template  the syntax of its chat template
     folder    all of a folder, with one sentence for each thing that can be wrong
 
 Used before a download (`hubs/`), before a service is started and before the engine loads a base.

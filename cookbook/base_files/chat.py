@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from cookbook.base_files.files import read_json
-from cookbook.base_files.kind import refuse_quantized
+from cookbook.base_files.kind import check_kind, check_sound
 from cookbook.errors import ModelError
 
 _TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def check_chat(folder: Path, name: str) -> None:
-    """Raise ModelError where the small files show that it is not a chat model, or not a usable one.
+    """Raise ModelError where the small files show that it is not a chat model that can be used.
 
     Args:
         folder: has config.json and the tokenizer's files; weights are not needed.
         name: the model's name, for the sentence.
     """
     config = read_json(folder / "config.json") or {}
-    refuse_quantized(name, config)
+    check_sound(name, config)
+    check_kind(name, config)
     settings = read_json(folder / "tokenizer_config.json") or {}
     template = _template(folder, settings)
     if template is None or not _ends_turns(folder, template, settings, config):
@@ -34,6 +35,11 @@ def check_chat(folder: Path, name: str) -> None:
             en=f"{name} is not a chat model ({_reason(template)[1]}): choose its Instruct version"
             f"{named_en}",
         )
+    used = _used(folder, settings)
+    if used:
+        from cookbook.base_files import template as jinja
+
+        jinja.check_syntax(name, used)
 
 
 def _instruct(name: str) -> tuple[str, str]:
@@ -62,6 +68,19 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
         # A list holds one template for each purpose.
         texts.append(own if isinstance(own, str) else json.dumps(own, ensure_ascii=False))
     return "\n".join(texts) or None
+
+
+def _used(folder: Path, settings: dict[str, Any]) -> str | None:
+    """Return the template that a conversation is laid out with; None where it is not known."""
+    path = folder / _TEMPLATES[0]
+    if path.is_file():
+        return path.read_text(encoding="utf-8", errors="replace")
+    own = settings.get("chat_template")
+    # One for each purpose.
+    for one in own if isinstance(own, list) else []:
+        if isinstance(one, dict) and one.get("name") == "default":
+            own = one.get("template")
+    return own if isinstance(own, str) else None
 
 
 def _ends_turns(

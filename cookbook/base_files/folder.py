@@ -9,9 +9,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import shapes
 from cookbook.base_files.files import INDEX, SINGLE, has_tokenizer, is_pointer, size_by_header
-from cookbook.base_files.kind import check_kind, unusable
+from cookbook.base_files.kind import check_kind, check_sound, unusable
 from cookbook.errors import ModelError
 from cookbook.hubs.names import pull_command
 
@@ -46,22 +45,14 @@ def _config(base: "Base", folder: Path) -> dict[str, Any]:
         raise _no_config(base, folder)
     if is_pointer(path):
         raise _pointer(base, path)
+    # A file that the system does not let be read is not damaged.
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
-        config = None
-    if not isinstance(config, dict) or not config.get("model_type") or not _has_sizes(config):
-        raise _damaged(base, "config.json")
+        found = None
+    config: dict[str, Any] = found if isinstance(found, dict) else {}
+    check_sound(base.id, config)
     return config
-
-
-def _has_sizes(config: dict[str, Any]) -> bool:
-    """Return whether the sizes in a config.json can be sizes, and agree."""
-    given = [config[name] for name in shapes.SIZES if name in config]
-    if not all(shapes.is_size(value) for value in given):
-        return False
-    kinds = config.get("layer_types")
-    return not isinstance(kinds, list) or len(kinds) == config.get("num_hidden_layers")
 
 
 def _damaged(base: "Base", name: str) -> ModelError:

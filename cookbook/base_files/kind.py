@@ -1,6 +1,7 @@
 """Tell from its config.json whether a base is of a kind that is trained here: a plain decoder.
 
     check_kind(name, config)      raise ModelError with what it is, and what to choose instead
+    check_sound(name, config)     raise ModelError where it is damaged: sizes that cannot be
 
 The config.json may be a file's, or one that a hub or transformers has read.
 """
@@ -8,6 +9,7 @@ The config.json may be a file's, or one that a hub or transformers has read.
 import re
 from typing import Any
 
+from cookbook import shapes
 from cookbook.errors import ModelError
 
 SUPPORTED = ("Qwen2.5", "Qwen3", "Llama", "Mistral")
@@ -29,6 +31,29 @@ def check_kind(name: str, config: dict[str, Any]) -> None:
     kind = _unusable_kind(config)
     if kind:
         raise unusable(name, *kind)
+
+
+def check_sound(name: str, config: dict[str, Any]) -> None:
+    """Refuse a config.json with a size that cannot be one, or with sizes that do not agree.
+
+    Args:
+        config: empty where the file holds no JSON object.
+
+    Raises:
+        ModelError: naming the entry.
+    """
+    kind = config.get("model_type")
+    found = shapes.fault(config)
+    if not isinstance(kind, str) or not kind:
+        found = f"model_type = {kind!r:.40}"
+    if found is None:
+        return
+    raise ModelError(
+        zh=f"基础模型 {name} 的 config.json 损坏，不能用（{found}）：重新下载这个文件，"
+        "或换一个模型",
+        en=f"the config.json of the base model {name} is damaged and cannot be used ({found}): "
+        "download it again, or choose another model",
+    )
 
 
 def refuse_quantized(name: str, config: dict[str, Any]) -> None:
@@ -79,8 +104,7 @@ def _unusable_kind(config: dict[str, Any]) -> tuple[str, str] | None:
     if isinstance(built, list) and built and not any(map(_generates, built)):
         kind = built[0]
         return f"不生成文本的模型（{kind}）", f"a model that does not generate text ({kind})"
-    # `num_experts` is 0 in some plain decoders.
-    if any("expert" in name and value for name, value in config.items()):
+    if shapes.is_mixture(config):
         return "混合专家模型（MoE）", "a mixture of experts"
     layer_types = {str(kind) for kind in config.get("layer_types") or ()}
     if not all(kind.endswith("_attention") for kind in layer_types - {"linear_attention"}):

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from cookbook.errors import ModelError
+from cookbook.hubs import endpoint
+from cookbook.hubs.endpoint import Endpoint
+
 if TYPE_CHECKING:
     import httpx
-
 
 _CHECKSUM = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -85,15 +88,24 @@ class Hub(ABC):
     title: ClassVar[str]
     default_revision: ClassVar[str]
 
-    @property
-    @abstractmethod
-    def address(self) -> str:
-        """Where it is, or its mirror: a URL without a slash at the end."""
+    home: ClassVar[str]
+    """Its own address."""
+    variables: ClassVar[tuple[str, ...]]
+    """Names of the environment that may name a mirror, the first of them that is set."""
 
     @property
-    def shown(self) -> str:
-        """The address without the password that a mirror's may hold: for sentences."""
-        return re.sub(r"//[^/@]*@", "//", self.address)
+    def endpoint(self) -> Endpoint:
+        """Where it is, or its mirror, and what requests are signed with there.
+
+        Raises:
+            ArgumentError: what names a mirror is not an address.
+        """
+        return endpoint.read(self.home, *self.variables)
+
+    @property
+    def address(self) -> str:
+        """Where it is, or its mirror: a URL without a slash at the end, and without a password."""
+        return self.endpoint.address
 
     @abstractmethod
     def headers(self) -> dict[str, str]:
@@ -116,6 +128,20 @@ class Hub(ABC):
     def refuse(self, response: "httpx.Response", model: str, revision: str) -> Exception:
         """Return what an answer means that is neither the content nor a passing trouble."""
 
+    def wrong_password(self, response: "httpx.Response") -> ModelError | None:
+        """Return the error for a mirror that does not accept the user and password of its URL."""
+        where = self.endpoint
+        if response.status_code != 401 or where.credentials is None:
+            return None
+        # The hub's own answer, such as for a model that it does not have, which a mirror passes on.
+        if "X-Error-Code" in response.headers:
+            return None
+        return ModelError(
+            zh=f"镜像 {where.address} 不认 {where.variable} 里的用户名和密码：检查它们",
+            en=f"the mirror {where.address} does not accept the user and password in "
+            f"{where.variable}: check them",
+        )
+
     def page(self, model: str) -> str:
         """Return the address of a model's page, for people."""
-        return f"{self.shown}/{model}"
+        return f"{self.address}/{model}"

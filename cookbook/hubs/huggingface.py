@@ -31,14 +31,8 @@ class HuggingFace(Hub):
     key = "huggingface"
     title = "Hugging Face"
     default_revision = "main"
-
-    @property
-    def address(self) -> str:
-        """Return `HF_ENDPOINT`, or the hub itself."""
-        given = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
-        if not given:
-            return "https://huggingface.co"
-        return given if "://" in given else f"https://{given}"
+    home = "https://huggingface.co"
+    variables = ("HF_ENDPOINT",)
 
     def headers(self) -> dict[str, str]:
         """Return the token of `HF_TOKEN`, or of `hf auth login`."""
@@ -99,6 +93,8 @@ class HuggingFace(Hub):
         """Return what a refusal means."""
         code = response.headers.get("X-Error-Code", "")
         page = self.page(model)
+        if wrong := self.wrong_password(response):
+            return wrong
         if code == "GatedRepo" or response.status_code == 403:
             return ModelError(
                 zh=f"{model} 要先申请：在 {page} 同意它的条款，再把环境变量 HF_TOKEN 设成你的令牌",

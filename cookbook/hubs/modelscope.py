@@ -24,15 +24,8 @@ class ModelScope(Hub):
     key = "modelscope"
     title = "ModelScope"
     default_revision = "master"
-
-    @property
-    def address(self) -> str:
-        """Return `MODELSCOPE_ENDPOINT` or the older `MODELSCOPE_DOMAIN`, or the hub itself."""
-        given = os.environ.get("MODELSCOPE_ENDPOINT") or os.environ.get("MODELSCOPE_DOMAIN") or ""
-        given = given.strip().rstrip("/")
-        if not given:
-            return "https://www.modelscope.cn"
-        return given if "://" in given else f"https://{given}"
+    home = "https://www.modelscope.cn"
+    variables = ("MODELSCOPE_ENDPOINT", "MODELSCOPE_DOMAIN")  # the second is the older name
 
     def headers(self) -> dict[str, str]:
         """Return the token of `MODELSCOPE_API_TOKEN`, in both ways in which the hub reads it."""
@@ -65,6 +58,8 @@ class ModelScope(Hub):
     def refuse(self, response: "httpx.Response", model: str, revision: str) -> Exception:
         """Return what a refusal means."""
         page = self.page(model)
+        if wrong := self.wrong_password(response):
+            return wrong
         if response.status_code in (401, 403):
             return ModelError(
                 zh=f"ModelScope 不让下载 {model}：先在 {page} 申请，"

@@ -3,12 +3,12 @@
 Proxies and certificates are those of the environment, as httpx reads it.
 """
 
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cookbook.errors import BaseAway
+from cookbook.errors import BaseAway, CookbookError
+from cookbook.hubs.endpoint import without_password
 
 if TYPE_CHECKING:
     import httpx
@@ -37,12 +37,18 @@ def connect(hub: "Hub") -> "httpx.Client":
     headers["Accept-Encoding"] = "identity"
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     try:
-        return httpx.Client(headers=headers, timeout=timeout, follow_redirects=True)
+        return httpx.Client(
+            auth=hub.endpoint.credentials, headers=headers, timeout=timeout, follow_redirects=True
+        )
     # Such as a proxy whose URL is wrong, or certificates that are not there.
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+        if isinstance(error, CookbookError):
+            raise
+        # Of a URL that cannot be read, the part that is wrong may be one of a password.
+        why = "URL" if isinstance(error, httpx.InvalidURL) else reason(error)
         raise BaseAway(
-            zh=f"代理或证书的设置用不了（{error}）：检查 HTTPS_PROXY、SSL_CERT_FILE 等环境变量",
-            en=f"the settings of proxy or certificates cannot be used ({error}): check "
+            zh=f"代理或证书的设置用不了（{why}）：检查 HTTPS_PROXY、SSL_CERT_FILE 等环境变量",
+            en=f"the settings of proxy or certificates cannot be used ({why}): check "
             "HTTPS_PROXY, SSL_CERT_FILE and the like",
         ) from error
 
@@ -101,7 +107,7 @@ pause: Callable[[float], None] = time.sleep
 
 def reason(error: Exception) -> str:
     """Return in a few words why a request failed."""
-    text = re.sub(r"//[^/@\s]*@", "//", str(error).split("\n")[0].strip())
+    text = without_password(str(error).split("\n")[0].strip())
     return (text or type(error).__name__)[:120]
 
 
@@ -112,11 +118,12 @@ def unreachable(hub: "Hub", why: str) -> BaseAway:
     command = f"python -m cookbook pull … --from {other}"
     mirror_zh = mirror_en = ""
     # Who has set a mirror knows about mirrors.
-    if "huggingface.co" in hub.address:
+    if hub.key == "huggingface" and not hub.endpoint.variable:
         mirror_zh = f"，或设 HF_ENDPOINT={MIRROR} 用镜像"
         mirror_en = f" or set HF_ENDPOINT={MIRROR}, a mirror"
     return BaseAway(
-        zh=f"连不上 {hub.title}（{hub.shown}，{why}）：检查网络，用 {command} 换个来源{mirror_zh}",
-        en=f"{hub.title} is out of reach ({hub.shown}, {why}): check the network, "
+        zh=f"连不上 {hub.title}（{hub.address}，{why}）：检查网络，"
+        f"用 {command} 换个来源{mirror_zh}",
+        en=f"{hub.title} is out of reach ({hub.address}, {why}): check the network, "
         f"choose another source with {command}{mirror_en}",
     )

@@ -13,15 +13,17 @@ plans from the fastest on, `plan.py` has the plan and its sentences, `remedies.p
 where none does.
 """
 
-from cookbook.memory.choose import choose
+from cookbook.memory.choose import choose, smaller_base
 from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
 from cookbook.memory.weights import (
     BFLOAT16,
+    BYTES,
     FLOAT32,
     INSTALL_4_BIT,
     NF4,
+    RUNTIME,
     SMALL,
     STORED_BFLOAT16,
     weight_types,
@@ -29,9 +31,11 @@ from cookbook.memory.weights import (
 
 __all__ = [
     "BFLOAT16",
+    "BYTES",
     "FLOAT32",
     "INSTALL_4_BIT",
     "NF4",
+    "RUNTIME",
     "SMALL",
     "STORED_BFLOAT16",
     "MemoryPlan",
@@ -41,5 +45,6 @@ __all__ = [
     "choose",
     "parts",
     "peak",
+    "smaller_base",
     "weight_types",
 ]

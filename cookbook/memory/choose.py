@@ -79,6 +79,13 @@ def choose(
     )
 
 
+def smaller_base(
+    shape: Shape, lengths: Sequence[int], hp: dict[str, Any], machine: Machine
+) -> str | None:
+    """Return the largest published base that is smaller and fits with the same rows."""
+    return _smaller_base(Task.of(shape, lengths, hp), machine)
+
+
 def _rows_at_once(task: Task, settings: Settings) -> int:
     at_once = settings.micro_tokens // task.longest
     return max(1, min(task.batch_size, at_once))

@@ -11,22 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cookbook.machine import CPU, CUDA, MB
-from cookbook.memory.weights import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
+from cookbook.machine import CPU, CUDA
+from cookbook.memory.weights import BFLOAT16, BYTES, FLOAT32, NF4, RUNTIME, STORED_BFLOAT16
 from cookbook.shapes import Shape
-
-# Bytes of a weight. NF4: four bits, and a float32 for each block of 64, which bitsandbytes makes
-# smaller still.
-_WEIGHT_BYTES = {FLOAT32: 4.0, BFLOAT16: 2.0, STORED_BFLOAT16: 2.0, NF4: 0.5 + 4 / 64}
 
 # Share of an embedding apart from the head that a corpus reads.
 _READ_OF_EMBEDDING = 0.5
 
 # Bytes of an activation: the type in which products are taken.
 _ACTIVATION_BYTES = {FLOAT32: 4, BFLOAT16: 2, STORED_BFLOAT16: 4, NF4: 2}
-
-# torch, transformers and PEFT in a process; on a GPU CUDA's context and its own work space.
-_RUNTIME = {CPU: 450 * MB, CUDA: 700 * MB}
 
 # The tokenizer's, for each entry of its vocabulary; in the machine's memory.
 _TOKEN_BYTES = 1000
@@ -134,13 +127,13 @@ def _loading(shape: Shape, settings: Settings) -> int:
     """
     if settings.device == CUDA or is_mapped(settings):
         return 0
-    both = _WEIGHT_BYTES[FLOAT32] + _WEIGHT_BYTES[BFLOAT16]
+    both = BYTES[FLOAT32] + BYTES[BFLOAT16]
     return _runtime(shape, CPU) + round(both * shape.parameters)
 
 
 def _runtime(shape: Shape, device: str) -> int:
     tokenizer = _TOKEN_BYTES * shape.vocab_size if device == CPU else 0
-    return _RUNTIME[device] + tokenizer
+    return RUNTIME[device] + tokenizer
 
 
 def tokens_at_once(task: Task, micro_tokens: int) -> int:
@@ -150,7 +143,7 @@ def tokens_at_once(task: Task, micro_tokens: int) -> int:
 
 def _weights(shape: Shape, settings: Settings) -> int:
     """Return the bytes of the base's weights that are in memory."""
-    size = _WEIGHT_BYTES[settings.weights]
+    size = BYTES[settings.weights]
     # Embedding and head are never in 4 bit.
     matrix = max(size, 2) * shape.vocab_size * shape.hidden_size
     embeddings = matrix if shape.tied else 2 * matrix

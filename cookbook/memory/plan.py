@@ -97,6 +97,11 @@ class MemoryPlan:
     def _free_is_limit(self) -> bool:
         return self.is_limited and self.free == self.total
 
+    @property
+    def _is_never_enough(self) -> bool:
+        """Return whether other programs are not to blame, which what is free does not show."""
+        return self.free < self.total < self.needed
+
     def beside(self, given: int) -> tuple[str, str]:
         """Return what is needed and `given` bytes, so that it shows which of them is more."""
         needed, there = in_gb(self.needed), in_gb(given)
@@ -107,10 +112,15 @@ class MemoryPlan:
     @property
     def refusal(self) -> str:
         """Return why it does not fit, and what would."""
-        ways = self.remedies()
-        return tr(
-            f"{self.zh}。可以：{'；'.join(ways)}",
-            f"{self.en}. What would fit: {'; '.join(ways)}",
+        return tr(*self.refused())
+
+    def refused(self, base: str = "") -> tuple[str, str]:
+        """Return the same in both languages, zh and en; `base` is named where it is given."""
+        named_zh, named_en = (f" {base} ", f" {base}") if base else ("", "")
+        helps = tr("；", "; ").join(self.remedies())
+        return (
+            f"内存不够：训练{named_zh}{self.zh}。办法：{helps}",
+            f"not enough memory: training{named_en} {self.en}. What helps: {helps}",
         )
 
     def __str__(self) -> str:
@@ -127,7 +137,8 @@ class MemoryPlan:
         if not self.fits:
             if self._free_is_limit:
                 return f"{place}约需 {needed}，COOKBOOK_MEMORY 只许用 {free}，放不下"
-            return f"{place}约需 {needed}，只空闲 {free}，放不下"
+            in_all = f"（一共 {in_gb(self.total)}）" if self._is_never_enough else ""
+            return f"{place}约需 {needed}，只空闲 {free}{in_all}，放不下"
         rows = f"每次 {self.micro_batch} 条（micro-batch）"
         again = "重算激活（checkpointing）"
         if self.checkpointed == 0:
@@ -146,7 +157,8 @@ class MemoryPlan:
         if not self.fits:
             if self._free_is_limit:
                 return f"needs about {needed}{place}, but COOKBOOK_MEMORY allows only {free}"
-            return f"needs about {needed}, but only {free} are free{place}"
+            in_all = f" of {in_gb(self.total)}" if self._is_never_enough else ""
+            return f"needs about {needed}, but only {free}{in_all} are free{place}"
         rows = f"micro-batches of {self.micro_batch}"
         again = "checkpointing on"
         if self.checkpointed == 0:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cookbook import bases, params, siliconcloud
+from cookbook import bases, machine, params, siliconcloud
 from cookbook.client import synchronous
 from cookbook.errors import CookbookError, DataError, HyperparameterError
 from cookbook.explain import explain
@@ -228,6 +228,9 @@ class TaskForm:
         except openai.OpenAIError:
             # The list of models has already reported that the service does not answer.
             self.base = bases.card(name)
+        # Without a service it is trained here; the panel asks for its plan at every change.
+        if self.base.machine is None and self.base.shape and not self.base.trains_elsewhere:
+            self.base = dataclasses.replace(self.base, machine=machine.here())
         if self._tokens_per_second:
             speed = self._tokens_per_second
             self.base = dataclasses.replace(self.base, tokens_per_second=speed)

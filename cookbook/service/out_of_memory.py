@@ -15,19 +15,23 @@ from typing import Any
 
 import psutil
 
+from cookbook import bases, memory
 from cookbook.causes import Cause
 from cookbook.errors import MemoryShort, OutOfMemory
 from cookbook.i18n import tr
 from cookbook.known_causes import MEMORY
-from cookbook.machine import in_gb, kernel_kills
+from cookbook.machine import Machine, in_gb, kernel_kills
 from cookbook.machine.device import CPU
-from cookbook.memory import MemoryPlan
+from cookbook.memory import BFLOAT16, NF4, MemoryPlan
 from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Job
-from cookbook.shapes import published, smaller_than
+from cookbook.shapes import published
 
 CODE = "out_of_memory"
 """The code of a job that failed for memory, in its log and over HTTP."""
+
+SMALLER_SHARE = 0.8
+"""Share of what a job's plan was to take that a smaller base may take by its own."""
 
 LARGE_SHARE = 0.4
 """Share of the free memory above which a training may well have used up the rest with others."""
@@ -93,23 +97,9 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
     """
     if plan.fits:
         return
-    helps = tr("；", "; ").join(plan.remedies())
-    if plan.fits_when_idle:
-        needed, free = plan.beside(plan.free)
-        raise MemoryShort(
-            zh=f"内存不够：训练 {job.base} 约需 {needed}，现在空闲 {free}。办法：{helps}",
-            en=f"not enough memory: training {job.base} needs about {needed}, {free} are free. "
-            f"What helps: {helps}",
-        )
-    needed, total = plan.beside(plan.total)
-    has_zh, has_en = f"这台机器一共 {total}", f"this machine has {total}"
-    if plan.is_limited:
-        has_zh, has_en = f"COOKBOOK_MEMORY 只许用 {total}", f"COOKBOOK_MEMORY allows {total}"
-    raise OutOfMemory(
-        zh=f"内存不够：训练 {job.base} 约需 {needed}，{has_zh}。办法：{helps}",
-        en=f"not enough memory: training {job.base} needs about {needed}, {has_en}. "
-        f"What helps: {helps}",
-    )
+    zh, en = plan.refused(job.base)
+    kind = MemoryShort if plan.fits_when_idle else OutOfMemory
+    raise kind(zh=zh, en=en)
 
 
 def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[str, Any]]:
@@ -146,9 +136,9 @@ def failed(job: Job, watch: MemoryWatch | None) -> str:
     )
 
 
-def unloaded(bases: list[str]) -> str:
+def unloaded(names: list[str]) -> str:
     """Return what a job's log says where chat gave up bases for it."""
-    zh, en = "、".join(bases), ", ".join(bases)
+    zh, en = "、".join(names), ", ".join(names)
     return tr(
         f"给训练腾内存：聊天暂时卸下了 {zh}，下次提问时再加载",
         f"Memory for the training: chat has unloaded {en}, and loads it again at the next question",
@@ -161,8 +151,7 @@ def remedies(job: Job) -> tuple[str, str]:
     max_tokens = job.hyperparameters.get("max_tokens", 0)
     longest = min(max_tokens, plan.get("longest") or max_tokens)
     shorter = longest // 2
-    shape = published(job.base)
-    smaller = next(iter(smaller_than(shape.parameters)), None) if shape else None
+    smaller = _smaller_base(job, longest)
     base_zh = f"换小一些的基础模型，例如 {smaller}" if smaller else f"换比 {job.base} 小的基础模型"
     base_en = f"such as {smaller}" if smaller else f"than {job.base}"
     had = in_gb(plan["free"]) if plan else None
@@ -175,6 +164,24 @@ def remedies(job: Job) -> tuple[str, str]:
         f"now); a smaller base {base_en}; a bigger machine{more_en}, or a GPU with the base in "
         "4 bit",
     )
+
+
+def _smaller_base(job: Job, longest: int) -> str | None:
+    """Return a published base that would fit where the job did not; None where none is known."""
+    plan, hp = job.memory_plan, job.hyperparameters
+    # A base in a folder has no published name, but sizes.
+    known = [base.shape for base in bases.installed() if base.id == job.base]
+    shape = known[0] if known else published(job.base)
+    # Neither is whole in a job that another version has kept.
+    if shape is None or not plan or not {"max_tokens", "batch_size", "lora_rank"} <= hp.keys():
+        return None
+    # The job had fitted by its figures, too, and took more.
+    room = round(SMALLER_SHARE * min(plan["free"], plan["needed"]))
+    weights = plan.get("weights")
+    there = Machine(
+        plan["device"], room, room, bfloat16=weights == BFLOAT16, four_bit=weights == NF4
+    )
+    return memory.smaller_base(shape, [longest] * hp["batch_size"], hp, there)
 
 
 def _figures(job: Job, watch: MemoryWatch | None) -> tuple[str, str]:

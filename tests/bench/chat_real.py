@@ -20,7 +20,6 @@ import http.client
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,12 +28,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
+import random_bases
 from chat import LLAMA_CPP, Server, free_port, ours, running
 
 from cookbook import tokens
 from cookbook.paths import shipped_rows
 
-RANDOM_BASE = Path(__file__).parents[2] / "tools/random_base.py"
 SHAPE = "Qwen2.5-0.5B"
 CONTEXT = 1024  # tokens of a request, for llama.cpp
 MAX_TOKENS = 64
@@ -156,8 +155,8 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         base = args.base
         if base is None:
-            base = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            subprocess.run([sys.executable, str(RANDOM_BASE), SHAPE, str(base)], check=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            base = random_bases.made(SHAPE, Path(folder))
         os.environ["COOKBOOK_BASE_MODEL"] = str(base)
         servers = {"ours": stack.enter_context(ours())}
         for weights in args.llama:

@@ -10,8 +10,6 @@ training process as the system counts it (RSS, read four times a second).
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import random_bases
 
 from cookbook import connection
 from cookbook.machine import GB
@@ -27,7 +26,6 @@ from cookbook.params import PRESETS
 from cookbook.paths import DATA
 from cookbook.processes import WORKER_MODULE
 
-TOOL = Path(__file__).parents[2] / "tools" / "random_base.py"
 CORPUS = DATA / "zhishuoxinyu" / "train.jsonl"
 EVERY = 0.25  # seconds between two looks at the memory
 
@@ -58,14 +56,6 @@ class Peak(threading.Thread):
                 held = process.info["memory_info"]
                 if held and WORKER_MODULE in command and str(self.home) in command:
                     self.bytes = max(self.bytes, held.rss)
-
-
-def made(name: str, bases: Path) -> Path:
-    """Return the folder of a base of this shape, which is made where it is not there yet."""
-    folder = bases / f"{name}-Instruct"
-    if not (folder / "config.json").exists():
-        subprocess.run([sys.executable, str(TOOL), name, str(folder)], check=True)
-    return folder
 
 
 def measure(base: Path, home: Path) -> Measured:
@@ -120,7 +110,8 @@ def main() -> None:
     print("|" + " --- |" * 6, flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         for name in args.names:
-            base = made(name, args.bases or Path(temporary))
+            kept = args.bases or Path(temporary)
+            base = random_bases.made(name, kept, name=f"{name}-Instruct")
             measured = measure(base, Path(temporary) / f"home-{name}")
             cells = [
                 name,

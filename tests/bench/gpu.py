@@ -29,12 +29,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import random_bases
+import trl_side
+
 from cookbook import data, tokens
 from cookbook.bases import Base
 from cookbook.params import PRESETS
 from cookbook.paths import DATA
 
-ROOT = Path(__file__).parents[2]
 HP = PRESETS["standard"]
 GB = 2**30
 STEPS = 6  # of a training; the first warms up
@@ -102,17 +104,9 @@ def train_ours(case: Case, folder: Path) -> float:
 def train_trl(case: Case, folder: Path) -> float:
     """Train with TRL, as its users are told to where memory is short; return the same."""
     import torch
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTTrainer
+    from transformers import AutoModelForCausalLM
 
     from cookbook.service.engine import four_bit
-
-    times = []
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            times.append(time.perf_counter())
 
     on_gpu = torch.cuda.is_available()
     model = AutoModelForCausalLM.from_pretrained(
@@ -121,56 +115,19 @@ def train_trl(case: Case, folder: Path) -> float:
         device_map={"": "cuda" if on_gpu else "cpu"},
         quantization_config=four_bit.settings(torch.bfloat16) if case.limit and on_gpu else None,
     )
-    adapter = LoraConfig(
-        r=HP.lora_rank,
-        lora_alpha=HP.lora_alpha,
-        lora_dropout=HP.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    rows = rows_of(case.rows, HP.batch_size * STEPS)
+    clock = trl_side.Clock()
     with tempfile.TemporaryDirectory() as out:
-        trainer = SFTTrainer(
-            model=model,
-            processing_class=AutoTokenizer.from_pretrained(folder),
-            train_dataset=prompts_and_completions(rows_of(case.rows, HP.batch_size * STEPS)),
-            peft_config=adapter,
-            args=trl_settings(out, case.rows, on_gpu),
-            callbacks=[Clock()],
+        arguments = trl_side.settings(
+            out,
+            gradient_accumulation_steps=HP.batch_size,
+            max_length=case.rows,
+            bf16=on_gpu,
+            use_cpu=not on_gpu,
+            **trl_side.FRUGAL,
         )
-        trainer.train()
-    return speed(case, times)
-
-
-def trl_settings(out: str, length: int, on_gpu: bool) -> Any:
-    from trl import SFTConfig
-
-    return SFTConfig(
-        output_dir=out,
-        # The same steps, a row at a time.
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=HP.batch_size,
-        gradient_checkpointing=True,
-        num_train_epochs=1,
-        max_length=length,
-        learning_rate=HP.learning_rate,
-        weight_decay=0.0,
-        bf16=on_gpu,
-        use_cpu=not on_gpu,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-    )
-
-
-def prompts_and_completions(rows: list[dict]) -> Any:
-    """Return the rows in the format of which TRL learns the answer alone."""
-    from datasets import Dataset
-
-    examples = []
-    for row in rows:
-        *prompt, answer = row["messages"]
-        examples.append({"prompt": prompt, "completion": [answer]})
-    return Dataset.from_list(examples)
+        trl_side.trainer(model, folder, rows, arguments, clock).train()
+    return speed(case, clock.ended)
 
 
 def speed(case: Case, times: list[float]) -> float:
@@ -293,14 +250,6 @@ def report(case: Case, found: dict[str, dict[str, Any]]) -> None:
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def make_base(shape: str, folder: Path) -> Path:
-    target = folder / shape
-    if not target.exists():
-        command = [sys.executable, str(ROOT / "tools/random_base.py"), shape, str(target)]
-        subprocess.run(command, check=True, capture_output=True)
-    return target
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -331,7 +280,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as temporary:
         for case in DRY_CASES if args.cpu_dry_run else CASES:
-            folder = make_base(case.shape, args.bases or Path(temporary))
+            folder = random_bases.made(case.shape, args.bases or Path(temporary))
             report(case, {side: run(case, side, folder) for side in SIDES[case.what]})
 
 

@@ -19,9 +19,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import random_bases
+
 from cookbook.machine import GB
 
-TOOL = Path(__file__).parents[2] / "tools" / "random_base.py"
 TOLERANCE = 0.25
 
 
@@ -49,16 +50,6 @@ COMBINATIONS = [
     Combination("Qwen2.5-1.5B", tokens=1000, batch=2),
     Combination("Qwen2.5-7B", tokens=1000, batch=2, layers=4),
 ]
-
-
-def made(combination: Combination, bases: Path) -> Path:
-    """Return the folder of the base, which is made where it is not there yet."""
-    layers = ["--layers", str(combination.layers)] if combination.layers else []
-    folder = bases / "-".join([combination.base, *layers[1:]])
-    if not (folder / "config.json").exists():
-        command = [sys.executable, str(TOOL), combination.base, str(folder), *layers]
-        subprocess.run(command, check=True)
-    return folder
 
 
 def measure(folder: Path, combination: Combination) -> tuple[dict, int]:
@@ -142,7 +133,8 @@ def main() -> None:
     print(f"| {HEADS} |\n|" + " --- |" * len(HEADS.split("|")))
     with tempfile.TemporaryDirectory() as temporary:
         for combination in chosen:
-            folder = made(combination, args.bases or Path(temporary))
+            kept = args.bases or Path(temporary)
+            folder = random_bases.made(combination.base, kept, layers=combination.layers)
             print(line(combination, *measure(folder, combination)), flush=True)
 
 

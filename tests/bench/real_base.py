@@ -30,14 +30,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import random_bases
+import trl_side
+
 from cookbook.params import PRESETS
 from cookbook.service.__main__ import set_thread_and_memory_limits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-    from trl import SFTConfig
 
-TOOL = Path(__file__).parents[2] / "tools" / "random_base.py"
 SHAPE = "Qwen2.5-0.5B"
 TOKENS = (50, 256, 1000, 4096)
 HP = PRESETS["standard"]
@@ -118,67 +119,23 @@ def train_ours(base: Path, rows: list[dict], tokens: int, batch: int) -> list[fl
 
 def train_trl(base: Path, rows: list[dict], tokens: int, batch: int) -> list[float]:
     """Train with TRL and return the seconds of each step."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTTrainer
+    from transformers import AutoModelForCausalLM
 
-    seconds: list[float] = []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *_: object, **__: object) -> None:
-            self.started = time.perf_counter()
-
-        def on_step_end(self, *_: object, **__: object) -> None:
-            seconds.append(time.perf_counter() - self.started)
-
-    examples = []
-    for row in rows:
-        *prompt, answer = row["messages"]
-        examples.append({"prompt": prompt, "completion": [answer]})
-    adapter = LoraConfig(
-        r=HP.lora_rank,
-        lora_alpha=HP.lora_alpha,
-        lora_dropout=HP.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
+    model = AutoModelForCausalLM.from_pretrained(base, dtype="bfloat16")
+    clock = trl_side.Clock()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = SFTTrainer(
-            model=AutoModelForCausalLM.from_pretrained(base, dtype="bfloat16"),
-            processing_class=AutoTokenizer.from_pretrained(base),
-            train_dataset=Dataset.from_list(examples),
-            peft_config=adapter,
-            args=trl_settings(folder, tokens, batch),
-            callbacks=[Clock()],
+        arguments = trl_side.settings(
+            folder,
+            seed=SEED,
+            gradient_accumulation_steps=batch,
+            max_length=tokens,
+            bf16=True,
+            use_cpu=True,
+            logging_steps=1,
+            **trl_side.FRUGAL,
         )
-        trainer.train()
-    return seconds
-
-
-def trl_settings(folder: str, tokens: int, batch: int) -> "SFTConfig":
-    """Return TRL's settings for the same steps in the least memory."""
-    from trl import SFTConfig
-
-    return SFTConfig(
-        output_dir=folder,
-        seed=SEED,
-        num_train_epochs=1,
-        max_length=tokens,
-        learning_rate=HP.learning_rate,
-        weight_decay=0.0,
-        # Rows of a step, one at a time.
-        per_device_train_batch_size=1,
-        gradient_accumulation_steps=batch,
-        gradient_checkpointing=True,
-        bf16=True,
-        use_cpu=True,
-        # Nothing but the steps.
-        save_strategy="no",
-        logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
-    )
+        trl_side.trainer(model, base, rows, arguments, clock).train()
+    return clock.seconds
 
 
 SIDES = {"trl": train_trl, "ours": train_ours}
@@ -262,12 +219,11 @@ def main() -> None:
     if args.threads:
         os.environ["OMP_NUM_THREADS"] = args.threads
     with tempfile.TemporaryDirectory() as folder:
-        if args.base is None:
-            subprocess.run([sys.executable, str(TOOL), SHAPE, folder], check=True)
+        base = args.base or random_bases.made(SHAPE, Path(folder))
         print(f"| {HEADS} |\n|" + " --- |" * len(HEADS.split("|")))
         for tokens in args.tokens:
             steps = args.steps or STEPS.get(tokens, 3)
-            compare(args.base or Path(folder), tokens, args.batch, steps, args.repeats)
+            compare(base, tokens, args.batch, steps, args.repeats)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import trl_side
+
 from cookbook import data
 from cookbook.bases import find
 from cookbook.params import PRESETS
 from cookbook.paths import DATA
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from trl import SFTConfig
 
 BASE_ID = "cookbook/tiny-zh"
@@ -78,25 +79,16 @@ def train_ours(out: Path, seed: int) -> float:
 
 def train_trl(out: Path, seed: int) -> float:
     """Train with TRL, leave the adapter in `out`, and return the seconds of the loop."""
-    from peft import LoraConfig
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import SFTTrainer
+    from transformers import AutoModelForCausalLM
 
     train_rows, valid_rows = train_and_valid_rows()
-    adapter = LoraConfig(
-        r=HP.lora_rank,
-        lora_alpha=HP.lora_alpha,
-        lora_dropout=HP.lora_dropout,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    trainer = SFTTrainer(
-        model=AutoModelForCausalLM.from_pretrained(BASE_FOLDER, dtype="float32"),
-        processing_class=AutoTokenizer.from_pretrained(BASE_FOLDER),
-        train_dataset=prompts_and_completions(train_rows),
-        eval_dataset=prompts_and_completions(valid_rows),
-        peft_config=adapter,
-        args=trl_settings(out, seed, len(train_rows)),
+    trainer = trl_side.trainer(
+        AutoModelForCausalLM.from_pretrained(BASE_FOLDER, dtype="float32"),
+        BASE_FOLDER,
+        train_rows,
+        trl_settings(out, seed, len(train_rows)),
+        trl_side.Clock(),
+        valid_rows,
     )
     started = time.perf_counter()
     trainer.train()
@@ -107,9 +99,7 @@ def train_trl(out: Path, seed: int) -> float:
 
 def trl_settings(out: Path, seed: int, rows: int) -> "SFTConfig":
     """Return TRL's settings for the training that ours does."""
-    from trl import SFTConfig
-
-    from cookbook.service.engine.train import FINAL_RATE, WARM_UP
+    from cookbook.service.engine.run import FINAL_RATE, WARM_UP
 
     steps = math.ceil(rows / HP.batch_size) * HP.n_epochs
     warm_up = max(1, round(WARM_UP * steps))
@@ -118,8 +108,8 @@ def trl_settings(out: Path, seed: int, rows: int) -> "SFTConfig":
         "min_lr_ratio": FINAL_RATE,
         "decay_type": "linear",
     }
-    return SFTConfig(
-        output_dir=str(out / "trl"),
+    return trl_side.settings(
+        out / "trl",
         seed=seed,
         # The same steps.
         per_device_train_batch_size=HP.batch_size,
@@ -127,7 +117,6 @@ def trl_settings(out: Path, seed: int, rows: int) -> "SFTConfig":
         max_length=HP.max_tokens,
         # The same optimizer and rate schedule.
         learning_rate=HP.learning_rate * find(BASE_ID).learning_rate_scale,
-        weight_decay=0.0,
         max_grad_norm=1.0,
         lr_scheduler_type="warmup_stable_decay",
         warmup_steps=warm_up,
@@ -140,20 +129,7 @@ def trl_settings(out: Path, seed: int, rows: int) -> "SFTConfig":
         eval_strategy="epoch",
         save_strategy="epoch",
         logging_steps=1,
-        report_to=[],
-        disable_tqdm=True,
     )
-
-
-def prompts_and_completions(rows: list[dict]) -> "Dataset":
-    """Return the rows in the format of which TRL learns the answer alone."""
-    from datasets import Dataset
-
-    examples = []
-    for row in rows:
-        *prompt, answer = row["messages"]
-        examples.append({"prompt": prompt, "completion": [answer]})
-    return Dataset.from_list(examples)
 
 
 SIDES = {"trl": train_trl, "ours": train_ours}

@@ -9,7 +9,7 @@ import pytest
 from support import write_base
 from transformers import AutoTokenizer
 
-from cookbook import machine
+from cookbook import machine, memory
 from cookbook.bases import Base
 from cookbook.machine import GB, Machine
 from cookbook.paths import DATA
@@ -17,7 +17,6 @@ from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine import generate
 from cookbook.service.engine.generate import Engine
-from cookbook.service.engine.weights import RUNTIME_BYTES
 from cookbook.service.neighbours import Trainings
 
 SECONDS = 60
@@ -129,7 +128,7 @@ def test_a_base_that_would_not_fit_takes_the_place_of_the_one_that_was_not_used_
 
     def load(base, **options):
         # Room for one of the large ones beside the small one, or for two small ones.
-        room = RUNTIME_BYTES + (2.2 - len(loaded(engine))) * 1.25 * weights
+        room = memory.RUNTIME["cpu"] + (2.2 - len(loaded(engine))) * 1.25 * weights
         free_memory(monkeypatch, room)
         return real(base, **options)
 

@@ -102,7 +102,7 @@ def test_where_no_gpu_is_there_or_shown_nothing_is_said(monkeypatch, caplog):
 
 def test_bfloat16_that_a_gpu_only_imitates_does_not_count(monkeypatch):
     have_card(monkeypatch, capability=(7, 5))
-    assert device.choose() == "cuda" and not device.computes_in_bfloat16("cuda")
+    assert device.choose() == "cuda" and not device.here().bfloat16
 
 
 def test_a_gpu_that_others_fill_is_refused_with_what_is_free(monkeypatch, small_base):

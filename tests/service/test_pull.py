@@ -1,5 +1,6 @@
 """Base models downloaded from servers that speak the hubs' APIs, with what breaks on the way."""
 
+import json
 import os
 import shutil
 import signal
@@ -66,6 +67,28 @@ def test_what_is_there_is_not_downloaded_again(hub, source):
     hub.requests.clear()
     fetched(source)
     assert len(hub.requests) == 1  # the listing
+
+
+@pytest.mark.parametrize("source", FROM)
+def test_a_mirror_with_a_password_is_used_and_its_password_never_shown(
+    hub, source, monkeypatch, caplog
+):
+    caplog.set_level("DEBUG")
+    hub.password = "me:p@ss/word"
+    variable = {"huggingface": "HF_ENDPOINT", "modelscope": "MODELSCOPE_ENDPOINT"}[source]
+    mirror = hub.address.replace("//", "//me:{}@")
+    monkeypatch.setenv(variable, mirror.format("p%40ss%2Fword"))
+    assert WEIGHTS in content(hub, fetched(source))
+    with pytest.raises(ModelError) as missing:
+        fetched(source, name="Qwen/None")
+    monkeypatch.setenv(variable, mirror.format("wr0ng"))
+    with pytest.raises(ModelError, match=f"{variable} 里的用户名和密码") as refused:
+        fetched(source)
+    hub.statuses += [503] * web.ATTEMPTS
+    with pytest.raises(BaseAway, match="127.0.0.1") as away:
+        fetched(source)
+    shown = [caplog.text, *(str(error.value) for error in (missing, refused, away))]
+    assert not any(secret in text for text in shown for secret in ("wr0ng", "p%40ss", "p@ss"))
 
 
 @pytest.fixture
@@ -257,6 +280,17 @@ def test_a_base_without_a_chat_template_is_refused_before_its_weights(hub, sourc
     hub.models["Qwen/Small"] = plain
     with pytest.raises(ModelError, match="没有对话模板.*Qwen/Small-Instruct"):
         fetched(source, name="Qwen/Small")
+    assert not hub.weights_asked()
+
+
+@pytest.mark.parametrize(
+    "changed, reason", [({"head_dim": "64"}, "head_dim = '64'"), ({"num_experts": 8}, "MoE")]
+)
+def test_a_base_that_cannot_be_used_is_refused_before_its_weights(hub, changed, reason):
+    config = json.loads(hub.models[MODEL]["config.json"]) | changed
+    hub.models[MODEL]["config.json"] = json.dumps(config).encode()
+    with pytest.raises(ModelError, match=reason):
+        fetched()
     assert not hub.weights_asked()
 
 

@@ -10,9 +10,9 @@ from torch import nn
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from cookbook import memory
+from cookbook.machine import machine
 from cookbook.memory import BFLOAT16, FLOAT32, STORED_BFLOAT16
 from cookbook.service.engine import device, stored
-from cookbook.service.engine import weights as choice
 from cookbook.service.engine.adapters import Adapters
 from cookbook.service.engine.fast import decode
 from cookbook.service.engine.load import load
@@ -96,8 +96,8 @@ def test_a_machine_that_does_not_compute_in_bfloat16_stores_what_float32_has_no_
     small_base, monkeypatch
 ):
     monkeypatch.setattr(memory.weights, "SMALL", 1000)
-    monkeypatch.setattr(choice, "RUNTIME_BYTES", 0)
-    monkeypatch.setattr(device, "computes_in_bfloat16", lambda target: False)
+    monkeypatch.setitem(memory.RUNTIME, "cpu", 0)
+    monkeypatch.setattr(machine, "computes_in_bfloat16", lambda: False)
     model, _ = load(small_base)
     assert model.dtype == torch.float32
     room = int(2.5 * weight_bytes(model, STORED_BFLOAT16) * 0.6)

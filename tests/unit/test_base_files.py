@@ -7,6 +7,7 @@ import pytest
 from cookbook import base_files
 from cookbook.bases import Base
 from cookbook.errors import ModelError
+from cookbook.shapes import Shape
 
 CONFIG = {"model_type": "qwen2", "vocab_size": 8, "hidden_size": 4}
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
@@ -72,6 +73,10 @@ HALF = {
         {"config.json": json.dumps(CONFIG | {"hidden_size": "4"}).encode()},
         "损坏",
     ),
+    "a kind in no words": (
+        {"config.json": json.dumps(CONFIG | {"model_type": [1]}).encode()},
+        "损坏",
+    ),
     "an empty file": ({"model.safetensors": b""}, "损坏"),
     "a damaged index": ({base_files.INDEX: b"{}"}, r"index\.json 损坏"),
     "pickles": ({"model.safetensors": None, "pytorch_model.bin": b"1"}, "pickle.*safetensors"),
@@ -97,6 +102,62 @@ def test_a_folder_that_is_not_whole_is_refused_with_its_remedy(tmp_path, files, 
     with pytest.raises(ModelError, match=message) as caught:
         check(write(tmp_path, **files))
     assert type(caught.value) is ModelError and "\n" not in str(caught.value)
+
+
+WHOLE = CONFIG | {
+    "intermediate_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+IMPOSSIBLE = [
+    {"head_dim": 0},
+    {"head_dim": -64},
+    {"head_dim": "64"},
+    {"head_dim": 2**40},
+    {"hidden_size": True},
+    {"hidden_size": 5},
+    {"intermediate_size": 8.0},
+    {"num_hidden_layers": 10**6},
+    {"num_hidden_layers": None},
+    {"num_attention_heads": 4, "num_key_value_heads": 3},
+    {"num_experts": "8"},
+    {"num_experts_per_tok": [2]},
+    {"tie_word_embeddings": "false"},
+    {"layer_types": 3},
+    {"layer_types": ["full_attention"]},
+    {"max_position_embeddings": "many"},
+]
+
+
+@pytest.mark.parametrize("changed", IMPOSSIBLE, ids=str)
+def test_sizes_that_cannot_be_are_named_before_download_and_loading(tmp_path, changed):
+    config = WHOLE | changed
+    write(tmp_path, **{"config.json": json.dumps(config).encode()})
+    entry = next(iter(changed))
+    for refuse in (check, lambda folder: base_files.check_chat(folder, "My-Base")):
+        with pytest.raises(ModelError, match=f"config.json 损坏.*{entry}") as caught:
+            refuse(tmp_path)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 200
+    # No memory is planned by them.
+    assert Shape.of(config) is None
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"num_experts": 0}, {"num_experts": None}, {"head_dim": None}, {"head_dim": 8}]
+)
+def test_sizes_that_say_nothing_unusual_are_taken(changed):
+    base_files.check_kind("x", WHOLE | changed)
+    assert Shape.of(WHOLE | changed).head_dim == (changed.get("head_dim") or 2)
+
+
+@pytest.mark.parametrize("changed", [{"num_experts": 8}, {"n_routed_experts": 64}])
+def test_a_mixture_of_experts_has_no_plan_and_is_refused_everywhere(tmp_path, changed):
+    write(tmp_path, **{"config.json": json.dumps(WHOLE | changed).encode()})
+    assert Shape.of(WHOLE | changed) is None
+    for refuse in (check, lambda folder: base_files.check_chat(folder, "My-Base")):
+        with pytest.raises(ModelError, match="MoE"):
+            refuse(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +202,47 @@ def test_a_quantization_that_cannot_be_read_is_refused_too(value):
 def test_plain_decoders_of_other_families_are_taken():
     plain = {"layer_types": ["full_attention", "sliding_attention"], "num_experts": 0}
     base_files.check_kind("x", CONFIG | plain | {"logit_scale": 1.0})
+
+
+CHAT = {"chat_template.jinja": None, "tokenizer_config.json": b"{}"}
+BROKEN_TEMPLATE = "{% for m in messages %}\n{{ m.content + eos_token }}\n{% endif %}"
+
+
+def named(*templates):
+    entries = [{"name": name, "template": text} for name, text in templates]
+    return {"tokenizer_config.json": json.dumps({"chat_template": entries}).encode()}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"chat_template.jinja": BROKEN_TEMPLATE.encode()},
+        {"tokenizer_config.json": json.dumps({"chat_template": BROKEN_TEMPLATE}).encode()},
+        named(("tool_use", "{{ eos_token }}"), ("default", BROKEN_TEMPLATE)),
+    ],
+)
+def test_a_syntax_error_in_a_chat_template_is_found_with_its_line(tmp_path, files):
+    write(tmp_path, **CHAT | files)
+    with pytest.raises(ModelError, match="My-Base 的对话模板.*语法错误.*第 3 行.*endif") as caught:
+        base_files.check_chat(tmp_path, "My-Base")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% generation %}{{ eos_token }}{% endgeneration %}",
+        "{% for m in messages %}{% break %}{% endfor %}{{ eos_token }}",
+        "{{ eos_token }}{{ 'a' * 10**10 * 10**10 }}{{ raise_exception('no') }}",
+    ],
+)
+def test_a_template_that_can_be_read_passes_and_nothing_of_it_is_run(tmp_path, text):
+    base_files.check_chat(write(tmp_path, **CHAT | {"chat_template.jinja": text.encode()}), "x")
+
+
+@pytest.mark.parametrize("text", ["{{ " + "(" * 9999 + "}}", "{# " + "x" * 10**6 + " #}"])
+def test_a_template_that_is_too_deep_or_too_long_is_refused(tmp_path, text):
+    content = f"{{{{ eos_token }}}}{text}".encode()
+    write(tmp_path, **CHAT | {"chat_template.jinja": content})
+    with pytest.raises(ModelError, match="对话模板"):
+        base_files.check_chat(tmp_path, "x")

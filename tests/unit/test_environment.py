@@ -11,7 +11,7 @@ import pytest
 from support import SECRETS
 
 import cookbook
-from cookbook import environment
+from cookbook import address, environment, fast, i18n, paths
 
 NEEDED = {
     "PATH": "/usr/bin",
@@ -109,3 +109,32 @@ def test_the_choice_of_a_device_reaches_training_and_chat(monkeypatch):
     monkeypatch.setenv("COOKBOOK_DEVICE", "cpu")
     for process in (environment.of_service, environment.of_worker):
         assert process()["COOKBOOK_DEVICE"] == "cpu"
+
+
+@pytest.mark.parametrize("around", ["{}", '"{}"', "'{}'", ' "{} " '])
+def test_every_setting_counts_without_what_surrounds_it(around, monkeypatch, tmp_path):
+    chosen = {
+        "COOKBOOK_LANG": "EN",
+        "COOKBOOK_FAST": "0",
+        "COOKBOOK_HOME": str(tmp_path),
+        "COOKBOOK_JOBS": "2",
+        "COOKBOOK_MEMORY": "6GB",
+        "COOKBOOK_DEVICE": "cpu",
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, around.format(value))
+    found = address.settings()
+    assert i18n.language() == "en" and not fast.enabled() and paths.home() == tmp_path
+    assert (found["jobs"], found["fast"], found["memory"]) == ("2", "0", "6GB")
+    # The service is told the same.
+    assert chosen.items() <= environment.of_service().items()
+
+
+@pytest.mark.parametrize("nothing", ["", " ", '""'])
+def test_a_setting_that_is_empty_is_not_set(nothing, monkeypatch):
+    for name in ("LANG", "FAST", "HOME", "JOBS", "MEMORY", "DEVICE"):
+        monkeypatch.setenv(f"COOKBOOK_{name}", nothing)
+    found = address.settings()
+    assert i18n.language() == "zh" and fast.enabled() and paths.home().name == ".cookbook"
+    assert (found["jobs"], found["fast"], found["memory"]) == ("1", "1", None)
+    assert not any(name.startswith("COOKBOOK_") for name in environment.of_service())

@@ -32,7 +32,7 @@ def write(folder, **changed):
     """Write a checkpoint of a chat model; a test overrides one file, and None leaves it out."""
     settings = {"chat_template": "{{ x }}<|im_end|>", "eos_token": "<|im_end|>"}
     files = {
-        "config.json": "{}",
+        "config.json": '{"model_type": "qwen2"}',
         "tokenizer.json": "{}",
         "tokenizer_config.json": json.dumps(settings),
         "model.safetensors": weights(),
@@ -203,6 +203,7 @@ def test_every_part_of_the_weights_must_be_there(tmp_path):
     assert base_files.unfinished(folder) == ["model-2-of-2.safetensors"]
 
 
+AWQ = {"model_type": "qwen2", "quantization_config": {"quant_method": "awq"}}
 BASE = {
     "chat_template": "{{ x }}<|im_end|>",
     "eos_token": "<|endoftext|>",
@@ -215,7 +216,8 @@ BASE = {
     [
         ("tokenizer_config.json", {}, "没有对话模板.*X-Instruct"),
         ("tokenizer_config.json", BASE, "结束回答.*X-Instruct"),
-        ("config.json", {"quantization_config": {"quant_method": "awq"}}, "量化.*AWQ"),
+        ("config.json", AWQ, "量化.*AWQ"),
+        ("config.json", [], "config.json 损坏"),
     ],
 )
 def test_what_is_not_a_chat_model_is_seen_in_its_small_files(tmp_path, name, content, remedy):

@@ -1,5 +1,6 @@
 """Out of memory: the signs of it, and what a job is told that does not fit."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,9 @@ from cookbook.memory import MemoryPlan, Remedies
 from cookbook.paths import Home
 from cookbook.service import out_of_memory
 from cookbook.service.store import Store
+from cookbook.shapes import published
 
+STANDARD = {"max_tokens": 4096, "batch_size": 4, "lora_rank": 8}
 VERSION_1 = "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n"
 VERSION_2 = "low 0\nhigh 0\nmax 12\noom 3\noom_kill {}\noom_group_kill 0\n"
 
@@ -64,25 +67,48 @@ def plan(needed):
 
 def test_what_fits_only_later_waits_and_what_never_fits_is_refused_with_remedies(job):
     out_of_memory.check_fits(job, plan(2 * GB))
-    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，现在空闲 2\.0 GB.*关掉别的程序"):
+    with pytest.raises(MemoryShort, match=r"约需 4\.0 GB，只空闲 2\.0 GB，放.*关掉别的程序"):
         out_of_memory.check_fits(job, plan(4 * GB))
-    with pytest.raises(OutOfMemory, match=r"约需 9\.0 GB，这台机器一共 8\.0 GB") as caught:
+    with pytest.raises(
+        OutOfMemory, match=r"约需 9\.0 GB，只空闲 2\.0 GB（一共 8\.0 GB）"
+    ) as caught:
         out_of_memory.check_fits(job, plan(9 * GB))
     for remedy in ("max_tokens 改成 512", "Qwen2.5-0.5B", "4 bit", "10.0 GB 以上的机器"):
         assert remedy in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "base, smaller", [("Qwen/Qwen2.5-7B-Instruct", "例如 Qwen/"), ("mine", "比 mine 小")]
+    "base, needed, smaller",
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", 20, "例如 Qwen/Qwen2.5-3B"),
+        # The 3B would need more than the machine gave.
+        ("Qwen/Qwen2.5-7B-Instruct", 6, "例如 Qwen/Qwen2.5-1.5B"),
+        ("Qwen/Qwen2.5-7B-Instruct", 1, "比 Qwen/Qwen2.5-7B-Instruct 小"),
+        ("mine", 20, "比 mine 小"),
+    ],
 )
-def test_a_job_that_ran_out_twice_is_told_what_to_do_with_its_own_figures(job, base, smaller):
+def test_a_smaller_base_is_named_only_where_it_would_fit(job, base, needed, smaller):
+    plan = {"needed": needed * GB, "free": 24 * GB, "device": "cpu", "weights": "bfloat16"}
+    job = replace(job, base=base, memory_plan=plan | {"longest": 930}, hyperparameters=STANDARD)
+    assert smaller in out_of_memory.failed(job, None)
+
+
+def test_a_smaller_base_is_named_for_a_base_in_a_folder_by_its_sizes(job, tmp_path, monkeypatch):
+    config = published("Qwen/Qwen2.5-7B-Instruct").to_config() | {"model_type": "qwen2"}
+    tmp_path.joinpath("config.json").write_text(json.dumps(config))
+    monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path))
+    plan = {"needed": 20 * GB, "free": 24 * GB, "device": "cpu", "weights": "bfloat16"}
+    job = replace(job, base=tmp_path.name, memory_plan=plan, hyperparameters=STANDARD)
+    assert "例如 Qwen/Qwen2.5-3B-Instruct" in out_of_memory.failed(job, None)
+
+
+def test_a_job_that_ran_out_twice_is_told_what_to_do_with_its_own_figures(job):
     kept = {"needed": GB, "free": 2 * GB, "device": "cpu", "longest": 930}
-    failed = out_of_memory.failed(replace(job, base=base, memory_plan=kept), None)
+    failed = out_of_memory.failed(replace(job, memory_plan=kept), None)
     for words in (
         "约需 1.0 GB，开始时空闲 2.0 GB",
         "例如 465",
         "930 个 token",
-        smaller,
         "多于 2.0",
     ):
         assert words in failed

@@ -6,6 +6,7 @@ from datetime import datetime
 import pytest
 from openai import OpenAI
 
+from cookbook import bases, machine
 from cookbook.data import to_jsonl
 from cookbook.errors import HyperparameterError
 from cookbook.panel import ParameterPanel
@@ -340,3 +341,15 @@ def test_memory_that_was_freed_meanwhile_is_noticed(monkeypatch):
     panel = ParameterPanel(rows_file=ROWS, base_model=TINY)
     monkeypatch.setenv("COOKBOOK_MEMORY", "4GB")
     assert panel.value == PRESETS["standard"]
+
+
+def test_machine_and_base_are_asked_once_for_each_base_not_at_each_change(monkeypatch):
+    asked = []
+    for module, name in ((machine, "here"), (bases, "installed")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda real=real, name=name: asked.append(name) or real())
+    panel = ParameterPanel(rows_file=ROWS, base_model=TINY)
+    panel.controls["n_epochs"].value = 2
+    panel.controls["max_tokens"].value = 512
+    assert panel.plan.memory.fits and panel.value.n_epochs == 2
+    assert sorted(asked) == ["here", "installed"]

@@ -1,7 +1,11 @@
 """What several files of the project say about versions agrees."""
 
+import ast
 import re
+from operator import attrgetter
 from pathlib import Path
+
+import pytest
 
 import cookbook
 
@@ -29,3 +33,26 @@ def test_the_workflow_checks_what_make_check_does():
     steps = re.findall(r"\$\(BIN\)/(.+)", "\n".join(recipes))
     assert len(steps) == 4
     assert all(f"          {step}\n" in read(".github/workflows/ci.yml") for step in steps)
+
+
+def defined(module):
+    """Return the names of a module of the package, without importing it."""
+    file = ROOT.joinpath(*module.split("."))
+    names = {path.stem for path in file.glob("*")}
+    file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        else:
+            names |= {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("tests/bench/*.py")), ids=attrgetter("name"))
+def test_what_a_bench_imports_of_the_package_is_there(path):
+    # Most of it is imported late, in a run that takes minutes.
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "cookbook":
+            assert {alias.name for alias in node.names} <= defined(node.module)

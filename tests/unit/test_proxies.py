@@ -153,8 +153,17 @@ def test_a_file_without_certificates_is_named(monkeypatch, tmp_path):
         proxies.check(https=False)
 
 
-def test_a_password_in_a_proxy_is_not_shown(monkeypatch):
-    monkeypatch.setenv("all_proxy", "socks://reader:secret@127.0.0.1:7890")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "socks://reader:secret@127.0.0.1:7890",
+        "http://reader:x/secret@127.0.0.1:7890",
+        "socks://reader:x@secret@127.0.0.1:7890",
+        "reader:x/secret@127.0.0.1:7890",
+    ],
+)
+def test_a_password_in_a_proxy_is_not_shown(monkeypatch, url):
+    monkeypatch.setenv("all_proxy", url)
     with pytest.raises(ServiceError) as caught:
         proxies.check(https=False)
     assert "secret" not in str(caught.value) and "127.0.0.1:7890" in str(caught.value)

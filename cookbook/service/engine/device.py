@@ -2,8 +2,7 @@
 
     device.choose()                  "cuda" or "cpu"
     device.why_not_cuda()            a sentence with its remedy; None where nothing is wrong
-    device.computes_in_bfloat16("cuda")
-    device.here()                    this machine and its memory
+    device.here()                    this machine, its memory, and whether it computes in bfloat16
 
 Without `COOKBOOK_DEVICE` a GPU that cannot be used leaves the work to the CPU, and the log says so
 once: the course must not stop at an old graphics card. With `COOKBOOK_DEVICE=cuda` it is an error.
@@ -132,17 +131,6 @@ def _without_code() -> Cause | None:
         f"the GPU {name} (compute capability {major}.{minor}) is {en} for this torch: "
         f"{remedy_en}, or set COOKBOOK_DEVICE=cpu",
     )
-
-
-def computes_in_bfloat16(device: str) -> bool:
-    """Return whether matrix products in bfloat16 are faster on this machine than in float32."""
-    import torch
-
-    if device == CUDA:
-        # Before Ampere (8.0) it is emulated, which is slower than float32.
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_tile") or capabilities.get("avx512_bf16"))
 
 
 def here(*, for_this_process: bool = False) -> machine.Machine:

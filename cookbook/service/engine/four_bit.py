@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import BitsAndBytesConfig
 
-BYTES_PER_WEIGHT = 0.516
-"""4 bit, and 8 for each 64 weights, and 32 for each 256 of these."""
-
 
 def is_installed() -> bool:
     """Return whether bitsandbytes is there; whether it works is seen when it is used."""

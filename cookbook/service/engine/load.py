@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cookbook import base_files, causes
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, CookbookError, ModelError
+from cookbook.hubs.endpoint import without_password
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, weight_types
 from cookbook.service.engine import device, four_bit, template
 from cookbook.service.engine.weights import first_that_fits, sizes_of
@@ -150,12 +151,7 @@ def _skeleton(base: Base) -> Any:
 def _of_chat(base: Base, skeleton: Any, target: str, reserved: int) -> str:
     """Return the type of weights that chat takes for a base."""
     here = device.here()
-    there = replace(
-        here,
-        device=target,
-        free=max(0, here.free - reserved),
-        bfloat16=device.computes_in_bfloat16(target),
-    )
+    there = replace(here, device=target, free=max(0, here.free - reserved))
     types = weight_types(skeleton.num_parameters(), there)
     return first_that_fits(base, sizes_of(skeleton, types), there)
 
@@ -170,7 +166,7 @@ def _read_weights(base: Base, weights: str, target: str) -> Any:
 
     # A progress bar would end in the service's log.
     disable_progress_bar()
-    in_bfloat16 = weights == BFLOAT16 or (weights == NF4 and device.computes_in_bfloat16(target))
+    in_bfloat16 = weights == BFLOAT16 or (weights == NF4 and device.here().bfloat16)
     computing = torch.bfloat16 if in_bfloat16 else torch.float32
     with _explain_failure(base):
         model, found = AutoModelForCausalLM.from_pretrained(
@@ -220,8 +216,11 @@ def _check_template(base: Base, tokenizer: "PreTrainedTokenizerBase") -> None:
             zh=f"基础模型 {base.id} 没有对话模板（chat template），请换用 Instruct 版本",
             en=f"the base model {base.id} has no chat template: choose an Instruct version",
         )
+    from cookbook.base_files.template import check_syntax
+
     with _explain_failure(base):
         chosen = tokenizer.get_chat_template()
+    check_syntax(base.id, chosen)
     template.probe(base.id, chosen)
 
 
@@ -246,7 +245,7 @@ def _explain_failure(base: Base) -> Iterator[None]:
             ) from error
         # The first line gives the reason; what follows are links and advice for other programs.
         text = (str(error) or type(error).__name__).replace(base.source, base.id).strip()
-        reason = text.split("\n")[0][:200]
+        reason = without_password(text.split("\n")[0])[:200]
         kind = BaseAway if _may_pass(base, error) else ModelError
         helps_zh = "重新下载它的全部文件，或检查 COOKBOOK_BASE_MODEL"
         helps_en = "Download all its files again, or check COOKBOOK_BASE_MODEL"

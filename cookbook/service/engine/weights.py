@@ -12,14 +12,11 @@ from typing import Any
 from cookbook.bases import Base
 from cookbook.errors import MemoryShort, OutOfMemory
 from cookbook.machine import CUDA, Machine, in_gb
-from cookbook.memory import FLOAT32, INSTALL_4_BIT, NF4
-from cookbook.service.engine import device, four_bit
+from cookbook.memory import BFLOAT16, BYTES, INSTALL_4_BIT, NF4, RUNTIME
+from cookbook.service.engine import device
 
 WORK_SPACE = 1.25
 """Memory needed for each byte of weights: passes over them take about a quarter more."""
-
-RUNTIME_BYTES = 2**29
-"""Memory that torch and transformers take, whatever the model."""
 
 
 def sizes_of(skeleton: Any, types: Iterable[str]) -> dict[str, int]:
@@ -32,16 +29,15 @@ def weight_bytes(model: Any, weights: str) -> int:
     from torch import nn
 
     parameters = model.num_parameters()
-    if weights == FLOAT32:
-        return 4 * parameters
     if weights != NF4:
-        return 2 * parameters
+        return round(BYTES[weights] * parameters)
     head = model.get_output_embeddings()
     quantized = 0
     for module in model.modules():
         if isinstance(module, nn.Linear) and module is not head:
             quantized += module.weight.numel()
-    return round(four_bit.BYTES_PER_WEIGHT * quantized + 2 * (parameters - quantized))
+    # Embedding and head are never in 4 bit.
+    return round(BYTES[NF4] * quantized + BYTES[BFLOAT16] * (parameters - quantized))
 
 
 def first_that_fits(base: Base, sizes: dict[str, int], here: Machine) -> str:
@@ -54,7 +50,8 @@ def first_that_fits(base: Base, sizes: dict[str, int], here: Machine) -> str:
         MemoryShort: other programs have the memory that it needs.
         OutOfMemory: it would not fit if all memory were free.
     """
-    needs = {kind: WORK_SPACE * size + RUNTIME_BYTES for kind, size in sizes.items()}
+    runtime = RUNTIME[here.device]
+    needs = {kind: WORK_SPACE * size + runtime for kind, size in sizes.items()}
     for kind, needed in needs.items():
         if needed <= here.free:
             return kind
