@@ -195,7 +195,7 @@ def _job(store: Store, job: Job, ahead: int | None) -> RoomJob:
             "finished_at": job.finished_at,
             "error": job.error,
             "message": _first_line(newest),
-            "taken_over": _is_taken_over(newest),
+            "taken_over": job.status == "succeeded" and store.is_taken_over(job.id),
         }
     )
 
@@ -210,11 +210,6 @@ def thinned(last: int, most: int = LOSSES) -> list[int]:
 def _first_line(newest: list[Event]) -> str:
     # A report on a training file has many lines; the first says most.
     return newest[0].message.split("\n")[0] if newest else ""
-
-
-def _is_taken_over(newest: list[Event]) -> bool:
-    """Return whether the job's last event says that another job's result was taken over."""
-    return bool(newest and newest[0].data and newest[0].data.get("taken_over"))
 
 
 def _models(store: Store) -> list[RoomModel]:

@@ -53,6 +53,11 @@ class Log(Part):
         """Return the event of the job's newest step; None before the first."""
         return self._event("type = 'metrics'", job_id)
 
+    def is_taken_over(self, job_id: str) -> bool:
+        """Return whether a job's result is that of an equal one, as its log says."""
+        condition = "type = 'message' AND json_valid(data) AND json_extract(data, '$.taken_over')"
+        return self._event(condition, job_id) is not None
+
     def losses(self, job_id: str, steps: Sequence[int]) -> list[float]:
         """Return the train_loss of these steps of a job, in their order, where they are known."""
         marks = ", ".join("?" * len(steps))
