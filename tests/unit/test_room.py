@@ -1,5 +1,6 @@
 """The room's routes: what a person sees, what the leader does, limits, and closing time."""
 
+import dataclasses
 import json
 import threading
 import time
@@ -17,7 +18,7 @@ from cookbook.service.app import make_app
 from cookbook.service.events import Finished, Step
 from cookbook.service.room_view import thinned
 from cookbook.service.store import Store
-from cookbook.service.worker import RECORD
+from cookbook.service.worker import _publish
 
 ROWS = data.to_jsonl([make_row(user=f"问题{i}") for i in range(10)])
 JOBS = "/v1/fine_tuning/jobs"
@@ -353,16 +354,15 @@ def test_a_request_that_alone_is_too_much_is_not_sent_to_wait(person, leader):
 def test_a_model_that_is_found_again_has_its_owner_and_is_shared(person, store, tmp_path):
     job = store.job(tune(person, upload(person).json()["id"]).json()["id"])
     store.advance(job.id, "running", "Started")
-    folder = Home(tmp_path).model_folder(f"{job.id}-step_2")
-    folder.mkdir(parents=True)
+    made = tmp_path / "made"
+    made.mkdir()
     header = json.dumps({"w": {"data_offsets": [0, 4]}}).encode()
     weights = len(header).to_bytes(8, "little") + header + b"0123"
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tiny"}))
-    record = {"model": job.model, "job": job.id, "base": "tiny", "owner": job.owner}
-    record |= {"created_at": 1, "step": 2, "metrics": {"train_loss": 1.0}}
-    (folder / RECORD).write_text(json.dumps(record))
-    store.record(job, Finished(2, folder, 1.0, None, 1, 1.0, 1.0))
+    (made / "adapter_model.safetensors").write_bytes(weights)
+    (made / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tiny"}))
+    finished = Finished(2, made, 1.0, None, 1, 1.0, 1.0)
+    folder = _publish(Home(tmp_path), job, finished, "a card")
+    store.record(job, dataclasses.replace(finished, folder=folder))
     assert person.post(f"/v1/models/{job.model}/share").json()["shared"]
     store.delete_model(job.model)
     assert len(recovery.find_models(store, Home(tmp_path))) == 1
