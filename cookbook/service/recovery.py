@@ -172,7 +172,7 @@ def _is_only_unrecorded(job: Job, folder: Path) -> bool:
 def _record_of(folder: Path) -> TunedModel | None:
     """Return what an adapter's folder tells of itself; None where it is not whole or not ours."""
     name = ADAPTER.fullmatch(folder.name)
-    if not name or folder.is_symlink() or not _is_whole(folder / "adapter_model.safetensors"):
+    if not name or folder.is_symlink() or not is_whole(folder / "adapter_model.safetensors"):
         return None
     job, step = name[1], int(name[2])
     try:
@@ -215,7 +215,7 @@ def _guess(job: str, step: int, base: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _is_whole(weights: Path) -> bool:
+def is_whole(weights: Path) -> bool:
     """Return whether a safetensors file has the length that its header tells."""
     if not weights.is_file():
         return False
