@@ -10,6 +10,7 @@ starts a job.
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import sqlite3
@@ -117,6 +118,9 @@ def find_models(store: Store, home: Home) -> list[str]:
     lines = []
     for folder in _unknown_adapters(store, home):
         model = _record_of(folder)
+        if model and (job := store.job(model.job)):
+            # A process was killed before it could record it, not the database lost.
+            model = dataclasses.replace(model, owner=job.owner)
         if model and store.add_found_model(model):
             text = tr(
                 f"模型 {model.id} 不在数据库里，已从 models/{folder.name} 找回",

@@ -202,13 +202,13 @@ class Supervisor:
         free = self._max_running - len(training)
         trained = self._store.turns(time.time() - HOUR) if free > 0 and jobs else []
         for _ in range(free):
-            job = self._next(jobs, training, trained)
-            if job is None or self._stop.is_set():
+            chosen = self._next(jobs, training, trained)
+            if chosen is None or self._stop.is_set():
                 break
-            # It is what it learns from now that later jobs may be equal to.
-            is_as_asked(self._store, job)
-            self._launch(job)
-            training.add(job.id)
+            # Later jobs are compared with what it learns from now.
+            is_as_asked(self._store, chosen)
+            self._launch(chosen)
+            training.add(chosen.id)
 
     def _next(self, jobs: list[Job], training: set[str], trained: list[Turn]) -> Job | None:
         """Return the job whose turn it is, of those that may start."""

@@ -32,6 +32,7 @@ from cookbook.service.fingerprint import is_as_asked
 from cookbook.service.model_card import model_card
 from cookbook.service.recovery import is_whole
 from cookbook.service.store import Job, Store, TunedModel
+from cookbook.service.store.twins import Trained
 from cookbook.service.turns import HOUR, followers, in_turn, may_run
 from cookbook.service.worker import job_lock, publish, remove_leftovers
 
@@ -53,7 +54,7 @@ def enabled(requested: bool) -> bool:
 class _Result:
     """What a finished job leaves behind, whole: the events of its adapters, the oldest first."""
 
-    twin: Job
+    trained: Trained
     adapters: list[Checkpoint | Finished]
 
 
@@ -144,8 +145,8 @@ class Twins:
 
     def _result_of(self, twin: Job) -> _Result | None:
         """Return what a finished job left behind; None if anything of it is gone or damaged."""
-        end = self._store.finished_event(twin.id)
-        if end is None or end.data is None or self._store.started_event(twin.id) is None:
+        started, end = self._store.started_event(twin.id), self._store.finished_event(twin.id)
+        if started is None or end is None or end.data is None:
             return None
         last_step = end.data["step"]
         models = {model.step: model for model in self._store.models(twin.id)}
@@ -160,16 +161,17 @@ class Twins:
                 adapters.append(Finished(folder=folder, **end.data))
             else:
                 adapters.append(Checkpoint(step=step, epoch=0, folder=folder, **model.metrics))
-        return _Result(twin, adapters)
+        return _Result(Trained(twin, started, end), adapters)
 
     def _copy(self, job: Job, result: _Result) -> bool:
         """Put the adapters into folders of the job's own, and write everything down."""
         made: list[Path] = []
         done = False
         try:
-            models = [self._publish(job, result.twin, event, made) for event in result.adapters]
+            twin = result.trained.job
+            models = [self._publish(job, twin, event, made) for event in result.adapters]
             finished = events.message(result.adapters[-1], job.model)
-            done = self._store.take_over(job, result.twin, models, _told(), finished)
+            done = self._store.take_over(job, result.trained, models, _told(), finished)
         except (OSError, DiskFull, ServiceError) as error:
             if disk.is_full(error):
                 raise DiskFull(zh="磁盘满了", en="the disk is full") from error

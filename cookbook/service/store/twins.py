@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from cookbook import data
@@ -20,6 +21,15 @@ _COPY_STEPS = """
     SELECT ?, ?, level, type, message, data, step FROM events
     WHERE job = ? AND step > 0 ORDER BY number
 """
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished job with the events of its begin and its end."""
+
+    job: Job
+    started: Event
+    finished: Event
 
 
 class Twins(Part):
@@ -93,7 +103,7 @@ class Twins(Part):
                 log_event(db, job_id, message, data=waiting)
 
     def take_over(
-        self, job: Job, twin: Job, models: list[TunedModel], told: str, finished: str
+        self, job: Job, twin: Trained, models: list[TunedModel], told: str, finished: str
     ) -> bool:
         """Give a job the figures and models of an equal one, and let it succeed.
 
@@ -108,21 +118,20 @@ class Twins(Part):
             False, with nothing done, if the job was paused or has ended meanwhile.
         """
         state = "SELECT status, requested_state FROM jobs WHERE id = ?"
-        plan = json.dumps(twin.memory_plan) if twin.memory_plan else None
-        started, end = self.started_event(twin.id), self.finished_event(twin.id)
-        figures = (started.data if started else None) or {}
+        plan = json.dumps(twin.job.memory_plan) if twin.job.memory_plan else None
+        figures = twin.started.data or {}
         with self._database.write() as db:
             row = db.execute(state, (job.id,)).fetchone()
             if row["status"] in TERMINAL or row["requested_state"] != "run":
                 return False
             if _holds_back_nothing(job, figures):
                 log_event(db, job.id, data.too_few(figures["train_rows"]))
-            text = f"{told}\n{started.message}" if started else told
+            text = f"{told}\n{twin.started.message}"
             taken = figures | {"taken_over": True}
             # One that was interrupted has said already how it began.
             if not log_event(db, job.id, text, data=taken, step=0):
                 log_event(db, job.id, told, data={"taken_over": True})
-            db.execute(_COPY_STEPS, (job.id, int(time.time()), twin.id))
+            db.execute(_COPY_STEPS, (job.id, int(time.time()), twin.job.id))
             for model in models:
                 db.execute(INSERT_MODEL, _row(model))
             db.execute("UPDATE jobs SET memory_plan = ? WHERE id = ?", (plan, job.id))
@@ -131,8 +140,8 @@ class Twins(Part):
                 job.id,
                 "succeeded",
                 finished,
-                trained_tokens=twin.trained_tokens,
-                data=end.data if end else None,
+                trained_tokens=twin.job.trained_tokens,
+                data=twin.finished.data,
             )
 
 
