@@ -20,21 +20,43 @@ from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, TypeVar
 
-from cookbook.service.store import Job, Store, Turn
+from cookbook.job_states import TERMINAL
+from cookbook.service.store import Store, Turn
 from cookbook.service.store.twins import TWIN
 
 HOUR = 3600
 
 
-def may_run(job: Job) -> bool:
+class InQueue(Protocol):
+    """What the order follows from: a part of `Job`."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def requested_state(self) -> str: ...
+    @property
+    def fingerprint(self) -> str | None: ...
+
+
+AJob = TypeVar("AJob", bound=InQueue)
+
+
+def may_run(job: InQueue) -> bool:
     """Return whether a job is neither paused nor ended."""
-    return job.requested_state == "run" and job.finished_at is None
+    return job.requested_state == "run" and job.status not in TERMINAL
 
 
 def in_turn(
-    jobs: Iterable[Job], training: Collection[str], trained: Sequence[Turn] = ()
-) -> list[Job]:
+    jobs: Iterable[AJob], training: Collection[str], trained: Sequence[Turn] = ()
+) -> list[AJob]:
     """Return the jobs that wait, in the order in which they start.
 
     Args:
@@ -50,7 +72,7 @@ def in_turn(
     # What an interrupted job has trained was a turn already.
     counted = {turn.job for turn in trained}
     turns.update(job.owner for job in order if job.id not in counted)
-    jobs_of: dict[str, deque[Job]] = {}
+    jobs_of: dict[str, deque[AJob]] = {}
     for job in waiting:
         if job.status != "running":
             jobs_of.setdefault(job.owner, deque()).append(job)
@@ -69,7 +91,7 @@ def in_turn(
 
 
 def _turns_had(
-    jobs: Iterable[Job], training: Collection[str], trained: Sequence[Turn]
+    jobs: Iterable[InQueue], training: Collection[str], trained: Sequence[Turn]
 ) -> Counter[str]:
     """Return how many turns each person has had within the hour."""
     ended = [turn.seconds for turn in trained if turn.has_ended]
@@ -83,7 +105,7 @@ def _turns_had(
     return turns
 
 
-def followers(order: Sequence[Job], training: Iterable[Job]) -> dict[str, str]:
+def followers(order: Sequence[InQueue], training: Iterable[InQueue]) -> dict[str, str]:
     """Return which waiting jobs have an equal one that trains or starts before them, by their ids.
 
     Args:
@@ -112,11 +134,13 @@ class Queue:
     those under way included, and the same of jobs that wait for an equal one.
     """
 
-    order: list[Job]
+    order: list[InQueue]
     ahead: dict[str, int]
 
 
-def queue(jobs: Sequence[Job], trained: Sequence[Turn], waiting_for: Mapping[str, str]) -> Queue:
+def queue(
+    jobs: Sequence[InQueue], trained: Sequence[Turn], waiting_for: Mapping[str, str]
+) -> Queue:
     """Return the queue as the store tells of it.
 
     Args:
@@ -128,11 +152,16 @@ def queue(jobs: Sequence[Job], trained: Sequence[Turn], waiting_for: Mapping[str
     # An interrupted job goes before all others, just as one that trains has done.
     training = [job for job in open_jobs if job.status == "running" and may_run(job)]
     ids = {job.id for job in training}
-    first = in_turn(open_jobs, ids, trained)
-    following = followers(first, training)
+    order = in_turn(open_jobs, ids, trained)
     # Whether equal jobs are taken over at all is for the supervisor to say.
-    following = {job: leader for job, leader in following.items() if waiting_for.get(job) == TWIN}
-    order = in_turn([job for job in open_jobs if job.id not in following], ids, trained)
+    following = {
+        job_id: leader
+        for job_id, leader in followers(order, training).items()
+        if waiting_for.get(job_id) == TWIN
+    }
+    if following:
+        others = [job for job in open_jobs if job.id not in following]
+        order = in_turn(others, ids, trained)
     ahead = {job.id: len(training) + place for place, job in enumerate(order)}
     for job_id, leader in following.items():
         # Nothing else needs to end for it.
@@ -146,7 +175,7 @@ class Places:
     def __init__(self, store: Store):
         self._store = store
 
-    def ahead(self, job: Job) -> int | None:
+    def ahead(self, job: InQueue) -> int | None:
         """Return how many jobs go before it; None where it waits for something else, or not."""
         if job.status not in ("validating_files", "queued") or not may_run(job):
             return None

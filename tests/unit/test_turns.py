@@ -2,11 +2,14 @@
 
 import random
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import support
 
 from cookbook.job_states import queued
+from cookbook.jobs.view import JobView, StateLines
+from cookbook.jobs.watch import _Terminal
 from cookbook.paths import Home
 from cookbook.service import status
 from cookbook.service.events import Started, Step
@@ -287,4 +290,32 @@ def test_the_sentence_knows_one_from_many(monkeypatch):
         "Queued",
         "Queued, 1 job ahead",
         "Queued, 2 jobs ahead",
+    ]
+
+
+# What a reader sees
+
+
+def seen(ahead, status="queued"):
+    job = SimpleNamespace(
+        id="j", status=status, user_provided_suffix=None, error=None, jobs_ahead=ahead
+    )
+    return JobView(job)
+
+
+def test_a_view_shows_the_place_as_it_is_now():
+    assert "queued · 排队中，前面还有 2 个任务" in seen(2).summary
+    assert "queued · 排队中，前面还有 2 个任务" in StateLines([seen(2)])._repr_html_()
+    for view in (seen(0), seen(None, "running"), JobView(SimpleNamespace(id="j", status="queued"))):
+        assert view.place == ""
+
+
+def test_a_terminal_shows_each_place_once(capsys):
+    screen = _Terminal()
+    for ahead in (3, 3, 2, 2, 0, None):
+        screen.show([seen(ahead)], "")
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(" · ")[-1] for line in told] == [
+        "排队中，前面还有 3 个任务",
+        "排队中，前面还有 2 个任务",
     ]

@@ -28,20 +28,10 @@ TINY = "cookbook/tiny-zh"
 HP = {"n_epochs": 2, "learning_rate": 1e-4}
 
 
-def write_adapter(folder, step):
-    """Write a folder like that of an adapter, as safetensors writes its weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = bytes([step]) * 64
-    header = json.dumps({"a": {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]}}).encode()
-    weights = len(header).to_bytes(8, "little") + header + content
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "local:x"}')
-
-
 def train(base, train_rows, valid_rows, hyperparameters, *, folder, seed, level):
     """Two steps and a checkpoint."""
     for step in (1, 2):
-        write_adapter(folder / f"step_{step}", step)
+        support.write_adapter(folder / f"step_{step}", step)
     yield Started(2, len(train_rows), len(valid_rows), 0.5, 1, 1, 0.001, None)
     yield Step(1, 2, 0.5, 2.0, None, 1e-4, 10, 1.0, 1.0)
     yield Checkpoint(1, 1, folder / "step_1", 2.0, None)
@@ -522,7 +512,7 @@ def test_a_disk_that_is_full_while_a_folder_is_copied_is_known_as_full(tmp_path)
     def full(*_):
         raise OSError(errno.ENOSPC, "no space")
 
-    write_adapter(tmp_path / "adapter", 1)
+    support.write_adapter(tmp_path / "adapter", 1)
     with pytest.raises(shutil.Error) as caught:
         shutil.copytree(tmp_path / "adapter", tmp_path / "copy", copy_function=full)
     assert disk.is_full(caught.value) and not disk.is_full(shutil.Error([("a", "b", "no")]))

@@ -2,11 +2,12 @@
 
 import json
 import time
+from dataclasses import fields
 from typing import Any
 
 from cookbook.job_states import UNFINISHED
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import Job, Turn, jobs_of
+from cookbook.service.store.records import Queued, Turn
 
 _UNFINISHED = f"status IN {UNFINISHED}"
 
@@ -31,10 +32,11 @@ _NEWEST_EVENT = """
 class Turns(Part):
     """What the store knows of the queue, whoever asks: a place is one among everybody's jobs."""
 
-    def queued_by_all(self) -> list[Job]:
+    def queued_by_all(self) -> list[Queued]:
         """Return everybody's jobs that have not ended, oldest first."""
-        sql = f"SELECT * FROM jobs WHERE {_UNFINISHED} ORDER BY number"
-        return jobs_of(self._database.rows(sql))
+        columns = ", ".join(field.name for field in fields(Queued))
+        sql = f"SELECT {columns} FROM jobs WHERE {_UNFINISHED} ORDER BY number"
+        return [Queued(*row) for row in self._database.rows(sql)]
 
     def turns(self, since: float) -> list[Turn]:
         """Return the trainings since then, in seconds since 1970: under way, or ended later."""
