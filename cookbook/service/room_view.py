@@ -18,6 +18,7 @@ from cookbook.service import limits
 from cookbook.service.room_gauges import Reading
 from cookbook.service.state import AppState
 from cookbook.service.store import Event, Job, Store
+from cookbook.service.turns import Places, in_order
 
 MOST = 50  # jobs that have ended, and models
 MOST_KNOWN = 1000  # jobs that have ended, kept in memory as they are shown
@@ -113,7 +114,8 @@ class RoomView(BaseModel):
 def room_view(state: AppState) -> RoomView:
     """Return the room as the caller of this request sees it."""
     store, caller = state.store, state.caller
-    queue = queue_order(store)
+    places = Places(store)
+    queue = in_order(store, places)
     return RoomView(
         name=caller.name,
         leader=caller.is_leader,
@@ -124,22 +126,11 @@ def room_view(state: AppState) -> RoomView:
         closes_at=store.closes_at(),
         message=message_of(store),
         limits=None if caller.is_leader else _limits(state, len(queue)),
-        jobs=_jobs(state, queue),
+        jobs=_jobs(state, queue, places),
         models=_models(store),
         people=_people(state, queue) if caller.is_leader else None,
         machine=state.gauges.read() if caller.is_leader else None,
     )
-
-
-def queue_order(store: Store) -> list[Job]:
-    """Return the jobs that have not ended, in the order in which they start."""
-    return store.unfinished()
-
-
-def jobs_ahead(queue: list[Job]) -> dict[str, int]:
-    """Return how many jobs of a whole queue start before each one that waits, by its id."""
-    waiting = [job for job in queue if _waits(job)]
-    return {job.id: place for place, job in enumerate(waiting)}
 
 
 def message_of(store: Store) -> Message | None:
@@ -153,10 +144,6 @@ def as_value(message: Message) -> str:
     return json.dumps(message.model_dump())
 
 
-def _waits(job: Job) -> bool:
-    return job.status in WAITING and job.requested_state == "run"
-
-
 def _limits(state: AppState, unfinished: int) -> Limits:
     name = state.caller.name
     kept = state.store.bytes_kept().get(name, 0)
@@ -167,11 +154,8 @@ def _limits(state: AppState, unfinished: int) -> Limits:
     )
 
 
-def _jobs(state: AppState, queue: list[Job]) -> list[RoomJob]:
-    # Places are among everybody's jobs, of which the caller sees a number alone.
-    is_whole = state.caller.is_leader or not queue
-    ahead = jobs_ahead(queue if is_whole else queue_order(state.whole_store))
-    seen = [_job(state.store, job, ahead.get(job.id)) for job in queue]
+def _jobs(state: AppState, queue: list[Job], places: Places) -> list[RoomJob]:
+    seen = [_job(state.store, job, places.ahead(job)) for job in queue]
     return seen + [_ended(state, job) for job in state.store.ended(MOST)]
 
 

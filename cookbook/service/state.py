@@ -72,11 +72,6 @@ class AppState:
     caller: Caller = LEADER
 
     @property
-    def whole_store(self) -> Store:
-        """Everybody's store, to count things of which nothing else is told."""
-        return self.store.of_all()
-
-    @property
     def allowance(self) -> limits.Allowance:
         """What the caller may have at the same time."""
         return limits.of(self.caller.is_leader)

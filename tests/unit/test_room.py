@@ -18,7 +18,7 @@ from cookbook.service.app import make_app
 from cookbook.service.events import Finished, Step
 from cookbook.service.room_view import thinned
 from cookbook.service.store import Store
-from cookbook.service.worker import _publish
+from cookbook.service.worker import publish
 
 ROWS = data.to_jsonl([make_row(user=f"问题{i}") for i in range(10)])
 JOBS = "/v1/fine_tuning/jobs"
@@ -170,7 +170,8 @@ def test_jobs_that_wait_come_first_and_of_the_ended_the_newest(leader, store):
     waiting = [add_job(store).id for _ in range(3)]
     store.request_state(waiting[0], "pause", "Paused")
     seen = leader.get("/v1/room").json()["jobs"]
-    assert [job["id"] for job in seen] == waiting + ended[:9:-1]
+    paused = waiting.pop(0)
+    assert [job["id"] for job in seen] == [*waiting, paused, *ended[:9:-1]]
     assert [job["jobs_ahead"] for job in seen[:4]] == [None, 0, 1, None]
     assert [job["paused"] for job in seen[:4]] == [True, False, False, False]
 
@@ -369,7 +370,7 @@ def test_a_model_that_is_found_again_has_its_owner_and_is_shared(person, store, 
     (made / "adapter_model.safetensors").write_bytes(weights)
     (made / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "tiny"}))
     finished = Finished(2, made, 1.0, None, 1, 1.0, 1.0)
-    folder = _publish(Home(tmp_path), job, finished, "a card")
+    folder = publish(Home(tmp_path), job, finished, "a card")
     store.record(job, dataclasses.replace(finished, folder=folder))
     assert person.post(f"/v1/models/{job.model}/share").json()["shared"]
     store.delete_model(job.model)
