@@ -172,8 +172,8 @@ def test_jobs_that_wait_come_first_and_of_the_ended_the_newest(leader, store):
     seen = leader.get("/v1/room").json()["jobs"]
     paused = waiting.pop(0)
     assert [job["id"] for job in seen] == [*waiting, paused, *ended[:9:-1]]
-    assert [job["jobs_ahead"] for job in seen[:4]] == [None, 0, 1, None]
-    assert [job["paused"] for job in seen[:4]] == [True, False, False, False]
+    assert [job["jobs_ahead"] for job in seen[:4]] == [0, 1, None, None]
+    assert [job["paused"] for job in seen[:4]] == [False, False, True, False]
 
 
 def test_a_result_that_was_taken_over_says_so(leader, store):
