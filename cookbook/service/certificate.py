@@ -83,8 +83,8 @@ def _unfit(certificate: Path, key: Path, error: ssl.SSLError) -> ServiceError:
             "use the key that it was issued for",
         )
     return ServiceError(
-        zh=f"{first} 和 {second} 里没有 PEM 格式的证书和私钥：用 --certificate 给证书（fullchain），"
-        "用 --certificate-key 给私钥",
+        zh=f"{first} 和 {second} 里没有 PEM 格式的证书和私钥："
+        "用 --certificate 给证书（fullchain），用 --certificate-key 给私钥",
         en=f"there are no certificate and key in PEM in {first} and {second}: give the certificate "
         "(fullchain) with --certificate and its key with --certificate-key",
     )
