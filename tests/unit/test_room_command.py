@@ -8,17 +8,13 @@ import time
 
 import certificates
 import pytest
-from starlette.testclient import TestClient
 from support import add_job
-from test_store import VERSION_1, database_of
 
 from cookbook.__main__ import main
-from cookbook.bases import Base
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.paths import Home
 from cookbook.room import command, names, roster, slips, welcome
 from cookbook.service import certificate
-from cookbook.service.app import make_app
 from cookbook.service.listening import listen
 from cookbook.service.publication import Endpoint
 from cookbook.service.server import Settings
@@ -199,22 +195,6 @@ def test_the_list_shows_what_is_whose_in_columns(room, store):
     header, *rows = out.splitlines()
     assert status == 0 and len(rows) == 2
     assert rows[1].split() == ["李雷", "还没来", "-", "1", "0", "1.0", "MB"]
-
-
-def test_an_old_data_folder_opens_as_the_leaders_own(room, home):
-    home.folder.mkdir()
-    database_of(home.folder, VERSION_1)
-    assert room("add", "p01")[0] == 0
-    store = Store(home.database)
-    app = make_app(
-        store, home=home, bases=[Base("tiny", "nowhere")], submit=print, api_key="leader"
-    )
-    for key, seen in (("leader", ["file-old"]), (keys_in(home.folder)["p01"], [])):
-        with TestClient(app, headers={"authorization": f"Bearer {key}"}) as client:
-            files = client.get("/v1/files").json()["data"]
-            jobs = client.get("/v1/fine_tuning/jobs").json()["data"]
-        assert [file["id"] for file in files] == seen
-        assert len(jobs) == len(seen)
 
 
 def test_columns_are_below_each_other_whatever_the_script():
