@@ -84,7 +84,7 @@ class Listening:
 
     def addresses(self) -> list[str]:
         """Return the addresses at which others reach the service now, the likeliest first."""
-        return self.named + own_addresses(self.port, self.tls is not None, self.host)
+        return self.named or own_addresses(self.port, self.tls is not None, self.host)
 
     def close(self) -> None:
         """Close the sockets."""
