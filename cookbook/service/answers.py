@@ -130,6 +130,7 @@ class Answer:
         self, model: str, requests: Sequence[ChatRequest], each: int, state: AppState, form: Form
     ):
         self.choices = len(requests)
+        self.owner = state.caller.name
         self._each = each
         self._form = form
         self._state = state

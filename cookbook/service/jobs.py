@@ -22,7 +22,7 @@ from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
-from cookbook.service.store import Job, new_id
+from cookbook.service.store import LOCAL, Job, new_id
 
 _ENTRY_BEGINS, _ENTRY_ENDS = "metadata[", "]"
 
@@ -65,7 +65,7 @@ class FineTuningJob(Resource):
     metadata: dict[str, str] | None
     trained_tokens: int | None
     error: JobError | None
-    organization_id: str = "local"
+    organization_id: str = LOCAL
     # OpenAI's fields for what is not done here
     result_files: list[str] = []
     integrations: list[Any] = []
@@ -99,6 +99,7 @@ def job_object(job: Job) -> FineTuningJob:
             "metadata": job.metadata,
             "trained_tokens": job.trained_tokens,
             "error": job.error,
+            "organization_id": job.owner,
         }
     )
 
@@ -219,7 +220,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
     try:
         job = state.store.add_job(
             base=body.model,
-            model=new_id(f"ft:LoRA/{body.model}:local:{body.suffix or 'task'}:"),
+            model=new_id(f"ft:LoRA/{body.model}:{state.store.owner}:{body.suffix or 'task'}:"),
             training_file=body.training_file,
             validation_file=body.validation_file,
             validation_split=body.validation_split,

@@ -16,6 +16,11 @@ CHATS = 64  # answers under way or waiting
 JOBS = 100  # jobs that have not ended
 BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in temporary files
 
+# Of one person in a room
+PERSON_JOBS = 6  # that have not ended
+PERSON_BYTES = 200 * 1024 * 1024  # of all files
+PERSON_CHATS = 8  # answers under way or waiting
+
 # Connections: a notebook keeps one or two open, a page of Jupyter none.
 CONNECTIONS = 1000  # less where the descriptors are few
 DESCRIPTORS = 65536  # as many as are asked for at the start, where the user may have them

@@ -42,3 +42,9 @@ class Store(Files, Jobs, Log, Trainings, Models, People):
         narrowed = copy.copy(self)
         narrowed._person = person
         return narrowed
+
+    def of_all(self) -> "Store":
+        """Return this store as the leader sees it."""
+        whole = copy.copy(self)
+        whole._person = None
+        return whole

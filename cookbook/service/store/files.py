@@ -45,6 +45,11 @@ class Files(Part):
         rows = self._database.rows(sql, file_id, *self._own_values)
         return File(*rows[0]) if rows else None
 
+    def bytes_kept(self) -> dict[str, int]:
+        """Return the bytes of everybody's files, by owner."""
+        sql = f"SELECT owner, sum(bytes) FROM files WHERE {self._own} GROUP BY owner"
+        return {owner: size for owner, size in self._database.rows(sql, *self._own_values)}
+
     def file_content(self, file_id: str) -> bytes:
         """Return the bytes of an upload.
 

@@ -95,6 +95,14 @@ class Jobs(Part):
         """Return the jobs that have not ended, oldest first."""
         return self.jobs(UNFINISHED)
 
+    def ended(self, limit: int) -> list[Job]:
+        """Return the newest jobs that have ended, at most `limit`."""
+        sql = (
+            f"SELECT * FROM jobs WHERE status IN {TERMINAL} AND {self._own} "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        return jobs_of(self._database.rows(sql, *self._own_values, limit))
+
     def job(self, job_id: str) -> Job | None:
         sql = f"SELECT * FROM jobs WHERE id = ? AND {self._own}"
         rows = self._database.rows(sql, job_id, *self._own_values)

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from cookbook.service.store.part import Part
@@ -48,6 +49,16 @@ class Log(Part):
     def last_metrics(self, job_id: str) -> Event | None:
         """Return the event of the job's newest step; None before the first."""
         return self._event("job = ? AND type = 'metrics'", job_id)
+
+    def losses(self, job_id: str, steps: Sequence[int]) -> list[float]:
+        """Return the train_loss of these steps of a job, in their order, where they are known."""
+        marks = ", ".join("?" * len(steps))
+        sql = (
+            "SELECT json_extract(data, '$.train_loss') AS loss FROM events "
+            f"WHERE job = ? AND type = 'metrics' AND step IN ({marks}) ORDER BY step"
+        )
+        rows = self._database.rows(sql, job_id, *steps)
+        return [row["loss"] for row in rows if isinstance(row["loss"], float)]
 
     def _event(self, condition: str, job_id: str) -> Event | None:
         sql = f"SELECT * FROM events WHERE {condition} ORDER BY number DESC LIMIT 1"

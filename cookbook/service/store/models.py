@@ -27,6 +27,16 @@ class Models(Part):
         sql = f"SELECT * FROM models WHERE {condition} ORDER BY number DESC"
         return models_of(self._database.rows(sql, *values))
 
+    def newest_models(self, limit: int) -> list[TunedModel]:
+        """Return the newest models, at most `limit`."""
+        sql = f"SELECT * FROM models WHERE {self._visible} ORDER BY number DESC LIMIT ?"
+        return models_of(self._database.rows(sql, *self._own_values, limit))
+
+    def models_kept(self) -> dict[str, int]:
+        """Return how many models each owner has."""
+        sql = f"SELECT owner, count(*) FROM models WHERE {self._own} GROUP BY owner"
+        return {owner: number for owner, number in self._database.rows(sql, *self._own_values)}
+
     def model(self, model_id: str) -> TunedModel | None:
         sql = f"SELECT * FROM models WHERE id = ? AND {self._visible}"
         rows = self._database.rows(sql, model_id, *self._own_values)

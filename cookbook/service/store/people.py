@@ -8,6 +8,7 @@ import hashlib
 import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
 
 from cookbook.errors import ArgumentError, PersonNotFound
 from cookbook.service.store.part import Part
@@ -71,14 +72,18 @@ class People(Part):
         rows = self._database.rows(f"{_PEOPLE} WHERE key_hash = ?", hash_of(key))
         return Person(*rows[0]) if rows else None
 
-    def note_seen(self, name: str, seen_at: int, notebook: str | None, act: str | None) -> None:
-        """Note when somebody was here last; a notebook or act of None leaves the one before."""
+    def note_seen(self, sights: Sequence[tuple[str, int, str | None, str | None]]) -> None:
+        """Note when people were here last, each as (name, seen_at, notebook, act).
+
+        A notebook or act of None leaves the one before.
+        """
         sql = (
-            "UPDATE people SET seen_at = ?, notebook = coalesce(?, notebook), "
-            "act = coalesce(?, act) WHERE name = ?"
+            "UPDATE people SET seen_at = ?2, notebook = coalesce(?3, notebook), "
+            "act = coalesce(?4, act) WHERE name = ?1"
         )
-        with self._database.write() as db:
-            db.execute(sql, (seen_at, notebook, act, name))
+        if sights:
+            with self._database.write() as db:
+                db.executemany(sql, sights)
 
     # The room itself
 
@@ -94,6 +99,24 @@ class People(Part):
             if value is not None:
                 insert(db, "room", {"name": name, "value": value})
 
+    def closes_at(self) -> int | None:
+        """Return when the room closes, in seconds since 1970; None for never."""
+        return _seconds(self.room_value("closes_at"))
+
+    def extend(self, seconds: int) -> int | None:
+        """Let the room close so much later, from now if it is closed; return when that is.
+
+        A room that never closes stays as it is.
+        """
+        with self._database.write() as db:
+            row = db.execute("SELECT value FROM room WHERE name = 'closes_at'").fetchone()
+            closes_at = _seconds(row["value"]) if row else None
+            if closes_at is None:
+                return None
+            later = max(closes_at, int(time.time())) + seconds
+            db.execute("UPDATE room SET value = ? WHERE name = 'closes_at'", (str(later),))
+        return later
+
 
 def new_key() -> str:
     """Return a key for somebody, which can be typed from paper: room-abcd-efgh-jkmn-pqrs."""
@@ -104,6 +127,11 @@ def new_key() -> str:
 def hash_of(key: str) -> str:
     """Return what is kept of a key."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _seconds(value: str | None) -> int | None:
+    # A database may come from elsewhere.
+    return int(value) if value and value.isdecimal() and len(value) < 16 else None
 
 
 def _nobody(name: str) -> PersonNotFound:
