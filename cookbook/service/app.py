@@ -29,6 +29,7 @@ from cookbook.service import (
     job_log,
     jobs,
     models,
+    page,
     room,
 )
 from cookbook.service.api_error import HANDLERS, RESPONSES
@@ -116,6 +117,6 @@ def make_app(
     app.add_middleware(AccessMiddleware, callers=callers, loopback=loopback, activity=activity)
     # Added last, so that it is the outermost: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
-    for part in (health, files, jobs, job_log, models, room, chat, completions):
+    for part in (page, health, files, jobs, job_log, models, room, chat, completions):
         app.include_router(part.router)
     return app
