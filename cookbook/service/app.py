@@ -12,10 +12,12 @@ the service takes to start; `tests/unit/test_contract.py` has the client check t
 against its types.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from cookbook import __version__
 from cookbook.bases import Base
@@ -88,6 +90,13 @@ def make_app(
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """
+    presence = Presence(store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(presence.close)
+
     app = _App(
         title="siliconcloud-cookbook",
         version=__version__,
@@ -96,6 +105,7 @@ def make_app(
         redoc_url=None,
         responses=RESPONSES,
         exception_handlers=HANDLERS,
+        lifespan=lifespan,
     )
     # Each application has its own state; the routers, which are made at import, have none.
     by_id = {base.id: base for base in bases}
@@ -106,7 +116,7 @@ def make_app(
         submit=submit,
         on_upload=on_upload,
         check=check,
-        presence=Presence(store),
+        presence=presence,
         gauges=Gauges(home, chat_speed),
         addresses=addresses,
     )
@@ -114,7 +124,13 @@ def make_app(
     app.state.activity = activity
     app.state.identity = Identity(api_key, home.folder, activity, has_jobs, chat_speed)
     callers = Callers(api_key, store)
-    app.add_middleware(AccessMiddleware, callers=callers, loopback=loopback, activity=activity)
+    app.add_middleware(
+        AccessMiddleware,
+        callers=callers,
+        presence=presence,
+        loopback=loopback,
+        activity=activity,
+    )
     # Added last, so that it is the outermost: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
     for part in (page, health, files, jobs, job_log, models, room, chat, completions):

@@ -8,8 +8,10 @@ from fastapi.testclient import TestClient
 from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service.app import make_app
-from cookbook.service.page import PATHS
+from cookbook.service.middleware import PAGE
 from cookbook.service.store import Store
+
+PATHS = ("/", "/room.js", "/room.css")
 
 
 @pytest.fixture
@@ -36,6 +38,7 @@ def test_each_part_comes_without_a_key_and_with_strict_headers(http, path):
 
 
 def test_each_part_has_its_type(http):
+    assert set(PATHS) == PAGE
     types = [http.get(path).headers["content-type"].partition(";")[0] for path in PATHS]
     assert types == ["text/html", "text/javascript", "text/css"]
 
