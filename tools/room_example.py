@@ -119,8 +119,13 @@ def _add_job(store: Store, job: _Job) -> None:
 
 
 def add_failed(store: Store, name: str, task: str, error: str) -> str:
-    """Add somebody whose only job has failed with this sentence; return the job's id."""
-    store.add_person(name)
+    """Add somebody whose only job has failed with this sentence; return the job's id.
+
+    The name may be any text, as in a database that comes from elsewhere.
+    """
+    columns = {"name": name, "key_hash": name, "created_at": int(time.time())}
+    with store._database.write() as db:
+        insert(db, "people", columns)
     store.note_seen([(name, int(time.time()), NOTEBOOKS[0], "watch")])
     job = store.of(name).add_job(
         base=BASE,

@@ -77,6 +77,10 @@ def card(page, name):
     return page.locator("#people > li").filter(has=page.get_by_role("button", name=name, exact=True))
 
 
+def own_model(room, name):
+    return next(model for model in room.store.models() if model.owner == name)
+
+
 def test_the_leader_sees_all_thirty_on_one_screen(opened):
     page = opened()
     expect(page.locator("#people > li")).to_have_count(30)
@@ -170,8 +174,7 @@ def test_a_person_sees_their_own_and_what_is_shared(opened, room):
 
 def test_a_person_cancels_and_shares_what_is_theirs(opened, room):
     page = opened(room.keys["李雷"], permissions=["clipboard-read", "clipboard-write"])
-    model = room.store.of("李雷").models()
-    own = next(one for one in model if one.owner == "李雷")
+    own = own_model(room, "李雷")
     row = page.locator("#own-models > li")
     row.get_by_role("button", name="分享").click()
     expect(row).to_contain_text("已分享")
@@ -193,7 +196,7 @@ def test_without_a_clipboard_the_identifier_is_copied_as_well(opened, room):
     page.locator("#own-models > li").get_by_role("button", name="复制").click()
     page.get_by_role("button", name="换密钥").click()
     page.locator("#key").press("Control+V")
-    expect(page.locator("#key")).to_have_value(room.store.of("李雷").models()[0].id)
+    expect(page.locator("#key")).to_have_value(own_model(room, "李雷").id)
 
 
 def test_a_wrong_key_gets_a_sentence_and_the_form_again(opened, room):

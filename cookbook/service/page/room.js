@@ -619,33 +619,40 @@ function clone(id) {
 
 /** Ask beside a button, in its place, before `action` is done; `subject` is what it is about. */
 function confirmIn(button, subject, question, yes, action) {
-  asking?.close(false);
+  asking?.close();
   const box = element("span", "", { class: "confirm", role: "group", "aria-label": question });
   const keep = element("button", t("keep"), { type: "button", class: "quiet" });
   const sure = element("button", yes, { type: "button", class: "danger" });
   box.append(element("span", question), keep, sure);
   const opened = {
     subject,
-    close(refocus = true) {
+    close() {
       if (asking === opened) asking = null;
       const hadFocus = box.contains(document.activeElement);
       box.closest("li, dialog")?.classList.remove("asking");
       box.remove();
       button.hidden = false;
-      if (refocus && hadFocus) button.focus();
-      render();
+      if (hadFocus) button.focus();
     },
   };
-  keep.addEventListener("click", () => opened.close());
+  const done = () => {
+    if (asking !== opened) return;
+    opened.close();
+    // What stayed in its place meanwhile goes where it belongs.
+    render();
+  };
+  keep.addEventListener("click", done);
   sure.addEventListener("click", async () => {
-    sure.disabled = true;
+    // Not `disabled`, which would take the focus away.
+    if (sure.ariaDisabled === "true") return;
+    sure.ariaDisabled = "true";
     await action();
-    if (asking === opened) opened.close();
+    done();
   });
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     event.preventDefault();
-    opened.close();
+    done();
   });
   asking = opened;
   button.hidden = true;
@@ -657,12 +664,13 @@ function confirmIn(button, subject, question, yes, action) {
 
 // A job, wherever it is shown
 
+const endedAt = (job) => job.finished_at ?? job.created_at;
 const isOver = (job) => ENDED.has(job.status);
 const stateOf = (job) => (job.paused && !isOver(job) ? "paused" : job.status);
+const lastEnded = (jobs) => jobs.filter(isOver).sort((a, b) => endedAt(b) - endedAt(a));
 const isWaiting = (job) => !isOver(job) && job.status !== "running" && !job.paused;
 const taskOf = (job) => job.task || t("noTask");
 const ownerOf = (name) => (name === LOCAL ? t("leader") : name);
-const endedAt = (job) => job.finished_at ?? job.created_at;
 
 function showState(row, state, word = t("state")[state]) {
   const place = row.querySelector(".state");
@@ -889,7 +897,7 @@ function updateQueued(row, job) {
 }
 
 function renderEnded(view) {
-  const jobs = view.jobs.filter(isOver).sort((a, b) => endedAt(b) - endedAt(a));
+  const jobs = lastEnded(view.jobs);
   patchList($("ended-rows"), jobs, (job) => job.id, () => clone("ended-row"), updateEnded);
   $("ended").hidden = !jobs.length;
   $("ended-none").hidden = jobs.length > 0;
@@ -1013,7 +1021,7 @@ function copySelected(text, place) {
 function renderOwn(view) {
   $("told").hidden = !view.message;
   if (view.message) setText($("told-text"), view.message.text);
-  const jobs = view.jobs;
+  const jobs = [...view.jobs.filter((job) => !isOver(job)), ...lastEnded(view.jobs)];
   const makeJob = () => withCancel(clone("job-row"));
   patchList($("own-jobs"), jobs, (job) => job.id, makeJob, updateJob);
   $("own-jobs-none").hidden = jobs.length > 0;
@@ -1195,7 +1203,7 @@ function choose(language) {
   setText(button, t("other"));
   button.lang = language === "zh" ? "en" : "zh-CN";
   // Texts that were written by now are in the other language.
-  asking?.close(false);
+  asking?.close();
   for (const list of lists.keys()) list.replaceChildren();
   lists.clear();
   showSilence();
@@ -1240,7 +1248,7 @@ function listen() {
     copy($("slip-text").textContent, event.target);
   });
   $("dialog").addEventListener("close", () => {
-    asking?.close(false);
+    asking?.close();
     // The key is shown once.
     setText($("slip-text"), "");
     dialogName = null;
