@@ -20,10 +20,11 @@ from cookbook.service.store.log import log_event
 from cookbook.service.store.records import insert
 
 # Invented names of invented people
-NAMES = (
+_NAMES = (
     "安宁 白露 陈一帆 程小满 丁可 方圆 高远 顾念 韩雪 何田 黄梓 江月 康乐 李雷 林晓 "
     "刘洋 陆川 马可 孟夏 潘多 秦朗 任远 沈舟 苏木 田野 王小雨 吴桐 夏天 叶知秋 周正"
-).split()
+)
+NAMES = _NAMES.split()
 TASKS = ("customer-service", "zhishuo", "short-answers", "my-bot")
 NOTEBOOKS = ("00_quickstart", "02_choose_parameters", "03_launch_and_monitor", "04_zhishuoxinyu")
 BASE = "cookbook/tiny-zh"

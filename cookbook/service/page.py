@@ -1,8 +1,8 @@
 """Serve the page of the room: `/`, with its script and its style sheet.
 
-Open to all (`middleware.PAGE`), since the three files hold nothing of anybody. Whoever opens the page gives it a key,
-which it sends as a bearer token with each call of `/v1/room` (`room.py`). It loads nothing from
-anywhere else, and a browser that reads the headers below lets it load nothing from anywhere else.
+Open to all (`middleware.PAGE`), since the three files hold nothing of anybody. Whoever opens the
+page gives it a key, which it sends as a bearer token with each call of `/v1/room` (`room.py`). It
+loads nothing from another host, and the headers below have the browser make sure of that.
 
 Every address in the files is relative: they work below a path of a proxy, as `/services/room/`.
 """

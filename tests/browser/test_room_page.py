@@ -74,7 +74,8 @@ def opened(chromium, room):
 
 def card(page, name):
     """Return the card of a person on the leader's page."""
-    return page.locator("#people > li").filter(has=page.get_by_role("button", name=name, exact=True))
+    button = page.get_by_role("button", name=name, exact=True)
+    return page.locator("#people > li").filter(has=button)
 
 
 def own_model(room, name):

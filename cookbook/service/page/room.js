@@ -297,6 +297,7 @@ const PATIENCE = 8000; // until an answer is not waited for any more
 const SILENT = 4000; // from then on the page says that it waits
 const AWAY = 600; // seconds after which somebody is not in the room any more
 const EXTEND = 30; // minutes
+const NO_ANSWER = "no answer"; // a trouble that is not a sentence of the service
 
 // What the page knows. `view` is the newest answer of `v1/room`.
 const now = {
@@ -463,15 +464,22 @@ async function poll() {
   }
   if (round !== now.round) return;
   now.askedAt = 0;
-  if (view) answered(view);
-  else if (error.status === 401) leave(t("keyWrong"));
+  try {
+    if (view) answered(view);
+    else refused(error);
+  } finally {
+    // Whatever an answer was, the next is asked for; but `leave` has taken the key away.
+    if (now.key) timer = setTimeout(poll, document.hidden ? POLL_HIDDEN : POLL);
+  }
+}
+
+function refused(error) {
+  if (error.status === 401) leave(t("keyWrong"));
   else if (error.code === "room_closed") shut(error.message);
   else {
-    now.trouble = error instanceof Refused ? error.message : "-";
+    now.trouble = error instanceof Refused ? error.message : NO_ANSWER;
     showSilence();
   }
-  // `leave` has taken the key away.
-  if (now.key) timer = setTimeout(poll, document.hidden ? POLL_HIDDEN : POLL);
 }
 
 function answered(view) {
@@ -499,7 +507,7 @@ function showSilence() {
   $("stale").hidden = !silent;
   if (!silent) return;
   let text = t("silentYet");
-  if (now.trouble.length > 1) text = t("failing")(now.trouble);
+  if (now.trouble && now.trouble !== NO_ANSWER) text = t("failing")(now.trouble);
   else if (now.answeredAt) text = t("silent")(duration(age / 1000));
   setText($("stale"), text);
 }
@@ -644,8 +652,8 @@ function confirmIn(button, subject, question, yes, action) {
   keep.addEventListener("click", done);
   sure.addEventListener("click", async () => {
     // Not `disabled`, which would take the focus away.
-    if (sure.ariaDisabled === "true") return;
-    sure.ariaDisabled = "true";
+    if (sure.hasAttribute("aria-disabled")) return;
+    sure.setAttribute("aria-disabled", "true");
     await action();
     done();
   });
@@ -749,7 +757,7 @@ function showCancel(row, job) {
   if (row.querySelector(".confirm")) return;
   const hadFocus = document.activeElement === button;
   button.hidden = !row.job;
-  if (hadFocus && button.hidden) (row.querySelector("button.name") ?? $("main")).focus();
+  if (hadFocus && button.hidden) (row.querySelector("button.name") ?? $("main")).focus({ preventScroll: true });
   if (!row.job) return;
   setText(button, t("cancel"));
   setAttribute(button, "aria-label", t("cancelLabel")(`${ownerOf(job.owner)} · ${taskOf(job)}`));
@@ -959,11 +967,11 @@ function renderLeader(view) {
 function makeModel(model) {
   const row = clone("model-row");
   row.querySelector(".copy").addEventListener("click", (event) => copy(model.id, event.target));
-  row.querySelector(".share").addEventListener("click", async (event) => {
-    if (event.target.ariaDisabled === "true") return;
-    event.target.ariaDisabled = "true";
+  row.querySelector(".share").addEventListener("click", async () => {
+    if (row.isBusy) return;
+    row.isBusy = true;
     await request("POST", `v1/models/${inPath(model.id)}/${row.shared ? "unshare" : "share"}`);
-    event.target.ariaDisabled = null;
+    row.isBusy = false;
   });
   return row;
 }
@@ -1219,7 +1227,7 @@ function listen() {
   $("leave").addEventListener("click", () => leave());
   $("notice-close").addEventListener("click", () => {
     notice("");
-    $("main").focus();
+    $("main").focus({ preventScroll: true });
   });
   $("enter-form").addEventListener("submit", (event) => {
     event.preventDefault();
