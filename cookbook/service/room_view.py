@@ -20,6 +20,9 @@ from cookbook.service.state import AppState
 from cookbook.service.store import Event, Job, Store
 
 MOST = 50  # jobs that have ended, and models
+MOST_KNOWN = 1000  # jobs that have ended, kept in memory as they are shown
+SETTLED_SECONDS = 10
+WAITING = ("validating_files", "queued")
 LOSSES = 40  # points of a curve that is drawn small
 
 
@@ -133,9 +136,9 @@ def queue_order(store: Store) -> list[Job]:
     return store.unfinished()
 
 
-def jobs_ahead(store: Store) -> dict[str, int]:
-    """Return how many jobs start before each one that waits, by its id."""
-    waiting = [job for job in queue_order(store) if _waits(job)]
+def jobs_ahead(queue: list[Job]) -> dict[str, int]:
+    """Return how many jobs of a whole queue start before each one that waits, by its id."""
+    waiting = [job for job in queue if _waits(job)]
     return {job.id: place for place, job in enumerate(waiting)}
 
 
@@ -151,7 +154,7 @@ def as_value(message: Message) -> str:
 
 
 def _waits(job: Job) -> bool:
-    return job.status in ("validating_files", "queued") and job.requested_state == "run"
+    return job.status in WAITING and job.requested_state == "run"
 
 
 def _limits(state: AppState, unfinished: int) -> Limits:
@@ -166,13 +169,30 @@ def _limits(state: AppState, unfinished: int) -> Limits:
 
 def _jobs(state: AppState, queue: list[Job]) -> list[RoomJob]:
     # Places are among everybody's jobs, of which the caller sees a number alone.
-    ahead = jobs_ahead(state.whole_store)
-    store = state.store
-    return [_job(store, job, ahead.get(job.id)) for job in [*queue, *store.ended(MOST)]]
+    is_whole = state.caller.is_leader or not queue
+    ahead = jobs_ahead(queue if is_whole else queue_order(state.whole_store))
+    seen = [_job(state.store, job, ahead.get(job.id)) for job in queue]
+    return seen + [_ended(state, job) for job in state.store.ended(MOST)]
+
+
+def _ended(state: AppState, job: Job) -> RoomJob:
+    """Return a job that has ended, which is read once: pages ask for it every few seconds."""
+    known = state.ended_jobs.get(job.id)
+    if known is not None:
+        return known
+    seen = _job(state.store, job, None)
+    # Its process may add a last line yet.
+    if time.time() - (job.finished_at or 0) > SETTLED_SECONDS:
+        if len(state.ended_jobs) >= MOST_KNOWN:
+            state.ended_jobs.clear()
+        state.ended_jobs[job.id] = seen
+    return seen
 
 
 def _job(store: Store, job: Job, ahead: int | None) -> RoomJob:
-    metrics, newest = store.last_metrics(job.id), store.events(job.id, limit=1)
+    newest = store.events(job.id, limit=1)
+    # One that has not started has no figures.
+    metrics = store.last_metrics(job.id) if job.status not in WAITING else None
     figures = (metrics.data if metrics else None) or {}
     step, total = figures.get("step"), figures.get("total_steps")
     paused = job.requested_state == "pause" and job.status not in TERMINAL

@@ -9,7 +9,7 @@ A handler that declares a parameter of type `State` is given it by FastAPI.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
@@ -50,6 +50,7 @@ class AppState:
         gauges: measures the machine.
         addresses: gives the addresses at which others reach the service.
         answers: those that are under way or waiting.
+        ended_jobs: those that the room's view has read already.
         caller: whose request it is.
     """
 
@@ -66,6 +67,8 @@ class AppState:
     # What is under way; the limits are read when the application is made, or at each request
     upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
     answers: set[UnderWay] = field(default_factory=set)
+    # As the room shows them, by id
+    ended_jobs: dict[str, Any] = field(default_factory=dict)
     caller: Caller = LEADER
 
     @property

@@ -138,8 +138,8 @@ def new_key() -> str:
 
 
 def hash_of(key: str) -> str:
-    """Return what is kept of a key."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    """Return what is kept of a key; the case of its letters, typed from paper, does not matter."""
+    return hashlib.sha256(key.lower().encode()).hexdigest()
 
 
 def _seconds(value: str | None) -> int | None:
