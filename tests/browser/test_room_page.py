@@ -35,7 +35,7 @@ def room(tmp_path):
         home=Home(tmp_path),
         bases=[Base(room_example.BASE, "nowhere")],
         submit=None,
-        addresses=lambda: ["http://192.0.2.1:8765"],
+        addresses=lambda: ["http://192.0.2.1:8765", "http://10.0.0.7:8765"],
         api_key=LEADER,
     )
     with served(app) as (host, port):
@@ -95,7 +95,8 @@ def test_the_leader_sees_all_thirty_on_one_screen(opened):
     waiting = card(page, WAITING)
     expect(waiting).to_contain_text("第 1 位")
     expect(page.locator("#queue > li")).to_have_count(13)
-    expect(page.locator("#addresses")).to_have_text("http://192.0.2.1:8765")
+    expect(page.locator("#address")).to_have_text("http://192.0.2.1:8765")
+    expect(page.locator("#other-addresses")).to_have_text("http://10.0.0.7:8765")
     expect(page.locator("#machine")).to_contain_text("内存")
 
 

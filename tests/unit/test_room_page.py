@@ -50,6 +50,20 @@ def test_nothing_else_of_the_folder_is_open(http):
     assert http.post("/").status_code == 404
 
 
+def test_a_page_that_is_left_open_is_no_sign_of_anybody(http):
+    store = http.app.state.shared.store
+    person = {"authorization": f"Bearer {store.add_person('p01')}"}
+    leader = {"authorization": "Bearer test"}
+
+    def seen_at():
+        return http.get("/v1/room", headers=leader).json()["people"][0]["seen_at"]
+
+    assert http.get("/v1/room", headers=person).json()["name"] == "p01"
+    assert seen_at() is None
+    http.get("/v1/models", headers=person)
+    assert seen_at()
+
+
 def test_the_page_has_no_script_or_style_of_its_own(http):
     html = http.get("/").text
     assert re.findall(r"<script[^>]*>", html) == ['<script type="module" src="room.js">']

@@ -1167,7 +1167,9 @@ function render() {
   if (!view) return;
   show(view.leader ? "leader" : "own");
   setText($("who"), view.leader ? t("leader") : view.name);
-  setText($("addresses"), (view.addresses ?? []).join("   "));
+  const [address = "", ...others] = view.addresses ?? [];
+  setText($("address"), address);
+  setText($("other-addresses"), others.join("  "));
   if (view.closes_at) {
     const left = view.closes_at - serverNow();
     const time = clock(view.closes_at);
