@@ -1,32 +1,43 @@
 """Draw the pictures of the README and of docs/ from the notebooks.
 
     python tools/readme_pictures.py                 all of them; about a minute, half of it training
-    python tools/readme_pictures.py panel           one of them
+    python tools/readme_pictures.py room_page       without JupyterLab, in seconds
 
 before_after    one question before and after tuning: the outputs that notebook 00 has stored
 watching        progress and learning curves of the job of notebook 03, which is trained for it
 panel           the parameter panel of notebook 02, with the preset 轻量快速
+room_page       the page of a room's leader: a service whose store holds tools/room_example.py
 
-The last two are cut out of a real JupyterLab in Chromium. Needs chromium and a Chinese font, as in
-Debian's fonts-noto-cjk. `tests/bench/growth.png` is drawn by `tests/bench/growth.py`.
+`watching` and `panel` are cut out of a real JupyterLab in Chromium. Needs chromium and a Chinese
+font, as in Debian's fonts-noto-cjk. `tests/bench/growth.png` is drawn by `tests/bench/growth.py`.
 """
 
 import argparse
 import ast
 import io
 import os
+import socket
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import jinja2
 import lab
 import nbformat
+import room_example
+import uvicorn
 from lab import Lab
 from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
 from cookbook import course
+from cookbook.bases import Base
 from cookbook.connection import stop
+from cookbook.paths import Home
+from cookbook.service.app import make_app
+from cookbook.service.store import Store
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEMPLATE = Path(__file__).with_name("before_after.html")
@@ -34,9 +45,12 @@ TEMPLATE = Path(__file__).with_name("before_after.html")
 UNSELECTED = ".jp-Cell.jp-mod-active { visibility: hidden }"
 COLOURS = 256  # a palette of these keeps a picture under 150 KB, and no difference can be seen
 MINUTES = 60_000
+ROOM_SIZE = {"width": 1280, "height": 800}
+ROOM_ADDRESS = "http://192.168.1.20:8765"  # as it would be in a room
+ROOM_KEY = "the-leaders-key"
 
 
-def before_after(chromium: Browser, _: Lab) -> bytes:
+def before_after(chromium: Browser, _: Lab | None) -> bytes:
     """Return the picture of the question and the two answers that notebook 00 has stored."""
     notebook = nbformat.read(course.FOLDER / "00_quickstart.ipynb", as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -73,8 +87,54 @@ def watching(chromium: Browser, running: Lab) -> bytes:
     return _settled(cell, UNSELECTED)
 
 
+def room_page(chromium: Browser, _: Lab | None) -> bytes:
+    """Return the picture of the leader's page, with thirty people in the room."""
+    with tempfile.TemporaryDirectory() as folder, _served_room(Path(folder)) as url:
+        page = chromium.new_page(viewport=ROOM_SIZE, device_scale_factor=1.5, locale="zh-CN")
+        page.goto(f"{url}/#key={ROOM_KEY}")
+        expect(page.locator("#people > li")).to_have_count(30)
+        page.locator("#message").fill("十点半一起看第 3 节：先不要关笔记本")
+        page.keyboard.press("Enter")
+        expect(page.locator("#said-text")).to_be_visible()
+        # Without the mark of the focus
+        page.evaluate("document.activeElement.blur()")
+        picture = page.screenshot()
+        page.close()
+    return picture
+
+
+@contextmanager
+def _served_room(folder: Path) -> Iterator[str]:
+    """Yield the address of a service with the example room; its queue is not worked off."""
+    store = Store(folder / "service.db")
+    room_example.fill(store, room_example.NAMES)
+    app = make_app(
+        store,
+        home=Home(folder),
+        bases=[Base(room_example.BASE, str(folder))],
+        submit=lambda *_: None,
+        addresses=lambda: [ROOM_ADDRESS],
+        api_key=ROOM_KEY,
+    )
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
 # `watching` trains a job, from which `panel` then knows how fast this machine is.
-PICTURES = {"before_after": before_after, "watching": watching, "panel": panel}
+PICTURES = {
+    "before_after": before_after,
+    "watching": watching,
+    "panel": panel,
+    "room_page": room_page,
+}
+IN_THE_LAB = {"watching", "panel"}
 
 
 def main() -> None:
@@ -92,8 +152,11 @@ def main() -> None:
         home = Path(folder) / "home"
         os.environ["COOKBOOK_HOME"] = str(home)
         try:
-            with lab.browser() as chromium, lab.jupyter_lab(Path(folder) / "lab") as running:
-                for name in args.names or PICTURES:
+            names = args.names or list(PICTURES)
+            in_the_lab = IN_THE_LAB.intersection(names)
+            started = lab.jupyter_lab(Path(folder) / "lab") if in_the_lab else nullcontext()
+            with lab.browser() as chromium, started as running:
+                for name in names:
                     path = args.out / f"{name}.png"
                     _write(path, PICTURES[name](chromium, running))
                     print(path)

@@ -31,6 +31,7 @@ from cookbook.service import (
     job_log,
     jobs,
     models,
+    page,
     room,
 )
 from cookbook.service.api_error import HANDLERS, RESPONSES
@@ -132,6 +133,6 @@ def make_app(
     )
     # Added last, so that it is the outermost: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
-    for part in (health, files, jobs, job_log, models, room, chat, completions):
+    for part in (page, health, files, jobs, job_log, models, room, chat, completions):
         app.include_router(part.router)
     return app

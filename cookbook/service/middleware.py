@@ -167,7 +167,8 @@ class AccessMiddleware:
             await error_response(error)(scope, receive, send)
             return
         scope["caller"] = caller
-        if not caller.is_leader:
+        # A page that was left open asks for the room by itself: no sign that somebody is there.
+        if not caller.is_leader and scope["path"] != "/v1/room":
             self._presence.note(caller.name, act_of(scope["method"], scope["path"]))
         # Until the last byte of the response: a stream keeps the service from ending itself.
         with self._activity.request(), self._bodies.counted(receive, limit) as counted:
