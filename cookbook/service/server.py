@@ -31,7 +31,7 @@ from cookbook.client import is_api_key
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import limits, recovery, status
+from cookbook.service import limits, prefix, recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.connections import LimitedProtocol, LimitedServer, raise_descriptor_limit
@@ -219,6 +219,7 @@ def _run(
         chat_speed=chat.tokens_per_second,
         api_key=api_key,
         loopback=settings.loopback,
+        prefix=prefix.of_hub(),
     )
     server = _Server(_config(app), supervisor)
     # Jobs that an earlier service left go on.

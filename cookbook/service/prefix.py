@@ -1,0 +1,34 @@
+"""Answer under another address as well, as a hub's proxy asks: /services/room/v1/… as /v1/….
+
+JupyterHub's proxy passes a request on with its whole path. Without a prefix nothing changes.
+"""
+
+import os
+
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_VARIABLE = "JUPYTERHUB_SERVICE_PREFIX"
+
+
+def of_hub() -> str:
+    """Return where the hub that started this process shows it; "" if none did."""
+    return os.environ.get(_VARIABLE, "").rstrip("/")
+
+
+class PrefixMiddleware:
+    """ASGI middleware that takes `prefix` from the path, and notes it as `root_path`."""
+
+    def __init__(self, app: ASGIApp, *, prefix: str):
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path == self._prefix:
+            # The page's own addresses are relative: without the slash they would lead elsewhere.
+            await RedirectResponse(f"{path}/")(scope, receive, send)
+            return
+        if path.startswith(f"{self._prefix}/"):
+            scope = {**scope, "path": path[len(self._prefix) :], "root_path": self._prefix}
+        await self._app(scope, receive, send)
