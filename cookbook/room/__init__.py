@@ -1,0 +1,1 @@
+"""A room: one service, one key a person, everybody their own work."""
