@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from cookbook.address import Address, health
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.paths import Home
 from cookbook.room import names
@@ -38,6 +39,7 @@ PAUSE_SECONDS = 0.5
 ANSWER_SECONDS = 10.0
 
 _DIGEST = re.compile(r"-[0-9a-f]{8}\Z")  # what `name_of` adds
+_HOST = "127.0.0.1"
 _MAX_BYTES = 64 * 1024  # of an answer
 
 
@@ -70,10 +72,10 @@ class Room:
     def service(self) -> dict[str, Any]:
         """Return the entry of `c.JupyterHub.services`; the hub shows it at /services/room/."""
         command = [self.python, "-m", "cookbook", "room", "--no-open", "--hours", "0"]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--home", str(self.folder)]
+        command += ["--host", _HOST, "--port", str(self.port), "--home", str(self.folder)]
         entry = {
             "name": "room",
-            "url": f"http://127.0.0.1:{self.port}",
+            "url": f"http://{_HOST}:{self.port}",
             "command": [*command, *self.options],
             "environment": dict(self.environment),
         }
@@ -94,7 +96,7 @@ class Room:
         if name != user:
             spawner.log.info("room: the hub's %s is %s in the room", user, name)
         given = {
-            "COOKBOOK_SERVICE": self.address or f"http://127.0.0.1:{self.port}",
+            "COOKBOOK_SERVICE": self.address or f"http://{_HOST}:{self.port}",
             "COOKBOOK_KEY": key,
         }
         spawner.environment = {**spawner.environment, **given}
@@ -115,7 +117,7 @@ def name_of(user: str) -> str:
     """Return the name in the room of one of the hub's people; two never get the same one.
 
     A name that a room allows is used as it is. Any other, such as an e-mail address, keeps its
-    letters and gets a digest of the whole: `li.lei@example.com` is `li.lei-example.com-cf86a1f7`.
+    letters and gets a digest of the whole: `li.lei@example.com` is `li.lei-example.com-9dab8131`.
     """
     # A room does not tell capitals from small letters, and a hub may.
     if user == user.casefold() and _is_allowed(user) and not _DIGEST.search(user):
@@ -156,9 +158,10 @@ def new_key(folder: Path, name: str) -> str:
 
 def _post(folder: Path, route: str, body: object) -> tuple[int, dict[str, Any]]:
     """Return what the room answers its leader."""
-    port, leader_key = _endpoint(folder)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
-    headers = {"authorization": f"Bearer {leader_key}", "content-type": "application/json"}
+    room = _address(folder)
+    port = urlsplit(room["base_url"]).port
+    connection = http.client.HTTPConnection(_HOST, port, timeout=ANSWER_SECONDS)
+    headers = {"authorization": f"Bearer {room['api_key']}", "content-type": "application/json"}
     content = None if body is None else json.dumps(body)
     try:
         connection.request("POST", f"/v1/room/{route}", content, headers)
@@ -171,13 +174,15 @@ def _post(folder: Path, route: str, body: object) -> tuple[int, dict[str, Any]]:
     return response.status, answer if isinstance(answer, dict) else {}
 
 
-def _endpoint(folder: Path) -> tuple[int, str]:
-    """Return port and leader's key of the room that runs in a folder."""
+def _address(folder: Path) -> Address:
+    """Return what the address file of a room says, whose service has proved to be the room's own.
+
+    Where a room has ended, another person of the machine could listen on its port.
+    """
     path = Home(folder).address
     try:
-        found = json.loads(path.read_bytes())
-        # On this machine in any case, so the key leaves it by no mistake.
-        return int(urlsplit(found["base_url"]).port or 0), str(found["api_key"])
+        found: Address = json.loads(path.read_bytes())
+        proved = health(found) is not None
     except PermissionError as error:
         raise ServiceError(
             zh=f"JupyterHub 不能读 {path}：用 root 或课堂自己的用户运行 JupyterHub",
@@ -185,6 +190,9 @@ def _endpoint(folder: Path) -> tuple[int, str]:
         ) from error
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _away(folder) from error
+    if not proved:
+        raise _away(folder)
+    return found
 
 
 def _away(folder: Path) -> RoomAway:

@@ -8,12 +8,13 @@ import os
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-_VARIABLE = "JUPYTERHUB_SERVICE_PREFIX"
-
 
 def of_hub() -> str:
-    """Return where the hub that started this process shows it; "" if none did."""
-    return os.environ.get(_VARIABLE, "").rstrip("/")
+    """Return where the hub shows this process, if it is one of the hub's services, or else ""."""
+    # A person's own server has a prefix as well, but is no service.
+    if "JUPYTERHUB_SERVICE_NAME" not in os.environ:
+        return ""
+    return os.environ.get("JUPYTERHUB_SERVICE_PREFIX", "").rstrip("/")
 
 
 class PrefixMiddleware:
