@@ -29,6 +29,7 @@ from cookbook.service import (
     job_log,
     jobs,
     models,
+    page,
     room,
 )
 from cookbook.service.api_error import HANDLERS, RESPONSES
@@ -121,6 +122,6 @@ def make_app(
     app.add_middleware(RequestIdMiddleware)
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
-    for part in (health, files, jobs, job_log, models, room, chat, completions):
+    for part in (page, health, files, jobs, job_log, models, room, chat, completions):
         app.include_router(part.router)
     return app

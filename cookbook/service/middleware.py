@@ -20,10 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cookbook.address import is_loopback
 from cookbook.data.report.codes import CODES
-from cookbook.service import limits
+from cookbook.service import limits, page
 from cookbook.service.api_error import ApiError, error_response
 from cookbook.service.callers import Caller, Callers
 from cookbook.service.sentences import shortened
+
+OPEN_PATHS = frozenset({"/health", *page.PATHS})
+"""What anybody may read: it is the same for all."""
 
 _OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
@@ -143,8 +146,8 @@ class AccessMiddleware:
             # A hub's proxy asks on this machine, under the name that people call the hub by.
             if self._loopback and not scope.get("root_path"):
                 _check_host(headers.get(b"host", b"").decode("latin-1"))
-            # Open to all, and no sign that somebody uses the service.
-            if scope["path"] == "/health":
+            # No sign that somebody uses the service, either.
+            if scope["path"] in OPEN_PATHS:
                 await self._app(scope, receive, send)
                 return
             _check_method(scope["method"])
