@@ -219,8 +219,8 @@ def notebooks_link(hub: str, repository: str, branch: str = "main") -> str:
         hub: the hub's address, `https://hub.example.org`.
         repository: where the course is cloned from.
     """
-    # git clones into the last part of the address
+    # Named in the link: by itself nbgitpuller would keep the ".git" of an address.
     clone = repository.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
     opened = f"lab/tree/{clone}/notebooks/00_quickstart.ipynb"
-    query = urlencode({"repo": repository, "branch": branch, "urlpath": opened})
-    return f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{query}"
+    query = {"repo": repository, "branch": branch, "targetpath": clone, "urlpath": opened}
+    return f"{hub.rstrip('/')}/hub/user-redirect/git-pull?{urlencode(query)}"

@@ -253,6 +253,7 @@ def test_the_link_is_one_that_nbgitpuller_reads():
     assert parse_qs(parts.query) == {
         "repo": ["https://git.example.org/a/course.git"],
         "branch": ["main"],
+        "targetpath": ["course"],
         "urlpath": ["lab/tree/course/notebooks/00_quickstart.ipynb"],
     }
 
