@@ -1,6 +1,6 @@
 """Write the slips that the people of a room are given: a sheet to print and cut, and a table.
 
-    write(slips, folder)        -> Written(sheet=….html, table=….csv), readable for their owner alone
+    write(slips, folder)     -> Written(sheet=….html, table=….csv), readable for their owner alone
 
 The keys are shown here and nowhere else: the data folder has only their hashes. A slip has all that
 somebody types: the address and the key, and the same as the two lines of a `.env`.
@@ -167,8 +167,8 @@ p { margin: 0 0 1mm; color: #555; font-size: 8.5pt }
 <body>
 <p class="note">
 {{- tr("用 A4 打印，沿虚线剪开，每人一张。打印后删掉这个文件：有密钥的人就能进课堂。",
-       "Print on A4 and cut along the dashed lines, one slip a person. Delete this file afterwards: "
-       "whoever has a key is in the room.") -}}
+       "Print on A4 and cut along the dashed lines, one slip a person. "
+       "Delete this file afterwards: whoever has a key is in the room.") -}}
 </p>
 {% for page in pages %}
 <section class="page">

@@ -143,8 +143,7 @@ class AccessMiddleware:
         # By address, since the route is not known yet.
         limit = limits.UPLOAD_BYTES if scope["path"] == "/v1/files" else limits.BODY_BYTES
         try:
-            # A hub's proxy asks on this machine, under the name that people call the hub by.
-            if self._loopback and not scope.get("root_path"):
+            if self._loopback:
                 _check_host(headers.get(b"host", b"").decode("latin-1"))
             # No sign that somebody uses the service, either.
             if scope["path"] in OPEN_PATHS:

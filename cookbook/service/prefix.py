@@ -18,7 +18,7 @@ def of_hub() -> str:
 
 
 class PrefixMiddleware:
-    """ASGI middleware that takes `prefix` from the path, and notes it as `root_path`."""
+    """ASGI middleware that takes `prefix` from the path."""
 
     def __init__(self, app: ASGIApp, *, prefix: str):
         self._app = app
@@ -31,5 +31,5 @@ class PrefixMiddleware:
             await RedirectResponse(f"{path}/")(scope, receive, send)
             return
         if path.startswith(f"{self._prefix}/"):
-            scope = {**scope, "path": path[len(self._prefix) :], "root_path": self._prefix}
+            scope = {**scope, "path": path[len(self._prefix) :]}
         await self._app(scope, receive, send)
