@@ -118,6 +118,28 @@ def _add_job(store: Store, job: _Job) -> None:
             _add_model(db, job, job_id, model)
 
 
+def add_failed(store: Store, name: str, task: str, error: str) -> str:
+    """Add somebody whose only job has failed with this sentence; return the job's id.
+
+    The name may be any text, as in a database that comes from elsewhere.
+    """
+    columns = {"name": name, "key_hash": name, "created_at": int(time.time())}
+    with store._database.write() as db:
+        insert(db, "people", columns)
+    store.note_seen([(name, int(time.time()), NOTEBOOKS[0], "watch")])
+    job = store.of(name).add_job(
+        base=BASE,
+        model=new_id("ft:"),
+        training_file="file-x",
+        validation_split=0.1,
+        suffix=task,
+        seed=1,
+        hyperparameters={},
+    )
+    store.advance(job.id, "failed", error, error={"code": "x", "message": error})
+    return job.id
+
+
 def failure(step: int) -> str:
     """Return the sentence with which a job of this room failed."""
     return tr(

@@ -12,10 +12,12 @@ the service takes to start; `tests/unit/test_contract.py` has the client check t
 against its types.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from cookbook import __version__
 from cookbook.bases import Base
@@ -91,6 +93,13 @@ def make_app(
         loopback: the service is for this machine alone, and answers to no other host name.
         prefix: where a hub's proxy shows the service, `/services/room`.
     """
+    presence = Presence(store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(presence.close)
+
     app = _App(
         title="siliconcloud-cookbook",
         version=__version__,
@@ -99,6 +108,7 @@ def make_app(
         redoc_url=None,
         responses=RESPONSES,
         exception_handlers=HANDLERS,
+        lifespan=lifespan,
     )
     # Each application has its own state; the routers, which are made at import, have none.
     by_id = {base.id: base for base in bases}
@@ -109,7 +119,7 @@ def make_app(
         submit=submit,
         on_upload=on_upload,
         check=check,
-        presence=Presence(store),
+        presence=presence,
         gauges=Gauges(home, chat_speed),
         addresses=addresses,
     )
@@ -117,7 +127,13 @@ def make_app(
     app.state.activity = activity
     app.state.identity = Identity(api_key, home.folder, activity, has_jobs, chat_speed)
     callers = Callers(api_key, store)
-    app.add_middleware(AccessMiddleware, callers=callers, loopback=loopback, activity=activity)
+    app.add_middleware(
+        AccessMiddleware,
+        callers=callers,
+        presence=presence,
+        loopback=loopback,
+        activity=activity,
+    )
     # Added later, so it is further out: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
     if prefix:

@@ -14,7 +14,6 @@ from cookbook.errors import QueueFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.params import DEFAULT_SEED, TASK_NAME
-from cookbook.service import limits
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
 from cookbook.service.job_body import MOST_METADATA, JobBody
@@ -228,7 +227,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
             seed=DEFAULT_SEED if body.seed is None else body.seed,
             metadata=body.metadata,
             hyperparameters=body.all_hyperparameters().to_dict(),
-            limit=limits.JOBS,
+            limit=state.allowance.jobs,
         )
     except QueueFull as error:
         headers = {"retry-after": "30"}

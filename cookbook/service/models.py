@@ -1,6 +1,7 @@
 """/v1/models: the bases, the tuned models and their checkpoints. The list is never paged."""
 
 import contextlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from cookbook import machine
+from cookbook import disk, machine
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
@@ -17,6 +18,7 @@ from cookbook.service.request_body import StrictRoute
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import LOCAL, TunedModel
+from cookbook.service.worker import RECORD
 
 
 class Model(Resource):
@@ -140,6 +142,23 @@ def _details(base: Base) -> BaseDetails:
     return BaseDetails(**_base(base).model_dump(), config=config, machine=here)
 
 
+def _shared(state: AppState, model_id: str, shared: bool) -> Model:
+    """Let everybody ask a model, or its owner alone again."""
+    folder = state.home.model_folder(_own_model(state, model_id).folder)
+    state.store.share_model(model_id, shared)
+    _note_shared(folder / RECORD, shared)
+    return _tuned(tuned_model(state, model_id))
+
+
+def _note_shared(path: Path, shared: bool) -> None:
+    """Write it into the adapter's record, from which the model is found again."""
+    # An older adapter has no record, and a full disk must not undo what the database has.
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["shared"] = shared
+        disk.write(path, json.dumps(record, indent=2).encode())
+
+
 router = APIRouter(route_class=StrictRoute)
 
 
@@ -160,16 +179,12 @@ def get_model(model_id: str, state: State) -> BaseDetails | Model:
 
 @router.post("/v1/models/{model_id:path}/share")
 def share_model(model_id: str, state: State) -> Model:
-    _own_model(state, model_id)
-    state.store.share_model(model_id, True)
-    return _tuned(tuned_model(state, model_id))
+    return _shared(state, model_id, True)
 
 
 @router.post("/v1/models/{model_id:path}/unshare")
 def unshare_model(model_id: str, state: State) -> Model:
-    _own_model(state, model_id)
-    state.store.share_model(model_id, False)
-    return _tuned(tuned_model(state, model_id))
+    return _shared(state, model_id, False)
 
 
 @router.delete("/v1/models/{model_id:path}")

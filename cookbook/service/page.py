@@ -1,6 +1,6 @@
 """Serve the page of the room: `/`, with its script and its style sheet.
 
-Open to all, since the three files hold nothing of anybody. Whoever opens the page gives it a key,
+Open to all (`middleware.PAGE`), since the three files hold nothing of anybody. Whoever opens the page gives it a key,
 which it sends as a bearer token with each call of `/v1/room` (`room.py`). It loads nothing from
 anywhere else, and a browser that reads the headers below lets it load nothing from anywhere else.
 
@@ -12,9 +12,6 @@ from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-
-PATHS = ("/", "/room.js", "/room.css")
-"""What the middleware lets through without a key."""
 
 _FOLDER = Path(__file__).with_name("page")
 # No script or style of the page's own either, but for the two files: a name or an error message

@@ -53,7 +53,8 @@ class Presence:
         self._lock = threading.Lock()
         self._sights: dict[str, Sight] = {}
         self._unwritten: set[str] = set()
-        self._timer: threading.Timer | None = None
+        self._writer: threading.Thread | None = None
+        self._news, self._closing = threading.Event(), threading.Event()
 
     def note(self, name: str, act: str | None, notebook: str | None = None) -> None:
         """Note that somebody is here; an act or notebook of None leaves the one before."""
@@ -62,10 +63,11 @@ class Presence:
             now = int(time.time())
             self._sights[name] = Sight(now, notebook or before.notebook, act or before.act)
             self._unwritten.add(name)
-            if self._timer is None:
-                self._timer = threading.Timer(self._every, self.flush)
-                self._timer.daemon = True
-                self._timer.start()
+            if self._writer is None:
+                self._closing.clear()
+                self._writer = threading.Thread(target=self._write, name="presence", daemon=True)
+                self._writer.start()
+        self._news.set()
 
     def up_to_date(self, person: Person) -> Person:
         """Return somebody as they were seen last, which may not be written yet."""
@@ -82,9 +84,6 @@ class Presence:
     def flush(self) -> None:
         """Write down what is not written yet."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = None
             names, self._unwritten = self._unwritten, set()
             sights = [(name, self._sights[name]) for name in sorted(names)]
         # Not under the lock, which requests need: the database may be busy.
@@ -94,3 +93,21 @@ class Presence:
             # Written with what the person does next.
             with self._lock:
                 self._unwritten |= names
+
+    def close(self) -> None:
+        """End the thread that writes, and write down the rest."""
+        with self._lock:
+            writer, self._writer = self._writer, None
+        if writer is not None:
+            self._closing.set()
+            self._news.set()
+            writer.join()
+        self.flush()
+
+    def _write(self) -> None:
+        while True:
+            self._news.wait()
+            if self._closing.wait(self._every):
+                return
+            self._news.clear()
+            self.flush()

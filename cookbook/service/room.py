@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from cookbook.errors import ArgumentError, PersonNotFound
+from cookbook.errors import ArgumentError, CookbookError, PersonExists, PersonNotFound
 from cookbook.service.api_error import ApiError
 from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.room_view import Message, RoomView, as_value, room_view
@@ -65,8 +65,8 @@ def _check_leader(state: AppState) -> None:
         )
 
 
-def _nobody(error: PersonNotFound) -> ApiError:
-    return ApiError(404, zh=error.zh, en=error.en, code="person_not_found", param="name")
+def _bad_name(status: int, error: CookbookError, code: str) -> ApiError:
+    return ApiError(status, zh=error.zh, en=error.en, code=code, param="name")
 
 
 router = APIRouter(prefix="/v1/room", route_class=StrictRoute)
@@ -84,10 +84,11 @@ def add_person(body: PersonBody, state: State) -> PersonKey:
     _check_leader(state)
     name = body.name
     try:
-        key = state.store.add_person(name)
+        return PersonKey(name=name, key=state.store.add_person(name))
+    except PersonExists as error:
+        raise _bad_name(409, error, "person_exists") from error
     except ArgumentError as error:
-        raise ApiError(409, zh=error.zh, en=error.en, code="person_exists", param="name") from error
-    return PersonKey(name=name, key=key)
+        raise _bad_name(400, error, "invalid_value") from error
 
 
 @router.post("/people/{name}/renew")
@@ -96,7 +97,7 @@ def renew_person(name: str, state: State) -> PersonKey:
     try:
         return PersonKey(name=name, key=state.store.renew_key(name))
     except PersonNotFound as error:
-        raise _nobody(error) from error
+        raise _bad_name(404, error, "person_not_found") from error
 
 
 @router.delete("/people/{name}")
@@ -105,7 +106,7 @@ def remove_person(name: str, state: State) -> RemovedPerson:
     try:
         state.store.remove_person(name)
     except PersonNotFound as error:
-        raise _nobody(error) from error
+        raise _bad_name(404, error, "person_not_found") from error
     return RemovedPerson(name=name)
 
 

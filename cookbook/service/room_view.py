@@ -175,27 +175,28 @@ def _job(store: Store, job: Job, ahead: int | None) -> RoomJob:
     metrics, newest = store.last_metrics(job.id), store.events(job.id, limit=1)
     figures = (metrics.data if metrics else None) or {}
     step, total = figures.get("step"), figures.get("total_steps")
-    error = job.error and RoomJobError(code=job.error["code"], message=job.error["message"])
     paused = job.requested_state == "pause" and job.status not in TERMINAL
     is_training = job.status == "running" and not paused
-    return RoomJob(
-        id=job.id,
-        owner=job.owner,
-        task=job.suffix,
-        base=job.base,
-        status=job.status,
-        paused=paused,
-        jobs_ahead=ahead,
-        step=step,
-        total_steps=total,
-        train_loss=figures.get("train_loss"),
-        losses=store.losses(job.id, thinned(step)) if step else [],
-        seconds_left=figures.get("seconds_left") if is_training else None,
-        created_at=job.created_at,
-        finished_at=job.finished_at,
-        error=error,
-        message=_first_line(newest),
-        taken_over=False,
+    return RoomJob.model_validate(
+        {
+            "id": job.id,
+            "owner": job.owner,
+            "task": job.suffix,
+            "base": job.base,
+            "status": job.status,
+            "paused": paused,
+            "jobs_ahead": ahead,
+            "step": step,
+            "total_steps": total,
+            "train_loss": figures.get("train_loss"),
+            "losses": store.losses(job.id, thinned(step)) if step else [],
+            "seconds_left": figures.get("seconds_left") if is_training else None,
+            "created_at": job.created_at,
+            "finished_at": job.finished_at,
+            "error": job.error,
+            "message": _first_line(newest),
+            "taken_over": job.status == "succeeded" and store.is_taken_over(job.id),
+        }
     )
 
 

@@ -73,6 +73,11 @@ class AppState:
         """Everybody's store, to count things of which nothing else is told."""
         return self.store.of_all()
 
+    @property
+    def allowance(self) -> limits.Allowance:
+        """What the caller may have at the same time."""
+        return limits.of(self.caller.is_leader)
+
     def choices_of(self, owner: str) -> int:
         """Return how many choices of answers somebody has under way."""
         return sum(answer.choices for answer in tuple(self.answers) if answer.owner == owner)

@@ -18,7 +18,7 @@ const TEXT = {
     opening: "正在连接…",
     enterTitle: "进入课堂",
     keyLabel: "密钥",
-    keyHelp: "写在组织者发的纸条上，形如 room-abcd-efgh-jkmn-pqrs。只保存在这个标签页里。",
+    keyHelp: "在组织者发的纸条上，形如 room-abcd-efgh-jkmn-pqrs。只保存在这个标签页里。",
     keyWrong: "密钥不对：对照纸条再输入一次，或请组织者换一把。",
     enter: "进入",
     shutTitle: "课堂已经结束",
@@ -84,7 +84,6 @@ const TEXT = {
     limitBytes: "上传的文件",
     limitChats: "正在生成的回答",
     of: (used, limit) => `${used} / ${limit}`,
-    here: "当前位置",
     notebook: "笔记本",
     lastSeen: "上次活动",
     has: (models, bytes) => `${models} 个模型 · ${bytes}`,
@@ -110,12 +109,13 @@ const TEXT = {
     },
     ahead: (n) => (n ? `前面 ${n} 个` : "下一个开始"),
     place: (n) => `第 ${n} 位`,
-    step: (step, total) => `${step}/${total} 步`,
     left: (duration) => `还剩约 ${duration}`,
+    waited: (duration) => `等了 ${duration}`,
     curveText: (first, last, step, total) => `损失 ${first} → ${last}，第 ${step} 步，共 ${total} 步`,
     takenOver: "与已完成的训练相同，没有重新训练",
     now: "刚刚",
     ago: (duration) => `${duration}前`,
+    agoShort: (duration) => `${duration}前`,
     seconds: (n) => `${n} 秒`,
     minutes: (n) => `${n} 分钟`,
     hours: (h, m) => (m ? `${h} 小时 ${m} 分` : `${h} 小时`),
@@ -132,7 +132,9 @@ const TEXT = {
     copied: "已复制",
     newName: "名字",
     slip: "密钥",
-    slipHelp: "密钥只显示这一次，请现在抄下或复制给学员。前两行放进笔记本旁的 .env 文件；最后一行是学员自己的页面。",
+    slipHelp:
+      "密钥只显示这一次，请现在抄下或复制给学员。" +
+      "前两行放进笔记本旁的 .env 文件；最后一行是学员自己的页面。",
     renew: "换一把密钥",
     renewAsk: "旧密钥会立刻失效。",
     renewYes: "换密钥",
@@ -193,7 +195,7 @@ const TEXT = {
     sortHelp: "Who needs help first",
     sortName: "By name",
     add: "Add a person",
-    nobodyYet: "Nobody is in the room yet: use “Add a person”, or python -m cookbook room add NAME.",
+    nobodyYet: "Nobody is here yet: “Add a person”, or python -m cookbook room add NAME.",
     nobodyFound: "Nobody fits the filter.",
     queue: "Queue",
     queueNone: "No job trains or waits.",
@@ -219,7 +221,6 @@ const TEXT = {
     limitBytes: "Uploaded files",
     limitChats: "Answers under way",
     of: (used, limit) => `${used} of ${limit}`,
-    here: "Now at",
     notebook: "Notebook",
     lastSeen: "Last active",
     has: (models, bytes) => `${models} ${models === 1 ? "model" : "models"} · ${bytes}`,
@@ -245,12 +246,13 @@ const TEXT = {
     },
     ahead: (n) => (n ? `${n} ahead` : "next"),
     place: (n) => `place ${n}`,
-    step: (step, total) => `step ${step}/${total}`,
     left: (duration) => `about ${duration} left`,
+    waited: (duration) => `waits ${duration}`,
     curveText: (first, last, step, total) => `loss ${first} → ${last}, step ${step} of ${total}`,
     takenOver: "same as a finished training, nothing was trained again",
-    now: "just now",
+    now: "now",
     ago: (duration) => `${duration} ago`,
+    agoShort: (duration) => duration,
     seconds: (n) => `${n} s`,
     minutes: (n) => `${n} min`,
     hours: (h, m) => (m ? `${h} h ${m} min` : `${h} h`),
@@ -267,7 +269,9 @@ const TEXT = {
     copied: "Copied",
     newName: "Name",
     slip: "Key",
-    slipHelp: "The key is shown this once: write it down or copy it for the person now. The first two lines go into a file .env beside the notebooks; the last is the person's own page.",
+    slipHelp:
+      "The key is shown this once: write it down or copy it for the person now. The first two " +
+      "lines go into a file .env beside the notebooks; the last is the person's own page.",
     renew: "New key",
     renewAsk: "The old key stops working at once.",
     renewYes: "Make new key",
@@ -361,10 +365,11 @@ const local = () => localStorage;
 
 const serverNow = () => Date.now() / 1000 + now.offset;
 
+const MB = 2 ** 20;
+
 function bytes(n) {
-  if (n >= 10e9) return `${Math.round(n / 1e9)} GB`;
-  if (n >= 1e9) return `${(n / 1e9).toFixed(1)} GB`;
-  return n >= 10e6 || n === 0 ? `${Math.round(n / 1e6)} MB` : `${(n / 1e6).toFixed(1)} MB`;
+  const [size, unit] = n >= 1024 * MB ? [n / 1024 / MB, "GB"] : [n / MB, "MB"];
+  return `${size === 0 || size >= 10 ? Math.round(size) : size.toFixed(1)} ${unit}`;
 }
 
 function duration(seconds) {
@@ -375,11 +380,11 @@ function duration(seconds) {
   return t("days")(Math.floor(s / 86400));
 }
 
-function ago(at) {
+function ago(at, words = "ago") {
   const seconds = serverNow() - at;
   if (seconds < 10) return t("now");
   // In tens, since a figure that changes at each update draws the eye for nothing.
-  return t("ago")(duration(seconds < 60 ? Math.floor(seconds / 10) * 10 : seconds));
+  return t(words)(duration(seconds < 60 ? Math.floor(seconds / 10) * 10 : seconds));
 }
 
 function clock(at) {
@@ -614,33 +619,40 @@ function clone(id) {
 
 /** Ask beside a button, in its place, before `action` is done; `subject` is what it is about. */
 function confirmIn(button, subject, question, yes, action) {
-  asking?.close(false);
+  asking?.close();
   const box = element("span", "", { class: "confirm", role: "group", "aria-label": question });
   const keep = element("button", t("keep"), { type: "button", class: "quiet" });
   const sure = element("button", yes, { type: "button", class: "danger" });
   box.append(element("span", question), keep, sure);
   const opened = {
     subject,
-    close(refocus = true) {
+    close() {
       if (asking === opened) asking = null;
       const hadFocus = box.contains(document.activeElement);
       box.closest("li, dialog")?.classList.remove("asking");
       box.remove();
       button.hidden = false;
-      if (refocus && hadFocus) button.focus();
-      render();
+      if (hadFocus) button.focus();
     },
   };
-  keep.addEventListener("click", () => opened.close());
+  const done = () => {
+    if (asking !== opened) return;
+    opened.close();
+    // What stayed in its place meanwhile goes where it belongs.
+    render();
+  };
+  keep.addEventListener("click", done);
   sure.addEventListener("click", async () => {
-    sure.disabled = true;
+    // Not `disabled`, which would take the focus away.
+    if (sure.ariaDisabled === "true") return;
+    sure.ariaDisabled = "true";
     await action();
-    if (asking === opened) opened.close();
+    done();
   });
   box.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
     event.preventDefault();
-    opened.close();
+    done();
   });
   asking = opened;
   button.hidden = true;
@@ -652,12 +664,13 @@ function confirmIn(button, subject, question, yes, action) {
 
 // A job, wherever it is shown
 
+const endedAt = (job) => job.finished_at ?? job.created_at;
 const isOver = (job) => ENDED.has(job.status);
 const stateOf = (job) => (job.paused && !isOver(job) ? "paused" : job.status);
+const lastEnded = (jobs) => jobs.filter(isOver).sort((a, b) => endedAt(b) - endedAt(a));
 const isWaiting = (job) => !isOver(job) && job.status !== "running" && !job.paused;
 const taskOf = (job) => job.task || t("noTask");
 const ownerOf = (name) => (name === LOCAL ? t("leader") : name);
-const endedAt = (job) => job.finished_at ?? job.created_at;
 
 function showState(row, state, word = t("state")[state]) {
   const place = row.querySelector(".state");
@@ -669,18 +682,18 @@ function showState(row, state, word = t("state")[state]) {
 const wordOf = (job) =>
   isWaiting(job) && job.jobs_ahead != null ? t("place")(job.jobs_ahead + 1) : undefined;
 
+const stepOf = (job) => (job.step ? `${job.step}/${job.total_steps}` : "");
+const waited = (job) => serverNow() - job.created_at;
+const waitOf = (job) => (isWaiting(job) ? t("waited")(duration(waited(job))) : "");
+const joined = (...parts) => parts.filter(Boolean).join(" · ");
+
 function figuresOf(job) {
-  if (isWaiting(job)) return job.jobs_ahead == null ? "" : t("ahead")(job.jobs_ahead);
-  if (!job.step) return "";
-  const parts = [figure(job.train_loss)];
-  if (!isOver(job)) parts.unshift(t("step")(job.step, job.total_steps));
-  return parts.join(" · ");
+  const step = job.status === "succeeded" ? "" : stepOf(job);
+  return job.step ? joined(step, figure(job.train_loss)) : "";
 }
 
-const leftOf = (job) =>
-  job.status === "running" && !job.paused && Number.isFinite(job.seconds_left)
-    ? t("left")(duration(job.seconds_left))
-    : "";
+const secondsLeft = (job) =>
+  stateOf(job) === "running" && Number.isFinite(job.seconds_left) ? duration(job.seconds_left) : "";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -840,22 +853,30 @@ function makePerson({ person }) {
 function updatePerson(row, { person, job, state }) {
   setAttribute(row, "data-state", state);
   showState(row, state, job && !isOver(job) ? wordOf(job) : undefined);
-  const where = [person.notebook, t("act")[person.act], person.seen_at && ago(person.seen_at)];
-  const text = where.filter(Boolean).join(" · ");
-  setText(row.querySelector(".where"), text || "—");
-  row.querySelector(".where").title = text;
-  // A job of yesterday says nothing of somebody who is not here today.
-  const shown = state === "never" || state === "away" ? null : job;
-  drawCurve(row.querySelector(".curve"), shown);
-  const figures = shown && figuresOf(shown);
-  showFigures(row, shown, figures || t("has")(person.models, bytes(person.bytes)));
+  const since = joined(t("act")[person.act], person.seen_at && ago(person.seen_at, "agoShort"));
+  setText(row.querySelector(".notebook"), person.notebook ?? "");
+  setText(row.querySelector(".since"), person.notebook && since ? ` · ${since}` : since || "—");
+  row.querySelector(".where").title = joined(person.notebook, since);
+  // An old job says nothing of somebody who is not here, nor does one that they gave up.
+  const isOld = ["never", "away"].includes(state) || job?.status === "cancelled";
+  const shown = isOld ? null : job;
+  drawCurve(row.querySelector(".curve"), shown, 48);
+  let figures = t("has")(person.models, bytes(person.bytes));
+  if (shown && isWaiting(shown)) figures = joined(taskOf(shown), duration(waited(shown)));
+  else if (shown?.step) figures = figuresOf(shown);
+  showFigures(row, shown, figures);
+  row.querySelector(".work").title = shown ? joined(taskOf(shown), waitOf(shown)) : "";
   showError(row, state === "failed" ? job : null);
   showCancel(row, job);
 }
 
 function renderQueue(view) {
-  const jobs = view.jobs.filter((job) => !isOver(job));
-  patchList($("queue"), jobs, (job) => job.id, () => withCancel(clone("queue-row")), updateQueued);
+  const unfinished = view.jobs.filter((job) => !isOver(job));
+  const isTraining = (job) => stateOf(job) === "running";
+  const waiting = unfinished.filter((job) => !isTraining(job));
+  const jobs = [...unfinished.filter(isTraining), ...waiting];
+  const make = () => withCancel(clone("queue-row"));
+  patchList($("queue"), jobs, (job) => job.id, make, updateQueued);
   $("queue-none").hidden = jobs.length > 0;
   $("queue").hidden = !jobs.length;
 }
@@ -866,14 +887,17 @@ function updateQueued(row, job) {
   setText(row.querySelector(".place"), isPlaced ? String(job.jobs_ahead + 1) : MARKS[stateOf(job)]);
   setText(row.querySelector(".owner"), ownerOf(job.owner));
   setText(row.querySelector(".task"), taskOf(job));
-  const running = [t("step")(job.step ?? 0, job.total_steps ?? "?"), leftOf(job)];
-  const text = stateOf(job) === "running" ? running.filter(Boolean).join(" · ") : null;
-  setText(row.querySelector(".figures"), text ?? t("state")[stateOf(job)]);
+  const state = stateOf(job);
+  let text = t("state")[state];
+  if (state === "running") text = joined(stepOf(job), secondsLeft(job)) || text;
+  if (state === "queued") text = duration(waited(job));
+  setText(row.querySelector(".figures"), text);
+  row.querySelector(".figures").title = joined(t("state")[state], waitOf(job));
   showCancel(row, job);
 }
 
 function renderEnded(view) {
-  const jobs = view.jobs.filter(isOver);
+  const jobs = lastEnded(view.jobs);
   patchList($("ended-rows"), jobs, (job) => job.id, () => clone("ended-row"), updateEnded);
   $("ended").hidden = !jobs.length;
   $("ended-none").hidden = jobs.length > 0;
@@ -997,8 +1021,9 @@ function copySelected(text, place) {
 function renderOwn(view) {
   $("told").hidden = !view.message;
   if (view.message) setText($("told-text"), view.message.text);
-  const jobs = view.jobs;
-  patchList($("own-jobs"), jobs, (job) => job.id, () => withCancel(clone("job-row")), updateJob);
+  const jobs = [...view.jobs.filter((job) => !isOver(job)), ...lastEnded(view.jobs)];
+  const makeJob = () => withCancel(clone("job-row"));
+  patchList($("own-jobs"), jobs, (job) => job.id, makeJob, updateJob);
   $("own-jobs-none").hidden = jobs.length > 0;
   const own = view.models.filter((model) => model.owner === view.name);
   const others = view.models.filter((model) => model.owner !== view.name);
@@ -1013,10 +1038,14 @@ function updateJob(row, job) {
   setAttribute(row, "data-state", stateOf(job));
   setText(row.querySelector(".task"), taskOf(job));
   showState(row, stateOf(job), wordOf(job));
-  const about = [job.base, ago(endedAt(job)), job.taken_over ? t("takenOver") : "", leftOf(job)];
-  setText(row.querySelector(".about"), about.filter(Boolean).join(" · "));
+  const left = secondsLeft(job);
+  const ahead = isWaiting(job) && job.jobs_ahead != null ? t("ahead")(job.jobs_ahead) : "";
+  const same = job.taken_over ? t("takenOver") : "";
+  const about = joined(ago(endedAt(job)), ahead, left && t("left")(left), same);
+  setText(row.querySelector(".about"), about);
   drawCurve(row.querySelector(".curve"), job, 240, 40);
   showFigures(row, job, figuresOf(job));
+  row.querySelector(".work").hidden = !job.step;
   showError(row, job);
   const last = row.querySelector(".said-last");
   last.hidden = job.status === "failed" || !job.message;
@@ -1069,8 +1098,9 @@ function openPerson(name) {
 
 function renderPerson(view) {
   const person = view.people.find((one) => one.name === dialogName);
-  $("about").hidden = !person;
-  if (!person) return;
+  // A key that is shown now is all that matters.
+  $("about").hidden = !person || !$("slip").hidden;
+  if ($("about").hidden) return;
   renderFacts($("about-facts"), [
     ["lastSeen", person.seen_at ? ago(person.seen_at) : t("state").never],
     ["notebook", person.notebook ?? "—"],
@@ -1096,6 +1126,7 @@ function showSlip({ name, key }) {
   setText($("slip-text"), lines.join("\n"));
   $("add-form").hidden = true;
   $("slip").hidden = false;
+  $("about").hidden = true;
   $("slip-text").focus();
 }
 
@@ -1137,7 +1168,9 @@ function render() {
   $("extend").hidden = !view.leader;
   if (view.leader) renderLeader(view);
   else renderOwn(view);
-  document.title = `${view.leader ? t("room") : view.name} · ${view.leader ? $("counts").textContent : t("room")}`;
+  document.title = view.leader
+    ? `${t("room")} · ${$("counts").textContent}`
+    : `${view.name} · ${t("room")}`;
 }
 
 /** Say aloud what has changed and matters: a new message, a failure, an own job's new state. */
@@ -1170,7 +1203,7 @@ function choose(language) {
   setText(button, t("other"));
   button.lang = language === "zh" ? "en" : "zh-CN";
   // Texts that were written by now are in the other language.
-  asking?.close(false);
+  asking?.close();
   for (const list of lists.keys()) list.replaceChildren();
   lists.clear();
   showSilence();
@@ -1215,7 +1248,7 @@ function listen() {
     copy($("slip-text").textContent, event.target);
   });
   $("dialog").addEventListener("close", () => {
-    asking?.close(false);
+    asking?.close();
     // The key is shown once.
     setText($("slip-text"), "");
     dialogName = null;

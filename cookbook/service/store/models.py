@@ -65,13 +65,17 @@ class Models(Part):
                     return False
             db.execute("DELETE FROM models WHERE id = ?", (model.id,))
             db.execute(INSERT_MODEL, values)
+            if model.shared:
+                db.execute("UPDATE models SET shared = 1 WHERE id = ?", (model.id,))
         return True
 
     def share_model(self, model_id: str, shared: bool) -> None:
         """Let everybody in the room ask a model, or its owner alone again."""
         with self._database.write() as db:
-            db.execute("UPDATE models SET shared = ? WHERE id = ?", (int(shared), model_id))
+            own = f"UPDATE models SET shared = ? WHERE id = ? AND {self._own}"
+            db.execute(own, (int(shared), model_id, *self._own_values))
 
     def delete_model(self, model_id: str) -> None:
         with self._database.write() as db:
-            db.execute("DELETE FROM models WHERE id = ?", (model_id,))
+            own = f"DELETE FROM models WHERE id = ? AND {self._own}"
+            db.execute(own, (model_id, *self._own_values))

@@ -5,16 +5,17 @@ for a key of 72 random bits, which is not found by trying; a password would need
 """
 
 import hashlib
+import re
 import secrets
-import sqlite3
 import time
 from collections.abc import Sequence
 
-from cookbook.errors import ArgumentError, PersonNotFound
-from cookbook.service.store.part import Part
+from cookbook.errors import ArgumentError, PersonExists, PersonNotFound
+from cookbook.service.store.part import LOCAL, Part
 from cookbook.service.store.records import Person, insert
 
 KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # without those that look like others on paper
+_NAME = re.compile(r"[^\s:/?#%\\\x00-\x1f\x7f]{1,40}")
 _PEOPLE = "SELECT name, created_at, seen_at, notebook, act FROM people"
 
 
@@ -22,22 +23,30 @@ class People(Part):
     """The store's people, by name; the case of its letters does not matter."""
 
     def add_person(self, name: str) -> str:
-        """Add somebody, and return their key.
+        """Add somebody, and return their key. `cookbook.room.names` makes a name that can be used.
 
         Raises:
-            ArgumentError: the name is taken.
+            ArgumentError: the name cannot be a person's, or (PersonExists) it is taken.
         """
+        # It is a part of model identifiers, and must not make its bearer the leader.
+        if name.casefold() == LOCAL or not _NAME.fullmatch(name):
+            raise ArgumentError(
+                zh=f"名字 {name[:40]!r} 不能用：只用文字、数字和 _ . -，最多 40 个字",
+                en=f"the name {name[:40]!r} cannot be used: use letters, digits and _ . - only, "
+                "at most 40 characters",
+            )
         key = new_key()
         columns = {"name": name, "key_hash": hash_of(key), "created_at": int(time.time())}
-        try:
-            with self._database.write() as db:
-                insert(db, "people", columns)
-        except sqlite3.IntegrityError as error:
-            raise ArgumentError(
-                zh=f"已经有 {name} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
-                en=f"{name} is there already: choose another name, "
-                "or give the same person another key with room renew",
-            ) from error
+        with self._database.write() as db:
+            # SQLite knows the case of English letters alone.
+            taken = {row["name"].casefold() for row in db.execute("SELECT name FROM people")}
+            if name.casefold() in taken:
+                raise PersonExists(
+                    zh=f"已经有 {name} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
+                    en=f"{name} is there already: choose another name, "
+                    "or give the same person another key with room renew",
+                )
+            insert(db, "people", columns)
         return key
 
     def renew_key(self, name: str) -> str:
@@ -71,6 +80,10 @@ class People(Part):
         """Return whose key this is; None if it is nobody's."""
         rows = self._database.rows(f"{_PEOPLE} WHERE key_hash = ?", hash_of(key))
         return Person(*rows[0]) if rows else None
+
+    def has_people(self) -> bool:
+        """Return whether there is anybody in the room but the leader."""
+        return bool(self._database.rows("SELECT 1 FROM people LIMIT 1"))
 
     def note_seen(self, sights: Sequence[tuple[str, int, str | None, str | None]]) -> None:
         """Note when people were here last, each as (name, seen_at, notebook, act).
