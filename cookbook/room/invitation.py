@@ -100,8 +100,12 @@ def find(service: str | None = None, key: str | None = None) -> Invitation | Non
 def _places(service: str, key: str) -> Iterator[Place]:
     """Yield the places in their order; files are only read once it is their turn."""
     yield Place(service, key, "connect() 的参数", "the argument of connect()")
-    own = [environment.value_of(name, os.environ) for name in (SERVICE, KEY)]
-    yield Place(*own, f"环境变量 {SERVICE}", SERVICE)
+    yield Place(
+        environment.value_of(SERVICE, os.environ),
+        environment.value_of(KEY, os.environ),
+        f"环境变量 {SERVICE}",
+        SERVICE,
+    )
     for path in _files():
         yield _read(path)
 

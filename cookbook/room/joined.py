@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cookbook import environment, explain, notebook, proxies
-from cookbook.connection import Connection
+from cookbook.connected import Connection
 from cookbook.i18n import tr
 from cookbook.room import answer, no_answer
 from cookbook.room.invitation import Invitation
