@@ -27,6 +27,7 @@ from cookbook.service.api_error import ApiError
 
 CHECK_SECONDS = 2.0  # between two looks at a connection
 HANDSHAKE_SECONDS = 10.0  # of TLS, before which a connection is not counted
+GOODBYE_SECONDS = 3600.0  # of TLS; asyncio's half a minute would cut off a slow download
 BUFFER_BYTES = 64 * 1024  # of an answer that is not read yet, as asyncio has it without TLS
 _PHRASES = {408: "Request Timeout", 503: "Service Unavailable"}
 
@@ -97,6 +98,7 @@ class LimitedServer(uvicorn.Server):
             sock=secured.listener,
             ssl=secured.context,
             ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=GOODBYE_SECONDS,
             backlog=self.config.backlog,
         )
 
@@ -184,16 +186,27 @@ class LimitedProtocol(H11Protocol):
         """End the connection if it keeps the service waiting for too long."""
         now = self.loop.time()
         self._timer = self.loop.call_later(CHECK_SECONDS, self._check)
-        if self.flow.write_paused or self.transport.is_closing():
+        is_late = self.flow.write_paused or self._unread() > BUFFER_BYTES
+        if is_late or self.transport.is_closing():
             self._check_reader(now)
-        elif not self.answering:
+            return
+        self._buffered = None
+        if not self.answering:
             if now - self._idle_since > limits.HEAD_SECONDS:
                 self._end_unfinished()
         elif self.cycle.more_body:
             self._check_body(now)
 
+    def _unread(self) -> int:
+        """Return how many bytes of an answer wait for their reader."""
+        # With TLS there is a transport below, which keeps whatever is written at once, and of which
+        # asyncio tells nothing.
+        below = getattr(getattr(self.transport, "_ssl_protocol", None), "_transport", None)
+        kept: int = below.get_write_buffer_size() if below else 0
+        return kept + self.transport.get_write_buffer_size()
+
     def _check_reader(self, now: float) -> None:
-        buffered = self.transport.get_write_buffer_size()
+        buffered = self._unread()
         if self._buffered is None or buffered < self._buffered - limits.PROGRESS_BYTES:
             self._buffered, self._taken = buffered, now
         elif now - self._taken > limits.STALLED_SECONDS:

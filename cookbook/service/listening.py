@@ -64,19 +64,27 @@ class Listening:
     @property
     def local_url(self) -> str:
         """The `base_url` of clients on this machine."""
-        host = (self.local or self.listener).getsockname()[0]
+        host = LOCAL if self.local else self.host
         # One that listens everywhere is called by the loopback address.
         host = {"0.0.0.0": LOCAL, "::": "::1"}.get(host, host)
         return f"http://{in_url(host)}:{self.local_port}/v1"
 
+    @property
+    def host(self) -> str:
+        """The address that everybody's socket listens on."""
+        host: str = self.listener.getsockname()[0]
+        return host
+
+    @property
+    def named(self) -> list[str]:
+        """Addresses that do not change with the network: one that is told, or a certificate's."""
+        if self.told:
+            return [self.told]
+        return [f"https://{name}:{self.port}" for name in _plain_names(self.tls)]
+
     def addresses(self) -> list[str]:
         """Return the addresses at which others reach the service now, the likeliest first."""
-        host = self.listener.getsockname()[0]
-        found = own_addresses(self.port, self.tls is not None, host)
-        if self.told:
-            return [self.told, *found]
-        named = [f"https://{name}:{self.port}" for name in _plain_names(self.tls)]
-        return named + found
+        return self.named + own_addresses(self.port, self.tls is not None, self.host)
 
     def close(self) -> None:
         """Close the sockets."""
