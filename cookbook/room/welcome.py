@@ -14,6 +14,7 @@ from cookbook.address import is_loopback
 from cookbook.i18n import tr
 from cookbook.room import roster, slips
 from cookbook.room.names import Name
+from cookbook.service import prefix
 from cookbook.service.listening import Listening
 from cookbook.service.store import Store
 
@@ -135,6 +136,16 @@ def _print_closing(store: Store) -> None:
 
 
 def _print_page(listening: Listening, opens: bool) -> None:
+    if path := prefix.of_hub():
+        # What is printed here goes into the hub's log.
+        print(
+            tr(
+                f"组织者页面：JupyterHub 的地址加 {path}/，密钥在数据目录的 identity.json 里",
+                f"the leader's page is {path}/ of the hub; its key is in identity.json of the "
+                "data folder",
+            )
+        )
+        return
     # What follows # stays in the browser: it is in no request and in no log.
     page = listening.local_url.removesuffix("v1")
     link = f"{page}#key={listening.api_key}"

@@ -40,6 +40,7 @@ from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
 from cookbook.service.health import HEALTH, Identity
 from cookbook.service.middleware import AccessMiddleware, Activity
+from cookbook.service.prefix import PrefixMiddleware
 from cookbook.service.presence import Presence
 from cookbook.service.request_id import RequestIdMiddleware
 from cookbook.service.room_gauges import Gauges
@@ -76,6 +77,7 @@ def make_app(
     addresses: Callable[[], list[str]] = list,
     api_key: str,
     loopback: bool = False,
+    prefix: str = "",
 ) -> FastAPI:
     """Return the application.
 
@@ -89,6 +91,7 @@ def make_app(
         addresses: gives the addresses at which a room's people reach the service.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
+        prefix: where a hub's proxy shows the service, `/services/room`.
     """
     presence = Presence(store)
 
@@ -131,8 +134,10 @@ def make_app(
         loopback=loopback,
         activity=activity,
     )
-    # Added last, so that it is the outermost: what the other refuses has an id as well.
+    # Added later, so it is further out: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
+    if prefix:
+        app.add_middleware(PrefixMiddleware, prefix=prefix)
     for part in (page, health, files, jobs, job_log, models, room, chat, completions):
         app.include_router(part.router)
     return app

@@ -31,7 +31,7 @@ from cookbook.client import is_api_key
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import certificate, limits, recovery, status
+from cookbook.service import certificate, limits, prefix, recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.connections import (
@@ -232,6 +232,7 @@ def _run(
         api_key=listening.api_key,
         # A proxy in front of a room calls it by the name that its people use.
         loopback=settings.loopback and not settings.room,
+        prefix=prefix.of_hub(),
     )
     if prepare:
         prepare(store, listening)

