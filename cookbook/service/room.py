@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from cookbook.errors import ArgumentError, CookbookError, PersonExists, PersonNotFound
+from cookbook.room.names import tidy
 from cookbook.service.api_error import ApiError
 from cookbook.service.request_body import RequestBody, StrictRoute
 from cookbook.service.room_view import Message, RoomView, as_value, room_view
@@ -82,8 +83,8 @@ def get_room(state: State, notebook: Notebook = None) -> RoomView:
 @router.post("/people")
 def add_person(body: PersonBody, state: State) -> PersonKey:
     _check_leader(state)
-    name = body.name
     try:
+        name = tidy(body.name)
         return PersonKey(name=name, key=state.store.add_person(name))
     except PersonExists as error:
         raise _bad_name(409, error, "person_exists") from error
