@@ -159,20 +159,20 @@ class Person:
 
     hub: Hub
     name: str
-    http: httpx.Client = field(init=False)
+    token: str = field(init=False, repr=False)
+    kernel: "Kernel" = field(init=False)
+    shown: str = ""  # by the notebook's cells
+    memory: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        self.http = httpx.Client(base_url=self.hub.address, timeout=SECONDS, follow_redirects=True)
-        self.http.get("/hub/login").raise_for_status()
-        form = {"username": self.name, "password": PASSWORD, "_xsrf": self.http.cookies["_xsrf"]}
-        self.http.post("/hub/login?next=/hub/token", data=form).raise_for_status()
-        guard = {"X-XSRFToken": self.http.cookies["_xsrf"]}
-        answer = self.http.post(f"{self.user}/tokens", json={}, headers=guard)
-        answer.raise_for_status()
-        self.token = answer.json()["token"]
-        # From here on as a program of theirs.
-        self.http.cookies.clear()
-        self.http.headers["authorization"] = f"token {self.token}"
+        page = {"base_url": self.hub.address, "timeout": SECONDS, "follow_redirects": True}
+        with httpx.Client(**page) as http:
+            http.get("/hub/login").raise_for_status()
+            form = {"username": self.name, "password": PASSWORD, "_xsrf": http.cookies["_xsrf"]}
+            http.post("/hub/login?next=/hub/token", data=form).raise_for_status()
+            guard = {"X-XSRFToken": http.cookies["_xsrf"]}
+            answer = http.post(f"{self.user}/tokens", json={}, headers=guard)
+        self.token = answer.raise_for_status().json()["token"]
 
     @property
     def user(self) -> str:
@@ -182,23 +182,30 @@ class Person:
     def home(self) -> Path:
         return self.hub.folder / "people" / self.name
 
+    def ask(self, method: str, path: str, **body) -> httpx.Response:
+        """Ask the hub, or the person's server, as a program of theirs."""
+        access = {"authorization": f"token {self.token}"}
+        url = f"{self.hub.address}{path}"
+        answer = httpx.request(method, url, headers=access, timeout=SECONDS, **body)
+        return answer.raise_for_status()
+
     def server(self) -> dict | None:
-        return self.http.get(self.user).raise_for_status().json()["servers"].get("")
+        return self.ask("GET", self.user).json()["servers"].get("")
 
     def start(self) -> None:
-        self.http.post(f"{self.user}/server").raise_for_status()
+        self.ask("POST", f"{self.user}/server")
         wait_until(lambda: (self.server() or {}).get("ready"))
 
     def stop(self) -> None:
-        self.http.delete(f"{self.user}/server").raise_for_status()
+        self.ask("DELETE", f"{self.user}/server")
         wait_until(lambda: self.server() is None)
 
     def open(self, path: str) -> "Kernel":
         """Open a notebook, and return its kernel."""
         url = self.server()["url"]
-        kernel = {"path": path, "name": NOTEBOOK, "type": "notebook", "kernel": {"name": "python3"}}
-        answer = self.http.post(f"{url}api/sessions", json=kernel).raise_for_status()
-        channels = f"{url}api/kernels/{answer.json()['kernel']['id']}/channels"
+        session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        opened = self.ask("POST", f"{url}api/sessions", json=session).json()
+        channels = f"{url}api/kernels/{opened['kernel']['id']}/channels"
         return Kernel(self.hub.address.replace("http", "ws", 1) + channels, self.token)
 
 
@@ -244,20 +251,18 @@ def run_cells(hub, name) -> Person:
     person = Person(hub, name)
     person.start()
     person.kernel = person.open(f"course/{NOTEBOOK}")
-    person.memory = [person.kernel.run(MEMORY)]
+    person.memory.append(person.kernel.run(MEMORY))
     notebook = nbformat.read(person.home / "course" / NOTEBOOK, as_version=4)
     few = person.home / "few.jsonl"
     few.write_text("".join(ALL.read_text(encoding="utf-8").splitlines(True)[:FEW]), "utf-8")
-    shown = ""
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            shown += person.kernel.run(
+            person.shown += person.kernel.run(
                 cell.source.replace("file=path", f"file=open({str(few)!r}, 'rb')")
             )
             if "connect()" in cell.source:
                 person.memory.append(person.kernel.run(MEMORY))
     person.memory.append(person.kernel.run(MEMORY))
-    person.shown = shown
     return person
 
 
@@ -281,13 +286,15 @@ def run_all_in_lab(hub, repository) -> Person:
 
         def is_run():
             page.keyboard.press("Control+s")
-            codes = [cell for cell in nbformat.read(file, 4).cells if cell.cell_type == "code"]
+            page.wait_for_timeout(2000)
+            # A cell that is still running has no number.
+            codes = [cell for cell in read_saved(file).cells if cell.cell_type == "code"]
             return codes[-1].execution_count == len(codes)
 
         wait_until(is_run)
         page.close()
     person = Person(hub, IN_LAB)
-    outputs = [cell.get("outputs", []) for cell in nbformat.read(file, 4).cells]
+    outputs = [cell.get("outputs", []) for cell in read_saved(file).cells]
     person.shown = json.dumps(outputs, ensure_ascii=False)
     person.kernel = person.open("another.ipynb")
     person.kernel.run("from cookbook import connect; service = connect()")
@@ -295,6 +302,15 @@ def run_all_in_lab(hub, repository) -> Person:
     person.kernel.run("client = OpenAI(base_url=service.base_url, api_key=service.api_key)")
     person.kernel.run("job = list(client.fine_tuning.jobs.list())[0]")
     return person
+
+
+def read_saved(file):
+    """Return a notebook that its server may be writing at this moment."""
+    for _ in range(20):
+        with contextlib.suppress(ValueError):
+            return nbformat.read(file, as_version=4)
+        time.sleep(0.1)
+    raise AssertionError(f"{file} is no notebook")
 
 
 def make_repository(folder) -> Path:
