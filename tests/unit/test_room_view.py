@@ -123,7 +123,7 @@ def test_a_service_without_the_route_is_no_room(siliconcloud):
 def test_a_wrong_key_is_the_services_sentence(place):
     with (
         OpenAI(base_url=place[0], api_key="room-x", max_retries=0) as client,
-        pytest.raises(ServiceError, match="API key"),
+        pytest.raises(ServiceError, match="密钥不对"),
     ):
         room.view(client)
 
