@@ -110,7 +110,12 @@ def _has_ended(process: "psutil.Process") -> bool:
     import psutil
 
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        # A child of this process leaves the list now.
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(0)
+        return True
     except psutil.Error:
         return True
 
