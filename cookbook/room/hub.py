@@ -207,7 +207,8 @@ def _shown(error: ServiceError) -> Exception:
     """Return an error whose text JupyterHub shows to the person whose server does not start."""
     from tornado.web import HTTPError  # every hub has it
 
-    shown = HTTPError(503, str(error))
+    # JupyterHub looks for an attribute that Tornado does not know.
+    shown: Any = HTTPError(503, str(error))
     shown.jupyterhub_message = str(error)
     return shown
 
