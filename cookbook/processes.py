@@ -110,12 +110,11 @@ def _has_ended(process: "psutil.Process") -> bool:
     import psutil
 
     try:
-        if process.status() != psutil.STATUS_ZOMBIE:
+        # A child of this process leaves the list by itself, once `wait_procs` has asked for it.
+        if process.ppid() == os.getpid() or process.status() != psutil.STATUS_ZOMBIE:
             return False
-        # A child of this process leaves the list now.
-        with contextlib.suppress(psutil.TimeoutExpired):
-            process.wait(0)
-        return True
+        # The first thread may have ended before the others.
+        return process.num_threads() <= 1
     except psutil.Error:
         return True
 
