@@ -203,11 +203,11 @@ def _away(folder: Path) -> RoomAway:
     )
 
 
-def _shown(error: ServiceError) -> Exception:
+def _shown(error: ServiceError) -> Any:
     """Return an error whose text JupyterHub shows to the person whose server does not start."""
     from tornado.web import HTTPError  # every hub has it
 
-    shown = HTTPError(503, str(error))
+    shown: Any = HTTPError(503, str(error))
     shown.jupyterhub_message = str(error)
     return shown
 
