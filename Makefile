@@ -3,7 +3,7 @@
 # make check     lint, types and the unit tests, which need no torch
 # make test      check, then the service's tests and every cell of every notebook
 # make browser   notebooks clicked through in chromium
-# make soak      kills, load, attacks, disk faults, fuzzing, and the clients that people use
+# make soak      kills, load, attacks, disk faults, fuzzing, the clients that people use, JupyterHub
 # make bench     measured side by side with other tools
 # make clients   the table of clients in docs/api.md, measured again
 # make pictures  the pictures of README and docs, drawn again

@@ -203,7 +203,7 @@ def _away(folder: Path) -> RoomAway:
     )
 
 
-def _shown(error: ServiceError) -> Exception:
+def _shown(error: ServiceError) -> Any:
     """Return an error whose text JupyterHub shows to the person whose server does not start."""
     from tornado.web import HTTPError  # every hub has it
 

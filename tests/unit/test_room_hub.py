@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import served
 from tornado.web import HTTPError
+from traitlets.config import Config
 
+from cookbook.__main__ import _parser
 from cookbook.bases import Base
 from cookbook.errors import ServiceError
 from cookbook.paths import DATA, Home
@@ -260,3 +262,67 @@ def test_the_link_opens_a_notebook_that_is_there():
     link = hub.notebooks_link("https://hub.example.org", "https://git.example.org/a/course")
     opened = parse_qs(urlsplit(link).query)["urlpath"][0]
     assert (DATA.parent / opened.removeprefix("lab/tree/course/")).is_file()
+
+
+# What docs/ says
+
+
+def page(language):
+    """Return what docs/ says of rooms in one language."""
+    files = [file for file in sorted(DOCS.glob("room*.md")) if ("zh" in file.name) == language]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
+DOCS = DATA.parent / "docs"
+PAGES = [page(language) for language in (False, True)]
+
+
+@pytest.mark.parametrize("text", PAGES)
+def test_the_pages_show_the_link_and_the_name_that_the_code_gives(text):
+    repository = "https://git.example.org/course/siliconcloud-cookbook"
+    link = hub.notebooks_link("https://hub.example.org", repository)
+    assert repository in text and link in text
+    assert hub.name_of("li.lei@example.com") in text
+
+
+@pytest.mark.parametrize("text", PAGES)
+def test_the_pages_name_the_versions_that_are_tested(text):
+    constraints = (DATA.parent / "constraints.txt").read_text(encoding="utf-8")
+    makefile = (DATA.parent / "Makefile").read_text(encoding="utf-8")
+    tested = re.search(r"^jupyterhub==(.+)$", constraints, flags=re.M)[1]
+    assert f"JupyterHub {tested}" in text
+    tested = re.search(r"configurable-http-proxy@([0-9.]+)", makefile)[1]
+    assert f"configurable-http-proxy {tested}" in text
+
+
+def test_the_pages_have_the_same_commands():
+    english, chinese = map(commands, PAGES)
+    assert "tljh-config reload hub" in english
+    assert english == chinese
+
+
+def commands(text):
+    """Return the commands of a page's section on JupyterHub, without their comments."""
+    section = text.split("## JupyterHub\n")[1].split("\n## ")[0]
+    blocks = "".join(re.findall(r"^```\n([^`]+)^```", section, flags=re.M))
+    found = [line.split("#")[0].strip() for line in blocks.splitlines()]
+    return [line for line in found if line and line.isascii()]
+
+
+def test_the_documented_configuration_starts_a_room_and_gives_keys():
+    c = Config()
+    c.JupyterHub.services = [{"name": "another"}]
+    exec((DOCS / "hub" / "room.py").read_text(encoding="utf-8"), {"c": c})
+    another, room = c.JupyterHub.services
+    assert another == {"name": "another"}
+    assert (room["name"], room["url"], room["user"]) == ("room", "http://127.0.0.1:8765", "room")
+    assert c.Spawner.pre_spawn_hook.__func__ is hub.Room.give_key
+    for path in ("/opt/room", "/srv/room", *room["command"][:1]):
+        assert path.removesuffix("/bin/python") in PAGES[0]
+
+
+def test_the_rooms_command_is_one_that_it_knows():
+    command = hub.Room(python="python", folder="/srv/room/data").service()["command"]
+    args = _parser().parse_args(command[3:])
+    assert (args.host, args.port, str(args.home)) == ("127.0.0.1", 8765, "/srv/room/data")
+    assert args.hours == 0 and args.no_open
