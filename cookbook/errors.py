@@ -95,6 +95,10 @@ class QueueFull(CookbookError, RuntimeError):
     """As many jobs as the service accepts have not ended."""
 
 
+class FilesFull(CookbookError, RuntimeError):
+    """Somebody's files take as many bytes as each person of a room may have."""
+
+
 class UnsafeName(CookbookError, ValueError):
     """A name would lead out of the folder that it belongs in."""
 
@@ -105,6 +109,10 @@ class IdentifierError(CookbookError, ValueError):
 
 class JobNotFound(CookbookError, LookupError):
     """The service knows no such job."""
+
+
+class PersonExists(ArgumentError):
+    """Somebody in the room has this name already."""
 
 
 class PersonNotFound(CookbookError, LookupError):

@@ -23,7 +23,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from cookbook.bases import Base
-from cookbook.service import limits, neutral
+from cookbook.service import neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, Generation, Piece, joined
 from cookbook.service.models import find_model
@@ -130,6 +130,7 @@ class Answer:
         self, model: str, requests: Sequence[ChatRequest], each: int, state: AppState, form: Form
     ):
         self.choices = len(requests)
+        self.owner = state.caller.name
         self._each = each
         self._form = form
         self._state = state
@@ -270,13 +271,23 @@ class Answer:
 
 def _check_room(state: AppState, choices: int) -> None:
     """Raise ApiError if so many choices cannot be started at present."""
-    under_way = sum(answer.choices for answer in state.answers)
-    if under_way + choices > limits.CHATS:
+    under_way = state.choices_of(state.caller.name)
+    limit = state.allowance.chats
+    # Not sent to wait for what can never be.
+    if choices > max(limit, 1):
+        raise ApiError(
+            400,
+            zh=f"提示的个数乘 n 是 {choices}，每人最多 {limit}：分几次请求",
+            en=f"the prompts times n are {choices}, each person has {limit}: send several requests",
+            code="invalid_value",
+            param="prompt",
+        )
+    if under_way + choices > limit:
         raise ApiError(
             429,
-            zh=f"已有 {under_way} 个回答在进行，上限是 {limits.CHATS} 个：稍后再问",
-            en=f"{under_way} answers are under way, the limit is {limits.CHATS}: "
-            "ask again in a moment",
+            zh=f"你已有 {under_way} 个回答在进行，上限是 {limit} 个：稍后再问，或少开几个并发",
+            en=f"{under_way} answers of yours are under way, the limit is {limit}: "
+            "ask again in a moment, or ask fewer at a time",
             code="too_many_requests",
             headers={"retry-after": "2"},
         )

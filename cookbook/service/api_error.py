@@ -40,11 +40,11 @@ class ErrorBody(BaseModel):
 _MEANINGS = {
     400: "The request is not valid, or not supported; `param` names the part",
     401: "The bearer token is missing or wrong",
-    403: "A base model cannot be deleted",
+    403: "Not yours to do: a base or somebody else's model, the leader's routes, a closed room",
     404: "No such object",
     405: "A web page asks whether it may call the service, which it may not",
     408: "The request did not arrive in time",
-    409: "A job that has not ended uses the file",
+    409: "A job that has not ended uses the file; the name is taken",
     413: "Larger than the limit",
     415: "The body is compressed",
     421: "Addressed to another host",

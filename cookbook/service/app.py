@@ -12,22 +12,36 @@ the service takes to start; `tests/unit/test_contract.py` has the client check t
 against its types.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
 from cookbook import __version__
 from cookbook.bases import Base
 from cookbook.paths import Home
-from cookbook.service import chat, completions, file_check, files, health, job_log, jobs, models
+from cookbook.service import (
+    chat,
+    completions,
+    file_check,
+    files,
+    health,
+    job_log,
+    jobs,
+    models,
+    room,
+)
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.callers import Callers
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
 from cookbook.service.health import HEALTH, Identity
 from cookbook.service.middleware import AccessMiddleware, Activity
+from cookbook.service.presence import Presence
 from cookbook.service.request_id import RequestIdMiddleware
+from cookbook.service.room_gauges import Gauges
 from cookbook.service.state import AppState
 from cookbook.service.store import Store
 
@@ -58,6 +72,7 @@ def make_app(
     check: Callable[[str, bytes], Verdict] = file_check.check,
     has_jobs: Callable[[], bool] = lambda: False,
     chat_speed: Callable[[], float | None] = lambda: None,
+    addresses: Callable[[], list[str]] = list,
     api_key: str,
     loopback: bool = False,
 ) -> FastAPI:
@@ -70,9 +85,17 @@ def make_app(
         check, on_upload: called before and after a training file is stored.
         has_jobs: tells whether a job is under way or waiting.
         chat_speed: tells how many tokens a second chat has generated lately.
+        addresses: gives the addresses at which a room's people reach the service.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
     """
+    presence = Presence(store)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(presence.close)
+
     app = _App(
         title="siliconcloud-cookbook",
         version=__version__,
@@ -81,17 +104,34 @@ def make_app(
         redoc_url=None,
         responses=RESPONSES,
         exception_handlers=HANDLERS,
+        lifespan=lifespan,
     )
     # Each application has its own state; the routers, which are made at import, have none.
     by_id = {base.id: base for base in bases}
-    app.state.shared = AppState(store, home, by_id, submit, on_upload, check)
+    app.state.shared = AppState(
+        store=store,
+        home=home,
+        bases=by_id,
+        submit=submit,
+        on_upload=on_upload,
+        check=check,
+        presence=presence,
+        gauges=Gauges(home, chat_speed),
+        addresses=addresses,
+    )
     activity = Activity()  # read by the service to end itself when idle
     app.state.activity = activity
     app.state.identity = Identity(api_key, home.folder, activity, has_jobs, chat_speed)
     callers = Callers(api_key, store)
-    app.add_middleware(AccessMiddleware, callers=callers, loopback=loopback, activity=activity)
+    app.add_middleware(
+        AccessMiddleware,
+        callers=callers,
+        presence=presence,
+        loopback=loopback,
+        activity=activity,
+    )
     # Added last, so that it is the outermost: what the other refuses has an id as well.
     app.add_middleware(RequestIdMiddleware)
-    for part in (health, files, jobs, job_log, models, chat, completions):
+    for part in (health, files, jobs, job_log, models, room, chat, completions):
         app.include_router(part.router)
     return app

@@ -34,7 +34,7 @@ MIGRATIONS = (
     """
     ALTER TABLE files ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
     ALTER TABLE files ADD COLUMN digest TEXT;
-    CREATE INDEX files_of_owner ON files (owner);
+    CREATE INDEX files_of_owner ON files (owner, id, filename, purpose, bytes, created_at, digest);
     ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
     ALTER TABLE jobs ADD COLUMN fingerprint TEXT;
     CREATE INDEX jobs_of_owner ON jobs (owner, number);

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
+from cookbook.errors import FilesFull
 from cookbook.service.api_error import ApiError, error_of, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import StrictRoute
@@ -124,14 +125,29 @@ def _check_and_store(state: AppState, name: str, content: bytes) -> FileObject:
     """Check the file against every rule, and store it if it breaks none.
 
     Raises:
-        ApiError: with the whole report, and the code of its first error.
+        ApiError: with the whole report, and the code of its first error; or the caller has as many
+            bytes as each person of a room may have.
     """
     verdict = state.check(name, content)
     text = verdict.text
     if verdict.error:
         raise ApiError(400, zh=text, en=text, code=verdict.error, param="file")
-    file = state.store.add_file(name, PURPOSE, content)
+    try:
+        file = state.store.add_file(name, PURPOSE, content, limit=state.allowance.bytes)
+    except FilesFull as error:
+        raise ApiError(
+            429,
+            zh=error.zh,
+            en=error.en,
+            code="too_many_bytes",
+            param="file",
+            headers={"retry-after": "30", "x-should-retry": "false"},
+        ) from error
     return file_object(file, warnings=text if verdict.has_problems else None)
+
+
+def _in_use(*, zh: str, en: str) -> ApiError:
+    return ApiError(409, zh=zh, en=en, code="file_in_use", param="file_id")
 
 
 router = APIRouter(route_class=StrictRoute)
@@ -184,11 +200,14 @@ def delete_file(file_id: str, state: State) -> DeletedFile:
     stored_file(state.store, file_id)
     job_id = state.store.delete_file(file_id)
     if job_id:
-        raise ApiError(
-            409,
+        # The leader may tune with a person's file, who does not see the leader's job.
+        if not state.store.job(job_id):
+            raise _in_use(
+                zh="组织者的任务正在用这个文件，等它结束",
+                en="a job of the leader uses this file: wait for it",
+            )
+        raise _in_use(
             zh=f"任务 {job_id} 正在用这个文件，等它结束或取消它",
             en=f"job {job_id} uses this file: wait for it or cancel it",
-            code="file_in_use",
-            param="file_id",
         )
     return DeletedFile(id=file_id)

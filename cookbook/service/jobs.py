@@ -14,7 +14,6 @@ from cookbook.errors import QueueFull
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.params import DEFAULT_SEED, TASK_NAME
-from cookbook.service import limits
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
 from cookbook.service.job_body import MOST_METADATA, JobBody
@@ -22,7 +21,7 @@ from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
-from cookbook.service.store import Job, new_id
+from cookbook.service.store import LOCAL, Job, new_id
 
 _ENTRY_BEGINS, _ENTRY_ENDS = "metadata[", "]"
 
@@ -65,7 +64,7 @@ class FineTuningJob(Resource):
     metadata: dict[str, str] | None
     trained_tokens: int | None
     error: JobError | None
-    organization_id: str = "local"
+    organization_id: str = LOCAL
     # OpenAI's fields for what is not done here
     result_files: list[str] = []
     integrations: list[Any] = []
@@ -99,6 +98,7 @@ def job_object(job: Job) -> FineTuningJob:
             "metadata": job.metadata,
             "trained_tokens": job.trained_tokens,
             "error": job.error,
+            "organization_id": job.owner,
         }
     )
 
@@ -219,7 +219,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
     try:
         job = state.store.add_job(
             base=body.model,
-            model=new_id(f"ft:LoRA/{body.model}:local:{body.suffix or 'task'}:"),
+            model=new_id(f"ft:LoRA/{body.model}:{state.store.owner}:{body.suffix or 'task'}:"),
             training_file=body.training_file,
             validation_file=body.validation_file,
             validation_split=body.validation_split,
@@ -227,7 +227,7 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
             seed=DEFAULT_SEED if body.seed is None else body.seed,
             metadata=body.metadata,
             hyperparameters=body.all_hyperparameters().to_dict(),
-            limit=limits.JOBS,
+            limit=state.allowance.jobs,
         )
     except QueueFull as error:
         headers = {"retry-after": "30"}

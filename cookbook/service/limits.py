@@ -2,7 +2,14 @@
 
 The limits are listed in docs/api.md. Beyond one the response is 413 (too large), 408 (too slow) or
 429 and 503 with `Retry-After` (too many), never an error of the server.
+
+Jobs, answers and files are counted for each caller alone, and have no total: thirty people who each
+stay within theirs must never be sent away because of the others. What they can have together is
+still bounded, by the number of people that the leader has let in. What waits takes a row of the
+database, or a request whose bytes `BODIES_BYTES` bounds for all together.
 """
+
+from dataclasses import dataclass
 
 from cookbook.data import MAX_BYTES
 
@@ -12,9 +19,16 @@ BODY_BYTES = 1024 * 1024  # any other request
 
 # Numbers at the same time
 UPLOADS = 2  # being checked; the others wait
-CHATS = 64  # answers under way or waiting
-JOBS = 100  # jobs that have not ended
 BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in temporary files
+
+# Of whoever runs the service: there only to stop a loop that never ends
+JOBS = 100  # that have not ended
+CHATS = 64  # answers under way or waiting
+
+# Of one person in a room
+PERSON_JOBS = 6  # that have not ended
+PERSON_BYTES = 200 * 1024 * 1024  # of all files
+PERSON_CHATS = 8  # answers under way or waiting
 
 # Connections: a notebook keeps one or two open, a page of Jupyter none.
 CONNECTIONS = 1000  # less where the descriptors are few
@@ -35,3 +49,19 @@ WRONG_KEY_SECONDS = 1.0  # until each further one is answered
 WRONG_KEYS_WAITING = 32  # beyond which there is a 429
 
 LOG_REPEATS = 5  # times that the same warning is written in a minute
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one caller may have at the same time; `bytes` None is without a limit."""
+
+    jobs: int
+    bytes: int | None
+    chats: int
+
+
+def of(is_leader: bool) -> Allowance:
+    """Return what a caller may have."""
+    if is_leader:
+        return Allowance(JOBS, None, CHATS)
+    return Allowance(PERSON_JOBS, PERSON_BYTES, PERSON_CHATS)

@@ -23,7 +23,11 @@ from cookbook.data.report.codes import CODES
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
 from cookbook.service.callers import Caller, Callers
+from cookbook.service.presence import Presence, act_of
 from cookbook.service.sentences import shortened
+
+PAGE = frozenset({"/", "/room.js", "/room.css"})
+"""The leader's page, which needs no key: it asks for one, and has nothing without it."""
 
 _OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
@@ -124,9 +128,18 @@ class WrongKeys:
 class AccessMiddleware:
     """ASGI middleware; `loopback` says that the service listens on this machine alone."""
 
-    def __init__(self, app: ASGIApp, *, callers: Callers, loopback: bool, activity: Activity):
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        callers: Callers,
+        presence: Presence,
+        loopback: bool,
+        activity: Activity,
+    ):
         self._app = app
         self._callers = callers
+        self._presence = presence
         self._loopback = loopback
         self._activity = activity
         self._bodies, self._wrong_keys = Bodies(), WrongKeys()
@@ -143,7 +156,7 @@ class AccessMiddleware:
             if self._loopback:
                 _check_host(headers.get(b"host", b"").decode("latin-1"))
             # Open to all, and no sign that somebody uses the service.
-            if scope["path"] == "/health":
+            if scope["path"] == "/health" or scope["path"] in PAGE:
                 await self._app(scope, receive, send)
                 return
             _check_method(scope["method"])
@@ -154,24 +167,49 @@ class AccessMiddleware:
             await error_response(error)(scope, receive, send)
             return
         scope["caller"] = caller
+        if not caller.is_leader:
+            self._presence.note(caller.name, act_of(scope["method"], scope["path"]))
         # Until the last byte of the response: a stream keeps the service from ending itself.
         with self._activity.request(), self._bodies.counted(receive, limit) as counted:
             await self._app(scope, counted, send)
 
     async def _caller(self, given: bytes) -> Caller:
         caller = await self._callers.of(given)
+        if caller is not None and caller.is_late:
+            raise _closed(caller)
         if caller is not None:
             return caller
         # Without a key it is no guess.
         if given:
             await self._wrong_keys.wait()
-        raise ApiError(
-            401,
+        if await self._callers.is_room():
+            raise _wrong_key(
+                zh="密钥不对：向组织者要你的密钥（python -m cookbook room renew 名字）",
+                en="wrong key: ask the leader for yours (python -m cookbook room renew NAME)",
+            )
+        raise _wrong_key(
             zh="API key 不对：用 connect() 给出的 api_key",
             en="wrong API key: use the api_key that connect() gives",
-            code="invalid_api_key",
-            headers={"www-authenticate": "Bearer"},
         )
+
+
+def _wrong_key(*, zh: str, en: str) -> ApiError:
+    headers = {"www-authenticate": "Bearer"}
+    return ApiError(401, zh=zh, en=en, code="invalid_api_key", headers=headers)
+
+
+def _closed(caller: Caller) -> ApiError:
+    """Return what somebody is told who comes too late."""
+    at = time.localtime(caller.closes_at)
+    # The date only where it was another day.
+    form = "%H:%M" if at[:3] == time.localtime()[:3] else "%Y-%m-%d %H:%M"
+    when = time.strftime(form, at)
+    return ApiError(
+        403,
+        zh=f"课堂已在 {when} 结束：请组织者延长",
+        en=f"the room closed at {when}: ask the leader to extend it",
+        code="room_closed",
+    )
 
 
 def _tidy(scope: Scope) -> Scope:

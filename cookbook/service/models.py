@@ -1,6 +1,7 @@
 """/v1/models: the bases, the tuned models and their checkpoints. The list is never paged."""
 
 import contextlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any, Literal
@@ -8,7 +9,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from cookbook import machine
+from cookbook import disk, machine
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
@@ -16,18 +17,21 @@ from cookbook.service.paging import Resource
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
-from cookbook.service.store import TunedModel
+from cookbook.service.store import LOCAL, TunedModel
+from cookbook.service.worker import RECORD
 
 
 class Model(Resource):
     """OpenAI's model. `created` is 0 for a base, whose age is not known.
 
-    `corpus` is this service's own: the file of the course that suits a base (`bases.Base`).
+    `corpus` and `shared` are this service's own: the file of the course that suits a base
+    (`bases.Base`), and whether everybody in the room may ask a tuned model.
     """
 
     created: int
     object: Literal["model"] = "model"
-    owned_by: str = "local"
+    owned_by: str = LOCAL
+    shared: bool = False
     corpus: str | None = None
 
 
@@ -98,6 +102,36 @@ def _base(base: Base) -> Model:
     return Model(id=base.id, created=0, corpus=base.corpus)
 
 
+def _tuned(model: TunedModel) -> Model:
+    return Model(id=model.id, created=model.created_at, owned_by=model.owner, shared=model.shared)
+
+
+def _own_model(state: AppState, model_id: str) -> TunedModel:
+    """Return the tuned model with that id, which the caller may change.
+
+    Raises:
+        ApiError: there is none, it is a base, or somebody else has shared it.
+    """
+    if model_id in state.bases:
+        raise ApiError(
+            403,
+            zh="基础模型人人可用，不能删除，也不用分享",
+            en="a base model cannot be deleted or shared: everybody has it",
+            code="base_model",
+            param="model",
+        )
+    model = tuned_model(state, model_id)
+    if not state.caller.is_leader and model.owner != state.caller.name:
+        raise ApiError(
+            403,
+            zh="这个模型是别人分享的：可以用它回答，不能改动它",
+            en="somebody else shares this model: ask it as you like, it is not yours to change",
+            code="not_yours",
+            param="model",
+        )
+    return model
+
+
 def _details(base: Base) -> BaseDetails:
     """Return what only the route of one model tells: a GPU may take a moment to answer."""
     here = None
@@ -108,13 +142,30 @@ def _details(base: Base) -> BaseDetails:
     return BaseDetails(**_base(base).model_dump(), config=config, machine=here)
 
 
+def _shared(state: AppState, model_id: str, shared: bool) -> Model:
+    """Let everybody ask a model, or its owner alone again."""
+    folder = state.home.model_folder(_own_model(state, model_id).folder)
+    state.store.share_model(model_id, shared)
+    _note_shared(folder / RECORD, shared)
+    return _tuned(tuned_model(state, model_id))
+
+
+def _note_shared(path: Path, shared: bool) -> None:
+    """Write it into the adapter's record, from which the model is found again."""
+    # An older adapter has no record, and a full disk must not undo what the database has.
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        record["shared"] = shared
+        disk.write(path, json.dumps(record, indent=2).encode())
+
+
 router = APIRouter(route_class=StrictRoute)
 
 
 @router.get("/v1/models")
 def list_models(state: State) -> ModelList:
     bases = [_base(base) for base in state.bases.values()]
-    tuned = [Model(id=model.id, created=model.created_at) for model in state.store.models()]
+    tuned = [_tuned(model) for model in state.store.models()]
     return ModelList(data=bases + tuned)
 
 
@@ -123,16 +174,22 @@ def list_models(state: State) -> ModelList:
 def get_model(model_id: str, state: State) -> BaseDetails | Model:
     if model_id in state.bases:
         return _details(state.bases[model_id])
-    return Model(id=model_id, created=tuned_model(state, model_id).created_at)
+    return _tuned(tuned_model(state, model_id))
+
+
+@router.post("/v1/models/{model_id:path}/share")
+def share_model(model_id: str, state: State) -> Model:
+    return _shared(state, model_id, True)
+
+
+@router.post("/v1/models/{model_id:path}/unshare")
+def unshare_model(model_id: str, state: State) -> Model:
+    return _shared(state, model_id, False)
 
 
 @router.delete("/v1/models/{model_id:path}")
 def delete_model(model_id: str, state: State) -> DeletedModel:
-    if model_id in state.bases:
-        raise ApiError(
-            403, zh="基础模型不能删除", en="a base model cannot be deleted", param="model"
-        )
-    folder = state.home.model_folder(tuned_model(state, model_id).folder)
+    folder = state.home.model_folder(_own_model(state, model_id).folder)
     part = folder.with_name(folder.name + ".part")
     # A whole folder without a record would be found again, should the service be killed just now.
     with contextlib.suppress(OSError):

@@ -23,7 +23,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service.database import LOCK_SECONDS
-from cookbook.service.store import Job, Store, TunedModel
+from cookbook.service.store import LOCAL, Job, Store, TunedModel
 from cookbook.service.worker import ADAPTER, RECORD
 
 WHOLE_CHECK_BYTES = 64 * 2**20
@@ -191,6 +191,9 @@ def _record_of(folder: Path) -> TunedModel | None:
             step=step,
             folder=folder.name,
             metrics={name: metrics.get(name) for name in ("train_loss", "valid_loss")},
+            # Those of older releases name nobody.
+            owner=str(record.get("owner") or LOCAL),
+            shared=record.get("shared") is True,
         )
     except _NO_RECORD:
         return None

@@ -15,7 +15,8 @@ CREATE TABLE files (
     owner TEXT NOT NULL DEFAULT 'local',
     digest TEXT
 );
-CREATE INDEX files_of_owner ON files (owner);
+-- All that a list shows: the columns behind `content` are reached through all of its pages.
+CREATE INDEX files_of_owner ON files (owner, id, filename, purpose, bytes, created_at, digest);
 
 -- `requested_state` is 'run' or 'pause': what the user asked for, not what the job does.
 -- `crashes` counts the deaths of its process since its last progress.

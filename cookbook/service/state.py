@@ -9,7 +9,7 @@ A handler that declares a parameter of type `State` is given it by FastAPI.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 from fastapi import Depends, Request
 
@@ -19,6 +19,8 @@ from cookbook.service import limits
 from cookbook.service.callers import LEADER, Caller
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
+from cookbook.service.presence import Presence
+from cookbook.service.room_gauges import Gauges
 from cookbook.service.store import Store
 
 
@@ -27,9 +29,10 @@ def _upload_slots() -> asyncio.Semaphore:
 
 
 class UnderWay(Protocol):
-    """An answer that has not ended, with so many choices."""
+    """An answer that has not ended, with so many choices, and who asked for it."""
 
     choices: int
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ class AppState:
         on_upload: called after a training file was stored.
         check: checks a file before it is stored.
         upload_slots: one for each upload that is being checked.
+        presence: who was here when.
+        gauges: measures the machine.
+        addresses: gives the addresses at which others reach the service.
         answers: those that are under way or waiting.
+        ended_jobs: those that the room's view has read already.
         caller: whose request it is.
     """
 
@@ -54,10 +61,29 @@ class AppState:
     submit: Submit
     on_upload: Callable[[], None]
     check: Callable[[str, bytes], Verdict]
+    presence: Presence
+    gauges: Gauges
+    addresses: Callable[[], list[str]]
     # What is under way; the limits are read when the application is made, or at each request
     upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
     answers: set[UnderWay] = field(default_factory=set)
+    # As the room shows them, by id
+    ended_jobs: dict[str, Any] = field(default_factory=dict)
     caller: Caller = LEADER
+
+    @property
+    def whole_store(self) -> Store:
+        """Everybody's store, to count things of which nothing else is told."""
+        return self.store.of_all()
+
+    @property
+    def allowance(self) -> limits.Allowance:
+        """What the caller may have at the same time."""
+        return limits.of(self.caller.is_leader)
+
+    def choices_of(self, owner: str) -> int:
+        """Return how many choices of answers somebody has under way."""
+        return sum(answer.choices for answer in tuple(self.answers) if answer.owner == owner)
 
     def seen_by(self, caller: Caller) -> "AppState":
         """Return the state of a request of this caller: what is others' is not there."""

@@ -36,7 +36,7 @@ def headline(
     states = Counter(_state(job) for job in store.unfinished())
     training, paused = states["running"], states["paused"]
     waiting = states.total() - training - paused
-    service_bytes, training_bytes = _memory(pid or os.getpid(), home)
+    service_bytes, training_bytes = memory(pid or os.getpid(), home)
     service_memory = f"{service_bytes / MB:,.0f} MB"
     training_memory = f"{training_bytes / MB:,.0f} MB"
     used_bytes = disk.used(home)
@@ -98,7 +98,7 @@ def _state(job: Job) -> str:
     return job.status
 
 
-def _memory(pid: int, home: Path) -> tuple[int, int]:
+def memory(pid: int, home: Path) -> tuple[int, int]:
     """Return the bytes of the service, and of its training processes together."""
     service = training = 0
     for process in psutil.process_iter(["pid", "cmdline", "memory_info"]):

@@ -269,6 +269,7 @@ def _publish(home: Home, job: Job, event: Checkpoint | Finished, card: str) -> P
             "model": events.model_id(event, job.model),
             "job": job.id,
             "base": job.base,
+            "owner": job.owner,
             "created_at": int(time.time()),
             "step": event.step,
             "metrics": events.losses(event),

@@ -19,11 +19,11 @@ from cookbook.service.store.jobs import Jobs
 from cookbook.service.store.log import Log
 from cookbook.service.store.models import Models
 from cookbook.service.store.part import LOCAL
-from cookbook.service.store.people import People
+from cookbook.service.store.people import People, hash_of
 from cookbook.service.store.records import Event, File, Job, Person, TunedModel, new_id
 from cookbook.service.store.training import Trainings
 
-__all__ = ["LOCAL", "Event", "File", "Job", "Person", "Store", "TunedModel", "new_id"]
+__all__ = ["LOCAL", "Event", "File", "Job", "Person", "Store", "TunedModel", "hash_of", "new_id"]
 
 
 class Store(Files, Jobs, Log, Trainings, Models, People):
@@ -42,3 +42,9 @@ class Store(Files, Jobs, Log, Trainings, Models, People):
         narrowed = copy.copy(self)
         narrowed._person = person
         return narrowed
+
+    def of_all(self) -> "Store":
+        """Return this store as the leader sees it."""
+        whole = copy.copy(self)
+        whole._person = None
+        return whole

@@ -1,20 +1,32 @@
 """Keep uploads, with their content."""
 
 import hashlib
+import sqlite3
 import time
 
+from cookbook.errors import FilesFull
+from cookbook.machine import MB
 from cookbook.service.store.jobs import IS_UNFINISHED
 from cookbook.service.store.part import Part
 from cookbook.service.store.records import LAST, File, insert, new_id
 
-# Without the content, which may have 10 MB.
+# Without the content, which may have 10 MB. A list is read from the index alone, since the way to
+# the columns behind the content leads through all of it.
 _FILES = "SELECT rowid, id, filename, purpose, bytes, created_at, owner, digest FROM files"
+_LISTED = f"{_FILES} INDEXED BY files_of_owner"
 
 
 class Files(Part):
     """The store's files."""
 
-    def add_file(self, filename: str, purpose: str, content: bytes) -> File:
+    def add_file(
+        self, filename: str, purpose: str, content: bytes, *, limit: int | None = None
+    ) -> File:
+        """Add a file.
+
+        Raises:
+            FilesFull: its owner's files would have more than `limit` bytes with it.
+        """
         file_id = new_id("file-")
         columns = {
             "id": file_id,
@@ -27,6 +39,9 @@ class Files(Part):
             "digest": hashlib.sha256(content).hexdigest(),
         }
         with self._database.write() as db:
+            # Counted where it is added: uploads that come together cannot all be the last.
+            if limit is not None:
+                _check_limit(db, self.owner, len(content), limit)
             insert(db, "files", columns)
         return File(*self._database.rows(f"{_FILES} WHERE id = ?", file_id)[0])
 
@@ -36,7 +51,7 @@ class Files(Part):
             condition, order, start = "rowid < ?", "DESC", LAST
         else:
             condition, order, start = "rowid > ?", "ASC", 0
-        sql = f"{_FILES} WHERE {condition} AND {self._own} ORDER BY rowid {order} LIMIT ?"
+        sql = f"{_LISTED} WHERE {condition} AND {self._own} ORDER BY rowid {order} LIMIT ?"
         rows = self._database.rows(sql, after or start, *self._own_values, limit)
         return [File(*row) for row in rows]
 
@@ -45,13 +60,19 @@ class Files(Part):
         rows = self._database.rows(sql, file_id, *self._own_values)
         return File(*rows[0]) if rows else None
 
+    def bytes_kept(self) -> dict[str, int]:
+        """Return the bytes of everybody's files, by owner."""
+        sql = f"SELECT owner, sum(bytes) FROM files WHERE {self._own} GROUP BY owner"
+        return {owner: size for owner, size in self._database.rows(sql, *self._own_values)}
+
     def file_content(self, file_id: str) -> bytes:
         """Return the bytes of an upload.
 
         Raises:
             LookupError: the file was deleted.
         """
-        rows = self._database.rows("SELECT content FROM files WHERE id = ?", file_id)
+        sql = f"SELECT content FROM files WHERE id = ? AND {self._own}"
+        rows = self._database.rows(sql, file_id, *self._own_values)
         content: bytes = rows[0][0]
         return content
 
@@ -66,5 +87,18 @@ class Files(Part):
             if job:
                 job_id: str = job["id"]
                 return job_id
-            db.execute("DELETE FROM files WHERE id = ?", (file_id,))
+            own = f"DELETE FROM files WHERE id = ? AND {self._own}"
+            db.execute(own, (file_id, *self._own_values))
         return None
+
+
+def _check_limit(db: sqlite3.Connection, owner: str, more: int, limit: int) -> None:
+    sql = "SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?"
+    used = db.execute(sql, (owner,)).fetchone()[0]
+    if used + more > limit:
+        zh, en = f"{used / MB:,.1f} MB", f"{limit / MB:,.0f} MB"
+        raise FilesFull(
+            zh=f"你的文件已占 {zh}，再加上这个就超过每人 {en} 的上限：先用 files.delete 删掉不用的",
+            en=f"your files take {zh} already, and with this one more than the {en} that each "
+            "person has: delete some with files.delete first",
+        )

@@ -41,7 +41,7 @@ class Jobs(Part):
         """Add a job in the state `validating_files`; `Job` explains the values.
 
         Raises:
-            QueueFull: `limit` jobs have not ended.
+            QueueFull: `limit` jobs of the same owner have not ended.
         """
         job_id = new_id("ftjob-")
         columns = _NEW_JOB | {
@@ -61,7 +61,7 @@ class Jobs(Part):
         with self._database.write() as db:
             # Counted where it is added: requests that come together cannot all be the last.
             if limit is not None:
-                _check_limit(db, limit)
+                _check_limit(db, self.owner, limit)
             insert(db, "jobs", columns)
             log_event(db, job_id, "Created fine-tuning job")
         return self._existing_job(job_id)
@@ -95,6 +95,14 @@ class Jobs(Part):
         """Return the jobs that have not ended, oldest first."""
         return self.jobs(UNFINISHED)
 
+    def ended(self, limit: int) -> list[Job]:
+        """Return the newest jobs that have ended, at most `limit`."""
+        sql = (
+            f"SELECT * FROM jobs WHERE status IN {TERMINAL} AND {self._own} "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        return jobs_of(self._database.rows(sql, *self._own_values, limit))
+
     def job(self, job_id: str) -> Job | None:
         sql = f"SELECT * FROM jobs WHERE id = ? AND {self._own}"
         rows = self._database.rows(sql, job_id, *self._own_values)
@@ -109,9 +117,11 @@ class Jobs(Part):
         """Move a job forward and log it.
 
         Returns:
-            False, with nothing done, if the job is already there or beyond.
+            False, with nothing done, if the job is already there or beyond, or somebody else's.
         """
         with self._database.write() as db:
+            if not db.execute(f"SELECT {self._own_job}", (job_id, *self._own_values)).fetchone()[0]:
+                return False
             return advance_job(db, job_id, status, message, error=error)
 
     def request_state(self, job_id: str, state: str, message: str) -> None:
@@ -120,11 +130,11 @@ class Jobs(Part):
         The job's training process, if there is one, reads it at its next step.
         """
         sql = (
-            "UPDATE jobs SET requested_state = ?1 "
-            "WHERE id = ?2 AND requested_state != ?1 AND finished_at IS NULL"
+            "UPDATE jobs SET requested_state = ? WHERE id = ? AND requested_state != ? "
+            f"AND finished_at IS NULL AND {self._own}"
         )
         with self._database.write() as db:
-            changed = db.execute(sql, (state, job_id)).rowcount
+            changed = db.execute(sql, (state, job_id, state, *self._own_values)).rowcount
             if changed:
                 log_event(db, job_id, message)
 
@@ -172,11 +182,12 @@ def advance_job(
     return True
 
 
-def _check_limit(db: sqlite3.Connection, limit: int) -> None:
-    waiting = db.execute(f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED}").fetchone()[0]
+def _check_limit(db: sqlite3.Connection, owner: str, limit: int) -> None:
+    sql = f"SELECT count(*) FROM jobs WHERE {IS_UNFINISHED} AND owner = ?"
+    waiting = db.execute(sql, (owner,)).fetchone()[0]
     if waiting >= limit:
         raise QueueFull(
-            zh=f"已经有 {waiting} 个任务没有结束，达到上限：等一些结束，或取消一些",
-            en=f"{waiting} jobs have not ended, which is the limit: "
+            zh=f"你已经有 {waiting} 个任务没有结束，达到上限：等一些结束，或取消一些",
+            en=f"{waiting} jobs of yours have not ended, which is the limit: "
             "wait for some to end, or cancel some",
         )

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from cookbook.service.store.part import Part
@@ -37,21 +38,42 @@ class Log(Part):
 
     def events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Event]:
         """Return the events older than the event number `before`, newest first."""
-        sql = "SELECT * FROM events WHERE job = ? AND number < ? ORDER BY number DESC LIMIT ?"
-        rows = self._database.rows(sql, job_id, before or LAST, limit)
+        sql = (
+            f"SELECT * FROM events WHERE job = {self._own_job} AND number < ? "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        rows = self._database.rows(sql, job_id, *self._own_values, before or LAST, limit)
         return [Event(**parsed(row, "data")) for row in rows]
 
     def started_event(self, job_id: str) -> Event | None:
         """Return the event with which the training began; None before."""
-        return self._event("job = ? AND type = 'message' AND step = 0", job_id)
+        return self._event("type = 'message' AND step = 0", job_id)
 
     def last_metrics(self, job_id: str) -> Event | None:
         """Return the event of the job's newest step; None before the first."""
-        return self._event("job = ? AND type = 'metrics'", job_id)
+        return self._event("type = 'metrics'", job_id)
+
+    def is_taken_over(self, job_id: str) -> bool:
+        """Return whether a job's result is that of an equal one, as its log says."""
+        condition = "type = 'message' AND json_valid(data) AND json_extract(data, '$.taken_over')"
+        return self._event(condition, job_id) is not None
+
+    def losses(self, job_id: str, steps: Sequence[int]) -> list[float]:
+        """Return the train_loss of these steps of a job, in their order, where they are known."""
+        marks = ", ".join("?" * len(steps))
+        sql = (
+            "SELECT json_extract(data, '$.train_loss') AS loss FROM events "
+            f"WHERE job = {self._own_job} AND type = 'metrics' AND step IN ({marks}) ORDER BY step"
+        )
+        rows = self._database.rows(sql, job_id, *self._own_values, *steps)
+        return [row["loss"] for row in rows if isinstance(row["loss"], float)]
 
     def _event(self, condition: str, job_id: str) -> Event | None:
-        sql = f"SELECT * FROM events WHERE {condition} ORDER BY number DESC LIMIT 1"
-        rows = self._database.rows(sql, job_id)
+        sql = (
+            f"SELECT * FROM events WHERE job = {self._own_job} AND {condition} "
+            "ORDER BY number DESC LIMIT 1"
+        )
+        rows = self._database.rows(sql, job_id, *self._own_values)
         return Event(**parsed(rows[0], "data")) if rows else None
 
 

@@ -27,6 +27,16 @@ class Models(Part):
         sql = f"SELECT * FROM models WHERE {condition} ORDER BY number DESC"
         return models_of(self._database.rows(sql, *values))
 
+    def newest_models(self, limit: int) -> list[TunedModel]:
+        """Return the newest models, at most `limit`."""
+        sql = f"SELECT * FROM models WHERE {self._visible} ORDER BY number DESC LIMIT ?"
+        return models_of(self._database.rows(sql, *self._own_values, limit))
+
+    def models_kept(self) -> dict[str, int]:
+        """Return how many models each owner has."""
+        sql = f"SELECT owner, count(*) FROM models WHERE {self._own} GROUP BY owner"
+        return {owner: number for owner, number in self._database.rows(sql, *self._own_values)}
+
     def model(self, model_id: str) -> TunedModel | None:
         sql = f"SELECT * FROM models WHERE id = ? AND {self._visible}"
         rows = self._database.rows(sql, model_id, *self._own_values)
@@ -55,13 +65,17 @@ class Models(Part):
                     return False
             db.execute("DELETE FROM models WHERE id = ?", (model.id,))
             db.execute(INSERT_MODEL, values)
+            if model.shared:
+                db.execute("UPDATE models SET shared = 1 WHERE id = ?", (model.id,))
         return True
 
     def share_model(self, model_id: str, shared: bool) -> None:
         """Let everybody in the room ask a model, or its owner alone again."""
         with self._database.write() as db:
-            db.execute("UPDATE models SET shared = ? WHERE id = ?", (int(shared), model_id))
+            own = f"UPDATE models SET shared = ? WHERE id = ? AND {self._own}"
+            db.execute(own, (int(shared), model_id, *self._own_values))
 
     def delete_model(self, model_id: str) -> None:
         with self._database.write() as db:
-            db.execute("DELETE FROM models WHERE id = ?", (model_id,))
+            own = f"DELETE FROM models WHERE id = ? AND {self._own}"
+            db.execute(own, (model_id, *self._own_values))

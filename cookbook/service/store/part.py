@@ -30,5 +30,10 @@ class Part:
         return "1" if self._person is None else "owner = ?"
 
     @property
+    def _own_job(self) -> str:
+        """The id of a job that may be seen, as SQL: a mark for it, then `_own_values`."""
+        return f"(SELECT id FROM jobs WHERE id = ? AND {self._own})"
+
+    @property
     def _own_values(self) -> tuple[str, ...]:
         return () if self._person is None else (self._person,)

@@ -5,15 +5,17 @@ for a key of 72 random bits, which is not found by trying; a password would need
 """
 
 import hashlib
+import re
 import secrets
-import sqlite3
 import time
+from collections.abc import Sequence
 
-from cookbook.errors import ArgumentError, PersonNotFound
-from cookbook.service.store.part import Part
+from cookbook.errors import ArgumentError, PersonExists, PersonNotFound
+from cookbook.service.store.part import LOCAL, Part
 from cookbook.service.store.records import Person, insert
 
 KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # without those that look like others on paper
+_NAME = re.compile(r"[^\s:/?#%\\\x00-\x1f\x7f]{1,40}")
 _PEOPLE = "SELECT name, created_at, seen_at, notebook, act FROM people"
 
 
@@ -21,22 +23,30 @@ class People(Part):
     """The store's people, by name; the case of its letters does not matter."""
 
     def add_person(self, name: str) -> str:
-        """Add somebody, and return their key.
+        """Add somebody, and return their key. `cookbook.room.names` makes a name that can be used.
 
         Raises:
-            ArgumentError: the name is taken.
+            ArgumentError: the name cannot be a person's, or (PersonExists) it is taken.
         """
+        # It is a part of model identifiers, and must not make its bearer the leader.
+        if name.casefold() == LOCAL or not _NAME.fullmatch(name):
+            raise ArgumentError(
+                zh=f"名字 {name[:40]!r} 不能用：只用文字、数字和 _ . -，最多 40 个字",
+                en=f"the name {name[:40]!r} cannot be used: use letters, digits and _ . - only, "
+                "at most 40 characters",
+            )
         key = new_key()
         columns = {"name": name, "key_hash": hash_of(key), "created_at": int(time.time())}
-        try:
-            with self._database.write() as db:
-                insert(db, "people", columns)
-        except sqlite3.IntegrityError as error:
-            raise ArgumentError(
-                zh=f"已经有 {name} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
-                en=f"{name} is there already: choose another name, "
-                "or give the same person another key with room renew",
-            ) from error
+        with self._database.write() as db:
+            # SQLite knows the case of English letters alone.
+            taken = {row["name"].casefold() for row in db.execute("SELECT name FROM people")}
+            if name.casefold() in taken:
+                raise PersonExists(
+                    zh=f"已经有 {name} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
+                    en=f"{name} is there already: choose another name, "
+                    "or give the same person another key with room renew",
+                )
+            insert(db, "people", columns)
         return key
 
     def renew_key(self, name: str) -> str:
@@ -71,14 +81,22 @@ class People(Part):
         rows = self._database.rows(f"{_PEOPLE} WHERE key_hash = ?", hash_of(key))
         return Person(*rows[0]) if rows else None
 
-    def note_seen(self, name: str, seen_at: int, notebook: str | None, act: str | None) -> None:
-        """Note when somebody was here last; a notebook or act of None leaves the one before."""
+    def has_people(self) -> bool:
+        """Return whether there is anybody in the room but the leader."""
+        return bool(self._database.rows("SELECT 1 FROM people LIMIT 1"))
+
+    def note_seen(self, sights: Sequence[tuple[str, int, str | None, str | None]]) -> None:
+        """Note when people were here last, each as (name, seen_at, notebook, act).
+
+        A notebook or act of None leaves the one before.
+        """
         sql = (
-            "UPDATE people SET seen_at = ?, notebook = coalesce(?, notebook), "
-            "act = coalesce(?, act) WHERE name = ?"
+            "UPDATE people SET seen_at = ?2, notebook = coalesce(?3, notebook), "
+            "act = coalesce(?4, act) WHERE name = ?1"
         )
-        with self._database.write() as db:
-            db.execute(sql, (seen_at, notebook, act, name))
+        if sights:
+            with self._database.write() as db:
+                db.executemany(sql, sights)
 
     # The room itself
 
@@ -94,6 +112,24 @@ class People(Part):
             if value is not None:
                 insert(db, "room", {"name": name, "value": value})
 
+    def closes_at(self) -> int | None:
+        """Return when the room closes, in seconds since 1970; None for never."""
+        return _seconds(self.room_value("closes_at"))
+
+    def extend(self, seconds: int) -> int | None:
+        """Let the room close so much later, from now if it is closed; return when that is.
+
+        A room that never closes stays as it is.
+        """
+        with self._database.write() as db:
+            row = db.execute("SELECT value FROM room WHERE name = 'closes_at'").fetchone()
+            closes_at = _seconds(row["value"]) if row else None
+            if closes_at is None:
+                return None
+            later = max(closes_at, int(time.time())) + seconds
+            db.execute("UPDATE room SET value = ? WHERE name = 'closes_at'", (str(later),))
+        return later
+
 
 def new_key() -> str:
     """Return a key for somebody, which can be typed from paper: room-abcd-efgh-jkmn-pqrs."""
@@ -102,8 +138,13 @@ def new_key() -> str:
 
 
 def hash_of(key: str) -> str:
-    """Return what is kept of a key."""
-    return hashlib.sha256(key.encode()).hexdigest()
+    """Return what is kept of a key; the case of its letters, typed from paper, does not matter."""
+    return hashlib.sha256(key.lower().encode()).hexdigest()
+
+
+def _seconds(value: str | None) -> int | None:
+    # A database may come from elsewhere.
+    return int(value) if value and value.isdecimal() and len(value) < 16 else None
 
 
 def _nobody(name: str) -> PersonNotFound:

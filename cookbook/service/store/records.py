@@ -126,12 +126,16 @@ def parsed(row: sqlite3.Row, *json_columns: str) -> dict[str, Any]:
     columns = dict(row)
     for name in json_columns:
         text = columns[name]
-        columns[name] = json.loads(text, parse_constant=_no_number) if text else None
+        columns[name] = _JSON.decode(text) if text else None
     return columns
 
 
 def _no_number(name: str) -> None:
     """Read NaN and Infinity, which older releases wrote, as null: HTTP has no such numbers."""
+
+
+# Made once: `json.loads` would make one for each text.
+_JSON = json.JSONDecoder(parse_constant=_no_number)
 
 
 def job_of(row: sqlite3.Row) -> Job:
