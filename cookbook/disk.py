@@ -44,8 +44,8 @@ def is_full(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in FULL:
         return True
-    # safetensors reports the number in its text alone.
-    number = re.search(r"os error (\d+)", str(error))
+    # safetensors, and whatever copies a folder, report the number in their text alone.
+    number = re.search(r"(?:os error|\[Errno) (\d+)", str(error))
     return number is not None and int(number[1]) in FULL
 
 

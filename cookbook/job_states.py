@@ -3,6 +3,8 @@
 Helpers and service share this list. A paused job has no state of its own: it keeps the one it had.
 """
 
+from cookbook.i18n import tr
+
 UNFINISHED = ("validating_files", "queued", "running")
 TERMINAL = ("succeeded", "failed", "cancelled")
 
@@ -15,3 +17,11 @@ RANK = {
     "failed": 3,
     "cancelled": 3,
 }
+
+
+def queued(ahead: int) -> str:
+    """Return the sentence that tells a waiting job's place."""
+    if ahead == 0:
+        return tr("排队中", "Queued")
+    jobs = "1 job" if ahead == 1 else f"{ahead} jobs"
+    return tr(f"排队中，前面还有 {ahead} 个任务", f"Queued, {jobs} ahead")

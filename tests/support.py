@@ -1,6 +1,7 @@
 """What tests of several folders share: valid rows, small models, the soak's short job."""
 
 import contextlib
+import json
 import socket
 import threading
 from types import SimpleNamespace
@@ -50,6 +51,16 @@ def write_base(folder, tokenizer, **sizes):
     Qwen2ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def write_adapter(folder, value):
+    """Write what makes a folder an adapter: its settings, and weights as safetensors has them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensor = {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]}
+    header = json.dumps({"a": tensor}).encode()
+    weights = len(header).to_bytes(8, "little") + header + bytes([value % 256]) * 64
+    (folder / "adapter_model.safetensors").write_bytes(weights)
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "local:tiny"}')
 
 
 def assert_accounted(cleaned):

@@ -16,7 +16,7 @@ from cookbook import html
 from cookbook.client import synchronous
 from cookbook.errors import JobNotFound
 from cookbook.i18n import tr
-from cookbook.job_states import TERMINAL
+from cookbook.job_states import TERMINAL, queued
 from cookbook.jobs import plot
 from cookbook.jobs.plot import LearningCurve
 from cookbook.memory import MemoryPlan
@@ -139,6 +139,13 @@ class JobView:
         return tr(f"还需约 {minutes:.0f} 分钟", f"about {minutes:.0f} min left")
 
     @property
+    def place(self) -> str:
+        """The place in the queue in words; empty where the job does not wait for its turn."""
+        # Beyond OpenAI's API, so other services do not send it.
+        ahead = getattr(self.job, "jobs_ahead", None)
+        return queued(ahead) if isinstance(ahead, int) and ahead > 0 else ""
+
+    @property
     def memory(self) -> str:
         """The memory plan of a job that has not ended, in a line; empty where there is none."""
         if self.job.status in TERMINAL:
@@ -159,7 +166,7 @@ class JobView:
     @property
     def summary(self) -> str:
         """The job in one line of text."""
-        parts = (self.job.id, self.headline, self.time_left, self.reason)
+        parts = (self.job.id, self.headline, self.place, self.time_left, self.reason)
         return " · ".join(part for part in parts if part)
 
     @property
@@ -234,7 +241,8 @@ _LINES = """
 <b>{{ view.name }}</b>
 {% endif %}
 <span style="color:{{ grey }}">{{ view.job.id }}</span>
-{{ view.headline }}{% if view.time_left %} · {{ view.time_left }}{% endif %}
+{{ view.headline }}
+{%- for text in (view.place, view.time_left) if text %} · {{ text }}{% endfor %}
 {% if view.memory %}
 <br><small style="color:{{ grey }}">{{ view.memory }}</small>
 {% endif %}

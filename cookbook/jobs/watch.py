@@ -256,15 +256,21 @@ class _Terminal:
 
     def __init__(self) -> None:
         self._statuses: dict[str, str] = {}
+        self._places: dict[str, str] = {}
         self._note = ""
 
     def show(self, views: list[JobView], note: str, *, last: bool = False) -> None:
         for view in views:
             # A job can change its state without an event that was not seen before.
             changed = self._statuses.get(view.job.id) != view.job.status
+            moved = view.place != self._places.get(view.job.id, "")
             if view.new or changed:
                 print(view)
+            elif moved and view.place:
+                # A place changes without an event.
+                print(printable(view.summary))
             self._statuses[view.job.id] = view.job.status
+            self._places[view.job.id] = view.place
             view.new = 0
         # The note of a wait changes each second; its first version is enough.
         if note and note != self._note and (last or not self._note):

@@ -38,6 +38,7 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
     ALTER TABLE jobs ADD COLUMN fingerprint TEXT;
     CREATE INDEX jobs_of_owner ON jobs (owner, number);
+    CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
     CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, number) WHERE fingerprint IS NOT NULL;
     ALTER TABLE models ADD COLUMN owner TEXT NOT NULL DEFAULT 'local';
     ALTER TABLE models ADD COLUMN shared INTEGER NOT NULL DEFAULT 0;

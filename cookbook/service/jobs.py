@@ -16,12 +16,14 @@ from cookbook.job_states import TERMINAL
 from cookbook.params import DEFAULT_SEED, TASK_NAME
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
+from cookbook.service.fingerprint import fingerprint
 from cookbook.service.job_body import MOST_METADATA, JobBody
 from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import StrictRoute
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import LOCAL, Job, new_id
+from cookbook.service.turns import Places
 
 _ENTRY_BEGINS, _ENTRY_ENDS = "metadata[", "]"
 
@@ -45,13 +47,14 @@ class JobMethod(BaseModel):
 
 
 class FineTuningJob(Resource):
-    """OpenAI's job; `paused` and `validation_split` are this service's own."""
+    """OpenAI's job; `paused`, `jobs_ahead` and `validation_split` are this service's own."""
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
     finished_at: int | None
     status: Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
     paused: bool
+    jobs_ahead: int | None
     model: str
     fine_tuned_model: str | None
     training_file: str
@@ -75,8 +78,8 @@ class JobList(Page[FineTuningJob]):
     pass
 
 
-def job_object(job: Job) -> FineTuningJob:
-    """Return the stored job as the API shows it."""
+def job_object(job: Job, places: Places) -> FineTuningJob:
+    """Return the stored job as the API shows it; `places` is read once for all of a page."""
     method = {"type": "supervised", "supervised": {"hyperparameters": job.hyperparameters}}
     return FineTuningJob.model_validate(
         {
@@ -85,6 +88,7 @@ def job_object(job: Job) -> FineTuningJob:
             "finished_at": job.finished_at,
             "status": job.status,
             "paused": job.requested_state == "pause" and job.status not in TERMINAL,
+            "jobs_ahead": places.ahead(job),
             "model": job.base,
             # Reserved from the start, but nothing to ask before the job has succeeded.
             "fine_tuned_model": job.model if job.status == "succeeded" else None,
@@ -215,6 +219,8 @@ router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=StrictRoute)
 @router.post("")
 def create_job(body: JobBody, state: State) -> FineTuningJob:
     _check_job(state, body)
+    seed = DEFAULT_SEED if body.seed is None else body.seed
+    hyperparameters = body.all_hyperparameters().to_dict()
     # Last, so that a request that is wrong anyway is not sent to wait.
     try:
         job = state.store.add_job(
@@ -224,17 +230,26 @@ def create_job(body: JobBody, state: State) -> FineTuningJob:
             validation_file=body.validation_file,
             validation_split=body.validation_split,
             suffix=body.suffix,
-            seed=DEFAULT_SEED if body.seed is None else body.seed,
+            seed=seed,
             metadata=body.metadata,
-            hyperparameters=body.all_hyperparameters().to_dict(),
+            hyperparameters=hyperparameters,
             limit=state.allowance.jobs,
+            fingerprint=fingerprint(
+                state.store,
+                state.bases[body.model],
+                training_file=body.training_file,
+                validation_file=body.validation_file,
+                validation_split=body.validation_split,
+                seed=seed,
+                hyperparameters=hyperparameters,
+            ),
         )
     except QueueFull as error:
         headers = {"retry-after": "30"}
         raise ApiError(
             429, zh=error.zh, en=error.en, code="too_many_jobs", headers=headers
         ) from error
-    return job_object(job)
+    return job_object(job, Places(state.store))
 
 
 @router.get("", openapi_extra={"parameters": [_METADATA_FILTER]})
@@ -246,12 +261,13 @@ def list_jobs(
 ) -> JobList:
     last = stored_job(state, after, "after").number if after else None
     jobs = state.store.jobs_page(last, limit + 1, metadata)
-    return JobList.of([job_object(job) for job in jobs], limit)
+    places = Places(state.store)
+    return JobList.of([job_object(job, places) for job in jobs], limit)
 
 
 @router.get("/{job_id}")
 def get_job(job_id: str, state: State) -> FineTuningJob:
-    return job_object(stored_job(state, job_id))
+    return job_object(stored_job(state, job_id), Places(state.store))
 
 
 @router.post("/{job_id}/cancel")
@@ -260,7 +276,7 @@ def cancel_job(job_id: str, state: State) -> FineTuningJob:
     _unfinished_job(state, job_id)
     if not state.store.advance(job_id, "cancelled", text):
         _unfinished_job(state, job_id)  # it ended a moment ago
-    return job_object(stored_job(state, job_id))
+    return job_object(stored_job(state, job_id), Places(state.store))
 
 
 @router.post("/{job_id}/pause")
@@ -269,11 +285,11 @@ def pause_job(job_id: str, state: State) -> FineTuningJob:
     _unfinished_job(state, job_id)
     state.store.request_state(job_id, "pause", text)
     # Read again: the response shows the change, or that the job ended meanwhile.
-    return job_object(_unfinished_job(state, job_id))
+    return job_object(_unfinished_job(state, job_id), Places(state.store))
 
 
 @router.post("/{job_id}/resume")
 def resume_job(job_id: str, state: State) -> FineTuningJob:
     _unfinished_job(state, job_id)
     state.store.request_state(job_id, "run", tr("任务继续", "Resumed"))
-    return job_object(_unfinished_job(state, job_id))
+    return job_object(_unfinished_job(state, job_id), Places(state.store))

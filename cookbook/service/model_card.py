@@ -45,9 +45,19 @@ class _Data:
     tokens: int | None
 
 
-def model_card(store: Store, job: Job, base: Base, event: Checkpoint | Finished) -> str:
-    """Return the card of the adapter that this event is about, as Markdown."""
-    data = _data(store, job)
+def model_card(
+    store: Store,
+    job: Job,
+    base: Base,
+    event: Checkpoint | Finished,
+    *,
+    trained_by: str | None = None,
+) -> str:
+    """Return the card of the adapter that this event is about, as Markdown.
+
+    `trained_by` is the equal job whose log tells of the training, where this one took it over.
+    """
+    data = _data(store, job, trained_by or job.id, event.step)
     title = _quoted(job.suffix or job.id)
     parts = [
         _front_matter(base),
@@ -65,9 +75,9 @@ def model_card(store: Store, job: Job, base: Base, event: Checkpoint | Finished)
     return "\n\n".join(parts) + "\n"
 
 
-def _data(store: Store, job: Job) -> _Data:
-    started = _figures(store.started_event(job.id))
-    last_step = _figures(store.last_metrics(job.id))
+def _data(store: Store, job: Job, trained_by: str, step: int) -> _Data:
+    started = _figures(store.started_event(trained_by))
+    last_step = _figures(store.metrics_at(trained_by, step))
     validation = tr(f"留出 {job.validation_split:.0%}", f"{job.validation_split:.0%} held back")
     if job.validation_file:
         validation = _file_name(store, job.validation_file)

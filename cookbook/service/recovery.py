@@ -10,6 +10,7 @@ starts a job.
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import sqlite3
@@ -117,6 +118,9 @@ def find_models(store: Store, home: Home) -> list[str]:
     lines = []
     for folder in _unknown_adapters(store, home):
         model = _record_of(folder)
+        if model and (job := store.job(model.job)):
+            # A process was killed before it could record it, not the database lost.
+            model = dataclasses.replace(model, owner=job.owner)
         if model and store.add_found_model(model):
             text = tr(
                 f"模型 {model.id} 不在数据库里，已从 models/{folder.name} 找回",
@@ -172,7 +176,7 @@ def _is_only_unrecorded(job: Job, folder: Path) -> bool:
 def _record_of(folder: Path) -> TunedModel | None:
     """Return what an adapter's folder tells of itself; None where it is not whole or not ours."""
     name = ADAPTER.fullmatch(folder.name)
-    if not name or folder.is_symlink() or not _is_whole(folder / "adapter_model.safetensors"):
+    if not name or folder.is_symlink() or not is_whole(folder / "adapter_model.safetensors"):
         return None
     job, step = name[1], int(name[2])
     try:
@@ -218,7 +222,7 @@ def _guess(job: str, step: int, base: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def _is_whole(weights: Path) -> bool:
+def is_whole(weights: Path) -> bool:
     """Return whether a safetensors file has the length that its header tells."""
     if not weights.is_file():
         return False

@@ -51,6 +51,7 @@ CREATE TABLE jobs (
 );
 CREATE INDEX jobs_by_status ON jobs (status, number);
 CREATE INDEX jobs_of_owner ON jobs (owner, number);
+CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, number) WHERE fingerprint IS NOT NULL;
 
 -- The log of each job; rows are only added. `data` is JSON.

@@ -55,7 +55,7 @@ class Settings:
 
     `port` 0 is a free one, `api_key` None a random one, `max_running` the jobs that train at the
     same time, `idle_seconds` 0 means never to end by itself. `managed` tells that `connect()`
-    started the service, and may replace it.
+    started the service, and may replace it. `reuse` has equal jobs train once.
     """
 
     home: Home
@@ -65,6 +65,7 @@ class Settings:
     max_running: int = 1
     idle_seconds: float = IDLE_SECONDS
     managed: bool = False
+    reuse: bool = False
 
     @property
     def loopback(self) -> bool:
@@ -206,7 +207,9 @@ def _run(
     for line in recovery.find_models(store, home):
         log.warning(line)
     bases = installed()
-    supervisor = Supervisor(store, home, settings.max_running, chat.unload_idle)
+    supervisor = Supervisor(
+        store, home, settings.max_running, chat.unload_idle, reuse=settings.reuse
+    )
     chat.neighbours = supervisor
     app = make_app(
         store,

@@ -17,7 +17,8 @@ from cookbook.machine import MB, in_gb
 from cookbook.paths import Home
 from cookbook.processes import WORKER_MODULE
 from cookbook.service import recovery
-from cookbook.service.store import Job, Store
+from cookbook.service.store import LOCAL, Job, Store
+from cookbook.service.turns import Places, may_run
 from cookbook.terminal import printable
 
 COLUMN = 16  # letters: the longest status
@@ -60,12 +61,14 @@ def headline(
 
 def jobs(store: Store, recent: int = 5) -> list[str]:
     """Return a line for each job: those not ended in the order of the queue, the last few ended."""
-    unfinished = store.unfinished()
+    unfinished = _in_order(store)
     # Enough of the newest that `recent` of them have ended.
     newest = store.jobs_page(None, recent + len(unfinished))
     ended = [job for job in newest if job.finished_at]
     in_order = [*unfinished, *reversed(ended[:recent])]
-    return [_line(store, job) for job in in_order]
+    # Of a service without a room, everything is its owner's.
+    with_owner = any(job.owner != LOCAL for job in in_order)
+    return [_line(store, job, with_owner) for job in in_order]
 
 
 def kept(store: Store, home: Path) -> list[str]:
@@ -73,13 +76,30 @@ def kept(store: Store, home: Path) -> list[str]:
     return [recovery.kept(name) for name in recovery.unexplained(store, Home(home))]
 
 
-def _line(store: Store, job: Job) -> str:
+def _in_order(store: Store) -> list[Job]:
+    """Return the jobs that have not ended: under way, then in the order of the queue, then others.
+
+    The others are paused, or wait for something else than their turn.
+    """
+    unfinished = store.unfinished()
+    places = Places(store)
+
+    def place(job: Job) -> tuple[bool, int, int]:
+        under_way = job.status == "running" and may_run(job)
+        ahead = -1 if under_way else places.ahead(job)
+        return ahead is None, ahead or 0, job.number
+
+    return sorted(unfinished, key=place)
+
+
+def _line(store: Store, job: Job, with_owner: bool) -> str:
     last_event = store.events(job.id, limit=1)[0]
     # A report on a training file has many lines; the first says most.
     message = last_event.message.split("\n")[0]
     state = _state(job).ljust(COLUMN)
     task_name = (job.suffix or "-").ljust(COLUMN)
-    parts = [job.id, state, task_name, job.base, *_plan(job), message]
+    owner = [job.owner.ljust(COLUMN)] if with_owner else []
+    parts = [job.id, state, *owner, task_name, job.base, *_plan(job), message]
     return printable("  ".join(parts))
 
 

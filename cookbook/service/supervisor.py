@@ -1,6 +1,8 @@
 """Keep the queue: one thread of the service that admits new jobs and starts training processes.
 
-Jobs run in the order they came, `max_running` at a time. A job whose process died is started again
+Jobs run `max_running` at a time, in the order of turns.py: people take turns. Where `reuse` is on,
+a job that equals a finished one takes over its result, and one that equals a job under way waits
+for that (twins.py). A job whose process died is started again
 from its last checkpoint; after `CRASHES` deaths without progress between them it fails with that
 reason. One that ran out of memory goes on with a smaller plan, once. Being stopped is no crash. A
 job that finds the disk full, too little memory or its base gone waits, says so, and is tried again,
@@ -16,6 +18,7 @@ import logging
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 from filelock import Timeout
@@ -24,16 +27,19 @@ from cookbook import causes, disk
 from cookbook.bases import find
 from cookbook.errors import BaseAway, DiskFull
 from cookbook.i18n import tr
-from cookbook.job_states import TERMINAL
+from cookbook.job_states import TERMINAL, queued
 from cookbook.machine.device import CPU
 from cookbook.paths import Home
-from cookbook.service import out_of_memory, worker_log
+from cookbook.service import out_of_memory, twins, worker_log
 from cookbook.service.exit_codes import Exit
+from cookbook.service.fingerprint import is_as_asked
 from cookbook.service.neighbours import Trainings
 from cookbook.service.out_of_memory import MemoryWatch
 from cookbook.service.prewarmed import Prewarmed
-from cookbook.service.store import Job, Store
+from cookbook.service.store import Job, Store, Turn
 from cookbook.service.training_process import TrainingProcess
+from cookbook.service.turns import HOUR, Places, in_turn
+from cookbook.service.twins import Twins
 from cookbook.service.waits import WAIT_SECONDS, Waits
 from cookbook.service.worker import ADAPTER, job_lock, remove_leftovers, wait
 
@@ -57,6 +63,7 @@ class Supervisor:
         max_running: jobs that train at the same time.
         unload_idle_bases: has chat give back the memory of bases that it does not use at present,
             and returns their names.
+        reuse: train equal jobs once, unless `COOKBOOK_REUSE=0`.
     """
 
     def __init__(
@@ -65,6 +72,7 @@ class Supervisor:
         home: Home,
         max_running: int = 1,
         unload_idle_bases: Callable[[], list[str]] = list,
+        reuse: bool = False,
     ):
         self._store = store
         self._unload_idle_bases = unload_idle_bases
@@ -77,6 +85,7 @@ class Supervisor:
         self._to_tidy: set[str] = set()  # jobs that may still have a folder when they have ended
         self._waits = Waits()  # for a job's id, its base, or the disk
         self._prewarmed = Prewarmed(home)
+        self._twins = Twins(store, home, self._wait_for_room) if twins.enabled(reuse) else None
         self._upgrade_noted: set[str] = set()  # jobs whose log says so
 
     def start(self) -> None:
@@ -177,11 +186,8 @@ class Supervisor:
                 error = {"code": "invalid_training_file", "message": reason, "param": param}
                 self._store.advance(job.id, "failed", reason, error=error)
                 return
-        ahead = sum(other.number < job.number for other in self._store.unfinished())
-        place = tr("排队中", "Queued")
-        if ahead:
-            place = tr(f"排队中，前面还有 {ahead} 个任务", f"Queued, {ahead} jobs ahead")
-        self._store.advance(job.id, "queued", place)
+        ahead = Places(self._store).ahead(job) or 0
+        self._store.advance(job.id, "queued", queued(ahead))
 
     def _start_next(self) -> None:
         unfinished = self._store.unfinished()
@@ -190,22 +196,35 @@ class Supervisor:
         for job in unfinished:
             if job.status == "running" and self._is_training(job.id):
                 training.add(job.id)
-        waiting = [
-            job
-            for job in unfinished
-            if job.status in ("queued", "running")
-            and job.requested_state == "run"
-            and job.id not in training
-        ]
-        # One that was interrupted goes first, then the oldest.
-        waiting.sort(key=lambda job: (job.status != "running", job.number))
-        free = max(0, self._max_running - len(training))
-        for job in waiting:
-            if free == 0 or self._stop.is_set():
+        jobs = [job for job in unfinished if job.status in ("queued", "running")]
+        if self._twins:
+            jobs = self._twins.set_aside(jobs, training)
+        free = self._max_running - len(training)
+        trained = self._store.turns(time.time() - HOUR) if free > 0 and jobs else []
+        for _ in range(free):
+            chosen = self._next(jobs, training, trained)
+            if chosen is None or self._stop.is_set():
                 break
+            # Later jobs are compared with what it learns from now.
+            is_as_asked(self._store, chosen)
+            self._launch(chosen)
+            training.add(chosen.id)
+
+    def _next(self, jobs: list[Job], training: set[str], trained: list[Turn]) -> Job | None:
+        """Return the job whose turn it is, of those that may start."""
+        refused = set()
+        for job in in_turn(jobs, training, trained):
             if self._may_start(job):
-                self._launch(job)
-                free -= 1
+                break
+            refused.add(job.id)
+        else:
+            return None
+        if not refused:
+            return job
+        # Those that cannot start have no turn.
+        others = [other for other in jobs if other.id not in refused]
+        order = in_turn(others, training, trained)
+        return next((other for other in order if self._may_start(other)), None)
 
     def _may_start(self, job: Job) -> bool:
         """Return whether nothing is known to keep the job from training.

@@ -54,6 +54,7 @@ from cookbook.service.store import Job, Store
 
 NICENESS = 5  # chat answers come before training
 ADAPTER = re.compile(r"(ftjob-[a-z]+)-step_(\d+)")  # the name of an adapter's folder: job and step
+CARD = "README.md"  # in an adapter's folder, too: what a person reads of it
 RECORD = "cookbook-model.json"  # in an adapter's folder: what the store says of it
 
 
@@ -250,20 +251,32 @@ def _completed(
             return dataclasses.replace(event, learning_rate_scale=base.learning_rate_scale)
         case Checkpoint() | Finished():
             card = model_card(store, job, base, event)
-            return dataclasses.replace(event, folder=_publish(home, job, event, card))
+            return dataclasses.replace(event, folder=publish(home, job, event, card))
     return event
 
 
-def _publish(home: Home, job: Job, event: Checkpoint | Finished, card: str) -> Path:
-    """Copy an adapter with its card from the job's folder to the models folder, whole or not."""
+def publish(
+    home: Home,
+    job: Job,
+    event: Checkpoint | Finished,
+    card: str,
+    copy_file: Callable[[str, str], Any] = shutil.copy2,
+) -> Path:
+    """Copy an adapter to the models folder, with the job's own card and record, whole or not.
+
+    Args:
+        copy_file: makes a copy of one of the adapter's files.
+    """
     target = home.model_folder(f"{job.id}-step_{event.step}")
     data_folder.refuse_link(target)
     # It is there already where a process was killed before it could record it.
     if not target.exists():
         part = target.with_name(target.name + ".part")
         shutil.rmtree(part, ignore_errors=True)
-        shutil.copytree(event.folder, part)
-        (part / "README.md").write_text(card, encoding="utf-8")
+        # Those of another job are never written over: the copies may be links to the same file.
+        not_own = shutil.ignore_patterns(CARD, RECORD)
+        shutil.copytree(event.folder, part, copy_function=copy_file, ignore=not_own)
+        (part / CARD).write_text(card, encoding="utf-8")
         # What is found again if the database is lost; `recovery` reads it.
         record = {
             "model": events.model_id(event, job.model),

@@ -1,5 +1,7 @@
 """Something happens after each single write of a training process: the result is the same.
 
+Likewise after each write of a service that gives a job the result of an equal one.
+
 A process is forked for each moment. Its training is a stand-in that keeps its state on the disk as
 `engine/train.py` does, with a figure that shows whether each step was done exactly once.
 """
@@ -22,7 +24,8 @@ from cookbook.paths import Home
 from cookbook.service import worker
 from cookbook.service.database import Database
 from cookbook.service.events import Checkpoint, Finished, Started, Step
-from cookbook.service.recovery import unexplained
+from cookbook.service.fingerprint import fingerprint_of
+from cookbook.service.recovery import find_models, unexplained
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 
@@ -73,6 +76,7 @@ def save_adapter(folder, state):
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     (part / "weights").write_text(str(state["weight"]))
+    support.write_adapter(part, state["weight"])
     disk.settle(part, target)
     return target
 
@@ -119,6 +123,16 @@ def train_in_a_process(home, job_id, happen=None, moments=()):
 
     `happen` is called after the writes with the numbers in `moments`, counted from 1.
     """
+
+    def train_it():
+        sys.stdin = io.StringIO(job_id)
+        return worker.main(home)
+
+    return act_in_a_process(train_it, happen, moments)
+
+
+def act_in_a_process(act, happen=None, moments=()):
+    """Call `act`, which returns an exit code, in a process of its own; see above."""
     read, wrote = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -134,8 +148,7 @@ def train_in_a_process(home, job_id, happen=None, moments=()):
         code = 1
         try:
             watch_writes(after_write)
-            sys.stdin = io.StringIO(job_id)
-            code = worker.main(home)
+            code = act()
         except SystemExit as error:
             code = error.code
         finally:
@@ -259,3 +272,58 @@ def fork_to(act):
         finally:
             os._exit(0)
     return pid
+
+
+# A result that is taken over
+
+
+def new_twins(folder, row):
+    """Make a data folder with a finished job, and one that waits and is equal to it."""
+    store, first = new_job(folder, row)
+    home = Home(folder)
+    fields = {"training_file": first.training_file, "validation_split": 0.0}
+    second = support.add_job(store.of("Bob"), **fields, model="ft:y", suffix="task")
+    store.advance(second.id, "queued", "queued")
+    for job in (first, second):
+        store.keep_fingerprint(job.id, fingerprint_of(store, job))
+    assert train_in_a_process(home, first.id)[0] == worker.Exit.DONE
+    return store, home, second
+
+
+def start_service(home):
+    """Do what a service does at its start, and look at the queue once, training nothing."""
+    store = Store(home.database)
+    find_models(store, home)
+    supervisor = Supervisor(store, home, max_running=0, reuse=True)
+    supervisor._sweep()
+    supervisor._tick()
+    return 0
+
+
+def result_of(store, home, job):
+    """Return all that a job has taken over."""
+    told = [(e.type, e.message, e.step, e.data) for e in store.events(job.id, limit=100)]
+    models = []
+    for model in store.of(job.owner).models(job.id):
+        folder = home.model_folder(model.folder)
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        assert json.loads(files.pop(worker.RECORD))["model"] == model.id
+        assert model.folder == f"{job.id}-step_{model.step}"
+        models.append((model.id, model.step, model.metrics, model.owner, files))
+    job = store.job(job.id)
+    folders = len(list(home.models.iterdir()))
+    return job.status, job.trained_tokens, told, models, folders, unexplained(store, home)
+
+
+def test_a_service_that_is_killed_while_a_job_takes_over_loses_and_doubles_nothing(folder, row):
+    store, home, job = new_twins(folder / "unbroken", row)
+    code, writes = act_in_a_process(lambda: start_service(home))
+    expected = result_of(store, home, job)
+    assert code == 0 and writes > 2 * EPOCHS
+    assert expected[0] == "succeeded" and len(expected[3]) == EPOCHS and expected[4] == 2 * EPOCHS
+    for moment in range(1, writes + 1):
+        store, home, job = new_twins(folder / str(moment), row)
+        killed, _ = act_in_a_process(lambda home=home: start_service(home), kill, [moment])
+        assert killed == KILLED
+        assert act_in_a_process(lambda home=home: start_service(home))[0] == 0
+        assert result_of(store, home, job) == expected, moment

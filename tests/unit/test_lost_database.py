@@ -15,7 +15,7 @@ from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.recovery import find_models, open_store, unexplained
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
-from cookbook.service.worker import ADAPTER, RECORD, _publish, remove_leftovers
+from cookbook.service.worker import ADAPTER, RECORD, publish, remove_leftovers
 
 BASE = "cookbook/tiny-zh"
 
@@ -42,7 +42,7 @@ def home(tmp_path):
         Checkpoint(2, 1, write_adapter(tmp_path / "a"), 1.5, None),
         Finished(4, write_adapter(tmp_path / "b"), 1.0, 1.25, 7, 0.5, 0.5),
     ):
-        folder = _publish(home, job, event, card="")
+        folder = publish(home, job, event, card="")
         store.record(job, type(event)(**vars(event) | {"folder": folder}))
     close(store)
     return home

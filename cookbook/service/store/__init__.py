@@ -20,13 +20,26 @@ from cookbook.service.store.log import Log
 from cookbook.service.store.models import Models
 from cookbook.service.store.part import LOCAL
 from cookbook.service.store.people import People, hash_of
-from cookbook.service.store.records import Event, File, Job, Person, TunedModel, new_id
+from cookbook.service.store.records import Event, File, Job, Person, TunedModel, Turn, new_id
 from cookbook.service.store.training import Trainings
+from cookbook.service.store.turns import Turns
+from cookbook.service.store.twins import Twins
 
-__all__ = ["LOCAL", "Event", "File", "Job", "Person", "Store", "TunedModel", "hash_of", "new_id"]
+__all__ = [
+    "LOCAL",
+    "Event",
+    "File",
+    "Job",
+    "Person",
+    "Store",
+    "TunedModel",
+    "Turn",
+    "hash_of",
+    "new_id",
+]
 
 
-class Store(Files, Jobs, Log, Trainings, Models, People):
+class Store(Files, Jobs, Log, Trainings, Models, People, Turns, Twins):
     """The database of one data folder; safe to use from many threads and processes.
 
     Raises:

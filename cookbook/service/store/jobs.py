@@ -37,6 +37,7 @@ class Jobs(Part):
         hyperparameters: dict[str, Any],
         metadata: dict[str, str] | None = None,
         limit: int | None = None,
+        fingerprint: str | None = None,
     ) -> Job:
         """Add a job in the state `validating_files`; `Job` explains the values.
 
@@ -57,6 +58,7 @@ class Jobs(Part):
             "hyperparameters": json.dumps(hyperparameters),
             "metadata": json.dumps(metadata),
             "owner": self.owner,
+            "fingerprint": fingerprint,
         }
         with self._database.write() as db:
             # Counted where it is added: requests that come together cannot all be the last.

@@ -93,6 +93,28 @@ class TunedModel:
 
 
 @dataclass(frozen=True)
+class Queued:
+    """What the order of the queue follows from, of a job: everybody's are read for each place."""
+
+    number: int
+    id: str
+    owner: str
+    status: str
+    requested_state: str
+    fingerprint: str | None
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A training of the last hour: whose job it was, and how many seconds it has trained."""
+
+    job: str
+    owner: str
+    seconds: float
+    has_ended: bool
+
+
+@dataclass(frozen=True)
 class Person:
     """Somebody in a room; `seen_at`, `notebook` and `act` are None before their first request.
 

@@ -1,0 +1,165 @@
+"""Find jobs that are equal, and write down what one takes over from another."""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cookbook import data
+from cookbook.job_states import TERMINAL
+from cookbook.service.store.jobs import advance_job
+from cookbook.service.store.log import log_event
+from cookbook.service.store.models import INSERT_MODEL
+from cookbook.service.store.part import Part
+from cookbook.service.store.records import Event, Job, TunedModel, jobs_of, parsed
+
+TWIN = "twin"  # what a job waits for that is taken over from an equal one, in its log
+
+_COPY_STEPS = """
+    INSERT OR IGNORE INTO events (job, created_at, level, type, message, data, step)
+    SELECT ?, ?, level, type, message, data, step FROM events
+    WHERE job = ? AND step > 0 ORDER BY number
+"""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished job with the events of its begin and its end."""
+
+    job: Job
+    started: Event
+    finished: Event
+
+
+class Twins(Part):
+    """Jobs of equal fingerprints, whoever owns them."""
+
+    def file_digest(self, file_id: str) -> str | None:
+        """Return the SHA-256 of an upload's content; None if it was deleted."""
+        rows = self._database.rows("SELECT digest FROM files WHERE id = ?", file_id)
+        if rows and rows[0]["digest"] is None:
+            # Of an older release.
+            rows = self._database.rows("SELECT content FROM files WHERE id = ?", file_id)
+            return hashlib.sha256(rows[0]["content"]).hexdigest() if rows else None
+        return rows[0]["digest"] if rows else None
+
+    def keep_fingerprint(self, job_id: str, fingerprint: str | None) -> None:
+        with self._database.write() as db:
+            db.execute("UPDATE jobs SET fingerprint = ? WHERE id = ?", (fingerprint, job_id))
+
+    def finished_twins(self, fingerprint: str) -> list[Job]:
+        """Return everybody's succeeded jobs of this fingerprint, the newest first."""
+        sql = (
+            "SELECT * FROM jobs WHERE fingerprint = ? AND status = 'succeeded' ORDER BY number DESC"
+        )
+        return jobs_of(self._database.rows(sql, fingerprint))
+
+    def finished_fingerprints(self) -> set[str]:
+        """Return the fingerprints that a waiting job has in common with a succeeded one."""
+        sql = """
+            SELECT DISTINCT fingerprint FROM jobs WHERE status = 'succeeded' AND fingerprint IN (
+                SELECT fingerprint FROM jobs
+                WHERE status IN ('queued', 'running') AND fingerprint IS NOT NULL
+            )
+        """
+        return {row["fingerprint"] for row in self._database.rows(sql)}
+
+    def checkpoint_steps(self, job_id: str) -> set[int]:
+        """Return the steps after which a training has kept a checkpoint."""
+        sql = "SELECT step FROM events WHERE job = ? AND type = 'message' AND step > 0"
+        return {row["step"] for row in self._database.rows(sql, job_id)}
+
+    def finished_event(self, job_id: str) -> Event | None:
+        """Return the event with which a training ended, with its proof; None if it has none."""
+        sql = "SELECT * FROM events WHERE job = ? AND type = 'message' ORDER BY number DESC LIMIT 5"
+        for row in self._database.rows(sql, job_id):
+            event = Event(**parsed(row, "data"))
+            if "update_norm" in (event.data or {}):
+                return event
+        return None
+
+    def metrics_at(self, job_id: str, step: int) -> Event | None:
+        """Return the event of one training step; None if there is none."""
+        sql = "SELECT * FROM events WHERE job = ? AND type = 'metrics' AND step = ?"
+        rows = self._database.rows(sql, job_id, step)
+        return Event(**parsed(rows[0], "data")) if rows else None
+
+    def is_taken_over(self, job_id: str) -> bool:
+        """Return whether a job's result is that of an equal one."""
+        sql = (
+            "SELECT 1 FROM events WHERE job = ? AND type = 'message' AND json_valid(data) "
+            "AND json_extract(data, '$.taken_over') LIMIT 1"
+        )
+        return bool(self._database.rows(sql, job_id))
+
+    def note_twin(self, job_id: str, message: str) -> None:
+        """Note in a job's log, once for each wait, that it waits for an equal one."""
+        last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
+        waiting = {"waiting_for": TWIN}
+        with self._database.write() as db:
+            row = db.execute(last, (job_id,)).fetchone()
+            if row is None or row["data"] != json.dumps(waiting):
+                log_event(db, job_id, message, data=waiting)
+
+    def take_over(
+        self, job: Job, twin: Trained, models: list[TunedModel], told: str, finished: str
+    ) -> bool:
+        """Give a job the figures and models of an equal one, and let it succeed.
+
+        One transaction. The folders of the models must be in their place already.
+
+        Args:
+            models: the job's own, as copied from those of the twin.
+            told: the message that says so.
+            finished: the message of the job's last event.
+
+        Returns:
+            False, with nothing done, if the job was paused or has ended meanwhile.
+        """
+        state = "SELECT status, requested_state FROM jobs WHERE id = ?"
+        plan = json.dumps(twin.job.memory_plan) if twin.job.memory_plan else None
+        figures = twin.started.data or {}
+        with self._database.write() as db:
+            row = db.execute(state, (job.id,)).fetchone()
+            if row["status"] in TERMINAL or row["requested_state"] != "run":
+                return False
+            if _holds_back_nothing(job, figures):
+                log_event(db, job.id, data.too_few(figures["train_rows"]))
+            text = f"{told}\n{twin.started.message}"
+            taken = figures | {"taken_over": True}
+            # One that was interrupted has said already how it began.
+            if not log_event(db, job.id, text, data=taken, step=0):
+                log_event(db, job.id, told, data={"taken_over": True})
+            db.execute(_COPY_STEPS, (job.id, int(time.time()), twin.job.id))
+            for model in models:
+                db.execute(INSERT_MODEL, _row(model))
+            db.execute("UPDATE jobs SET memory_plan = ? WHERE id = ?", (plan, job.id))
+            return advance_job(
+                db,
+                job.id,
+                "succeeded",
+                finished,
+                trained_tokens=twin.job.trained_tokens,
+                data=twin.finished.data,
+            )
+
+
+def _holds_back_nothing(job: Job, figures: dict[str, Any]) -> bool:
+    """Return whether rows were to be held back, but there were too few."""
+    held_back = not job.validation_file and job.validation_split
+    return bool(held_back and figures.get("valid_rows") == 0)
+
+
+def _row(model: TunedModel) -> tuple[Any, ...]:
+    metrics = json.dumps(model.metrics)
+    return (
+        model.id,
+        model.job,
+        model.base,
+        model.created_at,
+        model.step,
+        model.folder,
+        metrics,
+        model.owner,
+    )
