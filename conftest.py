@@ -17,6 +17,8 @@ def pytest_configure(config):
     for name in (
         "COOKBOOK_BASE_MODEL",
         "COOKBOOK_API_KEY",
+        "COOKBOOK_SERVICE",
+        "COOKBOOK_KEY",
         "SILICONFLOW_API_KEY",
         "SILICONCLOUD_API_KEY",
     ):

@@ -4,7 +4,8 @@ The parts are imported one by one (`from cookbook import data, params`). Importi
 itself loads nothing heavy: neither torch, nor fastapi, nor matplotlib.
 """
 
-from cookbook.connection import Connection, connect
+from cookbook.connected import Connection
+from cookbook.connection import connect
 
 __all__ = ["Connection", "connect"]
 __version__ = "0.2.0"

@@ -1,6 +1,9 @@
-"""Connect to a service that speaks the OpenAI API: the embedded one, or SiliconCloud.
+"""Connect to a service that speaks the OpenAI API: the embedded one, a room, or SiliconCloud.
 
-    service = connect()                  starts the embedded service, or attaches to a running one
+    service = connect()                  the room of COOKBOOK_SERVICE, or of a `.env` beside the
+                                         notebook; else the embedded service, started if need be
+    service = connect("http://192.168.1.5:8765", key="room-…")      a room
+    service = connect("local")           always the embedded service
     service = connect("siliconcloud")    reads SILICONFLOW_API_KEY
     client = OpenAI(base_url=service.base_url, api_key=service.api_key)
 
@@ -8,7 +11,8 @@ Promises: it attaches only to this data folder's own service, proved before the 
 service that does not fit this process's settings is replaced, or, where that would disturb
 somebody, named in a warning; no proxy is asked on the way to this machine. It never loads torch.
 
-The only module of the package, beside processes.py, that knows the embedded service's process.
+The only module of the package, beside processes.py, that knows the embedded service's process. How
+a room is joined is in `room/`.
 """
 
 import atexit
@@ -20,7 +24,6 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -36,6 +39,7 @@ from cookbook import (
     siliconcloud,
 )
 from cookbook.address import Address, health, is_folder_of, read, settings
+from cookbook.connected import Connection
 from cookbook.errors import ArgumentError, DiskFull, ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
@@ -58,41 +62,82 @@ VARIABLES = {
 }
 
 
-@dataclass(frozen=True)
-class Connection:
-    """Where requests go. `trains_by_api` tells whether jobs can be created over HTTP there."""
+def connect(
+    service: str | None = None, *, key: str | None = None, home: Path | None = None
+) -> Connection:
+    """Return a connection to a room, to the embedded service, or to SiliconCloud.
 
-    base_url: str
-    api_key: str = field(repr=False)
-    base_model: str
-    trains_by_api: bool
-
-
-def connect(service: str = "local", *, home: Path | None = None) -> Connection:
-    """Return a connection to "local", the embedded service, or to "siliconcloud".
-
-    The embedded service is started if none runs on the data folder.
+    Args:
+        service: "local" is the embedded service, which is started if none runs on the data folder;
+            "siliconcloud" the platform; an address such as "http://192.168.1.5:8765" a room.
+            Without it, the room of `COOKBOOK_SERVICE`, from the environment or a `.env` beside the
+            notebook; the embedded service where neither names a room.
+        key: the key of a room; without it, `COOKBOOK_KEY` from the same places.
+        home: the data folder of the embedded service, which it then always is.
 
     Raises:
-        KeyMissing: no SiliconCloud key in the environment, or something that cannot be one.
-        ServiceError: the embedded service does not start, SILICONFLOW_BASE_URL is not a URL, or a
-            proxy or certificate setting would keep every client from starting.
+        KeyMissing: no key of the room or of SiliconCloud, or something that cannot be one.
+        ServiceError: the room does not answer, is closed, or does not know the key; the embedded
+            service does not start; SILICONFLOW_BASE_URL is not a URL; or a proxy or certificate
+            setting would keep every client from starting.
         ModelError: the base of COOKBOOK_BASE_MODEL must be downloaded first, or cannot be used.
-        ArgumentError: an unknown service, or COOKBOOK_BASE_MODEL is not the name of a model.
+        ArgumentError: an unknown service, or something that cannot be an address; or
+            COOKBOOK_BASE_MODEL is not the name of a model.
 
     Warns:
-        UserWarning: the running service has other settings, and somebody uses it.
+        UserWarning: the running service has other settings, and somebody uses it; or what the
+            reader should know of a room, see `room/joined.py`.
     """
-    if service == "siliconcloud":
+    named = _named(service, home)
+    if named not in ("local", "siliconcloud"):
+        from cookbook.room import invitation
+
+        invited = invitation.find(named, key)
+        if invited is not None:
+            # Only here: its HTTP library takes longer to import than the whole package.
+            from cookbook.room import joined
+
+            return joined.join(invited)
+    elif key is not None:
+        raise ArgumentError(
+            zh=f"connect({named!r}) 没有 key=：它是课堂的密钥，要和课堂的地址一起给",
+            en=f"connect({named!r}) takes no key=, which is that of a room and comes with its "
+            "address",
+        )
+    if named == "siliconcloud":
         proxies.bypass()
         proxies.check(https=True)
-        key = siliconcloud.key()
-        return Connection(siliconcloud.address(), key, siliconcloud.BASES[0], trains_by_api=False)
-    if service != "local":
-        raise ArgumentError(
-            zh=f"没有服务 {service!r}，可选 local、siliconcloud",
-            en=f"unknown service {service!r}: choose local or siliconcloud",
+        platform_key = siliconcloud.key()
+        return Connection(
+            siliconcloud.address(), platform_key, siliconcloud.BASES[0], trains_by_api=False
         )
+    return _embedded(home)
+
+
+def _named(service: object, home: Path | None) -> str | None:
+    """Return which service is asked for by name or address; None where the settings decide.
+
+    Raises:
+        ArgumentError: there is no such service.
+    """
+    if service is None or service == "":
+        # A data folder is that of an embedded service.
+        return None if home is None else "local"
+    from cookbook.room import typed
+
+    if isinstance(service, str) and (
+        service in ("local", "siliconcloud") or typed.is_address(service)
+    ):
+        return service
+    raise ArgumentError(
+        zh=f"没有服务 {service!r}，可选 local、siliconcloud，或课堂的地址，如 {typed.EXAMPLE}",
+        en=f"unknown service {service!r}: choose local, siliconcloud, or the address of a room "
+        f"such as {typed.EXAMPLE}",
+    )
+
+
+def _embedded(home: Path | None) -> Connection:
+    """Return a connection to the embedded service, started if need be."""
     # Before a service that could not load it is started.
     chosen_base.check()
     proxies.bypass()
@@ -269,8 +314,8 @@ def _warn(address: Address, different: list[str]) -> None:
         f"the running service has other settings than this process ({listed}). It {reason}, "
         f"so it was not restarted. To change that: run {command}, then this cell again",
     )
-    # To the line that called `connect`, through `_fitting`.
-    warnings.warn(text, UserWarning, stacklevel=4)
+    # To the line that called `connect`, through `_embedded` and `_fitting`.
+    warnings.warn(text, UserWarning, stacklevel=5)
 
 
 def _end_former(home: Home) -> None:

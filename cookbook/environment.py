@@ -46,6 +46,8 @@ _HUB_NAMES = _words("""
     """)
 # Where a name is a secret's by its sound. PYTHONSTARTUP is for a person at a keyboard.
 _SECRET = re.compile(r"TOKEN(?!IZERS)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|KEY|_PAT$|PYTHONSTARTUP")
+# Where this reader's requests go, which is no matter of a service on this machine.
+_OWN = _words("COOKBOOK_SERVICE")
 # Without docstrings, which it takes away, transformers cannot be imported.
 _HARMFUL = "PYTHONOPTIMIZE"
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]*@")
@@ -76,7 +78,7 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
         # Windows knows no case, and proxies are mostly written in small letters.
         upper = name.upper()
         known = upper in _NAMES or upper.startswith(_PREFIXES)
-        known = known and upper != _HARMFUL
+        known = known and upper != _HARMFUL and upper not in _OWN
         secret = _SECRET.search(upper) or _URL_WITH_PASSWORD.search(value)
         of_hub = from_hub and upper in _HUB_NAMES
         if name in keep or of_hub or (known and not secret):

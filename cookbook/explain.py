@@ -14,10 +14,17 @@ from cookbook.address import is_loopback
 from cookbook.i18n import tr
 from cookbook.terminal import printable
 
-_PLATFORM, _LOCAL, _ELSEWHERE, _NOWHERE = "platform", "local", "elsewhere", ""
+_PLATFORM, _LOCAL, _ROOM, _ELSEWHERE, _NOWHERE = "platform", "local", "room", "elsewhere", ""
 _TRACE = "x-siliconcloud-trace-id"  # in every answer of the platform
 _TITLE = re.compile(r"<title>([^<]{1,100})", re.IGNORECASE)  # of a page
 _LONGEST = 300  # letters of somebody else's text that are shown
+
+_rooms: set[str] = set()  # base URLs of the rooms that this process has joined
+
+
+def note_room(base_url: str) -> None:
+    """Remember that a room answers there: from its address alone it cannot be told."""
+    _rooms.add(base_url)
 
 
 def explain(error: BaseException) -> str:
@@ -45,13 +52,28 @@ def _host(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return who was asked: the platform, a service on this machine, or somebody else."""
+    """Return who was asked: the platform, a room, a service on this machine, or somebody else."""
     host = _host(error)
+    # First, since a room may be on this machine, too.
+    if _room(error):
+        return _ROOM
     if host.endswith(siliconcloud.HOSTS) or _TRACE in _headers(error):
         return _PLATFORM
     if is_loopback(host):
         return _LOCAL
     return _ELSEWHERE if host else _NOWHERE
+
+
+def _room(error: BaseException) -> str:
+    """Return the address of the room that was asked, as people type it; empty for others."""
+    try:
+        url = str(error.request.url)  # type: ignore[attr-defined]
+    except (AttributeError, RuntimeError):
+        return ""
+    for base_url in _rooms:
+        if url.startswith(f"{base_url}/"):
+            return base_url.removesuffix("/v1")
+    return ""
 
 
 def _headers(error: BaseException) -> Any:
@@ -70,7 +92,7 @@ def _refused(error: BaseException, body: object, place: str) -> str | None:
     code = body.get("code") if isinstance(body, dict) else None
     # Both numbers are shown, since they are what a search of the platform's documentation finds.
     numbers = f"[{status} / {code}]" if code else f"[{status}]"
-    if place == _ELSEWHERE:
+    if place in (_ELSEWHERE, _ROOM):
         remedy = ""
         quoted = tr(f"服务的原话：{message}", f"the service said: {message}")
     else:
@@ -112,6 +134,14 @@ def _gateway(error: BaseException, place: str) -> str:
     title = _TITLE.search(str(getattr(error, "body", "")))
     if title:
         answer += f": {_one_line(title[1])}"
+    if place == _ROOM:
+        where = _room(error)
+        return tr(
+            f"应答的是课堂 {where} 前面的网关或代理（{answer}），课堂没有应答：过一会儿再试；"
+            "若一直这样，问组织者课堂还开着没有",
+            f"a proxy or gateway in front of the room at {where} answered ({answer}), not the "
+            "room: try again in a moment; if it stays, ask the leader whether it is still open",
+        )
     if place == _LOCAL:
         return tr(
             f"应答的不是内嵌服务，而是代理或网关（{answer}）：再运行 connect() 那一格；"
@@ -155,12 +185,24 @@ def _connection(error: BaseException, place: str) -> str | None:
             "HTTPS_PROXY",
         )
     if names & {"APIConnectionError", "ConnectError", "ConnectionError"}:
+        if place == _ROOM:
+            return _room_away(_room(error))
         return _unreachable(_host(error), place, detail)
     return None
 
 
+def _room_away(where: str) -> str:
+    return tr(
+        f"连不上课堂 {where}：它可能停了、换了地址，或网络断了。过一会儿再试；"
+        "若一直这样，向组织者要现在的地址，再运行 connect() 那一格",
+        f"cannot reach the room at {where}: it may have stopped or moved, or the network is down. "
+        "Try again in a moment; if it stays, ask the leader for the room's address now and run "
+        "the cell with connect() again",
+    )
+
+
 def _too_late(place: str) -> str:
-    if place == _LOCAL:
+    if place in (_LOCAL, _ROOM):
         return tr(
             "等了太久没有应答：服务可能正忙，过一会儿再试，或减小 max_tokens",
             "no answer in time: the service may be busy, so try again later or lower max_tokens",

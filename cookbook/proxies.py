@@ -2,6 +2,8 @@
 
     bypass()     requests to this machine go straight to it, whichever library sends them
     check()      raise where a proxy or certificate setting keeps every OpenAI client from starting
+    is_near()    whether a host is in this network, where a proxy for the internet cannot reach it
+    variable()   what names the proxy that a request to an address goes through
 
 HTTP libraries read proxies from the environment (`HTTP_PROXY`, `no_proxy` and so on, in either
 case) and, where it has none, from the registry of Windows or the network settings of macOS, whose
@@ -11,6 +13,7 @@ other hosts are reached as before.
 
 import contextlib
 import errno
+import ipaddress
 import os
 import re
 import sys
@@ -23,6 +26,9 @@ from cookbook.errors import ServiceError
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 SCHEMES = ("http", "https", "all")
 """The kinds of proxy that httpx reads."""
+
+_NEAR_NAMES = (".local", ".lan", ".localdomain", ".home.arpa", ".internal")
+"""How names end that only a network's own name service, or its machines themselves, answer."""
 
 _SOCKS = ("socks5", "socks5h")
 _USABLE = ("http", "https", *_SOCKS)
@@ -48,6 +54,32 @@ def bypass(*hosts: str) -> None:
         os.environ[name] = _extended(given or "", {*THIS_MACHINE, *hosts})
     if system:
         _written.update({name: os.environ[name] for name in (*system, *exceptions)})
+
+
+def is_near(host: str) -> bool:
+    """Return whether a host is in this machine's network: by its address, or by such a name.
+
+    No name is resolved: some proxies give every name an address of their own.
+    """
+    host = host.strip("[]").lower()
+    try:
+        # Private, link-local and shared ones (of a campus, or a VPN such as Tailscale).
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith(_NEAR_NAMES)
+
+
+def variable(url: str) -> str:
+    """Return the variable of the proxy that a request to `url` goes through; empty without one."""
+    import urllib.request
+
+    parts = urlsplit(url)
+    if urllib.request.proxy_bypass(parts.hostname or ""):
+        return ""
+    for name in _proxies():
+        if name.lower() in (f"{parts.scheme}_proxy", "all_proxy"):
+            return name
+    return ""
 
 
 def check(*, https: bool) -> None:

@@ -81,6 +81,7 @@ SECRETS = {
     "OPENAI_API_KEY": "planted",
     "SILICONFLOW_API_KEY": "planted",
     "COOKBOOK_KEY": "planted",
+    "COOKBOOK_SERVICE": "http://planted.example:8765",
     "COOKBOOK_API_KEY": "planted",
     "DATABASE_URL": "postgres://me:planted@db/x",
     "PGPASSWORD": "planted",

@@ -119,7 +119,8 @@ class SideBySide:
     def to_html(self, path: str | Path, *, title: str | None = None) -> Path:
         """Write the table as one page; return its path.
 
-        The page names the date and each column's model and prompt.
+        The page names the date and each column's model and prompt. A folder that is not there is
+        made: in a room, and on SiliconCloud, nothing else has made the data folder.
         """
         page = template(PAGE).render(
             loads_nothing=LOADS_NOTHING,
@@ -128,6 +129,7 @@ class SideBySide:
             asked=self.asked,
             table=self._repr_html_(),
         )
+        Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         Path(path).write_text(page, encoding="utf-8")
         return Path(path)
 

@@ -8,12 +8,10 @@ readable for its owner alone, and git ignores the folder.
 """
 
 import hashlib
-import os
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from cookbook import disk
+from cookbook import disk, notebook
 from cookbook.data.reading.read import MAX_BYTES
 
 FOLDER = "siliconcloud-upload"
@@ -25,7 +23,7 @@ def link(path: Path, *, copy: bool = True) -> str | None:
     Args:
         copy: whether the file may be copied if Jupyter cannot serve it where it is.
     """
-    folder = notebook_folder()
+    folder = notebook.folder()
     try:
         here = _below(path, folder)
         if here is None and copy:
@@ -34,19 +32,6 @@ def link(path: Path, *, copy: bool = True) -> str | None:
         # The folder cannot be written; the reader gets the path instead.
         return None
     return None if here is None else quote(here.as_posix())
-
-
-def notebook_folder() -> Path:
-    """Return the folder of the notebook that runs; the current folder outside a notebook."""
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    names = getattr(shell, "user_ns", {})
-    # Jupyter's server and VS Code say which notebook it is; a cell may have changed the folder.
-    for notebook in (os.environ.get("JPY_SESSION_NAME"), names.get("__vsc_ipynb_file__")):
-        if isinstance(notebook, str) and os.path.isabs(notebook):
-            folder = Path(notebook).parent
-            if folder.is_dir():
-                return folder.resolve()
-    return Path.cwd()
 
 
 def _below(path: Path, folder: Path) -> Path | None:

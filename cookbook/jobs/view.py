@@ -19,6 +19,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL, queued
 from cookbook.jobs import plot
 from cookbook.jobs.plot import LearningCurve
+from cookbook.jobs.reason import reason
 from cookbook.memory import MemoryPlan
 from cookbook.terminal import printable
 
@@ -118,10 +119,7 @@ class JobView:
     @property
     def reason(self) -> str:
         """Return why it failed; empty for every other job."""
-        if self.job.status != "failed" or self.job.error is None:
-            return ""
-        error = self.job.error
-        return error.message or error.code or ""
+        return reason(self.job)
 
     @property
     def time_left(self) -> str:

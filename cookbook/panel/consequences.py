@@ -67,7 +67,7 @@ def _tokens(plan: Plan) -> Consequence:
 
 
 def _time(plan: Plan, base: Base) -> Consequence:
-    reason = tr("在本机训练过一次才知道", "known after a first job on this machine")
+    reason = tr("在这里训练过一次才知道", "known after a first job here")
     if base.tokens_per_second:
         speed = f"{base.tokens_per_second:,.0f}"
         reason = tr(f"上一次任务测得 {speed} token/s", f"the last job ran at {speed} tokens/s")

@@ -366,8 +366,8 @@ class ParameterPanel(html.Displayed):
         if chosen == base:
             return form
         text = tr(
-            f"{chosen} 只在本机，表单里换成了 {base}",
-            f"{chosen} is here only; the form has {base}",
+            f"平台上没有 {chosen}，表单里换成了 {base}",
+            f"{chosen} is not on the platform; the form has {base}",
         )
         return templates.note(text) + form
 
