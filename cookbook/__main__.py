@@ -1,4 +1,4 @@
-"""The command line: python -m cookbook check | course | pull | run | serve | status | stop
+"""The command line: python -m cookbook check | course | pull | room | run | serve | status | stop
 
 Each command is declared, with its help, by a function `_add_…`, and carried out by the function
 below it. Exit status: 0 done, 1 an error, 2 wrong usage; `check` adds meanings of its own. Nothing
@@ -16,6 +16,7 @@ from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.hubs import pull_arguments
 from cookbook.i18n import tr
+from cookbook.room import arguments as room_arguments
 from cookbook.terminal import printable
 
 PIPE_CLOSED = 141  # as shells report a program that a closed pipe has ended
@@ -50,9 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cookbook",
         description=tr(
-            "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，下载基础模型，管理内嵌服务。",
+            "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，下载基础模型，"
+            "管理内嵌服务，开课堂。",
             "The fine-tuning course for SiliconCloud: check training files, copy and run the "
-            "notebooks, download base models, control the embedded service.",
+            "notebooks, download base models, control the embedded service, open a room.",
         ),
         epilog=tr("每个命令的说明：", "Help of one command: ")
         + "python -m cookbook COMMAND --help",
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         help=tr("在前台运行内嵌服务", "run the embedded service in the foreground"),
     )
+    room_arguments.add(commands, _add, _add_home)
     _add_status(commands)
     _add_stop(commands)
     return parser

@@ -185,19 +185,19 @@ def training_processes(home) -> list[psutil.Process]:
 
 
 @contextlib.contextmanager
-def served(app, **settings):
-    """Serve an application as the service does; give its (host, port)."""
+def served(app, *, tls=None, **settings):
+    """Serve an application as the service does, `tls` being an SSL context; give (host, port)."""
     import uvicorn
 
-    from cookbook.service.connections import LimitedProtocol, LimitedServer
+    from cookbook.service.connections import LimitedProtocol, LimitedServer, Secured
 
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
         app, http=LimitedProtocol, ws="none", log_config=None, lifespan="off", **settings
     )
-    server = LimitedServer(config)
+    server = LimitedServer(config, tls and Secured(listener, tls))
     server.capture_signals = contextlib.nullcontext  # this thread is not the main one
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [] if tls else [listener]})
     thread.start()
     try:
         yield listener.getsockname()

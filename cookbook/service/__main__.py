@@ -4,9 +4,11 @@
                              [--idle SECONDS]
 
 What serving means is in server.py. Ends after an idle hour, or with `python -m cookbook stop`.
+`python -m cookbook room` runs the same service for others, see `cookbook/room/command.py`.
 """
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -19,29 +21,36 @@ from cookbook.i18n import tr
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
-from cookbook.service.server import IDLE_SECONDS, Settings, serve
+from cookbook.service.server import IDLE_SECONDS, Prepare, Settings, serve
 
 MAX_JOBS = 16
 
 
 def main(argv: list[str] | None = None) -> int:
     """Serve until stopped; return the process's exit code."""
-    settings = parse(argv)
+    try:
+        run(parse(argv))
+    except CookbookError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(settings: Settings, prepare: Prepare | None = None) -> None:
+    """Serve in this process until Ctrl-C or SIGTERM; `prepare` is called once it listens.
+
+    Raises:
+        CookbookError: the service cannot run, or `prepare` raised it.
+    """
     # What readers upload and train is for this user alone.
     os.umask(0o077)
     set_thread_and_memory_limits()
     log_to_stderr()
     # `python -m cookbook stop` ends the service as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         _check_base()
-        serve(settings, ChatEngine(settings.home.engine_mark))
-    except CookbookError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        pass
-    return 0
+        serve(settings, ChatEngine(settings.home.engine_mark), prepare)
 
 
 def _check_base() -> None:

@@ -301,7 +301,9 @@ class AnswerStream(StreamingResponse):
     """
 
     def __init__(self, answer: Answer, chunks: AsyncIterator[bytes]):
-        super().__init__(chunks, media_type="text/event-stream")
+        # nginx, for one, would keep an answer until it has many kilobytes of it.
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        super().__init__(chunks, media_type="text/event-stream", headers=headers)
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,7 +1,7 @@
 """How many connections the service holds, and how long each of them may keep it waiting.
 
     config = uvicorn.Config(app, http=LimitedProtocol, ws="none", backlog=limits.ACCEPTED)
-    LimitedServer(config).run(sockets=[listener])
+    LimitedServer(config, secured).run(sockets=[listener])
 
 uvicorn has a limit of time between two requests, and none for a head or a body that does not come
 or an answer that is not read; what it has for the number of connections refuses new ones while old
@@ -15,6 +15,8 @@ import asyncio
 import functools
 import json
 import socket
+import ssl
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
@@ -24,6 +26,9 @@ from cookbook.service import limits
 from cookbook.service.api_error import ApiError
 
 CHECK_SECONDS = 2.0  # between two looks at a connection
+HANDSHAKE_SECONDS = 10.0  # of TLS, before which a connection is not counted
+GOODBYE_SECONDS = 3600.0  # of TLS; asyncio's half a minute would cut off a slow download
+BUFFER_BYTES = 64 * 1024  # of an answer that is not read yet, as asyncio has it without TLS
 _PHRASES = {408: "Request Timeout", 503: "Service Unavailable"}
 
 
@@ -52,15 +57,50 @@ def most_connections() -> int:
     return min(limits.CONNECTIONS, soft // 2)
 
 
+@dataclass(frozen=True)
+class Secured:
+    """A socket whose connections speak TLS."""
+
+    listener: socket.socket
+    context: ssl.SSLContext
+
+
 class LimitedServer(uvicorn.Server):
-    """A server that accepts few connections at a time, while many may wait to be accepted."""
+    """A server that accepts few connections at a time, while many may wait to be accepted.
+
+    `secured` is served beside the sockets of `run`, which speak no TLS: uvicorn has one kind only,
+    and waits a minute for a handshake.
+    """
+
+    def __init__(self, config: uvicorn.Config, secured: Secured | None = None):
+        super().__init__(config)
+        self._secured = secured
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        listeners = list(sockets or [])
+        if self._secured:
+            self.servers.append(await self._serve_secured(self._secured))
+            listeners.append(self._secured.listener)
         # asyncio has one number for both. The system refuses those that find no place to wait,
         # and they try again a second later.
-        for listener in sockets or []:
+        for listener in listeners:
             listener.listen(limits.BACKLOG)
+
+    async def _serve_secured(self, secured: Secured) -> asyncio.Server:
+        def protocol() -> LimitedProtocol:
+            return LimitedProtocol(
+                config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=secured.listener,
+            ssl=secured.context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_shutdown_timeout=GOODBYE_SECONDS,
+            backlog=self.config.backlog,
+        )
 
 
 class LimitedProtocol(H11Protocol):
@@ -87,6 +127,9 @@ class LimitedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # That of TLS holds eight times as much, which no thousand readers must make it do.
+        if transport.get_extra_info("sslcontext"):
+            transport.set_write_buffer_limits(BUFFER_BYTES)
         self._timer = self.loop.call_later(CHECK_SECONDS, self._check)
         if len(self.connections) > most_connections():
             self._make_room()
@@ -143,16 +186,27 @@ class LimitedProtocol(H11Protocol):
         """End the connection if it keeps the service waiting for too long."""
         now = self.loop.time()
         self._timer = self.loop.call_later(CHECK_SECONDS, self._check)
-        if self.flow.write_paused or self.transport.is_closing():
+        is_late = self.flow.write_paused or self._unread() > BUFFER_BYTES
+        if is_late or self.transport.is_closing():
             self._check_reader(now)
-        elif not self.answering:
+            return
+        self._buffered = None
+        if not self.answering:
             if now - self._idle_since > limits.HEAD_SECONDS:
                 self._end_unfinished()
         elif self.cycle.more_body:
             self._check_body(now)
 
+    def _unread(self) -> int:
+        """Return how many bytes of an answer wait for their reader."""
+        # With TLS there is a transport below, which keeps whatever is written at once, and of which
+        # asyncio tells nothing.
+        below = getattr(getattr(self.transport, "_ssl_protocol", None), "_transport", None)
+        kept: int = below.get_write_buffer_size() if below else 0
+        return kept + self.transport.get_write_buffer_size()
+
     def _check_reader(self, now: float) -> None:
-        buffered = self.transport.get_write_buffer_size()
+        buffered = self._unread()
         if self._buffered is None or buffered < self._buffered - limits.PROGRESS_BYTES:
             self._buffered, self._taken = buffered, now
         elif now - self._taken > limits.STALLED_SECONDS:

@@ -5,20 +5,20 @@ listens. A file lock allows one service a data folder. Ends after `idle_seconds`
 or a job, on Ctrl-C or SIGTERM, and when its folder is removed; training processes go on by
 themselves, but for those of a folder that is gone.
 
-Requests are answered by app.py, jobs are started by supervisor.py. What others need to find the
-service is in publication.py.
+Requests are answered by app.py, jobs are started by supervisor.py. The sockets are in listening.py;
+what others need to find the service is in publication.py.
 """
 
 import contextlib
 import logging
 import os
-import secrets
 import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,11 +31,17 @@ from cookbook.client import is_api_key
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import limits, recovery, status
+from cookbook.service import certificate, limits, recovery, status
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
-from cookbook.service.connections import LimitedProtocol, LimitedServer, raise_descriptor_limit
+from cookbook.service.connections import (
+    LimitedProtocol,
+    LimitedServer,
+    Secured,
+    raise_descriptor_limit,
+)
 from cookbook.service.file_check import FileChecks
+from cookbook.service.listening import Listening, listen
 from cookbook.service.middleware import Activity
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
 from cookbook.service.store import Store
@@ -55,7 +61,12 @@ class Settings:
 
     `port` 0 is a free one, `api_key` None a random one, `max_running` the jobs that train at the
     same time, `idle_seconds` 0 means never to end by itself. `managed` tells that `connect()`
-    started the service, and may replace it. `reuse` has equal jobs train once.
+    started the service, and may replace it.
+
+    A `room` is for others: it has a key of its own without being given one, and answers to any host
+    name. With a `certificate` it speaks TLS; the key of that may be in the same file. `told` is the
+    address that the people of the room are told, where it is not the machine's own: a proxy's.
+    `reuse` has equal jobs train once.
     """
 
     home: Home
@@ -65,7 +76,11 @@ class Settings:
     max_running: int = 1
     idle_seconds: float = IDLE_SECONDS
     managed: bool = False
+    room: bool = False
     reuse: bool = False
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    told: str | None = None
 
     @property
     def loopback(self) -> bool:
@@ -73,18 +88,39 @@ class Settings:
         return is_loopback(self.host)
 
 
-def serve(settings: Settings, chat: ChatEngine) -> None:
+Prepare = Callable[[Store, Listening], None]
+"""What is called once the service listens, and before it answers."""
+
+
+def serve(settings: Settings, chat: ChatEngine, prepare: Prepare | None = None) -> None:
     """Run until stopped.
 
     Raises:
         ServiceError: the port is taken, the data folder cannot be written, another service has it,
-            or `host` is open to the network and no key was given.
+            the certificate cannot be served, or `host` is open to the network and no key was given.
     """
     _check_host_and_key(settings)
-    with _full_disk_explained(), _locked(settings), FileChecks() as checks:
-        listener, api_key = _endpoint(settings)
-        with listener:
-            _run(settings, listener, api_key, chat, checks)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_full_disk_explained())
+        stack.enter_context(_locked(settings))
+        checks = stack.enter_context(FileChecks())
+        listening = stack.enter_context(contextlib.closing(_listen(settings)))
+        _run(settings, listening, chat, checks, prepare)
+
+
+def _listen(settings: Settings) -> Listening:
+    tls = None
+    if settings.certificate:
+        tls = certificate.read(settings.certificate, settings.certificate_key)
+    return listen(
+        settings.host,
+        settings.port,
+        last=remembered(settings.home),
+        api_key=settings.api_key,
+        is_room=settings.room,
+        tls=tls,
+        told=settings.told,
+    )
 
 
 def _check_host_and_key(settings: Settings) -> None:
@@ -94,7 +130,8 @@ def _check_host_and_key(settings: Settings) -> None:
             zh="--api-key 只能用 ASCII 字母、数字和符号",
             en="--api-key may contain ASCII letters, digits and signs only",
         )
-    if not settings.loopback and not key:
+    # A room's is a random one, which nobody types.
+    if not (settings.loopback or settings.room or key):
         raise ServiceError(
             zh=f"--host {settings.host} 会让网络上的其他机器访问，请同时用 --api-key 设一个密钥",
             en=f"--host {settings.host} opens the service to other machines: "
@@ -151,42 +188,14 @@ def _locked(settings: Settings) -> FileLock:
     return lock
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family)
-    except OSError as error:
-        raise ServiceError(
-            zh=f"不能监听 {host}:{port}（{error.strerror}）：换一个 --port，或省略它让系统挑选",
-            en=f"cannot listen on {host}:{port} ({error.strerror}): "
-            "choose another --port, or leave it out",
-        ) from error
-    # The same socket under its protocol's own number instead of 0. Connections inherit the number,
-    # and only by it asyncio knows that it can set TCP_NODELAY. Without that, every answer on a
-    # connection that is kept waits for the client's delayed acknowledgement, about 40 ms.
-    return socket.socket(family, listener.type, socket.IPPROTO_TCP, fileno=listener.detach())
-
-
-def _endpoint(settings: Settings) -> tuple[socket.socket, str]:
-    """Listen on the port of the last service of this folder, with its token, where that works."""
-    last = remembered(settings.home)
-    if last and settings.port in (0, last.port):
-        with contextlib.suppress(ServiceError):
-            listener = _listen(settings.host, last.port)
-            return listener, settings.api_key or last.api_key
-    # Clients of the last service send its token to whoever has its port now: a new one is safer.
-    listener = _listen(settings.host, settings.port)
-    return listener, settings.api_key or secrets.token_urlsafe(32)
-
-
 class _Server(LimitedServer):
     """A server that stops the queue before it waits for the last requests.
 
     In these seconds a job must not be started, nor a training process that was ended be missed.
     """
 
-    def __init__(self, config: uvicorn.Config, supervisor: Supervisor):
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, secured: Secured | None, supervisor: Supervisor):
+        super().__init__(config, secured)
         self._supervisor = supervisor
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -196,10 +205,10 @@ class _Server(LimitedServer):
 
 def _run(
     settings: Settings,
-    listener: socket.socket,
-    api_key: str,
+    listening: Listening,
     chat: ChatEngine,
     checks: FileChecks,
+    prepare: Prepare | None,
 ) -> None:
     raise_descriptor_limit()
     home = settings.home
@@ -220,31 +229,34 @@ def _run(
         check=checks.check,
         has_jobs=lambda: supervisor.busy,
         chat_speed=chat.tokens_per_second,
-        api_key=api_key,
-        loopback=settings.loopback,
+        api_key=listening.api_key,
+        # A proxy in front of a room calls it by the name that its people use.
+        loopback=settings.loopback and not settings.room,
     )
-    server = _Server(_config(app), supervisor)
+    if prepare:
+        prepare(store, listening)
+    server = _Server(_config(app), listening.secured, supervisor)
     # Jobs that an earlier service left go on.
     supervisor.start()
-    publication = _publish(settings, listener, api_key, bases[0])
+    publication = _publish(settings, listening, bases[0])
     watched = (server, supervisor, app.state.activity, settings, store, publication, chat)
     threading.Thread(target=_watch, args=watched, name="idle-watch", daemon=True).start()
     # Torch takes seconds to load; everything but chat answers meanwhile.
     threading.Thread(target=chat.load, args=(bases[0],), name="chat-loader", daemon=True).start()
     try:
-        server.run(sockets=[listener])
+        server.run(sockets=listening.sockets)
     finally:
         supervisor.stop()
         publication.withdraw()
 
 
-def _publish(settings: Settings, listener: socket.socket, api_key: str, base: Base) -> Publication:
-    """Let others find the service: it listens already and answers in a moment."""
+def _publish(settings: Settings, listening: Listening, base: Base) -> Publication:
+    """Let others on this machine find the service: it listens and answers in a moment."""
     home = settings.home
-    url = _url(listener)
+    url, api_key = listening.local_url, listening.api_key
     # A key that was given is not kept: whoever gave it gives it again.
     if settings.api_key is None:
-        remember(home, Endpoint(listener.getsockname()[1], api_key))
+        remember(home, Endpoint(listening.local_port, api_key))
     publication = Publication(
         home, base_url=url, api_key=api_key, base_model=base.id, managed=settings.managed
     )
@@ -264,16 +276,6 @@ def _config(app: FastAPI) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
     )
-
-
-def _url(listener: socket.socket) -> str:
-    """Return the address that clients on this machine call."""
-    host, port = listener.getsockname()[:2]
-    # One that listens everywhere is called by the loopback address.
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    if ":" in host:
-        host = f"[{host}]"
-    return f"http://{host}:{port}/v1"
 
 
 def _watch(

@@ -17,7 +17,7 @@ from cookbook.paths import Home
 from cookbook.service import validation
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
-from cookbook.service.server import _listen
+from cookbook.service.listening import bind
 from cookbook.service.store import Store
 
 HI = [{"role": "user", "content": "你好"}]
@@ -456,7 +456,7 @@ async def _accepted_option(listener: socket.socket) -> int:
 def test_no_answer_waits_for_the_clients_delayed_acknowledgement(host):
     if host == "::1" and not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
-    assert asyncio.run(_accepted_option(_listen(host, 0))) == 1
+    assert asyncio.run(_accepted_option(bind(host, 0))) == 1
 
 
 @pytest.mark.parametrize(

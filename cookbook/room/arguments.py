@@ -1,0 +1,160 @@
+"""Declare `python -m cookbook room`, with its help; command.py and roster.py carry it out."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cookbook.errors import ServiceError
+from cookbook.i18n import tr
+
+PORT = 8765
+HOURS = 12.0
+MAX_JOBS = 16  # as `serve` has it
+
+
+def add(commands: Any, add_command: Callable[..., Any], add_home: Callable[[Any], None]) -> None:
+    """Declare the command; `add_command` makes the parser of one, `add_home` its --home."""
+    command = add_command(
+        commands,
+        "room",
+        tr("开一个课堂：一个服务，每人一把密钥", "open a room: one service, one key a person"),
+        more=tr(
+            "在本机的网络地址上启动服务，给每人一把密钥，写好密钥条（打印用的网页和 CSV）。\n"
+            "第二天再运行一次：人和密钥都还在，只有新来的人得到密钥。\n"
+            "名单是一个表格（.csv、.xlsx），姓名一列，或者只有一列。\n"
+            "add、remove、renew、list 在课堂运行时也能用。说明见 docs/room.zh-CN.md。",
+            "Starts the service on this machine's network address, makes a key for each person\n"
+            "and writes the slips: a page to print, and a CSV.\n"
+            "Run it again the next morning: people and keys are still there, and only new people\n"
+            "get keys. A list of names is a table (.csv, .xlsx) with a column headed name, or\n"
+            "with one column. add, remove, renew and list work while the room runs.\n"
+            "See docs/room.md.",
+        ),
+        examples=[
+            "--people 30",
+            "names.csv",
+            "names.csv --certificate fullchain.pem --certificate-key privkey.pem",
+            "--host 127.0.0.1 --address https://example.org/room --people 30",
+            'add "Li Lei" 韩梅梅',
+            "add more.csv",
+            "renew Li-Lei",
+            "remove Li-Lei",
+            "list",
+        ],
+    )
+    command.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAMES.csv | add NAME… | remove NAME… | renew NAME… | list",
+        help=tr("名单，或者要做的事", "a list of names, or what to do"),
+    )
+    _add_people(command)
+    _add_network(command)
+    _add_service(command)
+    add_home(command)
+    # Read by the command line's `main`.
+    command.set_defaults(carry_out=_room)
+
+
+def _add_people(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--people",
+        type=int,
+        metavar="N",
+        help=tr("没有名单时：p01 到 pN", "without a list of names: p01 to pN"),
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=tr("密钥条放在哪里（默认数据目录）", "folder of the slips (default: the data folder)"),
+    )
+    command.add_argument(
+        "--no-open",
+        action="store_true",
+        help=tr(
+            "不打开组织者页面，只印出链接", "print the link of the leader's page, do not open it"
+        ),
+    )
+
+
+def _add_network(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--host",
+        default="0.0.0.0",
+        help=tr("监听的地址（默认所有网卡）", "address to listen on (default: every network)"),
+    )
+    command.add_argument(
+        "--port",
+        type=int,
+        default=PORT,
+        help=tr(f"端口（默认 {PORT}）", f"port (default: {PORT})"),
+    )
+    command.add_argument(
+        "--address",
+        metavar="URL",
+        help=tr(
+            "学员用的地址，例如反向代理的（默认本机的网络地址）",
+            "the address that people use, such as a proxy's (default: this machine's own)",
+        ),
+    )
+    command.add_argument(
+        "--certificate",
+        type=Path,
+        metavar="FILE",
+        help=tr("TLS 证书（PEM，fullchain）", "certificate for TLS (PEM, fullchain)"),
+    )
+    command.add_argument(
+        "--certificate-key",
+        type=Path,
+        metavar="FILE",
+        help=tr("它的私钥（PEM，没有密码）", "its key (PEM, without a password)"),
+    )
+
+
+def _add_service(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--hours",
+        type=float,
+        default=HOURS,
+        metavar="H",
+        help=tr(
+            f"几小时后关闭，页面上可以延长；0 表示不关（默认 {HOURS:g}）",
+            f"close after so many hours, which the page can extend; 0: never (default: {HOURS:g})",
+        ),
+    )
+    command.add_argument(
+        "--jobs",
+        type=int,
+        choices=range(1, MAX_JOBS + 1),
+        metavar="N",
+        default=os.environ.get("COOKBOOK_JOBS", "1"),
+        help=tr(
+            "同时训练几个任务（默认 COOKBOOK_JOBS 或 1）",
+            "jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
+        ),
+    )
+    command.add_argument(
+        "--train-each",
+        action="store_true",
+        help=tr(
+            "每个任务都自己训练，即使和训练过的完全一样",
+            "train every job, even one that equals a finished one",
+        ),
+    )
+
+
+def _room(args: argparse.Namespace) -> int:
+    # Not before it is asked for: the service takes a second to import.
+    try:
+        from cookbook.room import command
+    except ImportError as error:
+        from cookbook.causes import cause
+
+        reason = cause(error)
+        raise ServiceError(
+            zh=f"课堂没有启动：{reason.zh}", en=f"the room did not start: {reason.en}"
+        ) from error
+    return command.run(args)

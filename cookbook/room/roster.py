@@ -1,0 +1,291 @@
+"""Add and remove people, give them other keys, and list them: in the store, whoever serves it.
+
+The service asks the store whose a key is at each request, so that all of this works while the room
+is open. A key is written on a slip and kept nowhere else: where slips cannot be written, nothing
+has happened.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wcwidth import wcswidth
+
+from cookbook import __version__, connection, data_folder
+from cookbook.duration import duration
+from cookbook.errors import ArgumentError, PersonNotFound, ServiceError
+from cookbook.i18n import tr
+from cookbook.paths import Home
+from cookbook.room import names, slips
+from cookbook.room.address import own_addresses
+from cookbook.room.arguments import PORT
+from cookbook.room.names import MOST, SHOWN, Name
+from cookbook.room.slips import Slip, Written
+from cookbook.service.store import Person, Store
+from cookbook.terminal import printable
+
+MB = 2**20
+ADDRESS = "address"  # what the room is reached at, see `note_address`
+_TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
+
+
+def open_store(home: Home, *, make: bool = False) -> Store:
+    """Return the store of a data folder; with `make`, there need be none yet.
+
+    Raises:
+        ServiceError: there is none, or a service of another version uses it.
+    """
+    if not make and not home.database.exists():
+        raise ServiceError(
+            zh=f"{home.folder} 里还没有课堂：先运行 python -m cookbook room，或用 --home 指出",
+            en=f"there is no room in {home.folder} yet: run python -m cookbook room first, "
+            "or name its folder with --home",
+        )
+    data_folder.prepare(home)
+    address = connection.running(home.folder)
+    # To open the store may change its tables, which the other knows as they are.
+    if address is not None and address.get("version") != __version__:
+        raise ServiceError(
+            zh=f"运行中的服务是另一个版本（{address.get('version')}）："
+            "先运行 python -m cookbook stop，再启动课堂",
+            en=f"the running service is of another version ({address.get('version')}): "
+            "run python -m cookbook stop, then start the room again",
+        )
+    return Store(home.database)
+
+
+# The address that slips have
+
+
+def note_address(store: Store, *, host: str, port: int, tls: bool, told: str | None) -> None:
+    """Note where the room is reached, for slips that are written while it runs."""
+    value = {"host": host, "port": port, "tls": tls, "told": told}
+    store.set_room_value(ADDRESS, json.dumps(value))
+
+
+def address_of(store: Store) -> str:
+    """Return the address at which people reach the room, as far as this machine knows it."""
+    noted: dict[str, Any] = {"host": "0.0.0.0", "port": PORT, "tls": False, "told": None}
+    noted |= json.loads(store.room_value(ADDRESS) or "{}")
+    if noted["told"]:
+        return str(noted["told"])
+    found = own_addresses(noted["port"], noted["tls"], noted["host"])
+    return found[0] if found else f"http://127.0.0.1:{noted['port']}"
+
+
+# What the commands do
+
+
+def names_in(words: Sequence[str]) -> list[Name]:
+    """Return the names that were typed, or those of the one file that was.
+
+    Raises:
+        ArgumentError: there are none, or one cannot be used.
+        DataError: the file cannot be read as a list of names.
+    """
+    if not words:
+        raise ArgumentError(
+            zh="写上名字，或一个名单（.csv）", en="give names, or a list of names (.csv)"
+        )
+    path = Path(words[0]).expanduser()
+    if len(words) == 1 and (path.suffix.lower() in _TABLES or path.is_file()):
+        return names.tidied(names.read(path))
+    return names.tidied(words)
+
+
+def add_missing(store: Store, wanted: Sequence[Name]) -> dict[str, str]:
+    """Add those that are not there yet; return their keys by name.
+
+    Raises:
+        ArgumentError: the room would have too many people.
+    """
+    there = {person.name.casefold() for person in store.people()}
+    missing = [name.tidy for name in wanted if name.tidy.casefold() not in there]
+    if len(there) + len(missing) > MOST:
+        raise ArgumentError(
+            zh=f"课堂里会有 {len(there) + len(missing)} 人，最多 {MOST} 人：先 room remove 一些人",
+            en=f"the room would have {len(there) + len(missing)} people, at most {MOST} are "
+            "allowed: run room remove first",
+        )
+    return {name: store.add_person(name) for name in missing}
+
+
+def write_slips(store: Store, keys: dict[str, str], address: str, folder: Path) -> Written:
+    """Write the slips of people who were just added; without slips, they are not there."""
+    try:
+        return slips.write([Slip(name, address, key) for name, key in keys.items()], folder)
+    except BaseException:
+        for name in keys:
+            store.remove_person(name)
+        raise
+
+
+def add(home: Home, words: Sequence[str], out: Path) -> None:
+    """Add people, with slips.
+
+    Raises:
+        CookbookError: nobody was added; the sentence says why.
+    """
+    wanted = names_in(words)
+    store = open_store(home, make=True)
+    slips.check(out)
+    _refuse_known(store, wanted)
+    keys = add_missing(store, wanted)
+    written = write_slips(store, keys, address_of(store), out)
+    print_changed(wanted)
+    print(tr(f"新增 {len(keys)} 人", f"added {counted(len(keys))}"))
+    print_written(written)
+
+
+def renew(home: Home, words: Sequence[str], out: Path) -> None:
+    """Give people other keys, with slips; their old ones are not valid any more."""
+    wanted = names_in(words)
+    store = open_store(home)
+    slips.check(out)
+    known = _known(store, wanted)
+    # Where the slips cannot be written after all, the keys can be renewed once more.
+    keys = {name: store.renew_key(name) for name in known}
+    address = address_of(store)
+    written = slips.write([Slip(name, address, key) for name, key in keys.items()], out)
+    listed = ", ".join(known)
+    print(
+        tr(f"{listed}：换了密钥，旧的不能用了", f"{listed}: other keys; the old ones are invalid")
+    )
+    print_written(written)
+
+
+def remove(home: Home, words: Sequence[str]) -> None:
+    """Take people's keys away; what they made stays."""
+    wanted = names_in(words)
+    store = open_store(home)
+    known = _known(store, wanted)
+    for name in known:
+        store.remove_person(name)
+    listed = ", ".join(known)
+    print(
+        tr(
+            f"{listed}：已移出，密钥不能用了；作品留着，组织者看得到",
+            f"{listed}: removed, the keys are invalid; what they made stays, seen by the leader",
+        )
+    )
+
+
+def show(home: Home) -> None:
+    """Print a table of everybody."""
+    store = open_store(home)
+    for line in table(store):
+        print(line)
+
+
+def _refuse_known(store: Store, wanted: Sequence[Name]) -> None:
+    there = {person.name.casefold(): person.name for person in store.people()}
+    known = [there[name.tidy.casefold()] for name in wanted if name.tidy.casefold() in there]
+    if known:
+        listed = ", ".join(known[:SHOWN])
+        raise ArgumentError(
+            zh=f"已经有 {listed} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
+            en=f"{listed}: in the room already. Choose another name, "
+            "or give the same person another key with room renew",
+        )
+
+
+def _known(store: Store, wanted: Sequence[Name]) -> list[str]:
+    """Return the names as the store has them.
+
+    Raises:
+        PersonNotFound: somebody is not there, with the names that are nearest.
+    """
+    there = {person.name.casefold(): person.name for person in store.people()}
+    for name in wanted:
+        if name.tidy.casefold() not in there:
+            raise _nobody(name.tidy, list(there.values()))
+    return [there[name.tidy.casefold()] for name in wanted]
+
+
+def _nobody(name: str, there: list[str]) -> PersonNotFound:
+    near = ", ".join(names.nearest(name, there))
+    if near:
+        return PersonNotFound(
+            zh=f"没有 {name}。是不是 {near}？", en=f"there is no {name}. Did you mean {near}?"
+        )
+    return PersonNotFound(
+        zh=f"没有 {name}：python -m cookbook room list 列出所有人",
+        en=f"there is no {name}: python -m cookbook room list shows everybody",
+    )
+
+
+# What is printed
+
+
+def print_changed(wanted: Sequence[Name]) -> None:
+    """Say openly which names are not used as they were written."""
+    for name in wanted:
+        if name.is_changed:
+            print(f"  {printable(name.written)} → {name.tidy}")
+
+
+def print_written(written: Written) -> None:
+    """Say where the slips are."""
+    print(tr("密钥条（打印后剪开）：", "slips to print and cut: ") + printable(str(written.sheet)))
+    print(tr("同样内容的表格：", "the same as a table: ") + printable(str(written.table)))
+
+
+def counted(count: int) -> str:
+    """Return a number of people in English."""
+    return "1 person" if count == 1 else f"{count} people"
+
+
+def table(store: Store) -> list[str]:
+    """Return the lines of a table of everybody: what they did last, and what is theirs."""
+    people = store.people()
+    if not people:
+        return [tr("课堂里还没有人：room add 名字", "nobody is in the room yet: room add NAME")]
+    jobs = Counter(job.owner for job in store.unfinished())
+    models = Counter(model.owner for model in store.models())
+    sizes: Counter[str] = Counter()
+    for file in store.files_page(None, _ALL):
+        sizes[file.owner] += file.bytes
+    rows = [
+        [
+            tr("姓名", "name"),
+            tr("最近", "last seen"),
+            tr("笔记本", "notebook"),
+            tr("任务", "jobs"),
+            tr("模型", "models"),
+            tr("文件", "files"),
+        ]
+    ]
+    for person in people:
+        name = person.name
+        counts = [str(jobs[name]), str(models[name]), f"{sizes[name] / MB:.1f} MB"]
+        rows.append([name, _seen(person), printable(person.notebook or "-"), *counts])
+    return aligned(rows)
+
+
+_ALL = 1_000_000  # files
+
+
+def _seen(person: Person) -> str:
+    if person.seen_at is None:
+        return tr("还没来", "never")
+    ago = duration(max(0, time.time() - person.seen_at))
+    return tr(f"{ago}前", f"{ago} ago")
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each row, with columns below each other: 汉字 take two places."""
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        padded = [
+            cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+def _width(text: str) -> int:
+    return max(0, wcswidth(text))
