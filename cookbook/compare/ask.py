@@ -3,8 +3,9 @@
 `ask` alone retries. The client's own retries are switched off, because they end where the stream
 begins and are not counted. A request is sent again when the service was busy, the connection was
 lost, or the answer was cut off in the middle; the two parts of a cut answer are never joined. The
-wait doubles each time, unless the service names one in Retry-After. What would fail again is not
-sent again: a wrong model, a wrong key, a prompt that is too long.
+wait doubles each time, unless the service names one in Retry-After. To be told how long to wait for
+one's turn, as in a room, is no failure: that is waited for up to five minutes beside the retries.
+What would fail again is not sent again: a wrong model, a wrong key, a prompt that is too long.
 """
 
 import email.utils
@@ -35,6 +36,7 @@ Progress = Callable[[int, int], None]
 BUSY = (408, 409, 429, 500, 502, 503, 504)  # HTTP statuses after which a request is sent again
 FIRST_WAIT = 1.0  # seconds before the second attempt
 LONGEST_WAIT = 60.0  # seconds, also where Retry-After asks for more
+TURN_SECONDS = 300.0  # that a request waits for its turn at most, all such waits together
 REDRAW_SECONDS = 1.0  # between two counts in Jupyter
 
 
@@ -172,9 +174,11 @@ def _send_all(
 
 
 def _fill(sender: _Sender, row: Row) -> None:
-    """Send one request until it is answered, cannot be, or has been sent `retries` times more."""
+    """Send one request until it is answered, cannot be, or has failed more than `retries` times."""
     import openai
 
+    failures = 0
+    turn_ends = time.monotonic() + TURN_SECONDS
     while not sender.stopped.is_set():
         row["attempts"] += 1
         try:
@@ -182,11 +186,13 @@ def _fill(sender: _Sender, row: Row) -> None:
             return
         # Anything else is a mistake in the call or here, and ends `ask`.
         except (openai.OpenAIError, _Cut) as error:
-            if row["attempts"] > sender.retries or not _may_pass(error):
+            if not _is_told_to_wait(error) or time.monotonic() > turn_ends:
+                failures += 1
+            if failures > sender.retries or not _may_pass(error):
                 row["error"] = _reason(error)
                 return
             # Not time.sleep: an interrupt must not last a minute.
-            sender.stopped.wait(_wait(row["attempts"], error))
+            sender.stopped.wait(_wait(max(failures, 1), error))
 
 
 def _send(sender: _Sender, row: Row) -> Row:
@@ -253,6 +259,14 @@ def _may_pass(error: Exception) -> bool:
     if isinstance(error, (_Cut, openai.APIConnectionError)):
         return True
     return getattr(error, "status_code", None) in BUSY
+
+
+def _is_told_to_wait(error: Exception) -> bool:
+    """Return whether the service has too many requests at present, and says how long to wait."""
+    headers = getattr(getattr(error, "response", None), "headers", {})
+    is_busy = getattr(error, "status_code", None) == 429
+    # "At once" is no wait, and would be asked again and again.
+    return is_busy and (_retry_after(headers) or 0) > 0
 
 
 def _wait(attempt: int, error: Exception) -> float:

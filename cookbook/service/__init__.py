@@ -17,6 +17,8 @@ Requests, in the order in which they pass:
 Chat and training:
     chat_engine, chat_request   answers: the engine in the background, and its contract
     supervisor, waits           the queue, and what its jobs wait for
+    turns                       whose job is next, and the places that are shown
+    fingerprint, twins          which jobs are equal, and how one takes over another's result
     training_process, prewarmed one process for each job, and one that waits for the next
     worker, exit_codes, events  what runs in it, how it ends, what it tells
     download                    a base that must come from its hub first

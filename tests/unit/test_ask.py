@@ -3,8 +3,11 @@
 Faults come from the server that behaves as SiliconCloud does.
 """
 
+import http.server
 import importlib
+import json
 import sys
+import threading
 import time
 
 import httpx
@@ -80,6 +83,59 @@ def test_a_service_that_stays_busy_is_given_up_with_its_reason(client, siliconcl
     siliconcloud.next = ["cut", 503, 503]
     row = compare.ask(client, {"a": (TUNED, None)}, ["地铁"], retries=2).iloc[0]
     assert (row.answer, row.attempts, row.finish_reason) == ("", 3, None) and "过载" in row.error
+
+
+class Crowded(http.server.BaseHTTPRequestHandler):
+    """A room that answers one request in eight, and tells the others how long to wait."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        with self.server.lock:
+            self.server.asked += 1
+            is_turn = self.server.asked % 8 == 0
+        content, head = TURN if is_turn else WAIT
+        self.send_response(200 if is_turn else 429)
+        for name, value in head.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content.encode())
+
+    def log_message(self, *_):
+        pass
+
+
+CHUNK = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+CHOICE = {"index": 0, "delta": {"content": "好"}, "finish_reason": "stop"}
+TURN = (
+    f"data: {json.dumps(CHUNK | {'choices': [CHOICE]})}\n\ndata: [DONE]\n\n",
+    {"content-type": "text/event-stream"},
+)
+WAIT = ('{"error": {"message": "排队中", "type": "x"}}', {"retry-after": "0.01"})
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Crowded) as server:
+        server.lock, server.asked = threading.Lock(), 0
+        thread = threading.Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        with OpenAI(base_url=url, api_key="x") as client:
+            yield client
+        server.shutdown()
+        thread.join()
+
+
+def test_to_wait_for_ones_turn_costs_no_answer(crowded):
+    frame = compare.ask(crowded, {"a": ("m", None)}, ["地铁"] * 6, concurrency=3, retries=0)
+    assert frame.error.isna().all() and frame.attempts.sum() == 48
+
+
+def test_a_turn_that_never_comes_is_given_up(crowded, monkeypatch):
+    monkeypatch.setattr(asking, "TURN_SECONDS", 0.0)
+    row = compare.ask(crowded, {"a": ("m", None)}, ["地铁"], retries=2).iloc[0]
+    assert row.attempts == 3 and row.error == "排队中"
 
 
 def test_a_burst_while_many_are_asked_costs_no_answer(client, siliconcloud):

@@ -457,6 +457,16 @@ def test_a_button_says_it_as_well(gone):
     assert "连不上课堂" in start.message.value and not start.button.disabled
 
 
+def test_a_limit_is_said_in_the_services_words(stranger):
+    service = connect(stranger(room_view()), key=WRONG)
+    stranger(error_of(429, "too_many_jobs", "你有 6 个任务没有结束，等一个结束再提交"))
+    with OpenAI(base_url=service.base_url, api_key="x", max_retries=0) as client:
+        start = jobs.StartButton(client, model="tiny", training_file="file-x")
+        start.button.click()
+        assert "等一个结束再提交" in start.message.value and not start.button.disabled
+        assert refusal(room.view, client).zh == "你有 6 个任务没有结束，等一个结束再提交"
+
+
 def test_a_gateway_in_front_of_a_room_is_not_a_proxy_of_the_reader(stranger):
     service = connect(stranger(room_view()), key=WRONG)
     stranger((502, {"content-type": "text/html"}, PAGE))
