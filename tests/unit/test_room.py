@@ -188,6 +188,14 @@ def test_a_service_without_people_has_a_room_of_its_leader(leader):
     assert (view["people"], view["jobs"], view["closes_at"]) == ([], [], None)
 
 
+def test_who_was_here_is_written_down_when_the_service_ends(person, store):
+    with person:
+        person.get("/v1/room", params={"notebook": "00_quickstart"})
+        assert store.people()[0].seen_at is None
+    (seen,) = store.people()
+    assert (seen.notebook, seen.act) == ("00_quickstart", "connect")
+
+
 # What the leader does
 
 
