@@ -57,7 +57,8 @@ class Room:
 
     def __enter__(self):
         deadline = time.monotonic() + WAIT_SECONDS
-        while "Ctrl-C" not in self.said and self.process.poll() is None:
+        # The last line before it answers.
+        while "服务已启动" not in self.said and self.process.poll() is None:
             assert time.monotonic() < deadline, self.said
             time.sleep(0.05)
         return self
