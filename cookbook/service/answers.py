@@ -323,6 +323,7 @@ async def answer_to(body: Body, form: Form, request: Request, state: AppState) -
     # The store is read in a thread: it may wait for a lock.
     base, adapter = await asyncio.to_thread(find_model, state, body.model)
     requests = body.to_requests(base, adapter)
+    requests = [replace(one, person=state.caller.name) for one in requests]
     _check_room(state, len(requests))
     answer = Answer(body.model, requests, body.n, state, form)
     return await _respond(answer, request, body.stream_options if body.stream else None)

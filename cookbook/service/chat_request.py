@@ -33,6 +33,7 @@ class ChatRequest:
         stop: texts that end the answer; they are not part of it.
         schema: a JSON schema, as JSON; the answer is JSON that fits it.
         logprobs: how many of the likeliest tokens to report at each place; None for no report.
+        person: who asks; answers start in turns between people.
     """
 
     base: Base
@@ -48,6 +49,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     schema: str | None = None
     logprobs: int | None = None
+    person: str = "local"
 
 
 def seed_of(seed: int | None, choice: int) -> int | None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
-from cookbook.service.engine import generate
+from cookbook.service.engine import runner
 from cookbook.service.engine.load import load
 from cookbook.service.store import Store
 
@@ -184,15 +184,15 @@ def test_an_answer_that_breaks_the_pass_ends_alone_and_the_others_go_on(
 ):
     before = [ask(client, model, max_tokens=40) for model in ("good", "small")]
     model_of_engine, poisoned = [], []
-    plain = generate.read_prompts
+    plain = runner.Reading
 
-    def read_prompts(model, prompts, pad):
+    def reading(model, prompts, *options):
         model_of_engine.append(model)
         if any(prompt in poisoned for prompt in prompts):
             raise RuntimeError("this prompt breaks the pass")
-        return plain(model, prompts, pad)
+        return plain(model, prompts, *options)
 
-    monkeypatch.setattr(generate, "read_prompts", read_prompts)
+    monkeypatch.setattr(runner, "Reading", reading)
     _, tokenizer = load(small_base)
     message = [{"role": "user", "content": "坏的问题"}]
     text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
@@ -214,7 +214,7 @@ def test_an_answer_that_breaks_the_pass_ends_alone_and_the_others_go_on(
 
 def test_a_step_that_fails_once_is_made_up_for(client, monkeypatch):
     before = [ask(client, model, max_tokens=20) for model in ("good", "small")]
-    plain, failed = generate._Runner._continue, []
+    plain, failed = runner.Runner._continue, []
 
     def fail_once(self, batch):
         if len(self.running) > 1 and not failed:
@@ -223,7 +223,7 @@ def test_a_step_that_fails_once_is_made_up_for(client, monkeypatch):
             raise RuntimeError("in the middle of a pass")
         plain(self, batch)
 
-    monkeypatch.setattr(generate._Runner, "_continue", fail_once)
+    monkeypatch.setattr(runner.Runner, "_continue", fail_once)
     answers = {}
 
     def keep(model):

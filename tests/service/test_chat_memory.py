@@ -15,7 +15,7 @@ from cookbook.machine import GB, Machine
 from cookbook.paths import DATA
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest
-from cookbook.service.engine import generate
+from cookbook.service.engine import generate, runner
 from cookbook.service.engine.generate import Engine
 from cookbook.service.neighbours import Trainings
 
@@ -158,7 +158,7 @@ def test_a_prompt_for_which_there_is_no_memory_fails_alone_before_it_is_read(
     one, _ = big_bases
     engine = started()
     expected = answer(engine, one, max_tokens=20).text
-    monkeypatch.setattr(generate.prompt_memory, "UNASKED", MB)
+    monkeypatch.setattr(runner.prompt_memory, "UNASKED", MB)
     free_memory(monkeypatch, 20 * MB)
     others = start(engine, one, max_tokens=20)
     refused = answer(engine, one, "长" * 400)
@@ -167,15 +167,15 @@ def test_a_prompt_for_which_there_is_no_memory_fails_alone_before_it_is_read(
 
 
 def test_a_pass_that_runs_out_of_memory_ends_the_long_answer_and_no_other(small_base, monkeypatch):
-    engine, real = started(), generate.read_prompts
+    engine, real = started(), runner.Reading
     expected = answer(engine, small_base, max_tokens=30).text
 
-    def read_prompts(model, prompts, pad):
+    def reading(model, prompts, *options):
         if max(map(len, prompts)) > 200:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
-        return real(model, prompts, pad)
+        return real(model, prompts, *options)
 
-    monkeypatch.setattr(generate, "read_prompts", read_prompts)
+    monkeypatch.setattr(runner, "Reading", reading)
     others = [start(engine, small_base, max_tokens=30) for _ in range(2)]
     failed = answer(engine, small_base, "长" * 300)
     assert failed.code == "out_of_memory" and "没有完成" in failed.error

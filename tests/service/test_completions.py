@@ -6,7 +6,7 @@ import torch
 from openai.types import Completion
 
 from cookbook.bases import find
-from cookbook.service.engine import batch
+from cookbook.service.engine import reading
 from cookbook.service.engine.load import load
 
 TOLERANCE = 1e-3
@@ -69,14 +69,18 @@ def test_prompts_that_are_read_in_several_bites_get_the_same_numbers(
     model, tokenizer = model_and_tokenizer
     prompts = [tokenizer(prompt)["input_ids"] for prompt in PROMPTS]
     with torch.inference_mode():
-        whole, logits, scores = batch.score_prompts(model, prompts, 0, top=2)
-        monkeypatch.setattr(batch, "SCORED_LOGITS", 3 * len(prompts) * model.config.vocab_size)
-        bites, same_logits, same = batch.score_prompts(model, prompts, 0, top=2)
-    torch.testing.assert_close(logits, same_logits, atol=TOLERANCE, rtol=0)
-    for one, other, prompt in zip(scores, same, prompts, strict=True):
+        whole = reading.Reading(model, prompts, 0, columns=1000, top=2)
+        assert whole.read_on()
+        monkeypatch.setattr(reading, "SCORED_LOGITS", 3 * len(prompts) * model.config.vocab_size)
+        bites = reading.Reading(model, prompts, 0, columns=1000, top=2)
+        assert not bites.read_on()
+        while not bites.read_on():
+            pass
+    torch.testing.assert_close(whole.logits, bites.logits, atol=TOLERANCE, rtol=0)
+    for one, other, prompt in zip(whole.scores(), bites.scores(), prompts, strict=True):
         assert len(one.chosen) == len(prompt) - 1
         torch.testing.assert_close(one.chosen, other.chosen, atol=TOLERANCE, rtol=0)
-    assert whole.cache.get_seq_length() == bites.cache.get_seq_length()
+    assert whole.batch().cache.get_seq_length() == bites.batch().cache.get_seq_length()
 
 
 def test_a_continuation_is_scored_as_lm_eval_does(client, service, model_and_tokenizer):

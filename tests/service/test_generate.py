@@ -1,6 +1,7 @@
 import queue
 import re
 import threading
+import time
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from cookbook import chatml
 from cookbook.bases import Base, find
 from cookbook.service import answers
 from cookbook.service.chat_request import ChatRequest
-from cookbook.service.engine import conversation, generate, prompt, sampling
+from cookbook.service.engine import conversation, generate, prompt, runner, sampling
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.fast import decode
 from cookbook.service.engine.generate import Engine
@@ -45,16 +46,19 @@ def text_of(pieces):
     return "".join(p.text for p in read(pieces))
 
 
-def test_the_answer_is_what_the_model_generates_alone(engine, small_base):
-    model, tokenizer = load(small_base)
-    messages = [{"role": "user", "content": "你好"}]
+def generated(base, text):
+    """Return what transformers generates."""
+    model, tokenizer = load(base)
+    messages = [{"role": "user", "content": text}]
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")[
         "input_ids"
     ]
     out = model.generate(ids, max_new_tokens=12, do_sample=False)[0, ids.shape[1] :]
-    assert text_of(ask(engine, small_base, "你好")[1]) == tokenizer.decode(
-        out, skip_special_tokens=True
-    )
+    return tokenizer.decode(out, skip_special_tokens=True)
+
+
+def test_the_answer_is_what_the_model_generates_alone(engine, small_base):
+    assert text_of(ask(engine, small_base, "你好")[1]) == generated(small_base, "你好")
 
 
 def test_requests_that_share_a_batch_do_not_touch_each_other(engine, small_base):
@@ -250,3 +254,67 @@ def test_a_text_beyond_every_context_is_not_split_into_tokens(engine, small_base
     assert last.error_code == "context_length_exceeded"
     # A lower bound: it was not counted.
     assert re.search("at least|至少", last.error)
+
+
+def test_one_persons_crowd_of_long_answers_holds_up_nobody_else(engine, small_base):
+    endless = {"max_tokens": 400, "temperature": 1.0, "top_p": 1.0, "person": "zhao"}
+    crowd = [ask(engine, small_base, f"{i}", seed=i, **endless) for i in range(64)]
+    crowd[0][1].get(timeout=30)
+    last = read(ask(engine, small_base, "你好", person="qian")[1])[-1]
+    assert last.finish_reason in ("stop", "length")
+    # Of the crowd, those that wait have not even begun.
+    waiting = [answer for answer, _ in crowd if not answer.tokens]
+    assert len(waiting) >= 30
+    for answer, _ in crowd:
+        answer.cancel()
+
+
+@pytest.fixture
+def in_parts(monkeypatch):
+    """Return an engine that reads prompts 32 tokens at a time, and the widths it has read."""
+    monkeypatch.setattr(runner, "READ_WORK", 0)
+    read_on, widths = runner.Reading.read_on, []
+
+    def noting(self):
+        before = self._done
+        is_read = read_on(self)
+        widths.append(self._done - before)
+        return is_read
+
+    monkeypatch.setattr(runner.Reading, "read_on", noting)
+    engine = Engine()
+    engine.start()
+    return engine, widths
+
+
+def test_a_prompt_that_is_read_in_parts_has_the_answer_of_one_that_is_not(in_parts):
+    engine, widths = in_parts
+    base = find("cookbook/tiny-zh")
+    texts = ["怎样修改收货地址？" * 20, "你好", "基金" * 100]
+    whole = [generated(base, text) for text in texts]
+    assert [text_of(ask(engine, base, text)[1]) for text in texts] == whole
+    together = [ask(engine, base, text, person=text[0])[1] for text in texts]
+    assert [text_of(pieces) for pieces in together] == whole
+    assert max(widths) == 32 and len(widths) > 2 * len(texts)
+
+
+def test_an_answer_goes_on_while_anothers_prompt_is_read(small_base, in_parts):
+    engine, widths = in_parts
+    drawn = {"max_tokens": 400, "temperature": 1.0, "top_p": 1.0, "seed": 1}
+    writing, pieces = ask(engine, small_base, "你好", person="qian", **drawn)
+    pieces.get(timeout=30)
+    before, parts = len(writing.tokens), len(widths)
+    read(ask(engine, small_base, "长" * 450, person="zhao", max_tokens=1)[1])
+    # A token for each part, and the last part is not followed by one yet.
+    assert len(writing.tokens) - before >= len(widths) - parts - 1 >= 10
+    writing.cancel()
+
+
+def test_a_prompt_whose_reader_leaves_is_not_read_to_its_end(small_base, in_parts):
+    engine, widths = in_parts
+    answer, _ = ask(engine, small_base, "长" * 450)
+    while not widths:
+        time.sleep(0.001)
+    answer.cancel()
+    assert text_of(ask(engine, small_base, "你好")[1])
+    assert sum(widths) < 450

@@ -71,6 +71,10 @@ class Answer:
     cancelled: bool = False
 
     @property
+    def person(self) -> str:
+        return self.request.person
+
+    @property
     def scores_prompt(self) -> bool:
         """Return whether the log-probabilities of the prompt are asked for, and not yet known."""
         return self.request.echo and self.request.logprobs is not None and not self.tokens

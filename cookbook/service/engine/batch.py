@@ -1,12 +1,10 @@
-"""Hold the rows that share a forward pass: read prompts, join and drop rows, step on by a token.
+"""Hold the rows that share a forward pass: join and drop rows, step on by a token.
 
-    batch, logits = read_prompts(model, prompts, pad)
-    batch, logits, scores = score_prompts(model, prompts, pad, top)     of each prompt's own tokens
-    running.join(batch)
+    running.join(batch)                 of prompts that have been read, see `reading.py`
     logits = step(*running.next_inputs())
     running.keep(rows)
 
-Tensors only: which request a row belongs to, and which token is chosen, is known by `generate.py`.
+Tensors only: which request a row belongs to, and which token is chosen, is known by `runner.py`.
 """
 
 from collections.abc import Callable
@@ -15,18 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from cookbook import fast
 from cookbook.service.engine.adapters import Adapters
 from cookbook.service.engine.fast import decode
-from cookbook.service.engine.logprobs import Scores, joined, score
-
-SCORED_LOGITS = 2**25
-"""Logits that are held at a time while prompts are scored: 128 MB."""
-
-Prompts = list[list[int]]
-"""Token ids, prompt by prompt."""
 
 Step = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
 """(tokens, positions, mask, cache) -> logits, and the cache grows by a column; see `plain_step`."""
@@ -87,76 +77,6 @@ class Batch:
             values = layer.values[index]
             layer.keys = keys[:, :, first:]
             layer.values = values[:, :, first:]
-
-
-def read_prompts(model: Any, prompts: Prompts, pad: int) -> tuple[Batch, Tensor]:
-    """Return a batch and the logits for its first tokens, (rows, vocabulary).
-
-    Its `tokens` are the last of each prompt, until the caller has chosen the first of the answer.
-    """
-    ids, mask, positions = _padded(model, prompts, pad)
-    cache = DynamicCache(config=model.config)
-    # Logits for whole prompts would be the largest tensor of all; only the last column is used.
-    out = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        logits_to_keep=1,
-    )
-    batch = Batch(cache, mask, mask.sum(1), ids[:, -1])
-    return batch, out.logits[:, -1]
-
-
-def score_prompts(
-    model: Any, prompts: Prompts, pad: int, top: int
-) -> tuple[Batch, Tensor, list[Scores]]:
-    """Return what `read_prompts` does, and the scores of each prompt's tokens but the first.
-
-    Args:
-        top: how many of the likeliest tokens to find at each place.
-    """
-    ids, mask, positions = _padded(model, prompts, pad)
-    longest = ids.shape[1]
-    cache = DynamicCache(config=model.config)
-    # Logits of a whole prompt would take gigabytes: it is read a few columns at a time.
-    column_size = len(prompts) * model.config.vocab_size
-    columns = max(1, SCORED_LOGITS // column_size)
-    parts = []
-    for first in range(0, longest, columns):
-        last = min(first + columns, longest)
-        out = model(
-            input_ids=ids[:, first:last],
-            attention_mask=mask[:, :last],
-            position_ids=positions[:, first:last],
-            past_key_values=cache,
-        )
-        # The logits of a column are about the token in the next one.
-        following = ids[:, first + 1 : last + 1]
-        logits = out.logits[:, : following.shape[1]]
-        parts.append(score(logits, following, top))
-    scores = joined(parts)
-    own = []
-    for row, prompt in enumerate(prompts):
-        padding = longest - len(prompt)
-        own.append(scores[row, padding:])
-    batch = Batch(cache, mask, mask.sum(1), ids[:, -1])
-    return batch, out.logits[:, -1], own
-
-
-def _padded(model: Any, prompts: Prompts, pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the prompts with padding on the left: ids, mask and positions, (rows, longest)."""
-    longest = max(len(prompt) for prompt in prompts)
-    rows, seen = [], []
-    for prompt in prompts:
-        padding = longest - len(prompt)
-        rows.append([pad] * padding + prompt)
-        seen.append([0] * padding + [1] * len(prompt))
-    ids = torch.tensor(rows, device=model.device)
-    mask = torch.tensor(seen, device=model.device)
-    # A row's positions begin where its padding ends; what padding gets is masked.
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    return ids, mask, positions
 
 
 def stepper(model: Any, adapters: Adapters) -> Step:
