@@ -244,10 +244,7 @@ def table(store: Store) -> list[str]:
     if not people:
         return [tr("课堂里还没有人：room add 名字", "nobody is in the room yet: room add NAME")]
     jobs = Counter(job.owner for job in store.unfinished())
-    models = Counter(model.owner for model in store.models())
-    sizes: Counter[str] = Counter()
-    for file in store.files_page(None, _ALL):
-        sizes[file.owner] += file.bytes
+    models, kept = store.models_kept(), store.bytes_kept()
     rows = [
         [
             tr("姓名", "name"),
@@ -260,12 +257,10 @@ def table(store: Store) -> list[str]:
     ]
     for person in people:
         name = person.name
-        counts = [str(jobs[name]), str(models[name]), f"{sizes[name] / MB:.1f} MB"]
+        size = f"{kept.get(name, 0) / MB:.1f} MB"
+        counts = [str(jobs[name]), str(models.get(name, 0)), size]
         rows.append([name, _seen(person), printable(person.notebook or "-"), *counts])
     return aligned(rows)
-
-
-_ALL = 1_000_000  # files
 
 
 def _seen(person: Person) -> str:
