@@ -9,6 +9,7 @@ number has not been given to another process meanwhile.
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ _AUTOGROUP = Path("/proc/self/autogroup")
 
 _ACTIONS = frozenset(("add", "remove", "renew", "list"))
 
+POLL_SECONDS = 0.1
 CLOCK_SECONDS = 2.0  # by how much the start of a process can seem to move when the clock is set
 
 
@@ -81,11 +83,40 @@ def end(processes: "Iterable[psutil.Process]", seconds: float) -> None:
     for process in asked:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(asked, timeout=seconds)
+    alive = _still_alive(asked, seconds)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=seconds)
+    _still_alive(alive, seconds)
+
+
+def _still_alive(processes: "list[psutil.Process]", seconds: float) -> "list[psutil.Process]":
+    """Wait for processes to end; return those that have not.
+
+    One that has ended stays in the list of processes until its parent asks for it, and the parent
+    of a service may be a notebook that asks much later.
+    """
+    import psutil
+
+    deadline = time.monotonic() + seconds
+    while True:
+        _, alive = psutil.wait_procs(processes, timeout=POLL_SECONDS)
+        processes = [process for process in alive if not _has_ended(process)]
+        if not processes or time.monotonic() > deadline:
+            return processes
+
+
+def _has_ended(process: "psutil.Process") -> bool:
+    import psutil
+
+    try:
+        # A child of this process leaves the list by itself, once `wait_procs` has asked for it.
+        if process.ppid() == os.getpid() or process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        # The first thread may have ended before the others.
+        return process.num_threads() <= 1
+    except psutil.Error:
+        return True
 
 
 def lower_priority(niceness: int) -> None:

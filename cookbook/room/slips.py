@@ -158,7 +158,7 @@ dt { color: #555 }
 dd, pre { margin: 0; font: 9pt/1.4 ui-monospace, "DejaVu Sans Mono", Consolas, Menlo, monospace;
           overflow-wrap: anywhere; white-space: pre-wrap }
 dd.key { font-size: 11.5pt; font-weight: 600 }
-pre { font-size: 8.5pt; border-left: 0.8mm solid #ccc; padding-left: 2.5mm }
+pre { margin-bottom: 2.5mm; font-size: 8.5pt; border-left: 0.8mm solid #ccc; padding-left: 2.5mm }
 p { margin: 0 0 1mm; color: #555; font-size: 8.5pt }
 .note { margin: 4mm 0; font-size: 10pt }
 @media print { .note { display: none } }
@@ -182,6 +182,8 @@ p { margin: 0 0 1mm; color: #555; font-size: 8.5pt }
 <p>{{ tr("把这两行写进笔记本旁边的 .env 文件：",
          "Write these two lines into a file .env beside the notebooks:") }}</p>
 <pre>{{ slip.lines | join("\\n") }}</pre>
+<p>{{ tr("看自己的任务和模型：浏览器打开上面的地址，输入密钥。",
+         "To see your jobs and models, open the address in a browser and enter the key.") }}</p>
 </article>
 {% endfor %}
 </section>

@@ -2,6 +2,7 @@
 
 Requests, in the order in which they pass:
     server, publication         one service on a data folder, and how others find it
+    listening, certificate      on which sockets, with TLS or without
     connections, limits         how many connections, how long each may take
     app, middleware             HTTP: who may call, how much a request may hold
     health, files, jobs, job_log, models, chat, completions

@@ -84,7 +84,7 @@ class Listening:
 
     def addresses(self) -> list[str]:
         """Return the addresses at which others reach the service now, the likeliest first."""
-        return self.named + own_addresses(self.port, self.tls is not None, self.host)
+        return self.named or own_addresses(self.port, self.tls is not None, self.host)
 
     def close(self) -> None:
         """Close the sockets."""
@@ -140,11 +140,16 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         ServiceError: the port is taken, or the host is not this machine's.
     """
+    if not 0 <= port < 2**16:
+        raise ServiceError(
+            zh=f"--port {port}：端口是 0 到 {2**16 - 1}",
+            en=f"--port {port}: a port is a number from 0 to {2**16 - 1}",
+        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise ServiceError(
             zh=f"不能监听 {host}:{port}（{reason}）：用 --port 换一个端口，0 表示任选一个空闲的",
             en=f"cannot listen on {host}:{port} ({reason}): "

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import support
 
+from cookbook.__main__ import main
 from cookbook.errors import DiskFull, ServiceError
 from cookbook.service import database
 from cookbook.service.database import Database
@@ -358,3 +359,15 @@ def test_a_pause_that_is_asked_for_twice_is_logged_once(store):
     for _ in range(2):
         store.request_state(job.id, "pause", "Paused")
     assert [e.message for e in store.events(job.id)] == ["Paused", "Created fine-tuning job"]
+
+
+@OLDER
+def test_an_older_data_folder_is_the_leaders_own_when_it_becomes_a_room(tmp_path, version):
+    path = database_of(tmp_path, version)
+    assert main(["room", "add", "p01", "--home", str(tmp_path)]) == 0
+    store = Store(path)
+    assert [person.name for person in store.people()] == ["p01"]
+    for seen, there in ((store, True), (store.of("p01"), False)):
+        assert (seen.job("ftjob-old") is not None) is there
+        assert (seen.file("file-old") is not None) is there
+        assert bool(seen.models()) is there
