@@ -303,7 +303,7 @@ def test_the_pages_have_the_same_commands():
 
 def commands(text):
     """Return the commands of a page's section on JupyterHub, without their comments."""
-    section = text.split("## JupyterHub\n")[1].split("\n## ")[0]
+    section = text.split("## JupyterHub\n")[-1].split("\n## ")[0]
     blocks = "".join(re.findall(r"^```\n([^`]+)^```", section, flags=re.M))
     found = [line.split("#")[0].strip() for line in blocks.splitlines()]
     return [line for line in found if line and line.isascii()]
