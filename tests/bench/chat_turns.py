@@ -40,6 +40,7 @@ class Asked:
     def __init__(self, engine: Engine, base: Base, person: str, **options: Any):
         self.at = time.perf_counter()
         self.ended = False
+        self._last = self.at  # when the last piece came that has been read
         self._pieces: queue.Queue[tuple[float, Any]] = queue.Queue()
         # Drawn from nearly even chances: hardly one ends before its limit.
         options = {"temperature": 1.0, "top_p": 1.0, "seed": 1, "person": person} | options
@@ -55,6 +56,7 @@ class Asked:
         when, piece = self._pieces.get(timeout=120)
         assert piece.error is None, piece.error
         self.ended = piece.finish_reason is not None
+        self._last = when
         return when
 
     def first(self) -> float:
@@ -71,8 +73,8 @@ class Asked:
             self.next()
 
     def pauses(self) -> list[float]:
-        """Return the seconds between the pieces that have come."""
-        times = []
+        """Return the seconds between the pieces that have come since."""
+        times = [self._last]
         while not self._pieces.empty():
             times.append(self.next())
         return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]

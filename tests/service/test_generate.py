@@ -273,6 +273,7 @@ def test_one_persons_crowd_of_long_answers_holds_up_nobody_else(engine, small_ba
 def in_parts(monkeypatch):
     """Return an engine that reads prompts 32 tokens at a time, and the widths it has read."""
     monkeypatch.setattr(runner, "READ_WORK", 0)
+    monkeypatch.setattr(runner, "READ_SECONDS", 0.0)
     read_on, widths = runner.Reading.read_on, []
 
     def noting(self):

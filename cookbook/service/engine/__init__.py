@@ -16,10 +16,12 @@ Training, from the outside in:
     checkpoints                 adapters, and the state to resume from
 
 Answering, in the order of a request:
-    generate                    the engine's thread: requests that share every pass
+    generate                    the engine's thread, and how a request reaches it
+    runner                      one base: whose answer starts, reads its prompt, has its next token
     loaded                      the bases that are in memory, and which makes room
     answer                      one request on its way, sent in pieces
     prompt, prompt_memory       what is read before the first token, and whether it fits
+    reading                     prompts, as much of them as a pass may take
     batch, adapters             the rows of a pass, each with its own adapter
     choose, sampling, logprobs  the next token, and how likely it was
     grammar, json_schema        answers that keep to a schema

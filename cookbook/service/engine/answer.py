@@ -1,6 +1,6 @@
 """The answer to one request on its way, sent in pieces.
 
-`prompt.py` and `generate.py` fill answers in; whoever submits a request gets `Piece` by `Piece` and
+`prompt.py` and `runner.py` fill answers in; whoever submits a request gets `Piece` by `Piece` and
 may cancel.
 """
 

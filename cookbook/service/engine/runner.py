@@ -6,11 +6,12 @@
         runner.advance()
 
 Nobody is held up for long: waiting answers start in turns between people (`chat_turns.py`), a
-prompt that takes long is read in parts, and after each part the answers under way get a token.
+prompt that takes long is read in parts, and between them the answers under way get their tokens.
 """
 
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ SINGLE_CORE_WORK = 2**29
 """Multiplications in a pass, below which waking more cores takes longer than it saves."""
 READ_WORK = 2**35
 """Multiplications in a pass that reads prompts, at most: half a second or so of two cores."""
+READ_SECONDS = 0.1
+"""Prompts are read one after the other for so long, then the answers under way get a token."""
 LEAST_COLUMNS = 32  # of a prompt in a pass, however large the base
 
 # Counted before the first pass narrows them.
@@ -71,7 +74,7 @@ class Runner:
         self._batch: Batch | None = None  # None while nothing runs
         self._parameters = model.num_parameters()
         self._columns = _columns(model)
-        self._may_read = True  # the pass before has not read
+        self._read_seconds = 0.0  # since running answers had their last token
         self._may_open = True  # the reading pass before has not begun with a prompt
         self._adapters = Adapters(model)
         self._loaded: OrderedDict[Path, Adapter] = OrderedDict()  # the least recently used first
@@ -103,19 +106,19 @@ class Runner:
 
     @torch.inference_mode()
     def advance(self) -> int:
-        """Read prompts for waiting answers, or give running ones their next token, in turns.
+        """Read prompts for waiting answers, or give running ones their next token.
 
         Returns:
             How many tokens were chosen.
         """
         self._drop_cancelled()
-        if self._may_read or not self.running:
-            # Whoever is running has a token before the next part of a prompt is read.
-            self._may_read = False
+        if self._read_seconds <= READ_SECONDS or not self.running:
+            started = time.monotonic()
             chosen = self._read_on()
+            self._read_seconds += time.monotonic() - started
             if chosen is not None:
                 return chosen
-        self._may_read = True
+        self._read_seconds = 0.0
         running = len(self.running)
         if self._batch:
             self._continue(self._batch)
