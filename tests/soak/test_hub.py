@@ -144,6 +144,7 @@ class Hub:
     address: str
     folder: Path
     process: psutil.Process
+    training: list[int] = field(default_factory=list)  # MB of a training process, each second
 
     @property
     def room(self) -> Path:
@@ -345,6 +346,11 @@ def people(hub, tmp_path_factory):
     with ThreadPoolExecutor(len(PEOPLE)) as pool:
         found = [pool.submit(run_all_in_lab, hub, repository)]
         found += [pool.submit(run_cells, hub, name) for name in BY_CELLS]
+        while not all(future.done() for future in found):
+            for process in training_processes(hub.room):
+                with contextlib.suppress(psutil.Error):
+                    hub.training.append(process.memory_full_info().pss >> 20)
+            time.sleep(1)
         return [future.result() for future in found]
 
 
@@ -408,6 +414,7 @@ def test_what_a_person_takes(hub, people):
     for process in hub.process.children():
         print(f"  {process.memory_full_info().pss >> 20} MB: {' '.join(process.cmdline())[:70]}")
     print(f"  {hub.process.memory_full_info().pss >> 20} MB: the hub")
+    print(f"  {max(hub.training)} MB: a training process, at most")
     assert all(sum(size) < 1024 for size in sizes)
 
 
