@@ -22,6 +22,7 @@ import json
 import os
 import pickle
 import random
+import sys
 import threading
 import time
 import traceback
@@ -142,6 +143,7 @@ def attend(name: str, key: str, think: float) -> dict[str, Any]:
                 run(source, names)
             except BaseException:
                 where = f"{name}, {notebook}, code cell {number}: {traceback.format_exc()}"
+                print(where, file=sys.stderr, flush=True)
                 return {"name": name, "took": took, "error": where}
             waited += time.monotonic() - started
         took[notebook[:2]] = waited

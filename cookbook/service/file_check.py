@@ -80,8 +80,8 @@ class FileChecks:
         Raises:
             ApiError: it takes too long, or more memory than there is.
         """
-        # The first may have ended just now because it was idle.
-        verdict = self._try(name, content) or self._try(name, content)
+        # An idle process may have ended just now; the others mostly have then, too.
+        verdict = self._try(name, content) or self._try(name, content, in_new_process=True)
         if verdict is None:
             raise ApiError(
                 400,
@@ -93,12 +93,13 @@ class FileChecks:
             )
         return verdict
 
-    def _try(self, name: str, content: bytes) -> Verdict | None:
+    def _try(self, name: str, content: bytes, *, in_new_process: bool = False) -> Verdict | None:
         """Return the verdict of an idle process, or else a new one; None where it ends before."""
         with self._lock:
             if self._closed:
                 return None
-            process = self._idle.pop() if self._idle else _Process()
+            use_idle = self._idle and not in_new_process
+            process = self._idle.pop() if use_idle else _Process()
             self._busy.add(process)
         verdict = None
         try:

@@ -47,6 +47,27 @@ def test_a_process_that_has_ended_while_it_was_idle_is_replaced(row):
         assert checks.check("a.jsonl", lines(row())).error is None
 
 
+def test_several_processes_that_have_ended_while_they_were_idle_refuse_no_file(row):
+    with FileChecks() as checks:
+        checks.check("a.jsonl", lines(row()))
+        (first,) = checking_processes()
+        # While it is busy, another file has a process of its own.
+        first.suspend()
+        busy = threading.Thread(target=checks.check, args=("b.jsonl", lines(row())))
+        busy.start()
+        while checks._idle:
+            time.sleep(0.01)
+        checks.check("c.jsonl", lines(row()))
+        first.resume()
+        busy.join()
+        processes = checking_processes()
+        assert len(processes) == 2
+        for process in processes:
+            process.kill()
+            process.wait()
+        assert checks.check("d.jsonl", lines(row())).error is None
+
+
 def test_a_check_that_takes_too_long_is_ended_and_the_file_refused(row):
     # No process can read, start and reply in so short a time.
     with FileChecks(seconds=0.001) as checks:
