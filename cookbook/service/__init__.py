@@ -7,6 +7,7 @@ Requests, in the order in which they pass:
     app, middleware             HTTP: who may call, how much a request may hold
     health, files, jobs, job_log, models, chat, completions
                                 one resource a file: request, response, routes
+    room, room_view, page       the room as its page asks for it, and the page; scripts in page/
     chat_body, job_body, response_format
                                 what the larger requests hold
     answers, logprobs           what chat and completions share

@@ -23,11 +23,9 @@ from cookbook.data.report.codes import CODES
 from cookbook.service import limits
 from cookbook.service.api_error import ApiError, error_response
 from cookbook.service.callers import Caller, Callers
+from cookbook.service.page import PAGE
 from cookbook.service.presence import Presence, act_of
 from cookbook.service.sentences import shortened
-
-PAGE = frozenset({"/", "/room.js", "/room.css"})
-"""The leader's page, which needs no key: it asks for one, and has nothing without it."""
 
 _OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands

@@ -1,21 +1,52 @@
-"""Serve the page of the room: `/`, with its script and its style sheet.
+"""Serve the page of the room: `/`, with its scripts and its style sheet.
 
-Open to all (`middleware.PAGE`), since the three files hold nothing of anybody. Whoever opens the
-page gives it a key, which it sends as a bearer token with each call of `/v1/room` (`room.py`). It
+Open to all (`middleware.py`), since the files hold nothing of anybody. Whoever opens the page
+gives it a key, which it sends as a bearer token with each call of `/v1/room` (`room.py`). It
 loads nothing from another host, and the headers below have the browser make sure of that.
 
 Every address in the files is relative: they work below a path of a proxy, as `/services/room/`.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+# By name, so that nothing else in the folder is ever open. `room.js` imports the others.
+_SCRIPTS = (
+    "api",
+    "clipboard",
+    "curve",
+    "dialog",
+    "dom",
+    "entrance",
+    "figures",
+    "job",
+    "leader",
+    "model",
+    "news",
+    "notice",
+    "now",
+    "page",
+    "people",
+    "person",
+    "question",
+    "room",
+    "storage",
+    "texts",
+)
+PAGE = MappingProxyType(
+    {"/": "room.html", "/room.css": "room.css"} | {f"/{name}.js": f"{name}.js" for name in _SCRIPTS}
+)
+"""The file of each path that needs no key: the page asks for one, and has nothing without it."""
+
 _FOLDER = Path(__file__).with_name("page")
-# No script or style of the page's own either, but for the two files: a name or an error message
-# that was taken for markup could do nothing.
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+# No script or style in the page itself either: a name or an error message that was taken for
+# markup could do nothing.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -24,32 +55,27 @@ _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # After an update of the package the three must fit one another.
+    # After an update of the package the files must fit one another.
     "Cache-Control": "no-store",
 }
 
 router = APIRouter(include_in_schema=False)
 
 
-@router.get("/")
-async def page() -> Response:
-    return _answer("room.html", "text/html")
+def _route(name: str) -> Callable[[], Awaitable[Response]]:
+    """Return the route that answers with a file of the page."""
+    media_type = f"{_TYPES[Path(name).suffix]}; charset=utf-8"
 
+    async def answer() -> Response:
+        return Response(_content(name), media_type=media_type, headers=_HEADERS)
 
-@router.get("/room.js")
-async def script() -> Response:
-    return _answer("room.js", "text/javascript")
-
-
-@router.get("/room.css")
-async def style() -> Response:
-    return _answer("room.css", "text/css")
-
-
-def _answer(name: str, media_type: str) -> Response:
-    return Response(_content(name), media_type=f"{media_type}; charset=utf-8", headers=_HEADERS)
+    return answer
 
 
 @cache
 def _content(name: str) -> bytes:
     return (_FOLDER / name).read_bytes()
+
+
+for _path, _name in PAGE.items():
+    router.get(_path)(_route(_name))

@@ -1,17 +1,21 @@
 """The page of the room, as it is sent: headers, and that it names nothing of another host."""
 
 import re
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from cookbook.bases import Base
 from cookbook.paths import Home
+from cookbook.service import page
 from cookbook.service.app import make_app
-from cookbook.service.middleware import PAGE
+from cookbook.service.page import PAGE
 from cookbook.service.store import Store
 
-PATHS = ("/", "/room.js", "/room.css")
+FOLDER = Path(page.__file__).with_name("page")
+NAMES = re.compile(r'^import \{([^}]{1,500})\} from "\./([a-z]{1,20}\.js)";$', flags=re.M)
+EXPORTS = re.compile(r"^export (?:async )?(?:const|let|function|class) ([$\w]+)", flags=re.M)
 
 
 @pytest.fixture
@@ -23,28 +27,84 @@ def http(tmp_path):
         yield http
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_each_part_comes_without_a_key_and_with_strict_headers(http, path):
-    answer = http.get(path)
-    assert answer.status_code == 200 and len(answer.content) > 1000
-    policy = answer.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none'; ")
-    for rule in ("script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"):
-        assert f"{rule};" in f"{policy};"
-    assert "unsafe" not in policy and "*" not in policy
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert answer.headers["cache-control"] == "no-store"
+@pytest.fixture
+def modules(http):
+    """The text of each script, by its name."""
+    return {name: http.get(path).text for path, name in PAGE.items() if path.endswith(".js")}
+
+
+@pytest.fixture
+def script(modules):
+    """All scripts, one after the other."""
+    return "\n".join(modules.values())
+
+
+@pytest.fixture
+def texts(modules):
+    """The part of texts.js that holds the texts."""
+    script = modules["texts.js"]
+    return script[script.index("const TEXT = {") : script.index("\n};\n")]
+
+
+def test_each_part_comes_without_a_key_and_with_strict_headers(http):
+    for path, name in PAGE.items():
+        answer = http.get(path)
+        assert answer.status_code == 200 and answer.content == (FOLDER / name).read_bytes()
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; ")
+        for rule in ("script-src 'self'", "frame-ancestors 'none'", "form-action 'none'"):
+            assert f"{rule};" in f"{policy};"
+        assert "unsafe" not in policy and "*" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
 
 
 def test_each_part_has_its_type(http):
-    assert set(PATHS) == PAGE
-    types = [http.get(path).headers["content-type"].partition(";")[0] for path in PATHS]
-    assert types == ["text/html", "text/javascript", "text/css"]
+    types = {path: http.get(path).headers["content-type"] for path in PAGE}
+    assert types.pop("/") == "text/html; charset=utf-8"
+    assert types.pop("/room.css") == "text/css; charset=utf-8"
+    # A browser runs no module of another type.
+    assert set(types.values()) == {"text/javascript; charset=utf-8"}
+
+
+def test_every_file_of_the_folder_is_open_and_needed(modules):
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(PAGE.values())
+    reached, waiting = set(), ["room.js"]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += [home for _, home in NAMES.findall(modules[name])]
+    assert reached == set(modules)
+
+
+def test_what_a_module_imports_is_there_and_used(modules):
+    exported = {name: set(EXPORTS.findall(text)) for name, text in modules.items()}
+    imported = {name: set() for name in modules}
+    for name, text in modules.items():
+        # Written in the one way that the pattern knows.
+        assert len(re.findall(r"\bimport\b", text)) == len(NAMES.findall(text)), name
+        for given, home in NAMES.findall(text):
+            names = set(re.findall(r"[$\w]+", given))
+            assert names <= exported[home], (name, home)
+            used = set(re.findall(r"[$\w]+", NAMES.sub("", text)))
+            assert names <= used, (name, home)
+            imported[home] |= names
+    assert imported == exported
+
+
+def test_no_module_imports_itself_by_way_of_others(modules):
+    needs = {name: {home for _, home in NAMES.findall(text)} for name, text in modules.items()}
+    while needs:
+        free = {name for name, homes in needs.items() if not homes & set(needs)}
+        assert free, f"a circle among {sorted(needs)}"
+        needs = {name: homes for name, homes in needs.items() if name not in free}
 
 
 def test_nothing_else_of_the_folder_is_open(http):
-    for path in ("/room.html", "/page/room.js", "/room.js/", "/../page.py", "/v1/room"):
+    others = ("/room.html", "/room", "/none.js", "/page/room.js", "/../page.py", "/v1/room")
+    for path in (*others, "/room.js/"):
         answer = http.get(path)
         assert answer.status_code == (200 if path == "/room.js/" else 401), path
     assert http.post("/").status_code == 404
@@ -70,8 +130,8 @@ def test_the_page_has_no_script_or_style_of_its_own(http):
     assert "<style" not in html and " style=" not in html and not re.search(r"\son[a-z]+=", html)
 
 
-def test_addresses_are_relative_so_a_proxy_may_put_a_path_before_them(http):
-    html, script, style = (http.get(path).text for path in PATHS)
+def test_addresses_are_relative_so_a_proxy_may_put_a_path_before_them(http, script):
+    html, style = http.get("/").text, http.get("/room.css").text
     links = re.findall(r'(?:src|href)="([^"]+)"', html)
     assert {"room.js", "room.css"} <= set(links)
     assert not [link for link in links if link.startswith(("/", "http"))]
@@ -82,26 +142,22 @@ def test_addresses_are_relative_so_a_proxy_may_put_a_path_before_them(http):
     assert set(re.findall(r"https?://[\w./]+", script)) == {"http://www.w3.org/2000/svg"}
 
 
-def test_data_never_becomes_markup(http):
-    script = http.get("/room.js").text
+def test_data_never_becomes_markup(script):
     ways = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "DOMParser")
     for way in ways:
         assert way not in script
 
 
-def test_both_languages_have_the_same_texts(http):
-    script = http.get("/room.js").text
-    texts = script[script.index("const TEXT = {") : script.index("\n};\n")]
+def test_both_languages_have_the_same_texts(texts):
     zh, en = texts.split("\n  en: {")
     names = [re.findall(r"^ {4,6}(\w+):", part, flags=re.M) for part in (zh, en)]
     assert names[0] == names[1] and len(names[0]) > 80
 
 
-def test_every_text_of_the_page_is_there(http):
-    html, script, _ = (http.get(path).text for path in PATHS)
+def test_every_text_of_the_page_is_there(http, script, texts):
+    html = http.get("/").text
     used = set(re.findall(r'data-(?:text|label|hint)="(\w+)"', html))
     used |= set(re.findall(r'\bt\("(\w+)"\)', script))
-    texts = script[script.index("const TEXT = {") : script.index("\n};\n")]
     known = set(re.findall(r"^ {4}(\w+):", texts, flags=re.M))
     assert used <= known
     # And none is left over.
