@@ -19,11 +19,11 @@ def add(commands: Any, add_command: Callable[..., Any], add_home: Callable[[Any]
     command = add_command(
         commands,
         "room",
-        tr("开一个课堂：一个服务，每人一把密钥", "open a room: one service, one key a person"),
+        tr("启动课堂：一个服务，每人一把密钥", "open a room: one service, a key for each person"),
         more=tr(
             "在本机的网络地址上启动服务，给每人一把密钥，生成密钥条（打印用的网页和 CSV）。\n"
             "第二天再运行一次：学员和密钥都还在，只有新学员得到密钥。\n"
-            "名单是一个表格（.csv、.xlsx），姓名一列，或者只有一列。\n"
+            "名单是一个表格（.csv、.xlsx），有表头为“姓名”的一列，或者只有一列。\n"
             "add、remove、renew、list 在课堂运行时也能用。说明见 docs/room.zh-CN.md。",
             "Starts the service on this machine's network address, makes a key for each person\n"
             "and writes the slips: a page to print, and a CSV.\n"
@@ -140,7 +140,7 @@ def _add_service(command: argparse.ArgumentParser) -> None:
         "--train-each",
         action="store_true",
         help=tr(
-            "每个任务都自己训练，即使和训练过的完全一样",
+            "每个任务都自己训练，即使和训练过的完全相同",
             "train every job, even one that equals a finished one",
         ),
     )
