@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cookbook",
         description=tr(
             "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，下载基础模型，"
-            "管理内嵌服务，开课堂。",
+            "管理内嵌服务，启动课堂。",
             "The fine-tuning course for SiliconCloud: check training files, copy and run the "
             "notebooks, download base models, control the embedded service, open a room.",
         ),

@@ -100,9 +100,9 @@ def connect(
             return joined.join(invited)
     elif key is not None:
         raise ArgumentError(
-            zh=f"connect({named!r}) 没有 key=：它是课堂的密钥，要和课堂的地址一起给",
-            en=f"connect({named!r}) takes no key=, which is that of a room and comes with its "
-            "address",
+            zh=f"connect({named!r}) 不用 key=：key= 是课堂的密钥，要和课堂的地址一起给",
+            en=f"connect({named!r}) takes no key=: that is the key of a room, to be given with the "
+            "room's address",
         )
     if named == "siliconcloud":
         proxies.bypass()

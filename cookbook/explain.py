@@ -138,9 +138,9 @@ def _gateway(error: BaseException, place: str) -> str:
         where = _room(error)
         return tr(
             f"应答的是课堂 {where} 前面的网关或代理（{answer}），课堂没有应答：过一会儿再试；"
-            "若一直这样，问组织者课堂还开着没有",
+            "还不行，就问组织者课堂是否还开着",
             f"a proxy or gateway in front of the room at {where} answered ({answer}), not the "
-            "room: try again in a moment; if it stays, ask the leader whether it is still open",
+            "room: try again in a moment; if this goes on, ask the leader whether it is still open",
         )
     if place == _LOCAL:
         return tr(
@@ -194,9 +194,9 @@ def _connection(error: BaseException, place: str) -> str | None:
 def _room_away(where: str) -> str:
     return tr(
         f"连不上课堂 {where}：它可能停了、换了地址，或网络断了。过一会儿再试；"
-        "若一直这样，向组织者要现在的地址，再运行 connect() 那一格",
+        "还不行，就向组织者要现在的地址，再运行 connect() 那一格",
         f"cannot reach the room at {where}: it may have stopped or moved, or the network is down. "
-        "Try again in a moment; if it stays, ask the leader for the room's address now and run "
+        "Try again in a moment; if this goes on, ask the leader for the current address and run "
         "the cell with connect() again",
     )
 

@@ -21,7 +21,8 @@ def reason(job: "FineTuningJob") -> str:
     in_room = getattr(job, "organization_id", None) not in (None, "", "local")
     if in_room and error.code in _OF_THE_MACHINE:
         text += tr(
-            "（说的是课堂那台机器：告诉组织者，处理好了再运行一次）",
-            " (this is about the room's machine: tell the leader, then run it again)",
+            "（这是课堂所在机器的问题：告诉组织者，处理好后再提交一次）",
+            " (this concerns the room's machine: tell the leader, and create the job again "
+            "once it is solved)",
         )
     return text

@@ -136,10 +136,11 @@ def _moved_to(base_url: str, answer: Answer) -> str:
         return moved
     elsewhere = _one_line(f"{new.scheme}://{new.netloc}") if new.netloc else where
     raise ServiceError(
-        zh=f"{where} 转到了 {elsewhere}，没有把密钥发过去：如果那是网络的登录页，先在浏览器里登录；"
+        zh=f"{where} 跳转到 {elsewhere}，密钥没有发过去：如果那是网络的登录页，先在浏览器里登录；"
         "否则向组织者核对地址",
-        en=f"{where} leads to {elsewhere}, where the key was not sent: if that is the network's "
-        "login page, log in with a browser first; otherwise check the address with the leader",
+        en=f"{where} redirects to {elsewhere}; the key was not sent there: if that is the "
+        "network's login page, log in with a browser first; otherwise check the address with the "
+        "leader",
     )
 
 
@@ -149,10 +150,10 @@ def _refusal(invitation: Invitation, base_url: str, answer: Answer) -> ServiceEr
     if answer.status == 401 and answer.error is not None:
         zh, en = typed.key_hint(invitation.key)
         return ServiceError(
-            zh=f"课堂 {where} 不认这把密钥{zh}：照纸条核对 COOKBOOK_KEY；"
-            "若组织者给你换过密钥，用新的那一把",
-            en=f"the room at {where} does not know this key{en}: compare COOKBOOK_KEY with the "
-            "slip, and use the new one if the leader has renewed it",
+            zh=f"课堂 {where} 不认这把密钥{zh}：对照密钥条检查 COOKBOOK_KEY；"
+            "组织者给你换过密钥的话，用新的那一把",
+            en=f"the room at {where} does not know this key{en}: compare COOKBOOK_KEY with your "
+            "slip; if the leader has given you a new key, use that one",
         )
     if answer.error is not None and answer.status != 404:
         # Its own sentence says what to do.
@@ -162,9 +163,9 @@ def _refusal(invitation: Invitation, base_url: str, answer: Answer) -> ServiceEr
         return no_answer.behind_gateway(base_url, answer.status, invitation.place)
     if answer.status in (401, 403, 407):
         return ServiceError(
-            zh=f"{where} 前面的网关或代理不放行（HTTP {answer.status}），请求没有到课堂："
+            zh=f"{where} 前面的网关或代理拒绝了请求（HTTP {answer.status}）："
             "向组织者核对地址，或先登录这个网络",
-            en=f"a gateway or proxy in front of {where} does not let the request through (HTTP "
+            en=f"a gateway or proxy in front of {where} refused the request (HTTP "
             f"{answer.status}): check the address with the leader, or log in to the network first",
         )
     return _not_a_room(where, answer)
@@ -173,10 +174,10 @@ def _refusal(invitation: Invitation, base_url: str, answer: Answer) -> ServiceEr
 def _not_a_room(where: str, answer: Answer) -> ServiceError:
     if answer.error is not None:
         return ServiceError(
-            zh=f"{where} 有一个服务，但不是课堂：向组织者核对地址；"
-            "组织者要用 python -m cookbook room 启动，版本不能太旧",
+            zh=f"{where} 有一个服务，但不是课堂：向组织者核对地址，"
+            "并请组织者用新版本的 python -m cookbook room 启动",
             en=f"a service answers at {where}, but it is not a room: check the address with the "
-            "leader, who must start it with python -m cookbook room of a current version",
+            "leader, who starts a room with python -m cookbook room of a current version",
         )
     what_zh, what_en = f"HTTP {answer.status}", f"HTTP {answer.status}"
     if title := _TITLE.search(answer.text):

@@ -19,11 +19,11 @@ def add(commands: Any, add_command: Callable[..., Any], add_home: Callable[[Any]
     command = add_command(
         commands,
         "room",
-        tr("开一个课堂：一个服务，每人一把密钥", "open a room: one service, one key a person"),
+        tr("启动课堂：一个服务，每人一把密钥", "open a room: one service, a key for each person"),
         more=tr(
-            "在本机的网络地址上启动服务，给每人一把密钥，写好密钥条（打印用的网页和 CSV）。\n"
-            "第二天再运行一次：人和密钥都还在，只有新来的人得到密钥。\n"
-            "名单是一个表格（.csv、.xlsx），姓名一列，或者只有一列。\n"
+            "在本机的网络地址上启动服务，给每人一把密钥，生成密钥条（打印用的网页和 CSV）。\n"
+            "第二天再运行一次：学员和密钥都还在，只有新学员得到密钥。\n"
+            "名单是一个表格（.csv、.xlsx），有表头为“姓名”的一列，或者只有一列。\n"
             "add、remove、renew、list 在课堂运行时也能用。说明见 docs/room.zh-CN.md。",
             "Starts the service on this machine's network address, makes a key for each person\n"
             "and writes the slips: a page to print, and a CSV.\n"
@@ -48,7 +48,7 @@ def add(commands: Any, add_command: Callable[..., Any], add_home: Callable[[Any]
         "words",
         nargs="*",
         metavar="NAMES.csv | add NAME… | remove NAME… | renew NAME… | list",
-        help=tr("名单，或者要做的事", "a list of names, or what to do"),
+        help=tr("名单，或者子命令", "a list of names, or a subcommand"),
     )
     _add_people(command)
     _add_network(command)
@@ -75,7 +75,7 @@ def _add_people(command: argparse.ArgumentParser) -> None:
         "--no-open",
         action="store_true",
         help=tr(
-            "不打开组织者页面，只印出链接", "print the link of the leader's page, do not open it"
+            "不打开组织者页面，只显示链接", "print the link to the leader's page, do not open it"
         ),
     )
 
@@ -121,8 +121,8 @@ def _add_service(command: argparse.ArgumentParser) -> None:
         default=HOURS,
         metavar="H",
         help=tr(
-            f"几小时后关闭，页面上可以延长；0 表示不关（默认 {HOURS:g}）",
-            f"close after so many hours, which the page can extend; 0: never (default: {HOURS:g})",
+            f"几小时后结束，页面上可以延长；0 表示不结束（默认 {HOURS:g}）",
+            f"close after this many hours; the page can extend it; 0: never (default: {HOURS:g})",
         ),
     )
     command.add_argument(
@@ -140,7 +140,7 @@ def _add_service(command: argparse.ArgumentParser) -> None:
         "--train-each",
         action="store_true",
         help=tr(
-            "每个任务都自己训练，即使和训练过的完全一样",
+            "每个任务都自己训练，即使和训练过的完全相同",
             "train every job, even one that equals a finished one",
         ),
     )

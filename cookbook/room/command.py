@@ -66,8 +66,9 @@ def _open_room(args: argparse.Namespace, home: Home, out: Path) -> None:
     serve(settings, prepare)
     print(
         tr(
-            "\n课堂停了。密钥和作品都留着：再运行同样的命令就能接着上课",
-            "\nthe room has stopped. Keys and work stay: start it again with the same command",
+            "\n课堂已停止。密钥、文件、任务和模型都保留：再运行同样的命令就能接着上课",
+            "\nthe room has stopped. Keys, files, jobs and models are kept: the same command "
+            "starts it again",
         )
     )
 
@@ -85,7 +86,7 @@ def _wanted(args: argparse.Namespace) -> list[Name]:
     if args.people is not None:
         if args.words:
             raise ArgumentError(
-                zh="--people 和名单只用一个", en="give either --people or a list of names"
+                zh="--people 和名单只能用一个", en="give either --people or a list of names"
             )
         return names.tidied(names.numbered(args.people))
     if not args.words:
@@ -94,9 +95,9 @@ def _wanted(args: argparse.Namespace) -> list[Name]:
     if len(args.words) > 1 or not (path.suffix or path.exists()):
         typed = printable(" ".join(args.words))
         raise ArgumentError(
-            zh=f"不明白 room {typed}：可以是 room 名单.csv，或 room add | remove | renew 名字…，"
+            zh=f"没有命令 room {typed}：可以用 room 名单.csv，或 room add | remove | renew 名字…，"
             "或 room list",
-            en=f"room {typed} is not understood: it is room NAMES.csv, "
+            en=f"unknown command room {typed}: use room NAMES.csv, "
             "room add | remove | renew NAME…, or room list",
         )
     return names.tidied(names.read(path))
@@ -152,7 +153,7 @@ def _closes_at(hours: float) -> str | None:
     """Return when the room closes, as the store keeps it; None for never."""
     if not (math.isfinite(hours) and 0 <= hours <= _MOST_HOURS):
         raise ArgumentError(
-            zh=f"--hours {hours:g}：写 0（不关）到 {_MOST_HOURS:g} 之间的小时数",
+            zh=f"--hours {hours:g}：写 0（不结束）到 {_MOST_HOURS:g} 之间的小时数",
             en=f"--hours {hours:g}: give hours from 0 (never) to {_MOST_HOURS:g}",
         )
     return str(int(time.time() + hours * 3600)) if hours else None
@@ -183,6 +184,6 @@ def _take_over(home: Home) -> None:
         tr(
             "笔记本启动的内嵌服务已停止，换成课堂；正在训练的任务不受影响",
             "the embedded service that a notebook had started is stopped, the room takes its "
-            "place; training goes on",
+            "place; jobs keep training",
         )
     )

@@ -185,8 +185,9 @@ def _address(folder: Path) -> Address:
         proved = health(found) is not None
     except PermissionError as error:
         raise ServiceError(
-            zh=f"JupyterHub 不能读 {path}：用 root 或课堂自己的用户运行 JupyterHub",
-            en=f"the hub cannot read {path}: run the hub as root or as the room's own user",
+            zh=f"JupyterHub 不能读 {path}：请管理员用 root 或课堂自己的账号运行 JupyterHub",
+            en=f"the hub cannot read {path}: its administrator must run it as root or as the "
+            "room's own account",
         ) from error
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _away(folder) from error
@@ -197,9 +198,9 @@ def _address(folder: Path) -> Address:
 
 def _away(folder: Path) -> RoomAway:
     return RoomAway(
-        zh=f"课堂（{folder}）没有应答：过一会儿再试；一直如此，请管理员看 JupyterHub 的日志",
-        en=f"the room ({folder}) does not answer: try again in a moment. If it stays so, the "
-        "hub's log tells the reason",
+        zh=f"课堂（{folder}）没有应答：过一会儿再试；还不行，请管理员看 JupyterHub 的日志",
+        en=f"the room ({folder}) does not answer: try again in a moment. If it still does not, "
+        "ask the hub's administrator: the hub's log has the reason",
     )
 
 

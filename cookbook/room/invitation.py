@@ -99,7 +99,7 @@ def find(service: str | None = None, key: str | None = None) -> Invitation | Non
 
 def _places(service: str, key: str) -> Iterator[Place]:
     """Yield the places in their order; files are only read once it is their turn."""
-    yield Place(service, key, "connect() 的参数", "the argument of connect()")
+    yield Place(service, key, "connect() 的参数", "the address given to connect()")
     yield Place(
         environment.value_of(SERVICE, os.environ),
         environment.value_of(KEY, os.environ),
@@ -133,7 +133,7 @@ def _is_for(place: Place, base_url: str) -> bool:
 def _key_alone() -> ArgumentError:
     return ArgumentError(
         zh=f'key= 是课堂的密钥，要和地址一起给：connect("{typed.EXAMPLE}", key=…)',
-        en=f'key= is the key of a room and comes with its address: connect("{typed.EXAMPLE}", '
+        en=f'key= is the key of a room: give its address as well, connect("{typed.EXAMPLE}", '
         "key=…)",
     )
 
@@ -141,7 +141,7 @@ def _key_alone() -> ArgumentError:
 def _no_key(named: Place) -> KeyMissing:
     where = named.file or ".env"
     return KeyMissing(
-        zh=f"没有课堂的密钥：在 {where} 里加一行 {KEY}=room-…（组织者给的纸条上有），"
+        zh=f"没有课堂的密钥：在 {where} 里加一行 {KEY}=room-…（组织者给的密钥条上有），"
         f"或设环境变量 {KEY}",
         en=f"no key for the room: add the line {KEY}=room-… to {where} (it is on the slip that the "
         f"leader gave you), or set the environment variable {KEY}",
@@ -206,7 +206,7 @@ def _mention(statement: str) -> tuple[int, str] | None:
 def _unreadable_line(path: Path, line: int, variable: str) -> ArgumentError:
     # Without the line itself, which may hold the key.
     return ArgumentError(
-        zh=f"{path} 第 {line} 行读不懂：写成 {variable}=…（英文等号，引号要成对或不用）",
+        zh=f"{path} 第 {line} 行格式不对：写成 {variable}=…（英文等号，引号要成对或不用）",
         en=f"line {line} of {path} cannot be read: write {variable}=… with an equals sign, and "
         "with both quotes or none",
     )
@@ -220,8 +220,8 @@ def _text(path: Path) -> str:
     except OSError as error:
         warnings.warn(
             tr(
-                f"读不了 {path}（{error.strerror}），没有用它",
-                f"{path} cannot be read ({error.strerror}) and was not used",
+                f"读不了 {path}（{error.strerror}），已忽略",
+                f"{path} cannot be read ({error.strerror}) and was ignored",
             ),
             UserWarning,
             stacklevel=2,

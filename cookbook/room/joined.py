@@ -68,8 +68,8 @@ def _remarks(base_url: str, room: dict[str, Any]) -> list[str]:
         where = no_answer.shown(base_url)
         found.append(
             tr(
-                f"{where} 在互联网上，又没有 TLS：密钥和数据一路不加密，请组织者换成 https",
-                f"{where} is on the internet and has no TLS: the key and your data travel "
+                f"{where} 在互联网上，又没有 TLS：密钥和数据不加密传输，请组织者换成 https",
+                f"{where} is on the internet and has no TLS: the key and your data are sent "
                 "unencrypted. Ask the leader for an https address",
             )
         )
@@ -77,7 +77,7 @@ def _remarks(base_url: str, room: dict[str, Any]) -> list[str]:
     if theirs and _release(theirs) != _release(__version__):
         found.append(
             tr(
-                f"课堂的版本是 {theirs}，这里装的是 {__version__}：若有格子出错，"
+                f"课堂的版本是 {theirs}，这里装的是 {__version__}：有单元格出错时，"
                 "装上和组织者一样的版本",
                 f"the room has version {theirs}, and {__version__} is installed here: if a cell "
                 "fails, install the leader's version",

@@ -70,7 +70,7 @@ def _check(name: str, written: str) -> None:
     if not name:
         raise ArgumentError(
             zh=f"名字 {shown!r} 是空的：至少写一个字母、汉字或数字",
-            en=f"the name {shown!r} is empty: write one letter or digit at least",
+            en=f"the name {shown!r} is empty: use at least one letter or digit",
         )
     if len(name) > LONGEST:
         raise ArgumentError(
@@ -80,15 +80,15 @@ def _check(name: str, written: str) -> None:
         )
     if name.lower() in _RESERVED:
         raise ArgumentError(
-            zh=f"名字 {name} 留给组织者：换一个",
-            en=f"the name {name} is the leader's own: choose another one",
+            zh=f"名字 {name} 是组织者专用的：换一个",
+            en=f"the name {name} is reserved for the leader: choose another one",
         )
     for character in name:
         if not _is_allowed(character):
             sign = printable(character)
             raise ArgumentError(
                 zh=f"名字 {shown} 里不能有 {sign}：只用文字、数字和 _ . -",
-                en=f"the name {shown} may not have {sign}: use letters, digits and _ . - only",
+                en=f"the name {shown} cannot contain {sign}: use only letters, digits and _ . -",
             )
 
 
@@ -113,8 +113,8 @@ def tidied(texts: Iterable[str]) -> list[Name]:
             raise ArgumentError(
                 zh=f"名字重复：{printable(former.written)} 和 {printable(text)} 会是同一个人，"
                 "给其中一个加上字母或数字",
-                en=f"a name twice: {printable(former.written)} and {printable(text)} would be the "
-                "same person: add a letter or a digit to one of them",
+                en=f"duplicate name: {printable(former.written)} and {printable(text)} would be "
+                "the same person; add a letter or a digit to one of them",
             )
     return list(found.values())
 
@@ -161,7 +161,9 @@ def read(path: Path) -> list[str]:
             names.append(cell)
     if not names:
         raise _fault(
-            path, zh="的姓名一列是空的：每行写一个", en="has a heading and no names below it"
+            path,
+            zh="的姓名一列是空的：每行写一个",
+            en="has a heading but no names: write one on each line",
         )
     if len(names) > MOST:
         count = len(names)
@@ -195,7 +197,7 @@ def _grid_of(path: Path) -> "Grid":
     if text is None:
         raise _fault(
             path,
-            zh="的编码看不出来：另存为 UTF-8 的 .csv",
+            zh="的编码无法识别：另存为 UTF-8 的 .csv",
             en="is in an unknown encoding: save it as .csv in UTF-8",
         )
     return csv_text.grid_of(text, path.suffix.lower())
@@ -237,9 +239,9 @@ def _column_of(rows: list[list[str]], path: Path) -> tuple[int, bool]:
         return min(used), False
     raise _fault(
         path,
-        zh=f"有 {len(used)} 列，不知道哪一列是名字：把那一列的表头写成 姓名，只写一列",
-        en=f"has {len(used)} columns and does not say which has the names: head that one, "
-        "and no other, with name",
+        zh=f"有 {len(used)} 列，不知道哪一列是名字：把那一列（只此一列）的表头写成“姓名”",
+        en=f"has {len(used)} columns and does not say which has the names: head only that "
+        "column with name",
     )
 
 

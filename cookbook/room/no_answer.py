@@ -42,16 +42,16 @@ def explained(error: BaseException, base_url: str, place: Place) -> ServiceError
         return _only_tls(base_url)
     zh, en = _reason(chain, names)
     if proxy:
-        zh, en = f"{zh}，经过代理 {proxy}", f"{en}, through the proxy of {proxy}"
+        zh, en = f"{zh}，经过 {proxy} 的代理", f"{en}, through the proxy in {proxy}"
     return _gone(where, zh, en, place)
 
 
 def behind_gateway(base_url: str, status: int, place: Place) -> ServiceError:
     """Return the sentence for a gateway that finds no room behind it."""
-    zh, en = f"网关说 HTTP {status}", f"a gateway says HTTP {status}"
+    zh, en = f"网关返回 HTTP {status}", f"a gateway answers HTTP {status}"
     proxy = proxies.variable(base_url)
     if proxy:
-        zh, en = f"代理 {proxy} 说 HTTP {status}", f"the proxy of {proxy} says HTTP {status}"
+        zh, en = f"{proxy} 的代理返回 HTTP {status}", f"the proxy in {proxy} answers HTTP {status}"
     return _gone(shown(base_url), zh, en, place)
 
 
@@ -59,10 +59,10 @@ def _gone(where: str, why_zh: str, why_en: str, place: Place) -> ServiceError:
     leave_zh, leave_en = place.to_leave()
     return ServiceError(
         zh=f"课堂 {where} 没有应答（{why_zh}）：它可能停了，或换了地址。"
-        "向组织者要现在的地址，并确认连着同一个网络；"
-        f"想自己接着做，{leave_zh}，用的就是本机的内嵌服务",
+        "向组织者要现在的地址，并确认连的是同一个网络；"
+        f"想先用本机的内嵌服务，就{leave_zh}",
         en=f"the room at {where} does not answer ({why_en}): it may have stopped, or its address "
-        "has changed. Ask the leader for its address now, and check that you are on the same "
+        "has changed. Ask the leader for the current address, and check that you are on the same "
         f"network; to go on alone with the embedded service, {leave_en}",
     )
 
@@ -70,23 +70,23 @@ def _gone(where: str, why_zh: str, why_en: str, place: Place) -> ServiceError:
 def _reason(chain: list[BaseException], names: set[str]) -> tuple[str, str]:
     for one in chain:
         if isinstance(one, (socket.gaierror, UnicodeError)):
-            return "找不到这个主机名", "its host name is not known"
+            return "找不到这个主机名", "unknown host name"
         if isinstance(one, ConnectionRefusedError):
             return "那个端口上没有服务", "nothing listens on that port"
         if isinstance(one, OSError) and one.errno in _NO_ROUTE:
-            return "到那里的网络不通", "there is no way to it in this network"
+            return "网络不通", "not reachable from this network"
     if any("Timeout" in name for name in names):
-        return "等不到应答", "no answer in time"
-    return "连接断了", "the connection broke"
+        return "超时", "timed out"
+    return "连接中断", "the connection broke"
 
 
 def _untrusted(where: str, error: ssl.SSLCertVerificationError) -> ServiceError:
     reason = error.verify_message or error.reason or ""
     return ServiceError(
         zh=f"课堂 {where} 的证书不被信任（{reason}）：向组织者要证书文件，"
-        "把它的路径设进环境变量 SSL_CERT_FILE，再重启内核；若说主机名不符，改用证书上的名字",
+        "把它的路径设进环境变量 SSL_CERT_FILE，再重启内核；提示主机名不符时，改用证书上的域名",
         en=f"the certificate of the room at {where} is not trusted ({reason}): ask the leader for "
-        "the certificate's file, set SSL_CERT_FILE to its path and restart the kernel; where the "
+        "the certificate's file, set SSL_CERT_FILE to its path and restart the kernel; if the "
         "host name does not match, use the name in the certificate",
     )
 
@@ -95,8 +95,8 @@ def _no_tls(base_url: str) -> ServiceError:
     where = shown(base_url)
     plain = where.replace("https://", "http://", 1)
     return ServiceError(
-        zh=f"{where} 说的不是 TLS：地址改成 {plain}，或向组织者核对",
-        en=f"{where} does not speak TLS: write {plain}, or check the address with the leader",
+        zh=f"{where} 没有用 TLS：地址改成 {plain}，或向组织者核对",
+        en=f"{where} does not use TLS: write {plain}, or check the address with the leader",
     )
 
 
@@ -105,16 +105,16 @@ def _only_tls(base_url: str) -> ServiceError:
     safe = where.replace("http://", "https://", 1)
     return ServiceError(
         zh=f"{where} 只接受 TLS：地址改成 {safe}",
-        en=f"{where} speaks TLS alone: write {safe}",
+        en=f"{where} accepts TLS only: write {safe}",
     )
 
 
 def _stopped_by_proxy(where: str, proxy: str) -> ServiceError:
     name = proxy or "HTTP_PROXY"
     return ServiceError(
-        zh=f"代理（环境变量 {name}）没有让请求到 {where}：把这个主机名加进 NO_PROXY，"
+        zh=f"代理（环境变量 {name}）没有把请求转给 {where}：把这个主机名加进 NO_PROXY，"
         "或改正代理，再重启内核",
-        en=f"the proxy of {name} did not let the request through to {where}: add its host to "
+        en=f"the proxy in {name} did not pass the request on to {where}: add its host to "
         "NO_PROXY, or correct the proxy, and restart the kernel",
     )
 

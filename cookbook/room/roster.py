@@ -40,9 +40,9 @@ def open_store(home: Home, *, make: bool = False) -> Store:
     """
     if not make and not home.database.exists():
         raise ServiceError(
-            zh=f"{home.folder} 里还没有课堂：先运行 python -m cookbook room，或用 --home 指出",
+            zh=f"{home.folder} 里还没有课堂：先运行 python -m cookbook room，或用 --home 指定目录",
             en=f"there is no room in {home.folder} yet: run python -m cookbook room first, "
-            "or name its folder with --home",
+            "or give its folder with --home",
         )
     data_folder.prepare(home)
     address = connection.running(home.folder)
@@ -151,9 +151,7 @@ def renew(home: Home, words: Sequence[str], out: Path) -> None:
     address = address_of(store)
     written = slips.write([Slip(name, address, key) for name, key in keys.items()], out)
     listed = ", ".join(known)
-    print(
-        tr(f"{listed}：换了密钥，旧的不能用了", f"{listed}: other keys; the old ones are invalid")
-    )
+    print(tr(f"{listed}：已换密钥，旧的失效", f"{listed}: new keys; the old ones no longer work"))
     print_written(written)
 
 
@@ -167,8 +165,9 @@ def remove(home: Home, words: Sequence[str]) -> None:
     listed = ", ".join(known)
     print(
         tr(
-            f"{listed}：已移出，密钥不能用了；作品留着，组织者看得到",
-            f"{listed}: removed, the keys are invalid; what they made stays, seen by the leader",
+            f"{listed}：已移出，密钥失效；文件、任务和模型保留，组织者看得到",
+            f"{listed}: removed, the keys no longer work; files, jobs and models are kept, and the "
+            "leader sees them",
         )
     )
 
@@ -187,8 +186,8 @@ def _refuse_known(store: Store, wanted: Sequence[Name]) -> None:
         listed = ", ".join(known[:SHOWN])
         raise ArgumentError(
             zh=f"已经有 {listed} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
-            en=f"{listed}: in the room already. Choose another name, "
-            "or give the same person another key with room renew",
+            en=f"{listed}: already in the room. Choose another name, "
+            "or give the same person a new key with room renew",
         )
 
 
@@ -212,7 +211,7 @@ def _nobody(name: str, there: list[str]) -> PersonNotFound:
             zh=f"没有 {name}。是不是 {near}？", en=f"there is no {name}. Did you mean {near}?"
         )
     return PersonNotFound(
-        zh=f"没有 {name}：python -m cookbook room list 列出所有人",
+        zh=f"没有 {name}：用 python -m cookbook room list 查看所有人",
         en=f"there is no {name}: python -m cookbook room list shows everybody",
     )
 
@@ -229,7 +228,7 @@ def print_changed(wanted: Sequence[Name]) -> None:
 
 def print_written(written: Written) -> None:
     """Say where the slips are."""
-    print(tr("密钥条（打印后剪开）：", "slips to print and cut: ") + printable(str(written.sheet)))
+    print(tr("密钥条（打印后剪开）：", "slips, to print and cut: ") + printable(str(written.sheet)))
     print(tr("同样内容的表格：", "the same as a table: ") + printable(str(written.table)))
 
 

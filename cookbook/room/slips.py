@@ -91,7 +91,7 @@ def _explained(folder: Path) -> Iterator[None]:
         name = printable(str(folder))
         reason = error.strerror or error
         raise ServiceError(
-            zh=f"密钥条写不进 {name}（{reason}）：用 --out 换一个文件夹",
+            zh=f"密钥条无法写入 {name}（{reason}）：用 --out 换一个文件夹",
             en=f"cannot write the slips into {name} ({reason}): choose another one with --out",
         ) from error
 
@@ -168,7 +168,7 @@ p { margin: 0 0 1mm; color: #555; font-size: 8.5pt }
 <p class="note">
 {{- tr("用 A4 打印，沿虚线剪开，每人一张。打印后删掉这个文件：有密钥的人就能进课堂。",
        "Print on A4 and cut along the dashed lines, one slip a person. "
-       "Delete this file afterwards: whoever has a key is in the room.") -}}
+       "Delete this file afterwards: anyone with a key can enter the room.") -}}
 </p>
 {% for page in pages %}
 <section class="page">
@@ -180,9 +180,9 @@ p { margin: 0 0 1mm; color: #555; font-size: 8.5pt }
 <dt>{{ tr("密钥", "key") }}</dt><dd class="key">{{ slip.key }}</dd>
 </dl>
 <p>{{ tr("把这两行写进笔记本旁边的 .env 文件：",
-         "Write these two lines into a file .env beside the notebooks:") }}</p>
+         "Write these two lines into a file named .env beside the notebooks:") }}</p>
 <pre>{{ slip.lines | join("\\n") }}</pre>
-<p>{{ tr("看自己的任务和模型：浏览器打开上面的地址，输入密钥。",
+<p>{{ tr("看自己的任务和模型：用浏览器打开上面的地址，输入密钥。",
          "To see your jobs and models, open the address in a browser and enter the key.") }}</p>
 </article>
 {% endfor %}

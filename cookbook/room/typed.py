@@ -71,7 +71,7 @@ def key(text: str) -> str:
     given = text.strip()
     if not is_api_key(given):
         raise KeyMissing(
-            zh="COOKBOOK_KEY 不是密钥（有空格或英文以外的字符）：照纸条重新输入，"
+            zh="COOKBOOK_KEY 不是密钥（有空格或英文以外的字符）：照密钥条重新输入，"
             "它像 room-abcd-efgh-jkmn-pqrs",
             en="COOKBOOK_KEY is not a key (it contains spaces or characters beyond ASCII): type it "
             "again from the slip, it looks like room-abcd-efgh-jkmn-pqrs",
@@ -118,7 +118,9 @@ def _split(given: str, shown: str) -> SplitResult:
         _ = parts.port  # raises ValueError
     except ValueError:
         raise _wrong(
-            shown, f"端口或括号不对，应像 {EXAMPLE}", f"its port or brackets are wrong: {EXAMPLE}"
+            shown,
+            f"端口或括号不对，应像 {EXAMPLE}",
+            f"its port or brackets are wrong, write it like {EXAMPLE}",
         ) from None
     # "C:/Users" is a file, not a host of one letter.
     is_file = re.match(r"http://[a-z]:/", given, re.IGNORECASE)
@@ -127,7 +129,7 @@ def _split(given: str, shown: str) -> SplitResult:
             shown, "应以 http:// 或 https:// 开头", "it must begin with http:// or https://"
         )
     if parts.username is not None or parts.password is not None:
-        raise _wrong(shown, "地址里不放用户名和密码", "an address holds no user and no password")
+        raise _wrong(shown, "去掉用户名和密码", "leave out the user name and the password")
     return parts
 
 
@@ -148,7 +150,7 @@ def _base_url(parts: SplitResult, shown: str) -> str:
         )
     port = "" if parts.port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{parts.port}"
     if parts.port == 0:
-        raise _wrong(shown, "端口不能是 0", "a port of 0 cannot be reached")
+        raise _wrong(shown, "端口不能是 0", "the port cannot be 0")
     # A slash at the end, the client's own /v1, or the address of the room's route itself.
     folders = [part for part in parts.path.split("/") if part]
     if "v1" in folders:
@@ -167,12 +169,12 @@ def _host(host: str, shown: str) -> str:
         raise _wrong(
             shown,
             "这是服务监听用的地址，别的机器连不上，向组织者要课堂的地址",
-            "that is where a service listens, not where it is reached: ask the leader for the "
-            "room's address",
+            "a service listens there, but others cannot reach it: ask the leader for the room's "
+            "address",
         )
     if getattr(number, "scope_id", None):
         raise _wrong(
-            shown, "带 % 的地址只在一台机器上有效", "one with % is valid on one machine alone"
+            shown, "带 % 的地址只在一台机器上有效", "an address with % is valid on one machine only"
         )
     return f"[{number}]" if number.version == 6 else str(number)
 
@@ -183,14 +185,18 @@ def _host_name(host: str, shown: str) -> str:
         raise _wrong(
             shown,
             f"IP 地址不完整或写错了，应像 {EXAMPLE}",
-            f"its numbers are not those of {EXAMPLE}",
+            f"the IP address is incomplete or wrong, write it like {EXAMPLE}",
         )
     try:
         name = host.rstrip(".").encode("idna").decode().lower()
     except UnicodeError:
         name = ""
     if not name or not all(_LABEL.fullmatch(label) for label in name.split(".")):
-        raise _wrong(shown, f"没有主机名，应像 {EXAMPLE}", f"it has no valid host name: {EXAMPLE}")
+        raise _wrong(
+            shown,
+            f"没有主机名，应像 {EXAMPLE}",
+            f"it has no valid host name, write it like {EXAMPLE}",
+        )
     return name
 
 

@@ -52,7 +52,7 @@ _TEMPLATE = """
 </tbody></table>
 {% endif %}
 {% if shared %}
-<div>{{ tr("共享的模型", "shared models") }}</div>
+<div>{{ tr("分享的模型", "shared models") }}</div>
 <ul>
 {% for model in shared %}
 <li><code>{{ model["id"] }}</code> {{ model["owner"] }}</li>
@@ -93,9 +93,9 @@ class RoomView:
         files = f"{kept['used'] / MB:.1f}/{kept['limit'] / MB:.0f} MB"
         return tr(
             f"未结束的任务 {jobs['used']}/{jobs['limit']} · 文件 {files} · "
-            f"同时的回答 {chats['used']}/{chats['limit']}",
+            f"正在生成的回答 {chats['used']}/{chats['limit']}",
             f"unfinished jobs {jobs['used']}/{jobs['limit']} · files {files} · "
-            f"answers at once {chats['used']}/{chats['limit']}",
+            f"answers in progress {chats['used']}/{chats['limit']}",
         )
 
     def __repr__(self) -> str:

@@ -29,14 +29,14 @@ def welcome(
     before = len(store.people())
     keys = roster.add_missing(store, wanted)
     written = roster.write_slips(store, keys, address, out) if keys else None
-    print(tr(f"课堂已开：{address}", f"the room is open: {address}"))
+    print(tr(f"课堂已启动：{address}", f"the room is open: {address}"))
     _print_people(before, len(keys))
     roster.print_changed(wanted)
     if written:
         roster.print_written(written)
     print(
         tr(
-            "每位学员要的两行（密钥在各自的密钥条上）：",
+            "每位学员要写的两行（密钥在各自的密钥条上）：",
             "the two lines that each person needs (the key is on their slip):",
         )
     )
@@ -69,7 +69,7 @@ def _print_people(before: int, added: int) -> None:
             tr(
                 f"学员 {before + added} 人：新增 {added}，原有 {before} 人的密钥不变",
                 f"{roster.counted(before + added)}: {added} new, "
-                f"the {before} of before keep their keys",
+                f"the other {before} keep their keys",
             )
         )
     else:
@@ -126,8 +126,8 @@ def _print_closing(store: Store) -> None:
         when = time.strftime("%m-%d %H:%M", time.localtime(int(closes_at)))
         print(
             tr(
-                f"{when} 关闭（组织者页面可以延长）",
-                f"closes at {when}, which the leader's page can extend",
+                f"{when} 结束（组织者页面可以延长）",
+                f"closes at {when} (the leader's page can extend it)",
             )
         )
 
@@ -153,11 +153,11 @@ def _print_page(listening: Listening, opens: bool) -> None:
         print(tr(f"组织者页面已在浏览器打开：{page}", f"the leader's page is open: {page}"))
         return
     if opens:
-        print(tr("这里打不开浏览器。", "no browser could be opened here."), end=" ")
+        print(tr("这里无法打开浏览器。", "No browser could be opened here."), end=" ")
     print(
         tr(
             f"组织者页面（链接里有组织者的密钥，不要给别人）：{link}",
-            f"the leader's page (the link holds the leader's key, give it to nobody): {link}",
+            f"the leader's page (its link has the leader's key, do not share it): {link}",
         )
     )
 

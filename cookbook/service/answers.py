@@ -277,8 +277,8 @@ def _check_room(state: AppState, choices: int) -> None:
     if choices > max(limit, 1):
         raise ApiError(
             400,
-            zh=f"提示的个数乘 n 是 {choices}，每人最多 {limit}：分几次请求",
-            en=f"the prompts times n are {choices}, each person has {limit}: send several requests",
+            zh=f"提示词的个数乘 n 是 {choices}，最多 {limit}：分几次请求",
+            en=f"prompts times n is {choices}, at most {limit} are allowed: send several requests",
             code="invalid_value",
             param="prompt",
         )

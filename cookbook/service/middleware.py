@@ -183,8 +183,10 @@ class AccessMiddleware:
             await self._wrong_keys.wait()
         if await self._callers.is_room():
             raise _wrong_key(
-                zh="密钥不对：向组织者要你的密钥（python -m cookbook room renew 名字）",
-                en="wrong key: ask the leader for yours (python -m cookbook room renew NAME)",
+                zh="密钥不对：对照密钥条检查；丢了就请组织者换一把"
+                "（python -m cookbook room renew 名字）",
+                en="wrong key: compare it with your slip; if it is lost, ask the leader, who can "
+                "run python -m cookbook room renew NAME",
             )
         raise _wrong_key(
             zh="API key 不对：用 connect() 给出的 api_key",

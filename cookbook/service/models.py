@@ -124,8 +124,8 @@ def _own_model(state: AppState, model_id: str) -> TunedModel:
     if not state.caller.is_leader and model.owner != state.caller.name:
         raise ApiError(
             403,
-            zh="这个模型是别人分享的：可以用它回答，不能改动它",
-            en="somebody else shares this model: ask it as you like, it is not yours to change",
+            zh="这个模型是别人分享的：可以用它提问，不能修改或删除",
+            en="this model is shared by somebody else: you can use it, not change or delete it",
             code="not_yours",
             param="model",
         )

@@ -112,7 +112,8 @@ class Twins:
             if self._copy(job, result):
                 # An interrupted one had a folder.
                 remove_leftovers(self._home, job.id)
-                _log.info(tr("%s 取了相同任务的结果", "%s took over an equal job's result"), job.id)
+                text = tr("%s 直接用了相同任务的结果", "%s took over the result of an equal job")
+                _log.info(text, job.id)
                 return True
         return False
 
@@ -225,7 +226,7 @@ def _is_usable(folder: Path) -> bool:
 
 def _told() -> str:
     return tr(
-        "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed）：直接取它的结果，"
+        "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed）：直接用它的结果，"
         "没有重新训练。想自己训练一遍，换一个 seed 再提交",
         "Same as a job already trained here (data, base model, parameters, seed): its result was "
         "taken over and nothing was trained again. To train it yourself, change the seed",
@@ -235,7 +236,7 @@ def _told() -> str:
 def _waiting_text() -> str:
     return tr(
         "完全相同的训练（数据、基础模型、参数、seed）正在进行或排在前面：等它完成，"
-        "直接取它的结果。想自己训练一遍，换一个 seed 再提交",
+        "直接用它的结果。想自己训练一遍，换一个 seed 再提交",
         "The same training (data, base model, parameters, seed) is under way or ahead in the "
         "queue: this job waits for its result. To train it yourself, change the seed",
     )

@@ -1,5 +1,5 @@
 # JupyterHub on one machine, with a room. As root: jupyterhub -f jupyterhub_config.py
-# docs/room.md has the steps; The Littlest JupyterHub needs only room.py.
+# docs/room_hub.md has the steps; The Littlest JupyterHub needs only room.py.
 
 load_subconfig("room.py")
 
@@ -31,7 +31,7 @@ c.Spawner.args = [
     "--ServerApp.shutdown_no_activity_timeout=3600",
 ]
 
-# The page that a login leads to. New accounts have the notebooks, if they were put there before:
+# The page that opens after the login. New accounts have the notebooks if these were put there:
 # python -m cookbook course /etc/skel/course
 c.Spawner.default_url = "/lab/tree/course/00_quickstart.ipynb"
 

@@ -2,7 +2,7 @@
 #
 # The Littlest JupyterHub: copy this file into /opt/tljh/config/jupyterhub_config.d/.
 # Any other hub on one machine: load_subconfig("room.py"), as jupyterhub_config.py beside it does.
-# docs/room.md has the steps.
+# docs/room_hub.md has the steps.
 
 from cookbook.room.hub import Room
 

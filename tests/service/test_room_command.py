@@ -148,7 +148,7 @@ def test_a_day_and_the_next_morning(room, home):
     assert second.process.poll() == 1 and "python -m cookbook stop" in second.said
 
     assert first.interrupt() == 0
-    assert "密钥和作品都留着" in first.said and "Traceback" not in first.said
+    assert "密钥、文件、任务和模型都保留" in first.said and "Traceback" not in first.said
     assert running(home) is None
 
     again = room("--people", "3", "--host", "127.0.0.1")

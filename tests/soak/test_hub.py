@@ -1,6 +1,6 @@
 """A JupyterHub with a room: five people, the hub's own proxy, and one of them in Chromium.
 
-pytest -s tests/soak/test_hub.py      with the figures of docs/room.md
+pytest -s tests/soak/test_hub.py      with the figures of docs/room_hub.md
 
 The hub's environment is .venv-hub (see Makefile), which has no torch. Everybody runs notebook 00:
 one in JupyterLab, from an nbgitpuller link; the others cell by cell over their kernel's websocket.
@@ -200,7 +200,7 @@ def test_the_model_is_loaded_once(hub, people):
 
 
 def test_what_a_person_takes(hub, people):
-    """Print the figures of docs/room.md; more than a person's limit is a failure."""
+    """Print the figures of docs/room_hub.md; more than a person's limit is a failure."""
     print("\nkernel, MB resident: new, connected, after 00, with all that the course imports")
     for person in people[1:]:
         print(f"  {person.name}: {', '.join(person.memory)}")

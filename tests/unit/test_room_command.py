@@ -66,10 +66,10 @@ def keys_in(folder) -> dict[str, str]:
         (["--people", "0"], "1 到 200 人"),
         (["--people", "-1"], "1 到 200 人"),
         (["--people", "1000"], "1 到 200 人"),
-        (["--people", "3", "names.csv"], "只用一个"),
+        (["--people", "3", "names.csv"], "只能用一个"),
         (["missing.csv"], "missing.csv：没有这个文件"),
-        (["lst"], "不明白 room lst"),
-        (["list", "all"], "不明白 room list all"),
+        (["lst"], "没有命令 room lst"),
+        (["list", "all"], "没有命令 room list all"),
         (["--people", "3", "--hours", "-1"], "--hours -1"),
         (["--people", "3", "--hours", "nan"], "--hours nan"),
         (["--people", "3", "--certificate-key", "k.pem"], "--certificate"),
@@ -145,7 +145,7 @@ def test_another_key_ends_the_old_one(room, home, store):
     old = keys_in(home.folder)["p01"]
     status, out, _ = room("renew", "P01")
     new = keys_in(home.folder)["p01"]
-    assert status == 0 and "旧的不能用了" in out
+    assert status == 0 and "旧的失效" in out
     assert store.person(old) is None and store.person(new).name == "p01"
 
 
@@ -153,7 +153,7 @@ def test_who_is_removed_has_no_key_and_leaves_their_work(room, home, store):
     room("add", "p01")
     store.of("p01").add_file("a.jsonl", "fine-tune", b"{}")
     status, out, _ = room("remove", "p01")
-    assert status == 0 and "作品留着" in out
+    assert status == 0 and "密钥失效；文件、任务和模型保留" in out
     assert store.person(keys_in(home.folder)["p01"]) is None
     assert [file.owner for file in store.files_page(None, 10)] == ["p01"]
 
@@ -254,7 +254,7 @@ def test_the_leaders_link_is_printed_where_no_browser_opens(
     open_room(store, listening, tmp_path, opens_page=True)
     out = capsys.readouterr().out
     link = f"http://127.0.0.1:{listening.port}/#key={listening.api_key}"
-    assert "打不开浏览器" in out and link in out
+    assert "无法打开浏览器" in out and link in out
 
 
 def test_the_leaders_key_is_not_printed_where_the_browser_has_it(

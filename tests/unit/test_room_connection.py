@@ -255,7 +255,7 @@ def test_a_room_that_is_silent(monkeypatch):
     monkeypatch.setattr(answer, "ANSWER_SECONDS", 0.2)
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        assert "等不到应答" in refusal(connect, url, key=WRONG).zh
+        assert "超时" in refusal(connect, url, key=WRONG).zh
 
 
 def test_a_wrong_key_is_said_with_what_is_odd_about_it(address, key):
@@ -295,11 +295,11 @@ PAGE = "<html><head><title>家用路由器 登录</title></head></html>"
         ((200, {}, "[" * 100_000), "HTTP 200"),
         ((200, {}, b"\xff\x00"), "HTTP 200"),
         (error_of(404, None), "不是课堂"),
-        ((401, {"www-authenticate": "Basic"}, "who?"), "不放行"),
-        ((403, {}, PAGE), "不放行"),
-        ((502, {}, PAGE), "网关说 HTTP 502"),
+        ((401, {"www-authenticate": "Basic"}, "who?"), "拒绝了请求"),
+        ((403, {}, PAGE), "拒绝了请求"),
+        ((502, {}, PAGE), "网关返回 HTTP 502"),
         ((302, {"location": "http://login.example/hotel"}, ""), "login.example"),
-        ((302, {"location": "https://127.0.0.1/login"}, ""), "没有把密钥发过去"),
+        ((302, {"location": "https://127.0.0.1/login"}, ""), "密钥没有发过去"),
     ],
 )
 def test_somebody_else_is_not_taken_for_a_room(stranger, given, said):
@@ -407,9 +407,9 @@ def test_a_near_host_is_excepted_and_others_keep_their_proxy(monkeypatch):
 def test_a_public_room_goes_through_the_proxy_and_it_is_named(stranger, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", stranger((503, {}, PAGE)))
     error = refusal(connect, "http://class.example.org:8765", key=WRONG)
-    assert "HTTP_PROXY 说 HTTP 503" in error.zh and len(stranger.asked) == 1
+    assert "HTTP_PROXY 的代理返回 HTTP 503" in error.zh and len(stranger.asked) == 1
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    assert "经过代理 HTTP_PROXY" in refusal(connect, "http://class.example.org", key=WRONG).zh
+    assert "经过 HTTP_PROXY 的代理" in refusal(connect, "http://class.example.org", key=WRONG).zh
 
 
 # The call itself

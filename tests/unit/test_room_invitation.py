@@ -178,7 +178,7 @@ def test_an_unreadable_file_is_a_warning(folder, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(type(folder), "open", refuse)
-    with pytest.warns(UserWarning, match="没有用它"):
+    with pytest.warns(UserWarning, match="已忽略"):
         assert found() is None
 
 

@@ -149,6 +149,6 @@ def _seconds(value: str | None) -> int | None:
 
 def _nobody(name: str) -> PersonNotFound:
     return PersonNotFound(
-        zh=f"没有 {name}：python -m cookbook room list 列出所有人",
+        zh=f"没有 {name}：用 python -m cookbook room list 查看所有人",
         en=f"there is no {name}: python -m cookbook room list shows everybody",
     )
