@@ -139,13 +139,13 @@ def test_people_stay_where_they_are_while_a_question_is_open(opened, room):
 def test_a_message_reaches_everybody_and_goes_again(opened, room):
     leader, person = opened(), opened(room.keys["安宁"])
     expect(person.get_by_role("heading", name="我的任务")).to_be_visible()
-    leader.get_by_label("给所有人的话").fill("十点半 <b>休息</b>")
+    leader.get_by_label("给所有人发消息").fill("十点半 <b>休息</b>")
     leader.keyboard.press("Enter")
     expect(leader.locator("#said-text")).to_have_text("十点半 <b>休息</b>")
-    expect(leader.get_by_label("给所有人的话")).to_have_value("")
+    expect(leader.get_by_label("给所有人发消息")).to_have_value("")
     expect(person.locator("#told-text")).to_have_text("十点半 <b>休息</b>", timeout=UPDATED)
     expect(person.locator("#announce")).to_contain_text("十点半")
-    leader.get_by_role("button", name="撤下").click()
+    leader.get_by_role("button", name="撤回").click()
     expect(leader.locator("#said")).to_be_hidden()
     expect(person.locator("#told")).to_be_hidden(timeout=UPDATED)
 
@@ -328,7 +328,7 @@ def test_a_key_is_renewed_and_somebody_removed(opened, room):
     page = opened()
     page.get_by_role("button", name=WAITING, exact=True).click()
     page.get_by_role("button", name="换一把密钥").click()
-    page.get_by_role("button", name="换密钥", exact=True).last.click()
+    page.get_by_role("button", name="换一把", exact=True).last.click()
     expect(page.locator("#slip-text")).to_contain_text("COOKBOOK_KEY=room-")
     assert room.store.person(room.keys[WAITING]) is None
     page.keyboard.press("Escape")
@@ -355,7 +355,7 @@ def test_a_service_that_does_not_answer_is_said_and_comes_back(opened):
     page = opened(expected=[LOADING])
     expect(page.locator("#people > li")).to_have_count(30)
     page.context.set_offline(True)
-    expect(page.locator("#stale")).to_contain_text("没有回答", timeout=15_000)
+    expect(page.locator("#stale")).to_contain_text("没有应答", timeout=15_000)
     assert "上次更新在" in page.locator("#stale").inner_text()
     # What was there can still be read, and a button says what is the matter.
     expect(page.locator("#people > li")).to_have_count(30)
