@@ -112,7 +112,7 @@ def test_cancel_asks_first_and_then_cancels(opened, room):
     row = card(page, WAITING)
     row.get_by_role("button", name="取消").click()
     expect(row.get_by_role("group", name="取消这个任务？")).to_be_visible()
-    row.get_by_role("button", name="不", exact=True).click()
+    row.get_by_role("button", name="不取消", exact=True).click()
     job = room.store.of(WAITING).unfinished()[0]
     assert job.status == "queued"
     row.get_by_role("button", name="取消").click()
@@ -293,7 +293,7 @@ def test_the_keyboard_alone_is_enough(opened, room):
     for _ in range(3):
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="不", exact=True)).to_be_focused()
+    expect(page.get_by_role("button", name="不取消", exact=True)).to_be_focused()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#queue > li")).to_have_count(12)
