@@ -93,7 +93,8 @@ def test_the_leader_sees_all_thirty_on_one_screen(opened):
     expect(first).to_contain_text("失败")
     expect(first).to_contain_text("学习速率 0.05 太大")
     waiting = card(page, WAITING)
-    expect(waiting).to_contain_text("第 1 位")
+    # The two that train are counted.
+    expect(waiting).to_contain_text("第 3 位")
     expect(page.locator("#queue > li")).to_have_count(13)
     expect(page.locator("#address")).to_have_text("http://192.0.2.1:8765")
     expect(page.locator("#other-addresses")).to_have_text("http://10.0.0.7:8765")
@@ -162,7 +163,7 @@ def test_extend_lets_the_room_close_later(opened, room):
 def test_a_person_sees_their_own_and_what_is_shared(opened, room):
     page = opened(room.keys["李雷"])
     expect(page.locator("#own-jobs > li")).to_have_count(2)
-    expect(page.locator("#own-jobs > li").first).to_contain_text("第 5 位")
+    expect(page.locator("#own-jobs > li").first).to_contain_text("第 7 位")
     expect(page.locator("#limits")).to_contain_text("1 / 6")
     expect(page.locator("#closes")).to_contain_text("还有")
     shared = {model.owner for model in room.store.models() if model.shared}

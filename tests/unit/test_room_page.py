@@ -94,6 +94,16 @@ def test_what_a_module_imports_is_there_and_used(modules):
     assert imported == exported
 
 
+def test_what_a_module_calls_of_another_it_imports(modules):
+    exported = {one for text in modules.values() for one in EXPORTS.findall(text)}
+    for name, text in modules.items():
+        # Not the method of an object, but what is spread.
+        called = set(re.findall(r"(?:(?<![$\w.])|(?<=\.\.\.))([$\w]{1,40})\(", text))
+        own = set(re.findall(r"(?:const|let|function|class) ([$\w]{1,40})", text))
+        given = {one for names, _ in NAMES.findall(text) for one in re.findall(r"[$\w]+", names)}
+        assert called & exported <= own | given, name
+
+
 def test_no_module_imports_itself_by_way_of_others(modules):
     needs = {name: {home for _, home in NAMES.findall(text)} for name, text in modules.items()}
     while needs:

@@ -2,7 +2,7 @@
 
 import { $, clone, element, patchList, setText } from "./dom.js";
 import { bytes } from "./figures.js";
-import { isOver, updateJob, withCancel } from "./job.js";
+import { isOver, lastEnded, updateJob, withCancel } from "./job.js";
 import { makeModel, updateModel } from "./model.js";
 import { t } from "./texts.js";
 
