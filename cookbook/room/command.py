@@ -7,14 +7,14 @@ runs, and the other actions, are in roster.py.
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cookbook import connection, data_folder, paths, processes
+from cookbook import connection, data_folder, processes
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
+from cookbook.options import home_of
 from cookbook.paths import Home
 from cookbook.room import names, roster, slips
 from cookbook.room.names import Name
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         CookbookError: it was not done; the sentence says why and what to do.
     """
-    home = Home((args.home or paths.home()).expanduser().resolve())
+    home = Home(home_of(args))
     out = args.out.expanduser().resolve() if args.out else home.folder
     action, words = args.words[:1], args.words[1:]
     if action == ["add"]:
@@ -108,7 +108,6 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
             zh="--certificate-key 要和 --certificate 一起用",
             en="--certificate-key needs --certificate as well",
         )
-    reuse = not args.train_each and os.environ.get("COOKBOOK_REUSE") != "0"
     return Settings(
         home,
         args.host,
@@ -116,7 +115,7 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
         max_running=args.jobs,
         idle_seconds=0,
         room=True,
-        reuse=reuse,
+        reuse=not args.train_each,
         certificate=args.certificate and args.certificate.expanduser(),
         certificate_key=args.certificate_key and args.certificate_key.expanduser(),
         told=_address(args.address),

@@ -103,15 +103,13 @@ def test_a_room_closes_after_so_many_hours_or_never():
         command._closes_at(math.inf)
 
 
-def test_a_room_takes_over_equal_trainings_unless_told_not_to(monkeypatch):
+def test_a_room_takes_over_equal_trainings_unless_told_not_to():
     from cookbook.__main__ import _parser
 
     def settings(*words) -> Settings:
         return command._settings(_parser().parse_args(["room", *words]), Home("x"))
 
     assert settings().reuse and not settings("--train-each").reuse
-    monkeypatch.setenv("COOKBOOK_REUSE", "0")
-    assert not settings().reuse
 
 
 # People
