@@ -1,6 +1,7 @@
 """Names of the people of a room: tidied, checked, numbered, or read from a file.
 
     tidy("Li Lei")          "Li-Lei"
+    check("Li-Lei")         raise ArgumentError where it cannot be a name
     numbered(30)            p01 … p30
     read(Path("a.csv"))     the names of a column, as they are written there
     tidied(names)           all of them tidied, each once
@@ -61,12 +62,13 @@ def tidy(text: str) -> str:
     for dot in _DOTS:
         normal = normal.replace(dot, " ")
     name = "-".join(normal.split()).strip(_SIGNS)
-    _check(name, text)
+    check(name, text)
     return name
 
 
-def _check(name: str, written: str) -> None:
-    shown = printable(written[: LONGEST + 1])
+def check(name: str, written: str | None = None) -> None:
+    """Raise ArgumentError for what `tidy` would not return, naming it as it was `written`."""
+    shown = printable((written or name)[: LONGEST + 1])
     if not name:
         raise ArgumentError(
             zh=f"名字 {shown!r} 是空的：至少写一个字母、汉字或数字",

@@ -18,7 +18,7 @@ from cookbook.client import is_api_key
 from cookbook.errors import ArgumentError, KeyMissing
 
 KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"
-"""Those of a room's key; `service/store/people.py` makes them."""
+"""Those of a room's keys: none that looks like another on paper."""
 
 EXAMPLE = "http://192.168.1.5:8765"
 
