@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from cookbook.errors import ServiceError
+from cookbook.retry_after import retry_after
 from cookbook.room import no_answer, typed
 from cookbook.room.invitation import Invitation
 from cookbook.terminal import printable
@@ -84,11 +85,8 @@ def _patiently(invitation: Invitation, base_url: str, notebook: str | None) -> A
 
 
 def _wait(answer: Answer, attempt: int) -> float:
-    try:
-        asked_for = float(answer.headers.get("retry-after", attempt))
-    except ValueError:
-        asked_for = attempt
-    return min(max(asked_for, 0.0), _LONGEST_WAIT)
+    asked_for = retry_after(answer.headers)
+    return min(float(attempt) if asked_for is None else asked_for, _LONGEST_WAIT)
 
 
 def _once(invitation: Invitation, base_url: str, notebook: str | None) -> Answer:

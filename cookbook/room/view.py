@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook import html
 from cookbook.client import synchronous
-from cookbook.connected import clock
+from cookbook.clock import clock
 from cookbook.duration import duration
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.explain import explain

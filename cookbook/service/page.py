@@ -1,6 +1,6 @@
 """Serve the page of the room: `/`, with its script and its style sheet.
 
-Open to all (`middleware.PAGE`), since the three files hold nothing of anybody. Whoever opens the
+Open to all (`middleware.PUBLIC`), since the three files hold nothing of anybody. Whoever opens the
 page gives it a key, which it sends as a bearer token with each call of `/v1/room` (`room.py`). It
 loads nothing from another host, and the headers below have the browser make sure of that.
 
@@ -12,6 +12,8 @@ from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import Response
+
+PATHS = ("/", "/room.js", "/room.css")
 
 _FOLDER = Path(__file__).with_name("page")
 # No script or style of the page's own either, but for the two files: a name or an error message

@@ -32,6 +32,7 @@ from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
 from cookbook.service import certificate, limits, prefix, recovery, status
+from cookbook.service.activity import Activity
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.connections import (
@@ -42,7 +43,6 @@ from cookbook.service.connections import (
 )
 from cookbook.service.file_check import FileChecks
 from cookbook.service.listening import Listening, listen
-from cookbook.service.middleware import Activity
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
