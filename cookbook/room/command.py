@@ -118,12 +118,12 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
         reuse=not args.train_each,
         certificate=args.certificate and args.certificate.expanduser(),
         certificate_key=args.certificate_key and args.certificate_key.expanduser(),
-        told=_address(args.address),
+        address=_address(args.address),
     )
 
 
 def _address(text: str | None) -> str | None:
-    """Return the address that people are told, as `COOKBOOK_SERVICE` has it.
+    """Return the address that people are given, as `COOKBOOK_SERVICE` has it.
 
     Raises:
         ArgumentError: it is not an HTTP address.

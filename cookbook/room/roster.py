@@ -61,18 +61,21 @@ def open_store(home: Home, *, make: bool = False) -> Store:
 # The address that slips have
 
 
-def note_address(store: Store, *, host: str, port: int, tls: bool, told: str | None) -> None:
-    """Note where the room is reached, for slips that are written while it runs."""
-    value = {"host": host, "port": port, "tls": tls, "told": told}
+def note_address(store: Store, *, host: str, port: int, tls: bool, named: str | None) -> None:
+    """Note where the room is reached, for slips that are written while it runs.
+
+    `named` is an address that does not change with the network.
+    """
+    value = {"host": host, "port": port, "tls": tls, "named": named}
     store.set_room_value(ADDRESS, json.dumps(value))
 
 
 def address_of(store: Store) -> str:
     """Return the address at which people reach the room, as far as this machine knows it."""
-    noted: dict[str, Any] = {"host": "0.0.0.0", "port": PORT, "tls": False, "told": None}
+    noted: dict[str, Any] = {"host": "0.0.0.0", "port": PORT, "tls": False, "named": None}
     noted |= json.loads(store.room_value(ADDRESS) or "{}")
-    if noted["told"]:
-        return str(noted["told"])
+    if noted["named"]:
+        return str(noted["named"])
     found = own_addresses(noted["port"], noted["tls"], noted["host"])
     return found[0] if found else f"http://127.0.0.1:{noted['port']}"
 

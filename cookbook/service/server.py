@@ -64,8 +64,8 @@ class Settings:
     started the service, and may replace it.
 
     A `room` is for others: it has a key of its own without being given one, and answers to any host
-    name. With a `certificate` it speaks TLS; the key of that may be in the same file. `told` is the
-    address that the people of the room are told, where it is not the machine's own: a proxy's.
+    name. With a `certificate` it speaks TLS; the key of that may be in the same file. `address`
+    is what the people of the room are given, where it is not the machine's own: a proxy's.
     `reuse` has equal jobs train once.
     """
 
@@ -80,7 +80,7 @@ class Settings:
     reuse: bool = False
     certificate: Path | None = None
     certificate_key: Path | None = None
-    told: str | None = None
+    address: str | None = None
 
     @property
     def loopback(self) -> bool:
@@ -119,7 +119,7 @@ def _listen(settings: Settings) -> Listening:
         api_key=settings.api_key,
         is_room=settings.room,
         tls=tls,
-        told=settings.told,
+        address=settings.address,
     )
 
 

@@ -62,7 +62,7 @@ class Twins:
     """Takes over results for the supervisor, from whose thread alone it is called.
 
     Args:
-        on_full: told of a job for whose copies the disk has no room.
+        on_full: called with a job for whose copies the disk has no room.
     """
 
     def __init__(self, store: Store, home: Home, on_full: Callable[[Job], None]):
@@ -171,7 +171,7 @@ class Twins:
             twin = result.trained.job
             models = [self._publish(job, twin, event, made) for event in result.adapters]
             finished = events.message(result.adapters[-1], job.model)
-            done = self._store.take_over(job, result.trained, models, _told(), finished)
+            done = self._store.take_over(job, result.trained, models, _taken_over_text(), finished)
         except (OSError, DiskFull, ServiceError) as error:
             if disk.is_full(error):
                 raise DiskFull(zh="磁盘满了", en="the disk is full") from error
@@ -223,7 +223,7 @@ def _is_usable(folder: Path) -> bool:
     return (folder / _CONFIG).is_file() and is_whole(folder / _WEIGHTS)
 
 
-def _told() -> str:
+def _taken_over_text() -> str:
     return tr(
         "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed）：直接取它的结果，"
         "没有重新训练。想自己训练一遍，换一个 seed 再提交",

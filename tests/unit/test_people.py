@@ -153,7 +153,7 @@ def test_presence_is_seen_at_once_and_written_later(store):
 def test_presence_is_written_by_itself_all_people_at_once(store):
     written = []
     write = store.note_seen
-    store.note_seen = lambda sights: written.append(len(sights)) or write(sights)
+    store.note_seen = lambda seen: written.append(len(seen)) or write(seen)
     presence = Presence(store, every=0.05)
     for number in range(30):
         store.add_person(f"p{number:02}")

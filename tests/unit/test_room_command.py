@@ -240,8 +240,8 @@ def test_the_two_lines_are_printed_without_anybodys_key(store, listening, tmp_pa
 def test_slips_that_are_written_later_have_the_rooms_address(store, listening, tmp_path):
     open_room(store, listening, tmp_path)
     assert roster.address_of(store) == f"http://127.0.0.1:{listening.port}"
-    told = {"host": "0.0.0.0", "port": 1, "tls": False, "told": "https://x.org/room"}
-    store.set_room_value(roster.ADDRESS, json.dumps(told))
+    noted = {"host": "0.0.0.0", "port": 1, "tls": False, "named": "https://x.org/room"}
+    store.set_room_value(roster.ADDRESS, json.dumps(noted))
     assert roster.address_of(store) == "https://x.org/room"
 
 
@@ -279,14 +279,14 @@ def test_what_it_means_to_have_no_tls_is_said_once(monkeypatch, store, tmp_path,
 
 
 def test_behind_a_proxy_with_tls_there_is_no_such_warning(store, tmp_path, capsys):
-    told = "https://x.org/room"
+    address = "https://x.org/room"
     with contextlib.closing(
-        listen("0.0.0.0", 0, last=None, api_key=None, is_room=True, told=told)
+        listen("0.0.0.0", 0, last=None, api_key=None, is_room=True, address=address)
     ) as found:
         open_room(store, found, tmp_path)
-        assert found.addresses()[0] == told
+        assert found.addresses()[0] == address
     out = capsys.readouterr().out
-    assert "没有 TLS" not in out and f"COOKBOOK_SERVICE={told}" in out
+    assert "没有 TLS" not in out and f"COOKBOOK_SERVICE={address}" in out
 
 
 # Sockets

@@ -78,7 +78,7 @@ class People(Part):
         """Return whether there is anybody in the room but the leader."""
         return bool(self._database.rows("SELECT 1 FROM people LIMIT 1"))
 
-    def note_seen(self, sights: Sequence[tuple[str, int, str | None, str | None]]) -> None:
+    def note_seen(self, seen: Sequence[tuple[str, int, str | None, str | None]]) -> None:
         """Note when people were here last, each as (name, seen_at, notebook, act).
 
         A notebook or act of None leaves the one before.
@@ -87,9 +87,9 @@ class People(Part):
             "UPDATE people SET seen_at = ?2, notebook = coalesce(?3, notebook), "
             "act = coalesce(?4, act) WHERE name = ?1"
         )
-        if sights:
+        if seen:
             with self._database.write() as db:
-                db.executemany(sql, sights)
+                db.executemany(sql, seen)
 
     # The room itself
 
