@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import Timeout
@@ -32,6 +32,7 @@ from cookbook.service.fingerprint import is_as_asked
 from cookbook.service.model_card import model_card
 from cookbook.service.recovery import is_whole
 from cookbook.service.store import Job, Store, TunedModel
+from cookbook.service.store.training import model_of
 from cookbook.service.store.twins import Trained
 from cookbook.service.turns import HOUR, followers, in_turn, may_run
 from cookbook.service.worker import job_lock, publish, remove_leftovers
@@ -192,17 +193,7 @@ class Twins:
         if not target.exists():
             made += [target, target.with_name(target.name + ".part")]
         folder = publish(self._home, job, event, card, link)
-        return TunedModel(
-            number=0,
-            id=events.model_id(event, job.model),
-            job=job.id,
-            base=job.base,
-            created_at=int(time.time()),
-            step=event.step,
-            folder=folder.name,
-            metrics=events.losses(event),
-            owner=job.owner,
-        )
+        return model_of(job, replace(event, folder=folder))
 
 
 def link(source: str, target: str) -> None:
