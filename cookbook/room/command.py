@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     home = Home(home_of(args))
     out = args.out.expanduser().resolve() if args.out else home.folder
     action, words = args.words[:1], args.words[1:]
+    _check_people(args, action)
     if action == ["add"]:
         roster.add(home, words, out)
     elif action == ["renew"]:
@@ -48,6 +49,15 @@ def run(args: argparse.Namespace) -> int:
     else:
         _open_room(args, home, out)
     return 0
+
+
+def _check_people(args: argparse.Namespace, action: list[str]) -> None:
+    """Raise ArgumentError for a number of people where names are needed."""
+    if args.people is not None and action and action[0] in processes.ROOM_ACTIONS:
+        raise ArgumentError(
+            zh=f"--people 只在开课堂时用：room {action[0]} 后面写名字",
+            en=f"--people is for opening a room: give room {action[0]} names",
+        )
 
 
 def _open_room(args: argparse.Namespace, home: Home, out: Path) -> None:

@@ -115,6 +115,12 @@ def test_a_room_takes_over_equal_trainings_unless_told_not_to():
 # People
 
 
+def test_a_number_of_people_is_not_taken_for_names(room, home):
+    status, _, err = room("add", "Li", "--people", "3")
+    assert status == 1 and "room add 后面写名字" in err
+    assert not home.database.exists()
+
+
 def test_somebody_who_is_added_has_a_slip_with_their_key(room, home):
     status, out, _ = room("add", "Li Lei", "韩梅梅")
     assert status == 0 and "Li Lei → Li-Lei" in out and "新增 2 人" in out
