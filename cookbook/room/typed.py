@@ -14,6 +14,7 @@ import unicodedata
 from urllib.parse import SplitResult, urlsplit
 
 from cookbook import siliconcloud
+from cookbook.address import in_url
 from cookbook.client import is_api_key
 from cookbook.errors import ArgumentError, KeyMissing
 
@@ -174,7 +175,7 @@ def _host(host: str, shown: str) -> str:
         raise _wrong(
             shown, "带 % 的地址只在一台机器上有效", "one with % is valid on one machine alone"
         )
-    return f"[{number}]" if number.version == 6 else str(number)
+    return in_url(str(number))
 
 
 def _host_name(host: str, shown: str) -> str:

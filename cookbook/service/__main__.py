@@ -15,6 +15,7 @@ import signal
 import sys
 
 from cookbook import chosen_base
+from cookbook.environment import value_of
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.i18n import tr
 from cookbook.options import add_home, add_jobs, home_of
@@ -80,7 +81,7 @@ def parse(argv: list[str] | None) -> Settings:
     add_home(parser)
     parser.add_argument(
         "--api-key",
-        default=os.environ.get("COOKBOOK_API_KEY"),
+        default=value_of("COOKBOOK_API_KEY", os.environ) or None,
         help=tr("密钥（默认随机生成）", "key (default: a random one)"),
     )
     add_jobs(parser)

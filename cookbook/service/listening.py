@@ -14,8 +14,9 @@ import secrets
 import socket
 from dataclasses import dataclass
 
+from cookbook.address import in_url
 from cookbook.errors import ServiceError
-from cookbook.room.address import in_url, own_addresses
+from cookbook.room.address import own_addresses
 from cookbook.service.certificate import Tls
 from cookbook.service.connections import Secured
 from cookbook.service.publication import Endpoint
