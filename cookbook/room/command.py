@@ -70,7 +70,7 @@ def _open_room(args: argparse.Namespace, home: Home, out: Path) -> None:
     slips.check(out)
 
     def prepare(store: Store, listening: Listening) -> None:
-        store.set_room_value("closes_at", closes_at)
+        store.set_closes_at(closes_at)
         welcome(store, listening, wanted, out, opens_page=not args.no_open)
 
     serve(settings, prepare)
@@ -157,14 +157,14 @@ def _address(text: str | None) -> str | None:
     return address
 
 
-def _closes_at(hours: float) -> str | None:
-    """Return when the room closes, as the store keeps it; None for never."""
+def _closes_at(hours: float) -> int | None:
+    """Return when the room closes, in seconds since 1970; None for never."""
     if not (math.isfinite(hours) and 0 <= hours <= _MOST_HOURS):
         raise ArgumentError(
             zh=f"--hours {hours:g}：写 0（不关）到 {_MOST_HOURS:g} 之间的小时数",
             en=f"--hours {hours:g}: give hours from 0 (never) to {_MOST_HOURS:g}",
         )
-    return str(int(time.time() + hours * 3600)) if hours else None
+    return int(time.time() + hours * 3600) if hours else None
 
 
 # Another service on the same folder

@@ -109,6 +109,10 @@ class People(Part):
         """Return when the room closes, in seconds since 1970; None for never."""
         return _seconds(self.room_value("closes_at"))
 
+    def set_closes_at(self, moment: int | None) -> None:
+        """Let the room close then; with None never."""
+        self.set_room_value("closes_at", None if moment is None else str(moment))
+
     def extend(self, seconds: int) -> int | None:
         """Let the room close so much later, from now if it is closed; return when that is.
 
