@@ -16,6 +16,7 @@ from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.hubs import pull_arguments
 from cookbook.i18n import tr
+from cookbook.options import add_home, home_of
 from cookbook.room import arguments as room_arguments
 from cookbook.terminal import printable
 
@@ -68,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         "serve",
         help=tr("在前台运行内嵌服务", "run the embedded service in the foreground"),
     )
-    room_arguments.add(commands, _add, _add_home)
+    room_arguments.add(commands, _add)
     _add_status(commands)
     _add_stop(commands)
     return parser
@@ -255,7 +256,7 @@ def _add_status(commands: Any) -> None:
         ),
         examples=["", "--home ~/cookbook-data"],
     )
-    _add_home(command)
+    add_home(command)
     command.set_defaults(carry_out=_status)
 
 
@@ -264,7 +265,7 @@ def _status(args: argparse.Namespace) -> int:
     from cookbook.connection import differences, is_silent, running
     from cookbook.hubs import ready
 
-    home = _home(args)
+    home = home_of(args)
     address = running(home)
     if address is None and is_silent(home):
         print(
@@ -322,7 +323,7 @@ def _add_stop(commands: Any) -> None:
         ),
         examples=["", "--home ~/cookbook-data"],
     )
-    _add_home(command)
+    add_home(command)
     command.set_defaults(carry_out=_stop)
 
 
@@ -330,27 +331,11 @@ def _stop(args: argparse.Namespace) -> int:
     from cookbook.connection import stop
 
     # Not an error if none runs: what was asked for is the case.
-    if stop(_home(args)):
+    if stop(home_of(args)):
         print(tr("已停止", "stopped"))
     else:
         print(tr("内嵌服务没有运行", "the embedded service is not running"))
     return 0
-
-
-def _add_home(command: Any) -> None:
-    command.add_argument(
-        "--home",
-        type=Path,
-        metavar="DIR",
-        help=tr(
-            "数据目录（默认 COOKBOOK_HOME 或 .cookbook）",
-            "data folder (default: COOKBOOK_HOME or .cookbook)",
-        ),
-    )
-
-
-def _home(args: argparse.Namespace) -> Path:
-    return (args.home or paths.home()).expanduser().resolve()
 
 
 if __name__ == "__main__":

@@ -202,6 +202,11 @@ def _is_own(status: os.stat_result, folder: Path) -> bool:
     return same_mode and status.st_uid == fresh.st_uid
 
 
+def in_url(host: str) -> str:
+    """Return a host as a URL has it: an address of IPv6 is in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def is_loopback(host: str) -> bool:
     """Return whether a host, by name or address, is this machine and reached from it alone."""
     if host.lower() == "localhost":
@@ -220,8 +225,7 @@ def _is_here(base_url: str) -> bool:
     except ValueError:
         return False
     # Nothing but the parts that a service writes: no user, no other path.
-    shown = f"[{host}]" if ":" in host else host
-    if base_url != f"http://{shown}:{port}/v1":
+    if base_url != f"http://{in_url(host)}:{port}/v1":
         return False
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

@@ -4,8 +4,9 @@ The key is never shown. In Jupyter a connection to a room shows who is in which 
 open, and what the leader told everybody.
 """
 
-import time
 from dataclasses import dataclass, field
+
+from cookbook.clock import clock
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,3 @@ _ROOM = """
 {% endif %}
 </div>
 """
-
-
-def clock(moment: float | None) -> str | None:
-    """Return a time of today as hours and minutes, another one with its date."""
-    if moment is None:
-        return None
-    try:
-        then = time.localtime(moment)
-    except (OverflowError, ValueError, OSError):
-        return None
-    today = time.localtime()[:3] == then[:3]
-    return time.strftime("%H:%M" if today else "%Y-%m-%d %H:%M", then)

@@ -6,18 +6,16 @@ of either. Errors are recognized by the names of their types, so neither `openai
 library is loaded for it.
 """
 
-import re
 from typing import Any
 
 from cookbook import siliconcloud
 from cookbook.address import is_loopback
 from cookbook.i18n import tr
+from cookbook.quoted import one_line, page_title
 from cookbook.terminal import printable
 
 _PLATFORM, _LOCAL, _ROOM, _ELSEWHERE, _NOWHERE = "platform", "local", "room", "elsewhere", ""
 _TRACE = "x-siliconcloud-trace-id"  # in every answer of the platform
-_TITLE = re.compile(r"<title>([^<]{1,100})", re.IGNORECASE)  # of a page
-_LONGEST = 300  # letters of somebody else's text that are shown
 
 _rooms: set[str] = set()  # base URLs of the rooms that this process has joined
 
@@ -119,21 +117,21 @@ def _message_of(error: BaseException, body: object, place: str) -> str | None:
         message = body.get("message") or body.get("detail")
         # On this machine only a stand-in for the platform answers in the platform's shape.
         trusted = place != _LOCAL or "code" in body or "data" in body
-        return _one_line(message) if trusted and isinstance(message, str) else None
+        return one_line(message) if trusted and isinstance(message, str) else None
     if not isinstance(body, str) or not body or _is_page(body):
         return "" if _TRACE in _headers(error) else None
     # A bare JSON string is the platform's; other text may be, where the platform was asked.
     text = str(getattr(getattr(error, "response", None), "text", ""))
     is_json = text.strip().startswith('"')
-    return _one_line(body) if is_json or place != _LOCAL else None
+    return one_line(body) if is_json or place != _LOCAL else None
 
 
 def _gateway(error: BaseException, place: str) -> str:
     """Return the sentence for an answer that comes from something between here and the service."""
     answer = str(getattr(error, "status_code", ""))
-    title = _TITLE.search(str(getattr(error, "body", "")))
+    title = page_title(str(getattr(error, "body", "")))
     if title:
-        answer += f": {_one_line(title[1])}"
+        answer += f": {title}"
     if place == _ROOM:
         where = _room(error)
         return tr(
@@ -161,10 +159,6 @@ def _is_page(text: str) -> bool:
     return text.lstrip().startswith("<")
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_LONGEST]
-
-
 # No answer
 
 
@@ -173,7 +167,7 @@ def _connection(error: BaseException, place: str) -> str | None:
     cause = error.__cause__ or error
     kinds = [*type(error).__mro__, *type(cause).__mro__]
     names = {kind.__name__ for kind in kinds}
-    detail = _one_line(str(cause))
+    detail = one_line(str(cause))
     if names & {"APITimeoutError", "TimeoutException"}:
         return _too_late(place)
     if names & {"RemoteProtocolError", "ReadError", "IncompleteRead"}:

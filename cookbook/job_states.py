@@ -3,9 +3,14 @@
 Helpers and service share this list. A paused job has no state of its own: it keeps the one it had.
 """
 
+from typing import Literal
+
 from cookbook.i18n import tr
 
-UNFINISHED = ("validating_files", "queued", "running")
+Status = Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+
+WAITING = ("validating_files", "queued")
+UNFINISHED = (*WAITING, "running")
 TERMINAL = ("succeeded", "failed", "cancelled")
 
 # A job only moves to a state of a higher rank, so that one that has ended stays as it ended.

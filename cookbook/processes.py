@@ -29,7 +29,8 @@ _EMULATORS = ("qemu-", "rosetta", "box64", "ld-linux", "ld-musl")
 _AUTOGROUP = Path("/proc/self/autogroup")
 """The session of this process, where the system shares the processor between sessions."""
 
-_ACTIONS = frozenset(("add", "remove", "renew", "list"))
+ROOM_ACTIONS = ("add", "remove", "renew", "list")
+"""What `python -m cookbook room` does without opening a room."""
 
 POLL_SECONDS = 0.1
 CLOCK_SECONDS = 2.0  # by how much the start of a process can seem to move when the clock is set
@@ -178,8 +179,7 @@ def _commands() -> "Iterator[tuple[psutil.Process, list[str]]]":
 def _is_service(command: list[str]) -> bool:
     module, arguments = _split(command)
     if module == "cookbook":
-        # The other actions of `room` are those of a moment.
-        is_room = arguments[:1] == ["room"] and not _ACTIONS.intersection(arguments)
+        is_room = arguments[:1] == ["room"] and not set(ROOM_ACTIONS).intersection(arguments)
         return is_room or arguments[:1] == ["serve"]
     return module == SERVICE_MODULE
 

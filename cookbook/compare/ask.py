@@ -8,7 +8,6 @@ one's turn, as in a room, is no failure: that is waited for up to five minutes b
 What would fail again is not sent again: a wrong model, a wrong key, a prompt that is too long.
 """
 
-import email.utils
 import random
 import sys
 import threading
@@ -24,6 +23,7 @@ from cookbook.duration import duration
 from cookbook.errors import ArgumentError
 from cookbook.explain import explain
 from cookbook.i18n import tr
+from cookbook.retry_after import retry_after
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -266,7 +266,7 @@ def _is_told_to_wait(error: Exception) -> bool:
     headers = getattr(getattr(error, "response", None), "headers", {})
     is_busy = getattr(error, "status_code", None) == 429
     # "At once" is no wait, and would be asked again and again.
-    return is_busy and (_retry_after(headers) or 0) > 0
+    return is_busy and (retry_after(headers) or 0) > 0
 
 
 def _wait(attempt: int, error: Exception) -> float:
@@ -276,26 +276,11 @@ def _wait(attempt: int, error: Exception) -> float:
     together.
     """
     headers = getattr(getattr(error, "response", None), "headers", {})
-    asked_for = _retry_after(headers)
+    asked_for = retry_after(headers)
     if asked_for is not None:
         return min(asked_for, LONGEST_WAIT) + random.uniform(0, 0.1 * FIRST_WAIT)
     doubled = FIRST_WAIT * 2 ** (attempt - 1)
     return min(doubled, LONGEST_WAIT) * random.uniform(0.5, 1)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds of a Retry-After header, which may be a number or a date."""
-    text = headers.get("retry-after", "")
-    # A date in the past, like a negative number, means now.
-    try:
-        return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except (TypeError, ValueError):
-        return None
-    return max(0.0, date.timestamp() - time.time())
 
 
 def _reason(error: Exception) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.hubs.endpoint import without_password
+from cookbook.retry_after import retry_after
 
 if TYPE_CHECKING:
     import httpx
@@ -96,8 +97,9 @@ def _is_passing_error(error: Exception) -> bool:
 
 def seconds_until(attempt: int, response: "httpx.Response | None" = None) -> float:
     """Return how long to wait before the next attempt; a hub may say so itself."""
-    asked = response.headers.get("Retry-After", "") if response is not None else ""
-    seconds = float(asked) if asked.isdecimal() else PAUSE_SECONDS * 2 ** (attempt - 1)
+    seconds = None if response is None else retry_after(response.headers)
+    if seconds is None:
+        seconds = PAUSE_SECONDS * 2 ** (attempt - 1)
     return min(seconds, LONGEST_PAUSE_SECONDS)
 
 

@@ -10,6 +10,8 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 
+from cookbook.address import in_url
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # How the network cards of containers, virtual machines and VPNs are named, in lower case
@@ -53,11 +55,6 @@ def own_addresses(port: int, tls: bool, host: str = "0.0.0.0") -> list[str]:
     version = _EVERYWHERE.get(host)
     hosts = [host] if version is None else [str(each) for each in _reachable(_cards(), version)]
     return [f"{scheme}://{in_url(each)}:{port}" for each in hosts]
-
-
-def in_url(host: str) -> str:
-    """Return a host as an address has it: one of IPv6 in brackets."""
-    return f"[{host}]" if ":" in host else host
 
 
 def _cards() -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ an HTTP library, so it is imported where a room is joined.
 """
 
 import json
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,9 +17,10 @@ from urllib.parse import urlsplit
 import httpx
 
 from cookbook.errors import ServiceError
+from cookbook.quoted import one_line, page_title
+from cookbook.retry_after import retry_after
 from cookbook.room import no_answer, typed
 from cookbook.room.invitation import Invitation
-from cookbook.terminal import printable
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
@@ -29,11 +29,9 @@ ATTEMPTS = 4
 
 _LONGEST_WAIT = 5.0  # seconds between two attempts
 _MAX_BYTES = 4 * 1024 * 1024
-_LONGEST = 300  # letters of somebody else's text that are shown
 _BUSY = (429, 503)
 _GATEWAY = (502, 503, 504)
 _MOVED = (301, 302, 303, 307, 308)
-_TITLE = re.compile(r"<title>([^<]{1,100})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,8 @@ def _patiently(invitation: Invitation, base_url: str, notebook: str | None) -> A
 
 
 def _wait(answer: Answer, attempt: int) -> float:
-    try:
-        asked_for = float(answer.headers.get("retry-after", attempt))
-    except ValueError:
-        asked_for = attempt
-    return min(max(asked_for, 0.0), _LONGEST_WAIT)
+    asked_for = retry_after(answer.headers)
+    return min(float(attempt) if asked_for is None else asked_for, _LONGEST_WAIT)
 
 
 def _once(invitation: Invitation, base_url: str, notebook: str | None) -> Answer:
@@ -134,7 +129,7 @@ def _moved_to(base_url: str, answer: Answer) -> str:
     moved = f"{new.scheme}://{new.netloc}{new.path}".removesuffix("/").removesuffix("/room")
     if new.scheme == "https" and new.hostname == old.hostname and moved.endswith("/v1"):
         return moved
-    elsewhere = _one_line(f"{new.scheme}://{new.netloc}") if new.netloc else where
+    elsewhere = one_line(f"{new.scheme}://{new.netloc}") if new.netloc else where
     raise ServiceError(
         zh=f"{where} 跳转到 {elsewhere}，密钥没有发过去：如果那是网络的登录页，先在浏览器里登录；"
         "否则向组织者核对地址",
@@ -157,7 +152,7 @@ def _refusal(invitation: Invitation, base_url: str, answer: Answer) -> ServiceEr
         )
     if answer.error is not None and answer.status != 404:
         # Its own sentence says what to do.
-        said = _one_line(str(answer.error["message"]))
+        said = one_line(str(answer.error["message"]))
         return ServiceError(zh=f"课堂 {where}：{said}", en=f"the room at {where}: {said}")
     if answer.status in _GATEWAY:
         return no_answer.behind_gateway(base_url, answer.status, invitation.place)
@@ -180,15 +175,10 @@ def _not_a_room(where: str, answer: Answer) -> ServiceError:
             "leader, who starts a room with python -m cookbook room of a current version",
         )
     what_zh, what_en = f"HTTP {answer.status}", f"HTTP {answer.status}"
-    if title := _TITLE.search(answer.text):
-        name = _one_line(title[1])
-        what_zh, what_en = f"网页“{name}”", f"the web page “{name}”"
+    if title := page_title(answer.text):
+        what_zh, what_en = f"网页“{title}”", f"the web page “{title}”"
     return ServiceError(
         zh=f"{where} 应答的不是课堂（{what_zh}）：向组织者核对地址和端口，应像 {typed.EXAMPLE}",
         en=f"what answers at {where} is not a room ({what_en}): check the address and the port "
         f"with the leader, as in {typed.EXAMPLE}",
     )
-
-
-def _one_line(text: str) -> str:
-    return printable(" ".join(text.split())[:_LONGEST])

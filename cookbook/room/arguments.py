@@ -1,21 +1,20 @@
 """Declare `python -m cookbook room`, with its help; command.py and roster.py carry it out."""
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
+from cookbook.options import add_home, add_jobs
 
 PORT = 8765
 HOURS = 12.0
-MAX_JOBS = 16  # as `serve` has it
 
 
-def add(commands: Any, add_command: Callable[..., Any], add_home: Callable[[Any], None]) -> None:
-    """Declare the command; `add_command` makes the parser of one, `add_home` its --home."""
+def add(commands: Any, add_command: Callable[..., Any]) -> None:
+    """Declare the command; `add_command` makes the parser of one."""
     command = add_command(
         commands,
         "room",
@@ -125,17 +124,7 @@ def _add_service(command: argparse.ArgumentParser) -> None:
             f"close after this many hours; the page can extend it; 0: never (default: {HOURS:g})",
         ),
     )
-    command.add_argument(
-        "--jobs",
-        type=int,
-        choices=range(1, MAX_JOBS + 1),
-        metavar="N",
-        default=os.environ.get("COOKBOOK_JOBS", "1"),
-        help=tr(
-            "同时训练几个任务（默认 COOKBOOK_JOBS 或 1）",
-            "jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
-        ),
-    )
+    add_jobs(command)
     command.add_argument(
         "--train-each",
         action="store_true",

@@ -7,14 +7,14 @@ runs, and the other actions, are in roster.py.
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cookbook import connection, data_folder, paths, processes
+from cookbook import connection, data_folder, processes
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
+from cookbook.options import home_of
 from cookbook.paths import Home
 from cookbook.room import names, roster, slips
 from cookbook.room.names import Name
@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         CookbookError: it was not done; the sentence says why and what to do.
     """
-    home = Home((args.home or paths.home()).expanduser().resolve())
+    home = Home(home_of(args))
     out = args.out.expanduser().resolve() if args.out else home.folder
     action, words = args.words[:1], args.words[1:]
+    _check_people(args, action)
     if action == ["add"]:
         roster.add(home, words, out)
     elif action == ["renew"]:
@@ -50,6 +51,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_people(args: argparse.Namespace, action: list[str]) -> None:
+    """Raise ArgumentError for a number of people where names are needed."""
+    if args.people is not None and action and action[0] in processes.ROOM_ACTIONS:
+        raise ArgumentError(
+            zh=f"--people 只在开课堂时用：room {action[0]} 后面写名字",
+            en=f"--people is for opening a room: give room {action[0]} names",
+        )
+
+
 def _open_room(args: argparse.Namespace, home: Home, out: Path) -> None:
     # Whatever was typed wrong is found before another service is stopped.
     wanted = _wanted(args)
@@ -60,7 +70,7 @@ def _open_room(args: argparse.Namespace, home: Home, out: Path) -> None:
     slips.check(out)
 
     def prepare(store: Store, listening: Listening) -> None:
-        store.set_room_value("closes_at", closes_at)
+        store.set_closes_at(closes_at)
         welcome(store, listening, wanted, out, opens_page=not args.no_open)
 
     serve(settings, prepare)
@@ -109,7 +119,6 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
             zh="--certificate-key 要和 --certificate 一起用",
             en="--certificate-key needs --certificate as well",
         )
-    reuse = not args.train_each and os.environ.get("COOKBOOK_REUSE") != "0"
     return Settings(
         home,
         args.host,
@@ -117,15 +126,15 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
         max_running=args.jobs,
         idle_seconds=0,
         room=True,
-        reuse=reuse,
+        reuse=not args.train_each,
         certificate=args.certificate and args.certificate.expanduser(),
         certificate_key=args.certificate_key and args.certificate_key.expanduser(),
-        told=_address(args.address),
+        address=_address(args.address),
     )
 
 
 def _address(text: str | None) -> str | None:
-    """Return the address that people are told, as `COOKBOOK_SERVICE` has it.
+    """Return the address that people are given, as `COOKBOOK_SERVICE` has it.
 
     Raises:
         ArgumentError: it is not an HTTP address.
@@ -149,14 +158,14 @@ def _address(text: str | None) -> str | None:
     return address
 
 
-def _closes_at(hours: float) -> str | None:
-    """Return when the room closes, as the store keeps it; None for never."""
+def _closes_at(hours: float) -> int | None:
+    """Return when the room closes, in seconds since 1970; None for never."""
     if not (math.isfinite(hours) and 0 <= hours <= _MOST_HOURS):
         raise ArgumentError(
             zh=f"--hours {hours:g}：写 0（不结束）到 {_MOST_HOURS:g} 之间的小时数",
             en=f"--hours {hours:g}: give hours from 0 (never) to {_MOST_HOURS:g}",
         )
-    return str(int(time.time() + hours * 3600)) if hours else None
+    return int(time.time() + hours * 3600) if hours else None
 
 
 # Another service on the same folder

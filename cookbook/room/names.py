@@ -1,6 +1,7 @@
 """Names of the people of a room: tidied, checked, numbered, or read from a file.
 
     tidy("Li Lei")          "Li-Lei"
+    check("Li-Lei")         raise ArgumentError where it cannot be a name
     numbered(30)            p01 … p30
     read(Path("a.csv"))     the names of a column, as they are written there
     tidied(names)           all of them tidied, each once
@@ -21,7 +22,7 @@ from cookbook.i18n import spaced
 from cookbook.terminal import printable
 
 if TYPE_CHECKING:
-    from cookbook.data.tables.table import Grid
+    from cookbook.data.tables.table import Grid, GridRow
 
 MOST = 200  # people in a room
 LONGEST = 40  # characters of a name
@@ -61,12 +62,13 @@ def tidy(text: str) -> str:
     for dot in _DOTS:
         normal = normal.replace(dot, " ")
     name = "-".join(normal.split()).strip(_SIGNS)
-    _check(name, text)
+    check(name, text)
     return name
 
 
-def _check(name: str, written: str) -> None:
-    shown = printable(written[: LONGEST + 1])
+def check(name: str, written: str | None = None) -> None:
+    """Raise ArgumentError for what `tidy` would not return, naming it as it was `written`."""
+    shown = printable((written or name)[: LONGEST + 1])
     if not name:
         raise ArgumentError(
             zh=f"名字 {shown!r} 是空的：至少写一个字母、汉字或数字",
@@ -156,9 +158,15 @@ def read(path: Path) -> list[str]:
     column, has_heading = _column_of(rows, path)
     names = []
     for row in rows[has_heading:]:
-        cell = row[column].strip() if column < len(row) else ""
-        if cell:
-            names.append(cell)
+        cell = row.cells[column].strip() if column < len(row.cells) else ""
+        # Whoever is in the list without a name must not be left out in silence.
+        if not cell:
+            raise _fault(
+                path,
+                zh=f"第 {row.line} 行没有名字：补上，或删掉这一行",
+                en=f"has no name in line {row.line}: fill it in, or remove the line",
+            )
+        names.append(cell)
     if not names:
         raise _fault(
             path,
@@ -217,24 +225,24 @@ def _in_gbk(content: bytes) -> str | None:
     return text if len(usual) >= _USUAL * len(text) else None
 
 
-def _filled_rows(grid: "Grid", path: Path) -> list[list[str]]:
+def _filled_rows(grid: "Grid", path: Path) -> "list[GridRow]":
     rows = []
     for row in grid.rows:
         if row.fault:
             zh, en = row.fault
             raise _fault(path, zh=f"第 {row.line} 行：{zh}", en=f"line {row.line}: {en}")
         if not row.is_blank:
-            rows.append(row.cells)
+            rows.append(row)
     return rows
 
 
-def _column_of(rows: list[list[str]], path: Path) -> tuple[int, bool]:
+def _column_of(rows: "list[GridRow]", path: Path) -> tuple[int, bool]:
     """Return the column that has the names, and whether the first row is a heading."""
-    first = [cell.strip().casefold() for cell in rows[0]]
+    first = [cell.strip().casefold() for cell in rows[0].cells]
     headed = [column for column, cell in enumerate(first) if cell in _HEADINGS]
     if len(headed) == 1:
         return headed[0], True
-    used = {column for row in rows for column, cell in enumerate(row) if cell.strip()}
+    used = {column for row in rows for column, cell in enumerate(row.cells) if cell.strip()}
     if not headed and len(used) == 1:
         return min(used), False
     raise _fault(

@@ -18,6 +18,7 @@ from cookbook import __version__, connection, data_folder
 from cookbook.duration import duration
 from cookbook.errors import ArgumentError, PersonNotFound, ServiceError
 from cookbook.i18n import tr
+from cookbook.machine import MB
 from cookbook.paths import Home
 from cookbook.room import names, slips
 from cookbook.room.address import own_addresses
@@ -25,9 +26,9 @@ from cookbook.room.arguments import PORT
 from cookbook.room.names import MOST, SHOWN, Name
 from cookbook.room.slips import Slip, Written
 from cookbook.service.store import Person, Store
+from cookbook.service.store.people import person_exists, person_not_found
 from cookbook.terminal import printable
 
-MB = 2**20
 ADDRESS = "address"  # what the room is reached at, see `note_address`
 _TABLES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods")
 
@@ -60,18 +61,21 @@ def open_store(home: Home, *, make: bool = False) -> Store:
 # The address that slips have
 
 
-def note_address(store: Store, *, host: str, port: int, tls: bool, told: str | None) -> None:
-    """Note where the room is reached, for slips that are written while it runs."""
-    value = {"host": host, "port": port, "tls": tls, "told": told}
+def note_address(store: Store, *, host: str, port: int, tls: bool, named: str | None) -> None:
+    """Note where the room is reached, for slips that are written while it runs.
+
+    `named` is an address that does not change with the network.
+    """
+    value = {"host": host, "port": port, "tls": tls, "named": named}
     store.set_room_value(ADDRESS, json.dumps(value))
 
 
 def address_of(store: Store) -> str:
     """Return the address at which people reach the room, as far as this machine knows it."""
-    noted: dict[str, Any] = {"host": "0.0.0.0", "port": PORT, "tls": False, "told": None}
+    noted: dict[str, Any] = {"host": "0.0.0.0", "port": PORT, "tls": False, "named": None}
     noted |= json.loads(store.room_value(ADDRESS) or "{}")
-    if noted["told"]:
-        return str(noted["told"])
+    if noted["named"]:
+        return str(noted["named"])
     found = own_addresses(noted["port"], noted["tls"], noted["host"])
     return found[0] if found else f"http://127.0.0.1:{noted['port']}"
 
@@ -183,12 +187,7 @@ def _refuse_known(store: Store, wanted: Sequence[Name]) -> None:
     there = {person.name.casefold(): person.name for person in store.people()}
     known = [there[name.tidy.casefold()] for name in wanted if name.tidy.casefold() in there]
     if known:
-        listed = ", ".join(known[:SHOWN])
-        raise ArgumentError(
-            zh=f"已经有 {listed} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
-            en=f"{listed}: already in the room. Choose another name, "
-            "or give the same person a new key with room renew",
-        )
+        raise person_exists(", ".join(known[:SHOWN]))
 
 
 def _known(store: Store, wanted: Sequence[Name]) -> list[str]:
@@ -210,10 +209,7 @@ def _nobody(name: str, there: list[str]) -> PersonNotFound:
         return PersonNotFound(
             zh=f"没有 {name}。是不是 {near}？", en=f"there is no {name}. Did you mean {near}?"
         )
-    return PersonNotFound(
-        zh=f"没有 {name}：用 python -m cookbook room list 查看所有人",
-        en=f"there is no {name}: python -m cookbook room list shows everybody",
-    )
+    return person_not_found(name)
 
 
 # What is printed

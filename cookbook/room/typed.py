@@ -14,11 +14,12 @@ import unicodedata
 from urllib.parse import SplitResult, urlsplit
 
 from cookbook import siliconcloud
+from cookbook.address import in_url
 from cookbook.client import is_api_key
 from cookbook.errors import ArgumentError, KeyMissing
 
 KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"
-"""Those of a room's key; `service/store/people.py` makes them."""
+"""Those of a room's keys: none that looks like another on paper."""
 
 EXAMPLE = "http://192.168.1.5:8765"
 
@@ -176,7 +177,7 @@ def _host(host: str, shown: str) -> str:
         raise _wrong(
             shown, "带 % 的地址只在一台机器上有效", "an address with % is valid on one machine only"
         )
-    return f"[{number}]" if number.version == 6 else str(number)
+    return in_url(str(number))
 
 
 def _host_name(host: str, shown: str) -> str:

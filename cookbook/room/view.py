@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook import html
 from cookbook.client import synchronous
-from cookbook.connected import clock
+from cookbook.clock import clock
 from cookbook.duration import duration
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
+from cookbook.machine import MB
 from cookbook.siliconcloud import is_siliconcloud
 from cookbook.terminal import printable
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 ANSWER_SECONDS = 15.0
-MB = 1024 * 1024
 
 _TEMPLATE = """
 <div class="cookbook-room"><b>{{ room.name }}</b> · {{ tr("基础模型", "base model") }}

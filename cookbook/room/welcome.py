@@ -5,12 +5,12 @@ Keys are added here, after the port is ours: one that is taken costs nobody a ke
 
 import os
 import sys
-import time
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
 from cookbook.address import is_loopback
+from cookbook.clock import clock
 from cookbook.i18n import tr
 from cookbook.room import roster, slips
 from cookbook.room.names import Name
@@ -50,9 +50,9 @@ def welcome(
 
 
 def _note_address(store: Store, listening: Listening) -> None:
-    told = next(iter(listening.named), None)
+    named = next(iter(listening.named), None)
     has_tls = listening.tls is not None
-    roster.note_address(store, host=listening.host, port=listening.port, tls=has_tls, told=told)
+    roster.note_address(store, host=listening.host, port=listening.port, tls=has_tls, named=named)
 
 
 def _print_people(before: int, added: int) -> None:
@@ -114,16 +114,15 @@ def _warnings(listening: Listening, addresses: list[str]) -> list[str]:
 
 def _is_readable_by_others(listening: Listening) -> bool:
     """Return whether requests cross the network as they are."""
-    told = listening.told or ""
-    if listening.tls or told.startswith("https://"):
+    address = listening.address or ""
+    if listening.tls or address.startswith("https://"):
         return False
     return not is_loopback(listening.host)
 
 
 def _print_closing(store: Store) -> None:
-    closes_at = store.room_value("closes_at")
-    if closes_at:
-        when = time.strftime("%m-%d %H:%M", time.localtime(int(closes_at)))
+    when = clock(store.closes_at())
+    if when:
         print(
             tr(
                 f"{when} 结束（组织者页面可以延长）",

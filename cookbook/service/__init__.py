@@ -5,12 +5,17 @@ Requests, in the order in which they pass:
     listening, certificate      on which sockets, with TLS or without
     connections, limits         how many connections, how long each may take
     app, middleware             HTTP: who may call, how much a request may hold
-    health, files, jobs, job_log, models, chat, completions
+    callers, activity           whose key it is, and whether anybody calls at present
+    prefix                      the same below a path of a JupyterHub
+    page, page/                 the page of a room
+    health, files, jobs, job_log, models, chat, completions, room
                                 one resource a file: request, response, routes
     room, room_view, page       the room as its page asks for it, and the page; scripts in page/
     chat_body, job_body, response_format
                                 what the larger requests hold
     answers, logprobs           what chat and completions share
+    room_view, room_gauges      what is shown of a room, and of its machine
+    presence                    who of a room was here when
     request_body, neutral       what every body accepts without effect, and refuses by name
     validation, sentences       what is wrong with a request, and how the client reads it
     api_error, request_id, paging, state

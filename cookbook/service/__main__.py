@@ -13,17 +13,16 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 
-from cookbook import chosen_base, paths
+from cookbook import chosen_base
+from cookbook.environment import value_of
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.i18n import tr
+from cookbook.options import add_home, add_jobs, home_of
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
 from cookbook.service.server import IDLE_SECONDS, Prepare, Settings, serve
-
-MAX_JOBS = 16
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,31 +78,13 @@ def parse(argv: list[str] | None) -> Settings:
         default=0,
         help=tr("端口（默认任选一个空闲的）", "port (default: a free one)"),
     )
-    parser.add_argument(
-        "--home",
-        type=Path,
-        default=None,
-        help=tr(
-            "数据目录（默认 COOKBOOK_HOME 或 .cookbook）",
-            "data folder (default: COOKBOOK_HOME or .cookbook)",
-        ),
-    )
+    add_home(parser)
     parser.add_argument(
         "--api-key",
-        default=os.environ.get("COOKBOOK_API_KEY"),
+        default=value_of("COOKBOOK_API_KEY", os.environ) or None,
         help=tr("密钥（默认随机生成）", "key (default: a random one)"),
     )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        choices=range(1, MAX_JOBS + 1),
-        metavar="N",
-        default=os.environ.get("COOKBOOK_JOBS", "1"),
-        help=tr(
-            "同时训练几个任务（默认 COOKBOOK_JOBS 或 1）",
-            "jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
-        ),
-    )
+    add_jobs(parser)
     parser.add_argument(
         "--idle",
         type=float,
@@ -113,9 +94,14 @@ def parse(argv: list[str] | None) -> Settings:
     # Given by `connect()`, for which the service is then one that it may replace.
     parser.add_argument("--managed", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    folder = (args.home or paths.home()).expanduser().resolve()
     return Settings(
-        Home(folder), args.host, args.port, args.api_key, args.jobs, args.idle, args.managed
+        Home(home_of(args)),
+        args.host,
+        args.port,
+        api_key=args.api_key,
+        max_running=args.jobs,
+        idle_seconds=args.idle,
+        managed=args.managed,
     )
 
 

@@ -269,7 +269,7 @@ class Answer:
         }
 
 
-def _check_room(state: AppState, choices: int) -> None:
+def _check_limit(state: AppState, choices: int) -> None:
     """Raise ApiError if so many choices cannot be started at present."""
     under_way = state.choices_of(state.caller.name)
     limit = state.allowance.chats
@@ -324,7 +324,7 @@ async def answer_to(body: Body, form: Form, request: Request, state: AppState) -
     base, adapter = await asyncio.to_thread(find_model, state, body.model)
     requests = body.to_requests(base, adapter)
     requests = [replace(one, person=state.caller.name) for one in requests]
-    _check_room(state, len(requests))
+    _check_limit(state, len(requests))
     answer = Answer(body.model, requests, body.n, state, form)
     return await _respond(answer, request, body.stream_options if body.stream else None)
 

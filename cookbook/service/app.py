@@ -34,12 +34,13 @@ from cookbook.service import (
     page,
     room,
 )
+from cookbook.service.activity import Activity
 from cookbook.service.api_error import HANDLERS, RESPONSES
 from cookbook.service.callers import Callers
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
 from cookbook.service.health import HEALTH, Identity
-from cookbook.service.middleware import AccessMiddleware, Activity
+from cookbook.service.middleware import AccessMiddleware
 from cookbook.service.prefix import PrefixMiddleware
 from cookbook.service.presence import Presence
 from cookbook.service.request_id import RequestIdMiddleware

@@ -9,6 +9,7 @@ Whether a client trusts who signed it is not known here.
 """
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,19 +60,18 @@ def _check_readable(path: Path) -> None:
         ) from error
 
 
-class _no_password:
-    """Called by OpenSSL for a key with a password: nobody is there to type it."""
+def _no_password(key: Path) -> Callable[[], str]:
+    """Return what OpenSSL calls for a key with a password: nobody is there to type it."""
 
-    def __init__(self, key: Path):
-        self._key = key
-
-    def __call__(self) -> str:
-        name = printable(self._key.name)
+    def refuse() -> str:
+        name = printable(key.name)
         raise ServiceError(
             zh=f"私钥 {name} 有密码：用 openssl pkey -in {name} -out plain.pem 去掉密码",
             en=f"the key {name} has a password: remove it with "
             f"openssl pkey -in {name} -out plain.pem",
         )
+
+    return refuse
 
 
 def _unfit(certificate: Path, key: Path, error: ssl.SSLError) -> ServiceError:
@@ -97,7 +97,7 @@ def _names(context: ssl.SSLContext, certificate: Path) -> tuple[str, ...]:
         ServiceError: it has expired, or is not valid yet.
     """
     try:
-        found = _shaken(context, certificate)
+        found = _by_handshake(context, certificate)
     except ssl.SSLCertVerificationError as error:
         if error.verify_code not in (_NOT_YET, _EXPIRED):
             return ()
@@ -113,7 +113,7 @@ def _names(context: ssl.SSLContext, certificate: Path) -> tuple[str, ...]:
     return tuple(str(value) for kind, value in entries if kind == "DNS")
 
 
-def _shaken(context: ssl.SSLContext, certificate: Path) -> dict | None:
+def _by_handshake(context: ssl.SSLContext, certificate: Path) -> dict | None:
     """Return what a client learns of the certificate in a handshake, which happens in memory.
 
     The standard library reads a certificate nowhere else. The client trusts this one alone.

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 
 from cookbook import __version__
 from cookbook.address import proof
+from cookbook.service.activity import Activity
 from cookbook.service.callers import bearer
-from cookbook.service.middleware import Activity
 
 HEALTH = "/health"
 LONGEST_NONCE = 200

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from cookbook.errors import QueueFull
 from cookbook.i18n import tr
-from cookbook.job_states import TERMINAL
+from cookbook.job_states import TERMINAL, Status
 from cookbook.params import DEFAULT_SEED, TASK_NAME
 from cookbook.service.api_error import ApiError
 from cookbook.service.files import stored_file
@@ -52,7 +52,7 @@ class FineTuningJob(Resource):
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
     finished_at: int | None
-    status: Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+    status: Status
     paused: bool
     jobs_ahead: int | None
     model: str

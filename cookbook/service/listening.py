@@ -14,8 +14,9 @@ import secrets
 import socket
 from dataclasses import dataclass
 
+from cookbook.address import in_url
 from cookbook.errors import ServiceError
-from cookbook.room.address import in_url, own_addresses
+from cookbook.room.address import own_addresses
 from cookbook.service.certificate import Tls
 from cookbook.service.connections import Secured
 from cookbook.service.publication import Endpoint
@@ -31,14 +32,14 @@ class Listening:
         listener: everybody's socket; with `tls`, whoever connects to it speaks TLS.
         local: a socket of this machine alone, without TLS; None where `listener` serves it, too.
         api_key: the token of whoever runs the service.
-        told: the address that others are told, where it is not the machine's own.
+        address: what others are given to reach it, where it is not the machine's own: a proxy's.
     """
 
     listener: socket.socket
     local: socket.socket | None
     api_key: str
     tls: Tls | None = None
-    told: str | None = None
+    address: str | None = None
 
     @property
     def sockets(self) -> list[socket.socket]:
@@ -77,9 +78,9 @@ class Listening:
 
     @property
     def named(self) -> list[str]:
-        """Addresses that do not change with the network: one that is told, or a certificate's."""
-        if self.told:
-            return [self.told]
+        """Addresses that do not change with the network: one that was given, or a certificate's."""
+        if self.address:
+            return [self.address]
         return [f"https://{name}:{self.port}" for name in _plain_names(self.tls)]
 
     def addresses(self) -> list[str]:
@@ -101,7 +102,7 @@ def listen(
     api_key: str | None,
     is_room: bool = False,
     tls: Tls | None = None,
-    told: str | None = None,
+    address: str | None = None,
 ) -> Listening:
     """Listen, on the port and with the token of the folder's last service where that works.
 
@@ -115,7 +116,7 @@ def listen(
     local = None
     if is_room:
         local = _local(listener, last, needed=tls is not None)
-    return Listening(listener, local, api_key or key, tls, told)
+    return Listening(listener, local, api_key or key, tls, address)
 
 
 def _bound(host: str, port: int, last: Endpoint | None) -> tuple[socket.socket, bool]:

@@ -19,41 +19,21 @@ from contextlib import contextmanager
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cookbook.address import is_loopback
+from cookbook.clock import clock
 from cookbook.data.report.codes import CODES
-from cookbook.service import limits
+from cookbook.service import limits, page
+from cookbook.service.activity import Activity
 from cookbook.service.api_error import ApiError, error_response
 from cookbook.service.callers import Caller, Callers
-from cookbook.service.page import PAGE
+from cookbook.service.health import HEALTH
 from cookbook.service.presence import Presence, act_of
 from cookbook.service.sentences import shortened
 
-_OPEN = "python -m cookbook serve --host 0.0.0.0 --api-key …"
+PUBLIC = {HEALTH, *page.PATHS}
+"""What needs no key, and is no sign that somebody uses the service."""
+
+_OPEN_COMMAND = "python -m cookbook serve --host 0.0.0.0 --api-key …"
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
-
-
-class Activity:
-    """Whether somebody uses the service: requests under way, and when the last one ended."""
-
-    def __init__(self) -> None:
-        self._open, self._last = 0, time.monotonic()
-
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
-            self._last = time.monotonic()
-
-    @property
-    def in_use(self) -> bool:
-        """Return whether a request is under way."""
-        return self._open > 0
-
-    @property
-    def idle_seconds(self) -> float:
-        return 0.0 if self._open else time.monotonic() - self._last
 
 
 class Bodies:
@@ -153,8 +133,7 @@ class AccessMiddleware:
         try:
             if self._loopback:
                 _check_host(headers.get(b"host", b"").decode("latin-1"))
-            # Open to all, and no sign that somebody uses the service.
-            if scope["path"] == "/health" or scope["path"] in PAGE:
+            if scope["path"] in PUBLIC:
                 await self._app(scope, receive, send)
                 return
             _check_method(scope["method"])
@@ -201,10 +180,7 @@ def _wrong_key(*, zh: str, en: str) -> ApiError:
 
 def _closed(caller: Caller) -> ApiError:
     """Return what somebody is told who comes too late."""
-    at = time.localtime(caller.closes_at)
-    # The date only where it was another day.
-    form = "%H:%M" if at[:3] == time.localtime()[:3] else "%Y-%m-%d %H:%M"
-    when = time.strftime(form, at)
+    when = clock(caller.closes_at)
     return ApiError(
         403,
         zh=f"课堂已在 {when} 结束：请组织者延长",
@@ -229,11 +205,11 @@ def _check_host(host: str) -> None:
             421,
             zh=f"这个服务只在本机使用，不接受主机名 {name}。本机的程序请用 127.0.0.1；"
             "要从容器（host.docker.internal）或别的机器访问，先 python -m cookbook stop，"
-            f"再用 {_OPEN} 启动",
+            f"再用 {_OPEN_COMMAND} 启动",
             en=f"this service is for this machine alone and does not answer to {name}. "
             "Programs on this machine use 127.0.0.1; to call it from a container "
             "(host.docker.internal) or another machine, run python -m cookbook stop and then "
-            f"{_OPEN}",
+            f"{_OPEN_COMMAND}",
             code="wrong_host",
         )
 

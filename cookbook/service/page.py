@@ -1,6 +1,6 @@
 """Serve the page of the room: `/`, with its scripts and its style sheet.
 
-Open to all (`middleware.py`), since the files hold nothing of anybody. Whoever opens the page
+Open to all (`middleware.PUBLIC`), since the files hold nothing of anybody. Whoever opens the page
 gives it a key, which it sends as a bearer token with each call of `/v1/room` (`room.py`). It
 loads nothing from another host, and the headers below have the browser make sure of that.
 
@@ -38,7 +38,7 @@ _SCRIPTS = (
     "storage",
     "texts",
 )
-PAGE = MappingProxyType(
+PATHS = MappingProxyType(
     {"/": "room.html", "/room.css": "room.css"} | {f"/{name}.js": f"{name}.js" for name in _SCRIPTS}
 )
 """The file of each path that needs no key: the page asks for one, and has nothing without it."""
@@ -77,5 +77,5 @@ def _content(name: str) -> bytes:
     return (_FOLDER / name).read_bytes()
 
 
-for _path, _name in PAGE.items():
+for _path, _name in PATHS.items():
     router.get(_path)(_route(_name))

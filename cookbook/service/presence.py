@@ -36,7 +36,7 @@ def act_of(method: str, path: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Sight:
+class LastSeen:
     """When somebody was here last; a notebook or act of None is not known since the start."""
 
     seen_at: int
@@ -51,7 +51,7 @@ class Presence:
         self._store = store
         self._every = every
         self._lock = threading.Lock()
-        self._sights: dict[str, Sight] = {}
+        self._last_seen: dict[str, LastSeen] = {}
         self._unwritten: set[str] = set()
         self._writer: threading.Thread | None = None
         self._news, self._closing = threading.Event(), threading.Event()
@@ -59,9 +59,9 @@ class Presence:
     def note(self, name: str, act: str | None, notebook: str | None = None) -> None:
         """Note that somebody is here; an act or notebook of None leaves the one before."""
         with self._lock:
-            before = self._sights.get(name, Sight(0))
+            before = self._last_seen.get(name, LastSeen(0))
             now = int(time.time())
-            self._sights[name] = Sight(now, notebook or before.notebook, act or before.act)
+            self._last_seen[name] = LastSeen(now, notebook or before.notebook, act or before.act)
             self._unwritten.add(name)
             if self._writer is None:
                 self._closing.clear()
@@ -71,24 +71,25 @@ class Presence:
 
     def up_to_date(self, person: Person) -> Person:
         """Return somebody as they were seen last, which may not be written yet."""
-        sight = self._sights.get(person.name)
-        if sight is None:
+        seen = self._last_seen.get(person.name)
+        if seen is None:
             return person
         return replace(
             person,
-            seen_at=sight.seen_at,
-            notebook=sight.notebook or person.notebook,
-            act=sight.act or person.act,
+            seen_at=seen.seen_at,
+            notebook=seen.notebook or person.notebook,
+            act=seen.act or person.act,
         )
 
     def flush(self) -> None:
         """Write down what is not written yet."""
         with self._lock:
             names, self._unwritten = self._unwritten, set()
-            sights = [(name, self._sights[name]) for name in sorted(names)]
+            seen = [(name, self._last_seen[name]) for name in sorted(names)]
+        rows = [(name, last.seen_at, last.notebook, last.act) for name, last in seen]
         # Not under the lock, which requests need: the database may be busy.
         try:
-            self._store.note_seen([(name, s.seen_at, s.notebook, s.act) for name, s in sights])
+            self._store.note_seen(rows)
         except (DiskFull, sqlite3.Error):
             # Written with what the person does next.
             with self._lock:

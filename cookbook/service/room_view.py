@@ -13,17 +13,16 @@ from typing import Literal
 from pydantic import BaseModel
 
 from cookbook import __version__
-from cookbook.job_states import TERMINAL
+from cookbook.job_states import TERMINAL, WAITING, Status
 from cookbook.service import limits
 from cookbook.service.room_gauges import Reading
 from cookbook.service.state import AppState
-from cookbook.service.store import Event, Job, Store
+from cookbook.service.store import Job, Store
 from cookbook.service.turns import Places, in_order
 
 MOST = 50  # jobs that have ended, and models
 MOST_KNOWN = 1000  # jobs that have ended, kept in memory as they are shown
 SETTLED_SECONDS = 10
-WAITING = ("validating_files", "queued")
 LOSSES = 40  # points of a curve that is drawn small
 
 
@@ -57,7 +56,7 @@ class RoomJob(BaseModel):
     owner: str
     task: str | None
     base: str
-    status: Literal["validating_files", "queued", "running", "succeeded", "failed", "cancelled"]
+    status: Status
     paused: bool
     jobs_ahead: int | None
     step: int | None
@@ -198,7 +197,7 @@ def _job(store: Store, job: Job, ahead: int | None) -> RoomJob:
             "created_at": job.created_at,
             "finished_at": job.finished_at,
             "error": job.error,
-            "message": _first_line(newest),
+            "message": newest[0].first_line if newest else "",
             "taken_over": job.status == "succeeded" and store.is_taken_over(job.id),
         }
     )
@@ -209,11 +208,6 @@ def thinned(last: int, most: int = LOSSES) -> list[int]:
     if last <= most:
         return list(range(1, last + 1))
     return [1 + round(place * (last - 1) / (most - 1)) for place in range(most)]
-
-
-def _first_line(newest: list[Event]) -> str:
-    # A report on a training file has many lines; the first says most.
-    return newest[0].message.split("\n")[0] if newest else ""
 
 
 def _models(store: Store) -> list[RoomModel]:

@@ -32,6 +32,7 @@ from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
 from cookbook.service import certificate, limits, prefix, recovery, status
+from cookbook.service.activity import Activity
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.connections import (
@@ -42,7 +43,6 @@ from cookbook.service.connections import (
 )
 from cookbook.service.file_check import FileChecks
 from cookbook.service.listening import Listening, listen
-from cookbook.service.middleware import Activity
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
@@ -64,8 +64,8 @@ class Settings:
     started the service, and may replace it.
 
     A `room` is for others: it has a key of its own without being given one, and answers to any host
-    name. With a `certificate` it speaks TLS; the key of that may be in the same file. `told` is the
-    address that the people of the room are told, where it is not the machine's own: a proxy's.
+    name. With a `certificate` it speaks TLS; the key of that may be in the same file. `address`
+    is what the people of the room are given, where it is not the machine's own: a proxy's.
     `reuse` has equal jobs train once.
     """
 
@@ -80,7 +80,7 @@ class Settings:
     reuse: bool = False
     certificate: Path | None = None
     certificate_key: Path | None = None
-    told: str | None = None
+    address: str | None = None
 
     @property
     def loopback(self) -> bool:
@@ -119,7 +119,7 @@ def _listen(settings: Settings) -> Listening:
         api_key=settings.api_key,
         is_room=settings.room,
         tls=tls,
-        told=settings.told,
+        address=settings.address,
     )
 
 

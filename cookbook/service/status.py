@@ -77,9 +77,7 @@ def kept(store: Store, home: Path) -> list[str]:
 
 
 def _line(store: Store, job: Job, with_owner: bool) -> str:
-    last_event = store.events(job.id, limit=1)[0]
-    # A report on a training file has many lines; the first says most.
-    message = last_event.message.split("\n")[0]
+    message = store.events(job.id, limit=1)[0].first_line
     state = _state(job).ljust(COLUMN)
     task_name = (job.suffix or "-").ljust(COLUMN)
     owner = [job.owner.ljust(COLUMN)] if with_owner else []

@@ -2,13 +2,13 @@
 
 Jobs run `max_running` at a time, in the order of turns.py: people take turns. Where `reuse` is on,
 a job that equals a finished one takes over its result, and one that equals a job under way waits
-for that (twins.py). A job whose process died is started again
-from its last checkpoint; after `CRASHES` deaths without progress between them it fails with that
-reason. One that ran out of memory goes on with a smaller plan, once. Being stopped is no crash. A
-job that finds the disk full, too little memory or its base gone waits, says so, and is tried again,
-while others run. Training processes outlive the service: after a restart the supervisor waits for
-those that still run. While training is going on, and from an upload on, one process more is
-prewarmed for the job that will follow.
+for that (twins.py). A job whose process died is started again from its last checkpoint; after
+`CRASHES` deaths without progress between them it fails with that reason. One that ran out of memory
+goes on with a smaller plan, once. Being stopped is no crash. A job that finds the disk full, too
+little memory or its base gone waits, says so, and is tried again, while others run. Training
+processes outlive the service: after a restart the supervisor waits for those that still run. While
+training is going on, and from an upload on, one process more is prewarmed for the job that will
+follow.
 
 Files are checked when they are uploaded, not here; training itself is worker.py's.
 """
@@ -85,7 +85,7 @@ class Supervisor:
         self._to_tidy: set[str] = set()  # jobs that may still have a folder when they have ended
         self._waits = Waits()  # for a job's id, its base, or the disk
         self._prewarmed = Prewarmed(home)
-        self._twins = Twins(store, home, self._wait_for_room) if twins.enabled(reuse) else None
+        self._twins = Twins(store, home, self._wait_for_disk) if twins.enabled(reuse) else None
         self._upgrade_noted: set[str] = set()  # jobs whose log says so
 
     def start(self) -> None:
@@ -353,7 +353,7 @@ class Supervisor:
         # It got beyond what it had waited for.
         self._waits.end(job.base)
         if code == Exit.NO_ROOM and not over:
-            self._wait_for_room(job)
+            self._wait_for_disk(job)
         elif code in STOPPED:
             self._waits.begin(job.id, Exit.STOPPED, STOPPED_SECONDS)
         elif code == Exit.NOTHING_TO_DO:
@@ -404,7 +404,7 @@ class Supervisor:
                 remove_leftovers(self._home, job_id)
                 self._to_tidy.discard(job_id)
 
-    def _wait_for_room(self, job: Job) -> None:
+    def _wait_for_disk(self, job: Job) -> None:
         self._waits.begin(DISK, Exit.NO_ROOM, WAIT_SECONDS)
         text = tr(
             "磁盘满了，任务等待；腾出空间后自动继续",

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
-from cookbook.job_states import TERMINAL
+from cookbook.job_states import TERMINAL, WAITING
 from cookbook.service.store import Job, Store, Turn
 from cookbook.service.store.twins import TWIN
 
@@ -177,7 +177,7 @@ class Places:
 
     def ahead(self, job: InQueue) -> int | None:
         """Return how many jobs go before it; None where it waits for something else, or not."""
-        if job.status not in ("validating_files", "queued") or not may_run(job):
+        if job.status not in WAITING or not may_run(job):
             return None
         return self.queue.ahead.get(job.id)
 

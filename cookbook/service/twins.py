@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import Timeout
@@ -32,6 +32,7 @@ from cookbook.service.fingerprint import is_as_asked
 from cookbook.service.model_card import model_card
 from cookbook.service.recovery import is_whole
 from cookbook.service.store import Job, Store, TunedModel
+from cookbook.service.store.training import model_of
 from cookbook.service.store.twins import Trained
 from cookbook.service.turns import HOUR, followers, in_turn, may_run
 from cookbook.service.worker import job_lock, publish, remove_leftovers
@@ -62,7 +63,7 @@ class Twins:
     """Takes over results for the supervisor, from whose thread alone it is called.
 
     Args:
-        on_full: told of a job for whose copies the disk has no room.
+        on_full: called with a job for whose copies the disk has no room.
     """
 
     def __init__(self, store: Store, home: Home, on_full: Callable[[Job], None]):
@@ -172,7 +173,7 @@ class Twins:
             twin = result.trained.job
             models = [self._publish(job, twin, event, made) for event in result.adapters]
             finished = events.message(result.adapters[-1], job.model)
-            done = self._store.take_over(job, result.trained, models, _told(), finished)
+            done = self._store.take_over(job, result.trained, models, _taken_over_text(), finished)
         except (OSError, DiskFull, ServiceError) as error:
             if disk.is_full(error):
                 raise DiskFull(zh="磁盘满了", en="the disk is full") from error
@@ -193,17 +194,7 @@ class Twins:
         if not target.exists():
             made += [target, target.with_name(target.name + ".part")]
         folder = publish(self._home, job, event, card, link)
-        return TunedModel(
-            number=0,
-            id=events.model_id(event, job.model),
-            job=job.id,
-            base=job.base,
-            created_at=int(time.time()),
-            step=event.step,
-            folder=folder.name,
-            metrics=events.losses(event),
-            owner=job.owner,
-        )
+        return model_of(job, replace(event, folder=folder))
 
 
 def link(source: str, target: str) -> None:
@@ -224,7 +215,7 @@ def _is_usable(folder: Path) -> bool:
     return (folder / _CONFIG).is_file() and is_whole(folder / _WEIGHTS)
 
 
-def _told() -> str:
+def _taken_over_text() -> str:
     return tr(
         "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed）：直接用它的结果，"
         "没有重新训练。想自己训练一遍，换一个 seed 再提交",

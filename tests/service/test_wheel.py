@@ -16,7 +16,7 @@ import nbformat
 import pytest
 
 from cookbook.paths import DATA
-from cookbook.service.page import PAGE
+from cookbook.service.page import PATHS
 
 CHECKOUT = Path(__file__).parents[2]
 MOST_BYTES = 12_000_000
@@ -88,7 +88,7 @@ def test_it_is_small_and_carries_only_what_is_read(wheel):
     carried = [Path(name) for name in names if not name.startswith("siliconcloud_cookbook-")]
     assert {path.parts[0] for path in carried} == {"cookbook"}
     assert "cookbook/py.typed" in names
-    page = {f"cookbook/service/page/{name}" for name in PAGE.values()}
+    page = {f"cookbook/service/page/{name}" for name in PATHS.values()}
     assert page <= set(names)
     data = [path for path in carried if path.parts[1] in ("_data", "_notebooks")]
     assert not [path for path in data if path.suffix in (".py", ".pyc")]

@@ -19,6 +19,7 @@ from siliconcloud import TUNED
 from cookbook import compare, connect
 from cookbook.compare.ask import counted
 from cookbook.compare.table import _wrap
+from cookbook.retry_after import retry_after
 
 asking = importlib.import_module("cookbook.compare.ask")  # the attribute is the function
 
@@ -198,8 +199,13 @@ def test_the_wait_is_the_services_own_or_doubles(header, low, high):
 
 
 def test_a_date_in_retry_after_is_understood():
-    assert asking._retry_after({"retry-after": "Mon, 01 Jan 2024 00:00:00 GMT"}) == 0
-    assert asking._retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 1e6
+    assert retry_after({"retry-after": "Mon, 01 Jan 2024 00:00:00 GMT"}) == 0
+    assert retry_after({"retry-after": "Fri, 01 Jan 2100 00:00:00 GMT"}) > 1e6
+
+
+def test_what_is_no_time_in_retry_after_is_none():
+    for text in ("soon", "nan", "inf", ""):
+        assert retry_after({"retry-after": text}) is None
 
 
 def frame_of(answers, **more):

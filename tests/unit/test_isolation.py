@@ -22,7 +22,7 @@ from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
 from cookbook.service.events import Checkpoint, Finished, Step
-from cookbook.service.page import PAGE
+from cookbook.service.page import PATHS
 from cookbook.service.store import Store
 
 A, B = "阿依古丽", "Bo_b.1-x"
@@ -198,7 +198,7 @@ PROBES = {
     ("POST", "/v1/room/extend"): {},
     ("GET", "/health"): {},
     ("GET", "/openapi.json"): {},
-} | {("GET", path): {} for path in PAGE}
+} | {("GET", path): {} for path in PATHS}
 
 # Parameters and fields that name nothing which could be somebody else's.
 NO_IDS = {

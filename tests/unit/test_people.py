@@ -66,6 +66,14 @@ def test_a_name_is_there_once_whatever_its_case(store, taken, name):
         store.add_person(name)
 
 
+def test_somebody_is_found_whatever_the_case_of_their_name(store):
+    store.add_person("Жанна")
+    key = store.renew_key("ЖАННА")
+    assert store.person(key).name == "Жанна"
+    store.remove_person("жанна")
+    assert store.people() == []
+
+
 @pytest.mark.parametrize("name", ["李雷", "Bo_b.1-x", "Жанна", "阿依古丽"])
 def test_an_identifier_names_its_tenant_in_any_script(name):
     parts = identifier(f"ft:LoRA/cookbook/tiny-zh:{name}:task:abcdefghijklmnopqrst-ckpt_step_4")
@@ -145,7 +153,7 @@ def test_presence_is_seen_at_once_and_written_later(store):
 def test_presence_is_written_by_itself_all_people_at_once(store):
     written = []
     write = store.note_seen
-    store.note_seen = lambda sights: written.append(len(sights)) or write(sights)
+    store.note_seen = lambda seen: written.append(len(seen)) or write(seen)
     presence = Presence(store, every=0.05)
     for number in range(30):
         store.add_person(f"p{number:02}")

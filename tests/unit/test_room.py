@@ -16,7 +16,7 @@ from cookbook.paths import Home
 from cookbook.service import limits, recovery
 from cookbook.service.app import make_app
 from cookbook.service.events import Finished, Step
-from cookbook.service.page import PAGE
+from cookbook.service.page import PATHS
 from cookbook.service.room_view import thinned
 from cookbook.service.store import Store
 from cookbook.service.worker import publish
@@ -279,7 +279,7 @@ def test_a_wrong_key_is_told_to_ask_the_leader_where_there_is_a_room(app, store)
 
 def test_the_page_itself_needs_no_key(app):
     http = TestClient(app)
-    for path in PAGE:
+    for path in PATHS:
         assert http.get(path).status_code != 401
     assert http.get("/room.html").status_code == 401
 

@@ -97,24 +97,28 @@ def test_an_address_is_told_as_people_write_it():
 
 
 def test_a_room_closes_after_so_many_hours_or_never():
-    assert abs(int(command._closes_at(2)) - time.time() - 7200) < 5
+    assert abs(command._closes_at(2) - time.time() - 7200) < 5
     assert command._closes_at(0) is None
     with pytest.raises(ArgumentError):
         command._closes_at(math.inf)
 
 
-def test_a_room_takes_over_equal_trainings_unless_told_not_to(monkeypatch):
+def test_a_room_takes_over_equal_trainings_unless_told_not_to():
     from cookbook.__main__ import _parser
 
     def settings(*words) -> Settings:
         return command._settings(_parser().parse_args(["room", *words]), Home("x"))
 
     assert settings().reuse and not settings("--train-each").reuse
-    monkeypatch.setenv("COOKBOOK_REUSE", "0")
-    assert not settings().reuse
 
 
 # People
+
+
+def test_a_number_of_people_is_not_taken_for_names(room, home):
+    status, _, err = room("add", "Li", "--people", "3")
+    assert status == 1 and "room add 后面写名字" in err
+    assert not home.database.exists()
 
 
 def test_somebody_who_is_added_has_a_slip_with_their_key(room, home):
@@ -242,8 +246,8 @@ def test_the_two_lines_are_printed_without_anybodys_key(store, listening, tmp_pa
 def test_slips_that_are_written_later_have_the_rooms_address(store, listening, tmp_path):
     open_room(store, listening, tmp_path)
     assert roster.address_of(store) == f"http://127.0.0.1:{listening.port}"
-    told = {"host": "0.0.0.0", "port": 1, "tls": False, "told": "https://x.org/room"}
-    store.set_room_value(roster.ADDRESS, json.dumps(told))
+    noted = {"host": "0.0.0.0", "port": 1, "tls": False, "named": "https://x.org/room"}
+    store.set_room_value(roster.ADDRESS, json.dumps(noted))
     assert roster.address_of(store) == "https://x.org/room"
 
 
@@ -281,14 +285,14 @@ def test_what_it_means_to_have_no_tls_is_said_once(monkeypatch, store, tmp_path,
 
 
 def test_behind_a_proxy_with_tls_there_is_no_such_warning(store, tmp_path, capsys):
-    told = "https://x.org/room"
+    address = "https://x.org/room"
     with contextlib.closing(
-        listen("0.0.0.0", 0, last=None, api_key=None, is_room=True, told=told)
+        listen("0.0.0.0", 0, last=None, api_key=None, is_room=True, address=address)
     ) as found:
         open_room(store, found, tmp_path)
-        assert found.addresses()[0] == told
+        assert found.addresses()[0] == address
     out = capsys.readouterr().out
-    assert "没有 TLS" not in out and f"COOKBOOK_SERVICE={told}" in out
+    assert "没有 TLS" not in out and f"COOKBOOK_SERVICE={address}" in out
 
 
 # Sockets

@@ -24,7 +24,7 @@ from cookbook.paths import DATA, Home
 from cookbook.room import hub, names
 from cookbook.service import prefix
 from cookbook.service.app import make_app
-from cookbook.service.page import PAGE
+from cookbook.service.page import PATHS
 from cookbook.service.store import Store
 
 PREFIX = "/hub-base/services/room"
@@ -223,7 +223,7 @@ def test_the_service_answers_with_and_without_the_hubs_prefix(app, path):
 def test_under_the_prefix_it_asks_for_the_key_too(app):
     http = TestClient(app)
     assert http.get(f"{PREFIX}/v1/models").status_code == 401
-    assert {http.get(f"{PREFIX}{path}").status_code for path in PAGE} == {200}
+    assert {http.get(f"{PREFIX}{path}").status_code for path in PATHS} == {200}
     bearer = {"authorization": "Bearer leader"}
     assert http.get(f"{PREFIX}-2/v1/models", headers=bearer).status_code == 404
 

@@ -108,6 +108,7 @@ def test_names_are_read_from_a_workbook(tmp_path):
         (b"", "没有名字"),
         (b"\n \n", "没有名字"),
         ("姓名\n".encode(), "是空的"),
+        ("学号,姓名\n1,李雷\n2,\n".encode(), "第 3 行没有名字"),
         (b"1,Li\n2,Han\n", "有 2 列，不知道哪一列"),
         ("name,姓名\na,b\n".encode(), "有 2 列，不知道哪一列"),
         (b"PK\x03\x04" + bytes(40), "不是名单"),

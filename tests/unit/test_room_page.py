@@ -10,7 +10,7 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import page
 from cookbook.service.app import make_app
-from cookbook.service.page import PAGE
+from cookbook.service.page import PATHS
 from cookbook.service.store import Store
 
 FOLDER = Path(page.__file__).with_name("page")
@@ -30,7 +30,7 @@ def http(tmp_path):
 @pytest.fixture
 def modules(http):
     """The text of each script, by its name."""
-    return {name: http.get(path).text for path, name in PAGE.items() if path.endswith(".js")}
+    return {name: http.get(path).text for path, name in PATHS.items() if path.endswith(".js")}
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def texts(modules):
 
 
 def test_each_part_comes_without_a_key_and_with_strict_headers(http):
-    for path, name in PAGE.items():
+    for path, name in PATHS.items():
         answer = http.get(path)
         assert answer.status_code == 200 and answer.content == (FOLDER / name).read_bytes()
         policy = answer.headers["content-security-policy"]
@@ -61,7 +61,7 @@ def test_each_part_comes_without_a_key_and_with_strict_headers(http):
 
 
 def test_each_part_has_its_type(http):
-    types = {path: http.get(path).headers["content-type"] for path in PAGE}
+    types = {path: http.get(path).headers["content-type"] for path in PATHS}
     assert types.pop("/") == "text/html; charset=utf-8"
     assert types.pop("/room.css") == "text/css; charset=utf-8"
     # A browser runs no module of another type.
@@ -69,7 +69,7 @@ def test_each_part_has_its_type(http):
 
 
 def test_every_file_of_the_folder_is_open_and_needed(modules):
-    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(PAGE.values())
+    assert sorted(path.name for path in FOLDER.iterdir()) == sorted(PATHS.values())
     reached, waiting = set(), ["room.js"]
     while waiting:
         name = waiting.pop()

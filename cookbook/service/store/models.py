@@ -1,14 +1,16 @@
 """Keep tuned models and checkpoints: their names, and the folders of their adapters."""
 
 import json
+import sqlite3
 
 from cookbook.paths import is_folder_name
 from cookbook.service.store.part import Part
 from cookbook.service.store.records import TunedModel, models_of
 
-INSERT_MODEL = (
-    "INSERT OR IGNORE INTO models (id, job, base, created_at, step, folder, metrics, owner) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = (
+    "INSERT OR IGNORE INTO models "
+    "(id, job, base, created_at, step, folder, metrics, owner, shared) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -48,25 +50,13 @@ class Models(Part):
         Its number is not used: it gets the next one. A row of its id that leads nowhere, as one
         with a folder of another machine, is replaced.
         """
-        values = (
-            model.id,
-            model.job,
-            model.base,
-            model.created_at,
-            model.step,
-            model.folder,
-            json.dumps(model.metrics),
-            model.owner,
-        )
         with self._database.write() as db:
             same = "SELECT folder FROM models WHERE id = ? OR folder = ?"
             for row in db.execute(same, (model.id, model.folder)).fetchall():
                 if is_folder_name(row["folder"]):
                     return False
             db.execute("DELETE FROM models WHERE id = ?", (model.id,))
-            db.execute(INSERT_MODEL, values)
-            if model.shared:
-                db.execute("UPDATE models SET shared = 1 WHERE id = ?", (model.id,))
+            insert_model(db, model)
         return True
 
     def share_model(self, model_id: str, shared: bool) -> None:
@@ -79,3 +69,19 @@ class Models(Part):
         with self._database.write() as db:
             own = f"DELETE FROM models WHERE id = ? AND {self._own}"
             db.execute(own, (model_id, *self._own_values))
+
+
+def insert_model(db: sqlite3.Connection, model: TunedModel) -> None:
+    """Add a model, unless it is there already; its number is not used: it gets the next one."""
+    values = (
+        model.id,
+        model.job,
+        model.base,
+        model.created_at,
+        model.step,
+        model.folder,
+        json.dumps(model.metrics),
+        model.owner,
+        int(model.shared),
+    )
+    db.execute(_INSERT, values)

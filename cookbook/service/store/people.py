@@ -5,17 +5,17 @@ for a key of 72 random bits, which is not found by trying; a password would need
 """
 
 import hashlib
-import re
 import secrets
+import sqlite3
 import time
 from collections.abc import Sequence
 
-from cookbook.errors import ArgumentError, PersonExists, PersonNotFound
-from cookbook.service.store.part import LOCAL, Part
+from cookbook.errors import PersonExists, PersonNotFound
+from cookbook.room import names
+from cookbook.room.typed import KEY_LETTERS
+from cookbook.service.store.part import Part
 from cookbook.service.store.records import Person, insert
 
-KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # without those that look like others on paper
-_NAME = re.compile(r"[^\s:/?#%\\\x00-\x1f\x7f]{1,40}")
 _PEOPLE = "SELECT name, created_at, seen_at, notebook, act FROM people"
 
 
@@ -23,29 +23,18 @@ class People(Part):
     """The store's people, by name; the case of its letters does not matter."""
 
     def add_person(self, name: str) -> str:
-        """Add somebody, and return their key. `cookbook.room.names` makes a name that can be used.
+        """Add somebody, and return their key; `names.tidy` makes a name that can be used.
 
         Raises:
             ArgumentError: the name cannot be a person's, or (PersonExists) it is taken.
         """
         # It is a part of model identifiers, and must not make its bearer the leader.
-        if name.casefold() == LOCAL or not _NAME.fullmatch(name):
-            raise ArgumentError(
-                zh=f"名字 {name[:40]!r} 不能用：只用文字、数字和 _ . -，最多 40 个字",
-                en=f"the name {name[:40]!r} cannot be used: use letters, digits and _ . - only, "
-                "at most 40 characters",
-            )
+        names.check(name)
         key = new_key()
         columns = {"name": name, "key_hash": hash_of(key), "created_at": int(time.time())}
         with self._database.write() as db:
-            # SQLite knows the case of English letters alone.
-            taken = {row["name"].casefold() for row in db.execute("SELECT name FROM people")}
-            if name.casefold() in taken:
-                raise PersonExists(
-                    zh=f"已经有 {name} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
-                    en=f"{name} is there already: choose another name, "
-                    "or give the same person another key with room renew",
-                )
+            if _stored_name(db, name) is not None:
+                raise person_exists(name)
             insert(db, "people", columns)
         return key
 
@@ -57,9 +46,11 @@ class People(Part):
         """
         key = new_key()
         with self._database.write() as db:
+            stored = _stored_name(db, name)
+            if stored is None:
+                raise person_not_found(name)
             sql = "UPDATE people SET key_hash = ? WHERE name = ?"
-            if not db.execute(sql, (hash_of(key), name)).rowcount:
-                raise _nobody(name)
+            db.execute(sql, (hash_of(key), stored))
         return key
 
     def remove_person(self, name: str) -> None:
@@ -69,8 +60,10 @@ class People(Part):
             PersonNotFound: there is nobody of that name.
         """
         with self._database.write() as db:
-            if not db.execute("DELETE FROM people WHERE name = ?", (name,)).rowcount:
-                raise _nobody(name)
+            stored = _stored_name(db, name)
+            if stored is None:
+                raise person_not_found(name)
+            db.execute("DELETE FROM people WHERE name = ?", (stored,))
 
     def people(self) -> list[Person]:
         """Return everybody in the room, by name."""
@@ -85,7 +78,7 @@ class People(Part):
         """Return whether there is anybody in the room but the leader."""
         return bool(self._database.rows("SELECT 1 FROM people LIMIT 1"))
 
-    def note_seen(self, sights: Sequence[tuple[str, int, str | None, str | None]]) -> None:
+    def note_seen(self, seen: Sequence[tuple[str, int, str | None, str | None]]) -> None:
         """Note when people were here last, each as (name, seen_at, notebook, act).
 
         A notebook or act of None leaves the one before.
@@ -94,9 +87,9 @@ class People(Part):
             "UPDATE people SET seen_at = ?2, notebook = coalesce(?3, notebook), "
             "act = coalesce(?4, act) WHERE name = ?1"
         )
-        if sights:
+        if seen:
             with self._database.write() as db:
-                db.executemany(sql, sights)
+                db.executemany(sql, seen)
 
     # The room itself
 
@@ -115,6 +108,10 @@ class People(Part):
     def closes_at(self) -> int | None:
         """Return when the room closes, in seconds since 1970; None for never."""
         return _seconds(self.room_value("closes_at"))
+
+    def set_closes_at(self, moment: int | None) -> None:
+        """Let the room close then; with None never."""
+        self.set_room_value("closes_at", None if moment is None else str(moment))
 
     def extend(self, seconds: int) -> int | None:
         """Let the room close so much later, from now if it is closed; return when that is.
@@ -147,7 +144,27 @@ def _seconds(value: str | None) -> int | None:
     return int(value) if value and value.isdecimal() and len(value) < 16 else None
 
 
-def _nobody(name: str) -> PersonNotFound:
+def _stored_name(db: sqlite3.Connection, name: str) -> str | None:
+    """Return a person's name as the table has it, whatever the case of its letters."""
+    # SQLite knows the case of English letters alone.
+    for row in db.execute("SELECT name FROM people"):
+        stored: str = row["name"]
+        if stored.casefold() == name.casefold():
+            return stored
+    return None
+
+
+def person_exists(listed: str) -> PersonExists:
+    """Return the error for names that are in the room already."""
+    return PersonExists(
+        zh=f"已经有 {listed} 了：换一个名字，或用 room renew 给同一个人换一把密钥",
+        en=f"already in the room: {listed}. Choose another name, "
+        "or give the same person another key with room renew",
+    )
+
+
+def person_not_found(name: str) -> PersonNotFound:
+    """Return the error for a name that nobody in the room has."""
     return PersonNotFound(
         zh=f"没有 {name}：用 python -m cookbook room list 查看所有人",
         en=f"there is no {name}: python -m cookbook room list shows everybody",

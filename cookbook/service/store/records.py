@@ -75,6 +75,11 @@ class Event:
     data: dict[str, Any] | None
     step: int | None
 
+    @property
+    def first_line(self) -> str:
+        """The line of the message that says most: a report on a training file has many."""
+        return self.message.split("\n")[0]
+
 
 @dataclass(frozen=True)
 class TunedModel:

@@ -17,9 +17,9 @@ from cookbook.service.events import (
 )
 from cookbook.service.store.jobs import advance_job
 from cookbook.service.store.log import log_event
-from cookbook.service.store.models import INSERT_MODEL
+from cookbook.service.store.models import insert_model
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import Job
+from cookbook.service.store.records import Job, TunedModel
 
 
 class Trainings(Part):
@@ -56,11 +56,11 @@ class Trainings(Part):
                         # A pause that comes after the last step comes too late.
                         return True
                 case Checkpoint():
-                    _add_model(db, job, event)
+                    insert_model(db, model_of(job, event))
                     if log_event(db, job.id, message, data=data, step=event.step):
                         _forgive_crashes(db, job.id)
                 case Finished():
-                    _add_model(db, job, event)
+                    insert_model(db, model_of(job, event))
                     tokens = event.trained_tokens
                     advance_job(db, job.id, "succeeded", message, data=data, trained_tokens=tokens)
                     return False
@@ -77,10 +77,16 @@ def _keep_plan(db: sqlite3.Connection, job_id: str, plan: dict[str, Any]) -> Non
     db.execute("UPDATE jobs SET memory_plan = ? WHERE id = ?", (json.dumps(plan), job_id))
 
 
-def _add_model(db: sqlite3.Connection, job: Job, event: Checkpoint | Finished) -> None:
-    """Add a model, unless it is there already."""
-    metrics = json.dumps(events.losses(event))
-    model_id, created_at = events.model_id(event, job.model), int(time.time())
-    folder = event.folder.name
-    values = (model_id, job.id, job.base, created_at, event.step, folder, metrics, job.owner)
-    db.execute(INSERT_MODEL, values)
+def model_of(job: Job, event: Checkpoint | Finished) -> TunedModel:
+    """Return the model of a job whose adapter is in the event's folder."""
+    return TunedModel(
+        number=0,
+        id=events.model_id(event, job.model),
+        job=job.id,
+        base=job.base,
+        created_at=int(time.time()),
+        step=event.step,
+        folder=event.folder.name,
+        metrics=events.losses(event),
+        owner=job.owner,
+    )

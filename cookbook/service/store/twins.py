@@ -10,7 +10,7 @@ from cookbook import data
 from cookbook.job_states import TERMINAL
 from cookbook.service.store.jobs import advance_job
 from cookbook.service.store.log import log_event
-from cookbook.service.store.models import INSERT_MODEL
+from cookbook.service.store.models import insert_model
 from cookbook.service.store.part import Part
 from cookbook.service.store.records import Event, Job, TunedModel, jobs_of, parsed
 
@@ -95,7 +95,7 @@ class Twins(Part):
                 log_event(db, job_id, message, data=waiting)
 
     def take_over(
-        self, job: Job, twin: Trained, models: list[TunedModel], told: str, finished: str
+        self, job: Job, twin: Trained, models: list[TunedModel], message: str, finished: str
     ) -> bool:
         """Give a job the figures and models of an equal one, and let it succeed.
 
@@ -103,7 +103,7 @@ class Twins(Part):
 
         Args:
             models: the job's own, as copied from those of the twin.
-            told: the message that says so.
+            message: says so in its log.
             finished: the message of the job's last event.
 
         Returns:
@@ -118,14 +118,14 @@ class Twins(Part):
                 return False
             if _holds_back_nothing(job, figures):
                 log_event(db, job.id, data.too_few(figures["train_rows"]))
-            text = f"{told}\n{twin.started.message}"
+            text = f"{message}\n{twin.started.message}"
             taken = figures | {"taken_over": True}
             # One that was interrupted has said already how it began.
             if not log_event(db, job.id, text, data=taken, step=0):
-                log_event(db, job.id, told, data={"taken_over": True})
+                log_event(db, job.id, message, data={"taken_over": True})
             db.execute(_COPY_STEPS, (job.id, int(time.time()), twin.job.id))
             for model in models:
-                db.execute(INSERT_MODEL, _row(model))
+                insert_model(db, model)
             db.execute("UPDATE jobs SET memory_plan = ? WHERE id = ?", (plan, job.id))
             return advance_job(
                 db,
@@ -141,17 +141,3 @@ def _holds_back_nothing(job: Job, figures: dict[str, Any]) -> bool:
     """Return whether rows were to be held back, but there were too few."""
     held_back = not job.validation_file and job.validation_split
     return bool(held_back and figures.get("valid_rows") == 0)
-
-
-def _row(model: TunedModel) -> tuple[Any, ...]:
-    metrics = json.dumps(model.metrics)
-    return (
-        model.id,
-        model.job,
-        model.base,
-        model.created_at,
-        model.step,
-        model.folder,
-        metrics,
-        model.owner,
-    )

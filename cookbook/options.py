@@ -1,0 +1,48 @@
+"""Declare the options that several commands have: `--home` and `--jobs`.
+
+For the command line, `python -m cookbook room` and `python -m cookbook serve`.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from cookbook import paths
+from cookbook.environment import value_of
+from cookbook.i18n import tr
+
+MAX_JOBS = 16
+
+
+def add_home(command: argparse.ArgumentParser) -> None:
+    """Add `--home`, which `home_of` reads."""
+    command.add_argument(
+        "--home",
+        type=Path,
+        metavar="DIR",
+        help=tr(
+            "数据目录（默认 COOKBOOK_HOME 或 .cookbook）",
+            "data folder (default: COOKBOOK_HOME or .cookbook)",
+        ),
+    )
+
+
+def home_of(args: argparse.Namespace) -> Path:
+    """Return the data folder that a command line names, or else that of the environment."""
+    folder: Path = args.home or paths.home()
+    return folder.expanduser().resolve()
+
+
+def add_jobs(command: argparse.ArgumentParser) -> None:
+    """Add `--jobs`, how many jobs train at the same time."""
+    command.add_argument(
+        "--jobs",
+        type=int,
+        choices=range(1, MAX_JOBS + 1),
+        metavar="N",
+        default=value_of("COOKBOOK_JOBS", os.environ) or "1",
+        help=tr(
+            "同时训练几个任务（默认 COOKBOOK_JOBS 或 1）",
+            "jobs that train at the same time (default: COOKBOOK_JOBS or 1)",
+        ),
+    )
