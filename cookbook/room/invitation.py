@@ -4,8 +4,8 @@
     find("http://…", "room-…")      what was given to `connect`
 
 The environment comes before files. Of a `.env` only COOKBOOK_SERVICE and COOKBOOK_KEY are read. A
-key that was written beside the address of another room is not sent to this one. Nothing is asked
-over the network here.
+key that was written beside the address of another room is not sent to this one, and what another
+user has put above the notebook's folder names no room. Nothing is asked over the network here.
 """
 
 import codecs
@@ -13,6 +13,7 @@ import io
 import itertools
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -106,8 +107,8 @@ def _places(service: str, key: str) -> Iterator[Place]:
         f"环境变量 {SERVICE}",
         SERVICE,
     )
-    for path in _files():
-        yield _read(path)
+    for path, start in _files():
+        yield _read(path, start)
 
 
 def _address_of(place: Place) -> str:
@@ -151,19 +152,25 @@ def _no_key(named: Place) -> KeyMissing:
 # Files
 
 
-def _files() -> Iterator[Path]:
-    """Yield the files that may name a room, the nearest to the notebook first."""
-    folders: dict[Path, None] = {}
+def _files() -> Iterator[tuple[Path, Path]]:
+    """Yield the files that may name a room, the nearest to the notebook first.
+
+    Each with the folder from which it was looked for.
+    """
+    folders: dict[Path, Path] = {}
     try:
-        folders[Path.cwd()] = None
-        folders.update(dict.fromkeys(_upwards(notebook.folder())))
+        here = Path.cwd()
+        folders[here] = here
+        start = notebook.folder()
+        for above in _upwards(start):
+            folders.setdefault(above, start)
     except OSError:
         pass  # the current folder was deleted
-    for folder in folders:
+    for folder, start in folders.items():
         for name in FILE_NAMES:
             # A virtual environment may have the name, too.
             if os.path.isfile(folder / name):
-                yield folder / name
+                yield folder / name, start
 
 
 def _upwards(folder: Path) -> Iterator[Path]:
@@ -178,12 +185,17 @@ def _upwards(folder: Path) -> Iterator[Path]:
             return
 
 
-def _read(path: Path) -> Place:
-    """Return what a file says of a room."""
+def _read(path: Path, start: Path) -> Place:
+    """Return what a file says of a room; nothing where somebody else has put it there."""
     from dotenv.parser import parse_stream
 
     values = {SERVICE: "", KEY: ""}
-    for binding in parse_stream(io.StringIO(_text(path))):
+    text = _text(path)
+    if not _is_trusted(path, start):
+        if any(name in text.upper() for name in values):
+            _warn_of_others(path)
+        text = ""
+    for binding in parse_stream(io.StringIO(text)):
         name = (binding.key or "").strip().upper()
         if name in values and not binding.error and binding.value is not None:
             # As in a shell, the last one counts.
@@ -193,6 +205,33 @@ def _read(path: Path) -> Place:
             raise _unreadable_line(path, binding.original.line + skipped, variable)
     own = f"{path} 里的 {SERVICE}", f"{SERVICE} in {path}"
     return Place(values[SERVICE], values[KEY], *own, file=path)
+
+
+def _is_trusted(path: Path, start: Path) -> bool:
+    """Return whether a file is the reader's, root's, or of whoever owns the notebook's folder.
+
+    In `/tmp`, or above a folder of one's own in a shared one, anybody could name a room, to which
+    the reader's key and files would go.
+    """
+    # Windows keeps such rights elsewhere.
+    if sys.platform == "win32":
+        return True
+    try:
+        return path.stat().st_uid in (os.geteuid(), 0, start.stat().st_uid)
+    except OSError:
+        return False
+
+
+def _warn_of_others(path: Path) -> None:
+    warnings.warn(
+        tr(
+            f"{path} 是别的用户放的，没有用它：里面若是你的课堂，用 connect(地址, key=…)",
+            f"another user has put {path} there, and it was not used: if it names your room, "
+            "use connect(ADDRESS, key=…)",
+        ),
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def _mention(statement: str) -> tuple[int, str] | None:

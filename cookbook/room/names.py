@@ -30,6 +30,7 @@ SHOWN = 5  # names that a message lists
 
 _RESERVED = ("local", "leader")
 _SIGNS = "_.-"
+_INVISIBLE = "\u115f\u1160\u3164\uffa0"  # letters of Hangul that show nothing
 _DOTS = "·•・‧"  # between the parts of a name, as in 阿依古丽·买买提
 
 _USUAL = 0.9  # of a list of names in GBK are characters of GB2312
@@ -87,7 +88,7 @@ def check(name: str, written: str | None = None) -> None:
         )
     for character in name:
         if not _is_allowed(character):
-            sign = printable(character)
+            sign = f"U+{ord(character):04X}" if _is_hidden(character) else printable(character)
             raise ArgumentError(
                 zh=f"名字 {shown} 里不能有 {sign}：只用文字、数字和 _ . -",
                 en=f"the name {shown} cannot contain {sign}: use only letters, digits and _ . -",
@@ -95,10 +96,21 @@ def check(name: str, written: str | None = None) -> None:
 
 
 def _is_allowed(character: str) -> bool:
+    # Two people whose names look the same could be taken for each other.
+    if _is_hidden(character):
+        return False
     if character in _SIGNS or character.isalnum():
         return True
     # Vowels of Devanagari and Thai, for example, are marks beside a letter.
     return unicodedata.category(character) in ("Mn", "Mc")
+
+
+def _is_hidden(character: str) -> bool:
+    """Return whether nothing is seen of it, or no more than how the character before it looks."""
+    code = ord(character)
+    is_selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF or 0x180B <= code <= 0x180F
+    is_joiner = code == 0x034F or unicodedata.category(character) == "Cf"
+    return character in _INVISIBLE or is_selector or is_joiner
 
 
 def tidied(texts: Iterable[str]) -> list[Name]:

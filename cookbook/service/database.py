@@ -6,7 +6,9 @@ keeps a rollback journal, with which a reader waits for a writer, and nothing el
 tables mean is in schema.sql, what is done with them in store.py.
 """
 
+import contextlib
 import logging
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -88,6 +90,7 @@ class Database:
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         data_folder.refuse_link(path)
+        _make_private(path)
         self._path = path
         self._local = threading.local()
         try:
@@ -164,6 +167,17 @@ class Database:
     def _version(self) -> int:
         version: int = self.rows("PRAGMA user_version")[0][0]
         return version
+
+
+def _make_private(path: Path) -> None:
+    """Make an empty file, readable for its owner alone, where there is no database yet.
+
+    SQLite would make one that the umask of a command lets others read, and gives the rights of the
+    file to those beside it.
+    """
+    # Where it cannot be made, SQLite says so in a moment.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _choose_journal(db: sqlite3.Connection) -> None:

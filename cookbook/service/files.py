@@ -158,8 +158,8 @@ async def upload_file(request: Request, state: State) -> FileObject:
     async with request.form(max_files=1, max_fields=8) as form:
         upload = _uploaded(form)
         name = replace_surrogates(upload.filename or "upload.jsonl")[-_NAME_LENGTH:]
-        # Before the content is read: it is in memory only while it has a slot.
-        async with state.upload_slots:
+        # Before the content is read: it is in memory only while it has its turn.
+        async with state.uploads.of(state.caller):
             content = await upload.read()
             # In a thread: a check takes up to a second, in which the service must go on answering.
             file = await asyncio.to_thread(_check_and_store, state, name, content)

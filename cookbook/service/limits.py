@@ -18,7 +18,7 @@ UPLOAD_BYTES = MAX_BYTES + 64 * 1024  # the largest file, with its multipart wra
 BODY_BYTES = 1024 * 1024  # any other request
 
 # Numbers at the same time
-UPLOADS = 2  # being checked; the others wait
+UPLOADS = 2  # being checked, one of each person; the others wait
 BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in temporary files
 
 # Of whoever runs the service: there only to stop a loop that never ends
@@ -29,6 +29,7 @@ CHATS = 64  # answers under way or waiting
 PERSON_JOBS = 6  # that have not ended
 PERSON_BYTES = 200 * 1024 * 1024  # of all files
 PERSON_CHATS = 8  # answers under way or waiting
+PERSON_BODIES_BYTES = 64 * 1024 * 1024  # of all requests being read, a part of `BODIES_BYTES`
 
 # Connections: a notebook keeps one or two open, a page of Jupyter none.
 CONNECTIONS = 1000  # less where the descriptors are few

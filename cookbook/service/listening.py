@@ -109,7 +109,8 @@ def listen(
     Raises:
         ServiceError: the port is taken, or the host is not this machine's.
     """
-    listener, is_last = _bound(host, port, last)
+    # What the last service's clients speak on its port is not TLS: see `_local`.
+    listener, is_last = _bound(host, port, None if tls else last)
     # Clients of the last service send its token to whoever has its port now: a new one is safer.
     # A room keeps it, and the port as well.
     key = last.api_key if last and (is_last or is_room) else secrets.token_urlsafe(32)

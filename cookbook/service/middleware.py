@@ -13,6 +13,7 @@ for none.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,16 +38,18 @@ _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numb
 
 
 class Bodies:
-    """Bytes of all requests that are being read or answered."""
+    """Bytes of all requests that are being read or answered, and of each person's."""
 
     def __init__(self) -> None:
         self._bytes = 0
+        self._of: Counter[str] = Counter()
 
     @contextmanager
-    def counted(self, receive: Receive, limit: int) -> Iterator[Receive]:
+    def counted(self, receive: Receive, limit: int, caller: Caller) -> Iterator[Receive]:
         """Give `receive`, which raises ApiError when more than `limit` bytes have come.
 
-        It does so, too, where all requests together have sent more than the service can keep.
+        It does so, too, where all requests together have sent more than the service can keep, or
+        those of one person more than their share of it.
         """
         read = 0
 
@@ -56,9 +59,16 @@ class Bodies:
             size = len(message.get("body", b""))
             read += size
             self._bytes += size
+            self._of[caller.name] += size
             # Closed, or the server would read the rest before the next request.
             if read > limit:
                 raise _too_large(limit, {"connection": "close"})
+            own = self._of[caller.name]
+            if not caller.is_leader and own > limits.PERSON_BODIES_BYTES:
+                raise _too_many(
+                    zh="你同时上传的内容太多：等前面的传完，再传下一个",
+                    en="you upload too much at the same time: wait for the uploads before this one",
+                )
             if self._bytes > limits.BODIES_BYTES:
                 raise _too_many(
                     zh="正在上传的内容太多：稍后再试",
@@ -70,6 +80,9 @@ class Bodies:
             yield counted
         finally:
             self._bytes -= read
+            self._of[caller.name] -= read
+            if not self._of[caller.name]:
+                del self._of[caller.name]
 
 
 class WrongKeys:
@@ -148,8 +161,8 @@ class AccessMiddleware:
         if not caller.is_leader and scope["path"] != "/v1/room":
             self._presence.note(caller.name, act_of(scope["method"], scope["path"]))
         # Until the last byte of the response: a stream keeps the service from ending itself.
-        with self._activity.request(), self._bodies.counted(receive, limit) as counted:
-            await self._app(scope, counted, send)
+        with self._activity.request(), self._bodies.counted(receive, limit, caller) as body:
+            await self._app(scope, body, send)
 
     async def _caller(self, given: bytes) -> Caller:
         caller = await self._callers.of(given)

@@ -6,7 +6,6 @@
 A handler that declares a parameter of type `State` is given it by FastAPI.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Protocol
@@ -22,10 +21,7 @@ from cookbook.service.file_check import Verdict
 from cookbook.service.presence import Presence
 from cookbook.service.room_gauges import Gauges
 from cookbook.service.store import Store
-
-
-def _upload_slots() -> asyncio.Semaphore:
-    return asyncio.Semaphore(limits.UPLOADS)
+from cookbook.service.upload_turns import UploadTurns
 
 
 class UnderWay(Protocol):
@@ -45,7 +41,7 @@ class AppState:
         submit: starts an answer of the chat engine.
         on_upload: called after a training file was stored.
         check: checks a file before it is stored.
-        upload_slots: one for each upload that is being checked.
+        uploads: those that are being checked, in turns.
         presence: who was here when.
         gauges: measures the machine.
         addresses: gives the addresses at which others reach the service.
@@ -65,7 +61,7 @@ class AppState:
     gauges: Gauges
     addresses: Callable[[], list[str]]
     # What is under way; the limits are read when the application is made, or at each request
-    upload_slots: asyncio.Semaphore = field(default_factory=_upload_slots)
+    uploads: UploadTurns = field(default_factory=UploadTurns)
     answers: set[UnderWay] = field(default_factory=set)
     # As the room shows them, by id
     ended_jobs: dict[str, Any] = field(default_factory=dict)

@@ -17,7 +17,6 @@ import queue
 import statistics
 import tempfile
 import time
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +39,9 @@ class Asked:
     def __init__(self, engine: Engine, base: Base, person: str, **options: Any):
         self.at = time.perf_counter()
         self.ended = False
-        self._last = self.at  # when the last piece came that has been read
         self._pieces: queue.Queue[tuple[float, Any]] = queue.Queue()
         # Drawn from nearly even chances: hardly one ends before its limit.
         options = {"temperature": 1.0, "top_p": 1.0, "seed": 1, "person": person} | options
-        known = {field.name for field in fields(ChatRequest)}
-        options = {name: value for name, value in options.items() if name in known}
         self.generation = engine.submit(ChatRequest(base, None, **options), self._take)
 
     def _take(self, piece: Any) -> None:
@@ -56,28 +52,22 @@ class Asked:
         when, piece = self._pieces.get(timeout=120)
         assert piece.error is None, piece.error
         self.ended = piece.finish_reason is not None
-        self._last = when
         return when
 
     def first(self) -> float:
         """Return the seconds to the first token."""
         return self.next() - self.at
 
-    def is_over(self) -> bool:
+    def rest(self) -> list[float]:
+        """Return when the other pieces came that are there."""
+        times = []
         while not self._pieces.empty():
-            self.next()
-        return self.ended
+            times.append(self.next())
+        return times
 
     def finish(self) -> None:
         while not self.ended:
             self.next()
-
-    def pauses(self) -> list[float]:
-        """Return the seconds between the pieces that have come since."""
-        times = [self._last]
-        while not self._pieces.empty():
-            times.append(self.next())
-        return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
 
 
 def in_a_crowd(base: Base) -> list[float]:
@@ -95,7 +85,9 @@ def in_a_crowd(base: Base) -> list[float]:
         asked = Asked(engine, base, "qian", prompt=(99 + number,) * 20, max_tokens=20)
         seconds.append(asked.first())
         asked.finish()
-        crowd = [one for one in crowd if not one.is_over()]
+        for one in crowd:
+            one.rest()
+        crowd = [one for one in crowd if not one.ended]
     for one in crowd:
         one.generation.cancel()
     return seconds
@@ -106,13 +98,16 @@ def beside_a_long_prompt(base: Base) -> tuple[float, float, float]:
     engine = Engine()
     engine.start()
     writing = Asked(engine, base, "qian", prompt=(5,) * 30, max_tokens=400)
-    writing.next()
+    times = [writing.next()]
     long = Asked(engine, base, "zhao", prompt=tuple(range(LONG_PROMPT)), max_tokens=1)
     time.sleep(0.3)
     third = Asked(engine, base, "sun", prompt=(7,) * 20, max_tokens=1).first()
     seconds = long.first()
+    times.append(writing.next())
     writing.generation.cancel()
-    return max(writing.pauses()), third, seconds
+    times += writing.rest()
+    pauses = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return max(pauses), third, seconds
 
 
 def main() -> None:

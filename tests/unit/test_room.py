@@ -1,5 +1,6 @@
 """The room's routes: what a person sees, what the leader does, limits, and closing time."""
 
+import asyncio
 import dataclasses
 import json
 import threading
@@ -15,10 +16,12 @@ from cookbook.bases import Base
 from cookbook.paths import Home
 from cookbook.service import limits, recovery
 from cookbook.service.app import make_app
+from cookbook.service.callers import Caller
 from cookbook.service.events import Finished, Step
 from cookbook.service.page import PATHS
 from cookbook.service.room_view import thinned
 from cookbook.service.store import Store
+from cookbook.service.upload_turns import UploadTurns
 from cookbook.service.worker import publish
 
 ROWS = data.to_jsonl([make_row(user=f"问题{i}") for i in range(10)])
@@ -324,6 +327,38 @@ def test_one_persons_files_are_limited(person, leader, monkeypatch):
     assert upload(leader).status_code == 200
     person.delete(f"/v1/files/{first}")
     assert upload(person).status_code == 200
+
+
+def test_one_persons_uploads_have_a_share_of_what_is_read_at_a_time(person, leader, monkeypatch):
+    monkeypatch.setattr(limits, "PERSON_BODIES_BYTES", len(ROWS) // 2)
+    for _ in range(2):
+        refused = upload(person)
+        assert code(refused) == (429, "too_many_requests")
+        assert refused.headers["retry-after"] == "5"
+    assert upload(leader).status_code == 200
+    # What was read of the refused ones is not counted any more.
+    assert person.post(f"{JOBS}/no/cancel").status_code == 404
+    monkeypatch.setattr(limits, "PERSON_BODIES_BYTES", 2 * len(ROWS))
+    assert upload(person).status_code == 200
+
+
+def test_the_next_persons_upload_is_checked_before_the_many_of_one():
+    turns, checked, go = UploadTurns(), [], asyncio.Event()
+
+    async def check(name):
+        async with turns.of(Caller(name, is_leader=False)):
+            checked.append(name)
+            await go.wait()
+
+    async def all_of_them():
+        checks = [asyncio.create_task(check(name)) for name in ("a", "a", "a", "b", "c")]
+        await asyncio.sleep(0.01)
+        assert checked == ["a", "b"]
+        go.set()
+        await asyncio.gather(*checks)
+
+    asyncio.run(all_of_them())
+    assert checked[2] == "c"
 
 
 def test_one_persons_answers_are_limited_and_nobody_elses(app, store, person, engine, monkeypatch):

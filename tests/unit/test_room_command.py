@@ -327,6 +327,17 @@ def test_a_room_on_the_port_of_before_has_one_socket(free_ports):
         assert (room.port, room.local, room.api_key) == (last.port, None, "kept")
 
 
+def test_a_certificate_never_takes_the_port_of_notebooks_that_speak_no_tls(free_ports, tmp_path):
+    path = tmp_path / "both.pem"
+    path.write_text(certificates.KEY + certificates.GOOD)
+    last = Endpoint(free_ports[0], "kept")
+    with contextlib.closing(
+        listen("127.0.0.1", 0, last=last, api_key=None, is_room=True, tls=certificate.read(path))
+    ) as room:
+        assert (room.local_port, room.api_key) == (last.port, "kept")
+        assert room.port != last.port
+
+
 def test_a_room_on_another_port_serves_the_notebooks_of_before_as_well(free_ports):
     port, before = free_ports
     last = Endpoint(before, "kept")

@@ -1,6 +1,7 @@
 """Which room is meant: the call, the environment, a `.env` beside the notebook, in this order."""
 
 import codecs
+import os
 
 import pytest
 
@@ -186,3 +187,35 @@ def test_no_key_is_ever_shown(folder):
     (folder / ".env").write_text(LINES)
     invited = invitation.find()
     assert "abcd" not in repr(invited)
+
+
+def give_to_another_user(path):
+    """Make a file another user's."""
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    os.chown(path, 12345, -1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps such rights elsewhere")
+def test_what_another_user_has_put_above_is_not_followed(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_KEY", KEY)
+    theirs = tmp_path / ".env"
+    theirs.write_text(f"COOKBOOK_SERVICE={OTHER}\nCOOKBOOK_KEY='no end\n")
+    give_to_another_user(theirs)
+    with pytest.warns(UserWarning, match=".env 是别的用户放的"):
+        assert found() is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps such rights elsewhere")
+def test_a_course_that_belongs_to_another_user_names_its_room(tmp_path, folder):
+    (tmp_path / ".env").write_text(LINES)
+    for path in (folder, tmp_path / ".env"):
+        give_to_another_user(path)
+    assert found() == (ADDRESS, KEY)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps such rights elsewhere")
+def test_what_another_user_says_of_other_things_is_no_warning(tmp_path):
+    (tmp_path / ".env").write_text("A=1\n")
+    give_to_another_user(tmp_path / ".env")
+    assert found() is None

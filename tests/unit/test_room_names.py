@@ -39,6 +39,11 @@ def test_a_name_is_tidied(written, tidy):
         ("<b>", "不能有 <"),
         ("a\x1bb", "不能有 .x1b"),
         ("a\u202eb", "不能有"),
+        # A second "Zoe" that looks just like the first
+        ("Zoe\u3164", "不能有 U.1160"),
+        ("Zoe\ufe0f", "不能有 U.FE0F"),
+        ("Zoe\u034f", "不能有"),
+        ("李\U000e0100", "不能有"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_one_sentence(written, why):

@@ -1,4 +1,6 @@
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -371,3 +373,15 @@ def test_an_older_data_folder_is_the_leaders_own_when_it_becomes_a_room(tmp_path
         assert (seen.job("ftjob-old") is not None) is there
         assert (seen.file("file-old") is not None) is there
         assert bool(seen.models()) is there
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps such rights elsewhere")
+def test_a_new_database_is_its_owners_alone_whatever_the_umask(tmp_path):
+    before = os.umask(0o022)
+    try:
+        Store(tmp_path / "service.db").add_person("p01")
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes.keys() >= {"service.db", "service.db-wal"}
+    assert set(modes.values()) == {0o600}
