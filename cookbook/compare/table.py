@@ -51,7 +51,7 @@ border-collapse:collapse">
 </tbody>
 </table>"""
 
-PATHS = """\
+PAGE = """\
 <!doctype html>
 <html lang="zh-CN">
 <head>
@@ -122,7 +122,7 @@ class SideBySide:
         The page names the date and each column's model and prompt. A folder that is not there is
         made: in a room, and on SiliconCloud, nothing else has made the data folder.
         """
-        page = template(PATHS).render(
+        page = template(PAGE).render(
             loads_nothing=LOADS_NOTHING,
             title=title or tr("并排比较", "Side by side"),
             date=time.strftime("%Y-%m-%d %H:%M"),

@@ -71,7 +71,7 @@ def old_office(stream):
     return OLE2 + stream.encode("utf-16-le") + bytes(50)
 
 
-PATHS = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
+PAGE = b"<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>"
 OFFICE = b'<html xmlns:x="urn:schemas-microsoft-com:office:excel"><table><tr><td>a</td></tr>'
 XML = b'<?xml version="1.0"?>\n'
 SHEET = b'<Workbook xmlns="urn:schemas-microsoft-com:office:spreadsheet">'
@@ -109,7 +109,7 @@ MADE = {
     "parquet": b"PAR1\x15\x04\x15\x10\x15\x14" + bytes(40),
     "image": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
     "audio": b"ID3\x04\x00\x00\x00\x00\x00\x00" + bytes(20),
-    "web-page": PATHS,
+    "web-page": PAGE,
     "download-error": XML + b"<Error><Code>AccessDenied</Code></Error>",
     "xml": XML + b"<rows><row/></rows>",
     "lfs-pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:3f\nsize 12\n",
@@ -165,11 +165,11 @@ def test_kinds_have_more_than_one_form(content, kind):
 @pytest.mark.parametrize(
     "page",
     [
-        PATHS,
-        b"\xef\xbb\xbf\r\n\r\n  " + PATHS,
-        PATHS.decode().encode("utf-16"),
-        b"<!-- saved from url=(0014)about:internet -->\n<!-- x -->\n" + PATHS,
-        XML + PATHS,
+        PAGE,
+        b"\xef\xbb\xbf\r\n\r\n  " + PAGE,
+        PAGE.decode().encode("utf-16"),
+        b"<!-- saved from url=(0014)about:internet -->\n<!-- x -->\n" + PAGE,
+        XML + PAGE,
         b"<html lang=zh><body>please log in",
         "<!doctype html><title>登录</title>".encode("gbk"),
     ],

@@ -282,13 +282,13 @@ def test_a_closed_room_speaks_for_itself(stranger):
     assert error.zh == f"课堂 {url}：课堂 17:00 关了，请组织者延长"
 
 
-PATHS = "<html><head><title>家用路由器 登录</title></head></html>"
+PAGE = "<html><head><title>家用路由器 登录</title></head></html>"
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((200, {}, PATHS), "家用路由器"),
+        ((200, {}, PAGE), "家用路由器"),
         ((404, {}, "not here"), "HTTP 404"),
         ((200, {}, '{"object": "list", "data": []}'), "HTTP 200"),
         ((200, {}, '{"object": "room"}'), "HTTP 200"),
@@ -296,8 +296,8 @@ PATHS = "<html><head><title>家用路由器 登录</title></head></html>"
         ((200, {}, b"\xff\x00"), "HTTP 200"),
         (error_of(404, None), "不是课堂"),
         ((401, {"www-authenticate": "Basic"}, "who?"), "拒绝了请求"),
-        ((403, {}, PATHS), "拒绝了请求"),
-        ((502, {}, PATHS), "网关返回 HTTP 502"),
+        ((403, {}, PAGE), "拒绝了请求"),
+        ((502, {}, PAGE), "网关返回 HTTP 502"),
         ((302, {"location": "http://login.example/hotel"}, ""), "login.example"),
         ((302, {"location": "https://127.0.0.1/login"}, ""), "密钥没有发过去"),
     ],
@@ -369,7 +369,7 @@ def test_a_room_that_moved_to_tls_is_followed_there(
 def test_a_room_in_this_network_is_reached_without_a_proxy(
     address, key, stranger, monkeypatch, name
 ):
-    monkeypatch.setenv(name, stranger((502, {}, PATHS)))
+    monkeypatch.setenv(name, stranger((502, {}, PAGE)))
     assert connect(address, key=key).room == "李雷"
     assert stranger.asked == []
 
@@ -405,7 +405,7 @@ def test_a_near_host_is_excepted_and_others_keep_their_proxy(monkeypatch):
 
 
 def test_a_public_room_goes_through_the_proxy_and_it_is_named(stranger, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", stranger((503, {}, PATHS)))
+    monkeypatch.setenv("HTTP_PROXY", stranger((503, {}, PAGE)))
     error = refusal(connect, "http://class.example.org:8765", key=WRONG)
     assert "HTTP_PROXY 的代理返回 HTTP 503" in error.zh and len(stranger.asked) == 1
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -469,7 +469,7 @@ def test_a_limit_is_said_in_the_services_words(stranger):
 
 def test_a_gateway_in_front_of_a_room_is_not_a_proxy_of_the_reader(stranger):
     service = connect(stranger(room_view()), key=WRONG)
-    stranger((502, {"content-type": "text/html"}, PATHS))
+    stranger((502, {"content-type": "text/html"}, PAGE))
     with (
         OpenAI(base_url=service.base_url, api_key="x", max_retries=0) as client,
         pytest.raises(openai.APIStatusError) as caught,
