@@ -176,6 +176,29 @@ def test_a_stream_that_nobody_reads_gives_its_place_back(app, address, speaker):
         wait_until(lambda: not app.state.shared.answers)
 
 
+def test_a_file_is_read_as_fast_as_its_reader_takes_it(app, address, monkeypatch):
+    store, read, file_part = app.state.shared.store, [], Store.file_part
+    content = bytes(range(256)) * 40_000
+
+    def counted(self, file_id, start, size):
+        read.append(start)
+        return file_part(self, file_id, start, size)
+
+    monkeypatch.setattr(Store, "file_part", counted)
+    file = store.add_file("a.jsonl", "fine-tune", content)
+    path = f"/v1/files/{file.id}/content"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(address)
+        connection.sendall(head("GET", path, KEY))
+        wait_until(lambda: read)
+        # More than the buffers of both sides hold, and not all of it.
+        wait_until(lambda: not app.state.activity.in_use)
+        assert len(read) < 15
+    answer = ask(address, head("GET", path, KEY, "connection: close"))
+    assert answer.endswith(content) and b"content-length: 10240000" in answer.lower()
+
+
 def test_an_answer_that_the_engine_has_finished_holds_no_place(app, address, speaker):
     with socket.socket() as connection:
         connection.connect(address)
