@@ -107,6 +107,30 @@ class Bodies:
                 del self._of[caller.name]
 
 
+class Requests:
+    """Requests under way of each person: nobody takes up all connections."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    def check(self, caller: Caller) -> None:
+        """Raise ApiError if a person of a room has too many already."""
+        if not caller.is_leader and self._of[caller.name] >= limits.PERSON_REQUESTS:
+            raise _too_many(
+                zh=f"你已有 {limits.PERSON_REQUESTS} 个请求在进行：等一些结束，或少开几个并发",
+                en=f"you have {limits.PERSON_REQUESTS} requests under way: wait for some to end, "
+                "or send fewer at the same time",
+            )
+
+    @contextmanager
+    def counted(self, caller: Caller) -> Iterator[None]:
+        self._of[caller.name] += 1
+        try:
+            yield
+        finally:
+            self._of[caller.name] -= 1
+
+
 class WrongKeys:
     """Slow down whoever tries one key after the other; a right key never comes here."""
 
@@ -155,7 +179,7 @@ class AccessMiddleware:
         self._presence = presence
         self._loopback = loopback
         self._activity = activity
-        self._bodies, self._wrong_keys = Bodies(), WrongKeys()
+        self._requests, self._bodies, self._wrong_keys = Requests(), Bodies(), WrongKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -174,6 +198,7 @@ class AccessMiddleware:
                 return
             _check_method(scope["method"])
             caller = await self._caller(headers.get(b"authorization", b""))
+            self._requests.check(caller)
             _check_encoding(headers.get(b"content-encoding", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
         except ApiError as error:
@@ -184,7 +209,11 @@ class AccessMiddleware:
         if not caller.is_leader and scope["path"] != "/v1/room":
             self._presence.note(caller.name, act_of(scope["method"], scope["path"]))
         # Until the last byte of the response: a stream keeps the service from ending itself.
-        with self._activity.request(), self._bodies.counted(receive, limit, caller) as body:
+        with (
+            self._activity.request(),
+            self._requests.counted(caller),
+            self._bodies.counted(receive, limit, caller) as body,
+        ):
             await self._app(scope, body, send)
 
     async def _caller(self, given: bytes) -> Caller:

@@ -259,6 +259,25 @@ def test_where_all_connections_have_a_request_new_ones_are_told(address, monkeyp
     assert is_answered(address)
 
 
+def test_one_person_does_not_take_up_all_connections(app, address, monkeypatch):
+    monkeypatch.setattr(limits, "PERSON_REQUESTS", 2)
+    monkeypatch.setattr(limits, "STALLED_SECONDS", 60)
+    store = app.state.shared.store
+    mine, other = (f"authorization: Bearer {store.add_person(name)}" for name in ("p01", "p02"))
+    kind = "content-type: application/json"
+    begin = head("POST", "/v1/chat/completions", mine, kind, "content-length: 100") + b"{"
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        for connection in (first, second):
+            connection.sendall(begin)
+        wait_until(lambda: b" 429 " in ask(address, begin))
+        for key in (other, KEY):
+            assert b" 200 " in ask(address, head("GET", "/v1/models", key, "connection: close"))
+    # Those that have left are not counted any more.
+    wait_until(
+        lambda: b" 200 " in ask(address, head("GET", "/v1/models", mine, "connection: close"))
+    )
+
+
 def test_all_bodies_together_have_a_limit(address, monkeypatch):
     monkeypatch.setattr(limits, "BODIES_BYTES", 1_000_000)
     monkeypatch.setattr(limits, "STALLED_SECONDS", 60)
