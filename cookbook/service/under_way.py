@@ -3,8 +3,8 @@
     Bodies      bytes that are being read, of all and of each person
     Requests    requests of each person
 
-Beyond a limit of limits.py the request is refused, 413 or 429. For whoever runs the service only the
-sum counts, and the length of each request.
+Beyond a limit of limits.py the request is refused, 413 or 429. For whoever runs the service only
+the sum counts, and the length of each request.
 """
 
 from collections import Counter
