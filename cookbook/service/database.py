@@ -107,6 +107,17 @@ class Database:
         """Return the rows of a query."""
         return self._connection().execute(sql, values).fetchall()
 
+    def blob_part(self, table: str, column: str, rowid: int, start: int, size: int) -> bytes:
+        """Return at most `size` bytes of one value from `start` on; none where its row is gone."""
+        try:
+            with self._connection().blobopen(table, column, rowid, readonly=True) as blob:
+                blob.seek(start)
+                return blob.read(size)
+        except sqlite3.OperationalError as error:
+            if "no such rowid" in str(error):
+                return b""
+            raise
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Give a transaction: kept at the end of the block, undone where it raises.

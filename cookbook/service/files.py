@@ -5,10 +5,11 @@ check its files again. A file's name is a label: it never reaches the file syste
 """
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
 
@@ -22,6 +23,7 @@ from cookbook.service.store import File, Store
 from cookbook.service.validation import Problem
 
 PURPOSE: Literal["fine-tune"] = "fine-tune"
+_PART_BYTES = 512 * 1024  # of a content, in memory at a time
 _NAME_LENGTH = 255  # characters of a file's name that are kept, from its end
 
 # The form is read by hand, so that unknown fields are refused by name; FastAPI cannot describe it.
@@ -150,6 +152,12 @@ def _in_use(*, zh: str, en: str) -> ApiError:
     return ApiError(409, zh=zh, en=en, code="file_in_use", param="file_id")
 
 
+def _parts(store: Store, file_id: str, size: int) -> Iterator[bytes]:
+    """Yield a file's content as fast as it is read: many slow readers must not fill the memory."""
+    for start in range(0, size, _PART_BYTES):
+        yield store.file_part(file_id, start, _PART_BYTES)
+
+
 router = APIRouter(route_class=StrictRoute)
 
 
@@ -190,9 +198,10 @@ def get_file(file_id: str, state: State) -> FileObject:
 
 @router.get("/v1/files/{file_id}/content", response_class=Response, responses=_CONTENT)
 def get_file_content(file_id: str, state: State) -> Response:
-    stored_file(state.store, file_id)
-    content = state.store.file_content(file_id)
-    return Response(content, media_type="application/jsonl")
+    size = stored_file(state.store, file_id).bytes
+    headers = {"content-length": str(size)}
+    parts = _parts(state.store, file_id, size)
+    return StreamingResponse(parts, media_type="application/jsonl", headers=headers)
 
 
 @router.delete("/v1/files/{file_id}")

@@ -29,6 +29,7 @@ CHATS = 64  # answers under way or waiting
 PERSON_JOBS = 6  # that have not ended
 PERSON_BYTES = 200 * 1024 * 1024  # of all files
 PERSON_CHATS = 8  # answers under way or waiting
+PERSON_REQUESTS = 64  # under way, of the `CONNECTIONS` of all
 PERSON_BODIES_BYTES = 64 * 1024 * 1024  # of all requests being read, a part of `BODIES_BYTES`
 
 # Connections: a notebook keeps one or two open, a page of Jupyter none.

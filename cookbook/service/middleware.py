@@ -3,8 +3,8 @@
 Decided from the request's head alone, before any of the body is read: the Host (a service on this
 machine answers to no other name, so a web page cannot reach it under a name of its own), the
 bearer token (compared in constant time; who tries one after the other waits), the declared length.
-A body without a declared length is counted while it is read, and cut off at the limit, and so is
-what all requests send together.
+A body without a declared length is counted while it is read, and cut off at the limit; so is what
+all requests send together, see under_way.py.
 
 Not Starlette's middleware: its errors are plain text; `TrustedHostMiddleware` has no pattern for
 "any address of this machine"; `RequestBodyLimitMiddleware` takes a length that is not a number
@@ -13,15 +13,11 @@ for none.
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cookbook.address import is_loopback
 from cookbook.clock import clock
-from cookbook.data.report.codes import CODES
 from cookbook.service import limits, page
 from cookbook.service.activity import Activity
 from cookbook.service.api_error import ApiError, error_response
@@ -29,60 +25,13 @@ from cookbook.service.callers import Caller, Callers
 from cookbook.service.health import HEALTH
 from cookbook.service.presence import Presence, act_of
 from cookbook.service.sentences import shortened
+from cookbook.service.under_way import Bodies, Requests, too_large, too_many
 
 PUBLIC = {HEALTH, *page.PATHS}
 """What needs no key, and is no sign that somebody uses the service."""
 
 _OPEN_COMMAND = "python -m cookbook serve --host 0.0.0.0 --api-key …"
 _LONGEST_NUMBER = 18  # digits of a declared length; Python refuses to read numbers of thousands
-
-
-class Bodies:
-    """Bytes of all requests that are being read or answered, and of each person's."""
-
-    def __init__(self) -> None:
-        self._bytes = 0
-        self._of: Counter[str] = Counter()
-
-    @contextmanager
-    def counted(self, receive: Receive, limit: int, caller: Caller) -> Iterator[Receive]:
-        """Give `receive`, which raises ApiError when more than `limit` bytes have come.
-
-        It does so, too, where all requests together have sent more than the service can keep, or
-        those of one person more than their share of it.
-        """
-        read = 0
-
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            size = len(message.get("body", b""))
-            read += size
-            self._bytes += size
-            self._of[caller.name] += size
-            # Closed, or the server would read the rest before the next request.
-            if read > limit:
-                raise _too_large(limit, {"connection": "close"})
-            own = self._of[caller.name]
-            if not caller.is_leader and own > limits.PERSON_BODIES_BYTES:
-                raise _too_many(
-                    zh="你同时上传的内容太多：等前面的传完，再传下一个",
-                    en="you upload too much at the same time: wait for the uploads before this one",
-                )
-            if self._bytes > limits.BODIES_BYTES:
-                raise _too_many(
-                    zh="正在上传的内容太多：稍后再试",
-                    en="too much is being uploaded at the moment: try again shortly",
-                )
-            return message
-
-        try:
-            yield counted
-        finally:
-            self._bytes -= read
-            self._of[caller.name] -= read
-            if not self._of[caller.name]:
-                del self._of[caller.name]
 
 
 class WrongKeys:
@@ -105,7 +54,7 @@ class WrongKeys:
             self._left -= 1
             return
         if self._waiting >= limits.WRONG_KEYS_WAITING:
-            raise _too_many(
+            raise too_many(
                 zh="错误的 API key 太多：稍后再试",
                 en="too many wrong API keys: try again shortly",
             )
@@ -133,7 +82,7 @@ class AccessMiddleware:
         self._presence = presence
         self._loopback = loopback
         self._activity = activity
-        self._bodies, self._wrong_keys = Bodies(), WrongKeys()
+        self._requests, self._bodies, self._wrong_keys = Requests(), Bodies(), WrongKeys()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -151,6 +100,7 @@ class AccessMiddleware:
                 return
             _check_method(scope["method"])
             caller = await self._caller(headers.get(b"authorization", b""))
+            self._requests.check(caller)
             _check_encoding(headers.get(b"content-encoding", b""))
             _check_length(headers.get(b"content-length", b"0"), limit)
         except ApiError as error:
@@ -161,7 +111,11 @@ class AccessMiddleware:
         if not caller.is_leader and scope["path"] != "/v1/room":
             self._presence.note(caller.name, act_of(scope["method"], scope["path"]))
         # Until the last byte of the response: a stream keeps the service from ending itself.
-        with self._activity.request(), self._bodies.counted(receive, limit, caller) as body:
+        with (
+            self._activity.request(),
+            self._requests.counted(caller),
+            self._bodies.counted(receive, limit, caller) as body,
+        ):
             await self._app(scope, body, send)
 
     async def _caller(self, given: bytes) -> Caller:
@@ -265,26 +219,4 @@ def _check_length(declared: bytes, limit: int) -> None:
             code="invalid_value",
         )
     if int(declared) > limit:
-        raise _too_large(limit)
-
-
-def _too_large(limit: int, headers: dict[str, str] | None = None) -> ApiError:
-    size = f"{limit // 2**20} MB"
-    if limit == limits.UPLOAD_BYTES:
-        # In the words of `data.check`, which would have said how large the file is.
-        known = CODES["file-size"]
-        zh = f"文件超过 {size} 上限 → {known.fix_zh}"
-        en = f"the file is over the limit of {size} → {known.fix_en}"
-        return ApiError(413, zh=zh, en=en, code="file-size", param="file", headers=headers)
-    return ApiError(
-        413,
-        zh=f"请求超过 {size} 上限：拆成几个",
-        en=f"the request is over the limit of {size}: split it into several",
-        code="too_large",
-        headers=headers,
-    )
-
-
-def _too_many(*, zh: str, en: str) -> ApiError:
-    headers = {"retry-after": "5", "connection": "close"}
-    return ApiError(429, zh=zh, en=en, code="too_many_requests", headers=headers)
+        raise too_large(limit)

@@ -176,6 +176,29 @@ def test_a_stream_that_nobody_reads_gives_its_place_back(app, address, speaker):
         wait_until(lambda: not app.state.shared.answers)
 
 
+def test_a_file_is_read_as_fast_as_its_reader_takes_it(app, address, monkeypatch):
+    store, read, file_part = app.state.shared.store, [], Store.file_part
+    content = bytes(range(256)) * 40_000
+
+    def counted(self, file_id, start, size):
+        read.append(start)
+        return file_part(self, file_id, start, size)
+
+    monkeypatch.setattr(Store, "file_part", counted)
+    file = store.add_file("a.jsonl", "fine-tune", content)
+    path = f"/v1/files/{file.id}/content"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(address)
+        connection.sendall(head("GET", path, KEY))
+        wait_until(lambda: read)
+        # More than the buffers of both sides hold, and not all of it.
+        wait_until(lambda: not app.state.activity.in_use)
+        assert len(read) < 15
+    answer = ask(address, head("GET", path, KEY, "connection: close"))
+    assert answer.endswith(content) and b"content-length: 10240000" in answer.lower()
+
+
 def test_an_answer_that_the_engine_has_finished_holds_no_place(app, address, speaker):
     with socket.socket() as connection:
         connection.connect(address)
@@ -234,6 +257,25 @@ def test_where_all_connections_have_a_request_new_ones_are_told(address, monkeyp
         connection.close()
     wait_until(lambda: speaker.cancelled == 5)
     assert is_answered(address)
+
+
+def test_one_person_does_not_take_up_all_connections(app, address, monkeypatch):
+    monkeypatch.setattr(limits, "PERSON_REQUESTS", 2)
+    monkeypatch.setattr(limits, "STALLED_SECONDS", 60)
+    store = app.state.shared.store
+    mine, other = (f"authorization: Bearer {store.add_person(name)}" for name in ("p01", "p02"))
+    kind = "content-type: application/json"
+    begin = head("POST", "/v1/chat/completions", mine, kind, "content-length: 100") + b"{"
+    with socket.create_connection(address) as first, socket.create_connection(address) as second:
+        for connection in (first, second):
+            connection.sendall(begin)
+        wait_until(lambda: b" 429 " in ask(address, begin))
+        for key in (other, KEY):
+            assert b" 200 " in ask(address, head("GET", "/v1/models", key, "connection: close"))
+    # Those that have left are not counted any more.
+    wait_until(
+        lambda: b" 200 " in ask(address, head("GET", "/v1/models", mine, "connection: close"))
+    )
 
 
 def test_all_bodies_together_have_a_limit(address, monkeypatch):

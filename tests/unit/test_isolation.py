@@ -403,6 +403,7 @@ def test_the_store_keeps_to_what_is_seen_where_a_route_forgets_to_ask(room):
     of_b = room.store.of(B)
     with pytest.raises(LookupError):
         of_b.file_content(file)
+    assert of_b.file_part(file, 0, 10) == b"" != room.store.file_part(file, 0, 10)
     of_b.delete_file(file)
     of_b.delete_model(model)
     of_b.share_model(model, True)

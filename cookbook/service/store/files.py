@@ -76,6 +76,15 @@ class Files(Part):
         content: bytes = rows[0][0]
         return content
 
+    def file_part(self, file_id: str, start: int, size: int) -> bytes:
+        """Return at most `size` bytes of an upload from `start` on; none where it was deleted."""
+        sql = f"SELECT rowid FROM files WHERE id = ? AND {self._own}"
+        rows = self._database.rows(sql, file_id, *self._own_values)
+        if not rows:
+            return b""
+        # A query would have all of it in memory.
+        return self._database.blob_part("files", "content", rows[0]["rowid"], start, size)
+
     def delete_file(self, file_id: str) -> str | None:
         """Delete a file, or leave it and return the id of an unfinished job that needs it."""
         sql = (
