@@ -34,6 +34,7 @@ from cookbook.connection import running, stop
 PEOPLE = int(os.environ.get("ROOM_PEOPLE", 30))
 THINK = float(os.environ.get("ROOM_THINK", 0))
 HOUR = 3600
+MOST_MEGABYTES = 1500  # of the service, with the teaching base
 CLASSROOM = Path(__file__).parents[1] / "classroom.py"
 QUESTION = [{"role": "user", "content": "地铁"}]
 
@@ -133,8 +134,8 @@ def test_thirty_people_get_through_the_course_in_an_hour(room, tmp_path):
     # Each person's own: none is lost, and none is anybody else's.
     owners = Counter(job.organization_id for job in jobs)
     assert len(owners) == PEOPLE and len(set(owners.values())) == 1, owners
-    settled = memory[len(memory) // 2 :]
-    assert settled[-1] < 1.25 * settled[0] + 50
+    # Adapters are loaded until the end; that nothing else grows is for test_load.py.
+    assert max(memory) < MOST_MEGABYTES, memory
 
 
 def quantiles(seconds: list[float]) -> str:
