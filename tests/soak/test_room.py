@@ -124,6 +124,8 @@ def test_thirty_people_get_through_the_course_in_an_hour(room, tmp_path):
     report(seen, jobs, memory)
     assert [one["error"] for one in seen["people"] if one["error"]] == []
     assert len(seen["people"]) == PEOPLE
+    kinds = {call["kind"] for call in seen["calls"]}
+    assert kinds >= {"connect", "upload", "start a job", "look at a job", "whole answer"}
     # With time to think, what is thought is not the service's.
     thinking = THINK * 90
     assert seen["seconds"] < HOUR + thinking
