@@ -35,6 +35,7 @@ from typing import Any
 import httpx
 import IPython.display
 import nbformat
+from openai import OpenAI
 
 import cookbook
 from cookbook import compare, data, jobs, params
@@ -59,7 +60,7 @@ def cells(name: str) -> list[str]:
     return sources[: calling[-1] + 1] if calling else []
 
 
-def kind_of(request: httpx.Request) -> str:
+def kind_of(request: Any) -> str:
     """Return what somebody waits for."""
     path, asks = request.url.path, request.method == "POST"
     if path.endswith("/completions"):
@@ -78,9 +79,15 @@ def kind_of(request: httpx.Request) -> str:
 
 def time_calls() -> None:
     """Note of each call how long it took until the head of its response was there."""
-    send = httpx.HTTPTransport.handle_request
+    # The client has an HTTP library of its own, and joining a room another.
+    with OpenAI(base_url="http://localhost/v1", api_key="none") as client:
+        transports = {httpx.HTTPTransport, type(client._client._transport)}
+    for transport in transports:
+        transport.handle_request = timed(transport.handle_request)
 
-    def timed(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+
+def timed(send: Callable[..., Any]) -> Callable[..., Any]:
+    def send_and_note(transport: Any, request: Any) -> Any:
         started = time.monotonic()
         response = send(transport, request)
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -89,7 +96,7 @@ def time_calls() -> None:
         calls.append(call)
         return response
 
-    httpx.HTTPTransport.handle_request = timed  # type: ignore[method-assign]
+    return send_and_note
 
 
 def worked_out_once(function: Callable[..., Any]) -> Callable[..., Any]:

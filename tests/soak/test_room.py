@@ -34,6 +34,7 @@ from cookbook.connection import running, stop
 PEOPLE = int(os.environ.get("ROOM_PEOPLE", 30))
 THINK = float(os.environ.get("ROOM_THINK", 0))
 HOUR = 3600
+MOST_MEGABYTES = 1500  # of the service, with the teaching base
 CLASSROOM = Path(__file__).parents[1] / "classroom.py"
 QUESTION = [{"role": "user", "content": "地铁"}]
 
@@ -123,6 +124,8 @@ def test_thirty_people_get_through_the_course_in_an_hour(room, tmp_path):
     report(seen, jobs, memory)
     assert [one["error"] for one in seen["people"] if one["error"]] == []
     assert len(seen["people"]) == PEOPLE
+    kinds = {call["kind"] for call in seen["calls"]}
+    assert kinds >= {"connect", "upload", "start a job", "look at a job", "whole answer"}
     # With time to think, what is thought is not the service's.
     thinking = THINK * 90
     assert seen["seconds"] < HOUR + thinking
@@ -133,8 +136,8 @@ def test_thirty_people_get_through_the_course_in_an_hour(room, tmp_path):
     # Each person's own: none is lost, and none is anybody else's.
     owners = Counter(job.organization_id for job in jobs)
     assert len(owners) == PEOPLE and len(set(owners.values())) == 1, owners
-    settled = memory[len(memory) // 2 :]
-    assert settled[-1] < 1.25 * settled[0] + 50
+    # Adapters are loaded until the end; that nothing else grows is for test_load.py.
+    assert max(memory) < MOST_MEGABYTES, memory
 
 
 def quantiles(seconds: list[float]) -> str:
