@@ -139,6 +139,7 @@ def make_app(
     app.add_middleware(RequestIdMiddleware)
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
-    for part in (page, health, files, jobs, job_log, models, room, chat, completions):
+    app.router.routes.extend(page.ROUTES)
+    for part in (health, files, jobs, job_log, models, room, chat, completions):
         app.include_router(part.router)
     return app
