@@ -8,7 +8,7 @@ has happened.
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,7 @@ def add(home: Home, words: Sequence[str], out: Path) -> None:
     written = write_slips(store, keys, address_of(store), out)
     print_changed(wanted)
     print(tr(f"新增 {len(keys)} 人", f"added {counted(len(keys))}"))
+    print_returning(store, keys)
     print_written(written)
 
 
@@ -213,6 +214,20 @@ def _nobody(name: str, there: list[str]) -> PersonNotFound:
 
 
 # What is printed
+
+
+def print_returning(store: Store, names: Iterable[str]) -> None:
+    """Say which of the people who were just added have things from before, as after `remove`."""
+    owners = store.models_kept().keys() | store.bytes_kept().keys()
+    listed = ", ".join(name for name in names if name in owners)
+    if listed:
+        print(
+            tr(
+                f"{listed}：以前来过，同名的文件、任务和模型仍归他们；如果是另一个人，换一个名字",
+                f"{listed}: here before; the files, jobs and models of that name are theirs again. "
+                "For somebody else, choose another name",
+            )
+        )
 
 
 def print_changed(wanted: Sequence[Name]) -> None:

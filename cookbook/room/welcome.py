@@ -32,6 +32,7 @@ def welcome(
     print(tr(f"课堂已启动：{address}", f"the room is open: {address}"))
     _print_people(before, len(keys))
     roster.print_changed(wanted)
+    roster.print_returning(store, keys)
     if written:
         roster.print_written(written)
     print(

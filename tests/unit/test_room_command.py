@@ -162,6 +162,14 @@ def test_who_is_removed_has_no_key_and_leaves_their_work(room, home, store):
     assert [file.owner for file in store.files_page(None, 10)] == ["p01"]
 
 
+def test_who_gets_a_name_that_was_there_before_gets_its_work_and_is_told(room, store):
+    _, new, _ = room("add", "p01", "p02")
+    store.of("p01").add_file("a.jsonl", "fine-tune", b"{}")
+    room("remove", "p01", "p02")
+    _, out, _ = room("add", "p01", "p02")
+    assert "以前来过" not in new and "p01：以前来过" in out
+
+
 @pytest.mark.parametrize("action", ["remove", "renew"])
 def test_an_unknown_name_is_told_with_the_nearest_and_nothing_changes(room, store, action):
     room("add", "Li-Lei", "p01")
