@@ -1,5 +1,8 @@
 """Adapters side by side say what PEFT says of each alone."""
 
+import os
+import shutil
+
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -7,7 +10,7 @@ from support import SMALL
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from cookbook.errors import ModelError
-from cookbook.service.engine.adapters import Adapters
+from cookbook.service.engine.adapters import Adapters, adapter_files
 from cookbook.service.engine.batch import stepper
 
 SIZES = SMALL | {"vocab_size": 50}
@@ -71,3 +74,17 @@ def test_each_row_has_its_own_adapter_in_the_prompt_and_in_each_token(folders, k
 def test_an_adapter_of_another_base_is_refused(folders, sizes):
     with pytest.raises(ModelError, match="COOKBOOK_BASE_MODEL"):
         Adapters(base(**sizes)).load(folders["qwen2", 0])
+
+
+def test_folders_that_share_their_files_are_one_adapter(folders, tmp_path):
+    first = folders["qwen2", 0]
+    linked, copied = tmp_path / "linked", tmp_path / "copied"
+    shutil.copytree(first, linked, copy_function=os.link)
+    shutil.copytree(first, copied)
+    assert adapter_files(linked) == adapter_files(first)
+    assert adapter_files(copied) != adapter_files(first)
+    # Written anew, or gone.
+    (linked / "adapter_config.json").unlink()
+    assert adapter_files(linked) == (linked,)
+    shutil.copy(first / "adapter_config.json", linked)
+    assert adapter_files(linked) != adapter_files(first)

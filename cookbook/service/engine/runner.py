@@ -24,7 +24,7 @@ from cookbook.errors import CookbookError
 from cookbook.memory import SMALL
 from cookbook.service.chat_turns import next_up
 from cookbook.service.engine import heap, prompt_memory
-from cookbook.service.engine.adapters import Adapter, Adapters
+from cookbook.service.engine.adapters import Adapter, Adapters, adapter_files
 from cookbook.service.engine.answer import Answer
 from cookbook.service.engine.batch import Batch, stepper
 from cookbook.service.engine.choose import Chooser
@@ -77,7 +77,8 @@ class Runner:
         self._read_seconds = 0.0  # since running answers had their last token
         self._may_open = True  # the reading pass before has not begun with a prompt
         self._adapters = Adapters(model)
-        self._loaded: OrderedDict[Path, Adapter] = OrderedDict()  # the least recently used first
+        # By their files; the least recently used first
+        self._loaded: OrderedDict[tuple[object, ...], Adapter] = OrderedDict()
         self._step = stepper(model, self._adapters)
         # A base may have several tokens that end an answer.
         ends = model.generation_config.eos_token_id
@@ -334,13 +335,14 @@ class Runner:
             self._batch = None
 
     def _load_adapter(self, folder: Path) -> Adapter:
-        if folder not in self._loaded:
-            self._loaded[folder] = self._adapters.load(folder)
+        files = adapter_files(folder)
+        if files not in self._loaded:
+            self._loaded[files] = self._adapters.load(folder)
             if len(self._loaded) > MAX_ADAPTERS:
                 # Running answers keep theirs; it is read again when it is next asked for.
                 self._loaded.popitem(last=False)
-        self._loaded.move_to_end(folder)
-        return self._loaded[folder]
+        self._loaded.move_to_end(files)
+        return self._loaded[files]
 
 
 def _columns(model: Any) -> int:
