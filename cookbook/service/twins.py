@@ -97,20 +97,21 @@ class Twins:
         return [job for job in left if job.id not in following]
 
     def take_over(self, job: Job) -> bool:
-        """Let a waiting job succeed with the result of an equal one; return whether it has.
+        """Let a waiting job end as an equal one did, with its result; return whether it has.
 
         Raises:
             DiskFull: there is no room for it; nothing has changed.
         """
         if job.fingerprint is None or job.id in self._alone:
             return False
-        result = self._result_for(job.fingerprint)
+        found = self._result_for(job.fingerprint) or self._store.diverged_twin(job.fingerprint)
         # What it was asked to learn from may have changed since.
-        if result is None or not is_as_asked(self._store, job):
+        if found is None or not is_as_asked(self._store, job):
             return False
         # A process that outlived its service may be about to train it.
         with contextlib.suppress(Timeout), job_lock(self._home, job.id):
-            if self._copy(job, result):
+            done = self._copy(job, found) if isinstance(found, _Result) else self._fail(job, found)
+            if done:
                 # An interrupted one had a folder.
                 remove_leftovers(self._home, job.id)
                 text = tr("%s 直接用了相同任务的结果", "%s took over the result of an equal job")
@@ -186,6 +187,13 @@ class Twins:
                     shutil.rmtree(folder, ignore_errors=True)
         return done
 
+    def _fail(self, job: Job, twin: Job) -> bool:
+        """Let a job fail as an equal one did, whose training has diverged."""
+        started = self._store.started_event(twin.id)
+        if started is None:
+            return False
+        return self._store.take_over_failure(job, twin, started, _diverged_text())
+
     def _publish(
         self, job: Job, twin: Job, event: Checkpoint | Finished, made: list[Path]
     ) -> TunedModel:
@@ -221,6 +229,15 @@ def _taken_over_text() -> str:
         "没有重新训练。想自己训练一遍，换一个 seed 再提交",
         "Same as a job already trained here (data, base model, parameters, seed): its result was "
         "taken over and nothing was trained again. To train it yourself, change the seed",
+    )
+
+
+def _diverged_text() -> str:
+    return tr(
+        "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed），那次训练发散了："
+        "没有重新训练，结果一样",
+        "Same as a job already trained here (data, base model, parameters, seed), which diverged: "
+        "nothing was trained again, the end is the same",
     )
 
 

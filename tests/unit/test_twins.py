@@ -11,7 +11,7 @@ import support
 
 from cookbook import data, disk
 from cookbook.bases import Base, find
-from cookbook.errors import DiskFull
+from cookbook.errors import DiskFull, Diverged
 from cookbook.paths import Home
 from cookbook.service import fingerprint as equality
 from cookbook.service import twins
@@ -37,6 +37,12 @@ def train(base, train_rows, valid_rows, hyperparameters, *, folder, seed, level)
     yield Checkpoint(1, 1, folder / "step_1", 2.0, None)
     yield Step(2, 2, 1.0, 1.0, 1.5, 1e-4, 20, 1.0, 0.0)
     yield Finished(2, folder / "step_2", 1.0, 1.5, 7, 0.5, 0.5)
+
+
+def train_too_fast(base, train_rows, valid_rows, hyperparameters, **_):
+    yield Started(2, len(train_rows), len(valid_rows), 0.5, 1, 1, 0.001, None)
+    yield Step(1, 2, 0.5, 16.0, None, 0.1, 10, 1.0, 1.0)
+    raise Diverged(zh="第 2 步的梯度已经不是数字", en="the gradients of step 2 are no numbers")
 
 
 @pytest.fixture
@@ -70,6 +76,11 @@ class Queue(Supervisor):
     def finish(self, job):
         """Train the job that was started, to its end."""
         run_job(self._store, self._home, self._store.job(job.id), train)
+        self._processes.pop(job.id)
+
+    def diverge(self, job):
+        """Train the job until its loss is no number any more."""
+        run_job(self._store, self._home, self._store.job(job.id), train_too_fast)
         self._processes.pop(job.id)
 
     def end(self, job, status):
@@ -516,3 +527,20 @@ def test_a_disk_that_is_full_while_a_folder_is_copied_is_known_as_full(tmp_path)
     with pytest.raises(shutil.Error) as caught:
         shutil.copytree(tmp_path / "adapter", tmp_path / "copy", copy_function=full)
     assert disk.is_full(caught.value) and not disk.is_full(shutil.Error([("a", "b", "no")]))
+
+
+def test_what_has_diverged_once_is_not_trained_again(store, home, queue, add):
+    first, second = add("Ann"), add("Bob")
+    queue.tick()
+    queue.diverge(first)
+    assert queue.tick() == [first.id]
+    failed, alike = store.job(first.id), store.job(second.id)
+    assert alike.status == "failed" and alike.error == failed.error
+    assert alike.error["code"] == "diverged" and store.is_taken_over(second.id)
+    steps = [
+        [event.data for event in told(store, job) if event.type == "metrics"]
+        for job in (first, second)
+    ]
+    assert steps[0] == steps[1] != []
+    assert "Ann" not in str(told(store, second)) and first.id not in str(told(store, second))
+    assert not home.job_folder(second.id).exists()

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sqlite3
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,11 @@ from cookbook.service.store.part import Part
 from cookbook.service.store.records import Event, Job, TunedModel, jobs_of, parsed
 
 TWIN = "twin"  # what a job waits for that is taken over from an equal one, in its log
+DIVERGED = "diverged"  # the code of an error that an equal training comes to as well
+
+# Jobs whose end says what an equal one would come to. Text that is no JSON says nothing.
+_TELLS = f"""(status = 'succeeded' OR status = 'failed' AND json_valid(error)
+    AND json_extract(error, '$.code') = '{DIVERGED}')"""
 
 _COPY_STEPS = """
     INSERT OR IGNORE INTO events (job, created_at, level, type, message, data, step)
@@ -48,6 +54,12 @@ class Twins(Part):
         with self._database.write() as db:
             db.execute("UPDATE jobs SET fingerprint = ? WHERE id = ?", (fingerprint, job_id))
 
+    def diverged_twin(self, fingerprint: str) -> Job | None:
+        """Return the newest of everybody's jobs of this fingerprint if it diverged."""
+        sql = f"SELECT * FROM jobs WHERE fingerprint = ? AND {_TELLS} ORDER BY number DESC LIMIT 1"
+        newest = next(iter(jobs_of(self._database.rows(sql, fingerprint))), None)
+        return newest if newest and newest.status == "failed" else None
+
     def finished_twins(self, fingerprint: str) -> list[Job]:
         """Return everybody's succeeded jobs of this fingerprint, the newest first."""
         sql = (
@@ -56,9 +68,12 @@ class Twins(Part):
         return jobs_of(self._database.rows(sql, fingerprint))
 
     def finished_fingerprints(self) -> set[str]:
-        """Return the fingerprints that a waiting job has in common with a succeeded one."""
-        sql = """
-            SELECT DISTINCT fingerprint FROM jobs WHERE status = 'succeeded' AND fingerprint IN (
+        """Return the fingerprints that a waiting job has in common with a finished one.
+
+        That is one that succeeded, or diverged.
+        """
+        sql = f"""
+            SELECT DISTINCT fingerprint FROM jobs WHERE {_TELLS} AND fingerprint IN (
                 SELECT fingerprint FROM jobs
                 WHERE status IN ('queued', 'running') AND fingerprint IS NOT NULL
             )
@@ -109,12 +124,10 @@ class Twins(Part):
         Returns:
             False, with nothing done, if the job was paused or has ended meanwhile.
         """
-        state = "SELECT status, requested_state FROM jobs WHERE id = ?"
         plan = json.dumps(twin.job.memory_plan) if twin.job.memory_plan else None
         figures = twin.started.data or {}
         with self._database.write() as db:
-            row = db.execute(state, (job.id,)).fetchone()
-            if row["status"] in TERMINAL or row["requested_state"] != "run":
+            if not _may_go_on(db, job.id):
                 return False
             if _holds_back_nothing(job, figures):
                 log_event(db, job.id, data.too_few(figures["train_rows"]))
@@ -135,6 +148,28 @@ class Twins(Part):
                 trained_tokens=twin.job.trained_tokens,
                 data=twin.finished.data,
             )
+
+    def take_over_failure(self, job: Job, twin: Job, started: Event, message: str) -> bool:
+        """Give a job the figures of an equal one that diverged, and let it fail as that did.
+
+        Returns:
+            False, with nothing done, if the job was paused or has ended meanwhile.
+        """
+        error = twin.error or {}
+        taken = (started.data or {}) | {"taken_over": True}
+        with self._database.write() as db:
+            if not _may_go_on(db, job.id):
+                return False
+            log_event(db, job.id, f"{message}\n{started.message}", data=taken, step=0)
+            db.execute(_COPY_STEPS, (job.id, int(time.time()), twin.id))
+            return advance_job(db, job.id, "failed", error.get("message", ""), error=error)
+
+
+def _may_go_on(db: sqlite3.Connection, job_id: str) -> bool:
+    """Return whether a job is neither paused nor ended."""
+    state = "SELECT status, requested_state FROM jobs WHERE id = ?"
+    status, requested_state = db.execute(state, (job_id,)).fetchone()
+    return status not in TERMINAL and requested_state == "run"
 
 
 def _holds_back_nothing(job: Job, figures: dict[str, Any]) -> bool:
