@@ -123,7 +123,8 @@ def name_of(user: str) -> str:
     if user == user.casefold() and _is_allowed(user) and not _DIGEST.search(user):
         return user
     digest = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    text = unicodedata.normalize("NFKC", user.casefold())
+    # In this order: the usual form of a sign such as 🄰 is a capital letter.
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", user).casefold())
     letters = [sign if sign.isalnum() or sign in "_.-" else "-" for sign in text]
     start = "".join(letters)[: names.LONGEST - len(digest) - 1].strip("_.-") or "hub"
     return f"{start}-{digest}"

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support import served
 from tornado.web import HTTPError
@@ -199,6 +199,7 @@ def test_any_other_name_becomes_one_of_its_own(user):
 
 
 @given(st.text(max_size=60))
+@example("🄰")
 def test_every_name_is_one_that_a_room_allows(user):
     name = hub.name_of(user)
     assert names.tidy(name) == name == name.casefold()
