@@ -361,7 +361,7 @@ def test_a_service_that_does_not_answer_is_said_and_comes_back(opened):
     # What was there can still be read, and a button says what is the matter.
     expect(page.locator("#people > li")).to_have_count(30)
     page.get_by_role("button", name="延长 30 分钟").click()
-    expect(page.get_by_role("alert").filter(has_text="没有做成")).to_be_visible()
+    expect(page.get_by_role("alert").filter(has_text="操作没有完成")).to_be_visible()
     page.context.set_offline(False)
     expect(page.locator("#stale")).to_be_hidden(timeout=UPDATED)
     expect(page.locator("#announce")).to_contain_text("服务恢复了")
