@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
-from memory import TOLERANCE, Combination, made, measure  # tests/bench/memory.py
+from memory import TOLERANCE, Combination, measure  # tests/bench/memory.py
+from random_bases import made  # tests/bench/random_bases.py
 
 from cookbook.machine import GB
 
@@ -17,7 +18,7 @@ BASE = "Qwen2.5-0.5B"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return made(Combination(BASE, tokens=1, batch=1), tmp_path_factory.mktemp("bases"))
+    return made(BASE, tmp_path_factory.mktemp("bases"))
 
 
 @pytest.mark.parametrize(
