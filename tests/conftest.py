@@ -1,4 +1,4 @@
-"""Fixtures of several folders: a row, the running service, and a stand-in for SiliconCloud."""
+"""Fixtures of several folders: a row, a data folder, a service, a stand-in for SiliconCloud."""
 
 import pytest
 from openai import OpenAI
@@ -6,11 +6,23 @@ from siliconcloud import SiliconCloud
 from support import make_row
 
 from cookbook import connect
+from cookbook.paths import Home
+from cookbook.service.store import Store
 
 
 @pytest.fixture
 def row():
     return make_row
+
+
+@pytest.fixture
+def home(tmp_path):
+    return Home(tmp_path)
+
+
+@pytest.fixture
+def store(home):
+    return Store(home.database)
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,8 @@ import support
 from cookbook import bases, data
 from cookbook.errors import BaseAway
 from cookbook.hubs import cache, room, web
-from cookbook.paths import Home
 from cookbook.service import download
 from cookbook.service.exit_codes import Exit
-from cookbook.service.store import Store
 from cookbook.service.worker import run_job
 
 MODEL = "Qwen/Small-Instruct"
@@ -30,16 +28,6 @@ def hub(small_base, tmp_path, monkeypatch):
         server.use(monkeypatch, tmp_path / "caches")
         server.models[MODEL] = hubs.files(Path(small_base.source))
         yield server
-
-
-@pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path)
-
-
-@pytest.fixture
-def store(home):
-    return Store(home.database)
 
 
 @pytest.fixture

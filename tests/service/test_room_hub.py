@@ -25,14 +25,8 @@ from cookbook.room import hub, names
 from cookbook.service import prefix
 from cookbook.service.app import make_app
 from cookbook.service.page import PATHS
-from cookbook.service.store import Store
 
 PREFIX = "/hub-base/services/room"
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "service.db")
 
 
 @pytest.fixture

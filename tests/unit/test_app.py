@@ -43,11 +43,6 @@ def speak(request, on_piece):
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "service.db")
-
-
-@pytest.fixture
 def http(store, tmp_path):
     app = make_app(
         store, home=Home(tmp_path), bases=[Base("tiny", "nowhere")], submit=speak, api_key="test"

@@ -9,13 +9,7 @@ import pytest
 from cookbook.errors import ArgumentError, PersonNotFound
 from cookbook.service.callers import LEADER, Caller, Callers
 from cookbook.service.presence import Presence, act_of
-from cookbook.service.store import Store
 from cookbook.siliconcloud import identifier
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "service.db")
 
 
 def caller_of(callers, key):

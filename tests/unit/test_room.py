@@ -20,7 +20,6 @@ from cookbook.service.callers import Caller
 from cookbook.service.events import Finished, Step
 from cookbook.service.page import PATHS
 from cookbook.service.room_view import thinned
-from cookbook.service.store import Store
 from cookbook.service.upload_turns import UploadTurns
 from cookbook.service.worker import publish
 
@@ -38,11 +37,6 @@ class Silent:
     def submit(self, request, on_piece):
         self.asked.release()
         return SimpleNamespace(cancel=lambda: None)
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "service.db")
 
 
 @pytest.fixture

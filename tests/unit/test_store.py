@@ -74,11 +74,6 @@ OLDER = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "service.db")
-
-
 def add_job(store, **fields):
     usual = {"base": "tiny", "model": "ft:LoRA/tiny:local:t:abc"}
     return support.add_job(store, **usual | fields)

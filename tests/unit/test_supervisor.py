@@ -45,11 +45,6 @@ class Process:
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Store(Home(tmp_path).database)
-
-
-@pytest.fixture
 def queue(store, tmp_path, monkeypatch):
     """A supervisor that is ticked by the test, with a clock that the test moves."""
     loaded = []  # idle bases of chat, which are given back when they are asked for

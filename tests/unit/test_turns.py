@@ -13,7 +13,7 @@ from cookbook.jobs.watch import _Terminal
 from cookbook.paths import Home
 from cookbook.service import status
 from cookbook.service.events import Started, Step
-from cookbook.service.store import Store, Turn
+from cookbook.service.store import Turn
 from cookbook.service.supervisor import Supervisor
 from cookbook.service.turns import HOUR, Places, followers, in_turn, queue
 
@@ -195,11 +195,6 @@ def test_one_that_waits_for_its_base_is_before_nobody_and_has_no_place():
 
 
 # The store
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(Home(tmp_path).database)
 
 
 def add_job(store, state="queued", **fields):

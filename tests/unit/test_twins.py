@@ -12,14 +12,12 @@ import support
 from cookbook import data, disk
 from cookbook.bases import Base, find
 from cookbook.errors import DiskFull, Diverged
-from cookbook.paths import Home
 from cookbook.service import fingerprint as equality
 from cookbook.service import twins
 from cookbook.service.app import make_app
 from cookbook.service.events import Checkpoint, Finished, Started, Step
 from cookbook.service.fingerprint import fingerprint, fingerprint_of
 from cookbook.service.recovery import find_models, unexplained
-from cookbook.service.store import Store
 from cookbook.service.supervisor import DISK, Supervisor
 from cookbook.service.turns import Places
 from cookbook.service.worker import RECORD, run_job
@@ -43,16 +41,6 @@ def train_too_fast(base, train_rows, valid_rows, hyperparameters, **_):
     yield Started(2, len(train_rows), len(valid_rows), 0.5, 1, 1, 0.001, None)
     yield Step(1, 2, 0.5, 16.0, None, 0.1, 10, 1.0, 1.0)
     raise Diverged(zh="第 2 步的梯度已经不是数字", en="the gradients of step 2 are no numbers")
-
-
-@pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path)
-
-
-@pytest.fixture
-def store(home):
-    return Store(home.database)
 
 
 class Queue(Supervisor):

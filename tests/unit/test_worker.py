@@ -17,20 +17,9 @@ from cookbook.paths import Home
 from cookbook.service import worker, worker_log
 from cookbook.service.events import Checkpoint, Finished, Planned, Started, Step
 from cookbook.service.exit_codes import Exit
-from cookbook.service.store import Store
 from cookbook.service.worker import RECORD, Stopping, run_job
 
 TOTAL = 2
-
-
-@pytest.fixture
-def home(tmp_path):
-    return Home(tmp_path)
-
-
-@pytest.fixture
-def store(home):
-    return Store(home.database)
 
 
 @pytest.fixture
