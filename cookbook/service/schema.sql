@@ -97,7 +97,8 @@ CREATE TABLE people (
     act TEXT
 );
 
--- What the leader says of the room, by name: `closes_at` (seconds since 1970), `message` (JSON).
+-- What holds for the whole room, by name: `closes_at` (seconds since 1970), `message` and `address`
+-- (JSON; where the room is reached, for slips that are written later).
 CREATE TABLE room (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -33,7 +33,7 @@ from cookbook.service.model_card import model_card
 from cookbook.service.recovery import is_whole
 from cookbook.service.store import Job, Store, TunedModel
 from cookbook.service.store.training import model_of
-from cookbook.service.store.twins import Trained
+from cookbook.service.store.twins import TWIN, Trained
 from cookbook.service.turns import HOUR, followers, in_turn, may_run
 from cookbook.service.worker import job_lock, publish, remove_leftovers
 
@@ -133,7 +133,7 @@ class Twins:
         """Note in the logs of these jobs that each waits for an equal one."""
         self._noted &= set(job_ids)
         for job_id in set(job_ids) - self._noted:
-            self._store.note_twin(job_id, _waiting_text())
+            self._store.note_waiting(job_id, TWIN, _waiting_text(), level="info")
             self._noted.add(job_id)
 
     def _result_for(self, fingerprint: str) -> _Result | None:

@@ -26,7 +26,7 @@ class Log(Part):
         with self._database.write() as db:
             log_event(db, job_id, message, data=data)
 
-    def note_waiting(self, job_id: str, cause: str, message: str) -> bool:
+    def note_waiting(self, job_id: str, cause: str, message: str, *, level: str = "warn") -> bool:
         """Note in a job's log what it waits for, once for each wait; return whether it is new."""
         last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
         waiting = {"waiting_for": cause}
@@ -34,7 +34,7 @@ class Log(Part):
             row = db.execute(last, (job_id,)).fetchone()
             if row and row["data"] == json.dumps(waiting):
                 return False
-            return log_event(db, job_id, message, level="warn", data=waiting)
+            return log_event(db, job_id, message, level=level, data=waiting)
 
     def events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Event]:
         """Return the events older than the event number `before`, newest first."""
@@ -53,6 +53,10 @@ class Log(Part):
         """Return the event of the job's newest step; None before the first."""
         return self._event("type = 'metrics'", job_id)
 
+    def metrics_at(self, job_id: str, step: int) -> Event | None:
+        """Return the event of one training step; None if there is none."""
+        return self._event("type = 'metrics' AND step = ?", job_id, step)
+
     def is_taken_over(self, job_id: str) -> bool:
         """Return whether a job's result is that of an equal one, as its log says."""
         condition = "type = 'message' AND json_valid(data) AND json_extract(data, '$.taken_over')"
@@ -68,12 +72,12 @@ class Log(Part):
         rows = self._database.rows(sql, job_id, *self._own_values, *steps)
         return [row["loss"] for row in rows if isinstance(row["loss"], float)]
 
-    def _event(self, condition: str, job_id: str) -> Event | None:
+    def _event(self, condition: str, job_id: str, *values: int) -> Event | None:
         sql = (
             f"SELECT * FROM events WHERE job = {self._own_job} AND {condition} "
             "ORDER BY number DESC LIMIT 1"
         )
-        rows = self._database.rows(sql, job_id, *self._own_values)
+        rows = self._database.rows(sql, job_id, *self._own_values, *values)
         return Event(**parsed(rows[0], "data")) if rows else None
 
 

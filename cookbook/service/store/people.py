@@ -94,7 +94,7 @@ class People(Part):
     # The room itself
 
     def room_value(self, name: str) -> str | None:
-        """Return what the leader has set: `closes_at` or `message`; None if nothing."""
+        """Return what is set: `closes_at`, `message` or `address`, see schema.sql; else None."""
         rows = self._database.rows("SELECT value FROM room WHERE name = ?", name)
         return rows[0]["value"] if rows else None
 

@@ -94,21 +94,6 @@ class Twins(Part):
                 return event
         return None
 
-    def metrics_at(self, job_id: str, step: int) -> Event | None:
-        """Return the event of one training step; None if there is none."""
-        sql = "SELECT * FROM events WHERE job = ? AND type = 'metrics' AND step = ?"
-        rows = self._database.rows(sql, job_id, step)
-        return Event(**parsed(rows[0], "data")) if rows else None
-
-    def note_twin(self, job_id: str, message: str) -> None:
-        """Note in a job's log, once for each wait, that it waits for an equal one."""
-        last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
-        waiting = {"waiting_for": TWIN}
-        with self._database.write() as db:
-            row = db.execute(last, (job_id,)).fetchone()
-            if row is None or row["data"] != json.dumps(waiting):
-                log_event(db, job_id, message, data=waiting)
-
     def take_over(
         self, job: Job, twin: Trained, models: list[TunedModel], message: str, finished: str
     ) -> bool:
