@@ -1,6 +1,6 @@
 """Send the one request that `connect()` makes to a room, and read whatever comes back.
 
-    get(base_url, key, notebook)      -> the room's answer, see `service/room.py`
+    get(invitation, notebook)      -> the room's base URL and its answer, see `service/room.py`
 
 Every failure is a ServiceError in one sentence that names the address and never the key:
 `no_answer.py` has those where nobody answers, this module those where somebody else does. It loads

@@ -106,7 +106,7 @@ def add_missing(store: Store, wanted: Sequence[Name]) -> dict[str, str]:
     Raises:
         ArgumentError: the room would have too many people.
     """
-    there = {person.name.casefold() for person in store.people()}
+    there = _there(store)
     missing = [name.tidy for name in wanted if name.tidy.casefold() not in there]
     if len(there) + len(missing) > MOST:
         raise ArgumentError(
@@ -120,7 +120,7 @@ def add_missing(store: Store, wanted: Sequence[Name]) -> dict[str, str]:
 def write_slips(store: Store, keys: dict[str, str], address: str, folder: Path) -> Written:
     """Write the slips of people who were just added; without slips, they are not there."""
     try:
-        return slips.write([Slip(name, address, key) for name, key in keys.items()], folder)
+        return _write(keys, address, folder)
     except BaseException:
         for name in keys:
             store.remove_person(name)
@@ -153,8 +153,7 @@ def renew(home: Home, words: Sequence[str], out: Path) -> None:
     known = _known(store, wanted)
     # Where the slips cannot be written after all, the keys can be renewed once more.
     keys = {name: store.renew_key(name) for name in known}
-    address = address_of(store)
-    written = slips.write([Slip(name, address, key) for name, key in keys.items()], out)
+    written = _write(keys, address_of(store), out)
     listed = ", ".join(known)
     print(tr(f"{listed}：已换密钥，旧的失效", f"{listed}: new keys; the old ones no longer work"))
     print_written(written)
@@ -184,8 +183,17 @@ def show(home: Home) -> None:
         print(line)
 
 
+def _write(keys: dict[str, str], address: str, folder: Path) -> Written:
+    return slips.write([Slip(name, address, key) for name, key in keys.items()], folder)
+
+
+def _there(store: Store) -> dict[str, str]:
+    """Return the names of everybody, by what they are whatever the case of their letters."""
+    return {person.name.casefold(): person.name for person in store.people()}
+
+
 def _refuse_known(store: Store, wanted: Sequence[Name]) -> None:
-    there = {person.name.casefold(): person.name for person in store.people()}
+    there = _there(store)
     known = [there[name.tidy.casefold()] for name in wanted if name.tidy.casefold() in there]
     if known:
         raise person_exists(", ".join(known[:SHOWN]))
@@ -197,7 +205,7 @@ def _known(store: Store, wanted: Sequence[Name]) -> list[str]:
     Raises:
         PersonNotFound: somebody is not there, with the names that are nearest.
     """
-    there = {person.name.casefold(): person.name for person in store.people()}
+    there = _there(store)
     for name in wanted:
         if name.tidy.casefold() not in there:
             raise _nobody(name.tidy, list(there.values()))
