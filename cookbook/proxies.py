@@ -22,6 +22,7 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from cookbook.errors import ServiceError
+from cookbook.quoted import without_password
 
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 SCHEMES = ("http", "https", "all")
@@ -223,7 +224,7 @@ def _check_proxy(name: str, url: str) -> None:
     fault = _fault(url)
     if fault is None:
         return
-    shown = _without_password(url)
+    shown = without_password(url)
     address = "HOST:PORT" if fault == "url" else shown.split("://")[-1].strip(" \"'")
     # Such as the address of a script that chooses a proxy.
     if not re.match(r"[^/]", address):
@@ -238,16 +239,6 @@ def _check_proxy(name: str, url: str) -> None:
         f"(the port of Clash or V2Ray usually speaks HTTP too){package_en}; "
         "then restart the kernel",
     )
-
-
-def _without_password(url: str) -> str:
-    """Return a proxy's URL as it may appear in a notebook."""
-    # Up to the last @: a password may have others, and slashes.
-    user_info, at, host = url.rpartition("@")
-    scheme, separator, _ = user_info.partition("://")
-    if not at:
-        return url
-    return f"{scheme}://***@{host}" if separator else f"***@{host}"
 
 
 def _check_key_log(file: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cookbook.client import is_api_key, synchronous
 from cookbook.errors import IdentifierError, KeyMissing, ServiceError
 from cookbook.paths import DATA
+from cookbook.quoted import without_password
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,10 +82,11 @@ def address() -> str:
     """
     given = os.environ.get("SILICONFLOW_BASE_URL", "").strip() or DEFAULT_ADDRESS
     if not re.match(r"https?://.", given):
+        shown = without_password(given)
         raise ServiceError(
-            zh=f"环境变量 SILICONFLOW_BASE_URL = {given!r} 不是地址："
+            zh=f"环境变量 SILICONFLOW_BASE_URL = {shown!r} 不是地址："
             "应以 https:// 开头，以 /v1 结尾",
-            en=f"SILICONFLOW_BASE_URL = {given!r} is not a URL: "
+            en=f"SILICONFLOW_BASE_URL = {shown!r} is not a URL: "
             "it must begin with https:// and end in /v1",
         )
     return given

@@ -9,14 +9,11 @@ request, then shows no password, since the address does not have it.
 """
 
 import os
-import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from cookbook import environment
 from cookbook.errors import ArgumentError
-
-_USER_INFO = re.compile(r"//[^/\s]{1,1000}@")
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,3 @@ def _not_an_address(variable: str) -> ArgumentError:
         en=f"{variable} is not a valid address: write it as https://HOST; in a password write "
         "/ ? # @ and a space as %2F %3F %23 %40 %20",
     )
-
-
-def without_password(text: str) -> str:
-    """Return a library's text without the user and password of any address in it."""
-    return _USER_INFO.sub("//", text)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cookbook.errors import BaseAway, CookbookError
-from cookbook.hubs.endpoint import without_password
+from cookbook.quoted import without_passwords
 from cookbook.retry_after import retry_after
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ pause: Callable[[float], None] = time.sleep
 
 def reason(error: Exception) -> str:
     """Return in a few words why a request failed."""
-    text = without_password(str(error).split("\n")[0].strip())
+    text = without_passwords(str(error).split("\n")[0].strip())
     return (text or type(error).__name__)[:120]
 
 

@@ -16,6 +16,7 @@ from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
 from cookbook.options import home_of
 from cookbook.paths import Home
+from cookbook.quoted import without_password
 from cookbook.room import names, roster, slips
 from cookbook.room.names import Name
 from cookbook.room.welcome import welcome
@@ -149,7 +150,7 @@ def _address(text: str | None) -> str | None:
     except ValueError:
         is_address = False
     if not is_address or not address.isprintable() or " " in address:
-        shown = printable(text[:100])
+        shown = printable(without_password(text[:100]))
         raise ArgumentError(
             zh=f"--address {shown} 不是地址：写成 https://example.org 或 https://example.org/room",
             en=f"--address {shown} is not an address: "

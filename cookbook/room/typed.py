@@ -17,6 +17,7 @@ from cookbook import siliconcloud
 from cookbook.address import in_url
 from cookbook.client import is_api_key
 from cookbook.errors import ArgumentError, KeyMissing
+from cookbook.quoted import without_password
 
 KEY_LETTERS = "abcdefghjkmnpqrstuvwxyz"
 """Those of a room's keys: none that looks like another on paper."""
@@ -203,8 +204,9 @@ def _host_name(host: str, shown: str) -> str:
 
 def _shown(text: str) -> str:
     """Return an address for a message, without what may be a password or a key."""
-    text = re.sub(r"//[^/@]{0,500}@", "//***@", text.strip()[:_LONGEST])
-    text = _KEY_LIKE.sub("room-…", text)
+    # Half-width: an @ that comes from a Chinese keyboard is one as well.
+    text = unicodedata.normalize("NFKC", text.strip()[:_LONGEST])
+    text = _KEY_LIKE.sub("room-…", without_password(text))
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 

@@ -51,6 +51,8 @@ def test_a_key_is_stripped_and_one_that_cannot_be_a_key_is_refused_without_showi
 
 def test_an_address_that_is_none_is_refused(monkeypatch):
     monkeypatch.setenv("SILICONFLOW_API_KEY", "k")
-    monkeypatch.setenv("SILICONFLOW_BASE_URL", "api.siliconflow.cn")
-    with pytest.raises(ServiceError, match="https://"):
+    monkeypatch.setenv("SILICONFLOW_BASE_URL", "me:x@secret@api.siliconflow.cn")
+    with pytest.raises(ServiceError, match="https://") as caught:
         connect("siliconcloud")
+    # What may be a password is not repeated.
+    assert "api.siliconflow.cn" in str(caught.value) and "secret" not in str(caught.value)

@@ -3,9 +3,10 @@
 import pytest
 
 from cookbook.errors import ArgumentError, BaseAway
-from cookbook.hubs import endpoint, web
+from cookbook.hubs import web
 from cookbook.hubs.huggingface import HuggingFace
 from cookbook.hubs.modelscope import ModelScope
+from cookbook.quoted import without_passwords
 
 
 @pytest.mark.parametrize(
@@ -61,4 +62,4 @@ def test_a_proxys_password_is_not_in_the_sentence_about_it(proxy, monkeypatch):
 
 def test_a_librarys_text_loses_the_passwords_in_it():
     text = "GET https://me:p@ss@h/a failed, see https://h/b@c"
-    assert endpoint.without_password(text) == "GET https://h/a failed, see https://h/b@c"
+    assert without_passwords(text) == "GET https://h/a failed, see https://h/b@c"

@@ -91,6 +91,11 @@ def test_what_is_typed_wrong_is_one_sentence_and_changes_nothing(room, home, wor
     assert not home.database.exists()
 
 
+def test_an_address_is_refused_without_its_password(room):
+    _, _, errors = room("--people", "3", "--address", "https://me:x@secret@example.org")
+    assert "不是地址" in errors and "secret" not in errors
+
+
 def test_an_address_is_told_as_people_write_it():
     for typed in ("https://x.org/room", "https://x.org/room/", " https://x.org/room/v1/"):
         assert command._address(typed) == "https://x.org/room"

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from cookbook import base_files, causes
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, CookbookError, ModelError
-from cookbook.hubs.endpoint import without_password
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, weight_types
+from cookbook.quoted import without_passwords
 from cookbook.service.engine import device, four_bit, template
 from cookbook.service.engine.weights import first_that_fits, sizes_of
 from cookbook.shapes import Shape
@@ -245,7 +245,7 @@ def _explain_failure(base: Base) -> Iterator[None]:
             ) from error
         # The first line gives the reason; what follows are links and advice for other programs.
         text = (str(error) or type(error).__name__).replace(base.source, base.id).strip()
-        reason = without_password(text.split("\n")[0])[:200]
+        reason = without_passwords(text.split("\n")[0])[:200]
         kind = BaseAway if _may_pass(base, error) else ModelError
         helps_zh = "重新下载它的全部文件，或检查 COOKBOOK_BASE_MODEL"
         helps_en = "Download all its files again, or check COOKBOOK_BASE_MODEL"
