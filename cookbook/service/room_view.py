@@ -225,7 +225,7 @@ def _people(state: AppState, queue: list[Job]) -> list[RoomPerson]:
     unfinished = Counter(job.owner for job in queue)
     first: dict[str, str] = {}
     # Those that train come first, and of each person the first one stays.
-    for job in sorted(queue, key=lambda job: job.status != "running"):
+    for job in queue:
         first.setdefault(job.owner, job.id)
     models, kept = store.models_kept(), store.bytes_kept()
     people = []

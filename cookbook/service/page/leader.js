@@ -29,10 +29,7 @@ export function renderLeader(view) {
 }
 
 function renderQueue(view) {
-  const unfinished = view.jobs.filter((job) => !isOver(job));
-  const isTraining = (job) => stateOf(job) === "running";
-  const waiting = unfinished.filter((job) => !isTraining(job));
-  const jobs = [...unfinished.filter(isTraining), ...waiting];
+  const jobs = view.jobs.filter((job) => !isOver(job));
   const make = () => withCancel(clone("queue-row"));
   patchList($("queue"), jobs, (job) => job.id, make, updateQueued);
   $("queue-none").hidden = jobs.length > 0;
