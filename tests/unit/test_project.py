@@ -35,11 +35,17 @@ def test_the_workflow_checks_what_make_check_does():
     assert all(f"          {step}\n" in read(".github/workflows/ci.yml") for step in steps)
 
 
-def defined(module):
-    """Return the names of a module of the package, without importing it."""
-    file = ROOT.joinpath(*module.split("."))
+# Run in a minute or more, so that what is missing there would show late.
+LATE = [*ROOT.glob("tests/bench/*.py"), *ROOT.glob("tests/soak/*.py"), *ROOT.glob("tools/*.py")]
+FOLDERS = [ROOT, ROOT / "tests", ROOT / "tests" / "bench", ROOT / "tools"]  # of our own modules
+
+
+def defined(file):
+    """Return the names of a module or package, without importing it."""
     names = {path.stem for path in file.glob("*")}
     file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+    if not file.exists():
+        return names  # a folder of modules
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom | ast.Import):
             names |= {alias.asname or alias.name for alias in node.names}
@@ -50,9 +56,12 @@ def defined(module):
     return names
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("tests/bench/*.py")), ids=attrgetter("name"))
-def test_what_a_bench_imports_of_the_package_is_there(path):
-    # Most of it is imported late, in a run that takes minutes.
+@pytest.mark.parametrize("path", sorted(LATE), ids=attrgetter("name"))
+def test_what_a_bench_a_soak_test_or_a_tool_imports_of_ours_is_there(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "cookbook":
-            assert {alias.name for alias in node.names} <= defined(node.module)
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        for folder in FOLDERS:
+            file = folder.joinpath(*node.module.split("."))
+            if file.is_dir() or file.with_suffix(".py").exists():
+                assert {alias.name for alias in node.names} <= defined(file), node.module
