@@ -35,7 +35,7 @@ from cookbook.service import (
     room,
 )
 from cookbook.service.activity import Activity
-from cookbook.service.api_error import HANDLERS, RESPONSES
+from cookbook.service.api_error import HANDLERS
 from cookbook.service.callers import Callers
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
@@ -107,7 +107,6 @@ def make_app(
         # Their pages load scripts from elsewhere.
         docs_url=None,
         redoc_url=None,
-        responses=RESPONSES,
         exception_handlers=HANDLERS,
         lifespan=lifespan,
     )
@@ -141,5 +140,6 @@ def make_app(
         app.add_middleware(PrefixMiddleware, prefix=prefix)
     app.router.routes.extend(page.ROUTES)
     for part in (health, files, jobs, job_log, models, room, chat, completions):
-        app.include_router(part.router)
+        # The routes themselves: `include_router` would make each again for every application.
+        app.router.routes.extend(part.router.routes)
     return app

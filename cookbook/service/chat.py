@@ -6,14 +6,14 @@ What a request may hold is in `chat_body.py`; how an answer travels is in `answe
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel
 
 from cookbook.service.answers import STREAM, Usage, answer_to
 from cookbook.service.chat_body import ChatBody
 from cookbook.service.chat_request import Piece
 from cookbook.service.logprobs import ChatLogprobs, for_chat
-from cookbook.service.request_body import StrictRoute
+from cookbook.service.request_body import strict_router
 from cookbook.service.state import State
 
 
@@ -68,7 +68,7 @@ class _Form:
         return {"index": index, "finish_reason": piece.finish_reason, "logprobs": logprobs}
 
 
-router = APIRouter(route_class=StrictRoute)
+router = strict_router()
 
 
 @router.post("/v1/chat/completions", response_model=ChatCompletion, responses=STREAM)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from cookbook.bases import Base
@@ -27,7 +27,7 @@ from cookbook.service.answers import (
 )
 from cookbook.service.chat_request import ChatRequest, Piece, seed_of
 from cookbook.service.logprobs import MAX_TOP, CompletionLogprobs, ForCompletions
-from cookbook.service.request_body import RequestBody, StrictRoute
+from cookbook.service.request_body import RequestBody, strict_router
 from cookbook.service.state import State
 
 _Id = Annotated[int, Field(ge=0, lt=2**31)]
@@ -187,7 +187,7 @@ class _Form:
         }
 
 
-router = APIRouter(route_class=StrictRoute)
+router = strict_router()
 
 
 @router.post("/v1/completions", response_model=Completion, responses=STREAM)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 from starlette.datastructures import FormData, UploadFile
@@ -16,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from cookbook.errors import FilesFull
 from cookbook.service.api_error import ApiError, error_of, replace_surrogates
 from cookbook.service.paging import Limit, Page, Resource
-from cookbook.service.request_body import StrictRoute
+from cookbook.service.request_body import strict_router
 from cookbook.service.sentences import shortened, shown, unsupported
 from cookbook.service.state import AppState, State
 from cookbook.service.store import File, Store
@@ -158,7 +158,7 @@ def _parts(store: Store, file_id: str, size: int) -> Iterator[bytes]:
         yield store.file_part(file_id, start, _PART_BYTES)
 
 
-router = APIRouter(route_class=StrictRoute)
+router = strict_router()
 
 
 @router.post("/v1/files", openapi_extra={"requestBody": _UPLOAD_BODY})

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 from cookbook import __version__
 from cookbook.address import proof
 from cookbook.service.activity import Activity
+from cookbook.service.api_error import RESPONSES
 from cookbook.service.callers import bearer
 
 HEALTH = "/health"
@@ -48,7 +49,7 @@ class Health(BaseModel):
     chat_tokens_per_second: float | None = None
 
 
-router = APIRouter()
+router = APIRouter(responses=RESPONSES)
 
 Nonce = Annotated[str | None, Query(max_length=LONGEST_NONCE)]
 

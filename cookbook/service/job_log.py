@@ -7,12 +7,10 @@ the list.
 import re
 from typing import Any, Literal
 
-from fastapi import APIRouter
-
 from cookbook.service.api_error import ApiError
 from cookbook.service.jobs import stored_job
 from cookbook.service.paging import Limit, Page, Resource
-from cookbook.service.request_body import StrictRoute
+from cookbook.service.request_body import strict_router
 from cookbook.service.state import State
 from cookbook.service.store import Event, TunedModel
 
@@ -93,7 +91,7 @@ def _number(after: str | None, prefix: str) -> int | None:
     return int(match[1])
 
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs/{job_id}", route_class=StrictRoute)
+router = strict_router("/v1/fine_tuning/jobs/{job_id}")
 
 
 @router.get("/events")

@@ -7,7 +7,7 @@ The supervisor and the job's process read it there and act.
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from cookbook.errors import QueueFull
@@ -19,7 +19,7 @@ from cookbook.service.files import stored_file
 from cookbook.service.fingerprint import fingerprint
 from cookbook.service.job_body import MOST_METADATA, JobBody
 from cookbook.service.paging import Limit, Page, Resource
-from cookbook.service.request_body import StrictRoute
+from cookbook.service.request_body import strict_router
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import LOCAL, Job, new_id
@@ -213,7 +213,7 @@ async def _metadata_filter(request: Request) -> Mapping[str, str] | None:
 
 # Routes
 
-router = APIRouter(prefix="/v1/fine_tuning/jobs", route_class=StrictRoute)
+router = strict_router("/v1/fine_tuning/jobs")
 
 
 @router.post("")

@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from fastapi import APIRouter
 from pydantic import BaseModel
 
 from cookbook import disk, machine
@@ -14,7 +13,7 @@ from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
 from cookbook.service.paging import Resource
-from cookbook.service.request_body import StrictRoute
+from cookbook.service.request_body import strict_router
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import LOCAL, TunedModel
@@ -159,7 +158,7 @@ def _note_shared(path: Path, shared: bool) -> None:
         disk.write(path, json.dumps(record, indent=2).encode())
 
 
-router = APIRouter(route_class=StrictRoute)
+router = strict_router()
 
 
 @router.get("/v1/models")

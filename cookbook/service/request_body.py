@@ -1,7 +1,7 @@
 """Read what a client sends: strictly where it means something, and leniently where it does not.
 
 `RequestBody` is the base of every model of a body: it drops what changes nothing
-(`neutral.py`) and refuses what it does not know. `StrictRoute` reads JSON with orjson, which
+(`neutral.py`) and refuses what it does not know. A `strict_router` reads JSON with orjson, which
 refuses what the JSON standard has no place for: half characters, NaN, numbers beyond a double. It
 also refuses query parameters that the route does not know, which would otherwise be filters that
 filter nothing.
@@ -13,14 +13,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 import orjson
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from cookbook.i18n import tr
-from cookbook.service.api_error import error_of
+from cookbook.service.api_error import RESPONSES, error_of
 from cookbook.service.neutral import Table, schema, without_neutral
 from cookbook.service.sentences import too_many_values, unsupported
 from cookbook.service.validation import Problem
@@ -109,9 +109,12 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-class StrictRoute(APIRoute):
-    """For `APIRouter(route_class=…)`."""
+def strict_router(prefix: str = "") -> APIRouter:
+    """Return a router whose routes refuse parameters that they do not know."""
+    return APIRouter(prefix=prefix, route_class=_StrictRoute, responses=RESPONSES)
 
+
+class _StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 

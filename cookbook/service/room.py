@@ -7,13 +7,13 @@ would learn nothing from them: that there is a leader is no secret.
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import BaseModel, Field
 
 from cookbook.errors import ArgumentError, CookbookError, PersonExists, PersonNotFound
 from cookbook.room.names import tidy
 from cookbook.service.api_error import ApiError
-from cookbook.service.request_body import RequestBody, StrictRoute
+from cookbook.service.request_body import RequestBody, strict_router
 from cookbook.service.room_view import Message, RoomView, as_value, room_view
 from cookbook.service.state import AppState, State
 
@@ -70,7 +70,7 @@ def _bad_name(status: int, error: CookbookError, code: str) -> ApiError:
     return ApiError(status, zh=error.zh, en=error.en, code=code, param="name")
 
 
-router = APIRouter(prefix="/v1/room", route_class=StrictRoute)
+router = strict_router("/v1/room")
 
 
 @router.get("")
