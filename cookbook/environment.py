@@ -38,6 +38,7 @@ _PREFIXES = tuple(
     LC_ CONDA_ PYTHON DYLD_ COOKBOOK_ TORCH PYTORCH_ CUDA_ CUBLAS_ CUDNN_ NVIDIA_ NCCL_ HIP_ HSA_
     ROCR_ ROCM_ AMD_ MIOPEN_ MPS_ OMP_ GOMP_ KMP_ MKL_ OPENBLAS_ BLIS_ VECLIB_ NUMEXPR_ ATEN_
     DNNL_ ONEDNN_ MALLOC_ TRITON_ HF_ TRANSFORMERS_ SAFETENSORS_ PEFT_ ACCELERATE_ MODELSCOPE_
+    RAY_ GLOO_
     """)
 )
 _HUB_NAMES = _words("""
@@ -95,13 +96,19 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
 def of_service() -> dict[str, str]:
     """Return what the embedded service needs of this process's environment."""
     # The key that a reader chose for the service itself, if any.
-    chosen = needed(os.environ, keep=("COOKBOOK_API_KEY",))
+    chosen = needed(os.environ, keep=("COOKBOOK_API_KEY", *_of_cluster()))
     return chosen | _allocator() | _modules() | _READABLE_OUTPUT
 
 
 def of_worker() -> dict[str, str]:
     """Return what training, or a check, needs of this process's environment."""
-    return needed(os.environ) | _allocator() | _modules() | _READABLE_OUTPUT
+    return needed(os.environ, keep=_of_cluster()) | _allocator() | _modules() | _READABLE_OUTPUT
+
+
+def _of_cluster() -> tuple[str, ...]:
+    """Return the names of what opens a Ray cluster, where jobs are trained on one."""
+    on_ray = value_of("COOKBOOK_TRAINER", os.environ) == "ray"
+    return ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH") if on_ray else ()
 
 
 def _allocator() -> dict[str, str]:

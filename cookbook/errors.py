@@ -67,6 +67,14 @@ class Diverged(CookbookError, ArithmeticError):
     """Loss, gradients or weights are no longer numbers."""
 
 
+class ClusterAway(CookbookError, ConnectionError):
+    """The cluster that jobs are trained on is away, or has no place for this one at present."""
+
+
+class WorkerLost(CookbookError, ConnectionError):
+    """A node or process that trained a job has gone in the middle of it."""
+
+
 class StateDamaged(CookbookError, ValueError):
     """The saved state of a training cannot be read, or belongs to another training."""
 

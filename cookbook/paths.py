@@ -97,9 +97,14 @@ def _inside(folder: Path, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Home:
-    """The layout of a data folder. Each file name is written here and nowhere else."""
+    """The layout of a data folder. Each file name is written here and nowhere else.
+
+    Attributes:
+        storage: a folder that all nodes of a cluster see, for the working folders of jobs.
+    """
 
     folder: Path
+    storage: Path | None = None
 
     @property
     def database(self) -> Path:
@@ -152,8 +157,13 @@ class Home:
 
     @property
     def jobs(self) -> Path:
-        """Working folders and locks of jobs that have not ended."""
+        """Locks of jobs that have not ended, and their working folders where nothing is shared."""
         return self.folder / "jobs"
+
+    @property
+    def working_folders(self) -> Path:
+        """Working folders of jobs that have not ended."""
+        return self.storage or self.jobs
 
     @property
     def uploads(self) -> Path:
@@ -179,7 +189,7 @@ class Home:
 
     def job_folder(self, job_id: str) -> Path:
         """Return the working folder of a job: its adapters and the state to resume from."""
-        return _inside(self.jobs, job_id)
+        return _inside(self.working_folders, job_id)
 
     def job_lock(self, job_id: str) -> Path:
         """Return the lock that is held by the process that trains the job."""

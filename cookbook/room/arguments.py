@@ -7,7 +7,7 @@ from typing import Any
 
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
-from cookbook.options import add_home, add_jobs
+from cookbook.options import add_home, add_jobs, add_trainer
 
 PORT = 8765
 HOURS = 12.0
@@ -53,6 +53,7 @@ def add(commands: Any, add_command: Callable[..., Any]) -> None:
     _add_network(command)
     _add_service(command)
     add_home(command)
+    add_trainer(command)
     # Read by the command line's `main`.
     command.set_defaults(carry_out=_room)
 

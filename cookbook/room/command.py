@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from cookbook import connection, data_folder, processes
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
-from cookbook.options import home_of
+from cookbook.options import home_of, trainer_of
 from cookbook.paths import Home
 from cookbook.quoted import without_password
 from cookbook.room import names, roster, slips
@@ -120,8 +120,9 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
             zh="--certificate-key 要和 --certificate 一起用",
             en="--certificate-key needs --certificate as well",
         )
+    trainer = trainer_of(args)
     return Settings(
-        home,
+        Home(home.folder, trainer.storage),
         args.host,
         args.port,
         max_running=args.jobs,
@@ -131,6 +132,7 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
         certificate=args.certificate and args.certificate.expanduser(),
         certificate_key=args.certificate_key and args.certificate_key.expanduser(),
         address=_address(args.address),
+        trainer=trainer,
     )
 
 

@@ -58,6 +58,7 @@ MIGRATIONS = (
         value TEXT NOT NULL
     );
     """,
+    "ALTER TABLE jobs ADD COLUMN place TEXT;",
 )
 VERSION = 1 + len(MIGRATIONS)
 

@@ -26,12 +26,30 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What the training waits for before it can begin, such as a free node; zh and en.
+
+    It comes again as long as the wait goes on, so that the caller can end it.
+    """
+
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the training goes on: the names of the nodes, one for each worker."""
+
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Started:
     """What will be done, before the first step.
 
     `trained_share` is the share of tokens that are trained on; `learning_rate_used` is the rate
     after the base's scale. The scale itself is filled in by the worker, from the base's card.
-    `memory` is the plan by which it was made to fit.
+    `memory` is the plan by which it was made to fit; `n_workers` share each step.
     """
 
     total_steps: int
@@ -44,6 +62,7 @@ class Started:
     valid_loss: float | None
     learning_rate_scale: float | None = None
     memory: MemoryPlan | None = None
+    n_workers: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,12 +119,18 @@ class Finished:
     logits_difference: float
 
 
-TrainingEvent = Planned | Started | StateUnreadable | Step | Checkpoint | Finished
+TrainingEvent = (
+    Waiting | Placed | Planned | Started | StateUnreadable | Step | Checkpoint | Finished
+)
 
 
 def message(event: TrainingEvent, model: str) -> str:
     """Return the event's line in the job's log; `model` is the name of the finished model."""
     match event:
+        case Waiting():
+            return tr(event.zh, event.en)
+        case Placed():
+            return _placed(event.nodes)
         case Planned():
             return tr(f"更小的内存方案：{event.memory}", f"A smaller memory plan: {event.memory}")
         case Started():
@@ -137,6 +162,16 @@ def message(event: TrainingEvent, model: str) -> str:
                 f"训练完成，新模型 {model}",
                 f"The job has successfully completed: {model}",
             )
+
+
+def _placed(nodes: tuple[str, ...]) -> str:
+    """Return where a job is trained, each node once."""
+    names = dict.fromkeys(nodes)
+    zh, en = "、".join(names), ", ".join(names)
+    if len(nodes) == 1:
+        return tr(f"在节点 {zh} 上训练", f"Training on node {en}")
+    n = len(nodes)
+    return tr(f"{n} 个 worker 一起训练，节点 {zh}", f"Training with {n} workers on {en}")
 
 
 def _memory(plan: MemoryPlan | None) -> str:

@@ -17,6 +17,8 @@ class Exit(enum.IntEnum):
     NO_BASE = 69
     OUT_OF_MEMORY = 71  # while it trained, by a plan that should have fitted
     STOPPED = 75  # by SIGTERM, with the state saved
+    NO_CLUSTER = 101  # it is away, or has no place for the job at present
+    WORKER_LOST = 104  # a node or process of a cluster has gone while it trained
 
     @property
     def waiting_for(self) -> str:

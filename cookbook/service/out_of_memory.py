@@ -76,7 +76,10 @@ def ran_out(code: int, cause: Cause, watch: MemoryWatch | None, job: Job) -> boo
         return True
     if code in KILLED:
         # Its cause is a guess.
-        return bool(watch and watch.kernel_killed) or takes_much(job.memory_plan)
+        if watch and watch.kernel_killed:
+            return True
+        # Of a job on a cluster this is the plan of another machine.
+        return job.place is None and takes_much(job.memory_plan)
     return cause.kind == MEMORY.kind
 
 
@@ -192,8 +195,8 @@ def _figures(job: Job, watch: MemoryWatch | None) -> tuple[str, str]:
         needed, free = in_gb(job.memory_plan["needed"]), in_gb(job.memory_plan["free"])
         zh += f"，方案约需 {needed}，开始时空闲 {free}"
         en += f"; the plan needed about {needed} of {free} free"
-    # Of a training on the GPU this would be the least part.
-    if watch and watch.peak and not on_gpu:
+    # Of a training on the GPU this would be the least part, of one on a cluster none.
+    if watch and watch.peak and not on_gpu and job.place is None:
         zh += f"，最后看到它用了 {in_gb(watch.peak)}"
         en += f", the process was seen with {in_gb(watch.peak)}"
     return zh, en

@@ -24,7 +24,8 @@ CREATE INDEX files_of_owner ON files (owner, id, filename, purpose, bytes, creat
 -- process, with the bytes that it needs and that were free.
 -- `fingerprint` is the same for jobs that would learn the same from the same data; NULL where that
 -- is not known.
--- hyperparameters, metadata, error and memory_plan are JSON.
+-- `place` names the nodes of a cluster on which it is trained, or was last; NULL on this machine.
+-- hyperparameters, metadata, error, memory_plan and place are JSON.
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT UNIQUE NOT NULL,
@@ -47,7 +48,8 @@ CREATE TABLE jobs (
     memory_level INTEGER NOT NULL DEFAULT 0,
     memory_plan TEXT,
     owner TEXT NOT NULL DEFAULT 'local',
-    fingerprint TEXT
+    fingerprint TEXT,
+    place TEXT
 );
 CREATE INDEX jobs_by_status ON jobs (status, number);
 CREATE INDEX jobs_of_owner ON jobs (owner, number);

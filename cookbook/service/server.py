@@ -31,7 +31,7 @@ from cookbook.client import is_api_key
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
-from cookbook.service import certificate, limits, prefix, recovery, status
+from cookbook.service import certificate, limits, prefix, recovery, status, trainers
 from cookbook.service.activity import Activity
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
@@ -46,6 +46,7 @@ from cookbook.service.listening import Listening, listen
 from cookbook.service.publication import Endpoint, Publication, remember, remembered
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
+from cookbook.service.trainers import Trainer, TrainerSettings
 
 IDLE_SECONDS = 3600.0
 LOG_SECONDS = 60.0  # between two lines of the log while jobs are under way
@@ -66,14 +67,15 @@ class Settings:
     A `room` is for others: it has a key of its own without being given one, and answers to any host
     name. With a `certificate` it speaks TLS; the key of that may be in the same file. `address`
     is what the people of the room are given, where it is not the machine's own: a proxy's.
-    `reuse` has equal jobs train once.
+    `reuse` has equal jobs train once. `trainer` says where jobs are trained, and `max_running` None
+    as many at the same time as that is meant for.
     """
 
     home: Home
     host: str = "127.0.0.1"
     port: int = 0
     api_key: str | None = None
-    max_running: int = 1
+    max_running: int | None = None
     idle_seconds: float = IDLE_SECONDS
     managed: bool = False
     room: bool = False
@@ -81,6 +83,7 @@ class Settings:
     certificate: Path | None = None
     certificate_key: Path | None = None
     address: str | None = None
+    trainer: TrainerSettings = TrainerSettings()
 
     @property
     def loopback(self) -> bool:
@@ -103,9 +106,23 @@ def serve(settings: Settings, chat: ChatEngine, prepare: Prepare | None = None) 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_full_disk_explained())
         stack.enter_context(_locked(settings))
+        trainer = stack.enter_context(_trainer(settings))
         checks = stack.enter_context(FileChecks())
         listening = stack.enter_context(contextlib.closing(_listen(settings)))
-        _run(settings, listening, chat, checks, prepare)
+        _run(settings, listening, chat, trainer, checks, prepare)
+
+
+@contextlib.contextmanager
+def _trainer(settings: Settings) -> Iterator[Trainer]:
+    """Give the trainer of the jobs, ready to train."""
+    # Where the training processes find the same one.
+    os.environ.update(settings.trainer.to_environment())
+    trainer = trainers.chosen(settings.trainer)
+    trainer.start()
+    try:
+        yield trainer
+    finally:
+        trainer.stop()
 
 
 def _listen(settings: Settings) -> Listening:
@@ -207,6 +224,7 @@ def _run(
     settings: Settings,
     listening: Listening,
     chat: ChatEngine,
+    trainer: Trainer,
     checks: FileChecks,
     prepare: Prepare | None,
 ) -> None:
@@ -217,7 +235,12 @@ def _run(
         log.warning(line)
     bases = installed()
     supervisor = Supervisor(
-        store, home, settings.max_running, chat.unload_idle, reuse=settings.reuse
+        store,
+        home,
+        settings.max_running or trainer.jobs,
+        chat.unload_idle,
+        reuse=settings.reuse,
+        trainer=trainer,
     )
     chat.neighbours = supervisor
     app = make_app(

@@ -5,10 +5,10 @@ a job that equals a finished one takes over its result, and one that equals a jo
 for that (twins.py). A job whose process died is started again from its last checkpoint; after
 `CRASHES` deaths without progress between them it fails with that reason. One that ran out of memory
 goes on with a smaller plan, once. Being stopped is no crash. A job that finds the disk full, too
-little memory or its base gone waits, says so, and is tried again, while others run. Training
-processes outlive the service: after a restart the supervisor waits for those that still run. While
-training is going on, and from an upload on, one process more is prewarmed for the job that will
-follow.
+little memory or its base gone waits, says so, and is tried again, while others run. Where nothing
+can be trained at present, as without the cluster, all of them wait. Training processes outlive the
+service: after a restart the supervisor waits for those that still run. While training is going on,
+and from an upload on, one process more is prewarmed for the job that will follow.
 
 Files are checked when they are uploaded, not here; training itself is worker.py's.
 """
@@ -37,13 +37,14 @@ from cookbook.service.neighbours import Trainings
 from cookbook.service.out_of_memory import MemoryWatch
 from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Job, Store, Turn
+from cookbook.service.trainers import Trainer
+from cookbook.service.trainers.here import Here
 from cookbook.service.training_process import TrainingProcess
 from cookbook.service.turns import HOUR, Places, in_turn
 from cookbook.service.twins import Twins
 from cookbook.service.waits import WAIT_SECONDS, Waits
-from cookbook.service.worker import ADAPTER, job_lock, remove_leftovers, wait
+from cookbook.service.worker import ADAPTER, CRASHES, job_lock, remove_leftovers, wait
 
-CRASHES = 3
 TICK_SECONDS = 0.2
 RETRY_SECONDS = 5.0  # after an error of the queue itself
 GIVE_BACK_SECONDS = 5.0  # for a process without a job to end
@@ -64,6 +65,7 @@ class Supervisor:
         unload_idle_bases: has chat give back the memory of bases that it does not use at present,
             and returns their names.
         reuse: train equal jobs once, unless `COOKBOOK_REUSE=0`.
+        trainer: where jobs are trained; this machine unless it is given.
     """
 
     def __init__(
@@ -73,8 +75,10 @@ class Supervisor:
         max_running: int = 1,
         unload_idle_bases: Callable[[], list[str]] = list,
         reuse: bool = False,
+        trainer: Trainer | None = None,
     ):
         self._store = store
+        self._trainer = trainer or Here()
         self._unload_idle_bases = unload_idle_bases
         self._home = home
         self._max_running = max_running
@@ -112,8 +116,8 @@ class Supervisor:
             job = self._store.job(job_id)
             plan = job.memory_plan if job else None
             jobs.append(job_id)
-            # What a process has on the GPU cannot be seen from here.
-            if plan and plan["device"] == CPU:
+            # What a process has on the GPU cannot be seen from here; with a cluster it has nothing.
+            if job and plan and plan["device"] == CPU and job.place is None:
                 reserved += max(0, plan["needed"] - process.memory.now)
         return Trainings(tuple(jobs), reserved)
 
@@ -167,7 +171,7 @@ class Supervisor:
         self._prewarmed.keep(is_training=bool(self._processes))
         if self._prewarmed.is_outdated:
             self._note_upgrade()
-        elif self._waits.are_over(DISK):
+        elif self._waits.are_over(DISK) and not self._nothing_trains():
             self._start_next()
 
     def _admit(self, job: Job) -> None:
@@ -189,6 +193,16 @@ class Supervisor:
         ahead = Places(self._store).ahead(job) or 0
         self._store.advance(job.id, "queued", queued(ahead))
 
+    def _nothing_trains(self) -> bool:
+        """Return whether no job can be trained at present; the next job's log says why."""
+        fault = self._trainer.fault()
+        if fault is None:
+            return False
+        for job in self._store.unfinished():
+            if job.requested_state == "run" and job.id not in self._processes:
+                wait(self._store, job, Exit.NO_CLUSTER.waiting_for, fault)
+        return True
+
     def _start_next(self) -> None:
         unfinished = self._store.unfinished()
         # Those of this service, and those that outlived the one before.
@@ -199,7 +213,7 @@ class Supervisor:
         jobs = [job for job in unfinished if job.status in ("queued", "running")]
         if self._twins:
             jobs = self._twins.set_aside(jobs, training)
-        free = self._max_running - len(training)
+        free = min(self._max_running - len(training), self._trainer.most_seeking - self._seeking())
         trained = self._store.turns(time.time() - HOUR) if free > 0 and jobs else []
         for _ in range(free):
             chosen = self._next(jobs, training, trained)
@@ -209,6 +223,11 @@ class Supervisor:
             is_as_asked(self._store, chosen)
             self._launch(chosen)
             training.add(chosen.id)
+
+    def _seeking(self) -> int:
+        """Return how many processes have no place yet where their job is trained."""
+        jobs = [self._store.job(job_id) for job_id in self._processes]
+        return sum(job is not None and job.place is None for job in jobs)
 
     def _next(self, jobs: list[Job], training: set[str], trained: list[Turn]) -> Job | None:
         """Return the job whose turn it is, of those that may start."""
@@ -261,6 +280,8 @@ class Supervisor:
         process = self._prewarmed.take()
         self._processes[job.id] = process
         self._looked_for.discard(job.id)
+        if job.place is not None:
+            self._store.forget_place(job.id)
         # Where it has just died, the next tick sees its exit code.
         process.begin(job.id)
         _log.info(tr("%s 开始训练", "training of %s starts"), job.id)
@@ -282,6 +303,11 @@ class Supervisor:
         _log.info(text, job_id, job.status, code)
         worker_log.note(self._home, f"{job_id} {job.status}, its process ended with code {code}")
         if self._waits_after(job, code):
+            return
+        if fault := self._trainer.fault():
+            # A process without its cluster ends in many ways, none of which is the job's doing.
+            self._waits.begin(job.id, Exit.NO_CLUSTER)
+            wait(self._store, job, Exit.NO_CLUSTER.waiting_for, fault)
             return
         cause = process.cause_of_end(code)
         _log.warning("%s: %s", job.id, cause)
@@ -356,8 +382,10 @@ class Supervisor:
             self._wait_for_disk(job)
         elif code in STOPPED:
             self._waits.begin(job.id, Exit.STOPPED, STOPPED_SECONDS)
-        elif code == Exit.NOTHING_TO_DO:
-            self._waits.begin(job.id, Exit.NOTHING_TO_DO, RETRY_SECONDS)
+        elif code in (Exit.NOTHING_TO_DO, Exit.WORKER_LOST):
+            self._waits.begin(job.id, Exit(code), RETRY_SECONDS)
+        elif code == Exit.NO_CLUSTER:
+            self._waits.begin(job.id, Exit.NO_CLUSTER)
         else:
             self._waits.end(job.id)
             return over or code == Exit.DONE
@@ -384,7 +412,7 @@ class Supervisor:
         """Remove what ended jobs left behind where a process was killed while it ended them."""
         names = [folder.name.removesuffix(".part") for folder in self._home.models.glob("*")]
         adapters = [name[1] for name in map(ADAPTER.fullmatch, names) if name]
-        working = [folder.name for folder in self._home.jobs.glob("ftjob-*/")]
+        working = [folder.name for folder in self._home.working_folders.glob("ftjob-*/")]
         for job_id in {*adapters, *working}:
             job = self._store.job(job_id)
             # What the store does not know stays: recovery.py has named it.

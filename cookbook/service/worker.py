@@ -2,13 +2,14 @@
 
     python -m cookbook.service.worker HOME VERSION    then the job's id, a line on standard input
 
-Torch is loaded before the id is read, which takes seconds, so a process that is started ahead of a
-job begins at once; without an id it just ends. A file lock keeps a second process away from the
-same job. Whatever kills this process, the job goes on from its last checkpoint when the supervisor
-starts the next one. A cancel, a pause or SIGTERM is noticed at the next step, and what was done is
-saved. Where a job cannot go on for a reason that may pass, the process ends with a code that names
-it, `Exit`, and the supervisor starts another later. Where the package was upgraded since its
-service started, it touches nothing: the tables may have changed.
+What training needs is loaded before the id is read, which takes seconds, so a process that is
+started ahead of a job begins at once; without an id it just ends. A file lock keeps a second
+process away from the same job. Where the steps are taken, here or on a cluster, is the trainer's
+matter (`trainers/`). Whatever kills this process, the job goes on from its last checkpoint when the
+supervisor starts the next one. A cancel, a pause or SIGTERM is noticed at the next step, and what
+was done is saved. Where a job cannot go on for a reason that may pass, the process ends with a code
+that names it, `Exit`, and the supervisor starts another later. Where the package was upgraded since
+its service started, it touches nothing: the tables may have changed.
 """
 
 import contextlib
@@ -34,6 +35,7 @@ from cookbook.causes import Cause
 from cookbook.data.reading import read
 from cookbook.errors import (
     BaseAway,
+    ClusterAway,
     CookbookError,
     DataError,
     Diverged,
@@ -41,17 +43,28 @@ from cookbook.errors import (
     ModelError,
     OutOfMemory,
     ServiceError,
+    WorkerLost,
 )
 from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
-from cookbook.service import events, out_of_memory
+from cookbook.service import events, out_of_memory, trainers
 from cookbook.service.download import download
-from cookbook.service.events import Checkpoint, Finished, Planned, Started, TrainingEvent
+from cookbook.service.events import (
+    Checkpoint,
+    Finished,
+    Placed,
+    Planned,
+    Started,
+    TrainingEvent,
+    Waiting,
+)
 from cookbook.service.exit_codes import Exit
 from cookbook.service.model_card import model_card
 from cookbook.service.store import Job, Store
+from cookbook.service.trainers import TrainerSettings
 
+CRASHES = 3  # deaths without progress between them, after which a job fails
 NICENESS = 5  # chat answers come before training
 ADAPTER = re.compile(r"(ftjob-[a-z]+)-step_(\d+)")  # the name of an adapter's folder: job and step
 CARD = "README.md"  # in an adapter's folder, too: what a person reads of it
@@ -117,7 +130,7 @@ def run_job(
     """Train one job to its end, or until it must wait; return why the process ends.
 
     Args:
-        train: `cookbook.service.engine.train.train`, or a short one in tests.
+        train: that of a trainer (`trainers/`), or a short one in tests.
         stopping: tells when to stop early.
     """
     stopping = stopping or Stopping()
@@ -129,10 +142,9 @@ def run_job(
             if not download(store, job, base):
                 return Exit.DONE
             base = downloaded(base)
-        store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
         training = _begin(store, home, job, base, train)
         _record_all(store, home, job, base, training, stopping)
-    except (DataError, Diverged, ModelError, ServiceError) as error:
+    except (ClusterAway, DataError, Diverged, ModelError, ServiceError, WorkerLost) as error:
         if reason := _react(store, home, job, error):
             return reason
     except Exception as error:
@@ -170,6 +182,11 @@ def _begin(
 def _react(store: Store, home: Home, job: Job, error: CookbookError) -> Exit | None:
     """Let the job wait and return why, where the reason may pass; fail it otherwise."""
     match error:
+        case ClusterAway():
+            wait(store, job, Exit.NO_CLUSTER.waiting_for, error)
+            return Exit.NO_CLUSTER
+        case WorkerLost():
+            return _go_on_elsewhere(store, job, error)
         case DataError():
             _fail(store, job, error, code="invalid_training_file", param="training_file")
         case Diverged():
@@ -183,6 +200,16 @@ def _react(store: Store, home: Home, job: Job, error: CookbookError) -> Exit | N
             _fail(store, job, error, code="model_unavailable", param="model")
         case _:
             _fail(store, job, error, code="data_folder", param=None)
+    return None
+
+
+def _go_on_elsewhere(store: Store, job: Job, error: WorkerLost) -> Exit | None:
+    """Let the job go on from its last checkpoint; fail it where that has happened too often."""
+    text = tr(f"{error}。将从上一个检查点继续", f"{error}. Going on from the last checkpoint")
+    if store.count_crash(job.id, text) < CRASHES:
+        return Exit.WORKER_LOST
+    details = {"code": "worker_died", "message": str(error), "param": None}
+    store.advance(job.id, "failed", str(error), error=details)
     return None
 
 
@@ -214,9 +241,17 @@ def _record_all(
     stopping: Stopping,
 ) -> None:
     """Record each event of a training before the next step begins; end it where the job ends."""
+    begun = False
     for event in training:
+        if isinstance(event, Waiting):
+            if not store.note_seeking(job.id, event):
+                training.close()
+            continue
+        if not begun:
+            begun = True
+            store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
         # Before the first step there is nothing to save.
-        stopping.training = stopping.training or not isinstance(event, Planned)
+        stopping.training = stopping.training or not isinstance(event, Placed | Planned)
         try:
             completed = _completed(store, home, job, base, event)
             going_on = store.record(job, completed)
@@ -318,7 +353,10 @@ def main(home: Home, version: str = __version__) -> int:
     stopping.listen()
     processes.lower_priority(NICENESS)
     _offer_to_the_kernel()
-    from cookbook.service.engine.train import train  # takes seconds: before the id is read
+    settings = TrainerSettings.of_environment()
+    trainer = trainers.chosen(settings)
+    trainer.prepare()  # takes seconds: before the id is read
+    home = dataclasses.replace(home, storage=settings.storage)
 
     job_id = sys.stdin.readline().strip()
     if not job_id:
@@ -330,7 +368,7 @@ def main(home: Home, version: str = __version__) -> int:
         with contextlib.suppress(Timeout), job_lock(home, job_id):
             job = store.job(job_id)
             if job and job.status in ("queued", "running") and job.requested_state == "run":
-                return run_job(store, home, job, train, stopping)
+                return run_job(store, home, job, trainer.train, stopping)
     except Exception as error:
         if not disk.is_full(error):
             raise

@@ -28,13 +28,8 @@ class Log(Part):
 
     def note_waiting(self, job_id: str, cause: str, message: str, *, level: str = "warn") -> bool:
         """Note in a job's log what it waits for, once for each wait; return whether it is new."""
-        last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
-        waiting = {"waiting_for": cause}
         with self._database.write() as db:
-            row = db.execute(last, (job_id,)).fetchone()
-            if row and row["data"] == json.dumps(waiting):
-                return False
-            return log_event(db, job_id, message, level=level, data=waiting)
+            return log_waiting(db, job_id, cause, message, level=level)
 
     def events(self, job_id: str, *, before: int | None = None, limit: int = 20) -> list[Event]:
         """Return the events older than the event number `before`, newest first."""
@@ -103,3 +98,15 @@ def log_event(
         (job_id, int(time.time()), level, type, message, data_json, step),
     )
     return cursor.rowcount == 1
+
+
+def log_waiting(
+    db: sqlite3.Connection, job_id: str, cause: str, message: str, *, level: str = "warn"
+) -> bool:
+    """Add what a job waits for, once for each wait; return whether it is new."""
+    last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"
+    waiting = {"waiting_for": cause}
+    row = db.execute(last, (job_id,)).fetchone()
+    if row and row["data"] == json.dumps(waiting):
+        return False
+    return log_event(db, job_id, message, level=level, data=waiting)

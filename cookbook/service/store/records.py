@@ -35,7 +35,8 @@ class Job:
 
     `hyperparameters` are the seven of the guide; `model` is the name that the finished model gets;
     `requested_state` is "run" or "pause". Times are in seconds since 1970. `memory_plan` is the
-    `MemoryPlan` of its newest process as a dict, made smaller `memory_level` times.
+    `MemoryPlan` of its newest process as a dict, made smaller `memory_level` times. `place` names
+    the nodes of a cluster that train it; None before it has got them, and on this machine.
     """
 
     number: int
@@ -60,6 +61,7 @@ class Job:
     memory_plan: dict[str, Any] | None
     owner: str
     fingerprint: str | None
+    place: list[str] | None
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ _JSON = json.JSONDecoder(parse_constant=_no_number)
 
 
 def job_of(row: sqlite3.Row) -> Job:
-    return Job(**parsed(row, "hyperparameters", "metadata", "error", "memory_plan"))
+    return Job(**parsed(row, "hyperparameters", "metadata", "error", "memory_plan", "place"))
 
 
 def jobs_of(rows: list[sqlite3.Row]) -> list[Job]:

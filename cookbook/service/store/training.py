@@ -3,20 +3,25 @@
 import json
 import sqlite3
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from cookbook.job_states import TERMINAL
 from cookbook.service import events
 from cookbook.service.events import (
     Checkpoint,
     Finished,
+    Placed,
     Planned,
     Started,
     StateUnreadable,
     Step,
     TrainingEvent,
+    Waiting,
 )
+from cookbook.service.exit_codes import Exit
 from cookbook.service.store.jobs import advance_job
-from cookbook.service.store.log import log_event
+from cookbook.service.store.log import log_event, log_waiting
 from cookbook.service.store.models import insert_model
 from cookbook.service.store.part import Part
 from cookbook.service.store.records import Job, TunedModel
@@ -24,6 +29,22 @@ from cookbook.service.store.records import Job, TunedModel
 
 class Trainings(Part):
     """What the training process of a job records."""
+
+    def forget_place(self, job_id: str) -> None:
+        """Note that a job has no place yet: its next process seeks one."""
+        with self._database.write() as db:
+            _keep_place(db, job_id, ())
+
+    def note_seeking(self, job_id: str, event: Waiting) -> bool:
+        """Note, once, why the training of a job cannot begin yet; return whether it still may."""
+        sql = "SELECT status, requested_state FROM jobs WHERE id = ?"
+        with self._database.write() as db:
+            status, requested_state = db.execute(sql, (job_id,)).fetchone()
+            if status in TERMINAL or requested_state != "run":
+                return False
+            cause, text = Exit.NO_CLUSTER.waiting_for, events.message(event, "")
+            log_waiting(db, job_id, cause, text, level="info")
+        return True
 
     def record(self, job: Job, event: TrainingEvent) -> bool:
         """Write down what happened in the training of a running job; return whether it goes on.
@@ -39,6 +60,9 @@ class Trainings(Part):
             if status != "running":
                 return False
             match event:
+                case Placed():
+                    _keep_place(db, job.id, event.nodes)
+                    log_event(db, job.id, message, data=data)
                 case Planned():
                     _keep_plan(db, job.id, data["memory"] | {"longest": event.longest})
                     # The first plan is a part of the event with which the training begins.
@@ -71,6 +95,11 @@ class Trainings(Part):
 def _forgive_crashes(db: sqlite3.Connection, job_id: str) -> None:
     """Let a job that makes progress crash again."""
     db.execute("UPDATE jobs SET crashes = 0 WHERE id = ? AND crashes > 0", (job_id,))
+
+
+def _keep_place(db: sqlite3.Connection, job_id: str, nodes: Sequence[str]) -> None:
+    place = json.dumps(nodes) if nodes else None
+    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (place, job_id))
 
 
 def _keep_plan(db: sqlite3.Connection, job_id: str, plan: dict[str, Any]) -> None:
