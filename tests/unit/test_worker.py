@@ -186,7 +186,7 @@ def raising(error):
 def test_a_job_waits_for_what_may_pass_says_so_once_and_goes_on(store, home, job, error, reason):
     for _ in range(2):
         assert run_job(store, home, job, Training(Started, raising(error))) == reason
-    assert store.job(job.id).status == "running"
+    assert store.job(job.id).status == "validating_files"
     assert [e.message for e in store.events(job.id)].count("现在不行。任务等待，之后自动继续") == 1
     assert run_job(store, home, job, Training()) == Exit.DONE
     assert store.job(job.id).status == "succeeded"
@@ -266,7 +266,7 @@ def test_a_base_that_can_never_be_used_fails_a_new_job_but_not_one_that_has_trai
     state.parent.mkdir(parents=True)
     state.touch()
     assert run_job(store, home, job, never) == Exit.NO_BASE
-    assert store.job(job.id).status == "running" and state.exists()
+    assert store.job(job.id).finished_at is None and state.exists()
     shutil.rmtree(state.parent)
 
     def train(*_, **__):
