@@ -14,6 +14,7 @@ Training, from the outside in:
     heap                        what was freed is given back, here and when chat unloads
     evaluate                    the loss without gradients, and the proof that an adapter acts
     checkpoints                 adapters, and the state to resume from
+    working_folder              the names of a job's files, without torch
 
 Answering, in the order of a request:
     generate                    the engine's thread, and how a request reaches it

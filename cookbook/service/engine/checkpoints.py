@@ -26,13 +26,10 @@ from torch.optim import AdamW
 from cookbook import disk
 from cookbook.bases import Base
 from cookbook.errors import StateDamaged
+from cookbook.service.engine.working_folder import DAMAGED, STATE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-STATE = "state.safetensors"
-DAMAGED = "state.damaged.safetensors"
-"""What a state that cannot be read is renamed to; it goes with the job's folder."""
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 """What AdamW remembers of each weight."""

@@ -23,7 +23,6 @@ import torch
 from cookbook.bases import Base
 from cookbook.errors import Diverged, ModelError, StateDamaged
 from cookbook.service.engine.checkpoints import (
-    DAMAGED,
     Progress,
     are_finite,
     restore,
@@ -34,6 +33,7 @@ from cookbook.service.engine.checkpoints import (
 from cookbook.service.engine.evaluate import adapter_effect
 from cookbook.service.engine.run import Run, build
 from cookbook.service.engine.step import gradients
+from cookbook.service.engine.working_folder import DAMAGED
 from cookbook.service.events import (
     Checkpoint,
     Finished,

@@ -1,0 +1,118 @@
+"""Seek a place for a job: as many bundles of a cluster's resources as it has workers.
+
+place = yield from seek(needs, workers)      Waiting events until there is one
+place.nodes                                  the node of each worker
+place.give_back()
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util.placement_group import (
+    PlacementGroup,
+    placement_group,
+    placement_group_table,
+    remove_placement_group,
+)
+
+from cookbook.machine import in_gb
+from cookbook.service.events import Waiting
+
+WAIT_SECONDS = 1.0
+"""Between two looks, in which a job that waits may be paused or cancelled."""
+
+CPU, GPU, MEMORY = "CPU", "GPU", "memory"
+Resources = dict[str, float]
+"""What Ray calls them; memory in bytes."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node that is there at present.
+
+    Attributes:
+        name: what a person calls it.
+        offered: all that it has, whoever uses it now.
+    """
+
+    id: str
+    name: str
+    offered: Resources
+
+    def can_hold(self, needs: Resources) -> bool:
+        return all(self.offered.get(name, 0) >= amount for name, amount in needs.items())
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bundles that are a job's own until it gives them back."""
+
+    group: PlacementGroup
+    needs: Resources
+    nodes: tuple[Node, ...]
+
+    def give_back(self) -> None:
+        remove_placement_group(self.group)
+
+
+def nodes() -> list[Node]:
+    """Return the nodes that can train: the service's own machine offers no processors."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    names = [_name(node) for node in alive]
+    found = []
+    for node, name in zip(alive, names, strict=True):
+        # Containers often have the same one.
+        if names.count(name) > 1:
+            name = f"{name} ({node['NodeManagerAddress']})"
+        if node["Resources"].get(CPU, 0) > 0:
+            found.append(Node(node["NodeID"], name, node["Resources"]))
+    return found
+
+
+def _name(node: dict[str, Any]) -> str:
+    """Return the name that was given with `ray start --node-name`, else the host's."""
+    given: str = node["NodeName"]
+    return node["NodeManagerHostname"] if given == node["NodeManagerAddress"] else given
+
+
+def seek(needs: Resources, workers: int) -> Generator[Waiting, None, Place]:
+    """Return a place once there is one; each second until then, say what is waited for."""
+    group = placement_group([needs] * workers, strategy="PACK")
+    try:
+        while not group.wait(WAIT_SECONDS):
+            yield _waiting(needs, workers)
+        by_id = {node.id: node for node in nodes()}
+        ids = placement_group_table(group)["bundles_to_node_id"]
+        own = tuple(by_id[ids[i]] for i in range(workers))
+    except BaseException:
+        remove_placement_group(group)
+        raise
+    return Place(group, needs, own)
+
+
+def _waiting(needs: Resources, workers: int) -> Waiting:
+    zh, en = shown(needs)
+    each_zh = f"{workers} 个 worker，每个" if workers > 1 else ""
+    each_en = f"{workers} workers with " if workers > 1 else ""
+    return Waiting(
+        zh=f"集群暂时没有空位：需要{each_zh}{zh}。任务排队，有空位就开始",
+        en=f"The cluster has no free place at present: the job needs {each_en}{en}. It starts "
+        "when there is one",
+    )
+
+
+def shown(resources: Resources) -> tuple[str, str]:
+    """Return an amount of resources as text, zh and en."""
+    zh, en = [], []
+    if gpus := resources.get(GPU):
+        zh.append(f"{gpus:g} 张显卡")
+        en.append(f"{gpus:g} GPU")
+    if cpus := resources.get(CPU):
+        zh.append(f"{cpus:g} 个 CPU 核")
+        en.append(f"{cpus:g} CPU")
+    if memory := resources.get(MEMORY):
+        zh.append(f"{in_gb(round(memory))} 内存")
+        en.append(f"{in_gb(round(memory))} of memory")
+    return "、".join(zh), ", ".join(en)
