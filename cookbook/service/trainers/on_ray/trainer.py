@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from cookbook import causes
 from cookbook.bases import Base
 from cookbook.errors import ClusterAway, CookbookError, ServiceError
 from cookbook.machine import Machine
@@ -70,11 +71,10 @@ class OnRay:
             ServiceError: Ray is not installed, or its own cluster did not start.
         """
         if find_spec("ray") is None:
+            command = causes.install("local,cluster")
             raise ServiceError(
-                zh="没有安装 Ray：运行 pip install 'siliconcloud-cookbook[cluster]'，"
-                "或去掉 --trainer ray",
-                en="Ray is not installed: run pip install 'siliconcloud-cookbook[cluster]', "
-                "or leave --trainer ray out",
+                zh=f"没有安装 Ray：运行 {command}，或去掉 --trainer ray",
+                en=f"Ray is not installed: run {command}, or leave --trainer ray out",
             )
         self._check_storage()
         if self._settings.ray_address == LOCAL:
