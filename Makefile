@@ -3,7 +3,7 @@
 # make check     lint, types and the unit tests, which need no torch
 # make test      check, then the service's tests and every cell of every notebook
 # make browser   notebooks clicked through in chromium
-# make soak      kills, load, attacks, disk faults, fuzzing, the clients that people use, JupyterHub
+# make soak      kills, load, attacks, disk faults, fuzzing, clients that people use, JupyterHub, Ray
 # make bench     measured side by side with other tools
 # make clients   the table of clients in docs/api.md, measured again
 # make pictures  the pictures of README and docs, drawn again
@@ -15,6 +15,7 @@ READY := .venv/ready
 CLIENTS := .venv-clients/ready
 FOUR_BIT := .venv-four-bit/ready
 HUB := .venv-hub/ready
+CLUSTER := .venv/cluster
 
 .PHONY: run lab check lint types unit test browser soak bench clients pictures clean
 
@@ -46,7 +47,7 @@ test: check
 browser: $(READY)
 	$(BIN)/python -m pytest -v tests/browser
 
-soak: $(READY) $(CLIENTS) $(FOUR_BIT) $(HUB)
+soak: $(READY) $(CLIENTS) $(FOUR_BIT) $(HUB) $(CLUSTER)
 	$(BIN)/python -m pytest -v tests/soak
 	PYTHONPATH=$(dir $(FOUR_BIT)) $(BIN)/python -m pytest -v tests/soak/test_four_bit.py
 
@@ -85,6 +86,11 @@ $(CLIENTS): pyproject.toml constraints.txt
 $(FOUR_BIT): constraints.txt $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade -c constraints.txt --target $(dir $(FOUR_BIT)) bitsandbytes
 	@touch $(FOUR_BIT)
+
+# In .venv itself: the service and its training processes load Ray beside all else.
+$(CLUSTER): pyproject.toml constraints.txt $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,cluster]'
+	@touch $(CLUSTER)
 
 # A JupyterHub as a room has it: without torch, with its own Node, which its proxy needs (>= 22.12).
 $(HUB): pyproject.toml constraints.txt

@@ -124,10 +124,10 @@ def decode(output: bytes) -> str:
     return "\n".join(_decoded(line) for line in output.splitlines())
 
 
-def install() -> str:
-    """Return the command that installs what the embedded service needs."""
+def install(extra: str = "local") -> str:
+    """Return the command that installs what the embedded service needs, or another extra."""
     # Whoever installed a wheel has no checkout to install from.
-    what = ".[local]" if paths.in_checkout() else f"{_wheel()}[local]"
+    what = f".[{extra}]" if paths.in_checkout() else f"{_wheel()}[{extra}]"
     # The Windows command line knows no single quotes.
     mark = '"' if os.name == "nt" else "'"
     option = "-e " if paths.in_checkout() else ""

@@ -39,6 +39,7 @@ class Machine:
         four_bit: whether a base can be loaded in 4 bit (bitsandbytes is installed).
         name: the GPU's name; empty for a CPU.
         limit: bytes that `COOKBOOK_MEMORY` allows; 0 where it sets no limit.
+        workers: how many devices of this kind may train one job together.
     """
 
     device: str
@@ -48,6 +49,7 @@ class Machine:
     four_bit: bool = False
     name: str = ""
     limit: int = 0
+    workers: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it; `of_dict` reads it back."""
@@ -64,13 +66,15 @@ class Machine:
             "four_bit": bool,
             "name": str,
             "limit": int,
+            "workers": int,
         }
+        # What a service of an earlier version does not report.
+        usual = {"limit": 0, "workers": 1}
         if not isinstance(values, dict):
             return None
         known: dict[str, Any] = {}
         for name, kind in expected.items():
-            # A service of an earlier version does not report its limit.
-            known[name] = values.get(name, 0 if name == "limit" else None)
+            known[name] = values.get(name, usual.get(name))
             # Exactly: True is an int to Python.
             if type(known[name]) is not kind:
                 return None

@@ -19,8 +19,9 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 
-from cookbook import __version__
+from cookbook import __version__, machine
 from cookbook.bases import Base
+from cookbook.machine import Machine
 from cookbook.paths import Home
 from cookbook.service import (
     chat,
@@ -75,6 +76,7 @@ def make_app(
     check: Callable[[str, bytes], Verdict] = file_check.check,
     has_jobs: Callable[[], bool] = lambda: False,
     chat_speed: Callable[[], float | None] = lambda: None,
+    where: Callable[[], Machine | None] = lambda: machine.here(),
     addresses: Callable[[], list[str]] = list,
     api_key: str,
     loopback: bool = False,
@@ -89,6 +91,7 @@ def make_app(
         check, on_upload: called before and after a training file is stored.
         has_jobs: tells whether a job is under way or waiting.
         chat_speed: tells how many tokens a second chat has generated lately.
+        where: tells on what machine a job would be trained.
         addresses: gives the addresses at which a room's people reach the service.
         api_key: the token that every request must carry.
         loopback: the service is for this machine alone, and answers to no other host name.
@@ -121,6 +124,7 @@ def make_app(
         check=check,
         presence=presence,
         gauges=Gauges(home, chat_speed),
+        machine=where,
         addresses=addresses,
     )
     activity = Activity()  # read by the service to end itself when idle

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from cookbook import disk, machine
+from cookbook import disk
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
@@ -35,10 +35,10 @@ class Model(Resource):
 
 
 class BaseDetails(Model):
-    """A base, with what a plan made elsewhere must know: its sizes, and this machine as it is now.
+    """A base, with what a plan made elsewhere must know: its sizes, and where it would be trained.
 
-    `config` has the names of a config.json, `machine` those of `machine.Machine`; each is null
-    where nothing is known.
+    `config` has the names of a config.json, `machine` those of `machine.Machine`, as it is now.
+    Each is null where nothing is known.
     """
 
     config: dict[str, Any] | None = None
@@ -131,14 +131,15 @@ def _own_model(state: AppState, model_id: str) -> TunedModel:
     return model
 
 
-def _details(base: Base) -> BaseDetails:
+def _details(state: AppState, base: Base) -> BaseDetails:
     """Return what only the route of one model tells: a GPU may take a moment to answer."""
     here = None
     # A wrong setting is said where a service is started and where a job fails.
     with contextlib.suppress(CookbookError):
-        here = machine.here().to_dict()
+        here = state.machine()
     config = base.shape.to_config() if base.shape else None
-    return BaseDetails(**_base(base).model_dump(), config=config, machine=here)
+    machine = here.to_dict() if here else None
+    return BaseDetails(**_base(base).model_dump(), config=config, machine=machine)
 
 
 def _shared(state: AppState, model_id: str, shared: bool) -> Model:
@@ -172,7 +173,7 @@ def list_models(state: State) -> ModelList:
 @router.get("/v1/models/{model_id:path}")
 def get_model(model_id: str, state: State) -> BaseDetails | Model:
     if model_id in state.bases:
-        return _details(state.bases[model_id])
+        return _details(state, state.bases[model_id])
     return _tuned(tuned_model(state, model_id))
 
 

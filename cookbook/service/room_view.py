@@ -50,7 +50,11 @@ class RoomJobError(BaseModel):
 
 
 class RoomJob(BaseModel):
-    """A job at a glance: `losses` are of steps at equal distances, `message` of its last event."""
+    """A job at a glance.
+
+    `losses` are of steps at equal distances, `message` is that of the last event, `nodes` are those
+    of a cluster on which it trains at present.
+    """
 
     id: str
     owner: str
@@ -68,6 +72,7 @@ class RoomJob(BaseModel):
     finished_at: int | None
     error: RoomJobError | None
     message: str
+    nodes: list[str]
     taken_over: bool
 
 
@@ -198,6 +203,7 @@ def _job(store: Store, job: Job, ahead: int | None) -> RoomJob:
             "finished_at": job.finished_at,
             "error": job.error,
             "message": newest[0].first_line if newest else "",
+            "nodes": list(dict.fromkeys(job.place or [])) if is_training else [],
             "taken_over": job.status == "succeeded" and store.is_taken_over(job.id),
         }
     )

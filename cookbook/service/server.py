@@ -252,6 +252,7 @@ def _run(
         check=checks.check,
         has_jobs=lambda: supervisor.busy,
         chat_speed=chat.tokens_per_second,
+        where=trainer.machine,
         addresses=listening.addresses,
         api_key=listening.api_key,
         # A proxy in front of a room calls it by the name that its people use.

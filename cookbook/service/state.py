@@ -13,6 +13,7 @@ from typing import Annotated, Any, Protocol
 from fastapi import Depends, Request
 
 from cookbook.bases import Base
+from cookbook.machine import Machine
 from cookbook.paths import Home
 from cookbook.service import limits
 from cookbook.service.callers import LEADER, Caller
@@ -44,6 +45,7 @@ class AppState:
         uploads: those that are being checked, in turns.
         presence: who was here when.
         gauges: measures the machine.
+        machine: tells where a job would be trained.
         addresses: gives the addresses at which others reach the service.
         answers: those that are under way or waiting.
         ended_jobs: those that the room's view has read already.
@@ -59,6 +61,7 @@ class AppState:
     check: Callable[[str, bytes], Verdict]
     presence: Presence
     gauges: Gauges
+    machine: Callable[[], Machine | None]
     addresses: Callable[[], list[str]]
     # What is under way; the limits are read when the application is made, or at each request
     uploads: UploadTurns = field(default_factory=UploadTurns)

@@ -81,8 +81,15 @@ def _line(store: Store, job: Job, with_owner: bool) -> str:
     state = _state(job).ljust(COLUMN)
     task_name = (job.suffix or "-").ljust(COLUMN)
     owner = [job.owner.ljust(COLUMN)] if with_owner else []
-    parts = [job.id, state, *owner, task_name, job.base, *_plan(job), message]
+    parts = [job.id, state, *owner, task_name, job.base, *_place(job), *_plan(job), message]
     return printable("  ".join(parts))
+
+
+def _place(job: Job) -> list[str]:
+    """Return the nodes that train a job; nothing where this machine does."""
+    if job.status != "running" or not job.place:
+        return []
+    return [", ".join(dict.fromkeys(job.place))]
 
 
 def _plan(job: Job) -> list[str]:

@@ -10,18 +10,20 @@ import pytest
 import support
 
 from cookbook import causes
+from cookbook.errors import ClusterAway
 from cookbook.machine import GB
 from cookbook.memory import MemoryPlan
 from cookbook.paths import Home
 from cookbook.service import prewarmed
 from cookbook.service import supervisor as module
-from cookbook.service.events import Planned
+from cookbook.service.events import Placed, Planned
 from cookbook.service.exit_codes import Exit
 from cookbook.service.neighbours import Trainings
 from cookbook.service.out_of_memory import MemoryWatch
 from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
+from cookbook.service.trainers.here import Here
 
 TINY, AWAY = "cookbook/tiny-zh", "my-base"
 
@@ -44,6 +46,15 @@ class Process:
         pass
 
 
+class Trainer(Here):
+    """A trainer whose cluster is away where a test says so."""
+
+    away = None
+
+    def fault(self):
+        return self.away
+
+
 @pytest.fixture
 def queue(store, tmp_path, monkeypatch):
     """A supervisor that is ticked by the test, with a clock that the test moves."""
@@ -53,8 +64,11 @@ def queue(store, tmp_path, monkeypatch):
         given, loaded[:] = list(loaded), []
         return given
 
-    queue = Supervisor(store, Home(tmp_path), max_running=1, unload_idle_bases=unload)
-    queue.loaded = loaded
+    trainer = Trainer()
+    queue = Supervisor(
+        store, Home(tmp_path), max_running=1, unload_idle_bases=unload, trainer=trainer
+    )
+    queue.loaded, queue.trainer = loaded, trainer
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
 
@@ -303,3 +317,62 @@ def test_no_error_ends_the_queue(store, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "RETRY_SECONDS", 0)
     queue._run()
     assert len(seen) == 3
+
+
+# A cluster
+
+GONE = ClusterAway(zh="Ray 集群没有回应", en="the Ray cluster does not answer")
+
+
+def test_while_the_cluster_is_away_jobs_wait_say_so_once_and_start_when_it_is_back(store, queue):
+    queue.trainer.away = GONE
+    one, two = add_job(store), add_job(store)
+    for _ in range(20):
+        queue.wait(30)
+    assert not queue._processes
+    assert said(store, one, "no_cluster") == said(store, two, "no_cluster") == 1
+    assert "Ray 集群没有回应" in store.events(one.id, limit=1)[0].message
+    queue.trainer.away = None
+    queue.wait(0)
+    assert list(queue._processes) == [one.id]
+
+
+@pytest.mark.parametrize("code", [1, -signal.SIGABRT, -signal.SIGKILL])
+def test_a_process_that_ends_without_its_cluster_has_not_crashed(store, queue, code):
+    job = add_job(store)
+    queue.wait(0)
+    queue.trainer.away = GONE
+    queue.end(job, code, b"Failed to connect to GCS")
+    assert store.job(job.id).crashes == 0 and said(store, job, "no_cluster") == 1
+    queue.trainer.away = None
+    queue.wait(module.WAIT_SECONDS)
+    assert list(queue._processes) == [job.id]
+
+
+def test_a_job_that_lost_its_worker_starts_again_soon(store, queue):
+    job = add_job(store)
+    queue.wait(0)
+    queue.end(job, Exit.WORKER_LOST)
+    assert not queue._processes
+    queue.wait(module.RETRY_SECONDS)
+    assert list(queue._processes) == [job.id]
+
+
+def test_no_more_jobs_seek_a_place_at_once_than_the_trainer_allows(store, queue):
+    queue._max_running, queue.trainer.most_seeking = 10, 2
+    first, second, third = [add_job(store) for _ in range(3)]
+    queue.wait(0)
+    assert list(queue._processes) == [first.id, second.id]
+    store.record(second, Placed(("node-1",)))
+    queue.wait(0)
+    assert list(queue._processes) == [first.id, second.id, third.id]
+
+
+def test_a_job_on_a_cluster_reserves_no_memory_here(store, queue):
+    job = add_job(store)
+    queue.wait(0)
+    plan = MemoryPlan(100 * GB, 200 * GB, "cpu", "float32", 1024, 8, 0, 2, 64)
+    store.record(job, Planned(plan, 10))
+    assert queue.trainings().reserved > 0
+    store.record(job, Placed(("node-1",)))
+    assert queue.trainings().reserved == 0

@@ -203,9 +203,9 @@ def add_job(store, state="queued", **fields):
     return store.job(job.id)
 
 
-def train(store, job, seconds, speed=100.0, tokens=None):
+def train(store, job, seconds, speed=100.0, tokens=None, n_workers=1):
     """Let a job have trained for so long: one step, `seconds` after the start."""
-    store.record(job, Started(2, 1, 1, 0.5, 1, 1, 0.1, None))
+    store.record(job, Started(2, 1, 1, 0.5, 1, 1, 0.1, None, n_workers=n_workers))
     tokens = seconds * speed if tokens is None else tokens
     store.record(job, Step(1, 2, 0.5, 1.0, None, 0.1, tokens, speed, 1.0))
     with store._database.write() as db:
@@ -236,6 +236,12 @@ def test_a_pause_is_no_training(store):
     job = add_job(store, "running")
     train(store, job, seconds=600, tokens=500, speed=100.0)
     assert [turn.seconds for turn in store.turns(since=0)] == [5.0]
+
+
+def test_four_workers_take_four_times_as_much(store):
+    job = add_job(store, "running")
+    train(store, job, seconds=600, tokens=500, speed=100.0, n_workers=4)
+    assert [turn.seconds for turn in store.turns(since=0)] == [20.0]
 
 
 def test_a_job_tells_its_place_among_everybodys_jobs(store):

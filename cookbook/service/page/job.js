@@ -95,7 +95,8 @@ export function updateJob(row, job) {
   const left = secondsLeft(job);
   const ahead = isWaiting(job) && job.jobs_ahead != null ? t("ahead")(job.jobs_ahead) : "";
   const same = job.taken_over ? t("takenOver") : "";
-  const about = joined(ago(endedAt(job)), ahead, left && t("left")(left), same);
+  const nodes = job.nodes.join(", ");
+  const about = joined(ago(endedAt(job)), ahead, left && t("left")(left), nodes, same);
   setText(row.querySelector(".about"), about);
   drawCurve(row.querySelector(".curve"), job, 240, 40);
   showFigures(row, job, figuresOf(job));

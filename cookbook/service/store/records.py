@@ -113,7 +113,7 @@ class Queued:
 
 @dataclass(frozen=True)
 class Turn:
-    """A training of the last hour: whose job it was, and how many seconds it has trained."""
+    """A training of the last hour: whose job it was, and how many seconds its workers trained."""
 
     job: str
     owner: str

@@ -44,12 +44,15 @@ class Turns(Part):
         rows += self._database.rows(f"{_TURNS} jobs.finished_at > ?", since)
         found = []
         for row in rows:
+            begin = _data(row["started"])
             # What was taken over took no training.
-            if not _data(row["started"]).get("taken_over"):
+            if not begin.get("taken_over"):
                 has_ended = row["finished_at"] is not None
                 end = row["finished_at"] if has_ended else time.time()
                 seconds = max(0.0, end - max(row["started_at"], since))
                 trained = min(seconds, _seconds(_data(row["newest"]), seconds))
+                # Of a cluster a job has as much as all of its workers.
+                trained *= begin.get("n_workers", 1)
                 found.append(Turn(row["id"], row["owner"], trained, has_ended))
         return found
 

@@ -6,8 +6,10 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+from cookbook import machine
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
+from cookbook.machine import Machine
 from cookbook.service.events import TrainingEvent
 
 
@@ -41,6 +43,9 @@ class Here:
 
     def stop(self) -> None:
         pass
+
+    def machine(self) -> Machine | None:
+        return machine.here()
 
     def fault(self) -> CookbookError | None:
         return None

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
+from cookbook.machine import Machine
 from cookbook.service.events import TrainingEvent
 
 
@@ -57,6 +58,14 @@ class Trainer(Protocol):
 
     def stop(self) -> None:
         """Give back what `start` has taken."""
+        ...
+
+    def machine(self) -> Machine | None:
+        """Return the machine that a job would be trained on; None where it is not known.
+
+        Raises:
+            ArgumentError: `COOKBOOK_MEMORY` is not an amount of memory.
+        """
         ...
 
     def fault(self) -> CookbookError | None:
