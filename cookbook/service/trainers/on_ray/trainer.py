@@ -58,7 +58,10 @@ class OnRay:
         level: int = 0,
     ) -> Generator[TrainingEvent, None, None]:
         """Train on the cluster's nodes; see `Trainer.train`."""
-        raise NotImplementedError
+        from cookbook.service.trainers.on_ray.driver import train
+
+        rows = train_rows, valid_rows
+        return train(self._settings, base, *rows, hp, folder=folder, seed=seed, level=level)
 
     # In the service
 
