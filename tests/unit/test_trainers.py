@@ -1,17 +1,22 @@
 """Where jobs are trained, as the service sees it: settings, and whether a cluster is there."""
 
+import json
+import logging
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from cookbook.errors import ArgumentError, ServiceError
-from cookbook.service import trainers
+from cookbook.machine import GB, Machine
+from cookbook.service import trainers, trial
 from cookbook.service.__main__ import parse
 from cookbook.service.trainers import TrainerSettings
 from cookbook.service.trainers.here import Here
 from cookbook.service.trainers.on_ray import cluster
 from cookbook.service.trainers.on_ray import trainer as module
+from cookbook.service.trainers.on_ray.nodes import Nodes
 from cookbook.service.trainers.on_ray.trainer import OnRay
 
 
@@ -122,3 +127,41 @@ def test_the_token_of_a_cluster_reaches_the_training_processes_of_one_alone(monk
     assert "planted" not in environment.of_worker().values()
     monkeypatch.setenv("COOKBOOK_TRAINER", "ray")
     assert environment.of_worker()["RAY_AUTH_TOKEN"] == "planted"
+
+
+# The nodes
+
+SMALL = Machine("cpu", 4 * GB, 8 * GB, bfloat16=False)
+LARGE = Machine("cpu", 9 * GB, 16 * GB, bfloat16=True)
+CARD = Machine("cuda", 2 * GB, 24 * GB, bfloat16=True, name="RTX")
+OTHER = {"zh": "节点 c 装的版本不同", "en": "node c has other versions"}
+
+
+def asked(monkeypatch, machines, faults=(), code=0, stderr=b""):
+    """Return the nodes of a cluster whose survey ends so."""
+    told = [{"name": name, "machine": one.to_dict()} for name, one in machines.items()]
+    said = json.dumps({"nodes": told, "faults": list(faults)}).encode()
+    done = subprocess.CompletedProcess([], code, b"" if code else b"a line\n" + said, stderr)
+    monkeypatch.setattr(trial, "run", lambda *arguments, seconds: done)
+    nodes = Nodes()
+    nodes._ask("10.0.0.1:6379")
+    return nodes
+
+
+def test_a_plan_is_made_for_the_best_node_and_as_many_as_are_alike(monkeypatch):
+    nodes = asked(monkeypatch, {"a": SMALL, "b": LARGE})
+    assert nodes.best(1) == Machine("cpu", 9 * GB, 16 * GB, bfloat16=True, workers=2)
+    assert asked(monkeypatch, {"a": SMALL, "b": LARGE, "g": CARD}).best(1).name == "RTX"
+    assert asked(monkeypatch, {}).best(4) is None
+
+
+def test_the_log_says_who_is_there_and_who_cannot_train(monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, logger="cookbook"):
+        asked(monkeypatch, {"a": SMALL, "g": CARD}, [OTHER])
+    assert OTHER["zh"] in caplog.text and "a (CPU, 4.0 GB)、g (RTX, 2.0 GB)" in caplog.text
+
+
+def test_a_survey_that_fails_says_why_and_leaves_the_nodes_unknown(monkeypatch, caplog):
+    with caplog.at_level(logging.INFO, logger="cookbook"):
+        nodes = asked(monkeypatch, {}, code=1, stderr=b"ModuleNotFoundError: No module named 'ray'")
+    assert nodes.best(1) is None and "ray" in caplog.text

@@ -39,3 +39,12 @@ class Actor:
             return getattr(self._work, name)(*arguments)
         except Exception as error:
             return failure.of(error)
+
+
+def machine() -> dict[str, Any]:
+    """Return what machine this node is, as `machine.Machine.to_dict` has it."""
+    from cookbook import machine
+
+    # Ray hides the GPUs from whoever has asked for none.
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    return machine.here().to_dict()

@@ -1,0 +1,70 @@
+"""Ask every node of a cluster what machine it is and what is installed there.
+
+    python -m cookbook.service.trainers.on_ray.survey HOST:PORT
+
+Writes a line of JSON: {"nodes": [{"name", "machine"}], "faults": [{"zh", "en"}]}, a fault for each
+node that cannot train, such as one with other versions. In a process of its own: see nodes.py.
+"""
+
+import json
+import sys
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from cookbook.errors import ClusterAway, CookbookError
+from cookbook.service.trainers.on_ray import actor, place, versions
+from cookbook.service.trainers.on_ray.connection import connect
+from cookbook.service.trainers.on_ray.place import Node
+
+ANSWER_SECONDS = 60.0  # for a node to start a process and answer
+
+
+def survey(address: str) -> dict[str, Any]:
+    """Return what the nodes say of themselves.
+
+    Raises:
+        ClusterAway: the cluster cannot be joined.
+    """
+    connect(address)
+    ray.cloudpickle.register_pickle_by_value(actor)
+    nodes = place.nodes()
+    # All at the same time: a node takes seconds to start a process.
+    installed = [_ask(node, actor.Actor.versions, versions.PACKAGES) for node in nodes]
+    found: list[dict[str, Any]] = []
+    faults: list[CookbookError] = []
+    for node, call in zip(nodes, installed, strict=True):
+        try:
+            versions.check(node.name, ray.get(call, timeout=ANSWER_SECONDS))
+            there = ray.get(_ask(node, actor.machine), timeout=ANSWER_SECONDS)
+        except CookbookError as error:
+            faults.append(error)
+        except RayError as error:
+            faults.append(_no_answer(node, error))
+        else:
+            found.append({"name": node.name, "machine": there})
+    return {"nodes": found, "faults": [{"zh": fault.zh, "en": fault.en} for fault in faults]}
+
+
+def _ask(node: Node, function: Any, *arguments: Any) -> Any:
+    there = NodeAffinitySchedulingStrategy(node.id, soft=False)
+    # It needs nothing that a training could have.
+    return ray.remote(num_cpus=0, scheduling_strategy=there)(function).remote(*arguments)
+
+
+def _no_answer(node: Node, error: RayError) -> ClusterAway:
+    reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+    return ClusterAway(
+        zh=f"节点 {node.name} 没有回答（{reason[0]:.300}）：看那里的 /tmp/ray/session_latest/logs",
+        en=f"node {node.name} gives no answer ({reason[0]:.300}): see /tmp/ray/session_latest/logs "
+        "there",
+    )
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(survey(sys.argv[1])))
+    except CookbookError as error:
+        print(json.dumps({"nodes": [], "faults": [{"zh": error.zh, "en": error.en}]}))
