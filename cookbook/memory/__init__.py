@@ -3,17 +3,19 @@
     plan = memory.choose(shape, lengths, hp, machine.here())
     print(plan)               "needs about 3.1 GB of 6.0 GB free: micro-batches of 2, …"
     plan.fits, plan.remedies()
+    plan = memory.workers_needed(shape, lengths, hp, machine, most)   where one worker has no room
 
 A step is the whole batch's step whatever the plan: a batch goes through the model in micro-batches
 whose gradients add up, and activations that are not kept are computed again. So a smaller plan
-costs time and changes no result. Read by helpers and service alike; imports no torch.
+costs time and changes no result. Several workers can share each batch, and the base's layers where
+these do not fit into one. Read by helpers and service alike; imports no torch.
 
 `weights.py` names the types of weights, `estimate.py` says what a training keeps, `choose.py` tries
 plans from the fastest on, `plan.py` has the plan and its sentences, `remedies.py` what would fit
 where none does.
 """
 
-from cookbook.memory.choose import choose, smaller_base
+from cookbook.memory.choose import choose, smaller_base, workers_needed
 from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
@@ -47,4 +49,5 @@ __all__ = [
     "peak",
     "smaller_base",
     "weight_types",
+    "workers_needed",
 ]

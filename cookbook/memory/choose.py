@@ -7,6 +7,7 @@ even where memory is plenty: a micro-batch of some hundred tokens is as fast the
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
@@ -14,7 +15,7 @@ from cookbook.machine import CPU, CUDA, GB, Machine
 from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
-from cookbook.memory.weights import SMALL, weight_types
+from cookbook.memory.weights import NF4, SMALL, weight_types
 from cookbook.shapes import Shape, smaller_than
 
 # Tokens at once, the fastest first. Matrix products need some hundred to be quick; on a CPU more
@@ -49,20 +50,25 @@ def choose(
     machine: Machine,
     *,
     level: int = 0,
+    workers: int = 1,
+    sharded: bool = False,
 ) -> MemoryPlan:
     """Return the fastest plan that fits, or the smallest where none does.
 
     Args:
         lengths: tokens of each row.
         hp: the seven hyperparameters; `batch_size`, `max_tokens` and `lora_rank` matter.
+        machine: of one worker, where there are several.
         level: how often a plan of this job has run out of memory before: each time the next
             smaller one is taken.
+        workers: how many train together, each with memory of its own.
+        sharded: whether each of them keeps a part of the base's layers alone.
     """
-    task = Task.of(shape, lengths, hp)
+    task = Task.of(shape, lengths, hp, workers, sharded)
     settings, needed = _fastest(task, machine, level)
     remedy = None
     if needed > machine.free:
-        remedy = _remedies(task, machine, needed)
+        remedy = _remedies(task, Task.of(shape, lengths, hp), machine, needed)
     return MemoryPlan(
         needed=needed,
         free=machine.free,
@@ -76,7 +82,24 @@ def choose(
         level=level,
         total=machine.total,
         remedy=remedy,
+        workers=workers,
+        sharded=sharded,
     )
+
+
+def workers_needed(
+    shape: Shape, lengths: Sequence[int], hp: dict[str, Any], machine: Machine, most: int
+) -> MemoryPlan | None:
+    """Return the plan with the fewest sharded workers with which it fits, from 2 to `most`.
+
+    Args:
+        machine: what each worker has.
+    """
+    for workers in range(2, most + 1):
+        task = Task.of(shape, lengths, hp, workers, sharded=True)
+        if _fastest(task, machine)[1] <= machine.free:
+            return choose(shape, lengths, hp, machine, workers=workers, sharded=True)
+    return None
 
 
 def smaller_base(
@@ -118,7 +141,11 @@ def _plans(task: Task, machine: Machine) -> Iterator[Settings]:
     if shape.parameters <= SMALL:
         fast = (_TOKENS_OF_SMALL, *fast)
     chunk = _first_chunk(shape, device)
-    for weights in weight_types(shape.parameters, machine):
+    types = weight_types(shape.parameters, machine)
+    if task.sharded:
+        # Quantized blocks cannot be cut into parts.
+        types = [weights for weights in types if weights != NF4]
+    for weights in types:
         # Everything is kept.
         for tokens in fast:
             settings = Settings(device, weights, tokens, 0, chunk)
@@ -151,8 +178,12 @@ def _first_chunk(shape: Shape, device: str) -> int:
     return min(_MOST_IN_CHUNK, max(_CHUNK_STEP, whole))
 
 
-def _remedies(task: Task, machine: Machine, needed: int) -> Remedies:
-    """Return what would fit in place of a task that does not."""
+def _remedies(task: Task, alone: Task, machine: Machine, needed: int) -> Remedies:
+    """Return what would fit in place of a task that does not.
+
+    Args:
+        alone: the same by one worker, for what one machine needs.
+    """
     # Where the machine has less than the reader allows, to allow more is of no use.
     is_limited = 0 < machine.limit <= machine.total and machine.limit < needed
     gpu = Machine(CUDA, 0, 0, bfloat16=True, four_bit=True)
@@ -164,8 +195,8 @@ def _remedies(task: Task, machine: Machine, needed: int) -> Remedies:
         max_tokens=_largest_that_fits(task, machine),
         smaller_base=_smaller_base(task, machine),
         # With nothing free the smallest plan comes out.
-        four_bit_gpu=_fastest(task, gpu)[1],
-        memory=_fastest(task, computer)[1],
+        four_bit_gpu=_fastest(alone, gpu)[1],
+        memory=_fastest(alone, computer)[1],
         limit=needed if is_limited else None,
     )
 
@@ -189,13 +220,12 @@ def _cut(task: Task, tokens: int) -> Task:
     """Return the task with rows of so many tokens at most."""
     longest = min(task.longest, tokens)
     batch_tokens = min(task.batch_tokens, tokens * task.batch_size)
-    return Task(task.shape, longest, batch_tokens, task.batch_size, task.rank)
+    return replace(task, longest=longest, batch_tokens=batch_tokens)
 
 
 def _smaller_base(task: Task, machine: Machine) -> str | None:
     """Return the largest of the published bases that is smaller and fits with the same rows."""
     for name, shape in smaller_than(task.shape.parameters).items():
-        other = Task(shape, task.longest, task.batch_tokens, task.batch_size, task.rank)
-        if _fastest(other, machine)[1] <= machine.free:
+        if _fastest(replace(task, shape=shape), machine)[1] <= machine.free:
             return name
     return None

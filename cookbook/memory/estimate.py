@@ -7,6 +7,7 @@ Each term says what it counts. The few factors were measured with `tests/bench/m
 prints estimate and measured peak side by side; rather too high than too low.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,12 @@ _TOKEN_BYTES = 1000
 
 # Of a trained weight: itself, its gradient and AdamW's two moments, all in float32.
 _ADAPTER_BYTES = 16
+
+# Several workers add up their gradients in one more tensor.
+_SUM_BYTES = 4
+
+# Layers that are put together from their parts at a time: one computes, another is being fetched.
+_WHOLE_LAYERS = 2
 
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
 _LOGIT_BYTES = 12
@@ -48,13 +55,15 @@ _MASK_EXTRA = 2**20
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, as far as memory depends on it.
+    """What a worker trains, as far as memory depends on it.
 
     Attributes:
         longest: tokens of the longest row.
-        batch_tokens: tokens of a batch, where the longest rows happen to be in one.
-        batch_size: rows of a batch.
+        batch_tokens: tokens of its share of a batch, where the longest rows happen to be in one.
+        batch_size: rows of its share, if they are of like length.
         rank: of the adapter.
+        workers: how many share each batch.
+        sharded: whether each of them keeps a part of the base's layers alone.
     """
 
     shape: Shape
@@ -62,14 +71,25 @@ class Task:
     batch_tokens: int
     batch_size: int
     rank: int
+    workers: int = 1
+    sharded: bool = False
 
     @classmethod
-    def of(cls, shape: Shape, lengths: Sequence[int], hp: dict[str, Any]) -> "Task":
+    def of(
+        cls,
+        shape: Shape,
+        lengths: Sequence[int],
+        hp: dict[str, Any],
+        workers: int = 1,
+        sharded: bool = False,
+    ) -> "Task":
         """Return the task of training rows of these lengths with the seven hyperparameters."""
         cut = sorted((min(length, hp["max_tokens"]) for length in lengths), reverse=True)
-        size = hp["batch_size"]
+        # Rows are dealt out by tokens: nobody gets more than the longest of an even share.
+        size = math.ceil(hp["batch_size"] / workers)
         batch = cut[:size] or [1]
-        return cls(shape, batch[0], sum(batch), size, hp["lora_rank"])
+        rank = hp["lora_rank"]
+        return cls(shape, batch[0], sum(batch), size, rank, workers, sharded)
 
     @property
     def trained(self) -> int:
@@ -103,11 +123,12 @@ def parts(task: Task, settings: Settings) -> dict[str, int]:
 
     # The loss is over when a layer's gradients are computed, but allocators keep its memory apart.
     work = work_of_a_layer(shape, size, tokens) + _work_of_loss(task, settings, tokens)
+    in_sum = _SUM_BYTES if task.workers > 1 else 0
     mask = size * (_MASK_EXTRA + task.longest * shape.intermediate_size)
     return {
         "runtime": _runtime(shape, settings.device),
-        "weights": _weights(shape, settings),
-        "adapter": _ADAPTER_BYTES * task.trained,
+        "weights": _weights(task, settings),
+        "adapter": (_ADAPTER_BYTES + in_sum) * task.trained,
         "activations": activations,
         "work": work + mask,
     }
@@ -116,17 +137,19 @@ def parts(task: Task, settings: Settings) -> dict[str, int]:
 def peak(task: Task, settings: Settings) -> int:
     """Return the bytes at the highest point: of loading, or of training."""
     training = sum(parts(task, settings).values())
-    return max(training, _loading(task.shape, settings))
+    return max(training, _loading(task, settings))
 
 
-def _loading(shape: Shape, settings: Settings) -> int:
+def _loading(task: Task, settings: Settings) -> int:
     """Return the bytes at the end of loading the base.
 
     Where weights become float32, both are in memory for a moment: files of real bases are in
     bfloat16.
     """
-    if settings.device == CUDA or is_mapped(settings):
+    # Parts are cut out of a file a layer at a time.
+    if settings.device == CUDA or is_mapped(settings) or task.sharded:
         return 0
+    shape = task.shape
     both = BYTES[FLOAT32] + BYTES[BFLOAT16]
     return _runtime(shape, CPU) + round(both * shape.parameters)
 
@@ -141,16 +164,21 @@ def tokens_at_once(task: Task, micro_tokens: int) -> int:
     return min(task.batch_tokens, max(micro_tokens, task.longest))
 
 
-def _weights(shape: Shape, settings: Settings) -> int:
+def _weights(task: Task, settings: Settings) -> int:
     """Return the bytes of the base's weights that are in memory."""
+    shape = task.shape
     size = BYTES[settings.weights]
     # Embedding and head are never in 4 bit.
     matrix = max(size, 2) * shape.vocab_size * shape.hidden_size
     embeddings = matrix if shape.tied else 2 * matrix
+    body = shape.parameters - shape.embeddings
+    if task.sharded:
+        part = body / task.workers
+        whole = _WHOLE_LAYERS * body / shape.num_hidden_layers
+        return round(size * (part + whole) + embeddings)
     if not shape.tied and is_mapped(settings):
         # Of a file that is mapped only the rows of tokens that occur are read, and those around.
         embeddings = _READ_OF_EMBEDDING * matrix + matrix
-    body = shape.parameters - shape.embeddings
     return round(size * body + embeddings)
 
 

@@ -29,14 +29,17 @@ _KINDS: dict[str, type] = {
     "loss_chunk": int,
 }
 
+# Those that plans of earlier versions do not have.
+_LATER: dict[str, tuple[type, Any]] = {"workers": (int, 1), "sharded": (bool, False)}
+
 
 @dataclass(frozen=True, repr=False)
 class MemoryPlan:
     """How a training is made to fit.
 
     Attributes:
-        needed: bytes at the peak, of the process on a CPU, of the card on a GPU.
-        free: bytes that were free when it was made.
+        needed: bytes at the peak, of the process on a CPU, of the card on a GPU; of each worker.
+        free: bytes that were free when it was made, for each worker.
         device: "cpu" or "cuda".
         weights: type of the base's weights: `FLOAT32`, `BFLOAT16`, `STORED_BFLOAT16` or `NF4`.
         micro_tokens: tokens, padding included, that go through the model at once; a row that is
@@ -48,6 +51,8 @@ class MemoryPlan:
         level: 0, or how often it was made smaller after it had not fitted.
         total: bytes that would be free if nothing else ran; 0 where that is not known.
         remedy: what would fit; None where the plan does.
+        workers: how many share each batch.
+        sharded: whether each of them keeps a part of the base's layers alone.
     """
 
     needed: int
@@ -62,6 +67,8 @@ class MemoryPlan:
     level: int = 0
     total: int = field(default=0, compare=False)
     remedy: Remedies | None = field(default=None, compare=False)
+    workers: int = 1
+    sharded: bool = False
 
     @classmethod
     def of_dict(cls, values: Any) -> "MemoryPlan | None":
@@ -69,7 +76,12 @@ class MemoryPlan:
         if not isinstance(values, dict):
             return None
         known: dict[str, Any] = {name: values.get(name) for name in _KINDS}
-        if any(type(known[name]) is not kind for name, kind in _KINDS.items()):
+        kinds = dict(_KINDS)
+        for name, (kind, usual) in _LATER.items():
+            known[name] = values.get(name, usual)
+            kinds[name] = kind
+        # Exactly: True is an int to Python.
+        if any(type(known[name]) is not kind for name, kind in kinds.items()):
             return None
         return cls(**known) if known["weights"] in _WEIGHTS else None
 
@@ -134,6 +146,8 @@ class MemoryPlan:
         """The plan in one line of Chinese."""
         needed, free = self.beside(self.free)
         place = "显存" if self.device == CUDA else ""
+        if self.workers > 1:
+            place = f"用 {self.workers} 个 worker，每个{place}"
         if not self.fits:
             if self._free_is_limit:
                 return f"{place}约需 {needed}，COOKBOOK_MEMORY 只许用 {free}，放不下"
@@ -147,6 +161,8 @@ class MemoryPlan:
             again = f"{self.checkpointed}/{self.layers} 层{again}"
         loss = f"loss 每次算 {self.loss_chunk} 个 token"
         weights = f"权重 {_WEIGHTS[self.weights][0]}"
+        if self.sharded:
+            weights += "，分片存放"
         return f"{place}约需 {needed}，空闲 {free}：{rows}，{again}，{loss}，{weights}"
 
     @property
@@ -154,6 +170,9 @@ class MemoryPlan:
         """The plan in one line of English."""
         needed, free = self.beside(self.free)
         place = " on the GPU" if self.device == CUDA else ""
+        if self.workers > 1:
+            kind = "GPUs" if self.device == CUDA else "workers"
+            place = f" on each of {self.workers} {kind}"
         if not self.fits:
             if self._free_is_limit:
                 return f"needs about {needed}{place}, but COOKBOOK_MEMORY allows only {free}"
@@ -167,4 +186,6 @@ class MemoryPlan:
             again = f"checkpointing on in {self.checkpointed} of {self.layers} layers"
         loss = f"loss in chunks of {self.loss_chunk} tokens"
         weights = f"weights in {_WEIGHTS[self.weights][1]}"
+        if self.sharded:
+            weights += ", sharded"
         return f"needs about {needed} of {free} free{place}: {rows}, {again}, {loss}, {weights}"

@@ -131,6 +131,21 @@ def restore(
     return progress
 
 
+def optimizer_state(optimizer: AdamW) -> list[list[Tensor]]:
+    """Return what AdamW remembers: of each kind in `MOMENTS` that of all weights.
+
+    Before the first step they are made, as zeros.
+    """
+    weights = _weights(optimizer)
+    for weight in weights:
+        state = optimizer.state[weight]
+        if not state:
+            state["exp_avg"] = torch.zeros_like(weight)
+            state["exp_avg_sq"] = torch.zeros_like(weight)
+            state["step"] = torch.zeros((), device=weight.device)
+    return [[optimizer.state[weight][moment] for weight in weights] for moment in MOMENTS]
+
+
 def set_state_aside(folder: Path) -> None:
     """Rename a state that cannot be read, so that the next process does not meet it again."""
     (folder / STATE).replace(folder / DAMAGED)

@@ -17,28 +17,38 @@ from torch import Tensor
 from cookbook.memory import MemoryPlan
 from cookbook.service.engine.examples import NOT_TRAINED, Example, collate
 from cookbook.service.engine.loss import loss_sum
-from cookbook.service.engine.step import micro_batches
+from cookbook.service.engine.step import IDLE, own_micro_batches
+from cookbook.service.engine.workers import ALONE, Workers
 
 AT_ONCE = 1024
 """Tokens that are evaluated together, at most: more are no faster and leave the caches."""
 
 
 @torch.no_grad()
-def evaluate(model: Any, examples: Sequence[Example], pad: int, plan: MemoryPlan) -> float | None:
-    """Return the mean loss of the trained tokens of `examples`, or None if there are none."""
+def evaluate(
+    model: Any,
+    examples: Sequence[Example],
+    pad: int,
+    plan: MemoryPlan,
+    workers: Workers = ALONE,
+) -> float | None:
+    """Return the mean loss of the trained tokens of `examples`, or None if there are none.
+
+    Several workers share the examples, and each gets the loss of all.
+    """
     if not examples:
         return None
     model.eval()
-    total, tokens = torch.zeros((), device=model.device), 0
+    total = torch.zeros((), device=model.device)
+    tokens = sum(sum(example.trained[1:]) for example in examples)
     # Without gradients a micro-batch needs less memory than in training.
-    for places in micro_batches(examples, min(plan.micro_tokens, AT_ONCE)):
-        rows = [examples[place] for place in places]
+    for places in own_micro_batches(examples, min(plan.micro_tokens, AT_ONCE), workers):
+        rows = [examples[place] for place in places] or [IDLE]
         ids, labels = collate(rows, pad, model.device)
-        loss, trained = loss_sum(model, ids, labels, plan.loss_chunk)
+        loss, _ = loss_sum(model, ids, labels, plan.loss_chunk)
         total += loss
-        tokens += trained
     model.train()
-    return float(total) / tokens
+    return float(workers.add_up(total)) / tokens
 
 
 @torch.no_grad()

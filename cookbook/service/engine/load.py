@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cookbook import base_files, causes
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, CookbookError, ModelError
+from cookbook.machine import CPU
 from cookbook.memory import BFLOAT16, FLOAT32, NF4, weight_types
 from cookbook.quoted import without_passwords
 from cookbook.service.engine import device, four_bit, template
@@ -62,7 +63,7 @@ def shape_of(base: Base) -> Shape:
 
 
 def load(
-    base: Base, weights: str | None = None, *, reserved: int = 0
+    base: Base, weights: str | None = None, *, reserved: int = 0, shards: int = 1
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
     """Return the model, in evaluation mode on its device, and its tokenizer with a pad token.
 
@@ -71,6 +72,7 @@ def load(
             bfloat16 if the model is large and the machine computes in it, else float32, else
             bfloat16 as storage, else, on a GPU, 4 bit.
         reserved: bytes of the free memory that others will take.
+        shards: how many workers, of which this is one, keep a part of every layer each.
 
     Raises:
         BaseAway: the hub is out of reach, or the folder cannot be read at present.
@@ -86,7 +88,13 @@ def load(
         chosen = _of_chat(base, skeleton, target, reserved)
     if chosen == NF4:
         four_bit.check(target)
-    return _read_weights(base, chosen, target), tokenizer
+    if shards == 1:
+        return _read_weights(base, chosen, target), tokenizer
+    from cookbook.service.engine.shards import shard
+
+    model = _read_weights(base, chosen, CPU, dtype="auto")
+    shard(model, chosen, target, shards)
+    return model, tokenizer
 
 
 def _config(base: Base) -> Any:
@@ -156,8 +164,12 @@ def _of_chat(base: Base, skeleton: Any, target: str, reserved: int) -> str:
     return first_that_fits(base, sizes_of(skeleton, types), there)
 
 
-def _read_weights(base: Base, weights: str, target: str) -> Any:
-    """Return the model with its weights, straight on its device."""
+def _read_weights(base: Base, weights: str, target: str, dtype: Any = None) -> Any:
+    """Return the model with its weights, straight on its device.
+
+    Args:
+        dtype: "auto" leaves them as they are in the base's file, and on a CPU where they are.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -168,10 +180,11 @@ def _read_weights(base: Base, weights: str, target: str) -> Any:
     disable_progress_bar()
     in_bfloat16 = weights == BFLOAT16 or (weights == NF4 and device.here().bfloat16)
     computing = torch.bfloat16 if in_bfloat16 else torch.float32
+    usual = torch.float32 if weights == FLOAT32 else torch.bfloat16
     with _explain_failure(base):
         model, found = AutoModelForCausalLM.from_pretrained(
             base.source,
-            dtype=torch.float32 if weights == FLOAT32 else torch.bfloat16,
+            dtype=dtype or usual,
             # Without it the whole model would first be in the machine's memory.
             device_map={"": target},
             quantization_config=four_bit.settings(computing) if weights == NF4 else None,

@@ -33,6 +33,7 @@ from cookbook.service.engine.fast.train import speed_up
 from cookbook.service.engine.heap import Heap
 from cookbook.service.engine.load import load, shape_of, tokenizer_of
 from cookbook.service.engine.step import checkpoint_layers
+from cookbook.service.engine.workers import ALONE, Workers
 from cookbook.service.events import Planned
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Run:
     dropout: Dropout | None  # None: PEFT draws it
     train_set: list[Example]
     valid_set: list[Example]
+    workers: Workers = ALONE
 
     @property
     def pad(self) -> int:
@@ -97,7 +99,7 @@ class Run:
 
     def loss_of(self, examples: list[Example]) -> float | None:
         """Return the mean loss of the trained tokens, or None without examples."""
-        return evaluate(self.model, examples, self.pad, self.plan)
+        return evaluate(self.model, examples, self.pad, self.plan, self.workers)
 
     def batch(self, step: int) -> list[Example]:
         """Return the examples of a step, counted from 1; the order follows from seed and epoch."""
@@ -114,7 +116,8 @@ class Run:
             group["lr"] = self.learning_rate(step)
         # Dropout follows from the step, so a resumed job draws the same.
         seed = self.seed * 1_000_003 + step
-        torch.manual_seed(seed)
+        # What PEFT draws of it is another for each worker's rows.
+        torch.manual_seed(seed + self.workers.rank)
         if self.dropout is not None:
             self.dropout.start_step(seed, self.model.device, self.computes_in)
 
@@ -138,6 +141,7 @@ def build(
     *,
     seed: int,
     level: int = 0,
+    workers: Workers = ALONE,
 ) -> Generator[Planned, None, Run]:
     """Return model, adapter, optimizer, examples and plan, as they are before the first step.
 
@@ -147,10 +151,18 @@ def build(
     train_set = encode_all(tokenizer, train_rows, hp["max_tokens"])
     valid_set = encode_all(tokenizer, valid_rows, hp["max_tokens"])
     lengths = [len(example.ids) for example in train_set + valid_set]
-    here = device.here(for_this_process=True)
-    plan = memory.choose(shape_of(base), lengths, hp, here, level=level)
+    here = workers.weakest(device.here(for_this_process=True))
+    plan = memory.choose(
+        shape_of(base),
+        lengths,
+        hp,
+        here,
+        level=level,
+        workers=workers.world,
+        sharded=workers.sharded,
+    )
     yield Planned(plan, max(lengths))
-    model, _ = load(base, weights=plan.weights)
+    model, _ = load(base, plan.weights, shards=workers.world if workers.sharded else 1)
     tuned = with_adapter(model, hp, seed)
     checkpoint_layers(tuned, plan.checkpointed)
     dropout = None
@@ -161,7 +173,19 @@ def build(
     weights = [p for p in tuned.parameters() if p.requires_grad]
     # `start_step` sets the learning rate.
     optimizer = AdamW(weights, weight_decay=0.0, fused=True)
-    return Run(base, hp, seed, plan, tuned, tokenizer, optimizer, dropout, train_set, valid_set)
+    return Run(
+        base=base,
+        hp=hp,
+        seed=seed,
+        plan=plan,
+        model=tuned,
+        tokenizer=tokenizer,
+        optimizer=optimizer,
+        dropout=dropout,
+        train_set=train_set,
+        valid_set=valid_set,
+        workers=workers,
+    )
 
 
 def with_adapter(model: Any, hp: dict[str, Any], seed: int) -> Any:

@@ -25,6 +25,7 @@ from cookbook.errors import Diverged, ModelError, StateDamaged
 from cookbook.service.engine.checkpoints import (
     Progress,
     are_finite,
+    optimizer_state,
     restore,
     save_adapter,
     save_state,
@@ -34,6 +35,7 @@ from cookbook.service.engine.evaluate import adapter_effect
 from cookbook.service.engine.run import Run, build
 from cookbook.service.engine.step import gradients
 from cookbook.service.engine.working_folder import DAMAGED
+from cookbook.service.engine.workers import ALONE, Workers
 from cookbook.service.events import (
     Checkpoint,
     Finished,
@@ -56,6 +58,7 @@ def train(
     folder: Path,
     seed: int = 42,
     level: int = 0,
+    workers: Workers = ALONE,
 ) -> Generator[TrainingEvent, None, None]:
     """Train, yielding what happens; go on from the state in `folder` if there is one.
 
@@ -63,13 +66,16 @@ def train(
         hp: the seven hyperparameters of the guide's section 3.
         folder: the job's own, for adapters (`step_<N>/`) and the state to resume from.
         level: how often this job has run out of memory; each makes its plan smaller.
+        workers: who shares each step, see `workers.py`.
 
     Raises:
         ModelError: the base cannot be loaded.
         DataError: of some rows no token would be trained.
         Diverged: loss, gradients or weights are no longer numbers; of these nothing is saved.
     """
-    run = yield from build(base, train_rows, valid_rows, hp, seed=seed, level=level)
+    run = yield from build(
+        base, train_rows, valid_rows, hp, seed=seed, level=level, workers=workers
+    )
     progress = yield from resume(run, folder)
     if progress.step == 0:
         yield describe(run)
@@ -94,12 +100,13 @@ def remaining_steps(
         if progress.epoch_ended or progress.step == run.total_steps:
             check_weights(run, progress)
             target = folder / f"step_{progress.step}"
-            adapter = save_adapter(run.model, run.tokenizer, run.base, target)
+            if run.workers.leads:
+                save_adapter(run.model, run.tokenizer, run.base, target)
             if progress.step == run.total_steps:
-                return adapter
+                return target
             # Whoever stops at this event has the adapter.
             progress.epoch_ended = False
-            yield checkpoint(run, progress, adapter)
+            yield checkpoint(run, progress, target)
             save_is_due = True
         # Saved after the caller wrote the step down, never before: no event can be lost.
         if save_is_due:
@@ -110,18 +117,34 @@ def remaining_steps(
 
 
 def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
-    """Put the run where the state in `folder` left it; say so where the state cannot be read."""
-    try:
-        progress = restore(run.model, run.optimizer, folder, run.total_steps, run.fingerprint)
-    except StateDamaged as error:
-        yield StateUnreadable(str(error), DAMAGED)
-        set_state_aside(folder)
-        return Progress()
+    """Put the run where the state in `folder` left it; say so where the state cannot be read.
+
+    Of several workers rank 0 reads it, and the others go on from what it has.
+    """
+    progress, damage = run.workers.told(restored(run, folder))
+    if damage:
+        yield StateUnreadable(damage, DAMAGED)
+        if run.workers.leads:
+            set_state_aside(folder)
+    run.workers.spread(run.weights)
+    for moments in optimizer_state(run.optimizer) if progress.step else ():
+        run.workers.spread(moments)
     if progress.step and math.isnan(progress.train_loss):
         # The first releases saved no losses.
         progress.train_loss = run.loss_of(run.batch(progress.step)) or 0.0
         progress.valid_loss = run.loss_of(run.valid_set)
     return progress
+
+
+def restored(run: Run, folder: Path) -> tuple[Progress, str]:
+    """Return how far the state in `folder` has come, and what is wrong with it."""
+    if not run.workers.leads:
+        return Progress(), ""
+    try:
+        progress = restore(run.model, run.optimizer, folder, run.total_steps, run.fingerprint)
+    except StateDamaged as error:
+        return Progress(), str(error)
+    return progress, ""
 
 
 def save(run: Run, progress: Progress, folder: Path) -> None:
@@ -131,6 +154,8 @@ def save(run: Run, progress: Progress, folder: Path) -> None:
         Diverged: the weights are no longer numbers; nothing is saved.
     """
     check_weights(run, progress)
+    if not run.workers.leads:
+        return
     # Made no sooner: that it is there tells that the job has trained.
     folder.mkdir(parents=True, exist_ok=True)
     save_state(run.model, run.optimizer, progress, folder, run.fingerprint)
@@ -165,7 +190,7 @@ def take_step(run: Run, progress: Progress) -> None:
     step = progress.step + 1
     run.start_step(step)
     batch = run.batch(step)
-    loss, trained = gradients(run.model, batch, run.plan, run.pad, run.dropout)
+    loss, trained = gradients(run.model, batch, run.plan, run.pad, run.dropout, run.workers)
     if not math.isfinite(loss):
         # An adapter adds nothing before its first step.
         if step == 1:
@@ -250,6 +275,7 @@ def describe(run: Run) -> Started:
         learning_rate_used=run.highest_rate,
         valid_loss=valid_loss,
         memory=run.plan,
+        n_workers=run.workers.world,
     )
 
 
