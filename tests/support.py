@@ -100,7 +100,8 @@ SECRETS = {
 # The soak's short job: 12 steps, three epochs.
 
 TOLERANCE = 1e-6  # of an adapter's weight, resumed against unbroken
-DISTURBED = ("意外结束", "磁盘满了")  # in the events that only a disturbed job has
+DISTURBED = ("意外结束", "磁盘满了", "集群", "节点")
+"""What is in the events that only a job has which was disturbed, or trained on a cluster."""
 CORPUS = DATA / "zhishuoxinyu" / "train_tiny.jsonl"
 ROWS = CORPUS.read_bytes().splitlines(keepends=True)[:32]
 
