@@ -34,8 +34,8 @@ from cookbook.service.engine.checkpoints import (
 from cookbook.service.engine.evaluate import adapter_effect
 from cookbook.service.engine.run import Run, build
 from cookbook.service.engine.step import gradients
-from cookbook.service.engine.working_folder import DAMAGED
 from cookbook.service.engine.workers import ALONE, Workers
+from cookbook.service.engine.working_folder import DAMAGED
 from cookbook.service.events import (
     Checkpoint,
     Finished,
