@@ -11,9 +11,9 @@ minute after the head has died, and the job's log is to say why.
 """
 
 import contextlib
-import sys
+import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ AWAY_SECONDS = 20.0
 
 OTHERS_SECONDS = 5.0
 """For so long the others are heard after one has failed: who was lost explains what they say."""
+
+_log = logging.getLogger("cookbook")
 
 
 class Crew:
@@ -54,19 +56,16 @@ class Crew:
         self._actors: list[Any] = []
         for rank in range(len(place.nodes)):
             options = remote.options(
-                num_cpus=place.needs[CPU],
-                num_gpus=place.needs.get(GPU, 0),
-                memory=place.needs.get(MEMORY),
+                num_cpus=place.each[CPU],
+                num_gpus=place.each.get(GPU, 0),
+                memory=place.each.get(MEMORY),
                 max_restarts=0,
                 scheduling_strategy=PlacementGroupSchedulingStrategy(place.group, rank),
             )
-            self._actors.append(options.remote(threads=round(place.needs[CPU])))
+            self._actors.append(options.remote(threads=round(place.each[CPU])))
         calls = [one.versions.remote(versions.PACKAGES) for one in self._actors]
         for node, found in zip(self.nodes, self._answers(calls), strict=True):
             versions.check(node, found)
-
-    def __len__(self) -> int:
-        return len(self._actors)
 
     def ask(self, rank: int, name: str, *arguments: Any) -> Any:
         """Call a method of one worker's `Work`, and return what it returns."""
@@ -74,7 +73,12 @@ class Crew:
 
     def ask_all(self, name: str, *arguments: Any) -> list[Any]:
         """Call a method of all workers at the same time; return what each returns."""
-        return self._answers([one.call.remote(name, *arguments) for one in self._actors])
+        return self.ask_each(name, [arguments] * len(self._actors))
+
+    def ask_each(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The same, with arguments of its own for each worker."""
+        pairs = zip(self._actors, arguments, strict=True)
+        return self._answers([one.call.remote(name, *own) for one, own in pairs])
 
     def fetch(self, rank: int, there: Path, here: Path) -> None:
         """Bring a file or folder of a worker here, whole or not at all."""
@@ -144,7 +148,7 @@ class Crew:
             return MemoryError(text)
         if isinstance(error, ray.exceptions.RayActorError) and error.actor_init_failed:
             return RuntimeError(text)
-        print(text, file=sys.stderr)
+        _log.error("%s: %s", node, text)
         return WorkerLost(
             zh=f"节点 {node} 上的训练中断了：节点断开，或者那里的训练进程被结束",
             en=f"the training on node {node} was cut off: the node has gone, or its process was "

@@ -20,6 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from cookbook import base_files
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, ClusterAway, CookbookError, WorkerLost
@@ -29,8 +31,9 @@ from cookbook.service.events import Checkpoint, Finished, Placed, TrainingEvent,
 from cookbook.service.trainers.on_ray import needs, parcel, place
 from cookbook.service.trainers.on_ray.connection import connect
 from cookbook.service.trainers.on_ray.crew import Crew
+from cookbook.service.trainers.on_ray.needs import Job, Needs
 from cookbook.service.trainers.on_ray.node_base import Wanted
-from cookbook.service.trainers.on_ray.place import WAIT_SECONDS, Place
+from cookbook.service.trainers.on_ray.place import GPU, WAIT_SECONDS, Place
 from cookbook.service.trainers.on_ray.work import Made, Task
 from cookbook.service.trainers.settings import TrainerSettings
 
@@ -56,20 +59,45 @@ def train(
     """
     wanted = _wanted(base)
     head = connect(settings.ray_address)
-    needed = needs.of(
-        base, train_rows + valid_rows, hp, place.nodes(), level=level, cpus=settings.worker_cpus
-    )
-    own = yield from place.seek(needed, 1)
-    crew = None
-    try:
-        crew = Crew(own, head)
-        yield Placed(crew.nodes)
-        yield from _bring_base(crew, wanted)
-        _choose_folder(crew, folder, settings.storage)
-        crew.ask_all("start", Task(train_rows, valid_rows, hp, seed, level))
-        yield from _events(crew, folder)
-    finally:
-        _end(crew, own)
+    job = Job(base, train_rows + valid_rows, hp, level)
+    needed = needs.of(job, place.nodes(), settings)
+    while True:
+        own = yield from place.seek(needed.each, needed.workers)
+        crew = None
+        try:
+            crew = Crew(own, head)
+            if larger := _larger(crew, job, settings, needed):
+                needed = larger
+                continue
+            yield Placed(crew.nodes)
+            yield from _bring_base(crew, wanted)
+            _choose_folder(crew, folder, settings.storage)
+            world = len(crew.nodes)
+            task = Task(train_rows, valid_rows, hp, seed, level, world, needed.sharded)
+            _start(crew, task)
+            yield from _events(crew, folder)
+            return
+        finally:
+            _end(crew, own)
+
+
+def _larger(crew: Crew, job: Job, settings: TrainerSettings, needed: Needs) -> Needs | None:
+    """Return what is needed instead where the GPU of the first worker is too small alone."""
+    if GPU not in needed.each or needed.sharded:
+        return None
+    found = needs.of(job, place.nodes(), settings, crew.ask(0, "machine"))
+    return found if found.sharded else None
+
+
+def _start(crew: Crew, task: Task) -> None:
+    """Have all workers begin, once they know each other."""
+    ranks = range(task.workers)
+    if task.workers > 1:
+        meeting = crew.ask(0, "open_meeting", task.workers)
+        crew.ask_each("meet", [(rank, task.workers, *meeting) for rank in ranks])
+    # Once into Ray's store, however many fetch it.
+    shared = ray.put(task)
+    crew.ask_each("start", [(shared, rank) for rank in ranks])
 
 
 def _events(crew: Crew, folder: Path) -> Generator[TrainingEvent, None, None]:

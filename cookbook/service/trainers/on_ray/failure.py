@@ -7,12 +7,14 @@ An error of ours comes back as it is. Of others only the text does: what pickle 
 exception of a library is not certain, and the library may not be loaded here.
 """
 
-import sys
+import logging
 import traceback
 from dataclasses import dataclass
 
 from cookbook import causes, disk
 from cookbook.errors import ClusterAway, CookbookError
+
+_log = logging.getLogger("cookbook")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Failure:
             )
         if self.own is not None:
             return self.own
-        print(f"On node {node}:\n{self.whole}", file=sys.stderr)
+        _log.error("%s: %s", node, self.whole)
         return MemoryError(self.text) if self.lacks_memory else RuntimeError(self.text)
 
 

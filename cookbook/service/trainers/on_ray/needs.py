@@ -1,6 +1,15 @@
-"""What one worker of a job needs of a node, in Ray's resources."""
+"""What a job needs of a cluster: how many workers, and what each of them needs of a node.
+
+    needed = needs.of(job, nodes, settings)             by what the nodes offer
+    needed = needs.of(job, nodes, settings, machine)    by what a worker has found on its node, too
+
+Ray knows the memory of a node, but not that of a GPU: whether a base fits there is known once a
+worker has looked. Where it does not, as many workers are asked for as can hold its parts.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cookbook import memory, tokens
@@ -8,30 +17,63 @@ from cookbook.bases import Base
 from cookbook.errors import ClusterAway
 from cookbook.machine import Machine
 from cookbook.machine.device import CPU as ON_CPU
+from cookbook.memory import MemoryPlan
 from cookbook.service.trainers.on_ray.place import CPU, GPU, MEMORY, Node, Resources, shown
+from cookbook.service.trainers.settings import TrainerSettings
 
 MOST_CPUS = 4
 """Processors that a worker asks for by itself: a LoRA of a small base gains little by more."""
 
 
+@dataclass(frozen=True)
+class Job:
+    """What is trained, as far as its needs depend on it."""
+
+    base: Base
+    rows: list[dict[str, Any]]
+    hp: dict[str, Any]
+    level: int
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """The rows' tokens, about: other bases have other tokens. The workers count again."""
+        counted = tokens.count_conversations(row["messages"] for row in self.rows)
+        return [conversation.total for conversation in counted]
+
+    def plan(self, machine: Machine, most_workers: int) -> MemoryPlan | None:
+        """Return the plan for workers with this machine; None of a base whose sizes are unknown."""
+        shape = self.base.shape
+        if shape is None:
+            return None
+        plan = memory.choose(shape, self.lengths, self.hp, machine, level=self.level)
+        if plan.fits:
+            return plan
+        shared = memory.workers_needed(shape, self.lengths, self.hp, machine, most_workers)
+        return shared or plan
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job needs.
+
+    Attributes:
+        each: of a node, for each worker.
+        workers: how many there may be, the best number first.
+        sharded: whether each of them holds a part of the base alone.
+    """
+
+    each: Resources
+    workers: tuple[int, ...]
+    sharded: bool = False
+
+
 def of(
-    base: Base,
-    rows: list[dict[str, Any]],
-    hp: dict[str, Any],
-    nodes: Sequence[Node],
-    *,
-    level: int,
-    cpus: int,
-) -> Resources:
-    """Return what a worker needs, by the nodes that are there: a GPU where any has one.
-
-    The memory of a CPU is that of a plan for the largest node. The worker plans again there.
-
-    Args:
-        cpus: processors for each worker; 0 chooses.
+    job: Job, nodes: Sequence[Node], settings: TrainerSettings, machine: Machine | None = None
+) -> Needs:
+    """Return what a job needs, by the nodes that are there: GPUs where any has one.
 
     Raises:
-        ClusterAway: no node is large enough.
+        ClusterAway: the nodes are not enough.
     """
     if not nodes:
         raise ClusterAway(
@@ -40,38 +82,61 @@ def of(
             en="the Ray cluster has no node to train on: run ray start --address=HOST:6379 on the "
             "machines that are to train",
         )
+    each = _without_memory(nodes, settings.worker_cpus)
+    plan = None
+    if GPU not in each:
+        most = round(max(node.offered.get(MEMORY, 0) for node in nodes))
+        machine = Machine(ON_CPU, most, most, bfloat16=False)
+    if machine is not None:
+        plan = job.plan(machine, _places(each, nodes))
+    if plan is not None and GPU not in each:
+        each[MEMORY] = float(plan.needed)
+    places = _places(each, nodes)
+    if plan is not None and plan.sharded:
+        if places < plan.workers:
+            raise _too_few(each, plan.workers, nodes)
+        return Needs(each, (plan.workers,), sharded=True)
+    if places == 0:
+        raise _too_few(each, 1, nodes)
+    most_workers = min(settings.workers, job.hp["batch_size"], places)
+    return Needs(each, tuple(_halves(most_workers)))
+
+
+def _without_memory(nodes: Sequence[Node], cpus: int) -> Resources:
     if any(node.offered.get(GPU) for node in nodes):
-        needs = {GPU: 1.0, CPU: float(max(1, cpus))}
-    else:
-        largest = max(node.offered.get(CPU, 0) for node in nodes)
-        needs = {CPU: float(cpus) if cpus else max(1.0, min(MOST_CPUS, largest // 1))}
-        most = max(node.offered.get(MEMORY, 0) for node in nodes)
-        if bytes_needed := _memory(base, rows, hp, round(most), level):
-            needs[MEMORY] = float(bytes_needed)
-    if not any(node.can_hold(needs) for node in nodes):
-        raise _too_large(needs, nodes)
-    return needs
+        return {GPU: 1.0, CPU: float(max(1, cpus))}
+    largest = max(node.offered.get(CPU, 0) for node in nodes)
+    return {CPU: float(cpus) if cpus else max(1.0, min(MOST_CPUS, largest // 1))}
 
 
-def _memory(
-    base: Base, rows: list[dict[str, Any]], hp: dict[str, Any], free: int, level: int
-) -> int:
-    """Return the bytes that the plan for so much memory needs; 0 of a base of unknown sizes."""
-    if base.shape is None:
-        return 0
-    counted = tokens.count_conversations(row["messages"] for row in rows)
-    lengths = [conversation.total for conversation in counted]
-    machine = Machine(ON_CPU, free, free, bfloat16=False)
-    return memory.choose(base.shape, lengths, hp, machine, level=level).needed
+def _places(each: Resources, nodes: Sequence[Node]) -> int:
+    """Return how many workers all nodes could hold if nothing else ran there."""
+    return sum(node.places(each) for node in nodes)
 
 
-def _too_large(needs: Resources, nodes: Sequence[Node]) -> ClusterAway:
+def _halves(most: int) -> list[int]:
+    """Return the numbers of workers to try: fewer where others have the rest."""
+    numbers = [most]
+    while numbers[-1] > 1:
+        numbers.append(numbers[-1] // 2)
+    return numbers
+
+
+def _too_few(each: Resources, workers: int, nodes: Sequence[Node]) -> ClusterAway:
     largest = max(nodes, key=_size)
-    needs_zh, needs_en = shown(needs)
+    needs_zh, needs_en = shown(each)
     has_zh, has_en = shown(largest.offered)
+    if workers > 1:
+        return ClusterAway(
+            zh=f"集群放不下这个任务：它要 {workers} 个 worker，每个 {needs_zh}；"
+            f"最大的节点 {largest.name} 有 {has_zh}。加节点，或换小一些的基础模型、max_tokens",
+            en=f"the cluster is too small for this job: it needs {workers} workers with "
+            f"{needs_en} each; the largest node, {largest.name}, has {has_en}. Add nodes, or "
+            "choose a smaller base or max_tokens",
+        )
     return ClusterAway(
         zh=f"没有节点放得下这个任务：需要 {needs_zh}，最大的节点 {largest.name} 只有 {has_zh}。"
-        "加一个更大的节点，或用小一些的基础模型、max_tokens",
+        "加一个更大的节点，或换小一些的基础模型、max_tokens",
         en=f"no node is large enough for this job: it needs {needs_en}, and the largest, "
         f"{largest.name}, has {has_en}. Add a larger node, or choose a smaller base or max_tokens",
     )

@@ -1,11 +1,11 @@
 """Seek a place for a job: as many bundles of a cluster's resources as it has workers.
 
-place = yield from seek(needs, workers)      Waiting events until there is one
+place = yield from seek(each, [1])       Waiting events until there is one
 place.nodes                                  the node of each worker
 place.give_back()
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,8 +41,9 @@ class Node:
     name: str
     offered: Resources
 
-    def can_hold(self, needs: Resources) -> bool:
-        return all(self.offered.get(name, 0) >= amount for name, amount in needs.items())
+    def places(self, each: Resources) -> int:
+        """Return how many workers it could hold if nothing else ran there."""
+        return round(min(self.offered.get(name, 0) // amount for name, amount in each.items()))
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Place:
     """Bundles that are a job's own until it gives them back."""
 
     group: PlacementGroup
-    needs: Resources
+    each: Resources
     nodes: tuple[Node, ...]
 
     def give_back(self) -> None:
@@ -77,23 +78,37 @@ def _name(node: dict[str, Any]) -> str:
     return node["NodeManagerHostname"] if given == node["NodeManagerAddress"] else given
 
 
-def seek(needs: Resources, workers: int) -> Generator[Waiting, None, Place]:
-    """Return a place once there is one; each second until then, say what is waited for."""
-    group = placement_group([needs] * workers, strategy="PACK")
+def seek(each: Resources, workers: Sequence[int]) -> Generator[Waiting, None, Place]:
+    """Return a place once there is one; each second until then, say what is waited for.
+
+    Args:
+        each: what a worker needs.
+        workers: how many there may be, the best number first; the last is waited for.
+    """
+    *more, last = workers
+    for number in more:
+        group = placement_group([each] * number, strategy="PACK")
+        if group.wait(WAIT_SECONDS):
+            return _placed(group, each, number)
+        remove_placement_group(group)
+    group = placement_group([each] * last, strategy="PACK")
     try:
         while not group.wait(WAIT_SECONDS):
-            yield _waiting(needs, workers)
-        by_id = {node.id: node for node in nodes()}
-        ids = placement_group_table(group)["bundles_to_node_id"]
-        own = tuple(by_id[ids[i]] for i in range(workers))
+            yield _waiting(each, last)
     except BaseException:
         remove_placement_group(group)
         raise
-    return Place(group, needs, own)
+    return _placed(group, each, last)
 
 
-def _waiting(needs: Resources, workers: int) -> Waiting:
-    zh, en = shown(needs)
+def _placed(group: PlacementGroup, each: Resources, workers: int) -> Place:
+    by_id = {node.id: node for node in nodes()}
+    ids = placement_group_table(group)["bundles_to_node_id"]
+    return Place(group, each, tuple(by_id[ids[i]] for i in range(workers)))
+
+
+def _waiting(each: Resources, workers: int) -> Waiting:
+    zh, en = shown(each)
     each_zh = f"{workers} 个 worker，每个" if workers > 1 else ""
     each_en = f"{workers} workers with " if workers > 1 else ""
     return Waiting(

@@ -11,10 +11,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from cookbook import machine
 from cookbook.bases import Base
+from cookbook.machine import Machine
 from cookbook.service.engine.working_folder import STATE
 from cookbook.service.events import TrainingEvent
 from cookbook.service.trainers.on_ray import node_base, parcel
+from cookbook.service.trainers.on_ray.meeting import Meeting
 from cookbook.service.trainers.on_ray.node_base import Wanted
 from cookbook.service.trainers.on_ray.node_folder import JobFolder
 from cookbook.service.trainers.on_ray.parcel import Arrival, Contents
@@ -22,13 +25,15 @@ from cookbook.service.trainers.on_ray.parcel import Arrival, Contents
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained: the arguments of `train`, but for base and folder."""
+    """What is trained, and by how many: the arguments of `train`, but for base and folder."""
 
     train_rows: list[dict[str, Any]]
     valid_rows: list[dict[str, Any]]
     hp: dict[str, Any]
     seed: int
     level: int
+    workers: int
+    sharded: bool
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Work:
         self._base_lock: FileLock | None = None
         self._folder = Path()
         self._own: JobFolder | None = None
+        self._meeting = Meeting()
         self._saved: tuple[int, int] | None = None
 
     # The base
@@ -126,9 +132,22 @@ class Work:
 
     # The training
 
-    def start(self, task: Task) -> None:
+    def machine(self) -> Machine:
+        """Return what this worker has of its node."""
+        return machine.here(for_this_process=True)
+
+    def open_meeting(self, world: int) -> tuple[str, int]:
+        """Return where the other workers find this one, rank 0: a port that the system chooses."""
+        return self._meeting.open(world)
+
+    def meet(self, rank: int, world: int, host: str, port: int) -> None:
+        """Join the other workers; returns when all have."""
+        self._meeting.join(rank, world, host, port)
+
+    def start(self, task: Task, rank: int) -> None:
         """Load torch, and begin; nothing of the training has happened yet."""
         from cookbook.service.engine.train import train
+        from cookbook.service.engine.workers import Workers
 
         assert self._base is not None
         self._saved = self._state_now()
@@ -140,6 +159,7 @@ class Work:
             folder=self._folder,
             seed=task.seed,
             level=task.level,
+            workers=Workers(rank, task.workers, task.sharded),
         )
 
     def next(self) -> Made:
