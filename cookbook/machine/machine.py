@@ -39,7 +39,8 @@ class Machine:
         four_bit: whether a base can be loaded in 4 bit (bitsandbytes is installed).
         name: the GPU's name; empty for a CPU.
         limit: bytes that `COOKBOOK_MEMORY` allows; 0 where it sets no limit.
-        workers: how many devices of this kind may train one job together.
+        workers: how many such machines may share a job whose base fits one of them.
+        devices: how many there are, for a base that fits none of them alone.
     """
 
     device: str
@@ -50,6 +51,7 @@ class Machine:
     name: str = ""
     limit: int = 0
     workers: int = 1
+    devices: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it; `of_dict` reads it back."""
@@ -67,9 +69,10 @@ class Machine:
             "name": str,
             "limit": int,
             "workers": int,
+            "devices": int,
         }
         # What a service of an earlier version does not report.
-        usual = {"limit": 0, "workers": 1}
+        usual = {"limit": 0, "workers": 1, "devices": 1}
         if not isinstance(values, dict):
             return None
         known: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """Where jobs are trained, as the service sees it: settings, and whether a cluster is there."""
 
+import dataclasses
 import json
 import logging
 import socket
@@ -139,7 +140,9 @@ OTHER = {"zh": "节点 c 装的版本不同", "en": "node c has other versions"}
 
 def asked(monkeypatch, machines, faults=(), code=0, stderr=b""):
     """Return the nodes of a cluster whose survey ends so."""
-    told = [{"name": name, "machine": one.to_dict()} for name, one in machines.items()]
+    told = []
+    for name, one in machines.items():
+        told.append({"name": name, "machine": one.to_dict(), "devices": 2})
     said = json.dumps({"nodes": told, "faults": list(faults)}).encode()
     done = subprocess.CompletedProcess([], code, b"" if code else b"a line\n" + said, stderr)
     monkeypatch.setattr(trial, "run", lambda *arguments, seconds: done)
@@ -150,7 +153,8 @@ def asked(monkeypatch, machines, faults=(), code=0, stderr=b""):
 
 def test_a_plan_is_made_for_the_best_node_and_as_many_as_are_alike(monkeypatch):
     nodes = asked(monkeypatch, {"a": SMALL, "b": LARGE})
-    assert nodes.best(1) == Machine("cpu", 9 * GB, 16 * GB, bfloat16=True, workers=2)
+    assert nodes.best(1) == dataclasses.replace(LARGE, workers=1, devices=4)
+    assert nodes.best(9).workers == 4
     assert asked(monkeypatch, {"a": SMALL, "b": LARGE, "g": CARD}).best(1).name == "RTX"
     assert asked(monkeypatch, {}).best(4) is None
 

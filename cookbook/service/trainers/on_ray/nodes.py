@@ -32,7 +32,7 @@ class Nodes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
-        self._machines: list[tuple[str, Machine]] = []
+        self._machines: list[tuple[str, Machine]] = []  # by the names of their nodes
         self._said = ""
 
     def look(self, address: str | None) -> None:
@@ -54,8 +54,8 @@ class Nodes:
         if not machines:
             return None
         best = max(machines, key=lambda machine: (machine.device != CPU, machine.free))
-        alike = sum(machine.device == best.device for machine in machines)
-        return dataclasses.replace(best, workers=max(workers, alike))
+        alike = sum(machine.devices for machine in machines if machine.device == best.device)
+        return dataclasses.replace(best, workers=min(workers, alike), devices=alike)
 
     def _ask(self, address: str) -> None:
         try:
@@ -78,7 +78,7 @@ class Nodes:
         """Keep what a survey found."""
         machines = []
         for node in answer["nodes"]:
-            if machine := Machine.of_dict(node["machine"]):
+            if machine := Machine.of_dict(node["machine"] | {"devices": node["devices"]}):
                 machines.append((node["name"], machine))
         with self._lock:
             self._machines = machines

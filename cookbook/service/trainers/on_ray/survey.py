@@ -2,7 +2,7 @@
 
     python -m cookbook.service.trainers.on_ray.survey HOST:PORT
 
-Writes a line of JSON: {"nodes": [{"name", "machine"}], "faults": [{"zh", "en"}]}, a fault for each
+Writes a line of JSON: {"nodes": [{"name", "machine", "devices"}], "faults": [{"zh", "en"}]}, a fault for each
 node that cannot train, such as one with other versions. In a process of its own: see nodes.py.
 """
 
@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cookbook.errors import ClusterAway, CookbookError
 from cookbook.service.trainers.on_ray import actor, place, versions
 from cookbook.service.trainers.on_ray.connection import connect
-from cookbook.service.trainers.on_ray.place import Node
+from cookbook.service.trainers.on_ray.place import GPU, Node
 
 ANSWER_SECONDS = 60.0  # for a node to start a process and answer
 
@@ -44,7 +44,8 @@ def survey(address: str) -> dict[str, Any]:
         except RayError as error:
             faults.append(_no_answer(node, error))
         else:
-            found.append({"name": node.name, "machine": there})
+            devices = max(1, round(node.offered.get(GPU, 0)))
+            found.append({"name": node.name, "machine": there, "devices": devices})
     return {"nodes": found, "faults": [{"zh": fault.zh, "en": fault.en} for fault in faults]}
 
 
