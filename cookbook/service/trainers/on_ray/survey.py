@@ -2,8 +2,9 @@
 
     python -m cookbook.service.trainers.on_ray.survey HOST:PORT
 
-Writes a line of JSON: {"nodes": [{"name", "machine", "devices"}], "faults": [{"zh", "en"}]}, a fault for each
-node that cannot train, such as one with other versions. In a process of its own: see nodes.py.
+Writes a line of JSON: {"nodes": [{"name", "machine", "devices"}], "faults": [{"zh", "en"}]}, a
+fault for each node that cannot train, such as one with other versions. In a process of its own: see
+nodes.py.
 """
 
 import json
