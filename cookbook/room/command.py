@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cookbook import connection, data_folder, processes
+from cookbook import connection, data_folder, engine_options, processes
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
 from cookbook.options import home_of
@@ -131,6 +131,7 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
         certificate=args.certificate and args.certificate.expanduser(),
         certificate_key=args.certificate_key and args.certificate_key.expanduser(),
         address=_address(args.address),
+        engines=engine_options.of(args),
     )
 
 

@@ -1,0 +1,138 @@
+"""Which adapters of this service an engine has loaded.
+
+    adapters = Adapters(engine, folder)
+    async with adapters.use(name, source): …        loaded before, and not unloaded meanwhile
+    await adapters.tidy()                           unload those whose model was deleted
+
+An adapter has the name of its model. Of this service's own at most `MOST` are loaded; another one
+takes the place of the one that was asked longest ago and is not asked now. What the engine lists
+under a model's name and was not given by this service is used as it is, and never unloaded.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cookbook.service.engines import faults
+from cookbook.service.engines.folder import AdapterFolder
+from cookbook.service.engines.remote import RemoteEngine
+
+MOST = 16
+
+
+class Adapters:
+    """The adapters of one engine.
+
+    Args:
+        folder: None where the engine sees no folder of this service.
+
+    Attributes:
+        siblings: those of the other engines, which may have the same copies.
+    """
+
+    def __init__(self, engine: RemoteEngine, folder: AdapterFolder | None) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._in_use: Counter[str] = Counter()
+        self._asked: list[str] = []  # names, the one that was asked last at the end
+        # One after the other, as the engine does it anyway.
+        self._loading = asyncio.Lock()
+        self.siblings: list[Adapters] = []
+
+    def has(self, name: str) -> bool:
+        """Return whether the adapter is loaded, as far as is known."""
+        return name in self._engine.listed
+
+    @contextlib.asynccontextmanager
+    async def use(self, name: str, source: Path) -> AsyncIterator[None]:
+        """Have the adapter loaded, and keep it so.
+
+        Raises:
+            EngineFault: it cannot be loaded.
+        """
+        self._in_use[name] += 1
+        if name in self._asked:
+            self._asked.remove(name)
+        self._asked.append(name)
+        try:
+            if not self.has(name):
+                await self._load(name, source)
+            yield
+        finally:
+            self._in_use[name] -= 1
+
+    async def load_again(self, name: str, source: Path) -> None:
+        """Load an adapter that the engine has lost, as by a restart.
+
+        Raises:
+            EngineFault: it cannot be loaded.
+        """
+        await self._engine.look()
+        if not self.has(name):
+            await self._load(name, source)
+
+    async def tidy(self) -> None:
+        """Unload the adapters whose models are gone."""
+        async with self._loading:
+            for name in self._own():
+                source = self._folder and self._folder.source_of(self._engine.listed[name])
+                if source and not source.is_dir() and not self._in_use[name]:
+                    await self._unload(name)
+
+    def holds(self, path: str) -> bool:
+        """Return whether the engine has an adapter from this path."""
+        return path in self._engine.listed.values()
+
+    async def _load(self, name: str, source: Path) -> None:
+        async with self._loading:
+            # Another request may have waited for the same.
+            if self.has(name):
+                return
+            if self._engine.loads_adapters is False:
+                raise faults.no_runtime_loading(self._engine.address)
+            if self._folder is None:
+                raise faults.no_folder(self._engine.address)
+            path = await self._give(self._folder, name, source)
+            await self._make_room()
+            await self._engine.load(name, path)
+
+    async def _give(self, folder: AdapterFolder, name: str, source: Path) -> str:
+        try:
+            # Copied in a thread: it may have hundreds of megabytes.
+            return await asyncio.to_thread(folder.give, source)
+        except FileNotFoundError as error:
+            raise faults.adapter_gone(name) from error
+        except OSError as error:
+            raise faults.folder_not_writable(error, str(folder.here)) from error
+
+    async def _make_room(self) -> None:
+        """Unload the adapters that were asked longest ago, but for those that are asked now."""
+        own = self._own()
+        for name in own:
+            if len(own) < MOST:
+                return
+            if not self._in_use[name]:
+                await self._unload(name)
+                own = [other for other in own if other != name]
+
+    async def _unload(self, name: str) -> None:
+        path = self._engine.listed[name]
+        await self._engine.unload(name)
+        with contextlib.suppress(ValueError):
+            self._asked.remove(name)
+        shared = any(other.holds(path) for other in self.siblings)
+        if self._folder is not None and not shared:
+            await asyncio.to_thread(self._folder.take_back, path)
+
+    def _own(self) -> list[str]:
+        """Return the adapters that the engine was given by this service, the last asked last."""
+        if self._folder is None:
+            return []
+        own = []
+        for name, path in self._engine.listed.items():
+            if self._folder.source_of(path) is not None:
+                own.append(name)
+        order = {name: number for number, name in enumerate(self._asked)}
+        return sorted(own, key=lambda name: order.get(name, -1))
