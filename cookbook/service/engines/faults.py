@@ -23,6 +23,7 @@ _TOO_LONG = re.compile(
 _BAD_SCHEMA = re.compile(r"grammar|schema|structured|guided|xgrammar|guidance", re.IGNORECASE)
 _BAD_TOKENS = re.compile(r"out of vocabulary|token.?id", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"no adapter found|no such file|does not exist|not found", re.IGNORECASE)
+_NO_ROUTE = re.compile(r"(not found|method not allowed|not implemented)?\.?", re.IGNORECASE)
 _LORA_OFF = re.compile(r"lora is not enabled|enable[-_]lora", re.IGNORECASE)
 _LOADED_ALREADY = re.compile(r"already been loaded|already loaded", re.IGNORECASE)
 
@@ -68,8 +69,8 @@ def broke_off(address: str, reason: str) -> EngineFault:
     )
 
 
-def all_away(faults: Sequence[EngineFault]) -> EngineFault:
-    """Return one fault for engines none of which can be reached."""
+def joined(faults: Sequence[EngineFault]) -> EngineFault:
+    """Return one fault for several engines, none of which answers."""
     if len(faults) == 1:
         return faults[0]
     zh = "；".join(fault.zh for fault in faults)
@@ -79,7 +80,8 @@ def all_away(faults: Sequence[EngineFault]) -> EngineFault:
 def key_refused(address: str) -> EngineFault:
     shown = without_password(address)
     return EngineFault(
-        zh=f"推理引擎 {shown} 不接受密钥：用 --engine-key 或 COOKBOOK_ENGINE_KEY 设成它的 --api-key",
+        zh=f"推理引擎 {shown} 不接受密钥：用 --engine-key 或 COOKBOOK_ENGINE_KEY "
+        "设成它的 --api-key",
         en=f"the engine at {shown} refuses the key: set --engine-key or COOKBOOK_ENGINE_KEY to its "
         "--api-key",
     )
@@ -169,12 +171,8 @@ def load_refused(address: str, status: int, text: str, path: str) -> EngineFault
         )
     if _LORA_OFF.search(text):
         return no_runtime_loading(address)
-    # A server without the route says "Not Found" and no more.
-    if status in (404, 405, 501) and text.strip(" .").lower() in (
-        "",
-        "not found",
-        "method not allowed",
-    ):
+    # A server without the route says no more.
+    if status in (404, 405, 501) and _NO_ROUTE.fullmatch(text.strip()):
         return no_runtime_loading(address)
     if _NOT_FOUND.search(text):
         return EngineFault(

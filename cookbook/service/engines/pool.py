@@ -87,7 +87,7 @@ class Pool:
             # One may have been started since.
             await self.look(newer_than=AWAY_SECONDS)
         tried: list[RemoteEngine] = []
-        fault: EngineFault | None = None
+        failed: list[EngineFault] = []
         sent = False
 
         def send(piece: Piece) -> None:
@@ -104,8 +104,8 @@ class Pool:
                 self._say(engine)
                 if sent or not error.elsewhere:
                     raise
-                fault = error
-        raise fault or self._why_none(request.base)
+                failed.append(error)
+        raise faults.joined(failed) if failed else self._why_none(request.base)
 
     async def close(self) -> None:
         for engine in self.engines:
@@ -113,13 +113,14 @@ class Pool:
 
     def _choose(self, request: ChatRequest, tried: list[RemoteEngine]) -> RemoteEngine | None:
         """Return the engine to ask next; None where there is none left."""
-        found = []
+        found: list[tuple[bool, int, bool, float, int, RemoteEngine]] = []
         for engine in self.engines:
-            if engine in tried or engine.is_away or engine.name_of(request.base) is None:
+            if engine in tried or engine.name_of(request.base) is None:
                 continue
             has = request.adapter is None or self._adapters[engine].has(request.model)
             rank = engine.under_way + (0 if has else CLEARLY_MORE)
-            found.append((rank, not has, engine.used_at, len(found), engine))
+            # One that is away is asked where no other is left: it may be back.
+            found.append((engine.is_away, rank, not has, engine.used_at, len(found), engine))
         return min(found)[-1] if found else None
 
     def _why_none(self, base: Base) -> EngineFault:
@@ -127,7 +128,7 @@ class Pool:
         # One that was never reached may serve it, too.
         may = [engine for engine in away if not engine.bases or engine.name_of(base)]
         if may and not any(engine not in away and engine.name_of(base) for engine in self.engines):
-            return faults.all_away([engine.fault for engine in may if engine.fault])
+            return faults.joined([engine.fault for engine in may if engine.fault])
         served = {engine.address: list(engine.bases) for engine in self.engines}
         return faults.no_engine_for(base, served)
 

@@ -6,8 +6,8 @@
     async for event in engine.stream(route, body, request): …
 
 Everything runs in the loop of `router.py`. An engine that could not be reached is away for some
-seconds; `pool.py` asks the others meanwhile. One in this network is reached without a proxy, any other
-through the environment's.
+seconds; `pool.py` asks the others meanwhile. One in this network is reached without a proxy, any
+other through the environment's.
 """
 
 import asyncio
@@ -97,7 +97,8 @@ class RemoteEngine:
             raise self._gone(faults.key_refused(self.address))
         try:
             cards = orjson.loads(content)["data"]
-            bases, listed = {}, {}
+            bases: dict[str, str] = {}
+            listed: dict[str, str] = {}
             for card in cards:
                 kind = listed if card.get("parent") else bases
                 kind[str(card["id"])] = str(card.get("root") or "")
