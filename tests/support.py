@@ -83,6 +83,7 @@ SECRETS = {
     "COOKBOOK_KEY": "planted",
     "COOKBOOK_SERVICE": "http://planted.example:8765",
     "COOKBOOK_API_KEY": "planted",
+    "COOKBOOK_ENGINE_KEY": "planted",
     "DATABASE_URL": "postgres://me:planted@db/x",
     "PGPASSWORD": "planted",
     "PIP_INDEX_URL": "https://me:planted@pypi/simple",

@@ -50,7 +50,7 @@ class TooLong(EngineFault):
 
 
 def unreachable(address: str, error: BaseException) -> EngineFault:
-    reason = without_passwords(one_line(str(error))) or type(error).__name__
+    reason = _quoted(str(error)) or type(error).__name__
     shown = without_password(address)
     return EngineFault(
         zh=f"推理引擎 {shown} 连不上（{reason}）：看看它是否在运行，再问一次",
@@ -61,7 +61,7 @@ def unreachable(address: str, error: BaseException) -> EngineFault:
 
 def broke_off(address: str, reason: str) -> EngineFault:
     shown = without_password(address)
-    quoted = without_passwords(one_line(reason))
+    quoted = _quoted(reason)
     return EngineFault(
         zh=f"推理引擎 {shown} 在回答中途断开（{quoted}），回答不完整：再问一次",
         en=f"the engine at {shown} broke off in the middle of the answer ({quoted}), which is not "
@@ -90,8 +90,8 @@ def key_refused(address: str) -> EngineFault:
 def unknown_server(address: str, found: str) -> EngineFault:
     shown = without_password(address)
     return EngineFault(
-        zh=f"{shown} 不像 vLLM（GET /v1/models：{one_line(found)}）：检查 --engine 的地址",
-        en=f"{shown} does not look like vLLM (GET /v1/models: {one_line(found)}): "
+        zh=f"{shown} 不像 vLLM（GET /v1/models：{_quoted(found)}）：检查 --engine 的地址",
+        en=f"{shown} does not look like vLLM (GET /v1/models: {_quoted(found)}): "
         "check the address of --engine",
     )
 
@@ -183,15 +183,15 @@ def load_refused(address: str, status: int, text: str, path: str) -> EngineFault
             "another path",
         )
     return EngineFault(
-        zh=f"推理引擎 {shown} 没有装载适配器（{status}，{one_line(text)}）",
-        en=f"the engine at {shown} did not load the adapter ({status}: {one_line(text)})",
+        zh=f"推理引擎 {shown} 没有装载适配器（{status}，{_quoted(text)}）",
+        en=f"the engine at {shown} did not load the adapter ({status}: {_quoted(text)})",
     )
 
 
 def answer_refused(address: str, status: int, text: str, request: ChatRequest) -> EngineFault:
     """Return why an engine did not answer."""
     shown = without_password(address)
-    quoted = without_passwords(one_line(text))
+    quoted = _quoted(text)
     if status in (401, 403):
         return key_refused(address)
     if status == 404:
@@ -229,6 +229,11 @@ def special_token(mark: str) -> EngineFault:
         code="invalid_messages",
         elsewhere=False,
     )
+
+
+def _quoted(text: str) -> str:
+    """Return what an engine or a library said, on one line and without a password."""
+    return without_passwords(one_line(text))
 
 
 def message_of(content: bytes) -> str:
