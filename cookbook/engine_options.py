@@ -107,6 +107,7 @@ def _address(text: str) -> str:
         _ = parts.port  # raises ValueError
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
         is_address = is_address and not (parts.query or parts.fragment)
+        _httpx_url(address)
     except ValueError:
         is_address = False
     if not is_address or not address.isprintable() or " " in address:
@@ -116,6 +117,16 @@ def _address(text: str) -> str:
             en=f"--engine {shown} is not an address: write it as http://127.0.0.1:8000",
         )
     return address
+
+
+def _httpx_url(address: str) -> None:
+    """Raise ValueError for an address that the client of the engines cannot read."""
+    import httpx  # takes longer to import than all else here
+
+    try:
+        httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise ValueError(address) from error
 
 
 def _check_key(key: str | None, addresses: list[str]) -> None:

@@ -12,12 +12,15 @@ import threading
 import time
 
 import httpx
+import psutil
 import pytest
 from engine_server import EngineServer
 from openai import APIStatusError, OpenAI
 from support import served
 
+from cookbook import connect
 from cookbook.bases import find
+from cookbook.connection import running, stop
 from cookbook.engine_options import EngineSettings
 from cookbook.paths import Home
 from cookbook.service.app import make_app
@@ -394,6 +397,29 @@ def test_adapters_reach_an_engine_elsewhere_through_a_shared_folder(
         assert [one.name for one in folder.iterdir()] == ["model1"]
 
 
+def test_a_copy_stays_as_long_as_one_engine_needs_it(engine, base, home, tmp_path, monkeypatch):
+    monkeypatch.setattr(adapters, "MOST", 1)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    first, second = EngineServer(engine, base), EngineServer(engine, base)
+    with first, second, through(home, first, second, models=shared) as client:
+        ask(client, FIRST, max_tokens=2)
+        path = first.loaded[FIRST]
+        second.loaded[FIRST] = path
+        # Found there as soon as the first cannot be asked.
+        first.stop()
+        ask(client, FIRST, max_tokens=2)
+        first.start()
+        second.stop()
+        ask(client, SECOND, max_tokens=2)
+        assert set(first.loaded) == {SECOND}
+        assert {copy.name for copy in shared.glob("*/*")} == {"model0", "model1"}
+        # One that is refused leaves nothing, and takes nobody's place.
+        assert refusal(lambda: ask(client, LARGE))[0] == 503
+        assert set(first.loaded) == {SECOND}
+        assert {copy.name for copy in shared.glob("*/*")} == {"model0", "model1"}
+
+
 def test_an_engine_elsewhere_without_a_folder_answers_bases_alone(
     engine, base, home, monkeypatch, caplog
 ):
@@ -508,3 +534,26 @@ def test_the_log_says_what_each_engine_serves(engine, base, home, caplog):
     assert any(other.url in line and "VLLM_ALLOW_RUNTIME" in line for line in lines)
     assert any("127.0.0.1:9" in line and "连不上" in line for line in lines)
     assert "hidden" not in caplog.text
+
+
+def test_a_service_that_a_notebook_starts_leaves_a_real_base_to_the_engine(
+    engine, base, tmp_path, monkeypatch
+):
+    folder = tmp_path / "real"
+    shutil.copytree(base.source, folder)
+    home = tmp_path / "home"
+    with EngineServer(engine, base, name="served", root=str(folder), key="a-secret") as server:
+        monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(folder))
+        monkeypatch.setenv("COOKBOOK_ENGINE", server.url)
+        monkeypatch.setenv("COOKBOOK_ENGINE_KEY", "a-secret")
+        service = connect(home=home)
+        try:
+            with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
+                assert text_of(ask(client, "real"))
+            process = psutil.Process(running(home)["pid"])
+            assert not any("libtorch" in one.path for one in process.memory_maps())
+        finally:
+            stop(home)
+    log = Home(home).service_log.read_text(encoding="utf-8")
+    assert f"推理引擎 {server.url} 提供 served" in log
+    assert "a-secret" not in log and "Traceback" not in log and "destroyed" not in log

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from cookbook.service.engines import faults
+from cookbook.service.engines.faults import EngineFault
 from cookbook.service.engines.folder import AdapterFolder
 from cookbook.service.engines.remote import RemoteEngine
 
@@ -90,13 +91,16 @@ class Adapters:
             # Another request may have waited for the same.
             if self.has(name):
                 return
-            if self._engine.loads_adapters is False:
-                raise faults.no_runtime_loading(self._engine.address)
             if self._folder is None:
                 raise faults.no_folder(self._engine.address)
             path = await self._give(self._folder, name, source)
+            try:
+                await self._engine.load(name, path)
+            except EngineFault:
+                await self._take_back(self._folder, path)
+                raise
+            # Only now: one that is refused takes nobody's place.
             await self._make_room()
-            await self._engine.load(name, path)
 
     async def _give(self, folder: AdapterFolder, name: str, source: Path) -> str:
         try:
@@ -111,7 +115,7 @@ class Adapters:
         """Unload the adapters that were asked longest ago, but for those that are asked now."""
         own = self._own()
         for name in own:
-            if len(own) < MOST:
+            if len(own) <= MOST:
                 return
             if not self._in_use[name]:
                 await self._unload(name)
@@ -122,9 +126,13 @@ class Adapters:
         await self._engine.unload(name)
         with contextlib.suppress(ValueError):
             self._asked.remove(name)
-        shared = any(other.holds(path) for other in self.siblings)
-        if self._folder is not None and not shared:
-            await asyncio.to_thread(self._folder.take_back, path)
+        if self._folder is not None:
+            await self._take_back(self._folder, path)
+
+    async def _take_back(self, folder: AdapterFolder, path: str) -> None:
+        # Another engine may read the same copy.
+        if not any(one.holds(path) for one in (self, *self.siblings)):
+            await asyncio.to_thread(folder.take_back, path)
 
     def _own(self) -> list[str]:
         """Return the adapters that the engine was given by this service, the last asked last."""

@@ -59,6 +59,17 @@ def unreachable(address: str, error: BaseException) -> EngineFault:
     )
 
 
+def no_client(address: str, error: Exception) -> EngineFault:
+    shown = without_password(address)
+    reason = _quoted(str(error))
+    return EngineFault(
+        zh=f"推理引擎 {shown} 不能访问（{reason}）：改正或删掉环境变量里的代理和证书"
+        "（HTTP_PROXY、SSL_CERT_FILE 等）",
+        en=f"the engine at {shown} cannot be asked ({reason}): correct or unset the proxy and the "
+        "certificates in the environment (HTTP_PROXY, SSL_CERT_FILE and so on)",
+    )
+
+
 def broke_off(address: str, reason: str) -> EngineFault:
     shown = without_password(address)
     quoted = _quoted(reason)

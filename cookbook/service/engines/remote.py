@@ -34,6 +34,9 @@ LOAD_SECONDS = 300.0  # for an adapter, from a slow disk
 SILENT_SECONDS = 600.0  # without a token, as where many requests wait before this one
 _LONGEST_ERROR = 64 * 1024  # bytes
 
+# Not all of them are httpx's own, such as one about a name that is too long for DNS.
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
+
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 
 
@@ -124,6 +127,7 @@ class RemoteEngine:
             text = faults.message_of(content)
             if fault := faults.load_refused(self.address, status, text, path):
                 raise fault
+        self.loads_adapters = True
         self.listed[name] = path
 
     async def unload(self, name: str) -> None:
@@ -152,7 +156,7 @@ class RemoteEngine:
                 async for event in wire.events(response.aiter_bytes()):
                     begun = True
                     yield event
-        except (httpx.HTTPError, ValueError, OSError) as error:
+        except (*_FAILURES, ValueError) as error:
             if begun:
                 raise faults.broke_off(self.address, str(error) or type(error).__name__) from error
             raise self._gone(faults.unreachable(self.address, error)) from error
@@ -177,7 +181,7 @@ class RemoteEngine:
         try:
             async with asyncio.timeout(seconds):
                 response = await self._client.request(method, route, json=body)
-        except (httpx.HTTPError, OSError) as error:
+        except _FAILURES as error:
             raise self._gone(faults.unreachable(self.address, error)) from error
         return response.status_code, response.content
 
@@ -195,12 +199,16 @@ def _client(address: str, host: str, key: str | None) -> httpx.AsyncClient:
         max_connections=None, max_keepalive_connections=32, keepalive_expiry=KEEP_SECONDS
     )
     transport = None
-    # A proxy for the internet cannot reach this network.
-    if is_near(host):
-        transport = httpx.AsyncHTTPTransport(limits=limits)
-    return httpx.AsyncClient(
-        base_url=address, headers=headers, timeout=timeout, limits=limits, transport=transport
-    )
+    try:
+        # A proxy for the internet cannot reach this network.
+        if is_near(host):
+            transport = httpx.AsyncHTTPTransport(limits=limits)
+        return httpx.AsyncClient(
+            base_url=address, headers=headers, timeout=timeout, limits=limits, transport=transport
+        )
+    # A proxy or certificates of the environment.
+    except (OSError, ValueError, ImportError) as error:
+        raise faults.no_client(address, error) from error
 
 
 async def _beginning(response: httpx.Response) -> bytes:

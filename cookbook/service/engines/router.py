@@ -50,7 +50,7 @@ class ChatRouter:
         self._thread = threading.Thread(target=self._loop.run_forever, name="engines", daemon=True)
         self._thread.start()
         self._pool = self._start(_made(settings, home)).result()
-        self._looked = self._start(self._look())
+        self._looked = self._start(self._pool.look())
         self._start(self._tidy())
 
     @property
@@ -128,14 +128,11 @@ class ChatRouter:
     async def _tidy(self) -> None:
         while True:
             await asyncio.sleep(TIDY_SECONDS)
-            await self._look()
-
-    async def _look(self) -> None:
-        try:
-            await self._pool.tidy()
-        except Exception:
-            # Such as a folder that cannot be read: answers go on.
-            _log.exception("the engines could not be looked at")
+            try:
+                await self._pool.tidy()
+            except Exception:
+                # Such as a folder that cannot be read: answers go on.
+                _log.exception("the engines could not be looked at")
 
     async def _end(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
