@@ -31,7 +31,7 @@ class EngineSettings:
         addresses: such as `http://127.0.0.1:8000`, without `/v1`; one may hold a password.
         key: the bearer token of every engine.
         models: a folder that the service writes and the engines read; None where there is none.
-        models_there: that folder as the engines see it.
+        models_there: that folder as the engines see it; empty for the same path.
     """
 
     addresses: tuple[str, ...]
@@ -167,4 +167,4 @@ def _folder(text: str) -> tuple[Path, str]:
             en=f"--engine-models: {printable(there)} after the equals sign is not a whole path: "
             "give the path that the vLLM sees, such as /adapters",
         )
-    return folder, there.rstrip("/") or there or str(folder)
+    return folder, there

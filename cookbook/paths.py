@@ -151,6 +151,11 @@ class Home:
         return self.folder / "models"
 
     @property
+    def engine_models(self) -> Path:
+        """The adapters that engines on this machine have loaded, as links to those of `models`."""
+        return self.folder / "engine-models"
+
+    @property
     def jobs(self) -> Path:
         """Working folders and locks of jobs that have not ended."""
         return self.folder / "jobs"

@@ -5,7 +5,7 @@
 
 Real sockets, real adapters: a greedy answer through it must equal the embedded engine's. Routes,
 statuses, texts and chunks are those of vLLM 0.3x, as far as the service relies on them: usage in
-every chunk, the mark that ends a turn among the logprobs, half a character as U+FFFD.
+every chunk, the mark that ends a turn among the logprobs, no bytes of a part of a character.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 
 from cookbook.service.chat_request import ChatRequest
 
@@ -64,6 +64,8 @@ class EngineServer:
         self.cut_after, self.slow = cut_after, slow
         self.loaded = dict(self.static)  # adapter -> path
         self.requests = []  # (route, body) of every POST
+        self.looks = 0  # requests for the list of models
+        self.missed = []  # paths of loaded adapters that were looked for in vain
         self.left = 0  # answers whose client has left
         self.most = 0  # answers at the same time
         self._now = 0
@@ -132,6 +134,10 @@ class EngineServer:
 
         @app.get("/v1/models")
         async def models():
+            self.looks += 1
+            for path in self.loaded.values():
+                if path not in self.static.values() and not self._seen(path).is_dir():
+                    self.missed.append(path)
             cards = [{"id": self.name, "root": self.root, "parent": None, "object": "model"}]
             for name, path in self.loaded.items():
                 cards.append({"id": name, "root": path, "parent": self.name, "object": "model"})
@@ -169,17 +175,18 @@ class EngineServer:
         rank = json.loads(config.read_text(encoding="utf-8"))["r"]
         if rank > self.max_lora_rank:
             text = f"LoRA rank {rank} is greater than max_lora_rank {self.max_lora_rank}."
-            return _error(400, text)
+            return _error(500, f"Call to add_lora method failed: Worker failed with error '{text}'")
         await asyncio.sleep(0.05)
         self.loaded[name] = path
-        return f"Success: LoRA adapter '{name}' added successfully."
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request):
         body = await self._body(request)
         if self.loaded.pop(body["lora_name"], None) is None:
             text = f"The lora adapter '{body['lora_name']}' cannot be found."
             return _error(404, text, "NotFoundError")
-        return f"Success: LoRA adapter '{body['lora_name']}' removed successfully."
+        text = f"Success: LoRA adapter '{body['lora_name']}' removed successfully."
+        return PlainTextResponse(text)
 
     async def _chat(self, request: Request):
         body = await self._body(request)
@@ -204,14 +211,14 @@ class EngineServer:
     async def _answer(self, body, asked, choice):
         name = body["model"]
         if name != self.name and name not in self.loaded:
-            return _error(404, f"The model `{name}` does not exist.", "NotFoundError")
+            return _error(
+                404,
+                f"The model `{name}` does not exist. Valid aliases: {self.name}.",
+                "NotFoundError",
+            )
         limit = body.get("max_tokens")
         if self.context and limit and limit > self.context:
-            text = (
-                f"'max_tokens' or 'max_completion_tokens' is too large: {limit}. This model's "
-                f"maximum context length is {self.context} tokens and your request has 9 input "
-                f"tokens ({limit} > {self.context} - 9)."
-            )
+            text = f"max_tokens={limit} cannot be greater than max_model_len={self.context}."
             return _error(400, text)
         request = ChatRequest(
             self.base,
@@ -303,7 +310,8 @@ def _chat_choice(piece):
 
 def _entry(token, logprob, top):
     likeliest = [_entry(other, value, ()) for other, value in top]
-    text = token.decode("utf-8", "replace")
+    # Of a part of a character, nothing.
+    text = token.decode("utf-8", "ignore")
     shown = {"token": text, "logprob": logprob, "bytes": list(text.encode())}
     return shown | {"top_logprobs": likeliest} if top else shown
 

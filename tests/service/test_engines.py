@@ -157,8 +157,8 @@ def test_base_and_adapters_answer_as_the_embedded_engine_does(engine, base, home
         for name in texts:
             assert same(ask(client, name)) == same(ask(embedded, name))
         assert server.loaded == {
-            FIRST: str(home.model_folder("model0")),
-            SECOND: str(home.model_folder("model1")),
+            FIRST: str(home.engine_models / "model0"),
+            SECOND: str(home.engine_models / "model1"),
         }
         # Asked for under the model's own name.
         assert {body["model"] for body in server.asked()} == {TINY, FIRST, SECOND}
@@ -330,7 +330,9 @@ def test_a_service_that_was_restarted_finds_what_is_loaded(engine, base, home):
 def test_what_another_has_loaded_meanwhile_is_used(engine, base, home):
     with EngineServer(engine, base) as server, through(home, server) as client:
         ask(client)
-        server.loaded[FIRST] = str(home.model_folder("model0"))
+        # The engine says that it is loaded already, which the service did not know.
+        server.loaded[FIRST] = str(home.engine_models / "model0")
+        shutil.copytree(home.model_folder("model0"), home.engine_models / "model0")
         assert text_of(ask(client, FIRST))
 
 
@@ -364,9 +366,65 @@ def test_a_deleted_model_leaves_the_engine(engine, base, home, monkeypatch):
     monkeypatch.setattr("cookbook.service.engines.router.TIDY_SECONDS", 0.1)
     with EngineServer(engine, base) as server, through(home, server) as client:
         ask(client, FIRST)
+        path = server.loaded[FIRST]
         client.models.delete(FIRST)
         assert refusal(lambda: ask(client, FIRST))[0] == 404
-        wait_until(lambda: not server.loaded)
+        wait_until(lambda: not list(home.engine_models.iterdir()))
+        assert not server.loaded
+        # Never before it was unloaded: vLLM ends where it finds no folder.
+        assert path not in server.missed
+
+
+def test_a_deleted_model_is_kept_for_an_engine_as_long_as_it_is_asked(
+    engine, base, home, monkeypatch
+):
+    monkeypatch.setattr("cookbook.service.engines.router.TIDY_SECONDS", 0.1)
+    slow = EngineServer(engine, base, slow=0.1)
+    with slow as server, through(home, server) as client:
+        stream = iter(ask(client, FIRST, stream=True))
+        next(stream)
+        client.models.delete(FIRST)
+        looks = server.looks
+        wait_until(lambda: server.looks > looks + 2)
+        assert server.loaded and list(home.engine_models.iterdir())
+        assert list(stream)[-1].choices[0].finish_reason
+        wait_until(lambda: not list(home.engine_models.iterdir()))
+        assert not server.loaded and not server.missed
+
+
+def test_what_was_deleted_without_a_service_is_unloaded_at_the_start(engine, base, home):
+    with EngineServer(engine, base) as server:
+        with through(home, server) as client:
+            ask(client, FIRST)
+        shutil.rmtree(home.model_folder("model0"))
+        with through(home, server):
+            wait_until(lambda: not server.loaded)
+        assert not server.missed
+
+
+def test_a_copy_that_was_removed_by_hand_is_given_again(engine, base, home):
+    with EngineServer(engine, base) as server:
+        with through(home, server) as client:
+            ask(client, FIRST)
+        shutil.rmtree(home.engine_models)
+        with through(home, server):
+            wait_until(lambda: (home.engine_models / "model0").is_dir())
+        assert server.loaded
+
+
+def test_nothing_is_removed_that_an_engine_which_is_away_may_have(engine, base, home, monkeypatch):
+    monkeypatch.setattr("cookbook.service.engines.router.TIDY_SECONDS", 0.1)
+    first, second = EngineServer(engine, base), EngineServer(engine, base)
+    with first, second, through(home, first, second) as client:
+        ask(client, FIRST)
+        asked, other = (first, second) if first.loaded else (second, first)
+        asked.stop()
+        client.models.delete(FIRST)
+        looks = other.looks
+        wait_until(lambda: other.looks > looks + 3)
+        assert [copy.name for copy in home.engine_models.iterdir()] == ["model0"]
+        asked.start()
+        wait_until(lambda: not asked.loaded and not list(home.engine_models.iterdir()))
 
 
 # A folder that both see

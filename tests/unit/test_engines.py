@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 
 import pytest
 
@@ -12,7 +13,7 @@ from cookbook.service import answers
 from cookbook.service.chat_request import ChatRequest, Piece, TokenLogprob
 from cookbook.service.engines import faults, wire
 from cookbook.service.engines.faults import EngineFault
-from cookbook.service.engines.folder import AdapterFolder
+from cookbook.service.engines.folder import own_folder, shared_folder
 from cookbook.service.engines.pool import Pool
 
 BASE = Base("Qwen/x", "/models/x")
@@ -265,59 +266,85 @@ def shared(tmp_path):
     return tmp_path / "shared"
 
 
-def test_an_engine_on_this_machine_reads_the_models_themselves(source):
-    folder = AdapterFolder(source.parent)
+@pytest.fixture
+def home(source):
+    return Home(source.parent.parent)
+
+
+def names(folder):
+    return sorted(copy.name for copy in folder.here.iterdir())
+
+
+def fail(*_):
+    raise OSError("not possible")
+
+
+def test_for_an_engine_on_this_machine_a_copy_is_a_link(source, home):
+    folder = own_folder(home)
     path = folder.give(source)
-    assert path == str(source) and folder.source_of(path) == source
+    assert path == str(home.engine_models / source.name) and folder.source_of(path) == source
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        assert os.path.samefile(source / name, folder.here / source.name / name)
+    # The model may be deleted while an engine has the adapter.
+    shutil.rmtree(source)
+    assert folder.has_copy(path) and folder.source_of(path) == source
     folder.take_back(path)
-    assert source.is_dir()
+    assert not names(folder)
 
 
-def test_a_copy_comes_and_goes_and_is_never_half(source, shared, monkeypatch):
-    folder = AdapterFolder(source.parent, shared, "/adapters")
+def test_a_disk_without_links_gets_a_copy(source, home, monkeypatch):
+    monkeypatch.setattr(os, "link", fail)
+    folder = own_folder(home)
+    assert folder.has_copy(folder.give(source))
+
+
+def test_a_shared_copy_comes_and_goes_and_is_never_half(source, home, shared, monkeypatch):
+    folder = shared_folder(home, shared, "/adapters/")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("full")))
-        with pytest.raises(OSError, match="full"):
+        patch.setattr(os, "replace", fail)
+        with pytest.raises(OSError, match="not possible"):
             folder.give(source)
-    assert not list(folder.here.iterdir())
+    assert not names(folder)
     path = folder.give(source)
-    assert path == f"/adapters/{folder.here.name}/job-step_3" == folder.give(source)
+    assert path == f"/adapters/{folder.here.name}/{source.name}" == folder.give(source)
+    copied = {file.name for file in (folder.here / source.name).iterdir()}
+    assert copied == {"adapter_config.json", "adapter_model.safetensors"}
     folder.take_back(path)
-    assert not list(folder.here.iterdir()) and source.is_dir()
+    assert not names(folder) and source.is_dir()
 
 
 @pytest.mark.parametrize(
     "path", ["", "/", "/adapters/job-step_3", "/adapters/other/job-step_3", ".."]
 )
-def test_what_another_has_loaded_is_not_taken_for_ours(source, shared, path):
-    folder = AdapterFolder(source.parent, shared, "/adapters")
+def test_what_another_has_loaded_is_not_taken_for_ours(source, home, shared, path):
+    folder = shared_folder(home, shared, "/adapters")
     folder.give(source)
     assert folder.source_of(path) is None
     folder.take_back(path)
-    assert [one.name for one in folder.here.iterdir()] == ["job-step_3"]
+    assert names(folder) == [source.name]
 
 
-def test_services_that_share_a_folder_leave_each_other_alone(source, shared):
-    ours = AdapterFolder(source.parent, shared)
-    other = AdapterFolder(source.parent.parent / "elsewhere", shared)
-    ours.give(source)
-    other.remove_left()
-    assert (ours.here / source.name).is_dir()
+def test_services_that_share_a_folder_leave_each_other_alone(source, home, shared):
+    ours, other = shared_folder(home, shared, ""), shared_folder(Home(source), shared, "")
+    assert ours.give(source).startswith(str(shared))
+    other.remove_all_but([])
+    assert names(ours) == [source.name]
 
 
-def test_copies_of_deleted_models_are_removed(source, shared):
-    folder = AdapterFolder(source.parent, shared)
-    folder.give(source)
+def test_what_no_engine_has_is_removed(source, home, shared):
+    folder = shared_folder(home, shared, "/adapters")
+    path = folder.give(source)
     (folder.here / "left.part").mkdir()
-    source.rename(source.with_name("gone"))
-    folder.remove_left()
-    assert not list(folder.here.iterdir())
+    folder.remove_all_but([path])
+    assert names(folder) == [source.name]
+    folder.remove_all_but(["/adapters/elsewhere"])
+    assert not names(folder)
 
 
-def test_a_model_whose_files_are_gone_is_not_given(source):
+def test_a_model_whose_files_are_gone_is_not_given(source, home):
     (source / "adapter_model.safetensors").unlink()
     with pytest.raises(FileNotFoundError):
-        AdapterFolder(source.parent).give(source)
+        own_folder(home).give(source)
 
 
 # Which engine

@@ -2,11 +2,15 @@
 
     adapters = Adapters(engine, folder)
     async with adapters.use(name, source): …        loaded before, and not unloaded meanwhile
+    async with adapters.at_rest(): …                nothing is loaded or unloaded meanwhile
     await adapters.tidy()                           unload those whose model was deleted
 
 An adapter has the name of its model. Of this service's own at most `MOST` are loaded; another one
 takes the place of the one that was asked longest ago and is not asked now. What the engine lists
 under a model's name and was not given by this service is used as it is, and never unloaded.
+
+vLLM ends where it reads an adapter again and finds no folder. So what an engine may still have is
+never removed: not while it is asked, not where unloading failed, not where the engine is away.
 """
 
 import asyncio
@@ -75,16 +79,34 @@ class Adapters:
             await self._load(name, source)
 
     async def tidy(self) -> None:
-        """Unload the adapters whose models are gone."""
+        """Unload the adapters whose models are gone, and give again a copy that is gone.
+
+        Raises:
+            EngineFault: the engine has not unloaded one.
+        """
         async with self._loading:
             for name in self._own():
-                source = self._folder and self._folder.source_of(self._engine.listed[name])
-                if source and not source.is_dir() and not self._in_use[name]:
-                    await self._unload(name)
+                await self._tidy_one(name, self._engine.listed[name])
+
+    @contextlib.asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Have nothing loaded or unloaded meanwhile."""
+        async with self._loading:
+            yield
 
     def holds(self, path: str) -> bool:
         """Return whether the engine has an adapter from this path."""
         return path in self._engine.listed.values()
+
+    async def _tidy_one(self, name: str, path: str) -> None:
+        source = self._folder.source_of(path) if self._folder else None
+        if self._folder is None or source is None:
+            return
+        if not source.is_dir():
+            if not self._in_use[name]:
+                await self._unload(name)
+        elif not self._folder.has_copy(path):
+            await self._give(self._folder, name, source)
 
     async def _load(self, name: str, source: Path) -> None:
         async with self._loading:
@@ -97,7 +119,9 @@ class Adapters:
             try:
                 await self._engine.load(name, path)
             except EngineFault:
-                await self._take_back(self._folder, path)
+                # One that did not answer may have loaded it.
+                if self._engine.fault is None:
+                    await self._take_back(self._folder, path)
                 raise
             # Only now: one that is refused takes nobody's place.
             await self._make_room()

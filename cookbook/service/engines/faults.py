@@ -21,7 +21,7 @@ _TOO_LONG = re.compile(
     r"maximum (context|model|input) length|max_model_len|context length|is too large", re.IGNORECASE
 )
 _BAD_SCHEMA = re.compile(r"grammar|schema|structured|guided|xgrammar|guidance", re.IGNORECASE)
-_BAD_TOKENS = re.compile(r"out of vocabulary|token.?id", re.IGNORECASE)
+_BAD_PROMPT = re.compile(r"out of vocabulary|token.?id|non-empty", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"no adapter found|no such file|does not exist|not found", re.IGNORECASE)
 _NO_ROUTE = re.compile(r"(not found|method not allowed|not implemented)?\.?", re.IGNORECASE)
 _LORA_OFF = re.compile(r"lora is not enabled|enable[-_]lora", re.IGNORECASE)
@@ -199,6 +199,15 @@ def load_refused(address: str, status: int, text: str, path: str) -> EngineFault
     )
 
 
+def not_unloaded(address: str, status: int, text: str) -> EngineFault:
+    shown = without_password(address)
+    return EngineFault(
+        zh=f"推理引擎 {shown} 没有卸载适配器（{status}，{_quoted(text)}）：详见它的日志",
+        en=f"the engine at {shown} did not unload an adapter ({status}: {_quoted(text)}): "
+        "its log has more",
+    )
+
+
 def answer_refused(address: str, status: int, text: str, request: ChatRequest) -> EngineFault:
     """Return why an engine did not answer."""
     shown = without_password(address)
@@ -221,7 +230,7 @@ def answer_refused(address: str, status: int, text: str, request: ChatRequest) -
         code, kind = "context_length_exceeded", TooLong
     elif request.schema and _BAD_SCHEMA.search(text):
         code = "invalid_schema"
-    elif request.prompt is not None and _BAD_TOKENS.search(text):
+    elif request.prompt is not None and _BAD_PROMPT.search(text):
         code = "invalid_prompt"
     return kind(
         zh=f"推理引擎 {shown} 不接受这个请求：{quoted}",

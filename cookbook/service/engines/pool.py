@@ -26,7 +26,7 @@ from cookbook.service.engine.speed import Speed
 from cookbook.service.engines import faults, wire
 from cookbook.service.engines.adapters import Adapters
 from cookbook.service.engines.faults import EngineFault, NotLoaded, TooLong
-from cookbook.service.engines.folder import AdapterFolder
+from cookbook.service.engines.folder import own_folder, shared_folder
 from cookbook.service.engines.remote import AWAY_SECONDS, RemoteEngine
 
 CLEARLY_MORE = 8  # answers under way, for which an adapter is loaded elsewhere as well
@@ -44,14 +44,14 @@ class Pool:
     def __init__(self, settings: EngineSettings, home: Home) -> None:
         self.engines = [RemoteEngine(one, settings.key) for one in settings.addresses]
         self.speed = Speed()
-        self._folder: AdapterFolder | None = None
+        self._is_shared = settings.models is not None
+        self._folder = own_folder(home)
         if settings.models is not None:
-            self._folder = AdapterFolder(home.models, settings.models, settings.models_there)
-        own = AdapterFolder(home.models)
+            self._folder = shared_folder(home, settings.models, settings.models_there)
         self._adapters: dict[RemoteEngine, Adapters] = {}
         for engine in self.engines:
-            folder = self._folder or (own if engine.is_here else None)
-            self._adapters[engine] = Adapters(engine, folder)
+            sees = self._is_shared or engine.is_here
+            self._adapters[engine] = Adapters(engine, self._folder if sees else None)
         for one in self._adapters.values():
             one.siblings = [other for other in self._adapters.values() if other is not one]
         self._said: dict[RemoteEngine, str] = {}
@@ -63,15 +63,20 @@ class Pool:
         await asyncio.gather(*looks)
 
     async def tidy(self) -> None:
-        """Look at every engine, and unload what belongs to deleted models."""
+        """Look at every engine, unload what belongs to deleted models, remove copies left over."""
         await self.look()
         for engine, adapters in self._adapters.items():
             # It may go away meanwhile.
             with contextlib.suppress(EngineFault):
                 if engine.fault is None:
                     await adapters.tidy()
-        if self._folder is not None:
-            await asyncio.to_thread(self._folder.remove_left)
+        async with contextlib.AsyncExitStack() as stack:
+            for adapters in self._adapters.values():
+                await stack.enter_async_context(adapters.at_rest())
+            # What an engine has that is away is not known.
+            if not any(engine.fault for engine in self.engines):
+                listed = [path for engine in self.engines for path in engine.listed.values()]
+                await asyncio.to_thread(self._folder.remove_all_but, listed)
 
     def serves(self, base: Base) -> bool:
         """Return whether an engine serves the base, as far as is known."""
@@ -124,11 +129,13 @@ class Pool:
         return min(found)[-1] if found else None
 
     def _why_none(self, base: Base) -> EngineFault:
-        away = [engine for engine in self.engines if engine.fault is not None]
-        # One that was never reached may serve it, too.
-        may = [engine for engine in away if not engine.bases or engine.name_of(base)]
-        if may and not any(engine not in away and engine.name_of(base) for engine in self.engines):
-            return faults.joined([engine.fault for engine in may if engine.fault])
+        away = []
+        for engine in self.engines:
+            # One that was never reached may serve it, too.
+            if engine.fault and (not engine.bases or engine.name_of(base)):
+                away.append(engine.fault)
+        if away:
+            return faults.joined(away)
         served = {engine.address: list(engine.bases) for engine in self.engines}
         return faults.no_engine_for(base, served)
 
@@ -189,11 +196,9 @@ class Pool:
     ) -> None:
         route, body = wire.to_engine(request, name, limited=limited)
         reading = wire.Reading(request)
-        ended = False
         async with aclosing(engine.stream(route, body, request)) as events:
             async for event in events:
                 if event is None:
-                    ended = True
                     break
                 try:
                     piece = reading.take(event)
@@ -204,7 +209,7 @@ class Pool:
                     self._count(reading.new_tokens())
                     on_piece(piece)
         last = reading.end()
-        if last is None or not ended:
+        if last is None:
             raise faults.broke_off(engine.address, "EOF")
         self._count(reading.new_tokens())
         on_piece(last)
@@ -246,6 +251,6 @@ class Pool:
         text = tr(f"推理引擎 {shown} 提供 {names}", f"the engine at {shown} serves {names}")
         if not engine.loads_adapters:
             return tr(f"{text}。", f"{text}. ") + str(faults.no_runtime_loading(engine.address))
-        if self._folder is None and not engine.is_here:
+        if not self._is_shared and not engine.is_here:
             return tr(f"{text}。", f"{text}. ") + str(faults.no_folder(engine.address))
         return text + tr("，能装载适配器", " and loads adapters")

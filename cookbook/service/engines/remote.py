@@ -134,9 +134,12 @@ class RemoteEngine:
         """Unload an adapter; one that is not loaded is all right.
 
         Raises:
-            EngineFault: the engine cannot be reached.
+            EngineFault: the engine cannot be reached, or has not unloaded it.
         """
-        await self._call("POST", UNLOAD, {"lora_name": name}, seconds=LOAD_SECONDS)
+        body = {"lora_name": name}
+        status, content = await self._call("POST", UNLOAD, body, seconds=LOAD_SECONDS)
+        if status not in (200, 404):
+            raise faults.not_unloaded(self.address, status, faults.message_of(content))
         self.listed.pop(name, None)
 
     async def stream(

@@ -126,13 +126,14 @@ class ChatRouter:
         threading.Thread(target=target, args=(base,), name="chat-loader", daemon=True).start()
 
     async def _tidy(self) -> None:
+        # At once as well: what was deleted while no service ran must not be asked for.
         while True:
-            await asyncio.sleep(TIDY_SECONDS)
             try:
                 await self._pool.tidy()
             except Exception:
                 # Such as a folder that cannot be read: answers go on.
                 _log.exception("the engines could not be looked at")
+            await asyncio.sleep(TIDY_SECONDS)
 
     async def _end(self) -> None:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
