@@ -9,7 +9,7 @@ The values are checked here; the servers themselves are first asked by `cookbook
 import argparse
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,10 +35,11 @@ class EngineSettings:
     """
 
     addresses: tuple[str, ...]
-    key: str | None = field(default=None, repr=False)
+    key: str | None = None
     models: Path | None = None
     models_there: str = ""
 
+    # Neither key nor password.
     def __repr__(self) -> str:
         shown = ", ".join(map(without_password, self.addresses))
         return f"EngineSettings({shown}, models={self.models})"

@@ -1,7 +1,7 @@
 """Start the embedded service in the foreground: parse the arguments, set the process up, serve.
 
     python -m cookbook serve [--host H] [--port P] [--home DIR] [--api-key K] [--jobs N]
-                             [--idle SECONDS]
+                             [--idle SECONDS] [--engine URL]
 
 What serving means is in server.py. Ends after an idle hour, or with `python -m cookbook stop`.
 `python -m cookbook room` runs the same service for others, see `cookbook/room/command.py`.

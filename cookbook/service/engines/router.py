@@ -50,8 +50,7 @@ class ChatRouter:
         self._thread = threading.Thread(target=self._loop.run_forever, name="engines", daemon=True)
         self._thread.start()
         self._pool = self._start(_made(settings, home)).result()
-        self._looked = self._start(self._pool.look())
-        self._start(self._tidy())
+        self._looked = asyncio.Event()  # at the engines, once
 
     @property
     def neighbours(self) -> Neighbours:
@@ -63,10 +62,14 @@ class ChatRouter:
         self._embedded.neighbours = neighbours
 
     def load(self, base: Base) -> None:
-        """Load the embedded engine before anybody asks, where it will answer for this base."""
-        # An engine that takes longer to answer is asked again by the first request.
+        """Look at the engines; load the embedded one where it will answer for this base.
+
+        Requests wait until then: a service that finds its folder in use touches no engine.
+        """
+        self._start(self._tidy())
+        # An engine that takes longer to answer keeps nobody waiting here.
         with contextlib.suppress(TimeoutError):
-            self._looked.result(START_SECONDS)
+            self._start(self._looked.wait()).result(START_SECONDS)
         if base.is_shipped and not self._pool.serves(base):
             self._load_embedded(base)
 
@@ -100,8 +103,7 @@ class ChatRouter:
         self, request: ChatRequest, on_piece: OnPiece, generation: "_Generation"
     ) -> None:
         try:
-            # A task may be cancelled, the first look not.
-            await asyncio.shield(asyncio.wrap_future(self._looked))
+            await self._looked.wait()
             if request.base.is_shipped and not self._pool.serves(request.base):
                 self._load_embedded(request.base)
                 generation.follow(self._embedded.submit(request, on_piece))
@@ -126,7 +128,11 @@ class ChatRouter:
         threading.Thread(target=target, args=(base,), name="chat-loader", daemon=True).start()
 
     async def _tidy(self) -> None:
-        # At once as well: what was deleted while no service ran must not be asked for.
+        """Look at the engines now and from time to time, and unload what was deleted."""
+        try:
+            await self._pool.look()
+        finally:
+            self._looked.set()
         while True:
             try:
                 await self._pool.tidy()
