@@ -17,6 +17,9 @@ def pytest_configure(config):
     for name in (
         "COOKBOOK_BASE_MODEL",
         "COOKBOOK_API_KEY",
+        "COOKBOOK_ENGINE",
+        "COOKBOOK_ENGINE_KEY",
+        "COOKBOOK_ENGINE_MODELS",
         "COOKBOOK_SERVICE",
         "COOKBOOK_KEY",
         "SILICONFLOW_API_KEY",

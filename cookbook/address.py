@@ -28,6 +28,7 @@ from cookbook.client import is_api_key
 from cookbook.environment import value_of
 from cookbook.i18n import language
 from cookbook.machine import device
+from cookbook.quoted import without_password
 
 Address = dict[str, Any]
 """The content of an address file: base_url, api_key, pid, base_model, started, home, …"""
@@ -65,6 +66,7 @@ def settings() -> dict[str, Any]:
         "fast": value_of("COOKBOOK_FAST", os.environ) or "1",
         "memory": value_of(machine.VARIABLE, os.environ) or None,
         "device": device.chosen(),
+        "engine": without_password(value_of("COOKBOOK_ENGINE", os.environ)) or None,
     }
 
 

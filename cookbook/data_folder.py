@@ -67,7 +67,8 @@ def examine(home: Home) -> None:
                 en=f"another user put {path} into the data folder: look at it and delete it, "
                 "or choose another folder with COOKBOOK_HOME",
             )
-    for folder in (home.models, home.jobs, home.uploads, home.worker_logs, home.set_aside):
+    parts = (home.models, home.jobs, home.uploads, home.worker_logs, home.set_aside)
+    for folder in (*parts, home.engine_models):
         if folder.is_dir():
             _check_part(folder)
 

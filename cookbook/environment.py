@@ -96,7 +96,11 @@ def needed(environment: Mapping[str, str], *, keep: tuple[str, ...] = ()) -> dic
 def of_service() -> dict[str, str]:
     """Return what the embedded service needs of this process's environment."""
     # The key that a reader chose for the service itself, if any.
-    chosen = needed(os.environ, keep=("COOKBOOK_API_KEY", *_of_cluster()))
+    own = ("COOKBOOK_API_KEY", *_of_cluster())
+    # An engine's address may hold a password.
+    if value_of("COOKBOOK_ENGINE", os.environ):
+        own += ("COOKBOOK_ENGINE", "COOKBOOK_ENGINE_KEY")
+    chosen = needed(os.environ, keep=own)
     return chosen | _allocator() | _modules() | _READABLE_OUTPUT
 
 

@@ -156,6 +156,11 @@ class Home:
         return self.folder / "models"
 
     @property
+    def engine_models(self) -> Path:
+        """The adapters that engines on this machine have loaded, as links to those of `models`."""
+        return self.folder / "engine-models"
+
+    @property
     def jobs(self) -> Path:
         """Locks of jobs that have not ended, and their working folders where nothing is shared."""
         return self.folder / "jobs"

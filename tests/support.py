@@ -1,6 +1,8 @@
 """What tests of several folders share: valid rows, small models, the soak's short job."""
 
+import ast
 import contextlib
+import functools
 import json
 import socket
 import threading
@@ -10,7 +12,7 @@ import psutil
 from openai import OpenAI
 
 from cookbook import connect, jobs
-from cookbook.paths import DATA, Home
+from cookbook.paths import _CHECKOUT, DATA, Home
 
 
 def make_row(
@@ -83,6 +85,7 @@ SECRETS = {
     "COOKBOOK_KEY": "planted",
     "COOKBOOK_SERVICE": "http://planted.example:8765",
     "COOKBOOK_API_KEY": "planted",
+    "COOKBOOK_ENGINE_KEY": "planted",
     "DATABASE_URL": "postgres://me:planted@db/x",
     "PGPASSWORD": "planted",
     "PIP_INDEX_URL": "https://me:planted@pypi/simple",
@@ -96,6 +99,21 @@ SECRETS = {
     "MY_COMPANY": "planted",
 }
 """What a reader's environment may hold, and what no process of the service is to be told."""
+
+
+@functools.cache
+def sentences() -> str:
+    """Return every text in the package's code, a value in it being a line break."""
+    found = []
+    for path in (_CHECKOUT / "cookbook").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = [v.value if isinstance(v, ast.Constant) else "\n" for v in node.values]
+                found.append("".join(map(str, parts)))
+    return "\n\n".join(found)
+
 
 # The soak's short job: 12 steps, three epochs.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cookbook import engine_options
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.options import add_home, add_jobs, add_trainer
@@ -126,6 +127,7 @@ def _add_service(command: argparse.ArgumentParser) -> None:
         ),
     )
     add_jobs(command)
+    engine_options.add(command)
     command.add_argument(
         "--train-each",
         action="store_true",

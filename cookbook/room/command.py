@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cookbook import connection, data_folder, processes
+from cookbook import connection, data_folder, engine_options, processes
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
 from cookbook.options import home_of, trainer_of
@@ -133,6 +133,7 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
         certificate_key=args.certificate_key and args.certificate_key.expanduser(),
         address=_address(args.address),
         trainer=trainer,
+        engines=engine_options.of(args),
     )
 
 

@@ -2,6 +2,7 @@
 
     python -m cookbook serve [--host H] [--port P] [--home DIR] [--api-key K] [--jobs N]
                              [--idle SECONDS] [--trainer ray …]
+                             [--idle SECONDS] [--engine URL]
 
 What serving means is in server.py. Ends after an idle hour, or with `python -m cookbook stop`.
 `python -m cookbook room` runs the same service for others, see `cookbook/room/command.py`.
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 
-from cookbook import chosen_base
+from cookbook import chosen_base, engine_options
 from cookbook.environment import value_of
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.i18n import tr
@@ -22,7 +23,7 @@ from cookbook.options import add_home, add_jobs, add_trainer, home_of, trainer_o
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
-from cookbook.service.server import IDLE_SECONDS, Prepare, Settings, serve
+from cookbook.service.server import IDLE_SECONDS, Chat, Prepare, Settings, serve
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,7 +50,17 @@ def run(settings: Settings, prepare: Prepare | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         _check_base()
-        serve(settings, ChatEngine(settings.home.engine_mark), prepare)
+        serve(settings, _chat(settings), prepare)
+
+
+def _chat(settings: Settings) -> Chat:
+    """Return what answers chat: the embedded engine, beside others where there are any."""
+    embedded = ChatEngine(settings.home.engine_mark)
+    if settings.engines is None:
+        return embedded
+    from cookbook.service.engines.router import ChatRouter  # httpx takes a moment to import
+
+    return ChatRouter(embedded, settings.engines, settings.home)
 
 
 def _check_base() -> None:
@@ -85,6 +96,7 @@ def parse(argv: list[str] | None) -> Settings:
         help=tr("密钥（默认随机生成）", "key (default: a random one)"),
     )
     add_jobs(parser)
+    engine_options.add(parser)
     parser.add_argument(
         "--idle",
         type=float,
@@ -105,6 +117,7 @@ def parse(argv: list[str] | None) -> Settings:
         idle_seconds=args.idle,
         managed=args.managed,
         trainer=trainer,
+        engines=engine_options.of(args),
     )
 
 

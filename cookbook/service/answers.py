@@ -33,6 +33,7 @@ from cookbook.service.store import new_id
 
 _STATUS = {  # of the engine's errors; others are 500
     "context_length_exceeded": 400,
+    "engine_refused": 400,
     "invalid_prompt": 400,
     "invalid_messages": 400,
     "invalid_schema": 400,
@@ -323,7 +324,8 @@ async def answer_to(body: Body, form: Form, request: Request, state: AppState) -
     # The store is read in a thread: it may wait for a lock.
     base, adapter = await asyncio.to_thread(find_model, state, body.model)
     requests = body.to_requests(base, adapter)
-    requests = [replace(one, person=state.caller.name) for one in requests]
+    person = state.caller.name
+    requests = [replace(one, model=body.model, person=person) for one in requests]
     _check_limit(state, len(requests))
     answer = Answer(body.model, requests, body.n, state, form)
     return await _respond(answer, request, body.stream_options if body.stream else None)

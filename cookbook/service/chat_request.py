@@ -33,6 +33,7 @@ class ChatRequest:
         stop: texts that end the answer; they are not part of it.
         schema: a JSON schema, as JSON; the answer is JSON that fits it.
         logprobs: how many of the likeliest tokens to report at each place; None for no report.
+        model: the public name of the model, tuned or not.
         person: who asks; answers start in turns between people.
     """
 
@@ -49,6 +50,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     schema: str | None = None
     logprobs: int | None = None
+    model: str = ""
     person: str = "local"
 
 

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,6 +29,7 @@ from cookbook import causes, data_folder, disk
 from cookbook.address import is_loopback
 from cookbook.bases import Base, installed
 from cookbook.client import is_api_key
+from cookbook.engine_options import EngineSettings
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
 from cookbook.paths import Home
@@ -47,6 +49,9 @@ from cookbook.service.publication import Endpoint, Publication, remember, rememb
 from cookbook.service.store import Store
 from cookbook.service.supervisor import Supervisor
 from cookbook.service.trainers import Trainer, TrainerSettings
+
+if TYPE_CHECKING:
+    from cookbook.service.engines.router import ChatRouter
 
 IDLE_SECONDS = 3600.0
 LOG_SECONDS = 60.0  # between two lines of the log while jobs are under way
@@ -69,6 +74,7 @@ class Settings:
     is what the people of the room are given, where it is not the machine's own: a proxy's.
     `reuse` has equal jobs train once. `trainer` says where jobs are trained, and `max_running` None
     as many at the same time as that is meant for.
+    `reuse` has equal jobs train once. `engines` answer chat, where there are any.
     """
 
     home: Home
@@ -84,6 +90,7 @@ class Settings:
     certificate_key: Path | None = None
     address: str | None = None
     trainer: TrainerSettings = TrainerSettings()
+    engines: EngineSettings | None = None
 
     @property
     def loopback(self) -> bool:
@@ -91,11 +98,12 @@ class Settings:
         return is_loopback(self.host)
 
 
+Chat = Union[ChatEngine, "ChatRouter"]
 Prepare = Callable[[Store, Listening], None]
 """What is called once the service listens, and before it answers."""
 
 
-def serve(settings: Settings, chat: ChatEngine, prepare: Prepare | None = None) -> None:
+def serve(settings: Settings, chat: Chat, prepare: Prepare | None = None) -> None:
     """Run until stopped.
 
     Raises:
@@ -223,7 +231,7 @@ class _Server(LimitedServer):
 def _run(
     settings: Settings,
     listening: Listening,
-    chat: ChatEngine,
+    chat: Chat,
     trainer: Trainer,
     checks: FileChecks,
     prepare: Prepare | None,
@@ -311,7 +319,7 @@ def _watch(
     settings: Settings,
     store: Store,
     publication: Publication,
-    chat: ChatEngine,
+    chat: Chat,
 ) -> None:
     """End the service when nobody needs it; log a line each minute while jobs are under way."""
     idle_seconds = settings.idle_seconds

@@ -358,6 +358,7 @@ def test_a_service_with_the_settings_of_this_process_fits(tmp_path):
         ("COOKBOOK_MEMORY", "6GB", "COOKBOOK_MEMORY"),
         ("COOKBOOK_DEVICE", "cpu", "COOKBOOK_DEVICE"),
         ("COOKBOOK_FAST", "0", "COOKBOOK_FAST"),
+        ("COOKBOOK_ENGINE", "http://127.0.0.1:8000", "COOKBOOK_ENGINE"),
     ],
 )
 def test_a_changed_setting_is_seen_when_it_is_set_and_when_it_is_unset(

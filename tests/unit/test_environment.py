@@ -54,6 +54,20 @@ def test_the_service_alone_keeps_the_key_that_was_chosen_for_it(monkeypatch):
     assert "COOKBOOK_API_KEY" not in environment.of_worker()
 
 
+def test_the_service_alone_is_told_its_engines_with_key_and_password(monkeypatch):
+    given = {
+        "COOKBOOK_ENGINE": "http://me:planted@gpu:8000",
+        "COOKBOOK_ENGINE_KEY": "planted",
+        "COOKBOOK_ENGINE_MODELS": "/shared",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert given.items() <= environment.of_service().items()
+    assert "planted" not in str(environment.of_worker())
+    monkeypatch.delenv("COOKBOOK_ENGINE")
+    assert "planted" not in str(environment.of_service())
+
+
 def test_no_process_is_started_with_the_whole_environment():
     started = []
     for path in Path(cookbook.__file__).parent.rglob("*.py"):

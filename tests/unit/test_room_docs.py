@@ -1,11 +1,10 @@
 """What docs/room.md and its Chinese twin say is what the command and the service do."""
 
-import ast
-import functools
 import re
 from pathlib import Path
 
 import pytest
+from support import sentences
 
 from cookbook.__main__ import _parser
 from cookbook.paths import _CHECKOUT
@@ -22,20 +21,6 @@ _LIMIT = re.compile(r"\(?[(（]`(PERSON_[A-Z]+)`[)）] \| (\d+)( MB)? \|")
 
 def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
-
-
-@functools.cache
-def sentences() -> str:
-    """Return every text in the package's code, a value in it being a line break."""
-    found = []
-    for path in (_CHECKOUT / "cookbook").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.append(node.value)
-            elif isinstance(node, ast.JoinedStr):
-                parts = [v.value if isinstance(v, ast.Constant) else "\n" for v in node.values]
-                found.append("".join(map(str, parts)))
-    return "\n\n".join(found)
 
 
 def fragments(quoted: str) -> list[str]:
