@@ -66,6 +66,7 @@ def settings() -> dict[str, Any]:
         "fast": value_of("COOKBOOK_FAST", os.environ) or "1",
         "memory": value_of(machine.VARIABLE, os.environ) or None,
         "device": device.chosen(),
+        "trainer": value_of("COOKBOOK_TRAINER", os.environ) or "local",
         "engine": without_password(value_of("COOKBOOK_ENGINE", os.environ)) or None,
     }
 

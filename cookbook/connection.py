@@ -59,6 +59,7 @@ VARIABLES = {
     "fast": "COOKBOOK_FAST",
     "memory": "COOKBOOK_MEMORY",
     "device": "COOKBOOK_DEVICE",
+    "trainer": "COOKBOOK_TRAINER",
     "engine": "COOKBOOK_ENGINE",
 }
 
@@ -177,7 +178,7 @@ def differences(address: Address) -> list[str]:
     # Whoever started one in a terminal chose for it; only what this process has set itself counts.
     if not address.get("managed"):
         chosen = {key for key, name in VARIABLES.items() if environment.value_of(name, os.environ)}
-        counted = {"version", *chosen} - {"jobs", "engine"}
+        counted = {"version", *chosen} - {"jobs", "trainer", "engine"}
         here = {key: value for key, value in here.items() if key in counted}
     found = []
     for key, value in here.items():

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cookbook import engine_options
+from cookbook import engine_options, trainer_options
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
-from cookbook.options import add_home, add_jobs, add_trainer
+from cookbook.options import add_home, add_jobs
 
 PORT = 8765
 HOURS = 12.0
@@ -54,7 +54,6 @@ def add(commands: Any, add_command: Callable[..., Any]) -> None:
     _add_network(command)
     _add_service(command)
     add_home(command)
-    add_trainer(command)
     # Read by the command line's `main`.
     command.set_defaults(carry_out=_room)
 
@@ -127,6 +126,7 @@ def _add_service(command: argparse.ArgumentParser) -> None:
         ),
     )
     add_jobs(command)
+    trainer_options.add(command)
     engine_options.add(command)
     command.add_argument(
         "--train-each",

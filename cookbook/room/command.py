@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cookbook import connection, data_folder, engine_options, processes
+from cookbook import connection, data_folder, engine_options, processes, trainer_options
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.i18n import tr
-from cookbook.options import home_of, trainer_of
+from cookbook.options import home_of
 from cookbook.paths import Home
 from cookbook.quoted import without_password
 from cookbook.room import names, roster, slips
@@ -120,7 +120,7 @@ def _settings(args: argparse.Namespace, home: Home) -> Settings:
             zh="--certificate-key 要和 --certificate 一起用",
             en="--certificate-key needs --certificate as well",
         )
-    trainer = trainer_of(args)
+    trainer = trainer_options.of(args)
     return Settings(
         Home(home.folder, trainer.storage),
         args.host,

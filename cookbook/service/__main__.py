@@ -1,8 +1,7 @@
 """Start the embedded service in the foreground: parse the arguments, set the process up, serve.
 
     python -m cookbook serve [--host H] [--port P] [--home DIR] [--api-key K] [--jobs N]
-                             [--idle SECONDS] [--trainer ray …]
-                             [--idle SECONDS] [--engine URL]
+                             [--idle SECONDS] [--trainer ray] [--engine URL]
 
 What serving means is in server.py. Ends after an idle hour, or with `python -m cookbook stop`.
 `python -m cookbook room` runs the same service for others, see `cookbook/room/command.py`.
@@ -15,11 +14,11 @@ import os
 import signal
 import sys
 
-from cookbook import chosen_base, engine_options
+from cookbook import chosen_base, engine_options, trainer_options
 from cookbook.environment import value_of
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.i18n import tr
-from cookbook.options import add_home, add_jobs, add_trainer, home_of, trainer_of
+from cookbook.options import add_home, add_jobs, home_of
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.logs import log_to_stderr
@@ -96,6 +95,7 @@ def parse(argv: list[str] | None) -> Settings:
         help=tr("密钥（默认随机生成）", "key (default: a random one)"),
     )
     add_jobs(parser)
+    trainer_options.add(parser)
     engine_options.add(parser)
     parser.add_argument(
         "--idle",
@@ -103,11 +103,10 @@ def parse(argv: list[str] | None) -> Settings:
         default=IDLE_SECONDS,
         help=tr("空闲多少秒后结束；0 表示不结束", "end after so many idle seconds; 0: never"),
     )
-    add_trainer(parser)
     # Given by `connect()`, for which the service is then one that it may replace.
     parser.add_argument("--managed", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    trainer = trainer_of(args)
+    trainer = trainer_options.of(args)
     return Settings(
         Home(home_of(args), trainer.storage),
         args.host,
