@@ -242,9 +242,12 @@ def test_the_fewest_workers_are_found_with_which_a_base_fits():
     made = memory.workers_needed(shape("14B"), lengths, STANDARD, machine, most=16)
     assert made.fits and made.sharded and made.weights == BFLOAT16
     assert made == sharded("14B", 1000, machine, made.workers)
-    assert not sharded("14B", 1000, machine, made.workers - 1).fits
-    fewer = made.workers - 1
-    assert memory.workers_needed(shape("14B"), lengths, STANDARD, machine, fewer) is None
+    fewer = sharded("14B", 1000, machine, made.workers - 1)
+    assert fewer.needed > 0.9 * machine.free
+    # Without another worker it is taken if it fits at all.
+    most = made.workers - 1
+    found = memory.workers_needed(shape("14B"), lengths, STANDARD, machine, most)
+    assert found == (fewer if fewer.fits else None)
     # Embedding and head are whole in each worker.
     tiny = gpu(1)
     assert memory.workers_needed(shape("14B"), lengths, STANDARD, tiny, most=100) is None

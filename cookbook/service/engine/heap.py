@@ -22,7 +22,8 @@ SLACK = 1.25
 LARGE = 2**20
 """Bytes of a tensor that `give_back_at_once` calls large."""
 
-_M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+# Of glibc's malloc.h: from how many bytes on a block has memory of its own, and how many may.
+_M_MMAP_THRESHOLD, _M_MMAP_MAX = -3, -4
 
 
 def give_back() -> None:
@@ -42,8 +43,10 @@ def give_back_at_once() -> None:
     if sys.platform == "linux":
         choose = getattr(ctypes.CDLL(None), "mallopt", None)
         if choose:
-            # Otherwise glibc raises it to the largest that was ever freed.
+            # Unless it is set, glibc raises it to the largest that was ever freed.
             choose(_M_MMAP_THRESHOLD, LARGE)
+            # The service's own processes are started with 0.
+            choose(_M_MMAP_MAX, 2**16)
 
 
 class Heap:
