@@ -211,14 +211,14 @@ def test_workers_who_cut_up_the_layers_need_less_each_the_more_they_are():
         assert needed == sorted(needed, reverse=True) and needed[0] > needed[-1]
 
 
-def test_what_is_sharded_counts_its_part_two_whole_layers_and_the_embeddings():
+def test_what_is_sharded_counts_its_part_a_few_whole_layers_and_the_embeddings():
     base = shape("7B")
     task = Task.of(base, [1000], STANDARD, workers=4, sharded=True)
     settings = memory.Settings("cuda", BFLOAT16, 512, 28, 128)
     layer = 2 * (base.parameters - base.embeddings) / base.num_hidden_layers
     embeddings = 2 * base.embeddings
     parts = memory.parts(task, settings)
-    assert parts["weights"] == pytest.approx(28 / 4 * layer + 2 * layer + embeddings)
+    assert parts["weights"] == pytest.approx((28 / 4 + 3) * layer + embeddings)
     alone = memory.parts(Task.of(base, [1000], STANDARD), settings)
     # One more tensor for the sum of the gradients.
     assert parts["adapter"] == alone["adapter"] * 20 / 16
