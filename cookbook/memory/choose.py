@@ -90,15 +90,18 @@ def choose(
 def workers_needed(
     shape: Shape, lengths: Sequence[int], hp: dict[str, Any], machine: Machine, most: int
 ) -> MemoryPlan | None:
-    """Return the plan with the fewest sharded workers with which it fits, from 2 to `most`.
+    """Return the plan with the fewest sharded workers, from 2 to `most`, with which it fits.
+
+    With ease, if so many are there: rows whose lengths are only estimated may turn out longer.
 
     Args:
         machine: what each worker has.
     """
-    for workers in range(2, most + 1):
-        task = Task.of(shape, lengths, hp, workers, sharded=True)
-        if _fastest(task, machine)[1] <= machine.free:
-            return choose(shape, lengths, hp, machine, workers=workers, sharded=True)
+    for share in (_COMFORTABLE, 1.0):
+        for workers in range(2, most + 1):
+            task = Task.of(shape, lengths, hp, workers, sharded=True)
+            if _fastest(task, machine)[1] <= share * machine.free:
+                return choose(shape, lengths, hp, machine, workers=workers, sharded=True)
     return None
 
 

@@ -31,8 +31,9 @@ _ADAPTER_BYTES = 16
 # Several workers add up their gradients in one more tensor.
 _SUM_BYTES = 4
 
-# Layers that are put together from their parts at a time: one computes, another is being fetched.
-_WHOLE_LAYERS = 2
+# As many bytes as whole layers that are being put together from their parts: what is computed, and
+# the message that it came in. On a GPU the next message comes meanwhile; not measured there yet.
+_WHOLE_LAYERS = {CPU: 2, CUDA: 3}
 
 # Of a logit of the loss: itself in float32, and for its softmax and its gradient as much again.
 _LOGIT_BYTES = 12
@@ -174,7 +175,7 @@ def _weights(task: Task, settings: Settings) -> int:
     body = shape.parameters - shape.embeddings
     if task.sharded:
         part = body / task.workers
-        whole = _WHOLE_LAYERS * body / shape.num_hidden_layers
+        whole = _WHOLE_LAYERS[settings.device] * body / shape.num_hidden_layers
         return round(size * (part + whole) + embeddings)
     if not shape.tied and is_mapped(settings):
         # Of a file that is mapped only the rows of tokens that occur are read, and those around.

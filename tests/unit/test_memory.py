@@ -198,3 +198,87 @@ def test_there_is_no_memory_plan_where_nothing_is_known_or_a_platform_trains():
 def test_sizes_travel_as_a_configuration():
     for size in SIZES:
         assert Shape.of(shape(size).to_config()) == shape(size)
+
+
+def sharded(size, tokens, machine, workers, **hp):
+    values = STANDARD | hp
+    return memory.choose(shape(size), [tokens] * 32, values, machine, workers=workers, sharded=True)
+
+
+def test_workers_who_cut_up_the_layers_need_less_each_the_more_they_are():
+    for machine in (laptop(40), laptop(40, bfloat16=False), gpu(40)):
+        needed = [sharded("7B", 1000, machine, workers).needed for workers in (2, 4, 8)]
+        assert needed == sorted(needed, reverse=True) and needed[0] > needed[-1]
+
+
+def test_what_is_sharded_counts_its_part_a_few_whole_layers_and_the_embeddings():
+    base = shape("7B")
+    task = Task.of(base, [1000], STANDARD, workers=4, sharded=True)
+    settings = memory.Settings("cuda", BFLOAT16, 512, 28, 128)
+    layer = 2 * (base.parameters - base.embeddings) / base.num_hidden_layers
+    embeddings = 2 * base.embeddings
+    parts = memory.parts(task, settings)
+    assert parts["weights"] == pytest.approx((28 / 4 + 3) * layer + embeddings)
+    alone = memory.parts(Task.of(base, [1000], STANDARD), settings)
+    # One more tensor for the sum of the gradients.
+    assert parts["adapter"] == alone["adapter"] * 20 / 16
+    # No worker ever reads the whole base, whatever becomes of its type.
+    on_cpu = dataclasses.replace(settings, device="cpu", weights=FLOAT32)
+    assert memory.peak(task, on_cpu) == sum(memory.parts(task, on_cpu).values())
+
+
+def test_each_worker_plans_for_its_share_of_a_batch():
+    lengths = [400, 300, 200, 100, 50]
+    task = Task.of(shape("0.5B"), lengths, STANDARD | {"batch_size": 5}, workers=2)
+    assert (task.batch_size, task.longest, task.batch_tokens) == (3, 400, 900)
+    made = memory.choose(shape("0.5B"), [50] * 32, STANDARD, laptop(20), workers=4)
+    assert made.micro_batch == 2 and made.workers == 4 and not made.sharded
+
+
+def test_the_fewest_workers_are_found_with_which_a_base_fits():
+    machine = gpu(24, four_bit=False)
+    assert not plan("14B", 1000, machine).fits
+    lengths = [1000] * 32
+    made = memory.workers_needed(shape("14B"), lengths, STANDARD, machine, most=16)
+    assert made.fits and made.sharded and made.weights == BFLOAT16
+    assert made == sharded("14B", 1000, machine, made.workers)
+    fewer = sharded("14B", 1000, machine, made.workers - 1)
+    assert fewer.needed > 0.9 * machine.free
+    # Without another worker it is taken if it fits at all.
+    most = made.workers - 1
+    found = memory.workers_needed(shape("14B"), lengths, STANDARD, machine, most)
+    assert found == (fewer if fewer.fits else None)
+    # Embedding and head are whole in each worker.
+    tiny = gpu(1)
+    assert memory.workers_needed(shape("14B"), lengths, STANDARD, tiny, most=100) is None
+
+
+def test_blocks_of_4_bit_are_never_cut_up():
+    assert plan("14B", 1000, gpu(15)).weights == NF4
+    assert sharded("14B", 1000, gpu(15), 2).weights == BFLOAT16
+
+
+def test_a_plan_of_several_workers_says_so_in_both_languages():
+    fits = sharded("7B", 1000, gpu(24), 2)
+    assert "on each of 2 GPUs" in fits.en and fits.en.endswith("weights in bfloat16, sharded")
+    assert fits.zh.startswith("用 2 个 worker，每个显存约需") and fits.zh.endswith("，分片存放")
+    short = sharded("7B", 1000, laptop(4), 2)
+    assert "are free on each of 2 workers" in short.en
+    zh, en = short.refused("a base")
+    assert "训练 a base 用 2 个 worker，每个约需" in zh and "training a base needs about" in en
+    # What one machine would need is said of one worker.
+    assert plan("7B", 1000, laptop(short.remedy.memory / GB)).fits
+    assert plan("7B", 1000, gpu(short.remedy.four_bit_gpu / GB)).fits
+    alone = plan("7B", 1000, gpu(24))
+    assert "worker" not in alone.zh + alone.en and "分片" not in alone.zh
+
+
+def test_plans_are_read_back_with_their_workers_and_older_ones_without():
+    made = sharded("7B", 1000, gpu(24), 2)
+    values = dataclasses.asdict(made)
+    assert memory.MemoryPlan.of_dict(values) == dataclasses.replace(made, level=0)
+    older = {name: values[name] for name in values if name not in ("workers", "sharded")}
+    read = memory.MemoryPlan.of_dict(older)
+    assert (read.workers, read.sharded) == (1, False)
+    for damaged in ({"workers": True}, {"workers": "2"}, {"sharded": 1}):
+        assert memory.MemoryPlan.of_dict(values | damaged) is None

@@ -11,6 +11,7 @@ Training, from the outside in:
     run                         what a job trains: memory plan, base, adapter, optimizer, examples
     examples                    rows as tokens, with those that are trained on
     step, loss                  a batch's gradients in micro-batches, without all logits at once
+    workers, shards             several processes that take each step together
     heap                        what was freed is given back, here and when chat unloads
     evaluate                    the loss without gradients, and the proof that an adapter acts
     checkpoints                 adapters, and the state to resume from

@@ -2,6 +2,7 @@
 
     give_back()             all that is not used any more
     Heap(needed).trim()     after a step: the same, once the process holds more than was planned
+    give_back_at_once()     from here on, whenever a large tensor is freed
 
 glibc keeps what was freed for this process. With rows of many lengths it cannot use all of it
 again, and what it holds grows from step to step, far beyond what any step needs.
@@ -18,6 +19,13 @@ SLACK = 1.25
 """What a process may hold of what it really uses, before it gives back: at less it would often."""
 
 
+LARGE = 2**20
+"""Bytes of a tensor that `give_back_at_once` calls large."""
+
+# Of glibc's malloc.h: from how many bytes on a block has memory of its own, and how many may.
+_M_MMAP_THRESHOLD, _M_MMAP_MAX = -3, -4
+
+
 def give_back() -> None:
     """Return memory that is not used any more to the system, or to others on the GPU."""
     # Models hold cycles: a hook knows its layer, and the layer its hooks.
@@ -25,6 +33,20 @@ def give_back() -> None:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     _trim()
+
+
+def give_back_at_once() -> None:
+    """Let every large tensor on a processor have memory of its own, which goes when it is freed.
+
+    For what comes and goes all the time in many sizes. It costs the system's work of clearing it.
+    """
+    if sys.platform == "linux":
+        choose = getattr(ctypes.CDLL(None), "mallopt", None)
+        if choose:
+            # Unless it is set, glibc raises it to the largest that was ever freed.
+            choose(_M_MMAP_THRESHOLD, LARGE)
+            # The service's own processes are started with 0.
+            choose(_M_MMAP_MAX, 2**16)
 
 
 class Heap:

@@ -164,7 +164,7 @@ def _of_chat(base: Base, skeleton: Any, target: str, reserved: int) -> str:
     return first_that_fits(base, sizes_of(skeleton, types), there)
 
 
-def _read_weights(base: Base, weights: str, target: str, dtype: Any = None) -> Any:
+def _read_weights(base: Base, weights: str, target: str, dtype: str | None = None) -> Any:
     """Return the model with its weights, straight on its device.
 
     Args:

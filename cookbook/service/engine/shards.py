@@ -17,7 +17,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
+from cookbook.machine import CPU
 from cookbook.memory import FLOAT32, STORED_BFLOAT16
+from cookbook.service.engine.heap import give_back_at_once
 
 
 def shard(model: Any, weights: str, device: str, world: int) -> None:
@@ -27,6 +29,9 @@ def shard(model: Any, weights: str, device: str, world: int) -> None:
         weights: the type of the base's weights, as the memory plan names it.
     """
     mesh = init_device_mesh(device, (world,))
+    if device == CPU:
+        # The layers that come and go would leave holes larger than what is saved.
+        give_back_at_once()
     for layer in model.model.layers:
         for parameter in layer.parameters():
             parameter.data = parameter.data.to(device, _type(parameter, weights))
