@@ -473,3 +473,16 @@ def test_a_plan_for_a_service_elsewhere_is_one_for_its_memory(client, state, mon
     memory = plan([4096] * 100, Hyperparameters(), base=card).memory
     assert (card.machine, card.shape) == (there, shape)
     assert memory.device == "cuda" and memory.fits and memory.free == there.free
+
+
+@pytest.mark.parametrize("workers, devices, expected", [(1, 1, (1, False)), (4, 8, (4, False))])
+def test_a_plan_for_a_cluster_says_how_many_workers_share_a_job(workers, devices, expected):
+    there = Machine("cuda", 40 * GB, 48 * GB, bfloat16=True, workers=workers, devices=devices)
+    name = "Qwen/Qwen2.5-7B-Instruct"
+    card = dataclasses.replace(bases.card(name), trains_elsewhere=False, machine=there)
+    memory = plan([1000] * 100, Hyperparameters(), base=card).memory
+    assert (memory.workers, memory.sharded) == expected
+    # What no single one can hold is spread over as many as it takes.
+    large = dataclasses.replace(card, shape=published("Qwen/Qwen2.5-72B-Instruct"))
+    memory = plan([1000] * 100, Hyperparameters(), base=large).memory
+    assert memory.fits == memory.sharded == (devices > 1)
