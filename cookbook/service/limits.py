@@ -22,7 +22,7 @@ UPLOADS = 2  # being checked, one of each person; the others wait
 BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in temporary files
 
 # Of whoever runs the service: there only to stop a loop that never ends
-JOBS = 100  # that have not ended
+JOBS = 1000  # that have not ended; a cluster trains hundreds
 CHATS = 64  # answers under way or waiting
 
 # Of one person in a room
