@@ -1,6 +1,7 @@
 """A server that behaves as vLLM's routes do, and answers with the project's own engine.
 
     with EngineServer(engine, base) as server: server.url, server.loaded, server.asked
+    server.end_as_told()    as vLLM ends on SIGTERM
     server.restart()        what it had loaded is forgotten, the address stays
 
 Real sockets, real adapters: a greedy answer through it must equal the embedded engine's. Routes,
@@ -65,10 +66,12 @@ class EngineServer:
         self.loaded = dict(self.static)  # adapter -> path
         self.requests = []  # (route, body) of every POST
         self.looks = 0  # requests for the list of models
+        self.health_asked = 0
         self.missed = []  # paths of loaded adapters that were looked for in vain
         self.left = 0  # answers whose client has left
         self.most = 0  # answers at the same time
         self._now = 0
+        self._silent = False  # streams are open, and nothing more is sent
         self._listener = None
         self._port = 0
         self._server = self._thread = None
@@ -105,7 +108,19 @@ class EngineServer:
         self._server.should_exit = self._server.force_exit = True
         self._thread.join()
         self._listener.close()
-        self._server = None
+        self._server, self._silent = None, False
+
+    def fall_silent(self):
+        """Send nothing more on any stream."""
+        self._silent = True
+
+    def speak(self):
+        self._silent = False
+
+    def end_as_told(self):
+        """End as vLLM does on SIGTERM: nobody is let in, and open streams are silent for ever."""
+        self.fall_silent()
+        self._server.should_exit = True
 
     def restart(self):
         self.stop()
@@ -130,6 +145,7 @@ class EngineServer:
 
         @app.get("/health")
         async def health():
+            self.health_asked += 1
             return {}
 
         @app.get("/v1/models")
@@ -270,6 +286,8 @@ class EngineServer:
                     raise ConnectionAbortedError("as a killed server does")
                 await asyncio.sleep(self.slow)
                 piece = await pieces.get()
+                while self._silent:
+                    await asyncio.sleep(0.01)
             yield _event(head | {"choices": [], "usage": usage})
             ended = True
             yield b"data: [DONE]\n\n"

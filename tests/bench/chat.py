@@ -115,6 +115,12 @@ def ours() -> Iterator[Server]:
 
 def ask(server: Server, question: str) -> tuple[float, int]:
     """Return the seconds to the first token, and the number of tokens."""
+    first, text = answer(server, question)
+    return first, tokens.count(text)
+
+
+def answer(server: Server, question: str) -> tuple[float, str]:
+    """Return the seconds to the first token, and the whole text."""
     body = {
         "model": server.model,
         "messages": [
@@ -138,7 +144,7 @@ def ask(server: Server, question: str) -> tuple[float, int]:
             if piece and not text:
                 first = time.perf_counter() - started
             text += piece
-    return first, tokens.count(text)
+    return first, text
 
 
 def content_of(line: bytes) -> str:

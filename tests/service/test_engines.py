@@ -26,7 +26,7 @@ from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.engine.generate import Engine
-from cookbook.service.engines import adapters, pool, remote
+from cookbook.service.engines import adapters, pool, remote, watch
 from cookbook.service.engines.router import ChatRouter
 from cookbook.service.store import Store, TunedModel
 
@@ -558,6 +558,32 @@ def test_a_stream_that_is_cut_ends_with_an_error(engine, base, home):
             list(ask(client, stream=True))
         status, code, message = refusal(lambda: ask(client))
         assert (status, code) == (503, "model_unavailable") and "不完整" in message
+
+
+def test_an_engine_that_ends_and_leaves_its_streams_open_keeps_nobody_waiting(
+    engine, base, home, monkeypatch
+):
+    monkeypatch.setattr(watch, "SILENT_SECONDS", 0.1)
+    with EngineServer(engine, base, slow=0.05) as server, through(home, server) as client:
+        stream = ask(client, stream=True)
+        next(stream)
+        server.end_as_told()
+        with pytest.raises(Exception, match="中途断开"):
+            list(stream)
+
+
+def test_an_engine_that_is_silent_is_waited_for_as_long_as_it_is_there(
+    engine, base, home, monkeypatch
+):
+    monkeypatch.setattr(watch, "SILENT_SECONDS", 0.1)
+    with EngineServer(engine, base, slow=0.05) as server, through(home, server) as client:
+        stream = ask(client, stream=True)
+        next(stream)
+        server.fall_silent()
+        while server.health_asked < 3:
+            time.sleep(0.01)
+        server.speak()
+        assert list(stream)[-1].choices[0].finish_reason
 
 
 def test_another_kind_of_server_is_refused_in_a_sentence(home):

@@ -9,6 +9,7 @@ errors. An engine is asked for one stream for each choice. Nothing here imports 
     router      which base is answered where; starts and ends the rest
     pool        chooses an engine for an answer, and another one where that fails
     remote      one engine: its routes, whether it can be reached
+    watch       whether an engine whose streams are silent is still there
     adapters    which adapters an engine has loaded, and which is unloaded for another
     folder      the folder through which an engine gets them
     wire        a request and an answer as they travel

@@ -25,6 +25,7 @@ from cookbook.proxies import is_near
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engines import faults, wire
 from cookbook.service.engines.faults import EngineFault
+from cookbook.service.engines.watch import Watch
 
 AWAY_SECONDS = 5.0  # that an engine which could not be reached is left alone
 CONNECT_SECONDS = 5.0
@@ -37,6 +38,7 @@ _LONGEST_ERROR = 64 * 1024  # bytes
 # Not all of them are httpx's own, such as one about a name that is too long for DNS.
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError)
 
+HEALTH = "/health"
 LOAD, UNLOAD = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
 
 
@@ -65,6 +67,7 @@ class RemoteEngine:
         self._away_until = 0.0
         self._looked_at = 0.0
         self._client = _client(address, self.host, key)
+        self._watch = Watch(self._is_there)
 
     @property
     def is_here(self) -> bool:
@@ -152,12 +155,16 @@ class RemoteEngine:
         """
         begun = False
         try:
-            async with self._client.stream("POST", route, json=body) as response:
+            async with (
+                self._watch.over_stream(),
+                self._client.stream("POST", route, json=body) as response,
+            ):
                 if response.status_code != 200:
                     text = faults.message_of(await _beginning(response))
                     raise faults.answer_refused(self.address, response.status_code, text, request)
                 async for event in wire.events(response.aiter_bytes()):
                     begun = True
+                    self._watch.heard()
                     yield event
         except (*_FAILURES, ValueError) as error:
             if begun:
@@ -165,7 +172,20 @@ class RemoteEngine:
             raise self._gone(faults.unreachable(self.address, error)) from error
 
     async def close(self) -> None:
+        self._watch.close()
         await self._client.aclose()
+
+    async def _is_there(self) -> bool:
+        """Return False where nothing listens, or vLLM says that its engine has ended."""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                response = await self._client.get(HEALTH)
+        except (httpx.ConnectError, httpx.ConnectTimeout):
+            return False
+        # It may be too busy to answer this.
+        except _FAILURES:
+            return True
+        return response.status_code != 503
 
     async def _has_route(self) -> bool:
         # Refused without a name, by a server that knows the route.
