@@ -95,7 +95,13 @@ class LocalCluster:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self.address = ""
+        # The same after it has ended and was started again: training processes know it.
+        self.address = f"127.0.0.1:{_free_port()}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether it has ended by itself, as on a machine that was too busy to start it."""
+        return self._process is None or self._process.poll() is not None
 
     def start(self) -> None:
         """Start it and wait until its head answers.
@@ -105,7 +111,6 @@ class LocalCluster:
         """
         if not environment.value_of(_MODE, os.environ):
             os.environ |= {_MODE: "token", TOKEN: secrets.token_hex(32)}
-        self.address = f"127.0.0.1:{_free_port()}"
         port = self.address.rpartition(":")[2]
         command = ["start", "--head", f"--port={port}", "--block", "--disable-usage-stats"]
         command += ["--include-dashboard=false", f"--object-store-memory={OBJECT_STORE}"]

@@ -99,9 +99,18 @@ class OnRay:
         """Return why the cluster's head is not there; None where it is."""
         with self._lock:
             if time.monotonic() - self._seen_at > LOOK_SECONDS:
-                self._fault = cluster.fault_at(self._address())
+                self._fault = self._look()
                 self._seen_at = time.monotonic()
             return self._fault
+
+    def _look(self) -> ClusterAway | None:
+        """Look at the head; start a cluster of the service's own again where it has ended."""
+        if self._local and self._local.has_ended:
+            try:
+                self._local.start()
+            except ServiceError as error:
+                return ClusterAway(zh=error.zh, en=error.en)
+        return cluster.fault_at(self._address())
 
     def machine(self) -> Machine | None:
         """Return the best of the cluster's nodes; None as long as none is known."""
