@@ -11,18 +11,19 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 from ray_cluster import RayCluster
-from support import ROWS, add_job
+from support import ROWS, add_job, write_base
 
 from cookbook import __version__
-from cookbook.bases import find
+from cookbook.bases import Base, find
 from cookbook.paths import Home
 from cookbook.service.engine.working_folder import DAMAGED, STATE
-from cookbook.service.events import StateUnreadable, Step, Waiting
+from cookbook.service.events import Placed, StateUnreadable, Step, Waiting
 from cookbook.service.exit_codes import Exit
 from cookbook.service.store import Store
 from cookbook.service.trainers import TrainerSettings, chosen
@@ -312,7 +313,7 @@ def test_two_workers_share_each_step_and_have_the_losses_of_one(cluster, folders
     for (step, *losses), (same_step, *expected) in zip(found.losses, here.losses, strict=True):
         assert step == same_step
         assert losses == [one and pytest.approx(one, abs=1e-4) for one in expected]
-    assert folders.store.job(job.id).place == ["alpha", "beta"]
+    assert sorted(folders.store.job(job.id).place) == ["alpha", "beta"]
     assert folders.store.started_event(job.id).data["n_workers"] == 2
 
 
@@ -328,3 +329,91 @@ def test_a_wrong_address_is_said_in_a_sentence(folders, job):
     trainer = chosen(TrainerSettings("ray", "127.0.0.1:9"))
     assert run(folders, job, trainer.train) == Exit.NO_CLUSTER
     assert any("127.0.0.1:9 连不上" in text for text in messages(folders, job))
+
+
+def test_a_node_with_another_version_is_named_and_others_are_taken(cluster, folders, job, tmp_path):
+    installed = tmp_path / "site" / "peft-0.0.1.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: peft\nVersion: 0.0.1\n")
+    path = os.pathsep.join([str(installed.parent), os.environ.get("PYTHONPATH", "")])
+    cluster.add("old", cpus=2, PYTHONPATH=path)
+    training = on_ray(cluster, worker_cpus=2)
+    # No other node has two processors.
+    assert run(folders, job, training.train) == Exit.NO_CLUSTER
+    (said,) = [text for text in messages(folders, job) if "版本和服务不同" in text]
+    assert "节点 old" in said and "peft 0.0.1（这里是 " in said and "pip install 'peft==" in said
+    # A node is chosen for its free memory, too: another is taken whichever came first.
+    cluster.kill("alpha")
+    cluster.kill("beta")
+    cluster.add("new", cpus=2)
+    events = training.train(find(job.base), rows(), [], HP, folder=folders.home.folder / "job")
+    placed = next(event for event in events if isinstance(event, Placed))
+    events.close()
+    assert placed.nodes == ("new",)
+
+
+def not_on_nodes(folder, monkeypatch):
+    """Return a path to a folder that leads somewhere else on the nodes that are there."""
+    monkeypatch.chdir(folder)
+    return Path("/proc/self/cwd")
+
+
+def test_a_base_that_only_the_service_has_is_sent_once(cluster, folders, tmp_path, monkeypatch):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(find("cookbook/tiny-zh").source)
+    write_base(tmp_path / "mine", tokenizer)
+    cluster.add("large", cpus=2)
+    base = Base("mine", source=str(not_on_nodes(tmp_path, monkeypatch) / "mine"))
+    trainer = on_ray(cluster, worker_cpus=2)
+    sent = []
+    for number in (1, 2):
+        training = trainer.train(base, rows(), [], HP, folder=folders.home.folder / f"job-{number}")
+        events = []
+        for event in training:
+            events.append(event)
+            if isinstance(event, Step):
+                training.close()
+        assert isinstance(events[-1], Step)
+        notes = [event.zh for event in events if isinstance(event, Waiting)]
+        sent.append(any("节点 large 上没有基础模型 mine" in note for note in notes))
+    assert sent == [True, False]
+    (there,) = (cluster.cache("large") / "bases").glob("*/")
+    assert (there / "model.safetensors").read_bytes() == (
+        tmp_path / "mine" / "model.safetensors"
+    ).read_bytes()
+    # Nothing is left of the jobs.
+    wait_until(lambda: not list((cluster.cache("large") / "jobs").glob("*/")))
+
+
+def test_in_a_shared_folder_nothing_is_carried(cluster, folders, job, here, tmp_path, monkeypatch):
+    from cookbook.service.trainers.on_ray.crew import Crew
+
+    def fetch(*_):
+        raise AssertionError("a file was carried")
+
+    monkeypatch.setattr(Crew, "fetch", fetch)
+    storage = tmp_path / "shared"
+    storage.mkdir()
+    folders.home = Home(folders.home.folder, storage)
+    trainer = on_ray(cluster, storage=storage)
+    store = folders.store
+    pause = disturbed(trainer, 6, lambda: store.request_state(job.id, "pause", "Paused"))
+    run(folders, job, pause)
+    # The state was written there by the node, and no mark is left.
+    assert {path.name for path in storage.iterdir()} == {job.id}
+    assert (storage / job.id / STATE).is_file()
+    store.request_state(job.id, "run", "Resumed")
+    assert run(folders, job, trainer.train) == Exit.DONE
+    assert outcome(folders, job) == here and not list(storage.iterdir())
+
+
+def test_a_node_that_does_not_see_the_shared_folder_is_named(
+    cluster, folders, job, tmp_path, monkeypatch
+):
+    storage = not_on_nodes(tmp_path, monkeypatch)
+    folders.home = Home(folders.home.folder, storage)
+    trainer = on_ray(cluster, storage=storage)
+    assert run(folders, job, trainer.train) == Exit.NO_CLUSTER
+    (said,) = [text for text in messages(folders, job) if "看不到共享文件夹" in text]
+    assert "节点 alpha" in said or "节点 beta" in said
