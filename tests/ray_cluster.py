@@ -36,6 +36,14 @@ class RayCluster:
         variables = usual | environment
         self._nodes[name] = self._add(num_cpus=cpus, node_name=name, env_vars=variables)
 
+    def keep(self, *names):
+        """Have these nodes and no others."""
+        for name in set(self._nodes) - set(names):
+            self.kill(name)
+        for name in names:
+            if name not in self._nodes:
+                self.add(name)
+
     def kill(self, name):
         """Kill a node and all that runs on it, as a power cut would."""
         self._cluster.remove_node(self._nodes.pop(name), allow_graceful=False)

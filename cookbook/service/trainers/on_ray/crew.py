@@ -3,7 +3,7 @@
     crew = Crew(place, head)
     crew.ask(rank, "has_base", wanted)      one of them
     crew.ask_all("next")                    all at the same time; the answers by rank
-    crew.dismiss()
+    crew.dismiss()                          end them, and give their place back
 
 All workers of a job are one generation: where one fails or is lost, the call raises, and the caller
 dismisses them all. While an answer is awaited the head is looked at, too: Ray ends this process a
@@ -40,15 +40,15 @@ _log = logging.getLogger("cookbook")
 class Crew:
     """The workers of one job.
 
-    Raises:
-        ClusterAway: a node has other versions.
-        WorkerLost: a worker did not start.
+    Attributes:
+        nodes: the names of their nodes.
     """
 
     def __init__(self, place: Place, head: str):
+        self._place = place
         self._head = head
-        self._heard_at = time.monotonic()
-        self.is_away = False
+        self._looked_at = self._heard_at = time.monotonic()
+        self._is_away = False
         self.nodes = tuple(node.name for node in place.nodes)
         # By value: the node need not have this module.
         ray.cloudpickle.register_pickle_by_value(actor)
@@ -63,9 +63,15 @@ class Crew:
                 scheduling_strategy=PlacementGroupSchedulingStrategy(place.group, rank),
             )
             self._actors.append(options.remote(threads=round(place.each[CPU])))
+
+    def outdated(self) -> dict[str, ClusterAway]:
+        """Return the nodes, by id, that have other versions than the service, and what to do."""
+        found = {}
         calls = [one.versions.remote(versions.PACKAGES) for one in self._actors]
-        for node, found in zip(self.nodes, self._answers(calls), strict=True):
-            versions.check(node, found)
+        for node, own in zip(self._place.nodes, self._answers(calls), strict=True):
+            if fault := versions.fault(node.name, own):
+                found[node.id] = fault
+        return found
 
     def ask(self, rank: int, name: str, *arguments: Any) -> Any:
         """Call a method of one worker's `Work`, and return what it returns."""
@@ -98,10 +104,14 @@ class Crew:
         self.ask(rank, "settle", files)
 
     def dismiss(self) -> None:
-        """End the workers' processes."""
+        """End the workers' processes, and give their place back."""
+        # Without a head nobody takes it.
+        if self._is_away:
+            return
         for one in self._actors:
             with contextlib.suppress(RayError):
                 ray.kill(one)
+        self._place.give_back()
 
     def _answers(self, calls: list[Any], first_rank: int = 0) -> list[Any]:
         """Return the answers to these calls, one for each rank from `first_rank` on.
@@ -123,8 +133,7 @@ class Crew:
                 if isinstance(answer, Exception):
                     failed.append(answer)
                     until = min(until, time.monotonic() + OTHERS_SECONDS)
-            if not ready:
-                self._look()
+            self._look()
         if failed:
             raise _telling(failed)
         return [found[call] for call in calls]
@@ -140,7 +149,7 @@ class Crew:
     def _lost(self, node: str, error: RayError) -> Exception:
         """Return what it means that a worker gives no answer any more."""
         if not cluster.answers(self._head):
-            self.is_away = True
+            self._is_away = True
             return _away(self._head)
         text = str(error)
         # Ray's own watch over the memory of a node.
@@ -158,10 +167,13 @@ class Crew:
     def _look(self) -> None:
         """Raise ClusterAway where the head has given no answer for long."""
         now = time.monotonic()
+        if now - self._looked_at < LOOK_SECONDS:
+            return
+        self._looked_at = now
         if cluster.answers(self._head):
             self._heard_at = now
         elif now - self._heard_at > AWAY_SECONDS:
-            self.is_away = True
+            self._is_away = True
             raise _away(self._head)
 
 

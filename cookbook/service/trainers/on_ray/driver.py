@@ -12,6 +12,7 @@ Before that, `Waiting` comes again and again as long as the job has no place, an
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import time
@@ -25,15 +26,15 @@ import ray
 from cookbook import base_files
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, ClusterAway, CookbookError, WorkerLost
-from cookbook.machine import in_gb
+from cookbook.machine import Machine, in_gb
 from cookbook.service.engine.working_folder import DAMAGED, STATE
 from cookbook.service.events import Checkpoint, Finished, Placed, TrainingEvent, Waiting
 from cookbook.service.trainers.on_ray import needs, parcel, place
 from cookbook.service.trainers.on_ray.connection import connect
 from cookbook.service.trainers.on_ray.crew import Crew
-from cookbook.service.trainers.on_ray.needs import Job, Needs
+from cookbook.service.trainers.on_ray.needs import Job
 from cookbook.service.trainers.on_ray.node_base import Wanted
-from cookbook.service.trainers.on_ray.place import GPU, WAIT_SECONDS, Place
+from cookbook.service.trainers.on_ray.place import GPU, WAIT_SECONDS, Needs
 from cookbook.service.trainers.on_ray.work import Made, Task
 from cookbook.service.trainers.settings import TrainerSettings
 
@@ -60,33 +61,70 @@ def train(
     wanted = _wanted(base)
     head = connect(settings.ray_address)
     job = Job(base, train_rows + valid_rows, hp, level)
-    needed = needs.of(job, place.nodes(), settings)
+    crew, sharded = yield from _gather(job, settings, head)
+    try:
+        yield Placed(crew.nodes)
+        yield from _bring_base(crew, wanted)
+        _choose_folder(crew, folder, settings.storage)
+        world = len(crew.nodes)
+        _start(crew, Task(train_rows, valid_rows, hp, seed, level, world, sharded))
+        yield from _events(crew, folder)
+    finally:
+        crew.dismiss()
+
+
+def _gather(
+    job: Job, settings: TrainerSettings, head: str
+) -> Generator[Waiting, None, tuple[Crew, bool]]:
+    """Return workers that can train the job, and whether they share the base's weights.
+
+    Raises:
+        ClusterAway: the nodes with the service's versions are not enough, or the head has gone.
+    """
+    outdated: dict[str, ClusterAway] = {}
+    machine: Machine | None = None
     while True:
-        own = yield from place.seek(needed.each, needed.workers)
-        crew = None
+        look = functools.partial(_needs, job, settings, outdated, machine)
+        needed = look()
+        own = yield from place.seek(head, needed, look, outdated)
+        if own is None:
+            continue
+        crew = Crew(own, head)
         try:
-            crew = Crew(own, head)
-            if larger := _larger(crew, job, settings, needed):
-                needed = larger
-                continue
-            yield Placed(crew.nodes)
-            yield from _bring_base(crew, wanted)
-            _choose_folder(crew, folder, settings.storage)
-            world = len(crew.nodes)
-            task = Task(train_rows, valid_rows, hp, seed, level, world, needed.sharded)
-            _start(crew, task)
-            yield from _events(crew, folder)
-            return
-        finally:
-            _end(crew, own)
+            found = crew.outdated()
+            for fault in found.values():
+                yield Waiting(fault.zh, fault.en)
+            if not found:
+                if needed.sharded or GPU not in needed.each:
+                    return crew, needed.sharded
+                # Only a worker knows how much memory its GPU has.
+                machine = crew.ask(0, "machine")
+                if not _needs(job, settings, outdated, machine).sharded:
+                    return crew, False
+            outdated |= found
+        except BaseException:
+            crew.dismiss()
+            raise
+        crew.dismiss()
 
 
-def _larger(crew: Crew, job: Job, settings: TrainerSettings, needed: Needs) -> Needs | None:
-    """Return what is needed instead where the GPU of the first worker is too small alone."""
-    if GPU not in needed.each or needed.sharded:
-        return None
-    found = needs.of(job, place.nodes(), settings, crew.ask(0, "machine"))
-    return found if found.sharded else None
+def _needs(
+    job: Job,
+    settings: TrainerSettings,
+    outdated: dict[str, ClusterAway],
+    machine: Machine | None = None,
+) -> Needs:
+    """Return what the job needs, by the nodes that have the service's versions.
+
+    Raises:
+        ClusterAway: they are not enough.
+    """
+    nodes = [node for node in place.nodes() if node.id not in outdated]
+    try:
+        return needs.of(job, nodes, settings, machine)
+    except ClusterAway as error:
+        # With the right versions the others might do.
+        raise next(iter(outdated.values()), error) from None
 
 
 def _start(crew: Crew, task: Task) -> None:
@@ -231,13 +269,3 @@ def _sending(wanted: Wanted, node: str) -> Waiting:
         en=f"Node {node} does not have the base model {name}: it is being sent there ({size}). "
         "Later jobs find it there",
     )
-
-
-def _end(crew: Crew | None, own: Place) -> None:
-    """Give back what the job has of the cluster."""
-    if crew is not None:
-        crew.dismiss()
-        # Without a head, nobody takes it.
-        if crew.is_away:
-            return
-    own.give_back()

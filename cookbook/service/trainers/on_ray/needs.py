@@ -18,7 +18,15 @@ from cookbook.errors import ClusterAway
 from cookbook.machine import Machine
 from cookbook.machine.device import CPU as ON_CPU
 from cookbook.memory import MemoryPlan
-from cookbook.service.trainers.on_ray.place import CPU, GPU, MEMORY, Node, Resources, shown
+from cookbook.service.trainers.on_ray.place import (
+    CPU,
+    GPU,
+    MEMORY,
+    Needs,
+    Node,
+    Resources,
+    shown,
+)
 from cookbook.service.trainers.settings import TrainerSettings
 
 MOST_CPUS = 4
@@ -50,21 +58,6 @@ class Job:
             return plan
         shared = memory.workers_needed(shape, self.lengths, self.hp, machine, most_workers)
         return shared or plan
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What a job needs.
-
-    Attributes:
-        each: of a node, for each worker.
-        workers: how many there may be, the best number first.
-        sharded: whether each of them holds a part of the base alone.
-    """
-
-    each: Resources
-    workers: tuple[int, ...]
-    sharded: bool = False
 
 
 def of(

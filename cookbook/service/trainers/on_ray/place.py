@@ -1,11 +1,13 @@
 """Seek a place for a job: as many bundles of a cluster's resources as it has workers.
 
-place = yield from seek(each, [1])       Waiting events until there is one
-place.nodes                                  the node of each worker
-place.give_back()
+    place = yield from seek(head, needed, look)     Waiting events until there is one
+    place.nodes                                     the node of each worker
+    place.give_back()
+
+Ray places all bundles of a job or none, and gives those back whose process has died.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +21,15 @@ from ray.util.placement_group import (
 
 from cookbook.machine import in_gb
 from cookbook.service.events import Waiting
+from cookbook.service.trainers.on_ray import cluster
 
 WAIT_SECONDS = 1.0
 """Between two looks, in which a job that waits may be paused or cancelled."""
 
 CPU, GPU, MEMORY = "CPU", "GPU", "memory"
+NODE_ID = "ray.io/node-id"
+"""The label that Ray gives each node."""
+
 Resources = dict[str, float]
 """What Ray calls them; memory in bytes."""
 
@@ -44,6 +50,21 @@ class Node:
     def places(self, each: Resources) -> int:
         """Return how many workers it could hold if nothing else ran there."""
         return round(min(self.offered.get(name, 0) // amount for name, amount in each.items()))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job needs.
+
+    Attributes:
+        each: of a node, for each worker.
+        workers: how many there may be, the best number first; the last is waited for.
+        sharded: whether each of them holds a part of the base alone.
+    """
+
+    each: Resources
+    workers: tuple[int, ...]
+    sharded: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,27 +99,49 @@ def _name(node: dict[str, Any]) -> str:
     return node["NodeManagerHostname"] if given == node["NodeManagerAddress"] else given
 
 
-def seek(each: Resources, workers: Sequence[int]) -> Generator[Waiting, None, Place]:
+def seek(
+    head: str, needed: Needs, look: Callable[[], Needs], avoided: Collection[str] = ()
+) -> Generator[Waiting, None, Place | None]:
     """Return a place once there is one; each second until then, say what is waited for.
 
     Args:
-        each: what a worker needs.
-        workers: how many there may be, the best number first; the last is waited for.
+        head: of the cluster. Of one that has gone Ray itself says nothing for a minute.
+        look: tells what is needed by the nodes that are there then.
+        avoided: ids of nodes that are not to be taken.
+
+    Returns:
+        None where nodes have come or gone meanwhile, so that something else is needed.
+
+    Raises:
+        ClusterAway: the head has gone, or the nodes that are left are not enough.
     """
-    *more, last = workers
+    *more, last = needed.workers
     for number in more:
-        group = placement_group([each] * number, strategy="PACK")
+        group = _ask(needed.each, number, avoided)
         if group.wait(WAIT_SECONDS):
-            return _placed(group, each, number)
+            return _placed(group, needed.each, number)
         remove_placement_group(group)
-    group = placement_group([each] * last, strategy="PACK")
+    group = _ask(needed.each, last, avoided)
     try:
         while not group.wait(WAIT_SECONDS):
-            yield _waiting(each, last)
+            if fault := cluster.fault_at(head):
+                raise fault
+            # A node that has gone is still among the others for some seconds.
+            if look() != needed:
+                remove_placement_group(group)
+                return None
+            yield _waiting(needed.each, last)
     except BaseException:
         remove_placement_group(group)
         raise
-    return _placed(group, each, last)
+    return _placed(group, needed.each, last)
+
+
+def _ask(each: Resources, workers: int, avoided: Collection[str]) -> PlacementGroup:
+    chosen = {NODE_ID: f"!in({','.join(sorted(avoided))})"} if avoided else {}
+    return placement_group(
+        [each] * workers, strategy="PACK", bundle_label_selector=[chosen] * workers
+    )
 
 
 def _placed(group: PlacementGroup, each: Resources, workers: int) -> Place:
@@ -109,10 +152,10 @@ def _placed(group: PlacementGroup, each: Resources, workers: int) -> Place:
 
 def _waiting(each: Resources, workers: int) -> Waiting:
     zh, en = shown(each)
-    each_zh = f"{workers} 个 worker，每个" if workers > 1 else ""
+    each_zh = f" {workers} 个 worker，每个" if workers > 1 else ""
     each_en = f"{workers} workers with " if workers > 1 else ""
     return Waiting(
-        zh=f"集群暂时没有空位：需要{each_zh}{zh}。任务排队，有空位就开始",
+        zh=f"集群暂时没有空位：需要{each_zh} {zh}。任务排队，有空位就开始",
         en=f"The cluster has no free place at present: the job needs {each_en}{en}. It starts "
         "when there is one",
     )

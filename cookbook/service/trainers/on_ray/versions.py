@@ -8,16 +8,12 @@ PACKAGES = [COOKBOOK, "torch", "transformers", "peft"]
 """What a training's result depends on, and the language that service and node speak."""
 
 
-def check(node: str, there: dict[str, str]) -> None:
-    """Refuse a node with other versions.
-
-    Raises:
-        ClusterAway: naming them, and what to install.
-    """
+def fault(node: str, there: dict[str, str]) -> ClusterAway | None:
+    """Return what is different on a node, and what to install there; None where nothing is."""
     here = of_service()
     different = {name: here[name] for name in here if here[name] != _public(there[name])}
     if not different:
-        return
+        return None
     zh, en = [], []
     for name, version in different.items():
         found = _public(there[name])
@@ -29,7 +25,7 @@ def check(node: str, there: dict[str, str]) -> None:
     command = f"pip install {' '.join(packages)}"
     helps_zh = f"在那台机器上运行 {command}，再重启 Ray" if packages else "换成同样的 Python"
     helps_en = f"run {command} there and restart Ray" if packages else "install the same Python"
-    raise ClusterAway(
+    return ClusterAway(
         zh=f"节点 {node} 装的版本和服务不同：{'、'.join(zh)}。{helps_zh}",
         en=f"node {node} has other versions than the service: {', '.join(en)}. To fix it, "
         f"{helps_en}",
