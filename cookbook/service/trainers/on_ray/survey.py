@@ -35,18 +35,18 @@ def survey(address: str) -> dict[str, Any]:
     # All at the same time: a node takes seconds to start a process.
     installed = [_ask(node, actor.Actor.versions, versions.PACKAGES) for node in nodes]
     found: list[dict[str, Any]] = []
-    faults: list[CookbookError] = []
+    faults: list[ClusterAway] = []
     for node, call in zip(nodes, installed, strict=True):
         try:
-            versions.check(node.name, ray.get(call, timeout=ANSWER_SECONDS))
+            if fault := versions.fault(node.name, ray.get(call, timeout=ANSWER_SECONDS)):
+                faults.append(fault)
+                continue
             there = ray.get(_ask(node, actor.machine), timeout=ANSWER_SECONDS)
-        except CookbookError as error:
-            faults.append(error)
         except RayError as error:
             faults.append(_no_answer(node, error))
-        else:
-            devices = max(1, round(node.offered.get(GPU, 0)))
-            found.append({"name": node.name, "machine": there, "devices": devices})
+            continue
+        devices = max(1, round(node.offered.get(GPU, 0)))
+        found.append({"name": node.name, "machine": there, "devices": devices})
     return {"nodes": found, "faults": [{"zh": fault.zh, "en": fault.en} for fault in faults]}
 
 
