@@ -70,7 +70,7 @@ class RayCluster:
         _, left = psutil.wait_procs(processes, timeout=20)
         for process in left:
             process.kill()
-        assert not left
+        assert not psutil.wait_procs(left, timeout=20)[1]
 
     def _add(self, **settings):
         for attempt in range(ATTEMPTS):

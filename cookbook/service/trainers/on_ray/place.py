@@ -118,12 +118,13 @@ def seek(
     *more, last = needed.workers
     for number in more:
         group = _ask(needed.each, number, avoided)
-        if group.wait(WAIT_SECONDS):
+        if _is_there(group.ready()):
             return _placed(group, needed.each, number)
         remove_placement_group(group)
     group = _ask(needed.each, last, avoided)
+    ready = group.ready()
     try:
-        while not group.wait(WAIT_SECONDS):
+        while not _is_there(ready):
             if fault := cluster.fault_at(head):
                 raise fault
             # A node that has gone is still among the others for some seconds.
@@ -132,9 +133,19 @@ def seek(
                 return None
             yield _waiting(needed.each, last)
     except BaseException:
-        remove_placement_group(group)
+        # Without a head this would hang.
+        if cluster.answers(head):
+            remove_placement_group(group)
         raise
     return _placed(group, needed.each, last)
+
+
+def _is_there(ready: Any) -> bool:
+    """Return whether a place is there within a second.
+
+    `PlacementGroup.wait` would hang where the head dies.
+    """
+    return bool(ray.wait([ready], timeout=WAIT_SECONDS)[0])
 
 
 def _ask(each: Resources, workers: int, avoided: Collection[str]) -> PlacementGroup:
