@@ -40,6 +40,8 @@ class RayCluster:
         """Have these nodes and no others."""
         for name in set(self._nodes) - set(names):
             self.kill(name)
+        # One that has gone is still among the others for some seconds.
+        self._cluster.wait_for_nodes()
         for name in names:
             if name not in self._nodes:
                 self.add(name)
@@ -47,6 +49,15 @@ class RayCluster:
     def kill(self, name):
         """Kill a node and all that runs on it, as a power cut would."""
         self._cluster.remove_node(self._nodes.pop(name), allow_graceful=False)
+
+    def workers(self):
+        """Return the processes on the nodes that train."""
+        found = []
+        for process in self._processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if any(part.startswith("ray::Actor") for part in process.cmdline()):
+                    found.append(process)
+        return found
 
     def gcs(self):
         """Return the process of the head that knows all nodes."""
@@ -57,20 +68,24 @@ class RayCluster:
         """End everything, and see that it has ended."""
         import ray
 
-        processes = []
-        for node in [self._cluster.head_node, *self._nodes.values()]:
-            for started in node.all_processes.values():
-                pids = [one.process.pid for one in started]
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    for pid in pids:
-                        process = psutil.Process(pid)
-                        processes += [process, *process.children(recursive=True)]
+        processes = self._processes()
         ray.shutdown()
         self._cluster.shutdown()
         _, left = psutil.wait_procs(processes, timeout=20)
         for process in left:
             process.kill()
         assert not psutil.wait_procs(left, timeout=20)[1]
+
+    def _processes(self):
+        """Return the processes of all nodes."""
+        found = []
+        for node in [self._cluster.head_node, *self._nodes.values()]:
+            for started in node.all_processes.values():
+                for one in started:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process = psutil.Process(one.process.pid)
+                        found += [process, *process.children(recursive=True)]
+        return found
 
     def _add(self, **settings):
         for attempt in range(ATTEMPTS):

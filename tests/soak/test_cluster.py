@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import psutil
 import pytest
 from ray_cluster import RayCluster
 from support import ROWS, add_job, write_base
@@ -142,15 +141,6 @@ def here(tmp_path_factory):
     return outcome(folders, job)
 
 
-def workers(name="ray::Actor"):
-    """Return the processes on nodes that train."""
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if any(name in part for part in process.info["cmdline"] or []):
-            found.append(process)
-    return found
-
-
 def start_worker(cluster, folders, job):
     """Start a training process as the service does, and give it the job."""
     settings = TrainerSettings("ray", cluster.address).to_environment()
@@ -180,7 +170,7 @@ def test_a_job_has_the_losses_and_adapters_that_it_has_here(trainer, folders, jo
     assert not folders.home.job_folder(job.id).exists()
 
 
-def test_a_paused_job_goes_on_where_it_was(trainer, folders, job, here):
+def test_a_paused_job_goes_on_where_it_was(cluster, trainer, folders, job, here):
     store = folders.store
     pause = disturbed(trainer, 6, lambda: store.request_state(job.id, "pause", "Paused"))
     assert run(folders, job, pause) == Exit.DONE
@@ -191,15 +181,15 @@ def test_a_paused_job_goes_on_where_it_was(trainer, folders, job, here):
     watched = disturbed(trainer, 7, lambda: steps.append(7))
     run(folders, job, watched)
     assert steps and outcome(folders, job) == here
-    wait_until(lambda: not workers())
+    wait_until(lambda: not cluster.workers())
 
 
-def test_a_job_that_is_cancelled_ends_with_its_worker(trainer, folders, job):
+def test_a_job_that_is_cancelled_ends_with_its_worker(cluster, trainer, folders, job):
     store = folders.store
     cancel = disturbed(trainer, 2, lambda: store.advance(job.id, "cancelled", "Cancelled"))
     assert run(folders, job, cancel) == Exit.DONE
     assert not folders.home.job_folder(job.id).exists() and not outcome(folders, job).adapters
-    wait_until(lambda: not workers())
+    wait_until(lambda: not cluster.workers())
 
 
 def test_a_job_waits_for_a_place_says_so_once_and_can_be_cancelled(trainer, folders, job):
@@ -231,9 +221,9 @@ def test_a_job_waits_for_a_place_says_so_once_and_can_be_cancelled(trainer, fold
     assert folders.store.job(job.id).place is None
 
 
-def test_a_killed_worker_costs_a_job_no_step(trainer, folders, job, here):
+def test_a_killed_worker_costs_a_job_no_step(cluster, trainer, folders, job, here):
     def kill():
-        (worker,) = workers()
+        (worker,) = cluster.workers()
         worker.kill()
 
     assert run(folders, job, disturbed(trainer, 6, kill)) == Exit.WORKER_LOST
@@ -261,7 +251,7 @@ def test_a_killed_driver_leaves_no_worker_and_its_job_goes_on(cluster, folders, 
     wait_until(lambda: len(steps_of(folders, job)) >= 5)
     driver.kill()
     driver.wait()
-    wait_until(lambda: not workers())
+    wait_until(lambda: not cluster.workers())
     assert len(steps_of(folders, job)) < STEPS
     assert start_worker(cluster, folders, job).wait() == Exit.DONE
     assert outcome(folders, job) == here
@@ -397,15 +387,13 @@ def test_in_a_shared_folder_nothing_is_carried(cluster, folders, job, here, tmp_
     storage.mkdir()
     folders.home = Home(folders.home.folder, storage)
     trainer = on_ray(cluster, storage=storage)
-    store = folders.store
-    pause = disturbed(trainer, 6, lambda: store.request_state(job.id, "pause", "Paused"))
-    run(folders, job, pause)
-    # The state was written there by the node, and no mark is left.
-    assert {path.name for path in storage.iterdir()} == {job.id}
-    assert (storage / job.id / STATE).is_file()
-    store.request_state(job.id, "run", "Resumed")
-    assert run(folders, job, trainer.train) == Exit.DONE
-    assert outcome(folders, job) == here and not list(storage.iterdir())
+    seen = []
+    looking = disturbed(trainer, 6, lambda: seen.extend(storage.rglob("*")))
+    assert run(folders, job, looking) == Exit.DONE
+    # The node has written the state there; its mark had gone, and at the end all has.
+    assert {path.name for path in seen if path.parent == storage} == {job.id}
+    assert storage / job.id / STATE in seen and not list(storage.iterdir())
+    assert outcome(folders, job) == here
 
 
 def test_a_node_that_does_not_see_the_shared_folder_is_named(

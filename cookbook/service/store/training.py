@@ -19,12 +19,14 @@ from cookbook.service.events import (
     TrainingEvent,
     Waiting,
 )
-from cookbook.service.exit_codes import Exit
 from cookbook.service.store.jobs import advance_job
 from cookbook.service.store.log import log_event, log_waiting
 from cookbook.service.store.models import insert_model
 from cookbook.service.store.part import Part
 from cookbook.service.store.records import Job, TunedModel
+
+NO_PLACE = "no_place"
+"""What a job waits for that has a process, but no place yet where it is trained."""
 
 
 class Trainings(Part):
@@ -42,8 +44,7 @@ class Trainings(Part):
             status, requested_state = db.execute(sql, (job_id,)).fetchone()
             if status in TERMINAL or requested_state != "run":
                 return False
-            cause, text = Exit.NO_CLUSTER.waiting_for, events.message(event, "")
-            log_waiting(db, job_id, cause, text, level="info")
+            log_waiting(db, job_id, NO_PLACE, events.message(event, ""), level="info")
         return True
 
     def record(self, job: Job, event: TrainingEvent) -> bool:

@@ -91,17 +91,19 @@ def _gather(
             continue
         crew = Crew(own, head)
         try:
-            found = crew.outdated()
-            for fault in found.values():
-                yield Waiting(fault.zh, fault.en)
-            if not found:
-                if needed.sharded or GPU not in needed.each:
-                    return crew, needed.sharded
+            if found := crew.outdated():
+                outdated |= found
+                # Whether there are others.
+                _needs(job, settings, outdated, machine)
+                for fault in found.values():
+                    yield Waiting(fault.zh, fault.en)
+            elif needed.sharded or GPU not in needed.each:
+                return crew, needed.sharded
+            else:
                 # Only a worker knows how much memory its GPU has.
                 machine = crew.ask(0, "machine")
                 if not _needs(job, settings, outdated, machine).sharded:
                     return crew, False
-            outdated |= found
         except BaseException:
             crew.dismiss()
             raise
