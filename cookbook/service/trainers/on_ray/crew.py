@@ -96,8 +96,7 @@ class Crew:
         arrival.settle(files)
 
     def send(self, rank: int, here: Path, files: Contents) -> Iterator[None]:
-        """Send a file, or these files of a folder, to a worker that expects it; yield after each
-        part."""
+        """Send a file, or these files of a folder, to a worker; yield after each part."""
         for name, start in parcel.parts(files):
             self.ask(rank, "take", name, start, parcel.read(here, name, start))
             yield

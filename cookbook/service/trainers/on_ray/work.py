@@ -71,13 +71,17 @@ class Work:
         return self._base is not None
 
     def expect_base(self, wanted: Wanted) -> bool:
-        """Get ready for the base; return False where another worker of this node is sent it now."""
+        """Get ready for the base; return False where another worker of this node takes it."""
         target = node_base.sent_to(wanted)
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(target.with_name(target.name + ".lock"), blocking=False)
         try:
             lock.acquire()
         except Timeout:
+            return False
+        # It may have come since it was looked for, and be in use.
+        if node_base.find(wanted):
+            lock.release()
             return False
         self._base_lock = lock
         self._arrival = Arrival(target)
