@@ -52,12 +52,13 @@ soak: $(READY) $(CLIENTS) $(FOUR_BIT) $(HUB) $(CLUSTER)
 	PYTHONPATH=$(dir $(FOUR_BIT)) $(BIN)/python -m pytest -v tests/soak/test_four_bit.py
 
 bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[local,test,bench,cluster]'
 	$(BIN)/python tests/bench/data_check.py
 	$(BIN)/python tests/bench/watch_redraw.py
 	$(BIN)/python tests/bench/training.py
 	$(BIN)/python tests/bench/chat.py
 	$(BIN)/python tests/bench/chat_real.py
+	$(BIN)/python tests/bench/engines.py
 	$(BIN)/python tests/bench/real_base.py
 	$(BIN)/python tests/bench/memory.py
 	$(BIN)/python tests/bench/corpus.py Qwen2.5-0.5B
@@ -65,6 +66,8 @@ bench: $(READY)
 	$(BIN)/python tests/bench/calls.py
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/growth.py
+	PYTHONPATH=tests $(BIN)/python tests/bench/cluster.py --kill
+	PYTHONPATH=tests:tests/bench $(BIN)/python tests/bench/scale.py
 
 clients: $(READY) $(CLIENTS)
 	$(BIN)/python tools/clients_table.py

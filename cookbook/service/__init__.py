@@ -1,4 +1,4 @@
-"""The embedded service: an OpenAI-compatible server that trains LoRA adapters on this machine.
+"""The embedded service: an OpenAI-compatible server that trains LoRA adapters.
 
 Requests, in the order in which they pass:
     server, publication         one service on a data folder, and how others find it
@@ -23,12 +23,14 @@ Requests, in the order in which they pass:
 
 Chat and training:
     chat_engine, chat_request   answers: the engine in the background, and its contract
+    engines/                    answers by a vLLM elsewhere, behind the same contract
     supervisor, waits           the queue, and what its jobs wait for
     turns                       whose job is next, and the places that are shown
     chat_turns                  whose answer starts next
     fingerprint, twins          which jobs are equal, and how one takes over another's result
     training_process, prewarmed one process for each job, and one that waits for the next
     worker, exit_codes, events  what runs in it, how it ends, what it tells
+    trainers/                   where its steps are taken: on this machine, or on a Ray cluster
     download                    a base that must come from its hub first
     out_of_memory               the signs of it, and what a job that met it is told
     neighbours                  what chat must know of the trainings beside it

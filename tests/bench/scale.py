@@ -11,6 +11,7 @@ beside it what docs/scale.md computes from the same figures.
 import argparse
 import contextlib
 import os
+import resource
 import statistics
 import tempfile
 import time
@@ -67,6 +68,14 @@ def watch(store, home, number):
     return most, statistics.median(memory) if memory else 0, own
 
 
+def processor_time():
+    """Return the seconds of this process and of those of its children that have ended: drivers."""
+    own, ended = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
+
+
 def spans(store, number):
     """Return when each job got its place and when it ended, in seconds since 1970."""
     found = []
@@ -100,12 +109,11 @@ def main():
         add_jobs(store, args.jobs)
         trainer = chosen(settings)
         supervisor = Supervisor(store, home, args.slots + trainer.most_seeking, trainer=trainer)
-        started, busy = time.monotonic(), psutil.cpu_times()
+        started, busy = time.monotonic(), processor_time()
         supervisor.start()
         most, memory, own = watch(store, home, args.jobs)
-        seconds, now = time.monotonic() - started, psutil.cpu_times()
+        seconds, used = time.monotonic() - started, processor_time() - busy
         supervisor.stop()
-        used = (now.user + now.system) - (busy.user + busy.system)
         report(args, store, seconds, used, most, memory, own)
 
 
@@ -118,7 +126,7 @@ def report(args, store, seconds, used, most, memory, own):
     print(f"a job trains              {args.steps * args.seconds:.1f} s")
     print(f"jobs an hour              {3600 * args.jobs / seconds:.0f}")
     print(f"slots in use              {busy / (seconds * args.slots):.0%} of the time")
-    print(f"processor time of a job   {used / args.jobs:.1f} s, nodes included")
+    print(f"processor time of a job   {used / args.jobs:.1f} s on the service's side")
     print(f"drivers at once           {most}, of {memory / MB:.0f} MB each (unshared)")
     print(f"memory of the service     {own / MB:.0f} MB")
     print(f"events                    {events}, {events / seconds:.1f} a second")
