@@ -1,6 +1,7 @@
 """What travels to an engine and back, its folder, and what its refusals become; no sockets."""
 
 import asyncio
+import json
 import os
 import shutil
 
@@ -15,6 +16,7 @@ from cookbook.service.engines import faults, wire
 from cookbook.service.engines.faults import EngineFault
 from cookbook.service.engines.folder import own_folder, shared_folder
 from cookbook.service.engines.pool import Pool
+from cookbook.service.engines.remote import LOAD
 
 BASE = Base("Qwen/x", "/models/x")
 QUESTION = [{"role": "user", "content": "问"}]
@@ -392,3 +394,24 @@ def test_an_engine_that_is_away_is_asked_last(pool):
     a._gone(faults.key_refused(a.address))
     b.under_way = c.under_way = 5
     assert choose(pool) is not a and choose(pool, [b, c]) is a
+
+
+# What an engine has loaded
+
+
+def test_what_is_loaded_while_an_engine_is_asked_for_its_list_is_not_forgotten(pool):
+    engine = pool.engines[0]
+    base = {"id": "Qwen/x", "root": "/models/x"}
+    lists = [[base], [base, {"id": "ft:x", "root": "/x", "parent": "Qwen/x"}]]
+
+    async def call(method, route, body=None, *, seconds):
+        if route == LOAD:
+            return 200, b""
+        # The first list was made before the adapter was loaded, and comes after.
+        if len(lists) == 2:
+            await engine.load("ft:x", "/x")
+        return 200, json.dumps({"data": lists.pop(0)}).encode()
+
+    engine._call = call
+    asyncio.run(engine.look())
+    assert engine.listed == {"ft:x": "/x"}
