@@ -202,7 +202,7 @@ class Pool:
                     break
                 try:
                     piece = reading.take(event)
-                except (ValueError, LookupError, TypeError) as error:
+                except (ValueError, LookupError, TypeError, AttributeError) as error:
                     reason = str(error) or type(error).__name__
                     raise faults.broke_off(engine.address, reason) from error
                 if piece is not None:
