@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -11,6 +13,7 @@ from cookbook.bases import Base
 from cookbook.engine_options import EngineSettings
 from cookbook.paths import Home
 from cookbook.service import answers
+from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest, Piece, TokenLogprob
 from cookbook.service.engines import adapters, faults, wire
 from cookbook.service.engines.adapters import Adapters
@@ -18,6 +21,7 @@ from cookbook.service.engines.faults import EngineFault
 from cookbook.service.engines.folder import own_folder, shared_folder
 from cookbook.service.engines.pool import Pool
 from cookbook.service.engines.remote import LOAD
+from cookbook.service.engines.router import ChatRouter
 
 BASE = Base("Qwen/x", "/models/x")
 QUESTION = [{"role": "user", "content": "问"}]
@@ -488,3 +492,19 @@ def test_an_adapter_that_is_not_unloaded_keeps_no_answer_back(pool, home, source
 
     engine._call = call
     assert asyncio.run(ask()) == {"ft:old", "ft:x"}
+
+
+def test_a_service_that_ends_waits_for_no_engine(home):
+    router = ChatRouter(ChatEngine(), EngineSettings((HERE,)), home)
+    asked = threading.Event()
+
+    async def never():
+        asked.set()
+        await asyncio.Event().wait()
+
+    router._pool.look = never
+    with ThreadPoolExecutor() as threads:
+        loading = threads.submit(router.load, BASE)
+        assert asked.wait(30)
+        router.close()
+        assert loading.result() is None
