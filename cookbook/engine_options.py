@@ -112,7 +112,8 @@ def _address(text: str) -> str:
     except ValueError:
         is_address = False
     if not is_address or not address.isprintable() or " " in address:
-        shown = printable(without_password(text[:100]))
+        # Cut afterwards: the @ that ends a password may come late.
+        shown = printable(without_password(text)[:100])
         raise ArgumentError(
             zh=f"--engine {shown} 不是地址：写成 http://127.0.0.1:8000",
             en=f"--engine {shown} is not an address: write it as http://127.0.0.1:8000",
@@ -154,11 +155,13 @@ def _folder(text: str) -> tuple[Path, str]:
     typed, _, there = text.partition("=")
     folder = Path(typed.strip()).expanduser().absolute()
     there = there.strip()
-    if not folder.is_dir():
+    # To `Path`, nothing is the current folder.
+    if not typed.strip() or not folder.is_dir():
+        shown = printable(typed.strip() or text)
         raise ArgumentError(
-            zh=f"--engine-models {printable(typed)} 不是已有的目录："
+            zh=f"--engine-models {shown} 不是已有的目录："
             "先建好，并让 vLLM 也能看到它（同一台机器、共享盘或容器的挂载）",
-            en=f"--engine-models {printable(typed)} is not an existing folder: make it where the "
+            en=f"--engine-models {shown} is not an existing folder: make it where the "
             "vLLM sees it too (the same machine, a network drive, or a container's mount)",
         )
     if there and not there.startswith("/"):
