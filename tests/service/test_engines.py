@@ -623,7 +623,7 @@ def test_the_log_says_what_each_engine_serves(engine, base, home, caplog):
     ):
         ask(client)
     lines = [record.getMessage() for record in caplog.records if record.name == "cookbook"]
-    assert f"推理引擎 {server.url} 提供 {TINY}，能装载适配器" in lines
+    assert f"推理引擎 {server.url} 提供 {TINY}，能加载适配器" in lines
     assert any(other.url in line and "VLLM_ALLOW_RUNTIME" in line for line in lines)
     assert any("127.0.0.1:9" in line and "连不上" in line for line in lines)
     assert "hidden" not in caplog.text

@@ -67,7 +67,7 @@ def test_what_is_not_an_address_is_refused(text):
         (["--engine", "http://me:pw@gpu", "--engine-key", "k"], "只留一个"),
         (["--engine", HERE, "--engine-models", "nowhere"], "不是已有的目录"),
         (["--engine", HERE, "--engine-models", "=/adapters"], "不是已有的目录"),
-        (["--engine", HERE, "--engine-models", ".=adapters"], "不是完整路径"),
+        (["--engine", HERE, "--engine-models", ".=adapters"], "不是绝对路径"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_remedy(words, match):
