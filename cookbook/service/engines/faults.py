@@ -149,11 +149,11 @@ def no_folder(address: str) -> EngineFault:
 
 
 def folder_not_writable(error: OSError, folder: str) -> EngineFault:
+    reason = error.strerror or error
     return EngineFault(
-        zh=f"适配器不能写进 --engine-models 的目录 {folder}（{error.strerror}）："
-        "检查它的权限和剩余空间",
-        en=f"the adapter cannot be written to {folder} of --engine-models ({error.strerror}): "
-        "check its permissions and the free space",
+        zh=f"适配器不能写进目录 {folder}（{reason}）：检查它的权限和剩余空间",
+        en=f"the adapter cannot be written to the folder {folder} ({reason}): check its "
+        "permissions and the free space",
         elsewhere=False,
     )
 
