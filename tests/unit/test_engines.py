@@ -1,11 +1,8 @@
 """What travels to an engine and back, its folder, and what its refusals become; no sockets."""
 
 import asyncio
-import json
 import os
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -13,15 +10,11 @@ from cookbook.bases import Base
 from cookbook.engine_options import EngineSettings
 from cookbook.paths import Home
 from cookbook.service import answers
-from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest, Piece, TokenLogprob
-from cookbook.service.engines import adapters, faults, wire
-from cookbook.service.engines.adapters import Adapters
+from cookbook.service.engines import faults, wire
 from cookbook.service.engines.faults import EngineFault
 from cookbook.service.engines.folder import own_folder, shared_folder
 from cookbook.service.engines.pool import Pool
-from cookbook.service.engines.remote import LOAD
-from cookbook.service.engines.router import ChatRouter
 
 BASE = Base("Qwen/x", "/models/x")
 QUESTION = [{"role": "user", "content": "问"}]
@@ -399,112 +392,3 @@ def test_an_engine_that_is_away_is_asked_last(pool):
     a._gone(faults.key_refused(a.address))
     b.under_way = c.under_way = 5
     assert choose(pool) is not a and choose(pool, [b, c]) is a
-
-
-# What an engine has loaded
-
-
-def test_what_is_loaded_while_an_engine_is_asked_for_its_list_is_not_forgotten(pool):
-    engine = pool.engines[0]
-    base = {"id": "Qwen/x", "root": "/models/x"}
-    lists = [[base], [base, {"id": "ft:x", "root": "/x", "parent": "Qwen/x"}]]
-
-    async def call(method, route, body=None, *, seconds):
-        if route == LOAD:
-            return 200, b""
-        # The first list was made before the adapter was loaded, and comes after.
-        if len(lists) == 2:
-            await engine.load("ft:x", "/x")
-        return 200, json.dumps({"data": lists.pop(0)}).encode()
-
-    engine._call = call
-    asyncio.run(engine.look())
-    assert engine.listed == {"ft:x": "/x"}
-
-
-def test_a_load_goes_on_where_its_client_leaves(pool, home, source):
-    engine = pool.engines[0]
-    loads = Adapters(engine, own_folder(home))
-
-    async def client():
-        async with loads.use("ft:x", source):
-            pass
-
-    async def leave_while_it_is_loaded():
-        begun, may_end = asyncio.Event(), asyncio.Event()
-
-        async def load(name, path):
-            begun.set()
-            await may_end.wait()
-            engine.listed[name] = path
-
-        engine.load = load
-        asked = asyncio.create_task(client())
-        await begun.wait()
-        asked.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
-        may_end.set()
-        async with loads.at_rest():
-            assert list(engine.listed) == ["ft:x"]
-
-    asyncio.run(leave_while_it_is_loaded())
-
-
-def test_a_copy_stays_that_another_engine_is_about_to_read(pool, home, source, monkeypatch):
-    monkeypatch.setattr(adapters, "MOST", 0)
-    folder = own_folder(home)
-    first, second = (Adapters(engine, folder) for engine in pool.engines[:2])
-    first.siblings, second.siblings = [second], [first]
-    seen = []
-
-    async def call(method, route, body, *, seconds):
-        return 200, b""
-
-    async def call_second(method, route, body, *, seconds):
-        if route == LOAD:
-            # The first engine unloads the same adapter meanwhile.
-            await first._make_room()
-            seen.append(folder.has_copy(body["lora_path"]))
-        return 200, b""
-
-    async def ask_both():
-        for one in (first, second):
-            async with one.use("ft:x", source):
-                pass
-
-    pool.engines[0]._call, pool.engines[1]._call = call, call_second
-    asyncio.run(ask_both())
-    assert seen == [True] and not pool.engines[0].listed
-
-
-def test_an_adapter_that_is_not_unloaded_keeps_no_answer_back(pool, home, source, monkeypatch):
-    monkeypatch.setattr(adapters, "MOST", 0)
-    engine = pool.engines[0]
-    engine.listed = {"ft:old": str(home.engine_models / "old")}
-
-    async def call(method, route, body, *, seconds):
-        return (200, b"") if route == LOAD else (500, b"busy")
-
-    async def ask():
-        async with Adapters(engine, own_folder(home)).use("ft:x", source):
-            return set(engine.listed)
-
-    engine._call = call
-    assert asyncio.run(ask()) == {"ft:old", "ft:x"}
-
-
-def test_a_service_that_ends_waits_for_no_engine(home):
-    router = ChatRouter(ChatEngine(), EngineSettings((HERE,)), home)
-    asked = threading.Event()
-
-    async def never():
-        asked.set()
-        await asyncio.Event().wait()
-
-    router._pool.look = never
-    with ThreadPoolExecutor() as threads:
-        loading = threads.submit(router.load, BASE)
-        assert asked.wait(30)
-        router.close()
-        assert loading.result() is None
