@@ -53,14 +53,14 @@ def add(command: argparse.ArgumentParser) -> None:
         metavar="URL",
         help=tr(
             f"由这个地址的 vLLM 回答提问；可以写多次（默认 {ADDRESS}，没有就用内嵌引擎）",
-            f"let the vLLM at this address answer chat; can be given several times "
+            "let vLLM at this address answer chat; can be given several times "
             f"(default: {ADDRESS}, else the embedded engine)",
         ),
     )
     command.add_argument(
         "--engine-key",
         metavar="KEY",
-        help=tr(f"vLLM 的密钥（默认 {KEY}）", f"the key of the vLLM (default: {KEY})"),
+        help=tr(f"vLLM 的密钥（默认 {KEY}）", f"vLLM's API key (default: {KEY})"),
     )
     command.add_argument(
         "--engine-models",
@@ -68,8 +68,8 @@ def add(command: argparse.ArgumentParser) -> None:
         help=tr(
             "服务和 vLLM 都能看到的目录，适配器放在里面；vLLM 看到的路径不同时写在等号后面"
             f"（默认 {MODELS}）",
-            "a folder that the service and the vLLM both see, for adapters; after the equals sign "
-            f"its path as the vLLM sees it, where that differs (default: {MODELS})",
+            "a folder for adapters that the service and vLLM both see; after the equals sign its "
+            f"path as vLLM sees it, if that differs (default: {MODELS})",
         ),
     )
 
@@ -88,7 +88,7 @@ def of(args: argparse.Namespace) -> EngineSettings | None:
             option = "--engine-key" if args.engine_key else "--engine-models"
             raise ArgumentError(
                 zh=f"{option} 要和 --engine 一起用：写上 vLLM 的地址，例如 http://127.0.0.1:8000",
-                en=f"{option} needs --engine as well: the address of the vLLM, such as "
+                en=f"{option} needs --engine as well: the address of vLLM, such as "
                 "http://127.0.0.1:8000",
             )
         return None
@@ -112,7 +112,8 @@ def _address(text: str) -> str:
     except ValueError:
         is_address = False
     if not is_address or not address.isprintable() or " " in address:
-        shown = printable(without_password(text[:100]))
+        # Cut afterwards: the @ that ends a password may come late.
+        shown = printable(without_password(text)[:100])
         raise ArgumentError(
             zh=f"--engine {shown} 不是地址：写成 http://127.0.0.1:8000",
             en=f"--engine {shown} is not an address: write it as http://127.0.0.1:8000",
@@ -154,18 +155,20 @@ def _folder(text: str) -> tuple[Path, str]:
     typed, _, there = text.partition("=")
     folder = Path(typed.strip()).expanduser().absolute()
     there = there.strip()
-    if not folder.is_dir():
+    # To `Path`, nothing is the current folder.
+    if not typed.strip() or not folder.is_dir():
+        shown = printable(typed.strip() or text)
         raise ArgumentError(
-            zh=f"--engine-models {printable(typed)} 不是已有的目录："
+            zh=f"--engine-models {shown} 不是已有的目录："
             "先建好，并让 vLLM 也能看到它（同一台机器、共享盘或容器的挂载）",
-            en=f"--engine-models {printable(typed)} is not an existing folder: make it where the "
+            en=f"--engine-models {shown} is not an existing folder: create it where "
             "vLLM sees it too (the same machine, a network drive, or a container's mount)",
         )
     if there and not there.startswith("/"):
         raise ArgumentError(
-            zh=f"--engine-models 等号后面的 {printable(there)} 不是完整路径："
+            zh=f"--engine-models 等号后面的 {printable(there)} 不是绝对路径："
             "写 vLLM 看到的路径，例如 /adapters",
-            en=f"--engine-models: {printable(there)} after the equals sign is not a whole path: "
-            "give the path that the vLLM sees, such as /adapters",
+            en=f"--engine-models: {printable(there)} after the equals sign is not an absolute "
+            "path: give the path that vLLM sees, such as /adapters",
         )
     return folder, there

@@ -13,6 +13,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 from cookbook import chosen_base, engine_options, trainer_options
 from cookbook.environment import value_of
@@ -49,17 +50,21 @@ def run(settings: Settings, prepare: Prepare | None = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         _check_base()
-        serve(settings, _chat(settings), prepare)
+        with _chat(settings) as chat:
+            serve(settings, chat, prepare)
 
 
-def _chat(settings: Settings) -> Chat:
-    """Return what answers chat: the embedded engine, beside others where there are any."""
+@contextlib.contextmanager
+def _chat(settings: Settings) -> Iterator[Chat]:
+    """Give what answers chat: the embedded engine, beside others where there are any."""
     embedded = ChatEngine(settings.home.engine_mark)
     if settings.engines is None:
-        return embedded
+        yield embedded
+        return
     from cookbook.service.engines.router import ChatRouter  # httpx takes a moment to import
 
-    return ChatRouter(embedded, settings.engines, settings.home)
+    with contextlib.closing(ChatRouter(embedded, settings.engines, settings.home)) as router:
+        yield router
 
 
 def _check_base() -> None:

@@ -72,9 +72,8 @@ class Settings:
     A `room` is for others: it has a key of its own without being given one, and answers to any host
     name. With a `certificate` it speaks TLS; the key of that may be in the same file. `address`
     is what the people of the room are given, where it is not the machine's own: a proxy's.
-    `reuse` has equal jobs train once. `trainer` says where jobs are trained, and `max_running` None
-    as many at the same time as that is meant for.
-    `reuse` has equal jobs train once. `engines` answer chat, where there are any.
+    `reuse` has equal jobs train once. `trainer` says where jobs are trained; with `max_running`
+    None it also says how many at the same time. `engines` answer chat, where there are any.
     """
 
     home: Home
@@ -108,7 +107,8 @@ def serve(settings: Settings, chat: Chat, prepare: Prepare | None = None) -> Non
 
     Raises:
         ServiceError: the port is taken, the data folder cannot be written, another service has it,
-            the certificate cannot be served, or `host` is open to the network and no key was given.
+            the certificate cannot be served, `host` is open to the network and no key was given, or
+            no job can ever be trained as `trainer` says.
     """
     _check_host_and_key(settings)
     with contextlib.ExitStack() as stack:

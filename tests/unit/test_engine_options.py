@@ -66,7 +66,8 @@ def test_what_is_not_an_address_is_refused(text):
         (["--engine", HERE, "--engine-key", "密钥"], "ASCII"),
         (["--engine", "http://me:pw@gpu", "--engine-key", "k"], "只留一个"),
         (["--engine", HERE, "--engine-models", "nowhere"], "不是已有的目录"),
-        (["--engine", HERE, "--engine-models", ".=adapters"], "不是完整路径"),
+        (["--engine", HERE, "--engine-models", "=/adapters"], "不是已有的目录"),
+        (["--engine", HERE, "--engine-models", ".=adapters"], "不是绝对路径"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_remedy(words, match):
@@ -78,9 +79,10 @@ def test_no_password_or_key_is_ever_shown():
     settings = parse(["--home", "x", "--engine", "http://me:hidden@gpu:8000"])
     keyed = parse(["--home", "x", "--engine", HERE, "--engine-key", "hidden"])
     assert "hidden" not in repr(settings) + repr(keyed) and "gpu:8000" in repr(settings)
-    with pytest.raises(ArgumentError) as refused:
-        typed("--engine", "ftp://me:hidden@gpu")
-    assert "hidden" not in str(refused.value)
+    for password in ("hidden", "hidden" * 20):
+        with pytest.raises(ArgumentError) as refused:
+            typed("--engine", f"ftp://me:{password}@gpu")
+        assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.parametrize("lang", ["zh", "en"])

@@ -48,7 +48,7 @@ def evaluate(
         loss, _ = loss_sum(model, ids, labels, plan.loss_chunk)
         total += loss
     model.train()
-    return float(workers.add_up(total)) / tokens
+    return float(workers.all_reduce(total)) / tokens
 
 
 @torch.no_grad()

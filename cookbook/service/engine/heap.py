@@ -36,9 +36,9 @@ def give_back() -> None:
 
 
 def give_back_at_once() -> None:
-    """Let every large tensor on a processor have memory of its own, which goes when it is freed.
+    """Let every large tensor of a CPU have memory of its own, which is returned when it is freed.
 
-    For what comes and goes all the time in many sizes. It costs the system's work of clearing it.
+    For what comes and goes all the time in many sizes. It costs time: the system clears each block.
     """
     if sys.platform == "linux":
         choose = getattr(ctypes.CDLL(None), "mallopt", None)

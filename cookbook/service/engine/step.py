@@ -92,7 +92,7 @@ def gradients(
         total += loss.detach()
     if workers.world > 1:
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        total = workers.add_up(total, weights)
+        total = workers.all_reduce(total, weights)
     return float(total), trained
 
 

@@ -121,14 +121,14 @@ def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
 
     Of several workers rank 0 reads it, and the others go on from what it has.
     """
-    progress, damage = run.workers.told(restored(run, folder))
+    progress, damage = run.workers.broadcast_object(restored(run, folder))
     if damage:
         yield StateUnreadable(damage, DAMAGED)
         if run.workers.leads:
             set_state_aside(folder)
-    run.workers.spread(run.weights)
+    run.workers.broadcast(run.weights)
     for moments in optimizer_state(run.optimizer) if progress.step else ():
-        run.workers.spread(moments)
+        run.workers.broadcast(moments)
     if progress.step and math.isnan(progress.train_loss):
         # The first releases saved no losses.
         progress.train_loss = run.loss_of(run.batch(progress.step)) or 0.0

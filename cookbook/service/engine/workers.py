@@ -69,7 +69,7 @@ class Workers:
             heapq.heapreplace(loads, (load + lengths[place], rank))
         return [sorted(share) for share in shares]
 
-    def add_up(self, total: Tensor, weights: Sequence[Tensor] = ()) -> Tensor:
+    def all_reduce(self, total: Tensor, weights: Sequence[Tensor] = ()) -> Tensor:
         """Return the sum of all workers' `total`, and sum the gradients of the weights likewise.
 
         Whoever had no rows adds zeros. Everybody gets the same, bit for bit.
@@ -90,7 +90,7 @@ class Workers:
             start += weight.numel()
         return flat[0]
 
-    def spread(self, tensors: Sequence[Tensor]) -> None:
+    def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Give everybody the values that these tensors have in rank 0."""
         if self.world == 1 or not tensors:
             return
@@ -101,7 +101,7 @@ class Workers:
             for tensor, part in zip(tensors, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
-    def told(self, value: Any) -> Any:
+    def broadcast_object(self, value: Any) -> Any:
         """Return rank 0's value, which can be pickled."""
         if self.world == 1:
             return value

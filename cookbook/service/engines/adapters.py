@@ -44,6 +44,7 @@ class Adapters:
         self._asked: list[str] = []  # names, the one that was asked last at the end
         # One after the other, as the engine does it anyway.
         self._loading = asyncio.Lock()
+        self._loads: set[asyncio.Task[None]] = set()
         self.siblings: list[Adapters] = []
 
     def has(self, name: str) -> bool:
@@ -98,20 +99,31 @@ class Adapters:
         """Return whether the engine has an adapter from this path."""
         return path in self._engine.listed.values()
 
+    def is_asked(self, name: str) -> bool:
+        """Return whether an answer of the adapter is under way, or waits for it to be loaded."""
+        return self._in_use[name] > 0
+
     async def _tidy_one(self, name: str, path: str) -> None:
         source = self._folder.source_of(path) if self._folder else None
         if self._folder is None or source is None:
             return
         if not source.is_dir():
-            if not self._in_use[name]:
+            if not self.is_asked(name):
                 await self._unload(name)
         elif not self._folder.has_copy(path):
             await self._give(self._folder, name, source)
 
     async def _load(self, name: str, source: Path) -> None:
+        # To its end, as in the engine, even where the client leaves: its copy must stay until then.
+        load = asyncio.create_task(self._load_in_turn(name, source))
+        self._loads.add(load)
+        load.add_done_callback(self._loads.discard)
+        await asyncio.shield(load)
+
+    async def _load_in_turn(self, name: str, source: Path) -> None:
         async with self._loading:
-            # Another request may have waited for the same.
-            if self.has(name):
+            # Another request may have waited for the same, or whoever asked has left.
+            if self.has(name) or not self.is_asked(name):
                 return
             if self._folder is None:
                 raise faults.no_folder(self._engine.address)
@@ -121,10 +133,12 @@ class Adapters:
             except EngineFault:
                 # One that did not answer may have loaded it.
                 if self._engine.fault is None:
-                    await self._take_back(self._folder, path)
+                    await self._take_back(self._folder, name, path)
                 raise
-            # Only now: one that is refused takes nobody's place.
-            await self._make_room()
+            # Only now: one that is refused takes nobody's place. What the engine does not unload
+            # keeps no answer back; the next load tries it again.
+            with contextlib.suppress(EngineFault):
+                await self._make_room()
 
     async def _give(self, folder: AdapterFolder, name: str, source: Path) -> str:
         try:
@@ -141,7 +155,7 @@ class Adapters:
         for name in own:
             if len(own) <= MOST:
                 return
-            if not self._in_use[name]:
+            if not self.is_asked(name):
                 await self._unload(name)
                 own = [other for other in own if other != name]
 
@@ -151,11 +165,12 @@ class Adapters:
         with contextlib.suppress(ValueError):
             self._asked.remove(name)
         if self._folder is not None:
-            await self._take_back(self._folder, path)
+            await self._take_back(self._folder, name, path)
 
-    async def _take_back(self, folder: AdapterFolder, path: str) -> None:
-        # Another engine may read the same copy.
-        if not any(one.holds(path) for one in (self, *self.siblings)):
+    async def _take_back(self, folder: AdapterFolder, name: str, path: str) -> None:
+        # Another engine may read the same copy, or be about to.
+        needed = any(one.holds(path) or one.is_asked(name) for one in self.siblings)
+        if not needed and not self.holds(path):
             await asyncio.to_thread(folder.take_back, path)
 
     def _own(self) -> list[str]:

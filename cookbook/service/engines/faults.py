@@ -54,8 +54,8 @@ def unreachable(address: str, error: BaseException) -> EngineFault:
     shown = without_password(address)
     return EngineFault(
         zh=f"推理引擎 {shown} 连不上（{reason}）：看看它是否在运行，再问一次",
-        en=f"the engine at {shown} cannot be reached ({reason}): see whether it runs, "
-        "then ask again",
+        en=f"the engine at {shown} cannot be reached ({reason}): check that it is "
+        "running, then ask again",
     )
 
 
@@ -63,10 +63,10 @@ def no_client(address: str, error: Exception) -> EngineFault:
     shown = without_password(address)
     reason = _quoted(str(error))
     return EngineFault(
-        zh=f"推理引擎 {shown} 不能访问（{reason}）：改正或删掉环境变量里的代理和证书"
+        zh=f"无法向推理引擎 {shown} 发送请求（{reason}）：改正或删掉环境变量里的代理和证书"
         "（HTTP_PROXY、SSL_CERT_FILE 等）",
-        en=f"the engine at {shown} cannot be asked ({reason}): correct or unset the proxy and the "
-        "certificates in the environment (HTTP_PROXY, SSL_CERT_FILE and so on)",
+        en=f"no request can be sent to the engine at {shown} ({reason}): correct or unset the "
+        "environment's variables for proxies and certificates (HTTP_PROXY, SSL_CERT_FILE, …)",
     )
 
 
@@ -120,15 +120,17 @@ def no_engine_for(base: Base, served: dict[str, list[str]]) -> EngineFault:
         f"--served-model-name {base.id} --enable-lora --max-lora-rank 64"
     )
     return EngineFault(
-        zh=f"没有推理引擎提供 {base.id}（{found}）：用 {command} 启动一个，再加一个 --engine",
-        en=f"no engine serves {base.id} ({found}): start one with {command}, and add its --engine",
+        zh=f"没有推理引擎提供 {base.id}（{found}）：用 {command} 启动一个，"
+        "再用 --engine 加上它的地址",
+        en=f"no engine serves {base.id} ({found}): start one with {command}, "
+        "and add its address with --engine",
     )
 
 
 def no_runtime_loading(address: str) -> EngineFault:
     shown = without_password(address)
     return EngineFault(
-        zh=f"推理引擎 {shown} 不能在运行中装载适配器：启动 vLLM 时设 "
+        zh=f"推理引擎 {shown} 不能在运行中加载适配器：启动 vLLM 时设 "
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True，并加上 --enable-lora --max-lora-rank 64",
         en=f"the engine at {shown} does not load adapters while it runs: start vLLM with "
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora and --max-lora-rank 64",
@@ -140,17 +142,18 @@ def no_folder(address: str) -> EngineFault:
     return EngineFault(
         zh=f"推理引擎 {shown} 在另一台机器上，看不到适配器，只能回答基础模型："
         "用 --engine-models 或 COOKBOOK_ENGINE_MODELS 指定服务和它都能看到的目录",
-        en=f"the engine at {shown} is on another machine and sees no adapters, so that it answers "
-        "bases alone: name a folder that both see with --engine-models or COOKBOOK_ENGINE_MODELS",
+        en=f"the engine at {shown} is on another machine and sees no adapters, so it can only "
+        "answer for base models: use --engine-models or COOKBOOK_ENGINE_MODELS to name a folder "
+        "that both can see",
     )
 
 
 def folder_not_writable(error: OSError, folder: str) -> EngineFault:
+    reason = error.strerror or error
     return EngineFault(
-        zh=f"适配器不能写进 --engine-models 的目录 {folder}（{error.strerror}）："
-        "检查它的权限和空间",
-        en=f"the adapter cannot be written to {folder} of --engine-models ({error.strerror}): "
-        "check its rights and its room",
+        zh=f"适配器不能写进目录 {folder}（{reason}）：检查它的权限和剩余空间",
+        en=f"the adapter cannot be written to the folder {folder} ({reason}): check its "
+        "permissions and the free space",
         elsewhere=False,
     )
 
@@ -158,7 +161,7 @@ def folder_not_writable(error: OSError, folder: str) -> EngineFault:
 def adapter_gone(model: str) -> EngineFault:
     return EngineFault(
         zh=f"模型 {model} 的文件不在了：重新训练，或换一个模型",
-        en=f"the files of the model {model} are gone: train it again, or ask another model",
+        en=f"the files of the model {model} are gone: train it again, or use another model",
         code="model_broken",
         elsewhere=False,
     )
@@ -194,8 +197,9 @@ def load_refused(address: str, status: int, text: str, path: str) -> EngineFault
             "another path",
         )
     return EngineFault(
-        zh=f"推理引擎 {shown} 没有装载适配器（{status}，{_quoted(text)}）",
-        en=f"the engine at {shown} did not load the adapter ({status}: {_quoted(text)})",
+        zh=f"推理引擎 {shown} 没有加载适配器（{status}，{_quoted(text)}）：详见它的日志",
+        en=f"the engine at {shown} did not load the adapter ({status}: {_quoted(text)}): "
+        "its log has more",
     )
 
 
@@ -244,8 +248,8 @@ def special_token(mark: str) -> EngineFault:
     """Return the fault for a message that would close its own turn."""
     return EngineFault(
         zh=f"内容里写了特殊标记 {mark}，推理引擎不能把它当普通文字读：删去标记",
-        en=f"a content has the special token {mark}, which the engine cannot read as text: "
-        "remove the token",
+        en=f"a message contains the special token {mark}, which the engine cannot read as plain "
+        "text: remove the token",
         code="invalid_messages",
         elsewhere=False,
     )

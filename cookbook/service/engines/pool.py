@@ -202,7 +202,7 @@ class Pool:
                     break
                 try:
                     piece = reading.take(event)
-                except (ValueError, LookupError, TypeError) as error:
+                except (ValueError, LookupError, TypeError, AttributeError) as error:
                     reason = str(error) or type(error).__name__
                     raise faults.broke_off(engine.address, reason) from error
                 if piece is not None:
@@ -253,4 +253,4 @@ class Pool:
             return tr(f"{text}。", f"{text}. ") + str(faults.no_runtime_loading(engine.address))
         if not self._is_shared and not engine.is_here:
             return tr(f"{text}。", f"{text}. ") + str(faults.no_folder(engine.address))
-        return text + tr("，能装载适配器", " and loads adapters")
+        return text + tr("，能加载适配器", " and loads adapters")

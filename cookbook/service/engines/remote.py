@@ -66,6 +66,7 @@ class RemoteEngine:
         self.used_at = 0.0
         self._away_until = 0.0
         self._looked_at = 0.0
+        self._changes = 0  # adapters loaded or unloaded so far
         self._client = _client(address, self.host, key)
         self._watch = Watch(self._is_there)
 
@@ -98,23 +99,15 @@ class RemoteEngine:
             raise self.fault
         if self.fault is None and time.monotonic() - self._looked_at < newer_than:
             return
-        status, content = await self._call("GET", "/v1/models", seconds=LOOK_SECONDS)
-        if status in (401, 403):
-            raise self._gone(faults.key_refused(self.address))
-        try:
-            cards = orjson.loads(content)["data"]
-            bases: dict[str, str] = {}
-            listed: dict[str, str] = {}
-            for card in cards:
-                kind = listed if card.get("parent") else bases
-                kind[str(card["id"])] = str(card.get("root") or "")
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
-            text = f"{status} {faults.message_of(content)}"
-            raise self._gone(faults.unknown_server(self.address, text)) from error
+        changes = -1
+        while changes != self._changes:
+            # Again, where the list may be older than what was loaded or unloaded meanwhile.
+            changes = self._changes
+            bases, listed = await self._models()
+        self.bases, self.listed = bases, listed
         # A restarted one may have been given other options.
         if self.loads_adapters is None or self.fault is not None:
             self.loads_adapters = await self._has_route()
-        self.bases, self.listed = bases, listed
         self.fault = None
         self._looked_at = time.monotonic()
 
@@ -132,6 +125,7 @@ class RemoteEngine:
                 raise fault
         self.loads_adapters = True
         self.listed[name] = path
+        self._changes += 1
 
     async def unload(self, name: str) -> None:
         """Unload an adapter; one that is not loaded is all right.
@@ -144,6 +138,7 @@ class RemoteEngine:
         if status not in (200, 404):
             raise faults.not_unloaded(self.address, status, faults.message_of(content))
         self.listed.pop(name, None)
+        self._changes += 1
 
     async def stream(
         self, route: str, body: dict[str, Any], request: ChatRequest
@@ -174,6 +169,22 @@ class RemoteEngine:
     async def close(self) -> None:
         self._watch.close()
         await self._client.aclose()
+
+    async def _models(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the bases and the adapters that the engine lists."""
+        status, content = await self._call("GET", "/v1/models", seconds=LOOK_SECONDS)
+        if status in (401, 403):
+            raise self._gone(faults.key_refused(self.address))
+        bases: dict[str, str] = {}
+        listed: dict[str, str] = {}
+        try:
+            for card in orjson.loads(content)["data"]:
+                kind = listed if card.get("parent") else bases
+                kind[str(card["id"])] = str(card.get("root") or "")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            text = f"{status} {faults.message_of(content)}"
+            raise self._gone(faults.unknown_server(self.address, text)) from error
+        return bases, listed
 
     async def _is_there(self) -> bool:
         """Return False where nothing listens, or vLLM says that its engine has ended."""

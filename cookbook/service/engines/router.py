@@ -12,11 +12,10 @@ own.
 """
 
 import asyncio
-import contextlib
 import logging
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from cookbook.bases import Base
@@ -51,6 +50,7 @@ class ChatRouter:
         self._thread.start()
         self._pool = self._start(_made(settings, home)).result()
         self._looked = asyncio.Event()  # at the engines, once
+        self._tidying: asyncio.Task[None] | None = None
 
     @property
     def neighbours(self) -> Neighbours:
@@ -66,10 +66,14 @@ class ChatRouter:
 
         Requests wait until then: a service that finds its folder in use touches no engine.
         """
-        self._start(self._tidy())
-        # An engine that takes longer to answer keeps nobody waiting here.
-        with contextlib.suppress(TimeoutError):
-            self._start(self._looked.wait()).result(START_SECONDS)
+        try:
+            self._start(self._begin()).result(START_SECONDS)
+        except CancelledError:
+            # Closed meanwhile.
+            return
+        except TimeoutError:
+            # An engine that takes longer to answer keeps nobody waiting here.
+            pass
         if base.is_shipped and not self._pool.serves(base):
             self._load_embedded(base)
 
@@ -126,6 +130,11 @@ class ChatRouter:
             self._loaded = True
         target = self._embedded.load
         threading.Thread(target=target, args=(base,), name="chat-loader", daemon=True).start()
+
+    async def _begin(self) -> None:
+        """Return after the first look at the engines; more of them follow."""
+        self._tidying = asyncio.create_task(self._tidy())
+        await self._looked.wait()
 
     async def _tidy(self) -> None:
         """Look at the engines now and from time to time, and unload what was deleted."""

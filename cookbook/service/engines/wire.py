@@ -125,7 +125,7 @@ class Reading:
 
         Raises:
             ValueError: the engine has given up; the text is its own.
-            LookupError, TypeError: the event has another shape than OpenAI's.
+            LookupError, TypeError, AttributeError: the event has another shape than OpenAI's.
         """
         if event.get("error"):
             raise ValueError(faults.message_of(orjson.dumps({"error": event["error"]})))
