@@ -11,8 +11,8 @@ from cookbook.__main__ import _parser
 from cookbook.paths import _CHECKOUT
 from cookbook.service.__main__ import parse
 from cookbook.service.trainers import TrainerSettings
-from cookbook.service.trainers.on_ray.needs import MOST_CPUS
 from cookbook.service.trainers.on_ray.trainer import OnRay
+from cookbook.service.trainers.settings import MOST_CPUS_CHOSEN
 from cookbook.service.worker import CRASHES
 
 PAGES = [_CHECKOUT / "docs" / name for name in ("cluster.md", "cluster.zh-CN.md")]
@@ -50,7 +50,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code(page):
     english = page == PAGES[0]
     said = [
         (OnRay.most_seeking, 4, "At most four jobs", "最多四个"),
-        (MOST_CPUS, 4, "at most 4", "最多 4 个"),
+        (MOST_CPUS_CHOSEN, 4, "at most 4", "最多 4 个"),
         (CRASHES, 3, "After three losses", "连续三次"),
     ]
     for number, expected, in_english, in_chinese in said:

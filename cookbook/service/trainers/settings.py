@@ -19,6 +19,8 @@ AUTO, LOCAL = "auto", "local"
 
 MOST_WORKERS = 64
 MOST_CPUS = 256
+MOST_CPUS_CHOSEN = 4
+"""CPUs that a worker asks for where nobody says how many: a small base gains little by more."""
 
 _ADDRESS = re.compile(r"[^\s:/]{1,253}:\d{1,5}|\[[0-9A-Fa-f:]{2,45}\]:\d{1,5}")
 
@@ -32,7 +34,7 @@ class TrainerSettings:
         ray_address: HOST:PORT of a cluster's head, "auto" or "local".
         workers: how many workers may share one job where its base fits one of them; where it does
             not, as many as it needs.
-        worker_cpus: processors that each worker asks for; 0 chooses.
+        worker_cpus: CPUs that each worker asks for; 0 chooses.
         storage: a folder that the service and all nodes see under the same path; None without one.
     """
 

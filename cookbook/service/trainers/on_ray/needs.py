@@ -27,10 +27,7 @@ from cookbook.service.trainers.on_ray.place import (
     Resources,
     shown,
 )
-from cookbook.service.trainers.settings import TrainerSettings
-
-MOST_CPUS = 4
-"""Processors that a worker asks for by itself: a LoRA of a small base gains little by more."""
+from cookbook.service.trainers.settings import MOST_CPUS_CHOSEN, TrainerSettings
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def _without_memory(nodes: Sequence[Node], cpus: int) -> Resources:
     if any(node.offered.get(GPU) for node in nodes):
         return {GPU: 1.0, CPU: float(max(1, cpus))}
     largest = max(node.offered.get(CPU, 0) for node in nodes)
-    return {CPU: float(cpus) if cpus else max(1.0, min(MOST_CPUS, largest // 1))}
+    return {CPU: float(cpus) if cpus else max(1.0, min(MOST_CPUS_CHOSEN, largest // 1))}
 
 
 def _places(each: Resources, nodes: Sequence[Node]) -> int:
