@@ -405,3 +405,25 @@ def test_a_node_that_does_not_see_the_shared_folder_is_named(
     assert run(folders, job, trainer.train) == Exit.NO_CLUSTER
     (said,) = [text for text in messages(folders, job) if "看不到共享文件夹" in text]
     assert "节点 alpha" in said or "节点 beta" in said
+
+
+# What Ray says where this machine may not join
+
+
+@pytest.mark.parametrize(
+    "raised, behind, part",
+    [
+        (ConnectionError("Failed"), RuntimeError("No node info found matching x"), "--num-cpus=0"),
+        (ConnectionError("Failed"), None, "RAY_AUTH_TOKEN"),
+        (
+            RuntimeError("Version mismatch: the cluster has\n    Ray: 2.55.0\n    Python: 3.11.1"),
+            None,
+            "Ray 2.55.0",
+        ),
+    ],
+)
+def test_what_keeps_this_machine_out_is_said_with_its_remedy(raised, behind, part):
+    from cookbook.service.trainers.on_ray import connection  # which loads Ray
+
+    raised.__cause__ = behind
+    assert part in connection._explained("10.0.0.1:6379", raised).zh

@@ -10,6 +10,7 @@ import sys
 
 import ray
 
+from cookbook import causes
 from cookbook.errors import ClusterAway
 from cookbook.service.trainers.on_ray import cluster
 
@@ -47,7 +48,17 @@ def connect(address: str) -> str:
 
 
 def _explained(head: str, error: Exception) -> ClusterAway:
-    text = str(error).strip()
+    # What is wrong may be in what the error was raised from.
+    text = "\n".join(str(one).strip() for one in causes.chain(error))
+    if "Version mismatch" in text:
+        return _other_version(head, text)
+    if "No node info found" in text or "Can't find a" in text:
+        return ClusterAway(
+            zh=f"这台机器不在 Ray 集群 {head} 里：先运行 "
+            f"ray start --address={head} --num-cpus=0 加入（不出算力，只做调度）",
+            en=f"this machine is not part of the Ray cluster at {head}: join it with "
+            f"ray start --address={head} --num-cpus=0, which offers no CPUs of its own",
+        )
     # A wrong token looks like no answer at all.
     if isinstance(error, ray.exceptions.AuthenticationError | ConnectionError):
         return ClusterAway(
@@ -58,15 +69,6 @@ def _explained(head: str, error: Exception) -> ClusterAway:
             "token is wrong or missing: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or "
             "RAY_AUTH_TOKEN_PATH, the token's file) and restart the service. Check also that "
             "the port is the head's, usually 6379, not that of the dashboard, 8265",
-        )
-    if "Version mismatch" in text:
-        return _other_version(head, text)
-    if "node" in text and "not found" in text or "Can't find a" in text:
-        return ClusterAway(
-            zh=f"这台机器不在 Ray 集群 {head} 里：先运行 "
-            f"ray start --address={head} --num-cpus=0 加入（不出算力，只做调度）",
-            en=f"this machine is not part of the Ray cluster at {head}: join it with "
-            f"ray start --address={head} --num-cpus=0, which offers no processors of its own",
         )
     reason = text.split("\n")[0] or type(error).__name__
     return ClusterAway(
