@@ -46,9 +46,9 @@ class RayCluster:
             if name not in self._nodes:
                 self.add(name)
 
-    def kill(self, name):
-        """Kill a node and all that runs on it, as a power cut would."""
-        self._cluster.remove_node(self._nodes.pop(name), allow_graceful=False)
+    def kill(self, name, politely=False):
+        """Kill a node and all that runs on it, as a power cut would, or as `ray stop` does."""
+        self._cluster.remove_node(self._nodes.pop(name), allow_graceful=politely)
 
     def workers(self):
         """Return the processes on the nodes that train."""

@@ -76,6 +76,18 @@ def processor_time():
     return own.ru_utime + own.ru_stime + ended.ru_utime + ended.ru_stime
 
 
+def nodes_time():
+    """Return the seconds of Ray's own processes and of the workers that they started."""
+    seconds = 0.0
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            # Drivers are counted when they end.
+            if "scale_worker" not in process.cmdline():
+                seconds += sum(process.cpu_times()[:4])
+                seconds += sum(sum(one.cpu_times()[:4]) for one in process.children(recursive=True))
+    return seconds
+
+
 def spans(store, number):
     """Return when each job got its place and when it ended, in seconds since 1970."""
     found = []
@@ -109,15 +121,16 @@ def main():
         add_jobs(store, args.jobs)
         trainer = chosen(settings)
         supervisor = Supervisor(store, home, args.slots + trainer.most_seeking, trainer=trainer)
-        started, busy = time.monotonic(), processor_time()
+        started, busy, idle = time.monotonic(), processor_time(), nodes_time()
         supervisor.start()
         most, memory, own = watch(store, home, args.jobs)
         seconds, used = time.monotonic() - started, processor_time() - busy
+        on_nodes = nodes_time() - idle
         supervisor.stop()
-        report(args, store, seconds, used, most, memory, own)
+        report(args, store, seconds, used, on_nodes, most, memory, own)
 
 
-def report(args, store, seconds, used, most, memory, own):
+def report(args, store, seconds, used, on_nodes, most, memory, own):
     found = spans(store, args.jobs)
     good = sum(job.status == "succeeded" for job in store.ended(args.jobs))
     events = sum(count for _, _, count in found)
@@ -127,6 +140,9 @@ def report(args, store, seconds, used, most, memory, own):
     print(f"jobs an hour              {3600 * args.jobs / seconds:.0f}")
     print(f"slots in use              {busy / (seconds * args.slots):.0%} of the time")
     print(f"processor time of a job   {used / args.jobs:.1f} s on the service's side")
+    print(f"                          {on_nodes / args.jobs:.1f} s on the nodes' side")
+    most_an_hour = 3600 * (os.cpu_count() or 1) * args.jobs / (used + on_nodes)
+    print(f"jobs an hour, computed    {most_an_hour:.0f}: what these processors can do at most")
     print(f"drivers at once           {most}, of {memory / MB:.0f} MB each (unshared)")
     print(f"memory of the service     {own / MB:.0f} MB")
     print(f"events                    {events}, {events / seconds:.1f} a second")

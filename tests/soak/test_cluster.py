@@ -232,11 +232,12 @@ def test_a_killed_worker_costs_a_job_no_step(cluster, trainer, folders, job, her
     assert outcome(folders, job) == here
 
 
-def test_a_job_goes_on_on_another_node_when_its_own_is_lost(cluster, folders, job, here):
+@pytest.mark.parametrize("politely", [False, True], ids=["power cut", "ray stop"])
+def test_a_job_goes_on_on_another_node_when_its_own_is_lost(cluster, folders, job, here, politely):
     trainer = on_ray(cluster)
 
     def kill():
-        cluster.kill(folders.store.job(job.id).place[0])
+        cluster.kill(folders.store.job(job.id).place[0], politely)
 
     assert run(folders, job, disturbed(trainer, 6, kill)) == Exit.WORKER_LOST
     lost = folders.store.job(job.id).place[0]
