@@ -42,8 +42,8 @@ def add_jobs(command: argparse.ArgumentParser) -> None:
         metavar="N",
         default=value_of("COOKBOOK_JOBS", os.environ) or None,
         help=tr(
-            "最多同时训练几个任务（默认 COOKBOOK_JOBS；没有设时本机 1 个，集群上有位置就训练）",
+            "最多同时训练几个任务（默认 COOKBOOK_JOBS；没有设时本机 1 个，集群最多 64 个）",
             "jobs that train at the same time, at most (default: COOKBOOK_JOBS, else 1 on this "
-            "machine, on a cluster as many as it has room for)",
+            "machine and 64 on a cluster)",
         ),
     )

@@ -75,11 +75,11 @@ def ran_out(code: int, cause: Cause, watch: MemoryWatch | None, job: Job) -> boo
     if code == Exit.OUT_OF_MEMORY:
         return True
     if code in KILLED:
+        # With a cluster the plan is that of another machine: a smaller one would not help here.
+        if job.place is not None:
+            return False
         # Its cause is a guess.
-        if watch and watch.kernel_killed:
-            return True
-        # Of a job on a cluster this is the plan of another machine.
-        return job.place is None and takes_much(job.memory_plan)
+        return bool(watch and watch.kernel_killed) or takes_much(job.memory_plan)
     return cause.kind == MEMORY.kind
 
 

@@ -126,8 +126,9 @@ def _trainer(settings: Settings) -> Iterator[Trainer]:
     # Where the training processes find the same one.
     os.environ.update(settings.trainer.to_environment())
     trainer = trainers.chosen(settings.trainer)
-    trainer.start()
     try:
+        # Which takes a while where it starts a cluster, and may be interrupted.
+        trainer.start()
         yield trainer
     finally:
         trainer.stop()

@@ -52,7 +52,8 @@ STOPPED_SECONDS = 3.0  # a stop mostly ends the service, too: it must not start 
 
 # How a process ends that was asked to end; the signals, where it was not listening yet.
 STOPPED = {Exit.STOPPED, -signal.SIGTERM, -signal.SIGINT}
-DISK = "disk"  # what jobs wait for where it is full; no base has this name
+# What jobs wait for, where it is full or away; no base has these names.
+DISK, CLUSTER = "disk", "cluster"
 
 _log = logging.getLogger("cookbook")
 
@@ -194,22 +195,23 @@ class Supervisor:
         self._store.advance(job.id, "queued", queued(ahead))
 
     def _nothing_trains(self) -> bool:
-        """Return whether no job can be trained at present; the next job's log says why."""
+        """Return whether no job can be trained at present; the log of each that waits says why."""
         fault = self._trainer.fault()
         if fault is None:
             return False
-        for job in self._store.unfinished():
-            if job.requested_state == "run" and job.id not in self._processes:
-                wait(self._store, job, Exit.NO_CLUSTER.waiting_for, fault)
+        # Not at each tick: there may be hundreds of jobs.
+        if self._waits.are_over(CLUSTER):
+            self._waits.begin(CLUSTER, Exit.NO_CLUSTER, RETRY_SECONDS)
+            for job in self._store.unfinished():
+                if job.requested_state == "run" and not self._has_process(job):
+                    wait(self._store, job, Exit.NO_CLUSTER.waiting_for, fault)
         return True
 
     def _start_next(self) -> None:
         unfinished = self._store.unfinished()
         # Those of this service, and those that outlived the one before.
         training = set(self._processes)
-        for job in unfinished:
-            if job.status == "running" and self._is_training(job.id):
-                training.add(job.id)
+        training |= {job.id for job in unfinished if self._has_process(job)}
         jobs = [job for job in unfinished if job.status in ("queued", "running")]
         if self._twins:
             jobs = self._twins.set_aside(jobs, training)
@@ -219,10 +221,13 @@ class Supervisor:
             chosen = self._next(jobs, training, trained)
             if chosen is None or self._stop.is_set():
                 break
+            training.add(chosen.id)
+            # A process that outlived the service before may still seek a place for it.
+            if self._is_training(chosen.id):
+                continue
             # Later jobs are compared with what it learns from now.
             is_as_asked(self._store, chosen)
             self._launch(chosen)
-            training.add(chosen.id)
 
     def _seeking(self) -> int:
         """Return how many processes have no place yet where their job is trained."""
@@ -263,6 +268,12 @@ class Supervisor:
             wait(self._store, job, Exit.NO_BASE.waiting_for, error)
             return False
         return over
+
+    def _has_process(self, job: Job) -> bool:
+        """Return whether a process of this service has the job, or one that outlived another."""
+        if job.id in self._processes:
+            return True
+        return job.status == "running" and self._is_training(job.id)
 
     def _is_training(self, job_id: str) -> bool:
         """Return whether a process trains this job, whoever started it."""
@@ -342,8 +353,11 @@ class Supervisor:
     def _make_room(self, job: Job) -> bool:
         """Give back what memory the service can do without; return whether there was any.
 
-        The job's log says so where chat lost a base, since its next answer takes longer.
+        The job's log says so where chat lost a base, since its next answer takes longer. A job on a
+        cluster has no use for it.
         """
+        if job.place is not None:
+            return False
         gave_prewarmed = self._prewarmed.give_back()
         unloaded = self._unload_idle_bases()
         if unloaded:
@@ -372,6 +386,10 @@ class Supervisor:
             self._prewarmed.is_outdated = True
             return True
         if code in (Exit.NO_MEMORY, Exit.NO_BASE):
+            if job.place is not None:
+                # What one node does not have, the next may.
+                self._waits.begin(job.id, Exit(code))
+                return True
             # What the service itself can give back is there at once.
             made_room = code == Exit.NO_MEMORY and self._make_room(job)
             self._waits.begin(job.base, Exit(code), TICK_SECONDS if made_room else None)

@@ -408,6 +408,18 @@ def test_a_node_that_does_not_see_the_shared_folder_is_named(
     assert "节点 alpha" in said or "节点 beta" in said
 
 
+def test_a_stop_while_the_cluster_is_joined_is_no_crash(monkeypatch):
+    from cookbook.service.trainers.on_ray import connection
+
+    monkeypatch.setattr(connection.cluster, "fault_at", lambda head: None)
+    monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)
+    # As Ray's own reaction to the signal does.
+    monkeypatch.setattr(connection.ray, "init", lambda **_: sys.exit(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        connection.connect("10.0.0.1:6379")
+    assert ended.value.code == Exit.STOPPED
+
+
 # What Ray says where this machine may not join
 
 

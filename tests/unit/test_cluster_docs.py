@@ -50,6 +50,7 @@ def test_the_numbers_of_the_page_are_those_of_the_code(page):
     english = page == PAGES[0]
     said = [
         (OnRay.most_seeking, 4, "At most four jobs", "最多四个"),
+        (OnRay.jobs, 64, "up to 64", "最多 64 个"),
         (MOST_CPUS_CHOSEN, 4, "at most 4", "最多 4 个"),
         (CRASHES, 3, "After three losses", "连续三次"),
     ]

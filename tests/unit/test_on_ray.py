@@ -82,6 +82,16 @@ def test_a_base_of_the_same_name_and_sizes_with_other_weights_is_not_taken(base)
     assert node_base.find(wanted) is None
 
 
+def test_a_folder_that_cannot_be_read_there_is_as_none(base, monkeypatch):
+    wanted = Wanted.of(base)
+
+    def unreadable(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(node_base, "fingerprint", unreadable)
+    assert node_base.find(wanted) is None
+
+
 def test_folders_of_processes_that_died_are_removed_and_no_others(tmp_path):
     mine = JobFolder()
     left = mine.path.with_name("left")
@@ -121,3 +131,12 @@ def test_a_node_with_other_versions_is_told_what_to_install(monkeypatch):
     fault = versions.fault("alpha", here | {"torch": "1.0", "peft": ""})
     assert "torch 1.0 (" in fault.en and "no peft (" in fault.en
     assert "pip install 'torch==2.13.0' 'peft==0.21.2'" in fault.en
+
+
+def test_the_cookbook_of_a_node_is_not_to_come_from_an_index(monkeypatch):
+    here = {"python": "3.11.7", versions.COOKBOOK: "0.3.0", "torch": "2.13.0"}
+    monkeypatch.setattr(versions, "of_service", lambda: here)
+    fault = versions.fault("alpha", here | {versions.COOKBOOK: "0.2.0"})
+    assert "0.2.0 (0.3.0 here)" in fault.en and "pip install" not in fault.en
+    both = versions.fault("alpha", here | {versions.COOKBOOK: "", "torch": "1.0"})
+    assert "checkout or wheel" in both.en and "pip install 'torch==2.13.0' there" in both.en

@@ -24,6 +24,7 @@ from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
 from cookbook.service.trainers.here import Here
+from cookbook.service.worker import job_lock
 
 TINY, AWAY = "cookbook/tiny-zh", "my-base"
 
@@ -321,6 +322,7 @@ def test_no_error_ends_the_queue(store, tmp_path, monkeypatch):
 
 # A cluster
 
+LARGE_PLAN = MemoryPlan(100 * GB, 200 * GB, "cpu", "float32", 1024, 8, 0, 2, 64)
 GONE = ClusterAway(zh="Ray 集群没有回应", en="the Ray cluster does not answer")
 
 
@@ -371,8 +373,53 @@ def test_no_more_jobs_seek_a_place_at_once_than_the_trainer_allows(store, queue)
 def test_a_job_on_a_cluster_reserves_no_memory_here(store, queue):
     job = add_job(store)
     queue.wait(0)
-    plan = MemoryPlan(100 * GB, 200 * GB, "cpu", "float32", 1024, 8, 0, 2, 64)
-    store.record(job, Planned(plan, 10))
+    store.record(job, Planned(LARGE_PLAN, 10))
     assert queue.trainings().reserved > 0
     store.record(job, Placed(("node-1",)))
     assert queue.trainings().reserved == 0
+    # Nor does its next process, which has no place yet: the plan was that of a node.
+    store.forget_place(job.id)
+    assert store.job(job.id).place is None and queue.trainings().reserved == 0
+
+
+def placed(store, queue):
+    """Return a job that trains on a node, by a plan that takes much of it."""
+    job = add_job(store)
+    queue.wait(0)
+    store.record(job, Placed(("node-1",)))
+    store.record(job, Planned(LARGE_PLAN, 10))
+    return job
+
+
+def test_a_driver_that_the_kernel_killed_for_memory_is_not_the_plans_fault(
+    store, queue, monkeypatch
+):
+    monkeypatch.setattr(MemoryWatch, "kernel_killed", True)
+    job = placed(store, queue)
+    queue.end(job, -signal.SIGKILL)
+    assert store.job(job.id).memory_level == 0 and store.job(job.id).crashes == 1
+
+
+@pytest.mark.parametrize("code, level", [(Exit.OUT_OF_MEMORY, 1), (Exit.NO_MEMORY, 0)])
+def test_chat_keeps_its_bases_where_a_node_lacks_memory_and_other_jobs_start(
+    store, queue, code, level
+):
+    queue.loaded.append("idle")
+    job, other = placed(store, queue), add_job(store)
+    queue.end(job, code)
+    assert queue.loaded == ["idle"] and store.job(job.id).memory_level == level
+    if code == Exit.NO_MEMORY:
+        assert list(queue._processes) == [other.id]
+
+
+def test_a_job_that_an_earlier_services_process_seeks_a_place_for_is_not_started(
+    store, queue, tmp_path
+):
+    queue._max_running = 2
+    seeking, other = add_job(store), add_job(store)
+    with job_lock(Home(tmp_path), seeking.id):
+        for _ in range(3):
+            queue.wait(1)
+        assert list(queue._processes) == [other.id]
+    queue.wait(1)
+    assert list(queue._processes) == [other.id, seeking.id]

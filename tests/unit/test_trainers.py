@@ -6,13 +6,16 @@ import logging
 import socket
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from cookbook.errors import ArgumentError, ServiceError
 from cookbook.machine import GB, Machine
-from cookbook.service import trainers, trial
+from cookbook.paths import Home
+from cookbook.service import server, trainers, trial
 from cookbook.service.__main__ import parse
+from cookbook.service.server import Settings
 from cookbook.service.trainers import TrainerSettings
 from cookbook.service.trainers.here import Here
 from cookbook.service.trainers.on_ray import cluster
@@ -107,6 +110,45 @@ def test_auto_is_the_cluster_that_this_machine_has_joined(monkeypatch, tmp_path)
     monkeypatch.setenv("RAY_ADDRESS", "10.9.9.9:6379")
     assert cluster.head_of("auto") == "10.9.9.9:6379"
     assert cluster.head_of("10.0.0.1:1") == "10.0.0.1:1"
+
+
+def test_a_cluster_is_ended_where_its_start_is_interrupted(monkeypatch, tmp_path):
+    ended = []
+
+    class Starting:
+        address, has_ended = "127.0.0.1:1", True
+
+        def start(self):
+            raise KeyboardInterrupt
+
+        def stop(self):
+            ended.append(self)
+
+    monkeypatch.setattr(module.cluster, "LocalCluster", Starting)
+    monkeypatch.setattr(module, "find_spec", lambda name: object())
+    monkeypatch.setattr(module.os, "environ", {**module.os.environ})
+    settings = Settings(Home(tmp_path), trainer=TrainerSettings("ray", "local"))
+    with pytest.raises(KeyboardInterrupt), server._trainer(settings):
+        pass
+    assert len(ended) == 1
+
+
+def test_a_cluster_that_was_ended_is_not_started_again(monkeypatch):
+    started = []
+    there = ray("local")
+    there._local = SimpleNamespace(
+        address="127.0.0.1:1", has_ended=True, start=lambda: started.append(1), stop=lambda: None
+    )
+    monkeypatch.setattr(module.cluster, "answers", lambda address: False)
+    there.stop()
+    assert there.fault() is not None and not started
+
+
+def test_a_request_for_the_machine_does_not_knock_at_the_head(monkeypatch):
+    there = ray("127.0.0.1:1")
+    monkeypatch.setattr(module.cluster, "answers", lambda address: pytest.fail("knocked"))
+    monkeypatch.setattr(there._nodes, "look", lambda address: None)
+    assert there.machine() is None
 
 
 def test_without_ray_the_service_says_what_to_install(monkeypatch):

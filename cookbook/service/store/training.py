@@ -33,9 +33,10 @@ class Trainings(Part):
     """What the training process of a job records."""
 
     def forget_place(self, job_id: str) -> None:
-        """Note that a job has no place yet: its next process seeks one."""
+        """Note that a job has no place yet, nor a plan for it: its next process seeks one."""
+        sql = "UPDATE jobs SET place = NULL, memory_plan = NULL WHERE id = ?"
         with self._database.write() as db:
-            _keep_place(db, job_id, ())
+            db.execute(sql, (job_id,))
 
     def note_seeking(self, job_id: str, event: Waiting) -> bool:
         """Note, once, why the training of a job cannot begin yet; return whether it still may."""
@@ -99,8 +100,7 @@ def _forgive_crashes(db: sqlite3.Connection, job_id: str) -> None:
 
 
 def _keep_place(db: sqlite3.Connection, job_id: str, nodes: Sequence[str]) -> None:
-    place = json.dumps(nodes) if nodes else None
-    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (place, job_id))
+    db.execute("UPDATE jobs SET place = ? WHERE id = ?", (json.dumps(nodes), job_id))
 
 
 def _keep_plan(db: sqlite3.Connection, job_id: str, plan: dict[str, Any]) -> None:

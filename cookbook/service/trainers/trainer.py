@@ -57,7 +57,7 @@ class Trainer(Protocol):
         ...
 
     def stop(self) -> None:
-        """Give back what `start` has taken."""
+        """Give back what `start` has taken, also where it was interrupted."""
         ...
 
     def machine(self) -> Machine | None:

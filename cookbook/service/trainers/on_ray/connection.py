@@ -12,6 +12,7 @@ import ray
 
 from cookbook import causes
 from cookbook.errors import ClusterAway
+from cookbook.service.exit_codes import Exit
 from cookbook.service.trainers.on_ray import cluster
 
 NAMESPACE = "cookbook"
@@ -41,6 +42,11 @@ def connect(address: str) -> str:
         )
     except Exception as error:
         raise _explained(head, error) from error
+    except SystemExit as error:
+        # Ray's own reaction to SIGTERM ends with the signal's number, which looks like a crash.
+        if error.code == signal.SIGTERM:
+            raise SystemExit(Exit.STOPPED) from error
+        raise
     finally:
         # Ray puts its own there, which saves nothing.
         signal.signal(signal.SIGTERM, reacting)

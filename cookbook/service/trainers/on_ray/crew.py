@@ -110,7 +110,9 @@ class Crew:
         for one in self._actors:
             with contextlib.suppress(RayError):
                 ray.kill(one)
-        self._place.give_back()
+        # Ray does it when this process ends, too; what the job ended in is what must be told.
+        with contextlib.suppress(RayError):
+            self._place.give_back()
 
     def _answers(self, calls: list[Any], first_rank: int = 0) -> list[Any]:
         """Return the answers to these calls, one for each rank from `first_rank` on.

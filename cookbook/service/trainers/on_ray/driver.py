@@ -23,7 +23,7 @@ from typing import Any
 
 import ray
 
-from cookbook import base_files
+from cookbook import base_files, disk
 from cookbook.bases import Base
 from cookbook.errors import BaseAway, ClusterAway, CookbookError, WorkerLost
 from cookbook.machine import Machine, in_gb
@@ -185,7 +185,7 @@ def _choose_folder(crew: Crew, folder: Path, storage: Path | None) -> None:
     """Have the workers work in the service's folder where that is shared, else in their own.
 
     Raises:
-        ClusterAway: a node does not see the shared folder.
+        ClusterAway: the service or a node does not see the shared folder.
     """
     if storage is None:
         crew.ask_all("use_own_folder")
@@ -197,7 +197,17 @@ def _choose_folder(crew: Crew, folder: Path, storage: Path | None) -> None:
         return
     # Not in the folder itself: that it is there tells that the job has trained.
     mark = folder.with_name(f"{folder.name}.{secrets.token_hex(8)}.mark")
-    mark.touch()
+    try:
+        mark.touch()
+    except OSError as error:
+        if disk.is_full(error):
+            raise
+        reason = error.strerror or type(error).__name__
+        raise ClusterAway(
+            zh=f"服务写不了共享文件夹（{reason}）：检查 --storage 的共享盘是否还挂载着",
+            en=f"the service cannot write to the shared folder ({reason}): check that the shared "
+            "disk of --storage is still mounted",
+        ) from error
     try:
         sees = crew.ask_all("use_shared_folder", folder, mark)
     finally:
@@ -205,10 +215,10 @@ def _choose_folder(crew: Crew, folder: Path, storage: Path | None) -> None:
     for node, there in zip(crew.nodes, sees, strict=True):
         if not there:
             raise ClusterAway(
-                zh=f"节点 {node} 看不到共享文件夹 {storage}：在那里以同样的路径挂载它，"
+                zh=f"节点 {node} 看不到共享文件夹：在那里以同样的路径挂载 --storage 的文件夹，"
                 "或去掉 --storage",
-                en=f"node {node} does not see the shared folder {storage}: mount it there under "
-                "the same path, or leave --storage out",
+                en=f"node {node} does not see the shared folder: mount that of --storage there "
+                "under the same path, or leave --storage out",
             )
 
 

@@ -9,6 +9,7 @@ cache, or what an earlier job was sent. It is taken only where its files are the
 same name and sizes may have other weights.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -81,9 +82,11 @@ def _sampled(size: int) -> range:
 def find(wanted: Wanted) -> Base | None:
     """Return the base with its folder on this machine, None where it must be sent."""
     for folder in _candidates(wanted):
-        files = files_of(folder)
-        if files == wanted.files and fingerprint(folder, files) == wanted.fingerprint:
-            return replace(wanted.base, source=str(folder))
+        # One that cannot be read here is sent, as one that is not there.
+        with contextlib.suppress(OSError):
+            files = files_of(folder)
+            if files == wanted.files and fingerprint(folder, files) == wanted.fingerprint:
+                return replace(wanted.base, source=str(folder))
     return None
 
 

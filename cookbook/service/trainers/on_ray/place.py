@@ -110,7 +110,7 @@ def seek(
         avoided: ids of nodes that are not to be taken.
 
     Returns:
-        None where nodes have come or gone meanwhile, so that something else is needed.
+        None where nodes have come or gone meanwhile: the caller looks again what is needed.
 
     Raises:
         ClusterAway: the head has gone, or the nodes that are left are not enough.
@@ -155,10 +155,16 @@ def _ask(each: Resources, workers: int, avoided: Collection[str]) -> PlacementGr
     )
 
 
-def _placed(group: PlacementGroup, each: Resources, workers: int) -> Place:
+def _placed(group: PlacementGroup, each: Resources, workers: int) -> Place | None:
+    """Return the place; None, with the group removed, where one of its nodes has just gone."""
     by_id = {node.id: node for node in nodes()}
     ids = placement_group_table(group)["bundles_to_node_id"]
-    return Place(group, each, tuple(by_id[ids[i]] for i in range(workers)))
+    found = [by_id.get(ids.get(i, "")) for i in range(workers)]
+    there = tuple(node for node in found if node is not None)
+    if len(there) < workers:
+        remove_placement_group(group)
+        return None
+    return Place(group, each, there)
 
 
 def _waiting(each: Resources, workers: int) -> Waiting:

@@ -9,6 +9,7 @@ nodes.py.
 
 import json
 import sys
+import time
 from typing import Any
 
 import ray
@@ -20,7 +21,8 @@ from cookbook.service.trainers.on_ray import actor, place, versions
 from cookbook.service.trainers.on_ray.connection import connect
 from cookbook.service.trainers.on_ray.place import GPU, Node
 
-ANSWER_SECONDS = 60.0  # for a node to start a process and answer
+ANSWER_SECONDS = 60.0  # for the nodes to start a process each, and answer
+LEAST_SECONDS = 0.5  # to fetch an answer that is there
 
 
 def survey(address: str) -> dict[str, Any]:
@@ -34,14 +36,16 @@ def survey(address: str) -> dict[str, Any]:
     nodes = place.nodes()
     # All at the same time: a node takes seconds to start a process.
     installed = [_ask(node, actor.Actor.versions, versions.PACKAGES) for node in nodes]
+    machines = [_ask(node, actor.machine) for node in nodes]
+    until = time.monotonic() + ANSWER_SECONDS
     found: list[dict[str, Any]] = []
     faults: list[ClusterAway] = []
-    for node, call in zip(nodes, installed, strict=True):
+    for node, own, machine in zip(nodes, installed, machines, strict=True):
         try:
-            if fault := versions.fault(node.name, ray.get(call, timeout=ANSWER_SECONDS)):
+            if fault := versions.fault(node.name, _answer(own, until)):
                 faults.append(fault)
                 continue
-            there = ray.get(_ask(node, actor.machine), timeout=ANSWER_SECONDS)
+            there = _answer(machine, until)
         except RayError as error:
             faults.append(_no_answer(node, error))
             continue
@@ -54,6 +58,11 @@ def _ask(node: Node, function: Any, *arguments: Any) -> Any:
     there = NodeAffinitySchedulingStrategy(node.id, soft=False)
     # It needs nothing that a training could have.
     return ray.remote(num_cpus=0, scheduling_strategy=there)(function).remote(*arguments)
+
+
+def _answer(call: Any, until: float) -> Any:
+    """Return the answer to a call; several nodes that give none are waited for once."""
+    return ray.get(call, timeout=max(LEAST_SECONDS, until - time.monotonic()))
 
 
 def _no_answer(node: Node, error: RayError) -> ClusterAway:

@@ -92,8 +92,10 @@ class OnRay:
 
     def stop(self) -> None:
         """End a cluster that was started here."""
-        if self._local:
-            self._local.stop()
+        # Forgotten first: a look at the head would start it again.
+        local, self._local = self._local, None
+        if local:
+            local.stop()
 
     def fault(self) -> CookbookError | None:
         """Return why the cluster's head is not there; None where it is."""
@@ -105,21 +107,24 @@ class OnRay:
 
     def _look(self) -> ClusterAway | None:
         """Look at the head; start a cluster of the service's own again where it has ended."""
-        if self._local and self._local.has_ended:
+        local = self._local
+        if local and local.has_ended:
             try:
-                self._local.start()
+                local.start()
             except ServiceError as error:
                 return ClusterAway(zh=error.zh, en=error.en)
         return cluster.fault_at(self._address())
 
     def machine(self) -> Machine | None:
         """Return the best of the cluster's nodes; None as long as none is known."""
-        if self.fault() is None:
+        # As the queue has seen it last: a request does not wait for a head that does not answer.
+        if self._fault is None:
             self._nodes.look(self._address())
         return self._nodes.best(self._settings.workers)
 
     def _address(self) -> str | None:
-        return self._local.address if self._local else cluster.head_of(self._settings.ray_address)
+        local = self._local
+        return local.address if local else cluster.head_of(self._settings.ray_address)
 
     def _check_storage(self) -> None:
         """Raise ServiceError where the shared folder is not there for this machine."""

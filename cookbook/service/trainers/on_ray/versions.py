@@ -21,15 +21,31 @@ def fault(node: str, there: dict[str, str]) -> ClusterAway | None:
             f"{name} {found}（这里是 {version}）" if found else f"没有 {name}（这里是 {version}）"
         )
         en.append(f"{name} {found} ({version} here)" if found else f"no {name} ({version} here)")
-    packages = [f"'{name}=={version}'" for name, version in different.items() if name != "python"]
-    command = f"pip install {' '.join(packages)}"
-    helps_zh = f"在那台机器上运行 {command}，再重启 Ray" if packages else "换成同样的 Python"
-    helps_en = f"run {command} there and restart Ray" if packages else "install the same Python"
+    helps_zh, helps_en = _remedy(different)
     return ClusterAway(
-        zh=f"节点 {node} 装的版本和服务不同：{'、'.join(zh)}。{helps_zh}",
+        zh=f"节点 {node} 装的版本和服务不同：{'、'.join(zh)}。在那台机器上{helps_zh}，再重启 Ray",
         en=f"node {node} has other versions than the service: {', '.join(en)}. To fix it, "
-        f"{helps_en}",
+        f"{helps_en} there, then restart Ray",
     )
+
+
+def _remedy(different: dict[str, str]) -> tuple[str, str]:
+    """Return what to do about packages and Python of these versions, zh and en."""
+    zh, en = [], []
+    if "python" in different:
+        zh.append("换成同样的 Python")
+        en.append("install the same Python")
+    if COOKBOOK in different:
+        # From no index: it is installed from a checkout or a wheel.
+        zh.append("从同一版本的源码或安装包装 cookbook")
+        en.append("install the cookbook from a checkout or wheel of the same version")
+    others = {name: different[name] for name in different if name not in ("python", COOKBOOK)}
+    if others:
+        packages = " ".join(f"'{name}=={version}'" for name, version in others.items())
+        command = f"pip install {packages}"
+        zh.append(f"运行 {command}")
+        en.append(f"run {command}")
+    return "，".join(zh), " and ".join(en)
 
 
 def of_service() -> dict[str, str]:
