@@ -198,6 +198,9 @@ class Supervisor:
         """Return whether no job can be trained at present; the log of each that waits says why."""
         fault = self._trainer.fault()
         if fault is None:
+            # After an outage, however long, jobs start at once.
+            if self._waits.cause(CLUSTER):
+                self._waits.end_all(Exit.NO_CLUSTER)
             return False
         # Not at each tick: there may be hundreds of jobs.
         if self._waits.are_over(CLUSTER):

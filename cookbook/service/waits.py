@@ -35,6 +35,10 @@ class Waits:
     def end(self, key: str) -> None:
         self._waits.pop(key, None)
 
+    def end_all(self, cause: Exit) -> None:
+        """End every wait for this: it is there again."""
+        self._waits = {key: wait for key, wait in self._waits.items() if wait.cause != cause}
+
     def are_over(self, *keys: str) -> bool:
         """Return whether it is time to try again."""
         now = time.monotonic()

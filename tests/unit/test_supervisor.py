@@ -24,6 +24,7 @@ from cookbook.service.prewarmed import Prewarmed
 from cookbook.service.store import Store
 from cookbook.service.supervisor import CRASHES, DISK, Supervisor
 from cookbook.service.trainers.here import Here
+from cookbook.service.waits import LONGEST_WAIT_SECONDS
 from cookbook.service.worker import job_lock
 
 TINY, AWAY = "cookbook/tiny-zh", "my-base"
@@ -348,6 +349,21 @@ def test_a_process_that_ends_without_its_cluster_has_not_crashed(store, queue, c
     assert store.job(job.id).crashes == 0 and said(store, job, "no_cluster") == 1
     queue.trainer.away = None
     queue.wait(module.WAIT_SECONDS)
+    assert list(queue._processes) == [job.id]
+
+
+def test_after_an_outage_however_long_jobs_start_at_once(store, queue):
+    job = add_job(store)
+    queue.wait(0)
+    for _ in range(5):
+        queue.end(job, Exit.NO_CLUSTER)
+        queue.wait(LONGEST_WAIT_SECONDS)
+    queue.end(job, Exit.NO_CLUSTER)
+    queue.trainer.away = GONE
+    queue.wait(1)
+    assert not queue._processes
+    queue.trainer.away = None
+    queue.wait(1)
     assert list(queue._processes) == [job.id]
 
 
