@@ -26,7 +26,7 @@ from cookbook.errors import ClusterAway, ServiceError
 from cookbook.service.trainers.settings import AUTO
 
 KNOCK_SECONDS = 2.0  # for the head to accept a connection
-START_SECONDS = 90.0  # for a cluster of the service's own to come up: on a busy machine it takes 20
+START_SECONDS = 40.0  # for its head to answer, which takes 3; `connect()` waits for 60
 STOP_SECONDS = 10.0  # for it to end by itself; `cookbook stop` gives the service twice as long
 OBJECT_STORE = 200 * 2**20
 """Bytes of shared memory of a cluster of the service's own: files pass through it one at a time."""
