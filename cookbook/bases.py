@@ -67,7 +67,7 @@ class Base:
         eval_words: how many words the course asks of each model.
         hub: the hub in whose cache the folder is; empty for any other.
         machine: where a service trains it, as it was when it was asked; None without a service.
-        trains_elsewhere: whether that is a platform of whose machines nothing is known.
+        trains_elsewhere: whether nothing is known of it: that of a platform, or of a cluster.
     """
 
     id: str
@@ -322,7 +322,9 @@ def _told(client: "OpenAI", known: Base) -> Base:
     if isinstance(sizes, dict) and (shape := Shape.of(sizes)):
         known = dataclasses.replace(known, **_known(shape))
     where = Machine.of_dict(getattr(model, "machine", None))
-    known = dataclasses.replace(known, machine=where)
+    # A service that trains on a cluster may not know yet what its nodes are: not this machine.
+    elsewhere = where is None and hasattr(model, "machine")
+    known = dataclasses.replace(known, machine=where, trains_elsewhere=elsewhere)
     corpus = getattr(model, "corpus", None)
     # It becomes a path, and the file is uploaded: another name is not believed.
     if corpus in (CORPUS, TEACHING_CORPUS):

@@ -475,6 +475,17 @@ def test_a_plan_for_a_service_elsewhere_is_one_for_its_memory(client, state, mon
     assert memory.device == "cuda" and memory.fits and memory.free == there.free
 
 
+def test_where_the_nodes_of_a_cluster_are_not_known_no_plan_is_made_for_this_machine(
+    client, state, monkeypatch
+):
+    shape = published("Qwen/Qwen2.5-7B-Instruct")
+    state.bases["tiny"] = dataclasses.replace(state.bases["tiny"], shape=shape)
+    monkeypatch.setattr(machine, "here", lambda: None)
+    card = bases.card("tiny", client)
+    assert card.machine is None and card.trains_elsewhere
+    assert plan([100] * 100, Hyperparameters(), base=card).memory is None
+
+
 @pytest.mark.parametrize("workers, devices, expected", [(1, 1, (1, False)), (4, 8, (4, False))])
 def test_a_plan_for_a_cluster_says_how_many_workers_share_a_job(workers, devices, expected):
     there = Machine("cuda", 40 * GB, 48 * GB, bfloat16=True, workers=workers, devices=devices)
