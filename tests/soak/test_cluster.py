@@ -374,7 +374,7 @@ def test_a_base_that_only_the_service_has_is_sent_once(cluster, folders, tmp_pat
         tmp_path / "mine" / "model.safetensors"
     ).read_bytes()
     # Nothing is left of the jobs.
-    wait_until(lambda: not list((cluster.cache("large") / "jobs").glob("*/")))
+    wait_until(lambda: not list((cluster.cache("large") / "jobs").glob("*/*/")))
 
 
 def test_in_a_shared_folder_nothing_is_carried(cluster, folders, job, here, tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ folder = JobFolder()           the working folder of a job, until its process en
 
 import contextlib
 import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,7 +31,8 @@ class JobFolder:
     """A working folder that belongs to this process; those of processes that died are removed."""
 
     def __init__(self) -> None:
-        above = root() / "jobs"
+        # Of this machine alone: several often share a home, whose locks may hold on each for itself.
+        above = root() / "jobs" / platform.node()
         above.mkdir(parents=True, exist_ok=True)
         # One at a time: a folder that is not locked yet would look like one that is left over.
         with FileLock(above / LOCK):
