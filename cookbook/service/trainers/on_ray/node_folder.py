@@ -31,7 +31,7 @@ class JobFolder:
     """A working folder that belongs to this process; those of processes that died are removed."""
 
     def __init__(self) -> None:
-        # Of this machine alone: several often share a home, whose locks may hold on each for itself.
+        # Of this machine alone: several may share a home, and locks may hold on each for itself.
         above = root() / "jobs" / platform.node()
         above.mkdir(parents=True, exist_ok=True)
         # One at a time: a folder that is not locked yet would look like one that is left over.
