@@ -3,7 +3,7 @@
 import pytest
 from openai import OpenAI
 from siliconcloud import SiliconCloud
-from support import make_row
+from support import make_row, write_base
 
 from cookbook import connect
 from cookbook.paths import Home
@@ -44,3 +44,16 @@ def siliconcloud(monkeypatch):
         monkeypatch.setenv("SILICONFLOW_BASE_URL", cloud.base_url)
         monkeypatch.setenv("SILICONFLOW_API_KEY", cloud.api_key)
         yield cloud
+
+
+@pytest.fixture(scope="session")
+def small_base(tmp_path_factory):
+    """A Qwen2 checkpoint of two layers with random weights, quick enough to train in a test."""
+    from transformers import AutoTokenizer
+
+    from cookbook.bases import Base
+    from cookbook.paths import DATA
+
+    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
+    folder = write_base(tmp_path_factory.mktemp("base") / "small", tokenizer)
+    return Base("small", str(folder), learning_rate_scale=10)
