@@ -37,8 +37,7 @@ def add_jobs(command: argparse.ArgumentParser) -> None:
     """Add `--jobs`, how many jobs train at the same time."""
     command.add_argument(
         "--jobs",
-        type=int,
-        choices=range(1, MAX_JOBS + 1),
+        type=_jobs,
         metavar="N",
         default=value_of("COOKBOOK_JOBS", os.environ) or None,
         help=tr(
@@ -46,4 +45,15 @@ def add_jobs(command: argparse.ArgumentParser) -> None:
             "jobs that train at the same time, at most (default: COOKBOOK_JOBS, else 1 on this "
             "machine and 64 on a cluster)",
         ),
+    )
+
+
+def _jobs(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_JOBS:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        tr(
+            f"{text!r}：写 1 到 {MAX_JOBS} 之间的整数",
+            f"{text!r}: give a whole number from 1 to {MAX_JOBS}",
+        )
     )

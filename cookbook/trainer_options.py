@@ -6,6 +6,7 @@ of(args)            what a command line, or else the environment, says
 
 import argparse
 import os
+from collections.abc import Iterable
 
 from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
@@ -81,10 +82,22 @@ def of(args: argparse.Namespace) -> TrainerSettings:
         "COOKBOOK_STORAGE": args.storage,
     }
     typed = {name: value for name, value in given.items() if value is not None}
-    settings = TrainerSettings.of_environment({**os.environ, **typed})
+    try:
+        settings = TrainerSettings.of_environment({**os.environ, **typed})
+    except ArgumentError as error:
+        raise _as_typed(error, typed) from None
     if settings.name == HERE and (args.jobs or 1) > MAX_JOBS_HERE:
         raise ArgumentError(
             zh=f"--jobs {args.jobs}：这台机器上最多同时训练 {MAX_JOBS_HERE} 个",
             en=f"--jobs {args.jobs}: this machine trains at most {MAX_JOBS_HERE} at the same time",
         )
     return settings
+
+
+def _as_typed(error: ArgumentError, typed: Iterable[str]) -> ArgumentError:
+    """Return the error with the options that were typed in place of their variables."""
+    zh, en = error.zh, error.en
+    for name in typed:
+        option = "--" + name.removeprefix("COOKBOOK_").lower().replace("_", "-")
+        zh, en = zh.replace(f"{name}=", f"{option} "), en.replace(f"{name}=", f"{option} ")
+    return ArgumentError(zh=zh, en=en)

@@ -75,6 +75,16 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(name, value, part):
     assert repr(value) in str(error.value)
 
 
+def test_what_was_typed_wrong_is_named_as_it_was_typed(capsys):
+    with pytest.raises(ArgumentError, match=r"--workers '0'：写 1 到 64"):
+        parse(["--workers", "0"])
+    with pytest.raises(ArgumentError, match=r"--worker-cpus 'x'"):
+        parse(["--worker-cpus", "x"])
+    with pytest.raises(SystemExit):
+        parse(["--jobs", "300"])
+    assert "'300'：写 1 到 256 之间的整数" in capsys.readouterr().err
+
+
 def test_more_jobs_at_once_than_this_machine_trains_are_for_a_cluster():
     with pytest.raises(ArgumentError, match="16"):
         parse(["--jobs", "17"])
