@@ -385,14 +385,7 @@ def _memory_plan(counts: list[int], hp: Hyperparameters, card: Base | None) -> M
     if card is None or card.shape is None or card.trains_elsewhere or not counts:
         return None
     where = card.machine or machine.here()
-    given = hp.to_dict()
-    sharing = min(where.workers, hp.batch_size)
-    plan = memory.choose(card.shape, counts, given, where, workers=sharing)
-    if plan.fits or where.devices == 1:
-        return plan
-    # Each worker holds the whole base, unless it fits none of them.
-    sharded = memory.workers_needed(card.shape, counts, given, where, where.devices)
-    return sharded or plan
+    return memory.choose_workers(card.shape, counts, hp.to_dict(), where)
 
 
 def validation_rows(rows: int, share: float) -> int:

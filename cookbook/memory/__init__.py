@@ -3,7 +3,7 @@
     plan = memory.choose(shape, lengths, hp, machine.here())
     print(plan)               "needs about 3.1 GB of 6.0 GB free: micro-batches of 2, …"
     plan.fits, plan.remedies()
-    plan = memory.workers_needed(shape, lengths, hp, machine, most)   where one worker has no room
+    plan = memory.choose_workers(shape, lengths, hp, machine)   where several may share the job
 
 A step is the whole batch's step whatever the plan: a batch goes through the model in micro-batches
 whose gradients add up, and activations that are not kept are computed again. So a smaller plan
@@ -15,7 +15,7 @@ plans from the fastest on, `plan.py` has the plan and its sentences, `remedies.p
 where none does.
 """
 
-from cookbook.memory.choose import choose, smaller_base, workers_needed
+from cookbook.memory.choose import choose, choose_workers, smaller_base, workers_needed
 from cookbook.memory.estimate import Settings, Task, parts, peak
 from cookbook.memory.plan import MemoryPlan
 from cookbook.memory.remedies import Remedies
@@ -45,6 +45,7 @@ __all__ = [
     "Settings",
     "Task",
     "choose",
+    "choose_workers",
     "parts",
     "peak",
     "smaller_base",

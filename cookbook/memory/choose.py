@@ -87,6 +87,26 @@ def choose(
     )
 
 
+def choose_workers(
+    shape: Shape,
+    lengths: Sequence[int],
+    hp: dict[str, Any],
+    machine: Machine,
+    *,
+    level: int = 0,
+) -> MemoryPlan:
+    """Return the plan for as many workers as may share the job on machines of this kind.
+
+    Each of them holds the whole base; where it fits none of them, it is sharded over as few of the
+    machine's `devices` as can hold it.
+    """
+    workers = min(machine.workers, hp["batch_size"])
+    plan = choose(shape, lengths, hp, machine, level=level, workers=workers)
+    if plan.fits:
+        return plan
+    return workers_needed(shape, lengths, hp, machine, machine.devices) or plan
+
+
 def workers_needed(
     shape: Shape, lengths: Sequence[int], hp: dict[str, Any], machine: Machine, most: int
 ) -> MemoryPlan | None:

@@ -8,7 +8,7 @@ worker has looked. Where it does not, as many workers are asked for as can hold 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -45,16 +45,12 @@ class Job:
         counted = tokens.count_conversations(row["messages"] for row in self.rows)
         return [conversation.total for conversation in counted]
 
-    def plan(self, machine: Machine, most_workers: int) -> MemoryPlan | None:
+    def plan(self, machine: Machine) -> MemoryPlan | None:
         """Return the plan for workers with this machine; None of a base whose sizes are unknown."""
         shape = self.base.shape
         if shape is None:
             return None
-        plan = memory.choose(shape, self.lengths, self.hp, machine, level=self.level)
-        if plan.fits:
-            return plan
-        shared = memory.workers_needed(shape, self.lengths, self.hp, machine, most_workers)
-        return shared or plan
+        return memory.choose_workers(shape, self.lengths, self.hp, machine, level=self.level)
 
 
 def of(
@@ -78,7 +74,7 @@ def of(
         most = round(max(node.offered.get(MEMORY, 0) for node in nodes))
         machine = Machine(ON_CPU, most, most, bfloat16=False)
     if machine is not None:
-        plan = job.plan(machine, _places(each, nodes))
+        plan = job.plan(replace(machine, devices=_places(each, nodes)))
     if plan is not None and GPU not in each:
         each[MEMORY] = float(plan.needed)
     places = _places(each, nodes)
