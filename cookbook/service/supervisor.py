@@ -218,7 +218,10 @@ class Supervisor:
         jobs = [job for job in unfinished if job.status in ("queued", "running")]
         if self._twins:
             jobs = self._twins.set_aside(jobs, training)
-        free = min(self._max_running - len(training), self._trainer.most_seeking - self._seeking())
+        free = self._max_running - len(training)
+        # Those of them that have no place yet where they are trained.
+        seeking = sum(job.place is None for job in unfinished if job.id in self._processes)
+        free = min(free, self._trainer.most_seeking - seeking)
         trained = self._store.turns(time.time() - HOUR) if free > 0 and jobs else []
         for _ in range(free):
             chosen = self._next(jobs, training, trained)
@@ -231,11 +234,6 @@ class Supervisor:
             # Later jobs are compared with what it learns from now.
             is_as_asked(self._store, chosen)
             self._launch(chosen)
-
-    def _seeking(self) -> int:
-        """Return how many processes have no place yet where their job is trained."""
-        jobs = [self._store.job(job_id) for job_id in self._processes]
-        return sum(job is not None and job.place is None for job in jobs)
 
     def _next(self, jobs: list[Job], training: set[str], trained: list[Turn]) -> Job | None:
         """Return the job whose turn it is, of those that may start."""

@@ -32,7 +32,7 @@ class Nodes:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked_at = float("-inf")
-        self._machines: list[tuple[str, Machine]] = []  # by the names of their nodes
+        self._machines: list[Machine] = []
         self._said = ""
 
     def look(self, address: str | None) -> None:
@@ -50,7 +50,7 @@ class Nodes:
             workers: how many may share a job that fits one of them.
         """
         with self._lock:
-            machines = [machine for _, machine in self._machines]
+            machines = self._machines
         if not machines:
             return None
         best = max(machines, key=lambda machine: (machine.device != CPU, machine.free))
@@ -76,15 +76,16 @@ class Nodes:
 
     def _note(self, answer: dict[str, Any]) -> None:
         """Keep what a survey found."""
-        machines = []
+        # Not by name: nodes of one computer may have the same.
+        found: list[tuple[str, Machine]] = []
         for node in answer["nodes"]:
             if machine := Machine.of_dict(node["machine"] | {"devices": node["devices"]}):
-                machines.append((node["name"], machine))
+                found.append((node["name"], machine))
         with self._lock:
-            self._machines = machines
+            self._machines = [machine for _, machine in found]
         for fault in answer["faults"]:
             self._tell(tr(fault["zh"], fault["en"]))
-        self._tell(_line(machines))
+        self._tell(_line(found))
 
     def _tell(self, text: str) -> None:
         """Write it to the service's log, unless that is what was written last."""
