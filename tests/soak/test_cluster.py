@@ -20,6 +20,7 @@ from support import ROWS, add_job, write_base
 
 from cookbook import __version__
 from cookbook.bases import Base, find
+from cookbook.errors import BaseAway
 from cookbook.paths import Home
 from cookbook.service.engine.working_folder import DAMAGED, STATE
 from cookbook.service.events import Placed, StateUnreadable, Step, Waiting
@@ -168,6 +169,27 @@ def test_a_job_has_the_losses_and_adapters_that_it_has_here(trainer, folders, jo
     (place,) = folders.store.job(job.id).place
     assert place in ("alpha", "beta") and f"在节点 {place} 上训练" in messages(folders, job)
     assert not folders.home.job_folder(job.id).exists()
+
+
+def test_an_event_is_in_the_store_within_two_seconds_of_its_step(trainer, folders, job):
+    asked, delays = [], []
+
+    def train(*arguments, **settings):
+        training = trainer.train(*arguments, **settings)
+        while True:
+            # A step is taken after it was asked for: no event can be older than that.
+            asked.append(time.monotonic())
+            event = next(training, None)
+            if event is None:
+                return
+            yield event
+            # The one before is in the store when the next is asked for.
+            if isinstance(event, Step):
+                assert len(steps_of(folders, job)) == event.step
+                delays.append(time.monotonic() - asked[-1])
+
+    assert run(folders, job, train) == Exit.DONE
+    assert len(delays) == STEPS and max(delays) < 2
 
 
 def test_a_paused_job_goes_on_where_it_was(cluster, trainer, folders, job, here):
@@ -375,6 +397,25 @@ def test_a_base_that_only_the_service_has_is_sent_once(cluster, folders, tmp_pat
     ).read_bytes()
     # Nothing is left of the jobs.
     wait_until(lambda: not list((cluster.cache("large") / "jobs").glob("*/*/")))
+
+
+def test_a_base_that_changes_while_it_is_sent_is_waited_for(
+    cluster, folders, tmp_path, monkeypatch
+):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(find("cookbook/tiny-zh").source)
+    write_base(tmp_path / "mine", tokenizer)
+    cluster.add("large", cpus=2)
+    source = not_on_nodes(tmp_path, monkeypatch) / "mine"
+    trainer = on_ray(cluster, worker_cpus=2)
+    base = Base("mine", source=str(source))
+    training = trainer.train(base, rows(), [], HP, folder=folders.home.folder / "job")
+    with pytest.raises(BaseAway, match="在发送时变了"):
+        for event in training:
+            if isinstance(event, Waiting) and "正在发过去" in event.zh:
+                weights = source / "model.safetensors"
+                weights.write_bytes(weights.read_bytes()[:-100])
 
 
 def test_in_a_shared_folder_nothing_is_carried(cluster, folders, job, here, tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import functools
 import os
 import secrets
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -258,20 +258,41 @@ def _bring_base(crew: Crew, wanted: Wanted) -> Generator[Waiting, None, None]:
         is_sent = False
         while not crew.ask(rank, "has_base", wanted):
             if is_sent:
-                raise BaseAway(
-                    zh=f"基础模型 {wanted.base.id} 的文件在发送时变了：等它写完",
-                    en=f"the files of the base model {wanted.base.id} changed while they were "
-                    "sent: wait until they are whole",
-                )
+                raise _changed(wanted)
             yield note
             is_sent = crew.ask(rank, "expect_base", wanted)
             if is_sent:
-                for _ in crew.send(rank, Path(wanted.base.source), wanted.files):
-                    yield note
-                crew.ask(rank, "release_base")
+                yield from _send_base(crew, rank, wanted, note)
             else:
                 # Another job sends it to this node at present.
                 time.sleep(WAIT_SECONDS)
+
+
+def _send_base(crew: Crew, rank: int, wanted: Wanted, note: Waiting) -> Iterator[Waiting]:
+    try:
+        for _ in crew.send(rank, Path(wanted.base.source), wanted.files):
+            yield note
+    except (OSError, RuntimeError) as error:
+        # What was read here, or what arrived there, is not what was announced.
+        if _is_as_announced(wanted):
+            raise
+        raise _changed(wanted) from error
+    crew.ask(rank, "release_base")
+
+
+def _is_as_announced(wanted: Wanted) -> bool:
+    try:
+        return Wanted.of(wanted.base) == wanted
+    except OSError:
+        return False
+
+
+def _changed(wanted: Wanted) -> BaseAway:
+    return BaseAway(
+        zh=f"基础模型 {wanted.base.id} 的文件在发送时变了：等它写完",
+        en=f"the files of the base model {wanted.base.id} changed while they were "
+        "sent: wait until they are whole",
+    )
 
 
 def _sending(wanted: Wanted, node: str) -> Waiting:
