@@ -151,6 +151,45 @@ def prices() -> "pd.DataFrame":
     return pd.read_csv(DATA / "prices.csv", index_col="model")
 
 
+def writer_prices() -> "pd.DataFrame":
+    """Return prices of models that may write a corpus, in yuan per million tokens, by model.
+
+    Columns: input, output, batch_input, batch_output (NaN where not known), unit, date (of the
+    first two), batch_date, source. The bases of `prices` are among them. They are in
+    `data/writer_prices.csv`; batches are payable from recharged balance only, not with vouchers.
+    """
+    import pandas as pd
+
+    writers = pd.read_csv(DATA / "writer_prices.csv", index_col="model")
+    bases = prices()
+    same = bases.assign(input=bases["price"], output=bases["price"]).drop(columns="price")
+    return pd.concat([writers, same])
+
+
+@dataclass(frozen=True)
+class WriterPrice:
+    """Yuan per million tokens, and when and where that was read."""
+
+    input: float
+    output: float
+    date: str
+    source: str
+
+
+def writer_price(model: str, *, batch: bool = False) -> WriterPrice | None:
+    """Return a model's price, at once or in batches; None where it is not known."""
+    table = writer_prices()
+    if model not in table.index:
+        return None
+    row = table.loc[model].to_dict()
+    kind = "batch_" if batch else ""
+    read, written = float(row[f"{kind}input"]), float(row[f"{kind}output"])
+    # NaN, which no number equals, where a model has the other price alone.
+    if read != read or written != written:
+        return None
+    return WriterPrice(read, written, str(row[f"{kind}date"]), str(row["source"]))
+
+
 # Errors of SiliconCloud's API reference, by its own code or else by HTTP status: (zh, en).
 REMEDIES: dict[int, tuple[str, str]] = {
     20012: (
