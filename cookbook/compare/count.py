@@ -1,7 +1,11 @@
-"""Show how many of many requests are done: in Jupyter, in a terminal, to a function, or nowhere.
+"""Show how far something is on one line, which vanishes at the end, so that no notebook keeps it.
 
-tell = shown(True)
-tell(12, 180)       "12/180 answered, about 5.6 min left"; at the end the line vanishes
+    tell = shown(True)
+    tell(12, 180)       "12/180 answered, about 5.6 min left"
+    show = line(True)
+    show("waiting")     any text; "" in the end
+
+In Jupyter, in a terminal, to a function of the caller, or nowhere.
 """
 
 import sys
@@ -23,20 +27,38 @@ def shown(progress: bool | Progress) -> Progress:
         return progress
     if not progress:
         return _no_count
-    # IPython is never imported here: where it is not loaded, there is no notebook.
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    if hasattr(shell, "kernel"):
+    if _in_jupyter():
         return _JupyterCount()
     return _terminal_count if sys.stderr.isatty() else _no_count
+
+
+def line(progress: bool) -> Callable[[str], None]:
+    """Return where a line of text goes: Jupyter, the terminal, or nowhere."""
+    if progress and _in_jupyter():
+        return _JupyterLine()
+    return _terminal_line if progress and sys.stderr.isatty() else _no_line
+
+
+def _in_jupyter() -> bool:
+    # IPython is never imported here: where it is not loaded, there is no notebook.
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 def _no_count(done: int, total: int) -> None:
     pass
 
 
+def _no_line(text: str) -> None:
+    pass
+
+
 def _terminal_count(done: int, total: int) -> None:
-    count = f"{done}/{total}" if done < total else ""
-    sys.stderr.write(f"\r\033[K{count}")
+    _terminal_line(f"{done}/{total}" if done < total else "")
+
+
+def _terminal_line(text: str) -> None:
+    sys.stderr.write(f"\r\033[K{text}")
     sys.stderr.flush()
 
 
@@ -51,23 +73,32 @@ def counted(done: int, total: int, seconds: float) -> str:
     )
 
 
-class _JupyterCount:
-    """One line, updated once a second; empty at the end, so a stored notebook keeps none of it."""
+class _JupyterLine:
+    """One line, drawn again and again in the same place; nothing before the first text."""
 
     def __init__(self) -> None:
         self._handle: Any = None
+
+    def __call__(self, text: str) -> None:
+        from IPython.display import display
+
+        bundle = {"text/plain": text}
+        if self._handle is not None:
+            self._handle.update(bundle, raw=True)
+        elif text:
+            self._handle = display(bundle, raw=True, display_id=True)
+
+
+class _JupyterCount:
+    """A count, drawn once a second; empty at the end."""
+
+    def __init__(self) -> None:
+        self._line = _JupyterLine()
         self._started = self._drawn = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        from IPython.display import display
-
         over = done == total
         if not over and time.monotonic() - self._drawn < REDRAW_SECONDS:
             return
         self._drawn = time.monotonic()
-        count = "" if over else counted(done, total, self._drawn - self._started)
-        bundle = {"text/plain": count}
-        if self._handle is not None:
-            self._handle.update(bundle, raw=True)
-        elif not over:
-            self._handle = display(bundle, raw=True, display_id=True)
+        self._line("" if over else counted(done, total, self._drawn - self._started))

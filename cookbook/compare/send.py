@@ -200,7 +200,7 @@ def _stream_errors() -> tuple[type[Exception], ...]:
     return (*transports, OSError, ValueError)
 
 
-def may_pass(error: Exception) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Return whether the same request may succeed later."""
     import openai
 

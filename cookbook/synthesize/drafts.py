@@ -7,7 +7,6 @@ something of every input. What failed is not written down, and is asked again by
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,32 +15,13 @@ from cookbook.compare.count import Progress
 from cookbook.compare.send import Question, Row, messages, send_all
 from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
+from cookbook.synthesize.batch import ask_in_batches
 from cookbook.synthesize.record import Record, key_of
+from cookbook.synthesize.wanted import COLUMNS, Wanted, fill_from, keep_answer, row_of
 
 if TYPE_CHECKING:
     import pandas as pd
     from openai import OpenAI
-
-COLUMNS = [
-    "input",
-    "attempt",
-    "draft",
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "error",
-    "model",
-]
-_OF_ANSWER = ("finish_reason", "prompt_tokens", "completion_tokens")
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One draft that is asked for: its request's body, its key, and its row of the table."""
-
-    key: str
-    body: dict[str, Any]
-    row: Row
 
 
 def drafts(
@@ -98,8 +78,11 @@ def drafts(
     sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
     wanted = _all_wanted(model, prompt, texts, n, sampling, seed)
     with Record(path) as record:
-        missing = [one for one in wanted if not _fill_from(record, one)]
-        _ask(client, missing, record, concurrency, retries, progress)
+        missing = [one for one in wanted if not fill_from(record, one)]
+        if batch:
+            ask_in_batches(client, missing, record, retries=retries, progress=progress)
+        else:
+            _ask(client, missing, record, concurrency, retries, progress)
     by_input = sorted(wanted, key=_place_of(texts))
     return pd.DataFrame([one.row for one in by_input], columns=COLUMNS)
 
@@ -182,22 +165,8 @@ def _all_wanted(
         for text in texts:
             body = {"model": model, "messages": messages(prompt, text), **own}
             key = key_of(model, prompt, text, attempt, own)
-            wanted.append(Wanted(key, body, _row(model, text, attempt)))
+            wanted.append(Wanted(key, body, row_of(model, text, attempt)))
     return wanted
-
-
-def _row(model: str, text: str, attempt: int) -> Row:
-    return {
-        "input": text,
-        "attempt": attempt,
-        "draft": "",
-        "finish_reason": None,
-        "prompt_tokens": None,
-        "completion_tokens": None,
-        "error": None,
-        "model": model,
-        "attempts": 0,  # of sending; not in the table
-    }
 
 
 def _place_of(texts: Sequence[str]) -> Any:
@@ -207,28 +176,6 @@ def _place_of(texts: Sequence[str]) -> Any:
         return place[one.row["input"]], one.row["attempt"]
 
     return key
-
-
-def _fill_from(record: Record, wanted: Wanted) -> bool:
-    """Fill the row from the file; return whether its answer was there."""
-    answer = record.answer(wanted.key)
-    if answer is None:
-        return False
-    wanted.row["draft"] = answer["draft"]
-    for name in _OF_ANSWER:
-        wanted.row[name] = answer.get(name)
-    return True
-
-
-def keep_answer(record: Record, wanted: Wanted, answer: Row) -> None:
-    """Write an answer down, then fill the row from it, so that both are the same."""
-    row = wanted.row
-    kept = {name: row[name] for name in ("input", "attempt", "model")}
-    kept["draft"] = answer["answer"]
-    for name in _OF_ANSWER:
-        kept[name] = answer.get(name)
-    record.add(wanted.key, kept)
-    _fill_from(record, wanted)
 
 
 def _ask(

@@ -67,7 +67,7 @@ class Record:
             self._open()
         except OSError as error:
             self._open_things.close()
-            raise self._unwritable(error) from error
+            raise self.unwritable(error) from error
         except BaseException:
             self._open_things.close()
             raise
@@ -100,7 +100,7 @@ class Record:
             except OSError as error:
                 # Half a line would spoil the next.
                 self._file.truncate(end)
-                raise self._unwritable(error) from error
+                raise self.unwritable(error) from error
             self._answers[key] = answer
 
     def _write(self, line: bytes) -> None:
@@ -161,7 +161,8 @@ class Record:
         end = self._file.seek(0, os.SEEK_END)
         self._file.truncate(end - len(rest))
 
-    def _unwritable(self, error: OSError) -> ArgumentError | DiskFull:
+    def unwritable(self, error: OSError) -> ArgumentError | DiskFull:
+        """Return the error for answers, or what is beside them, that cannot be written."""
         if disk.is_full(error):
             return DiskFull(
                 zh=f"磁盘满了，回答存不进 {self.path}：腾出空间再运行这一格，"

@@ -1,0 +1,71 @@
+"""What is said where a batch was refused, is out of reach, or ended without an answer."""
+
+from typing import Any
+
+from cookbook.errors import ServiceError
+from cookbook.explain import explain
+from cookbook.i18n import tr
+from cookbook.quoted import one_line
+from cookbook.synthesize.remembered import Batch
+from cookbook.synthesize.results import Results
+
+
+def refused(error: Exception) -> ServiceError:
+    reason = explain(error)
+    return ServiceError(zh=f"批量任务没有建成：{reason}", en=f"the batch was not started: {reason}")
+
+
+def lost_sight(batch: Batch, error: Exception) -> ServiceError:
+    reason = explain(error)
+    return ServiceError(
+        zh=f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。任务本身不受影响："
+        "用同一个 key 和地址再运行这一格",
+        en=f"no word of batch {batch.id} (started on {batch.host}): {reason}. The batch itself "
+        "goes on: run this cell again with the same key and address",
+    )
+
+
+def unanswered(found: Any, status: str, said: Results) -> str:
+    """Return why a request of a batch that has ended has no answer and no error of its own."""
+    if status == "completed":
+        unread = ""
+        if said.unknown_lines:
+            unread = tr(
+                f"（另有 {said.unknown_lines} 行看不懂）",
+                f" ({said.unknown_lines} lines could not be read)",
+            )
+        return tr(
+            f"批量任务 {found.id} 做完了，结果里却没有这一条{unread}：再运行会重新问",
+            f"batch {found.id} is complete, but has no line for this one{unread}: run again to ask "
+            "for it",
+        )
+    words = {
+        "expired": tr("过期了", "expired"),
+        "cancelled": tr("被取消了", "was cancelled"),
+        "failed": tr("失败了", "failed"),
+    }
+    reasons = _reasons(found)
+    return tr(
+        f"批量任务 {found.id} {words[status]}，没有问到这一条{reasons}：再运行会重新问",
+        f"batch {found.id} {words[status]} before this one was answered{reasons}: run again to ask "
+        "for it",
+    )
+
+
+def _reasons(found: Any) -> str:
+    """Return what a batch says of itself: a list of texts, or OpenAI's list of errors."""
+    errors = getattr(found, "errors", None)
+    errors = getattr(errors, "data", errors)
+    if not isinstance(errors, list) or not errors:
+        return ""
+    said = [str(getattr(error, "message", error)) for error in errors[:3]]
+    return tr("（", " (") + one_line("; ".join(said)) + tr("）", ")")
+
+
+def no_id(answer: Any) -> ServiceError:
+    """Return the error for an answer that names neither a file nor a batch."""
+    shown = one_line(str(answer))
+    return ServiceError(
+        zh=f"服务的应答里没有 id，批量任务没有建成：{shown}",
+        en=f"the service's answer has no id, so no batch was started: {shown}",
+    )
