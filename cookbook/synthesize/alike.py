@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from cookbook.data.near_duplicates import FEWEST_PIECES, Index
 
-_QUOTED = re.compile('"([^"\n]+)"|“([^”\n]+)”|「([^」\n]+)」')
+_QUOTED = re.compile('"([^"\n]+)"|“([^“”\n]+)”|「([^「」\n]+)」')
 
 
 class Seen:

@@ -75,7 +75,12 @@ def drafts(
     synchronous(client)
     texts = checked_inputs(inputs)
     _check(model, prompt, n, temperature)
-    sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+    # 1 and 1.0 are one temperature, and must have one key.
+    sampling = {
+        "temperature": float(temperature),
+        "top_p": float(top_p),
+        "max_tokens": int(max_tokens),
+    }
     wanted = _all_wanted(model, prompt, texts, n, sampling, seed)
     with Record(path) as record:
         missing = [one for one in wanted if not fill_from(record, one)]
@@ -111,6 +116,12 @@ def checked_inputs(inputs: Iterable[str]) -> list[str]:
                 en=f"inputs[{i}] is {text!r:.40}: every input must be a text that is not blank; "
                 "remove it and run again",
             )
+        if not _is_unicode(text):
+            raise ArgumentError(
+                zh=f"inputs[{i}] 里有半个字符（{text!r:.40}），发不出去：改正它再运行",
+                en=f"inputs[{i}] has half a character ({text!r:.40}), which cannot be sent: "
+                "correct it and run again",
+            )
     twice = [text for text in dict.fromkeys(texts) if texts.count(text) > 1]
     if twice:
         named = tr("、", ", ").join(f"{text:.20}" for text in twice[:5])
@@ -121,6 +132,14 @@ def checked_inputs(inputs: Iterable[str]) -> list[str]:
             "with list(dict.fromkeys(inputs)); for more drafts of each, raise n",
         )
     return texts
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check(model: str, prompt: str, n: int, temperature: float) -> None:

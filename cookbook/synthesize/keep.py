@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cookbook.data.rows import listed as listed_rows
 from cookbook.data.rows import text_of
-from cookbook.errors import ArgumentError
+from cookbook.errors import ArgumentError, DataError
 from cookbook.html import template
 from cookbook.i18n import tr
 from cookbook.synthesize import texts as reading
@@ -125,7 +125,7 @@ def keep(
     choice.each(partial(_leak, choice, Leaks(held_out)))
     choice.each(partial(_copied, choice, prompt, Seen(examples_of(prompt), choice.texts)))
     choice.each(partial(_repeated, choice, set(), Seen([], choice.texts)))
-    existing = listed_rows(against)
+    existing = _existing_rows(against)
     choice.each(partial(_existing, choice, _pairs(existing), _seen_rows(existing, choice.texts)))
     rng = random.Random(seed)
     if per_input is not None:
@@ -145,6 +145,19 @@ def _check(per_input: int | None, same_opening: float) -> None:
             zh=f"same_opening={same_opening!r}：同一开头至多占的比例，应当大于 0、不超过 1",
             en=f"same_opening={same_opening!r} must be a share above 0 and at most 1",
         )
+
+
+def _existing_rows(against: Iterable[dict]) -> list[dict]:
+    rows = listed_rows(against)
+    for i, row in enumerate(rows):
+        try:
+            text_of(row, "user"), text_of(row, "assistant")
+        except (LookupError, TypeError) as error:
+            raise DataError(
+                zh=f"against 的第 {i + 1} 条不是合格的数据：先用 data.check(rows) 看哪里不对",
+                en=f"row {i + 1} of `against` is not a sound row: data.check(rows) says why",
+            ) from error
+    return rows
 
 
 class _Choice:

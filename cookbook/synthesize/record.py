@@ -189,7 +189,7 @@ def _parsed(line: bytes) -> Answer | None:
     """Return the answer of a line; None where it is none."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if isinstance(value, dict) and all(name in value for name in _NEEDED):
         return value

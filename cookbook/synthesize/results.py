@@ -71,7 +71,7 @@ def _of_line(line: bytes) -> tuple[str | None, Row | str]:
     """Return the key of a line, and its answer or why there is none."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, ""
     key = value.get("custom_id") if isinstance(value, dict) else None
     if not isinstance(key, str):

@@ -95,15 +95,26 @@ def read_text(draft: Draft, read: Read | None) -> tuple[str, Fault | None]:
     if declined or draft.finish_reason == "content_filter":
         return draft.draft, ("refused", declined or "content_filter")
     if read is None:
-        return draft.draft, None
+        return draft.draft, _half_character(draft.draft)
     return _read(draft.draft, read)
+
+
+def _half_character(text: str) -> Fault | None:
+    """Return the fault of a text that no file can store."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "unreadable", tr(
+            "有半个字符，存不成 UTF-8", "half a character, not storable as UTF-8"
+        )
+    return None
 
 
 def _read(draft: str, read: Read) -> tuple[str, Fault | None]:
     try:
         text = read(draft)
     # A field that is missing, or a list instead of an object, is as unreadable as broken JSON.
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         return draft, ("unreadable", f"{type(error).__name__}: {error}")
     if not isinstance(text, str):
         kind = type(text).__name__
@@ -112,7 +123,7 @@ def _read(draft: str, read: Read) -> tuple[str, Fault | None]:
     if not text.strip():
         return text, ("empty", tr("read 之后", "after read"))
     declined = refusal(text)
-    return text, (("refused", declined) if declined else None)
+    return text, (("refused", declined) if declined else _half_character(text))
 
 
 def broken_rule(draft: Draft, text: str, rules: Mapping[str, Holds]) -> Fault | None:
