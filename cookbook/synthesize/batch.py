@@ -19,7 +19,7 @@ from cookbook.compare.send import may_pass, wait
 from cookbook.duration import duration
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
-from cookbook.synthesize.batch_faults import lost_sight, no_id, refused, unanswered
+from cookbook.synthesize.batch_faults import lost_sight, no_id, refused, unanswered, under_way
 from cookbook.synthesize.batch_files import ENDPOINT, files, line_of
 from cookbook.synthesize.record import Record
 from cookbook.synthesize.remembered import ENDED, Batch, Remembered
@@ -63,6 +63,20 @@ def ask_in_batches(
         raise record.unwritable(error) from error
     finally:
         run.show("")
+
+
+def refuse_while_under_way(wanted: Sequence[Wanted], record: Record) -> None:
+    """Refuse to ask at once for what a batch is asked for already.
+
+    Raises:
+        ArgumentError: a batch that is remembered has not ended.
+        DataError: the file of the batches is damaged.
+    """
+    keys = {one.key for one in wanted}
+    for batch in Remembered(record.path).batches:
+        there = keys.intersection(batch.requests)
+        if batch.open and there:
+            raise under_way(batch, len(there))
 
 
 class _Run:

@@ -10,7 +10,7 @@ from openai import OpenAI
 
 from cookbook import connect, synthesize
 from cookbook.compare import send
-from cookbook.errors import DataError, ServiceError
+from cookbook.errors import ArgumentError, DataError, ServiceError
 from cookbook.synthesize import batch, batch_files
 
 MODEL = "deepseek-ai/DeepSeek-V3"
@@ -159,6 +159,17 @@ def test_an_interrupted_cell_waits_for_the_same_batch(ask, batches, monkeypatch)
     assert len(batches.started) == 1 and batches.posts == ["/v1/files", "/v1/batches"]
 
 
+def test_what_a_batch_is_writing_is_not_asked_for_at_once(ask, siliconcloud, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.time, "sleep", interrupt)
+        ask()
+    with pytest.raises(ArgumentError, match="3 条已经在批量任务 batch_.*要付两次钱"):
+        ask(batch=False)
+    assert ask(["高考"], batch=False).error.isna().all() and len(siliconcloud.requests) == 1
+    ask()
+    assert ask(batch=False).error.isna().all() and len(siliconcloud.requests) == 1
+
+
 def test_further_inputs_after_an_interrupt_get_a_batch_of_their_own(ask, batches, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(batch.time, "sleep", interrupt)
@@ -210,7 +221,7 @@ def test_a_start_that_never_arrived_is_made_by_the_next_run(ask, batches):
 @pytest.mark.parametrize("faults", [["balance"], [None, "balance"]])
 def test_without_money_nothing_is_started_and_the_sentence_says_so(ask, batches, faults):
     batches.next = list(faults)
-    with pytest.raises(ServiceError, match="批量任务没有建成：.*余额不足.*充值"):
+    with pytest.raises(ServiceError, match="批量任务没有建成：.*余额不足.*只能用充值的余额付"):
         ask()
     assert not batches.started and len(batches.posts) == len(faults)
     assert ask().error.isna().all() and len(batches.started) == 1
