@@ -1,5 +1,6 @@
 """What is said where a batch was refused, is out of reach, or ended without an answer."""
 
+from pathlib import Path
 from typing import Any
 
 from cookbook.errors import ArgumentError, ServiceError
@@ -22,14 +23,27 @@ def refused(error: Exception) -> ServiceError:
     return ServiceError(zh=f"批量任务没有建成：{reason}", en=f"the batch was not started: {reason}")
 
 
-def lost_sight(batch: Batch, error: Exception) -> ServiceError:
-    """Return the error for a batch that the service gives no word of."""
+def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool) -> ServiceError:
+    """Return the error for a batch that the service gives no word of.
+
+    Args:
+        remembered: the file that names the batch.
+        passes: the service is away, rather than that it knows no such batch or file.
+    """
     reason = explain(error)
+    zh = f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。"
+    en = f"no word of batch {batch.id} (started on {batch.host}): {reason}. "
+    if passes:
+        return ServiceError(
+            zh=zh + "任务本身不受影响：过一会儿再运行这一格",
+            en=en + "The batch itself goes on: run this cell again later",
+        )
     return ServiceError(
-        zh=f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。任务本身不受影响："
-        "用同一个 key 和地址再运行这一格",
-        en=f"no word of batch {batch.id} (started on {batch.host}): {reason}. The batch itself "
-        "goes on: run this cell again with the same key and address",
+        zh=zh + "先核对 key 和地址是不是建任务时的；任务或结果若已经不在了"
+        f"（平台保留 30 天），删掉 {remembered} 再运行，会重新问",
+        en=en + "Check that key and address are those that it was started with; if the batch or "
+        f"its results are gone (the platform keeps them for 30 days), delete {remembered} and run "
+        "again to ask anew",
     )
 
 

@@ -170,6 +170,15 @@ def test_what_a_batch_is_writing_is_not_asked_for_at_once(ask, siliconcloud, mon
     assert ask(batch=False).error.isna().all() and len(siliconcloud.requests) == 1
 
 
+def test_what_was_not_sent_before_the_interrupt_says_so(ask, batches, monkeypatch):
+    monkeypatch.setattr(batch_files, "MOST_LINES", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.time, "sleep", interrupt)
+        frame = ask()
+    assert frame.error.str.contains("还在进行").tolist() == [True, True, False]
+    assert frame.error[2] == "被中断，还没有发出"
+
+
 def test_further_inputs_after_an_interrupt_get_a_batch_of_their_own(ask, batches, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(batch.time, "sleep", interrupt)
@@ -241,12 +250,23 @@ def test_a_service_that_stays_away_leaves_the_batch_to_the_next_run(ask, batches
     assert ask().error.isna().all() and len(batches.started) == 1
 
 
-def test_a_batch_of_another_account_is_named(ask, batches, monkeypatch):
+def test_a_batch_of_another_account_is_named(ask, batches, monkeypatch, tmp_path):
     with monkeypatch.context() as patched:
         patched.setattr(batch.time, "sleep", interrupt)
         ask()
     batches.started.clear()
-    with pytest.raises(ServiceError, match="建在 127.0.0.1.*用同一个 key 和地址"):
+    remembered = tmp_path / "drafts.jsonl.batches.json"
+    with pytest.raises(ServiceError, match="建在 127.0.0.1.*核对 key 和地址.*删掉 .*batches.json"):
+        ask()
+    remembered.unlink()
+    assert ask().error.isna().all()
+
+
+@pytest.mark.parametrize("as_url", [True, False])
+def test_results_that_are_gone_are_said_to_be(ask, batches, as_url):
+    batches.as_url = as_url
+    batches.gone = True
+    with pytest.raises(ServiceError, match="结果若已经不在了（平台保留 30 天）"):
         ask()
 
 
@@ -281,7 +301,7 @@ def test_progress_gets_the_counts_of_a_service_that_has_them(ask, batches, monke
 
     monkeypatch.setattr(batches, "retrieve", counting)
     ask(progress=lambda done, total: counts.append((done, total)))
-    assert set(counts) == {(2, 3)}
+    assert counts == [(2, 3), (2, 3), (3, 3)]
 
 
 def test_a_damaged_memory_of_batches_is_refused(ask, batches, tmp_path):
