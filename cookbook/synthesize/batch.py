@@ -23,7 +23,7 @@ from cookbook.synthesize.batch_faults import lost_sight, refused, unanswered, un
 from cookbook.synthesize.batch_files import ENDPOINT, files, id_of, line_of
 from cookbook.synthesize.record import Record
 from cookbook.synthesize.remembered import ENDED, Batch, Remembered
-from cookbook.synthesize.results import Results, fetch, results
+from cookbook.synthesize.results import NotFetched, Results, fetch, results
 from cookbook.synthesize.wanted import Wanted, keep_answer, row_of
 
 if TYPE_CHECKING:
@@ -243,7 +243,6 @@ class _Run:
         Raises:
             ServiceError: it stayed away, or does not know the batch.
         """
-        import httpx
         import openai
 
         failures = 0
@@ -251,9 +250,9 @@ class _Run:
         while True:
             try:
                 return call()
-            except (openai.OpenAIError, httpx.HTTPError) as error:
+            except (openai.OpenAIError, NotFetched) as error:
                 failures += 1
-                passes = may_pass(error) or isinstance(error, httpx.TransportError)
+                passes = error.passes if isinstance(error, NotFetched) else may_pass(error)
                 if not passes or time.monotonic() - begun > PATIENCE:
                     path = self.remembered.path
                     raise lost_sight(batch, error, path, passes=passes) from error

@@ -9,7 +9,7 @@ from cookbook.i18n import tr
 from cookbook.quoted import one_line
 from cookbook.siliconcloud import BATCH_BALANCE
 from cookbook.synthesize.remembered import Batch
-from cookbook.synthesize.results import Results
+from cookbook.synthesize.results import NotFetched, Results
 
 _BALANCE = 30001  # SiliconCloud's code for a balance that is too low
 
@@ -30,7 +30,7 @@ def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool
         remembered: the file that names the batch.
         passes: the service is away, rather than that it knows no such batch or file.
     """
-    reason = explain(error)
+    reason = str(error) if isinstance(error, NotFetched) else explain(error)
     zh = f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。"
     en = f"no word of batch {batch.id} (started on {batch.host}): {reason}. "
     if passes:

@@ -11,7 +11,7 @@ from openai import OpenAI
 from cookbook import connect, synthesize
 from cookbook.compare import send
 from cookbook.errors import ArgumentError, DataError, ServiceError
-from cookbook.synthesize import batch, batch_files
+from cookbook.synthesize import batch, batch_files, results
 
 MODEL = "deepseek-ai/DeepSeek-V3"
 WORDS = ["地铁", "加班", "火锅"]
@@ -309,3 +309,12 @@ def test_a_damaged_memory_of_batches_is_refused(ask, batches, tmp_path):
     with pytest.raises(DataError, match="batches.json 坏了.*控制台"):
         ask()
     assert not batches.posts
+
+
+def test_a_url_is_never_shown_since_it_may_be_signed(siliconcloud):
+    with pytest.raises(results.NotFetched) as caught:
+        results.fetch(None, f"http://localhost:{siliconcloud.port}/results/x?signature=secret")
+    assert str(caught.value) == "localhost: HTTP 404" and not caught.value.passes
+    with pytest.raises(results.NotFetched, match="^127.0.0.1: ConnectError$") as caught:
+        results.fetch(None, "http://127.0.0.1:9/x")
+    assert caught.value.passes
