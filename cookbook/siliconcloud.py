@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cookbook.client import is_api_key, synchronous
 from cookbook.errors import IdentifierError, KeyMissing, ServiceError
+from cookbook.i18n import tr
 from cookbook.paths import DATA
 from cookbook.quoted import without_password
 
@@ -150,6 +151,56 @@ def prices() -> "pd.DataFrame":
 
     return pd.read_csv(DATA / "prices.csv", index_col="model")
 
+
+_BASES_SOURCE = "a public third-party record; the console has the valid price"
+
+
+def writer_prices() -> "pd.DataFrame":
+    """Return prices of models that may write a corpus, in yuan per million tokens, by model.
+
+    Columns: input, output, batch_input, batch_output (NaN where not known), unit, date (of the
+    first two), batch_date, source, source_en. The bases of `prices` are among them. They are in
+    `data/writer_prices.csv`; how batches are paid is in `BATCH_BALANCE`.
+    """
+    import pandas as pd
+
+    writers = pd.read_csv(DATA / "writer_prices.csv", index_col="model")
+    bases = prices()
+    # Input and output of a base cost the same.
+    both = bases.assign(input=bases["price"], output=bases["price"], source_en=_BASES_SOURCE)
+    return pd.concat([writers, both.drop(columns="price")])
+
+
+@dataclass(frozen=True)
+class WriterPrice:
+    """Yuan per million tokens, and when and where that was read."""
+
+    input: float
+    output: float
+    date: str
+    source: str
+
+
+def writer_price(model: str, *, batch: bool = False) -> WriterPrice | None:
+    """Return a model's price, at once or in batches; None where it is not known."""
+    table = writer_prices()
+    if model not in table.index:
+        return None
+    row = table.loc[model].to_dict()
+    kind = "batch_" if batch else ""
+    read, written = float(row[f"{kind}input"]), float(row[f"{kind}output"])
+    # NaN, which no number equals, where a model has the other price alone.
+    if read != read or written != written:
+        return None
+    source = tr(str(row["source"]), str(row["source_en"]))
+    return WriterPrice(read, written, str(row[f"{kind}date"]), source)
+
+
+BATCH_BALANCE = (
+    "批量任务只能用充值的余额付，赠送的代金券不算",
+    "batches are payable from recharged balance only, not with vouchers",
+)
+"""Of the platform's guide to batches: (zh, en)."""
 
 # Errors of SiliconCloud's API reference, by its own code or else by HTTP status: (zh, en).
 REMEDIES: dict[int, tuple[str, str]] = {

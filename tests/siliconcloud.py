@@ -4,10 +4,10 @@
         cloud.next = [429, 503, "cut"]       so the next chat requests fail, one after another
         client = OpenAI(base_url=cloud.base_url, api_key=cloud.api_key)
 
-Its answers are canned: `answers` maps the last user message to a text. Marks in the comments: [A]
-is documented in the platform's API reference (docs.siliconflow.cn: chat completions, models,
-errors), [B] was seen in public code that calls it. Not covered: files, batches, user info, rate
-limits that count by themselves.
+Its answers are canned: `answers` maps the last user message to a text. Files and batches are in
+`cloud.batches` (`siliconcloud_batches.py`). Marks in the comments: [A] is documented in the
+platform's API reference (docs.siliconflow.cn: chat completions, models, batch, errors), [B] was
+seen in public code that calls it. Not covered: user info, rate limits that count by themselves.
 """
 
 import json
@@ -18,8 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from siliconcloud_batches import Batches
+
 from cookbook import tokens
-from cookbook.siliconcloud import BASES
+from cookbook.siliconcloud import BASES, writer_prices
 
 TUNED = "ft:LoRA/Qwen/Qwen2.5-7B-Instruct:t3st0rg:zhishuo:abcdefghijklmnopqrst"
 
@@ -58,6 +60,7 @@ FAULTS: dict[int | str, tuple[int, object]] = {
     ),
     504: (504, "Gateway Timeout"),  # [A] that it is a string; its text is ours
 }
+MODELS = tuple(writer_prices().index)  # the bases, and models that write
 CUT = "cut"  # the connection closes in the middle of the answer
 
 
@@ -72,8 +75,10 @@ class SiliconCloud:
         self.requests: list[dict] = []  # the bodies of the chat requests, refused ones too
         self.chunk_seconds = 0.0  # how long each chunk of a stream takes
         self.finish_reason = "eos"  # [A] besides stop, length, tool_calls
+        self.batches = Batches(self)
         self._http = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"cloud": self}))
-        self.base_url = f"http://127.0.0.1:{self._http.server_port}/v1"
+        self.port = self._http.server_port
+        self.base_url = f"http://127.0.0.1:{self.port}/v1"
 
     def __enter__(self):
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
@@ -93,6 +98,14 @@ class SiliconCloud:
             return ids[:limit], "length"
         return ids, self.finish_reason
 
+    def completion(self, body: dict) -> dict:
+        """Return the whole answer to a chat request."""
+        ids, reason = self.answer(body)
+        message = {"role": "assistant", "content": _text(ids)}
+        choice = {"index": 0, "message": message, "finish_reason": reason}
+        content = {"choices": [choice], "usage": _usage(body, ids)}
+        return _head_of(body, "chat.completion") | content
+
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, request, client_address):
@@ -110,9 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
+        path = urlsplit(self.path).path
+        if path.startswith("/results/"):
+            self.cloud.batches.fetched.append(self.headers.get("authorization"))
+            return self._send_file(path.removeprefix("/results/"))
         if not self._authorized():
             return
-        if urlsplit(self.path).path != "/v1/models":
+        if path.startswith(("/v1/files/", "/v1/batches")):
+            return self._look(path)
+        if path != "/v1/models":
             return self._fail(404)
         # [B] `created` is 0, `owned_by` empty, and fine-tuned models are never in the list.
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": ""} for name in BASES]
@@ -122,6 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers.get("content-length") or 0))
         if not self._authorized():
             return
+        if self.path.startswith(("/v1/files", "/v1/batches")):
+            return self._start(raw)
         if self.path != "/v1/chat/completions":  # [A] there is no public route for fine-tuning
             return self._fail(404)
         body = json.loads(raw)
@@ -130,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in FAULTS:
             return self._fail(fault)
         # [A] A wrong model is 400, not 404.
-        if body.get("model") not in (*BASES, *self.cloud.tuned):
+        if body.get("model") not in (*MODELS, *self.cloud.tuned):
             return self._fail("model")
         if not body.get("messages"):
             return self._fail("parameter")
@@ -140,6 +161,47 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(body, cut=cut)
         else:
             self._whole(body, cut=cut)
+
+    def _start(self, raw: bytes) -> None:
+        """Answer a POST to files or batches."""
+        batches = self.cloud.batches
+        batches.posts.append(self.path)
+        fault = batches.next.pop(0) if batches.next else None
+        if fault in FAULTS:
+            return self._fail(fault)
+        if self.path == "/v1/files":
+            answer = batches.upload(self.headers["content-type"], raw)
+        elif self.path == "/v1/batches":
+            answer = batches.create(json.loads(raw))
+        else:
+            answer = batches.cancel(self.path.split("/")[-2])
+        self._answer(answer, fault)
+
+    def _look(self, path: str) -> None:
+        """Answer a GET of a file's content, or of batches."""
+        batches = self.cloud.batches
+        fault = batches.next_looks.pop(0) if batches.next_looks else None
+        if fault in FAULTS:
+            return self._fail(fault)
+        *_, kind, name = path.removesuffix("/content").split("/")
+        if kind == "files":
+            return self._send_file(name)
+        self._answer(batches.list() if name == "batches" else batches.retrieve(name), fault)
+
+    def _answer(self, answer, fault) -> None:
+        if fault == CUT:
+            self.close_connection = True
+        elif isinstance(answer, tuple):
+            self._send(*answer)
+        else:
+            self._fail(answer)
+
+    def _send_file(self, name: str) -> None:
+        content = self.cloud.batches.files.get(name)
+        if content is None:
+            return self._fail(404)
+        self._head(200, "application/octet-stream", {"content-length": str(len(content))})
+        self.wfile.write(content)
 
     def _authorized(self) -> bool:
         ok = self.headers.get("authorization") == f"Bearer {self.cloud.api_key}"
@@ -165,11 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _whole(self, body: dict, *, cut: bool) -> None:
-        ids, reason = self.cloud.answer(body)
-        message = {"role": "assistant", "content": _text(ids)}
-        choice = {"index": 0, "message": message, "finish_reason": reason}
-        content = {"choices": [choice], "usage": _usage(body, ids)}
-        self._send(200, _head_of(body, "chat.completion") | content, cut=cut)
+        self._send(200, self.cloud.completion(body), cut=cut)
 
     def _stream(self, body: dict, *, cut: bool) -> None:
         self._head(200, "text/event-stream", {"transfer-encoding": "chunked"})

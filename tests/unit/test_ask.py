@@ -4,7 +4,6 @@ Faults come from the server that behaves as SiliconCloud does.
 """
 
 import http.server
-import importlib
 import json
 import sys
 import threading
@@ -17,18 +16,17 @@ from openai import OpenAI
 from siliconcloud import TUNED
 
 from cookbook import compare, connect
-from cookbook.compare.ask import counted
+from cookbook.compare import send
+from cookbook.compare.count import counted
 from cookbook.compare.table import _wrap
 from cookbook.retry_after import retry_after
-
-asking = importlib.import_module("cookbook.compare.ask")  # the attribute is the function
 
 BASE = "Qwen/Qwen2.5-7B-Instruct"
 
 
 @pytest.fixture
 def client(siliconcloud, monkeypatch):
-    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(send, "FIRST_WAIT", 0.01)
     siliconcloud.answers |= {"地铁": "人贴着人，心却隔着屏幕。", "加班": "灯亮着，人却熄了。"}
     service = connect("siliconcloud")
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
@@ -116,7 +114,7 @@ WAIT = ('{"error": {"message": "排队中", "type": "x"}}', {"retry-after": "0.0
 
 @pytest.fixture
 def crowded(monkeypatch):
-    monkeypatch.setattr(asking, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(send, "FIRST_WAIT", 0.01)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Crowded) as server:
         server.lock, server.asked = threading.Lock(), 0
         thread = threading.Thread(target=server.serve_forever, args=[0.01])
@@ -134,7 +132,7 @@ def test_to_wait_for_ones_turn_costs_no_answer(crowded):
 
 
 def test_a_turn_that_never_comes_is_given_up(crowded, monkeypatch):
-    monkeypatch.setattr(asking, "TURN_SECONDS", 0.0)
+    monkeypatch.setattr(send, "TURN_SECONDS", 0.0)
     row = compare.ask(crowded, {"a": ("m", None)}, ["地铁"], retries=2).iloc[0]
     assert row.attempts == 3 and row.error == "排队中"
 
@@ -195,7 +193,7 @@ def test_the_count_in_a_terminal_vanishes_and_a_file_gets_none(client, capsys, m
 def test_the_wait_is_the_services_own_or_doubles(header, low, high):
     error = Exception()
     error.response = httpx.Response(429, headers={"Retry-After": header})
-    assert low <= asking._wait(2, error) <= high
+    assert low <= send.wait(2, error) <= high
 
 
 def test_a_date_in_retry_after_is_understood():
@@ -252,6 +250,10 @@ def test_the_page_names_models_and_prompts_and_loads_nothing(tmp_path):
 def test_chinese_wraps_by_its_width_and_no_line_begins_with_a_mark():
     assert _wrap("甲乙丙丁", 4) == ["甲乙", "丙丁"]
     assert _wrap("甲乙，丙", 4) == ["甲乙，", "丙"]
+
+
+def test_the_halves_of_a_character_are_joined_and_one_alone_is_marked():
+    assert send.storable("\ud83d" + "\ude00" + "a" + "\ud83d") == "\U0001f600a\ufffd"
 
 
 def test_a_count_says_how_long_the_rest_takes():

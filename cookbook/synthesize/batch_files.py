@@ -1,0 +1,51 @@
+"""The files of requests that batches are made of: one request a line, and their ids."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from cookbook.synthesize.batch_faults import no_id
+from cookbook.synthesize.wanted import Wanted
+
+ENDPOINT: Final = "/v1/chat/completions"
+MOST_LINES = 5000  # of a file, on SiliconCloud and on the embedded service
+MOST_BYTES = 9_000_000  # the embedded service takes 10 MB, SiliconCloud 1 GB
+
+
+def files(wanted: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+    """Divide requests into files that a service takes."""
+    file: list[Wanted] = []
+    size = 0
+    for one in wanted:
+        length = len(line_of(one))
+        if file and (len(file) == MOST_LINES or size + length > MOST_BYTES):
+            yield file
+            file, size = [], 0
+        file.append(one)
+        size += length
+    if file:
+        yield file
+
+
+def line_of(one: Wanted) -> bytes:
+    request = {"custom_id": one.key, "method": "POST", "url": ENDPOINT, "body": one.body}
+    try:
+        text = json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        text = json.dumps(request).encode()
+    return text + b"\n"
+
+
+def id_of(answer: Any) -> str:
+    """Return the id of an upload or a batch; SiliconCloud wraps that of an upload in `data`.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    found = getattr(answer, "id", None)
+    if not isinstance(found, str):
+        data = getattr(answer, "data", None)
+        found = data.get("id") if isinstance(data, dict) else None
+    if not isinstance(found, str):
+        raise no_id(answer)
+    return found
