@@ -8,6 +8,7 @@ from cookbook.service.chat_turns import next_up
 class Asked:
     person: str
     number: int = 0
+    background: bool = False
 
 
 def asked(person, n):
