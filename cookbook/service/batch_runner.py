@@ -27,7 +27,7 @@ import orjson
 from cookbook.errors import DiskFull
 from cookbook.i18n import tr
 from cookbook.service import batch_file, limits
-from cookbook.service.api_error import ApiError
+from cookbook.service.api_error import ApiError, internal_error
 from cookbook.service.batch_body import chat_body
 from cookbook.service.batch_file import Place
 from cookbook.service.callers import Caller
@@ -210,18 +210,15 @@ class BatchRunner:
     async def _answer(self, one: _Open, place: Place) -> None:
         """Answer a line and write it down; or leave it for later, where it cannot be answered."""
         try:
-            line = orjson.loads(
-                self._store.file_part(one.batch.input_file, place.start, place.size)
-            )
-            status, body = await self._ask(one, line["body"])
-            if self._is_for_later(one, place, status, body):
+            part = self._store.file_part(one.batch.input_file, place.start, place.size)
+            line = orjson.loads(part)
+            response = await self._response(one, place, line["body"])
+            if self._is_for_later(one, place, response):
                 one.pending.append(place)
             else:
-                await self._write_down(one, place, line["custom_id"], status, body)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            _log.exception("a line of a batch failed")
+                await self._write_down(one, place, line["custom_id"], response)
+        except _STORE_ERRORS as error:
+            _log.warning("%s, line %d: %s", one.batch.id, place.number, error)
             one.pending.append(place)
             self._wait(one)
         finally:
@@ -230,21 +227,36 @@ class BatchRunner:
         if not self._stopped.is_set():
             self._start_lines()
 
-    async def _ask(self, one: _Open, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        """Return the HTTP status and the body that chat would answer the owner."""
-        batch = one.batch
-        if batch.result_bytes >= limits.RESULT_BYTES:
-            return 413, _too_large().body()
-        caller = Caller(batch.owner, is_leader=batch.owner == LOCAL)
+    async def _response(self, one: _Open, place: Place, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the response to a line as a result file shows it."""
+        number = new_request_id()
         try:
-            return 200, await answered(chat_body(body, batch.model), self._state.seen_by(caller))
+            status, answer = 200, await self._ask(one.batch, body)
         except ApiError as error:
-            return error.status_code, error.body()
+            status, answer = error.status_code, error.body()
+        except _STORE_ERRORS:
+            raise
+        except Exception as error:
+            refusal = internal_error(error, number, f"{one.batch.id}, line {place.number}")
+            _log.exception(number)
+            status, answer = refusal.status_code, refusal.body()
+        return {"status_code": status, "request_id": number, "body": answer}
 
-    def _is_for_later(self, one: _Open, place: Place, status: int, body: dict[str, Any]) -> bool:
+    async def _ask(self, batch: Batch, body: dict[str, Any]) -> dict[str, Any]:
+        """Return what chat answers the owner of a batch.
+
+        Raises:
+            ApiError: as chat would have answered, or the answers of the batch are too large.
+        """
+        if batch.result_bytes >= limits.RESULT_BYTES:
+            raise _too_large()
+        caller = Caller(batch.owner, is_leader=batch.owner == LOCAL)
+        return await answered(chat_body(body, batch.model), self._state.seen_by(caller))
+
+    def _is_for_later(self, one: _Open, place: Place, response: dict[str, Any]) -> bool:
         """Return whether to ask a line again, later and after the others."""
+        status, error = response["status_code"], response["body"].get("error")
         if status == _UNAVAILABLE:
-            error = body["error"]
             # What cannot be said now is said the next time.
             with contextlib.suppress(*_STORE_ERRORS):
                 self._store.note_batch_fault(one.batch.id, error["code"] or "", error["message"])
@@ -265,13 +277,12 @@ class BatchRunner:
         one.wait_seconds = min(2 * one.wait_seconds, MOST_WAIT_SECONDS)
 
     async def _write_down(
-        self, one: _Open, place: Place, custom_id: str, status: int, body: dict[str, Any]
+        self, one: _Open, place: Place, custom_id: str, response: dict[str, Any]
     ) -> None:
-        response = {"status_code": status, "request_id": new_request_id(), "body": body}
-        usage = body.get("usage") or {}
+        usage = response["body"].get("usage") or {}
         answer = BatchAnswer(
             line=place.number,
-            status=status,
+            status=response["status_code"],
             content=_result(custom_id, response, None),
             input_tokens=usage.get("prompt_tokens", 0),
             output_tokens=usage.get("completion_tokens", 0),
@@ -284,7 +295,7 @@ class BatchRunner:
                 # The answer is kept until there is room for it.
                 _log.warning("batches: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
-        if status == 200:
+        if answer.status == 200:
             one.wait_seconds = self._wait_seconds
 
 
