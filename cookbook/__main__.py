@@ -1,4 +1,6 @@
-"""The command line: python -m cookbook check | course | pull | room | run | serve | status | stop
+"""The command line: python -m cookbook COMMAND, one of
+
+    check | course | import | pull | room | run | serve | status | stop
 
 Each command is declared, with its help, by a function `_add_…`, and carried out by the function
 below it. Exit status: 0 done, 1 an error, 2 wrong usage; `check` adds meanings of its own. Nothing
@@ -16,6 +18,7 @@ from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.hubs import pull_arguments
 from cookbook.i18n import tr
+from cookbook.imports import arguments as import_arguments
 from cookbook.options import add_home, home_of
 from cookbook.room import arguments as room_arguments
 from cookbook.terminal import printable
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_course(commands)
     _add_run(commands)
+    import_arguments.add(commands, _add)
     pull_arguments.add(commands, _add)
     commands.add_parser(
         "serve",

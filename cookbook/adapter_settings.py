@@ -64,7 +64,8 @@ def scale(config: dict[str, Any]) -> float | None:
     alpha / r; with rsLoRA (https://arxiv.org/abs/2312.03732) alpha / √r.
     """
     r, alpha = rank(config), config.get("lora_alpha")
-    if r is None or type(alpha) not in (int, float):
+    # True is an int to Python.
+    if r is None or isinstance(alpha, bool) or not isinstance(alpha, int | float):
         return None
     found = math.nan
     # JSON's whole numbers have no limit.
@@ -88,7 +89,7 @@ def required(config: dict[str, Any], names: Iterable[str]) -> set[str]:
         return {name for name in names if number(name) in layers and is_target(name, targets)}
     # PEFT writes "all-linear" as the name of each layer: those of a base with fewer layers would
     # look like a choice from one with more.
-    targets = _of_every_layer(targets)
+    targets = of_every_layer(targets)
     return {name for name in names if is_target(name, targets)}
 
 
@@ -115,8 +116,11 @@ def is_target(name: str, targets: Iterable[str]) -> bool:
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
-def _of_every_layer(targets: list[str]) -> list[str]:
-    """Return the targets, without numbers where they name the same in each of the first layers."""
+def of_every_layer(targets: list[str]) -> list[str]:
+    """Return the targets, without numbers where they name the same in each of the first layers.
+
+    A choice of the first few layers alone is told by `layers_to_transform`.
+    """
     in_layer: dict[int, set[str]] = {}
     for target in targets:
         place = _NUMBER.search(target)
