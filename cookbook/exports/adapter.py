@@ -3,9 +3,10 @@
     lora = read(folder)
     lora.update("model.layers.0.self_attn.q_proj")     scale · B A, in float32
 
-An adapter may have fewer layers than its base. Whatever computes something else than `scale · B A` is
-refused: DoRA, ranks that differ between layers, whole layers beside the adapter, embeddings.
-Weights are read from safetensors alone, never from a pickle. torch is imported where it is needed.
+An adapter may have fewer layers than its base. Whatever computes something else than
+`scale · B A` is refused: DoRA, ranks that differ between layers, whole layers beside the adapter,
+embeddings. Weights are read from safetensors alone, never from a pickle. torch is imported where it
+is needed.
 """
 
 import json
@@ -68,9 +69,15 @@ def read(folder: Path, name: str) -> Lora:
     Raises:
         ModelError: a file is missing or damaged, or it is another kind of adapter.
     """
-    config = _config(folder, name)
+    config = config_of(folder, name)
+    kind = config.get("peft_type")
+    if kind not in (None, "LORA"):
+        raise _unfit(name, f"peft_type = {kind!r:.40}")
+    for variant in VARIANTS:
+        if config.get(variant):
+            raise _unfit(name, variant)
     rank, alpha, scale = _scale(config, name)
-    weights = _weights(folder, name)
+    weights = check_weights(folder, name)
     a: dict[str, Tensor] = {}
     b: dict[str, Tensor] = {}
     for key, tensor in weights.items():
@@ -103,7 +110,12 @@ def _layer(
     return key, None
 
 
-def _config(folder: Path, name: str) -> dict[str, Any]:
+def config_of(folder: Path, name: str) -> dict[str, Any]:
+    """Return the settings of an adapter, of whatever kind.
+
+    Raises:
+        ModelError: they are missing or damaged.
+    """
     path = folder / CONFIG
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -111,12 +123,6 @@ def _config(folder: Path, name: str) -> dict[str, Any]:
         raise _damaged(path, name) from error
     if not isinstance(config, dict):
         raise _damaged(path, name)
-    kind = config.get("peft_type")
-    if kind not in (None, "LORA"):
-        raise _unfit(name, f"peft_type = {kind!r:.40}")
-    for variant in VARIANTS:
-        if config.get(variant):
-            raise _unfit(name, variant)
     return config
 
 
@@ -138,7 +144,12 @@ def _scale(config: dict[str, Any], name: str) -> tuple[int, float, float]:
     return rank, float(alpha), scale
 
 
-def _weights(folder: Path, name: str) -> "dict[str, Tensor]":
+def check_weights(folder: Path, name: str) -> "dict[str, Tensor]":
+    """Return all tensors of an adapter, of whatever kind.
+
+    Raises:
+        ModelError: the file is missing or damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -70,6 +70,14 @@ def check_installed() -> None:
         )
 
 
+def size_of(base: Weights, kind: str) -> int:
+    """Return about how many bytes a file takes."""
+    size = 0.0
+    for tensor in base.tensors.values():
+        size += math.prod(tensor.shape) * BYTES[_type_of(tensor.shape, kind)]
+    return round(size) + 16 * 2**20  # the vocabulary
+
+
 def _fault(config: dict[str, Any]) -> str | None:
     """Return what in a config.json is not known to be the same in llama.cpp."""
     kind = config.get("model_type")
