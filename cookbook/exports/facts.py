@@ -120,7 +120,7 @@ def _text(value: Any) -> str | None:
     return value if value.isprintable() else None
 
 
-def _number(value: Any) -> float | None:
+def _number(value: Any) -> int | float | None:
     # True and False are numbers for Python; a whole number of JSON may be beyond every float.
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

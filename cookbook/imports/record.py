@@ -2,14 +2,17 @@
 
     folder_name(letters)        below `models`: "imported-<20 letters>", the last part of its name
     record(…)                   for `cookbook-model.json` in there, from which it is found again
+    recorded(folder, model)     what it says of the model
 
 A model of a job has that job's name in its folder's; one from elsewhere has no job.
 """
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
-from cookbook.exports.facts import Facts
+from cookbook.exports.facts import FILE, Facts
 
 NO_JOB = ""
 """In the place of a job's id, of a model that no job here has trained."""
@@ -25,6 +28,16 @@ def folder_name(letters: str) -> str:
 def record(facts: Facts, *, owner: str, shared: bool = False) -> dict[str, Any]:
     """Return what the folder tells of the model, for JSON."""
     return facts.to_dict() | {"job": NO_JOB, "owner": owner, "shared": shared}
+
+
+def recorded(folder: Path, model: str) -> Facts | None:
+    """Return what an imported model's folder tells of it; None where it is not this model's."""
+    try:
+        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        facts = Facts.of_dict(found) if is_own(found, folder.name) else None
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return facts if facts and facts.model == model else None
 
 
 def is_own(found: dict[str, Any], folder: str) -> bool:
