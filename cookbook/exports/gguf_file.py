@@ -29,10 +29,11 @@ KINDS = ("qwen2", "qwen3", "llama")
 """Model types of config.json; llama.cpp calls their architectures by the same names."""
 
 TYPES = ("f16", "q8_0")
-BYTES = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
+BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 """Bytes of a weight. A block of q8_0 is 32 weights of 8 bits and their scale in 16."""
 BLOCK = 32
 
+PACKAGE = "gguf"
 INSTALL = "pip install 'siliconcloud-cookbook[export]'"
 CONVERTER = "convert_hf_to_gguf.py"
 
@@ -63,7 +64,7 @@ def check_installed() -> None:
     Raises:
         ModelError: with the command that installs it.
     """
-    if find_spec("gguf") is None:
+    if find_spec(PACKAGE) is None:
         raise ModelError(
             zh=f"写 GGUF 要用 gguf 包，还没有安装：运行 {INSTALL}",
             en=f"GGUF is written with the package gguf, which is not installed: run {INSTALL}",
@@ -139,7 +140,7 @@ def write(
         writer.close()
 
 
-_FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7}
+_FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
 """As `gguf.LlamaFileType` numbers them."""
 
 
