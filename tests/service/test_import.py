@@ -51,7 +51,7 @@ def trained(tmp_path_factory):
         model = get_peft_model(model, config)
         for weight_name, weight in model.named_parameters():
             if "lora_B" in weight_name:
-                torch.nn.init.normal_(weight, std=WEAK.get(name, 0.1))
+                torch.nn.init.normal_(weight, std=WEAK.get(name, 0.2))
         if name == "attention":
             # Half of the tools save in the type that they computed in.
             model = model.to(torch.bfloat16)
