@@ -1,4 +1,6 @@
-"""The command line: python -m cookbook check | course | pull | room | run | serve | status | stop
+"""The command line: python -m cookbook COMMAND, one of
+
+    check | course | export | import | pull | room | run | serve | status | stop
 
 Each command is declared, with its help, by a function `_add_…`, and carried out by the function
 below it. Exit status: 0 done, 1 an error, 2 wrong usage; `check` adds meanings of its own. Nothing
@@ -14,8 +16,10 @@ from typing import Any
 
 from cookbook import __version__, paths
 from cookbook.errors import CookbookError, ServiceError
+from cookbook.exports import arguments as export_arguments
 from cookbook.hubs import pull_arguments
 from cookbook.i18n import tr
+from cookbook.imports import arguments as import_arguments
 from cookbook.options import add_home, home_of
 from cookbook.room import arguments as room_arguments
 from cookbook.terminal import printable
@@ -53,9 +57,10 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m cookbook",
         description=tr(
             "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，下载基础模型，"
-            "管理内嵌服务，启动课堂。",
+            "带走微调好的模型，管理内嵌服务，启动课堂。",
             "The fine-tuning course for SiliconCloud: check training files, copy and run the "
-            "notebooks, download base models, control the embedded service, open a room.",
+            "notebooks, download base models, take tuned models home, control the embedded "
+            "service, open a room.",
         ),
         epilog=tr("每个命令的说明：", "Help of one command: ")
         + "python -m cookbook COMMAND --help",
@@ -63,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_course(commands)
+    export_arguments.add(commands, _add)
+    import_arguments.add(commands, _add)
     _add_run(commands)
     pull_arguments.add(commands, _add)
     commands.add_parser(

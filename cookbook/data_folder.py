@@ -27,7 +27,16 @@ from cookbook.paths import Home
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 # What the names of the service's own files begin with; a reader's files may be there, too.
-_OWN_FILES = ("service.", "worker.", "start.", "engine.", "reserve", "identifiers.", "identity.")
+_OWN_FILES = (
+    "service.",
+    "worker.",
+    "start.",
+    "engine.",
+    "import.lock",
+    "reserve",
+    "identifiers.",
+    "identity.",
+)
 
 
 def prepare(home: Home) -> None:

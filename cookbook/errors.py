@@ -99,6 +99,10 @@ class DiskFull(CookbookError, OSError):
     """There is no room on the disk for what must be written."""
 
 
+class AdapterError(CookbookError, ValueError):
+    """An adapter from elsewhere cannot be taken in: its files, its settings, or its base."""
+
+
 class QueueFull(CookbookError, RuntimeError):
     """As many jobs as the service accepts have not ended."""
 

@@ -132,6 +132,11 @@ class Home:
         return self.folder / "start.lock"
 
     @property
+    def import_lock(self) -> Path:
+        """Held while a model is brought in, one at a time."""
+        return self.folder / "import.lock"
+
+    @property
     def service_log(self) -> Path:
         return self.folder / "service.log"
 

@@ -10,7 +10,7 @@ Used before a download (`hubs/`), before a service is started and before the eng
 """
 
 from cookbook.base_files.chat import check_chat
-from cookbook.base_files.files import INDEX, SINGLE, unfinished
+from cookbook.base_files.files import INDEX, SINGLE, read_json, unfinished
 from cookbook.base_files.folder import check_folder
 from cookbook.base_files.kind import check_kind, original, unusable
 
@@ -21,6 +21,7 @@ __all__ = [
     "check_folder",
     "check_kind",
     "original",
+    "read_json",
     "unfinished",
     "unusable",
 ]

@@ -32,6 +32,7 @@ from cookbook.service import (
     health,
     job_log,
     jobs,
+    model_export,
     models,
     page,
     room,
@@ -143,7 +144,9 @@ def make_app(
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
     app.router.routes.extend(page.ROUTES)
-    for part in (health, files, jobs, job_log, models, room, chat, completions, batches):
+    # `model_export` before `models`, whose names may hold slashes.
+    parts = (health, files, jobs, job_log, model_export, models, room, chat, completions, batches)
+    for part in parts:
         # The routes themselves: `include_router` would make each again for every application.
         app.router.routes.extend(part.router.routes)
     return app

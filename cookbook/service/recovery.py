@@ -4,9 +4,9 @@
     for line in find_models(store, home): ...
 
 Promises: nothing is deleted here. A finished adapter gets its name back from the record in its
-folder, which `worker.py` writes; whatever else no record explains stays where it is and is named,
-in the service's log and by `python -m cookbook status`. Called by the service alone, before it
-starts a job.
+folder, which `worker.py` writes, or `imports/` for one that came from elsewhere; whatever else no
+record explains stays where it is and is named, in the service's log and by `python -m cookbook
+status`. Called by the service alone, before it starts a job.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from typing import Any
 
 from cookbook import bases
 from cookbook.i18n import tr
+from cookbook.imports import record as imported
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service.database import LOCK_SECONDS
@@ -175,32 +176,58 @@ def _is_only_unrecorded(job: Job, folder: Path) -> bool:
 
 def _record_of(folder: Path) -> TunedModel | None:
     """Return what an adapter's folder tells of itself; None where it is not whole or not ours."""
-    name = ADAPTER.fullmatch(folder.name)
-    if not name or folder.is_symlink() or not is_whole(folder / "adapter_model.safetensors"):
+    if folder.is_symlink() or not is_whole(folder / "adapter_model.safetensors"):
         return None
-    job, step = name[1], int(name[2])
     try:
-        config = _json(folder / "adapter_config.json")
-        base = bases.referred(str(config["base_model_name_or_path"]))
-        record = _json(folder / RECORD) if (folder / RECORD).exists() else {}
-        if not _is_own(record, job, step):
-            record = _guess(job, step, base, folder)
-        metrics = record["metrics"]
-        return TunedModel(
-            number=0,
-            id=str(record["model"]),
-            job=job,
-            base=str(record["base"]),
-            created_at=int(record["created_at"]),
-            step=step,
-            folder=folder.name,
-            metrics={name: metrics.get(name) for name in ("train_loss", "valid_loss")},
-            # Those of older releases name nobody.
-            owner=str(record.get("owner") or LOCAL),
-            shared=record.get("shared") is True,
-        )
+        if imported.FOLDER.fullmatch(folder.name):
+            return _imported(folder)
+        return _trained(folder)
     except _NO_RECORD:
         return None
+
+
+def _imported(folder: Path) -> TunedModel | None:
+    """Return what the folder of an imported model tells, which no job here has trained."""
+    record = _json(folder / RECORD)
+    if not imported.is_own(record, folder.name):
+        return None
+    return _model(folder, record, imported.NO_JOB, int(record.get("step") or 0))
+
+
+def _trained(folder: Path) -> TunedModel | None:
+    """Return what the folder of a job's adapter tells, perhaps of an older release."""
+    name = ADAPTER.fullmatch(folder.name)
+    if name is None:
+        return None
+    job, step = name[1], int(name[2])
+    config = _json(folder / "adapter_config.json")
+    base = bases.referred(str(config["base_model_name_or_path"]))
+    record = _json(folder / RECORD) if (folder / RECORD).exists() else {}
+    if not _is_own(record, job, step):
+        record = _guess(job, step, base, folder)
+    return _model(folder, record, job, step)
+
+
+def _model(folder: Path, record: dict[str, Any], job: str, step: int) -> TunedModel:
+    """Return the model that a record tells of.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not a record.
+    """
+    metrics = record["metrics"]
+    return TunedModel(
+        number=0,
+        id=str(record["model"]),
+        job=job,
+        base=str(record["base"]),
+        created_at=int(record["created_at"]),
+        step=step,
+        folder=folder.name,
+        metrics={name: metrics.get(name) for name in ("train_loss", "valid_loss")},
+        # Those of older releases name nobody.
+        owner=str(record.get("owner") or LOCAL),
+        shared=record.get("shared") is True,
+    )
 
 
 def _is_own(record: dict[str, Any], job: str, step: int) -> bool:

@@ -6,15 +6,17 @@ gets what was asked for. A route, a parameter or a field of a body that is not i
 fails the test: whoever adds one says here which ids it takes.
 """
 
+import io
 import json
 import threading
+import zipfile
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
-from support import make_row
+from support import make_row, write_adapter
 
 from cookbook import data
 from cookbook.bases import Base
@@ -106,6 +108,11 @@ class Room:
     def model(self, person=A):
         return self.store.job(self.ended_job(person)).model
 
+    def model_with_files(self, person=A):
+        model = self.store.model(self.model(person))
+        write_adapter(self.home.model_folder(model.folder), 1)
+        return model.id
+
     def everything_of(self, person):
         """Return the ids of all that somebody has, but for names that say nothing of them."""
         mine = self.store.of(person)
@@ -166,8 +173,8 @@ def job_probe(method, path, make="job", **options):
     return Probe(method, path, make, NO_JOB, **options)
 
 
-def model_probe(method, path, **options):
-    return Probe(method, path, "model", NO_MODEL, **options)
+def model_probe(method, path, make="model", **options):
+    return Probe(method, path, make, NO_MODEL, **options)
 
 
 def person_probe(method, path, **options):
@@ -201,6 +208,9 @@ PROBES = {
     },
     ("GET", "/v1/models"): {},
     ("GET", "/v1/models/{model_id:path}"): {"model_id": model_probe("GET", "/v1/models/ID")},
+    ("GET", "/v1/models/{model_id:path}/export"): {
+        "model_id": model_probe("GET", "/v1/models/ID/export", make="model_with_files")
+    },
     ("DELETE", "/v1/models/{model_id:path}"): {"model_id": model_probe("DELETE", "/v1/models/ID")},
     ("POST", "/v1/models/{model_id:path}/share"): {
         "model_id": model_probe("POST", "/v1/models/ID/share")
@@ -441,7 +451,31 @@ def test_a_shared_model_can_be_asked_by_all_and_changed_by_its_owner_alone(room)
     assert room.store.model(model).job not in room.b.get(JOBS).text
     assert room.b.get(f"{JOBS}/{room.store.model(model).job}").status_code == 404
     assert not room.leader.post(f"/v1/models/{model}/unshare").json()["shared"]
+    assert room.b.get(f"/v1/models/{model}/export").status_code == 404
     assert room.b.get(f"/v1/models/{model}").status_code == 404
+
+
+def test_whoever_takes_a_shared_model_home_learns_nothing_of_its_data(room):
+    model = room.model_with_files(A)
+    folder = room.home.model_folder(room.store.model(model).folder)
+    (folder / "README.md").write_text("made of a.jsonl", encoding="utf-8")
+    (folder / "cookbook-model.json").write_text('{"owner": "somebody", "job": "ftjob-x"}')
+    room.a.post(f"/v1/models/{model}/share")
+    job = room.store.model(model).job
+    for client, sees_card in ((room.a, True), (room.leader, True), (room.b, False)):
+        sent = client.get(f"/v1/models/{model}/export")
+        assert sent.headers["content-type"] == "application/zip"
+        with zipfile.ZipFile(io.BytesIO(sent.content)) as archive:
+            assert ("README.md" in archive.namelist()) == sees_card
+            texts = "".join(archive.read(name).decode("latin-1") for name in archive.namelist())
+        record = json.loads(archive_text(sent, "cookbook-model.json"))
+        assert record["model"] == model and (record["data_name"] == "a.jsonl") == sees_card
+        assert job not in texts and "somebody" not in texts and room.home.folder.name not in texts
+
+
+def archive_text(sent, name):
+    with zipfile.ZipFile(io.BytesIO(sent.content)) as archive:
+        return archive.read(name).decode()
 
 
 def test_names_of_any_script_are_the_tenants_of_models(room):

@@ -19,13 +19,14 @@ With `one` of rank 2, `other` of rank 3, six tokens a row, and a layer that make
 The zeros are put, not multiplied by: what another adapter makes of a row may be infinite, and zero
 times infinity is not a number. An adapter whose own weights are not all numbers is never loaded.
 
+An adapter may leave layers out. Where no adapter of the stack has a layer, nothing is computed for
+it; where only some have it, the others' ranks are filled with zeros, so that ranks stay aligned.
+
 Layers that read the same input can be passed together, and are then one product as well (see
 `fast/decode.py`).
 """
 
-import contextlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cookbook import causes
+from cookbook import adapter_settings, causes
 from cookbook.errors import ModelError
 from cookbook.service.engine import stored
 
@@ -54,17 +55,16 @@ Matrices = tuple[Tensor, Tensor]
 """A, (layers x all ranks, in), and B, (the layers' outputs together, layers x all ranks)."""
 
 
-VARIANTS = ("rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "lora_bias")
-"""Settings of PEFT under which an adapter computes something else than is written here."""
-
-
 class BrokenModel(ModelError):
     """A model gives no answer: its files are damaged, or its weights not numbers or do not fit."""
 
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Adds `scale · x Aᵀ Bᵀ` to what a linear layer makes of x; A is (rank, in), B (out, rank)."""
+    """Adds `scale · x Aᵀ Bᵀ` to what a linear layer makes of x; A is (rank, in), B (out, rank).
+
+    To a layer that is not in `a` and `b` it adds nothing.
+    """
 
     scale: float
     a: dict[nn.Linear, Tensor]
@@ -74,6 +74,18 @@ class Adapter:
     def rank(self) -> int:
         any_a = next(iter(self.a.values()))
         return len(any_a)
+
+    def scaled_a(self, layer: nn.Linear) -> Tensor:
+        """Return A times the scale, (rank, in); zeros for a layer that is left out."""
+        if layer in self.a:
+            return self.a[layer] * self.scale
+        return next(iter(self.a.values())).new_zeros(self.rank, layer.in_features)
+
+    def own_b(self, layer: nn.Linear) -> Tensor:
+        """Return B, (out, rank); zeros for a layer that is left out."""
+        if layer in self.b:
+            return self.b[layer]
+        return next(iter(self.b.values())).new_zeros(layer.out_features, self.rank)
 
 
 class AdapterStack:
@@ -85,7 +97,8 @@ class AdapterStack:
 
     def __init__(self, adapters: list[Adapter], device: torch.device):
         self.adapters = adapters
-        self._matrices: dict[Layers, Matrices] = {}
+        # None where no adapter has any of the layers.
+        self._matrices: dict[Layers, Matrices | None] = {}
         # (adapters + 1, all ranks): which ranks are not the adapter's own; for the base, none is.
         self._others = torch.ones(
             len(adapters) + 1,
@@ -109,17 +122,20 @@ class AdapterStack:
         index = [self._row_of[adapter] for adapter in rows]
         return AdapterBatch(self, self._others[index])
 
-    def matrices(self, layers: Layers) -> Matrices:
-        """Return A and B of layers that read the same input, side by side."""
+    def matrices(self, layers: Layers) -> Matrices | None:
+        """Return A and B of layers that read the same input, side by side; None if none has any."""
         if layers not in self._matrices:
             self._matrices[layers] = self._put_together(layers)
         return self._matrices[layers]
 
-    def _put_together(self, layers: Layers) -> Matrices:
+    def _put_together(self, layers: Layers) -> Matrices | None:
+        with_any = {layer for adapter in self.adapters for layer in adapter.a}
+        if with_any.isdisjoint(layers):
+            return None
         a, b = [], []
         for layer in layers:
-            a += [adapter.a[layer] * adapter.scale for adapter in self.adapters]
-            own_b = [adapter.b[layer] for adapter in self.adapters]
+            a += [adapter.scaled_a(layer) for adapter in self.adapters]
+            own_b = [adapter.own_b(layer) for adapter in self.adapters]
             b.append(torch.cat(own_b, dim=1))
         # Each layer's output follows from its own ranks alone, hence the block diagonal.
         return torch.cat(a), torch.block_diag(*b)
@@ -138,7 +154,10 @@ class AdapterBatch:
 
     def add(self, out: Tensor, x: Tensor, layers: Layers) -> Tensor:
         """Return `out`, (rows, …, outputs), plus what the adapters make of `x`, (rows, …, in)."""
-        a, b = self._stack.matrices(layers)
+        matrices = self._stack.matrices(layers)
+        if matrices is None:
+            return out
+        a, b = matrices
         low = F.linear(x, a)
         if self._others is None:
             return out + F.linear(low, b)
@@ -200,7 +219,10 @@ class Adapters:
         return self.add(out, args[0], layer)
 
     def load(self, folder: Path) -> Adapter:
-        """Read a PEFT folder as `train` writes one, in the model's type and on its device.
+        """Read a PEFT folder, in the model's type and on its device.
+
+        One that `train` wrote has all layers, one that was imported perhaps only some: those that
+        its settings name must be there.
 
         Raises:
             ModelError: its weights are not there as safetensors, or belong to another base.
@@ -209,11 +231,14 @@ class Adapters:
         config, weights = _read(folder)
         scale = _scale(folder, config)
         device, dtype = self._model.device, stored.computing_type(self._model)
+        required = adapter_settings.required(config, self._names.values())
         a: dict[nn.Linear, Tensor] = {}
         b: dict[nn.Linear, Tensor] = {}
         for layer, name in self._names.items():
             own_a = weights.pop(f"{PREFIX}{name}.lora_A.weight", None)
             own_b = weights.pop(f"{PREFIX}{name}.lora_B.weight", None)
+            if own_a is None and own_b is None and name not in required:
+                continue
             # Another base has other layers, or the same ones in another size.
             if own_a is None or own_b is None or not _fits(layer, own_a, own_b):
                 raise ModelError(
@@ -232,6 +257,8 @@ class Adapters:
             b[layer] = own_b.to(device, dtype)
         if weights:
             raise _does_not_fit(folder, next(iter(weights)))
+        if not a:
+            raise _does_not_fit(folder, "adapter_config.json: target_modules")
         adapter = Adapter(scale, a, b)
         _check_numbers(folder, adapter)
         return adapter
@@ -308,18 +335,12 @@ def _scale(folder: Path, config: dict[str, Any]) -> float:
     Raises:
         BrokenModel: the settings do not give it, or ask for a variant that is not computed here.
     """
-    for name in VARIANTS:
-        if config.get(name):
-            raise _does_not_fit(folder, f"adapter_config.json: {name}")
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if not isinstance(rank, int) or rank < 1:
+    if name := adapter_settings.variant(config):
+        raise _does_not_fit(folder, f"adapter_config.json: {name}")
+    if adapter_settings.rank(config) is None:
         raise _does_not_fit(folder, "adapter_config.json: r")
-    scale = math.nan
-    if isinstance(alpha, int | float):
-        # JSON's whole numbers have no limit.
-        with contextlib.suppress(OverflowError):
-            scale = alpha / rank
-    if not math.isfinite(scale):
+    scale = adapter_settings.scale(config)
+    if scale is None:
         raise _does_not_fit(folder, "adapter_config.json: lora_alpha")
     return scale
 
