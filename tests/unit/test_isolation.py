@@ -77,7 +77,9 @@ class Room:
     def job(self, person=A, **fields):
         body = {"model": "tiny", "training_file": self.file(person), "metadata": {"of": person}}
         client = {A: self.a, B: self.b}[person]
-        job_id = client.post(JOBS, json=body).json()["id"]
+        answer = client.post(JOBS, json=body)
+        assert answer.status_code == 200, answer.text
+        job_id = answer.json()["id"]
         # Another one of the same person must not meet the limit.
         self.store.advance(job_id, "running", "Started")
         return job_id
