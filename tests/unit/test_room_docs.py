@@ -63,7 +63,7 @@ def test_the_limits_of_the_page_are_those_of_the_service(page):
     found = {}
     for name, number, is_mb in _LIMIT.findall(text_of(page)):
         found[name] = int(number) * (2**20 if is_mb else 1)
-    assert found == {name: getattr(limits, name) for name in found} and len(found) == 3
+    assert found == {name: getattr(limits, name) for name in found} and len(found) == 4
 
 
 def test_both_pages_have_the_same_parts():
