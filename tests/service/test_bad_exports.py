@@ -138,7 +138,7 @@ def test_an_adapter_of_another_base_is_named_with_its_layer(kept, tmp_path, monk
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(small))
     name = NAME.replace("kefu", "other")
     add_model(kept, name, "other", base="small")
-    refused(kept, tmp_path, name="other", match=r"q_proj.*\[256, 256\].*\[32, 32\]")
+    refused(kept, tmp_path, name="other", match=r"o_proj.*\[256, 256\].*\[32, 32\]")
 
 
 def test_a_base_that_is_away_is_asked_for(kept, tmp_path):
