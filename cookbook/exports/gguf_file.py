@@ -36,7 +36,7 @@ BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 BLOCK = 32
 
 PACKAGE = "gguf"
-INSTALL = "pip install 'siliconcloud-cookbook[export]'"
+INSTALL = "pip install gguf"
 CONVERTER = "convert_hf_to_gguf.py"
 
 
