@@ -32,7 +32,7 @@ _OWN_FILES = (
     "worker.",
     "start.",
     "engine.",
-    "import.",
+    "import.lock",
     "reserve",
     "identifiers.",
     "identity.",

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cookbook import causes, environment, paths
+from cookbook.bases import Base, referred
 from cookbook.errors import AdapterError, ArgumentError, CookbookError, ServiceError
 from cookbook.i18n import tr
+from cookbook.machine import MB
 from cookbook.paths import Home
 from cookbook.terminal import printable
 
@@ -58,12 +60,10 @@ class Imported:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        from cookbook.hubs import room
-
         head = tr("已导入", "imported")
         if self.was_there:
             head = tr("已经有了，没有再加一份", "already there, not added again")
-        size = room.size(self.bytes)
+        size = f"{self.bytes / MB:.1f} MB"
         lines = [
             f"{head}: {self.model}",
             tr(
@@ -137,7 +137,6 @@ def import_model(
 
 
 def _import(path: Path, home: Home, name: str | None, base: str | None) -> Imported:
-    from cookbook.bases import referred
     from cookbook.imports.adapter import read_adapter
     from cookbook.imports.fit import linear_layers
     from cookbook.imports.place import fitting_name, place
@@ -162,11 +161,16 @@ def _import(path: Path, home: Home, name: str | None, base: str | None) -> Impor
         rank=adapter.settings.rank,
         bytes=adapter.header.size,
         was_there=placed.was_there,
-        told_base=referred(adapter.settings.base),
+        told_base=_told(adapter.settings.base, adapter.base),
         left_out=adapter.left_out,
         unknown=adapter.settings.unknown,
         notes=_notes(home, adapter.base.is_shipped),
     )
+
+
+def _told(name: str, base: Base) -> str:
+    """Return the base that the settings name, by its id where it is this one's folder."""
+    return base.id if name == base.source else referred(name)
 
 
 def _check_service(home: Home) -> None:
@@ -191,11 +195,11 @@ def _check_service(home: Home) -> None:
 
 def _notes(home: Home, is_shipped: bool) -> tuple[str, ...]:
     """Return what to do where the service that runs was started with other bases."""
-    from cookbook import bases
+    from cookbook.bases import chosen
     from cookbook.connection import running
 
     address = running(home.folder)
-    if is_shipped or address is None or address.get("base_setting") == bases.chosen():
+    if is_shipped or address is None or address.get("base_setting") == chosen():
         return ()
     setting = environment.value_of("COOKBOOK_BASE_MODEL", os.environ)
     return (

@@ -7,7 +7,6 @@ lists the model from then on. An adapter that is there already is not added agai
 nothing is left.
 """
 
-import hashlib
 import json
 import shutil
 import time
@@ -27,7 +26,7 @@ from cookbook.imports import record
 from cookbook.imports.adapter import Adapter
 from cookbook.imports.settings import CONFIG
 from cookbook.imports.source import README, Source
-from cookbook.imports.weights import WEIGHTS, read_header
+from cookbook.imports.weights import WEIGHTS, Digest, Header, read_header
 from cookbook.params import TASK_NAME
 from cookbook.paths import Home
 
@@ -135,8 +134,8 @@ def _remove_leftovers(home: Home) -> None:
 
 
 def _write_weights(source: Source, adapter: Adapter, path: Path) -> str:
-    """Copy the weights, and look at each of them; return the digest of the file."""
-    digest = hashlib.sha256(adapter.header.content)
+    """Copy the weights, and look at each of them; return their digest."""
+    digest = Digest(adapter.header)
     with source.open(WEIGHTS) as file, path.open("xb") as copy:
         if read_header(file, source.size(WEIGHTS)) != adapter.header:
             raise AdapterError(
@@ -144,10 +143,10 @@ def _write_weights(source: Source, adapter: Adapter, path: Path) -> str:
                 en=f"{WEIGHTS} has changed meanwhile: wait until it is written and import it again",
             )
         copy.write(adapter.header.content)
-        for part in adapter.header.numbers(file):
-            digest.update(part)
+        for name, part in adapter.header.numbers(file):
+            digest.update(name, part)
             copy.write(part)
-    return digest.hexdigest()
+    return digest.hex()
 
 
 def _write_rest(adapter: Adapter, known: Facts, part: Path, *, owner: str) -> None:
@@ -185,22 +184,31 @@ def _same(store: "Store", home: Home, adapter: Adapter, digest: str) -> str | No
         try:
             if _says_the_same(folder, adapter, digest):
                 return model.id
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             # Of a model that is damaged, nothing can be said.
             continue
     return None
 
 
 def _says_the_same(folder: Path, adapter: Adapter, digest: str) -> bool:
-    weights = folder / WEIGHTS
-    if weights.stat().st_size != adapter.header.size:
-        return False
     config: Any = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     own = adapter_settings.scale(adapter.settings.config)
     if not isinstance(config, dict) or adapter_settings.scale(config) != own:
         return False
+    weights = folder / WEIGHTS
     with weights.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == digest
+        header = read_header(file, weights.stat().st_size)
+        found = Digest(header)
+        # Most are of other layers, or of another rank: no need to read them.
+        if _shapes(header) != _shapes(adapter.header):
+            return False
+        for name, part in header.numbers(file):
+            found.update(name, part)
+    return found.hex() == digest
+
+
+def _shapes(header: Header) -> dict[str, Any]:
+    return {name: (weight.dtype, weight.shape) for name, weight in header.weights.items()}
 
 
 # Sentences

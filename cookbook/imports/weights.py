@@ -2,12 +2,14 @@
 
     header = read_header(file, size)         names, types and shapes; nothing is believed unchecked
     header.layers()                          A and B by the base's names of its layers
-    for part in header.numbers(file): …      the file's bytes again, each weight looked at
+    for name, part in header.numbers(file): …    the bytes of each weight, looked at
+    Digest(header)                           of all weights, in whatever order a file has them
 
 A file of weights is the one part of an adapter that is large, so its size is known to be right from
 its header before any of it is copied.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator
@@ -87,8 +89,8 @@ class Header:
             found[layer] = Pair(weight, partner) if other == "B" else Pair(partner, weight)
         return found
 
-    def numbers(self, file: IO[bytes]) -> Iterator[bytes]:
-        """Yield the bytes behind the header, each weight looked at before it is given on.
+    def numbers(self, file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+        """Yield the bytes behind the header with the weight's name, looked at before.
 
         Raises:
             AdapterError: a weight is infinite or not a number, or the file ends too early.
@@ -99,9 +101,29 @@ class Header:
                 part = _exactly(file, min(left, _PART_BYTES))
                 _check_numbers(name, weight.dtype, part)
                 left -= len(part)
-                yield part
+                yield name, part
         if file.read(1):
             raise _damaged("比文件头说的长", "it is longer than its header says")
+
+
+class Digest:
+    """A digest of weights: the same for files that differ in their headers alone."""
+
+    def __init__(self, header: Header):
+        self._parts = {}
+        for name, weight in header.weights.items():
+            self._parts[name] = hashlib.sha256(f"{name} {weight.dtype} {weight.shape}".encode())
+
+    def update(self, name: str, part: bytes) -> None:
+        """Add bytes of a weight."""
+        self._parts[name].update(part)
+
+    def hex(self) -> str:
+        """Return the digest of all that was added."""
+        whole = hashlib.sha256()
+        for name in sorted(self._parts):
+            whole.update(self._parts[name].digest())
+        return whole.hexdigest()
 
 
 def read_header(file: IO[bytes], size: int) -> Header:
