@@ -19,6 +19,8 @@ FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 NO_FOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 """For `os.open`: fail where the path is a link. Windows has no such flag."""
 
+_CUT = re.compile(r"\d{1,20} requested and \d{1,20} written")
+
 SMALL_BYTES = 64 * 1024
 """A disk with less room than this is full for every purpose."""
 
@@ -46,7 +48,10 @@ def is_full(error: BaseException) -> bool:
         return True
     # safetensors, and whatever copies a folder, report the number in their text alone.
     number = re.search(r"(?:os error|\[Errno) (\d+)", str(error))
-    return number is not None and int(number[1]) in FULL
+    if number is not None:
+        return int(number[1]) in FULL
+    # numpy's `tofile` has no number at all.
+    return isinstance(error, OSError) and _CUT.fullmatch(str(error)) is not None
 
 
 def has_room(folder: Path) -> bool:

@@ -48,7 +48,9 @@ class Llama:
         return answer.raise_for_status().json()["tokens"]
 
     def next_logprobs(self, ids, top=50):
-        request = {"prompt": ids, "n_predict": 1, "n_probs": top, "temperature": 0}
-        answer = httpx.post(f"{self._server.listening_address}/completion", json=request)
-        [first] = answer.raise_for_status().json()["completion_probabilities"]
+        # Without an end or a part of a character as the only token, of which nothing would be told.
+        request = {"prompt": ids, "n_predict": 4, "n_probs": top, "temperature": 0}
+        address = f"{self._server.listening_address}/completion"
+        answer = httpx.post(address, json=request | {"ignore_eos": True}, timeout=60)
+        first = answer.raise_for_status().json()["completion_probabilities"][0]
         return {one["id"]: one["logprob"] for one in first["top_logprobs"]}

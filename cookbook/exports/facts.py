@@ -72,10 +72,11 @@ class Facts:
 
     @property
     def name(self) -> str:
-        """The task's name as a part of a file's name: letters, digits, `-` and `_` alone."""
+        """The task's name as part of a file's name, or in Ollama: letters, digits, `-` and `_`."""
         parts = self.model.split(":")
         task = self.title or (parts[3] if len(parts) > 3 else self.model)
-        return re.sub(r"[^\w-]+", "-", task).strip("-_")[:60] or "model"
+        # Chinese ones are left out, too: Ollama takes none.
+        return re.sub(r"[^A-Za-z0-9_]+", "-", task).strip("-_")[:60] or "model"
 
     @property
     def date(self) -> str | None:

@@ -9,14 +9,16 @@ with llama.cpp, answer by answer (`tests/service/test_exports.py`). The package 
 llama.cpp project; it is in the extra `export`.
 """
 
+import errno
 import json
 import math
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook.errors import ModelError
-from cookbook.exports import vocabulary
+from cookbook.exports import rotary, vocabulary
 from cookbook.exports.adapter import Lora
 from cookbook.exports.merge import Show, Weights, ignore, tensor_of
 from cookbook.exports.vocabulary import UnknownTokenizer, Vocabulary
@@ -34,7 +36,7 @@ BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 BLOCK = 32
 
 PACKAGE = "gguf"
-INSTALL = "pip install 'siliconcloud-cookbook[export]'"
+INSTALL = "pip install gguf"
 CONVERTER = "convert_hf_to_gguf.py"
 
 
@@ -96,7 +98,7 @@ def _fault(config: dict[str, Any]) -> str | None:
     for name, value in usual.items():
         if config.get(name, value) not in (value, None):
             return f"{name} = {config[name]!r:.40}"
-    scaling = _rope(config).get("rope_type", "default")
+    scaling = rotary.settings(config).get("rope_type", "default")
     # llama.cpp reads Llama 3's factors as a tensor; others were not compared.
     if scaling != "default" and (kind, scaling) != ("llama", "llama3"):
         return f"rope_type = {scaling!r:.40}"
@@ -135,9 +137,12 @@ def write(
         _add_sizes(writer, config)
         _add_vocabulary(writer, words)
         writer.add_file_type(_FILE_TYPES[kind])
-        _write_tensors(writer, base, lora, config, kind, show)
+        end = _write_tensors(writer, base, lora, config, kind, show)
     finally:
         writer.close()
+    # numpy closes its own handle of the file without looking for an error.
+    if path.stat().st_size < end:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 _FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
@@ -146,7 +151,7 @@ _FILE_TYPES = {"f32": 0, "f16": 1, "q8_0": 7, "bf16": 32}
 
 def _add_sizes(writer: "GGUFWriter", config: dict[str, Any]) -> None:
     heads = config["num_attention_heads"]
-    head_dim = _head_dim(config)
+    head_dim = rotary.head_dim(config)
     writer.add_vocab_size(config["vocab_size"])
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -157,27 +162,8 @@ def _add_sizes(writer: "GGUFWriter", config: dict[str, Any]) -> None:
     writer.add_key_length(head_dim)
     writer.add_value_length(head_dim)
     writer.add_rope_dimension_count(head_dim)
-    writer.add_rope_freq_base(_theta(config))
+    writer.add_rope_freq_base(rotary.theta(config))
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-
-
-def _head_dim(config: dict[str, Any]) -> int:
-    size: int = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    return size
-
-
-def _rope(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of the rotary positions, whose name depends on who wrote the file."""
-    found = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    rope: dict[str, Any] = dict(found) if isinstance(found, dict) else {"rope_type": found}
-    if "type" in rope:
-        rope.setdefault("rope_type", rope["type"])
-    return rope
-
-
-def _theta(config: dict[str, Any]) -> float:
-    usual = 10_000.0
-    return float(_rope(config).get("rope_theta") or config.get("rope_theta") or usual)
 
 
 def _add_vocabulary(writer: "GGUFWriter", words: Vocabulary) -> None:
@@ -207,8 +193,8 @@ def _write_tensors(
     config: dict[str, Any],
     kind: str,
     show: Show,
-) -> None:
-    """Write every tensor under llama.cpp's name; their sizes come before their values."""
+) -> int:
+    """Write every tensor under llama.cpp's name, their sizes first; return the file's size."""
     import gguf
     import numpy as np
 
@@ -222,7 +208,7 @@ def _write_tensors(
         size = round(count * BYTES[types[own]])
         # Shapes are told in weights, hence a type of numbers, not of bytes.
         writer.add_tensor_info(name, shape, np.dtype(np.float32), size, number)
-    factors = _rope_factors(config)
+    factors = rotary.factors(config)
     if factors is not None:
         size, number = factors.numel() * 4, gguf.GGMLQuantizationType.F32
         shape = tuple(factors.shape)
@@ -233,11 +219,12 @@ def _write_tensors(
     for own in names:
         tensor = tensor_of(base, lora, own)
         if config["model_type"] == "llama":
-            tensor = _as_llama_cpp_rotates(own, tensor, config)
+            tensor = rotary.as_llama_cpp_rotates(own, tensor, config)
         writer.write_tensor_data(_values(tensor, types[own], own))
         show(round(tensor.numel() * BYTES[types[own]]))
     if factors is not None:
         writer.write_tensor_data(factors.numpy())
+    return writer.fout[0].tell() if writer.fout else 0
 
 
 def _names(base: Weights, config: dict[str, Any]) -> dict[str, str]:
@@ -287,40 +274,3 @@ def _values(tensor: "Tensor", kind: str, name: str) -> Any:
             en=f"the weights {name} are beyond what float16 holds: export it with --as merged",
         )
     return values
-
-
-def _as_llama_cpp_rotates(name: str, tensor: "Tensor", config: dict[str, Any]) -> "Tensor":
-    """Return the rows of Llama's queries and keys in the order in which llama.cpp turns them.
-
-    transformers turns value i of a head together with value i + half; llama.cpp, for Llama alone,
-    values 2i and 2i + 1.
-    """
-    part = name.rpartition(".")[0].rpartition(".")[2]
-    if part not in ("q_proj", "k_proj"):
-        return tensor
-    heads = tensor.shape[0] // _head_dim(config)
-    halves = tensor.unflatten(0, (heads, 2, -1))
-    return halves.transpose(1, 2).reshape(tensor.shape)
-
-
-def _rope_factors(config: dict[str, Any]) -> "Tensor | None":
-    """Return what Llama 3 divides each rotary frequency by; None where nothing is divided.
-
-    Long waves are slowed down by `factor`, short ones stay, and those between are a mixture:
-    https://arxiv.org/abs/2407.21783, as transformers computes them.
-    """
-    rope = _rope(config)
-    if rope.get("rope_type", "default") == "default":
-        return None
-    import torch
-
-    size = _head_dim(config)
-    frequencies = 1.0 / _theta(config) ** (torch.arange(0, size, 2, dtype=torch.float32) / size)
-    waves = 2 * math.pi / frequencies
-    factor, low, high = (rope[n] for n in ("factor", "low_freq_factor", "high_freq_factor"))
-    context = rope["original_max_position_embeddings"]
-    share = (context / waves - low) / (high - low)
-    mixed = 1 / ((1 - share) / factor + share)
-    # Below the short wave nothing changes; beyond the long one all of it does.
-    mixed = torch.where(waves < context / high, torch.ones_like(waves), mixed)
-    return torch.where(waves > context / low, torch.full_like(waves, float(factor)), mixed)

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from cookbook.__main__ import main
 from cookbook.errors import ArgumentError, BaseAway, ModelError
 from cookbook.exports import export, gguf_file
+from cookbook.imports import import_model
 from cookbook.paths import DATA, Home
 from cookbook.service.store import Store, TunedModel
 
@@ -40,7 +41,8 @@ def add_model(kept, name, folder, base="cookbook/tiny-zh"):
         tensors[layer.format(part, "A")] = torch.ones(2, width)
         tensors[layer.format(part, "B")] = torch.ones(width, 2)
     save_file(tensors, path / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4}
+    targets = [f"layers.0.self_attn.{part}_proj" for part in ("q", "o")]
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": targets}
     write_config(path, config | {"base_model_name_or_path": f"local:{base}"})
     model = TunedModel(0, name, f"ftjob-{folder}", base, 1_800_000_000, 1, folder, {})
     assert Store(kept.database).add_found_model(model)
@@ -66,6 +68,16 @@ def test_a_model_that_was_not_trained_here_is_exported_and_its_card_says_so(kept
         card = (tmp_path / form / "README.md").read_text(encoding="utf-8")
         assert "README.md" in done.files and "不知道：模型是在别处训练的" in card
         assert str(done).startswith(f"✔ {NAME}")
+
+
+def test_a_model_that_went_to_another_service_is_the_same_there(kept, tmp_path):
+    there = Home(tmp_path / "there")
+    export("kefu", tmp_path / "kefu", home=kept.folder, zip=True)
+    model = import_model(tmp_path / "kefu.zip", home=there.folder).model
+    for name, folder in ((NAME, kept.folder), (model, there.folder)):
+        export(name, tmp_path / folder.name / "merged", "merged", home=folder)
+    files = [tmp_path / name / "merged" / "model.safetensors" for name in ("home", "there")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def test_what_is_there_already_is_never_written_over(kept, tmp_path):
@@ -138,7 +150,7 @@ def test_an_adapter_of_another_base_is_named_with_its_layer(kept, tmp_path, monk
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(small))
     name = NAME.replace("kefu", "other")
     add_model(kept, name, "other", base="small")
-    refused(kept, tmp_path, name="other", match=r"q_proj.*\[256, 256\].*\[32, 32\]")
+    refused(kept, tmp_path, name="other", match=r"o_proj.*\[256, 256\].*\[32, 32\]")
 
 
 def test_a_base_that_is_away_is_asked_for(kept, tmp_path):
@@ -183,7 +195,7 @@ def test_without_the_package_gguf_the_command_that_installs_it_is_named(
     kept, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(gguf_file, "PACKAGE", "not_there_at_all")
-    refused(kept, tmp_path, "gguf", match=r"pip install 'siliconcloud-cookbook\[export\]'")
+    refused(kept, tmp_path, "gguf", match="pip install gguf")
 
 
 LIMITED = """
