@@ -308,7 +308,7 @@ def _print_jobs(home: Path, pid: int, chat_speed: float | None) -> None:
 
     store = Store(paths.Home(home).database)
     print(status.headline(store, home, pid, chat_speed))
-    for line in status.jobs(store) + status.kept(store, home):
+    for line in status.jobs(store) + status.batches(store) + status.kept(store, home):
         print(f"  {line}")
 
 

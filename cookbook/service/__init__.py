@@ -8,10 +8,10 @@ Requests, in the order in which they pass:
     callers, activity           whose key it is, and whether anybody calls at present
     prefix                      the same below a path of a JupyterHub
     page, page/                 the page of a room
-    health, files, jobs, job_log, models, chat, completions, room
+    health, files, jobs, job_log, models, chat, completions, batches, room
                                 one resource a file: request, response, routes
     room, room_view, page       the room as its page asks for it, and the page; scripts in page/
-    chat_body, job_body, response_format
+    chat_body, job_body, batch_body, response_format
                                 what the larger requests hold
     answers, logprobs           what chat and completions share
     room_view, room_gauges      what is shown of a room, and of its machine
@@ -27,6 +27,7 @@ Chat and training:
     supervisor, waits           the queue, and what its jobs wait for
     turns                       whose job is next, and the places that are shown
     chat_turns                  whose answer starts next
+    batch_runner                the lines of batches, answered where chat has nothing to do
     fingerprint, twins          which jobs are equal, and how one takes over another's result
     training_process, prewarmed one process for each job, and one that waits for the next
     worker, exit_codes, events  what runs in it, how it ends, what it tells
@@ -36,6 +37,7 @@ Chat and training:
     neighbours                  what chat must know of the trainings beside it
     engine/                     both at work; torch is nowhere else
     model_card                  the README beside an adapter
+    batch_file                  what is wrong with a file of requests, by line
     file_check, trial           uploads and doubtful code, in processes of their own
 
 Data:

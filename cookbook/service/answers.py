@@ -8,6 +8,7 @@ How text is generated is not known here: the engine is called through `state.sub
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -154,8 +155,9 @@ class Answer:
             self._generations.append(state.submit(request, on_piece))
 
     def _on_piece(self, index: int, piece: Piece) -> None:
-        # Called in a thread of the engine.
-        self._loop.call_soon_threadsafe(self._add, index, piece)
+        # Called in a thread of the engine. A loop that has ended has nobody left who reads.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._add, index, piece)
 
     def _add(self, index: int, piece: Piece) -> None:
         self._unread.append((index, piece))
@@ -321,14 +323,36 @@ async def answer_to(body: Body, form: Form, request: Request, state: AppState) -
         ApiError: there is no such model, too many answers are under way, the engine failed, or the
             client closed the connection.
     """
+    requests = await _requests(body, state)
+    _check_limit(state, len(requests))
+    answer = Answer(body.model, requests, body.n, state, form)
+    return await _respond(answer, request, body.stream_options if body.stream else None)
+
+
+async def background_answer(body: Body, form: Form, state: AppState) -> dict[str, Any]:
+    """Return the complete answer to a request for which no client waits.
+
+    It is not counted among the answers of the caller, and starts where no other one waits.
+
+    Raises:
+        ApiError: there is no such model, or the engine failed.
+    """
+    requests = [replace(one, background=True) for one in await _requests(body, state)]
+    answer = Answer(body.model, requests, body.n, replace(state, answers=set()), form)
+    try:
+        index, first = await answer.next()
+        return await answer.whole(index, first)
+    finally:
+        answer.end()
+
+
+async def _requests(body: Body, state: AppState) -> list[ChatRequest]:
+    """Return what the engine is asked for in the name of the caller."""
     # The store is read in a thread: it may wait for a lock.
     base, adapter = await asyncio.to_thread(find_model, state, body.model)
     requests = body.to_requests(base, adapter)
     person = state.caller.name
-    requests = [replace(one, model=body.model, person=person) for one in requests]
-    _check_limit(state, len(requests))
-    answer = Answer(body.model, requests, body.n, state, form)
-    return await _respond(answer, request, body.stream_options if body.stream else None)
+    return [replace(one, model=body.model, person=person) for one in requests]
 
 
 async def _respond(answer: Answer, request: Request, stream: StreamOptions | None) -> Any:

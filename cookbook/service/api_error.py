@@ -200,23 +200,33 @@ async def _on_any_error(request: Request, error: Exception) -> JSONResponse:
             headers=headers,
         )
         return error_response(refusal)
+    call = f"{request.method} {request.url.path}"
+    return error_response(internal_error(error, headers[HEADER], call, headers))
+
+
+def internal_error(
+    error: Exception, number: str, call: str, headers: Mapping[str, str] | None = None
+) -> ApiError:
+    """Return what is said of an error that nobody expected.
+
+    Args:
+        number: the id of the request, which is in the log.
+        call: what was asked for.
+    """
     # An error of our own that was not meant for HTTP may name a folder, too.
     cause = None if isinstance(error, CookbookError) else causes.known(error)
     if cause:
-        refusal = ApiError(500, zh=cause.zh, en=cause.en, code=cause.kind, headers=headers)
-        return error_response(refusal)
+        return ApiError(500, zh=cause.zh, en=cause.en, code=cause.kind, headers=headers)
     kind = type(error).__name__
-    number = headers[HEADER]
-    # The traceback follows: Starlette raises the error again, and the server logs it.
-    log.error("%s: %s %s failed", number, request.method, request.url.path)
-    refusal = ApiError(
+    # The traceback follows: whoever calls this has the error logged.
+    log.error("%s: %s failed", number, call)
+    return ApiError(
         500,
         zh=f"服务内部错误（{kind}），在 service.log 里查找 {number}",
         en=f"internal error ({kind}): look for {number} in service.log",
         code="internal_error",
         headers=headers,
     )
-    return error_response(refusal)
 
 
 Handler = Callable[[Request, Any], Coroutine[Any, Any, Response]]

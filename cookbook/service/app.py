@@ -24,6 +24,7 @@ from cookbook.bases import Base
 from cookbook.machine import Machine
 from cookbook.paths import Home
 from cookbook.service import (
+    batches,
     chat,
     completions,
     file_check,
@@ -39,14 +40,13 @@ from cookbook.service.activity import Activity
 from cookbook.service.api_error import HANDLERS
 from cookbook.service.callers import Callers
 from cookbook.service.chat_request import Submit
-from cookbook.service.file_check import Verdict
 from cookbook.service.health import HEALTH, Identity
 from cookbook.service.middleware import AccessMiddleware
 from cookbook.service.prefix import PrefixMiddleware
 from cookbook.service.presence import Presence
 from cookbook.service.request_id import RequestIdMiddleware
 from cookbook.service.room_gauges import Gauges
-from cookbook.service.state import AppState
+from cookbook.service.state import AppState, Check
 from cookbook.service.store import Store
 
 
@@ -73,7 +73,7 @@ def make_app(
     bases: list[Base],
     submit: Submit,
     on_upload: Callable[[], None] = lambda: None,
-    check: Callable[[str, bytes], Verdict] = file_check.check,
+    check: Check = file_check.check,
     has_jobs: Callable[[], bool] = lambda: False,
     chat_speed: Callable[[], float | None] = lambda: None,
     where: Callable[[], Machine | None] = lambda: machine.here(),
@@ -143,7 +143,7 @@ def make_app(
     if prefix:
         app.add_middleware(PrefixMiddleware, prefix=prefix)
     app.router.routes.extend(page.ROUTES)
-    for part in (health, files, jobs, job_log, models, room, chat, completions):
+    for part in (health, files, jobs, job_log, models, room, chat, completions, batches):
         # The routes themselves: `include_router` would make each again for every application.
         app.router.routes.extend(part.router.routes)
     return app

@@ -9,12 +9,12 @@ from typing import Any, Literal
 from fastapi import Request
 from pydantic import BaseModel
 
-from cookbook.service.answers import STREAM, Usage, answer_to
+from cookbook.service.answers import STREAM, Usage, answer_to, background_answer
 from cookbook.service.chat_body import ChatBody
 from cookbook.service.chat_request import Piece
 from cookbook.service.logprobs import ChatLogprobs, for_chat
 from cookbook.service.request_body import strict_router
-from cookbook.service.state import State
+from cookbook.service.state import AppState, State
 
 
 class AnswerMessage(BaseModel):
@@ -66,6 +66,16 @@ class _Form:
         if self._logprobs:
             logprobs = for_chat(piece.logprobs).model_dump()
         return {"index": index, "finish_reason": piece.finish_reason, "logprobs": logprobs}
+
+
+async def answered(body: ChatBody, state: AppState) -> dict[str, Any]:
+    """Return the answer to a line of a batch, as the route below would have sent it.
+
+    Raises:
+        ApiError: as the route would have answered.
+    """
+    answer = await background_answer(body, _Form(body.logprobs), state)
+    return ChatCompletion.model_validate(answer).model_dump(mode="json")
 
 
 router = strict_router()

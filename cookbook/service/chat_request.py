@@ -35,6 +35,7 @@ class ChatRequest:
         logprobs: how many of the likeliest tokens to report at each place; None for no report.
         model: the public name of the model, tuned or not.
         person: who asks; answers start in turns between people.
+        background: nobody waits for the answer: it starts where no other one waits.
     """
 
     base: Base
@@ -52,6 +53,7 @@ class ChatRequest:
     logprobs: int | None = None
     model: str = ""
     person: str = "local"
+    background: bool = False
 
 
 def seed_of(seed: int | None, choice: int) -> int | None:

@@ -6,10 +6,13 @@ People take turns: who has the fewest answers under way comes first, then who ha
 So nobody gets more than half of the rows while somebody else waits, and one who is alone may have
 all of them. Answers under way are never stopped; whoever comes into a full batch without an answer
 of their own has one of a few rows in reserve.
+
+Answers in the background, for which nobody waits, start where no other answer does, and have at
+most half of the rows: whoever asks finds the other half free.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 
@@ -18,13 +21,15 @@ class Asked(Protocol):
 
     @property
     def person(self) -> str: ...
+    @property
+    def background(self) -> bool: ...
 
 
 A = TypeVar("A", bound=Asked)
 
 
 def next_up(
-    waiting: Sequence[A], under_way: Iterable[Asked], *, rows: int, reserve: int
+    waiting: Sequence[A], under_way: Collection[Asked], *, rows: int, reserve: int
 ) -> list[A]:
     """Return which waiting answers start now, in their order.
 
@@ -33,6 +38,19 @@ def next_up(
         rows: answers at a time.
         reserve: rows beyond that, for people who have none.
     """
+    asked = [answer for answer in waiting if not answer.background]
+    behind = [answer for answer in under_way if answer.background]
+    ahead = [answer for answer in under_way if not answer.background]
+    if asked:
+        return _in_turn(asked, ahead, rows=rows - len(behind), reserve=reserve)
+    free = min(rows - len(ahead), rows // 2)
+    return _in_turn(waiting, behind, rows=free, reserve=0)
+
+
+def _in_turn(
+    waiting: Sequence[A], under_way: Iterable[Asked], *, rows: int, reserve: int
+) -> list[A]:
+    """Return which answers of one kind start now; the rows are those of their kind."""
     held = Counter(answer.person for answer in under_way)
     taken = sum(held.values())
     queues: dict[str, deque[tuple[int, A]]] = {}

@@ -59,6 +59,41 @@ MIGRATIONS = (
     );
     """,
     "ALTER TABLE jobs ADD COLUMN place TEXT;",
+    """
+    CREATE TABLE batches (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT UNIQUE NOT NULL,
+        owner TEXT NOT NULL,
+        status TEXT NOT NULL,
+        input_file TEXT NOT NULL,
+        model TEXT NOT NULL,
+        completion_window TEXT NOT NULL,
+        metadata TEXT,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        finalizing_at INTEGER,
+        cancelling_at INTEGER,
+        ended_at INTEGER,
+        total INTEGER NOT NULL,
+        answered INTEGER NOT NULL DEFAULT 0,
+        failed INTEGER NOT NULL DEFAULT 0,
+        input_tokens INTEGER NOT NULL DEFAULT 0,
+        output_tokens INTEGER NOT NULL DEFAULT 0,
+        result_bytes INTEGER NOT NULL DEFAULT 0,
+        output_file TEXT,
+        error_file TEXT,
+        fault TEXT
+    );
+    CREATE INDEX batches_of_owner ON batches (owner, number);
+    CREATE INDEX batches_under_way ON batches (number) WHERE ended_at IS NULL;
+    CREATE TABLE batch_answers (
+        batch TEXT NOT NULL REFERENCES batches(id),
+        line INTEGER NOT NULL,
+        status INTEGER NOT NULL,
+        content BLOB NOT NULL,
+        PRIMARY KEY (batch, line)
+    );
+    """,
 )
 VERSION = 1 + len(MIGRATIONS)
 

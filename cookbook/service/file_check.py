@@ -1,14 +1,15 @@
 """Check uploads in processes of their own, so that no file can stop the service for others.
 
     with FileChecks() as checks:
-        verdict = checks.check(name, content)        blocks: call it in a thread
+        verdict = checks.check(name, content, purpose)       blocks: call it in a thread
 
 A regular expression, or a parser written in C, lets no other thread run while it searches. A
 process is started at the first upload, which takes 0.3 s, and kept for the next. One that takes
 longer than `SECONDS` is ended and the upload refused. An idle one ends by itself.
 
-    python -m cookbook.service.file_check        is such a process: a line with name and size, and
-                                                 the content, on standard input; a line in reply
+    python -m cookbook.service.file_check        is such a process: a line with name, size and
+                                                 purpose, and the content, on standard input; a line
+                                                 in reply
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from typing import BinaryIO
 
 from cookbook import environment, processes
 from cookbook.data import check_bytes
+from cookbook.service import batch_file
 from cookbook.service.api_error import ApiError
 
 MODULE = "cookbook.service.file_check"
@@ -40,8 +42,11 @@ class Verdict:
     has_problems: bool
 
 
-def check(name: str, content: bytes) -> Verdict:
-    """Check a file in this process."""
+def check(name: str, content: bytes, purpose: str = "fine-tune") -> Verdict:
+    """Check a file in this process, by the rules of its purpose."""
+    if purpose == "batch":
+        found = batch_file.faults(name, content)
+        return Verdict(batch_file.report(found), found[0].code if found else None, bool(found))
     report = check_bytes(content, name)
     errors = [problem.code for problem in report.problems if problem.severity == "error"]
     return Verdict(str(report), errors[0] if errors else None, bool(report.problems))
@@ -74,14 +79,15 @@ class FileChecks:
             for process in self._idle:
                 process.end()
 
-    def check(self, name: str, content: bytes) -> Verdict:
+    def check(self, name: str, content: bytes, purpose: str = "fine-tune") -> Verdict:
         """Check a file; safe to call from several threads.
 
         Raises:
             ApiError: it takes too long, or more memory than there is.
         """
         # An idle process may have ended just now; the others mostly have then, too.
-        verdict = self._try(name, content) or self._try(name, content, in_new_process=True)
+        asked = (name, content, purpose)
+        verdict = self._try(*asked) or self._try(*asked, in_new_process=True)
         if verdict is None:
             raise ApiError(
                 400,
@@ -93,7 +99,9 @@ class FileChecks:
             )
         return verdict
 
-    def _try(self, name: str, content: bytes, *, in_new_process: bool = False) -> Verdict | None:
+    def _try(
+        self, name: str, content: bytes, purpose: str, *, in_new_process: bool = False
+    ) -> Verdict | None:
         """Return the verdict of an idle process, or else a new one; None where it ends before."""
         with self._lock:
             if self._closed:
@@ -103,7 +111,7 @@ class FileChecks:
             self._busy.add(process)
         verdict = None
         try:
-            verdict = process.check(name, content, self._seconds)
+            verdict = process.check(name, content, purpose, self._seconds)
         finally:
             with self._lock:
                 self._busy.discard(process)
@@ -126,7 +134,7 @@ class _Process:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
 
-    def check(self, name: str, content: bytes, seconds: float) -> Verdict | None:
+    def check(self, name: str, content: bytes, purpose: str, seconds: float) -> Verdict | None:
         """Return the verdict; None where the process has ended.
 
         Raises:
@@ -140,7 +148,7 @@ class _Process:
 
         timer = threading.Timer(seconds, give_up)
         timer.start()
-        reply = self._ask(name, content)
+        reply = self._ask(name, content, purpose)
         timer.cancel()
         if reply:
             return Verdict(**json.loads(reply))
@@ -155,11 +163,11 @@ class _Process:
             )
         return None
 
-    def _ask(self, name: str, content: bytes) -> bytes:
+    def _ask(self, name: str, content: bytes, purpose: str) -> bytes:
         """Return the line that the process replies with, empty where it has ended."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None  # both were asked for
-        header = json.dumps({"name": name, "bytes": len(content)})
+        header = json.dumps({"name": name, "bytes": len(content), "purpose": purpose})
         try:
             stdin.write(header.encode() + b"\n" + content)
             stdin.flush()
@@ -189,7 +197,7 @@ def main(questions: BinaryIO, replies: BinaryIO) -> None:
             return
         asked = json.loads(header)
         content = questions.read(asked["bytes"])
-        verdict = check(asked["name"], content)
+        verdict = check(asked["name"], content, asked["purpose"])
         replies.write(json.dumps(asdict(verdict)).encode() + b"\n")
         replies.flush()
 

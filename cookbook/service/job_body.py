@@ -15,6 +15,7 @@ from cookbook.service.validation import Problem, Refused
 MOST_METADATA = 16  # entries, as in OpenAI's API
 _Key = Annotated[str, Field(max_length=64)]
 _Value = Annotated[str, Field(max_length=512)]
+Metadata = dict[_Key, _Value]
 
 
 def _checked_hyperparameters(given: Any) -> Any:
@@ -89,7 +90,7 @@ class JobBody(RequestBody):
     validation_split: float = Field(VALIDATION.suggested, ge=0, lt=1)
     suffix: str | None = Field(None, min_length=1, max_length=64)
     seed: int | None = Field(None, ge=0, lt=2**31)
-    metadata: dict[_Key, _Value] | None = Field(None, max_length=MOST_METADATA)
+    metadata: Metadata | None = Field(None, max_length=MOST_METADATA)
     method: Method | None = None
     hyperparameters: _GivenHyperparameters = {}
 

@@ -15,7 +15,7 @@ from cookbook.i18n import tr
 from cookbook.job_states import TERMINAL, Status
 from cookbook.params import DEFAULT_SEED, TASK_NAME
 from cookbook.service.api_error import ApiError
-from cookbook.service.files import stored_file
+from cookbook.service.files import training_file
 from cookbook.service.fingerprint import fingerprint
 from cookbook.service.job_body import MOST_METADATA, JobBody
 from cookbook.service.paging import Limit, Page, Resource
@@ -152,9 +152,9 @@ def _check_job(state: AppState, body: JobBody) -> None:
             code="model_not_found",
             param="model",
         )
-    stored_file(state.store, body.training_file, "training_file")
+    training_file(state.store, body.training_file, "training_file")
     if body.validation_file:
-        stored_file(state.store, body.validation_file, "validation_file")
+        training_file(state.store, body.validation_file, "validation_file")
     if body.suffix and not TASK_NAME.fullmatch(body.suffix):
         raise ApiError(
             400,

@@ -24,11 +24,18 @@ BODIES_BYTES = 256 * 1024 * 1024  # of all requests being read, in memory or in 
 # Of whoever runs the service: there only to stop a loop that never ends
 JOBS = 1000  # that have not ended; a cluster trains hundreds
 CHATS = 64  # answers under way or waiting
+BATCHES = 100  # that have not ended
+
+# Of a batch
+BATCH_LINES = 5000  # as on SiliconCloud
+BATCH_UNDER_WAY = 8  # lines of all batches that are being answered
+RESULT_BYTES = 100 * 1024 * 1024  # of its answers; the rest of its lines fail then
 
 # Of one person in a room
 PERSON_JOBS = 6  # that have not ended
 PERSON_BYTES = 200 * 1024 * 1024  # of all files
 PERSON_CHATS = 8  # answers under way or waiting
+PERSON_BATCHES = 2  # that have not ended
 PERSON_REQUESTS = 64  # under way, of the `CONNECTIONS` of all
 PERSON_BODIES_BYTES = 64 * 1024 * 1024  # of all requests being read, a part of `BODIES_BYTES`
 
@@ -60,10 +67,11 @@ class Allowance:
     jobs: int
     bytes: int | None
     chats: int
+    batches: int
 
 
 def of(is_leader: bool) -> Allowance:
     """Return what a caller may have."""
     if is_leader:
-        return Allowance(JOBS, None, CHATS)
-    return Allowance(PERSON_JOBS, PERSON_BYTES, PERSON_CHATS)
+        return Allowance(JOBS, None, CHATS, BATCHES)
+    return Allowance(PERSON_JOBS, PERSON_BYTES, PERSON_CHATS, PERSON_BATCHES)

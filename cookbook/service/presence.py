@@ -22,7 +22,7 @@ _ACTS = (
     ("POST", re.compile(r"/v1/files"), "upload"),
     ("POST", re.compile(_JOBS), "train"),
     ("GET", re.compile(rf"{_JOBS}/[^/]+(/[a-z]+)?"), "watch"),
-    ("POST", re.compile(r"/v1/(chat/)?completions"), "ask"),
+    ("POST", re.compile(r"/v1/((chat/)?completions|batches)"), "ask"),
     ("GET", re.compile(r"/v1/(files|models)(/.*)?"), "read"),
 )
 

@@ -26,7 +26,7 @@ from cookbook.service.sentences import too_many_values, unsupported
 from cookbook.service.validation import Problem
 
 _DEPTH = 100  # levels; code that follows them one inside the other would fail at a thousand
-_MOST_VALUES = 30_000  # to check more would keep others waiting; token ids are not counted
+MOST_VALUES = 30_000  # to check more would keep others waiting; token ids are not counted
 _BOM = b"\xef\xbb\xbf"  # begins what some programs on Windows write
 # Clients' own version, which they add to every address
 _QUERY_LABELS = {"api-version", "client_version"}
@@ -69,20 +69,20 @@ class _StrictRequest(Request):
         """
         body = await self.body()
         value = orjson.loads(body.removeprefix(_BOM))
-        if _is_deep(value):
+        if is_deep(value):
             raise json.JSONDecodeError("nested too deeply", "", 0)
-        if _has_many(value):
-            raise error_of([Problem(None, "invalid_body", too_many_values(_MOST_VALUES))])
+        if has_many(value):
+            raise error_of([Problem(None, "invalid_body", too_many_values(MOST_VALUES))])
         return value
 
 
-def _has_many(body: Any) -> bool:
+def has_many(body: Any) -> bool:
     """Return whether a body has more values than any request has reason to have."""
     if isinstance(body, dict):
         # Token ids, of which there may be 64 prompts; they are checked up to the first wrong one.
         body = {name: value for name, value in body.items() if name != "prompt"}
     level, seen = [body], 0
-    while level and seen <= _MOST_VALUES:
+    while level and seen <= MOST_VALUES:
         part = level.pop()
         if isinstance(part, dict):
             level += part.values()
@@ -90,10 +90,10 @@ def _has_many(body: Any) -> bool:
         elif isinstance(part, list):
             level += part
             seen += len(part)
-    return seen > _MOST_VALUES
+    return seen > MOST_VALUES
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
     """Return whether lists and objects are nested deeper than any request has reason to be."""
     level = [value]
     for _ in range(_DEPTH):

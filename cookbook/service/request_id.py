@@ -13,8 +13,13 @@ _KEY = "cookbook.request_id"  # in the scope of a request
 
 def request_id(scope: Scope) -> str:
     """Return the id of a request; the same one each time it is asked for."""
-    number: str = scope.setdefault(_KEY, f"req_{secrets.token_hex(12)}")
+    number: str = scope.setdefault(_KEY, new_request_id())
     return number
+
+
+def new_request_id() -> str:
+    """Return an id that no other request has."""
+    return f"req_{secrets.token_hex(12)}"
 
 
 class RequestIdMiddleware:

@@ -1,7 +1,7 @@
 -- The database of a data folder, as a new one is made. An older one gets there by the migrations
 -- in database.py, which must lead to these same tables: tests/unit/test_store.py compares the two.
 
--- Files, jobs and models have an owner: a person's name, or 'local' for whoever runs the service.
+-- Files, jobs, models and batches have an owner: a person's name, or 'local' for whoever runs the service.
 
 -- Uploads, with their content. `rowid` gives their order. `digest` is the SHA-256 of the content;
 -- NULL for those of older releases.
@@ -104,4 +104,45 @@ CREATE TABLE people (
 CREATE TABLE room (
     name TEXT PRIMARY KEY,
     value TEXT NOT NULL
+);
+
+-- Requests of one file, answered in the background. `status` is OpenAI's word; `ended_at` is NULL
+-- while it is under way. `total` counts the lines of the file, `answered` and `failed` those that
+-- are done, `result_bytes` their size. `fault` says why a batch failed, or what it waits for.
+-- metadata and fault are JSON.
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT UNIQUE NOT NULL,
+    owner TEXT NOT NULL,
+    status TEXT NOT NULL,
+    input_file TEXT NOT NULL,
+    model TEXT NOT NULL,
+    completion_window TEXT NOT NULL,
+    metadata TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    finalizing_at INTEGER,
+    cancelling_at INTEGER,
+    ended_at INTEGER,
+    total INTEGER NOT NULL,
+    answered INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    input_tokens INTEGER NOT NULL DEFAULT 0,
+    output_tokens INTEGER NOT NULL DEFAULT 0,
+    result_bytes INTEGER NOT NULL DEFAULT 0,
+    output_file TEXT,
+    error_file TEXT,
+    fault TEXT
+);
+CREATE INDEX batches_of_owner ON batches (owner, number);
+CREATE INDEX batches_under_way ON batches (number) WHERE ended_at IS NULL;
+
+-- The lines that are done of batches under way, as their result files will have them; `status` is
+-- the HTTP status. A batch that has ended has its files, and no rows here.
+CREATE TABLE batch_answers (
+    batch TEXT NOT NULL REFERENCES batches(id),
+    line INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (batch, line)
 );

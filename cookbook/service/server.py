@@ -1,8 +1,8 @@
 """Run the service on a data folder: lock it, listen, publish the address, end when idle.
 
 Binds first and writes the address file afterwards, so whoever reads it finds a service that
-listens. A file lock allows one service a data folder. Ends after `idle_seconds` without a request
-or a job, on Ctrl-C or SIGTERM, and when its folder is removed; training processes go on by
+listens. A file lock allows one service a data folder. Ends after `idle_seconds` without a request,
+a job or a batch, on Ctrl-C or SIGTERM, and when its folder is removed; training processes go on by
 themselves, but for those of a folder that is gone.
 
 Requests are answered by app.py, jobs are started by supervisor.py. The sockets are in listening.py;
@@ -36,6 +36,7 @@ from cookbook.paths import Home
 from cookbook.service import certificate, limits, prefix, recovery, status, trainers
 from cookbook.service.activity import Activity
 from cookbook.service.app import make_app
+from cookbook.service.batch_runner import BatchRunner
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.connections import (
     LimitedProtocol,
@@ -217,15 +218,23 @@ def _locked(settings: Settings) -> FileLock:
 class _Server(LimitedServer):
     """A server that stops the queue before it waits for the last requests.
 
-    In these seconds a job must not be started, nor a training process that was ended be missed.
+    In these seconds a job must not be started, nor a training process that was ended be missed, nor
+    a line of a batch be asked.
     """
 
-    def __init__(self, config: uvicorn.Config, secured: Secured | None, supervisor: Supervisor):
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        secured: Secured | None,
+        supervisor: Supervisor,
+        batches: BatchRunner,
+    ):
         super().__init__(config, secured)
-        self._supervisor = supervisor
+        self._supervisor, self._batches = supervisor, batches
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._supervisor.stop()
+        self._batches.stop()
         await super().shutdown(sockets)
 
 
@@ -252,6 +261,10 @@ def _run(
         trainer=trainer,
     )
     chat.neighbours = supervisor
+
+    def is_busy() -> bool:
+        return supervisor.busy or store.has_batches_under_way()
+
     app = make_app(
         store,
         home=home,
@@ -259,7 +272,7 @@ def _run(
         submit=chat.submit,
         on_upload=supervisor.prewarm,
         check=checks.check,
-        has_jobs=lambda: supervisor.busy,
+        has_jobs=is_busy,
         chat_speed=chat.tokens_per_second,
         where=trainer.machine,
         addresses=listening.addresses,
@@ -270,11 +283,14 @@ def _run(
     )
     if prepare:
         prepare(store, listening)
-    server = _Server(_config(app), listening.secured, supervisor)
-    # Jobs that an earlier service left go on.
+    batches = BatchRunner(app.state.shared)
+    server = _Server(_config(app), listening.secured, supervisor, batches)
+    # Jobs and batches that an earlier service left go on.
     supervisor.start()
+    batches.start()
     publication = _publish(settings, listening, bases[0])
-    watched = (server, supervisor, app.state.activity, settings, store, publication, chat)
+    activity = app.state.activity
+    watched = (server, supervisor, is_busy, activity, settings, store, publication, chat)
     threading.Thread(target=_watch, args=watched, name="idle-watch", daemon=True).start()
     # Torch takes seconds to load; everything but chat answers meanwhile.
     threading.Thread(target=chat.load, args=(bases[0],), name="chat-loader", daemon=True).start()
@@ -282,6 +298,7 @@ def _run(
         server.run(sockets=listening.sockets)
     finally:
         supervisor.stop()
+        batches.join()
         publication.withdraw()
 
 
@@ -316,13 +333,14 @@ def _config(app: FastAPI) -> uvicorn.Config:
 def _watch(
     server: uvicorn.Server,
     supervisor: Supervisor,
+    is_busy: Callable[[], bool],
     activity: Activity,
     settings: Settings,
     store: Store,
     publication: Publication,
     chat: Chat,
 ) -> None:
-    """End the service when nobody needs it; log a line each minute while jobs are under way."""
+    """End the service when nobody needs it; log a line each minute while something is under way."""
     idle_seconds = settings.idle_seconds
     logged_at = time.monotonic()
     while not server.should_exit:
@@ -337,7 +355,7 @@ def _watch(
                 supervisor.end_training()
                 server.should_exit = True
                 return
-            busy = supervisor.busy
+            busy = is_busy()
             if busy and time.monotonic() - logged_at > LOG_SECONDS:
                 logged_at = time.monotonic()
                 speed = chat.tokens_per_second()

@@ -24,6 +24,9 @@ from cookbook.service.room_gauges import Gauges
 from cookbook.service.store import Store
 from cookbook.service.upload_turns import UploadTurns
 
+Check = Callable[[str, bytes, str], Verdict]
+"""Checks a file by its name, its content and its purpose."""
+
 
 class UnderWay(Protocol):
     """An answer that has not ended, with so many choices, and who asked for it."""
@@ -58,7 +61,7 @@ class AppState:
     bases: dict[str, Base]
     submit: Submit
     on_upload: Callable[[], None]
-    check: Callable[[str, bytes], Verdict]
+    check: Check
     presence: Presence
     gauges: Gauges
     machine: Callable[[], Machine | None]

@@ -17,7 +17,7 @@ from cookbook.machine import MB, in_gb
 from cookbook.paths import Home
 from cookbook.processes import WORKER_MODULE
 from cookbook.service import recovery, turns
-from cookbook.service.store import LOCAL, Job, Store
+from cookbook.service.store import LOCAL, Batch, Job, Store
 from cookbook.service.turns import Places
 from cookbook.terminal import printable
 
@@ -71,9 +71,26 @@ def jobs(store: Store, recent: int = 5) -> list[str]:
     return [_line(store, job, with_owner) for job in in_order]
 
 
+def batches(store: Store) -> list[str]:
+    """Return a line for each batch that has not ended, oldest first."""
+    under_way = store.batches_under_way()
+    with_owner = any(batch.owner != LOCAL for batch in under_way)
+    return [_batch_line(batch, with_owner) for batch in under_way]
+
+
 def kept(store: Store, home: Path) -> list[str]:
     """Return a line for each part of the data folder that no record explains, and so stays."""
     return [recovery.kept(name) for name in recovery.unexplained(store, Home(home))]
+
+
+def _batch_line(batch: Batch, with_owner: bool) -> str:
+    owner = [batch.owner.ljust(COLUMN)] if with_owner else []
+    done, total, failed = batch.answered + batch.failed, batch.total, batch.failed
+    counts = tr(f"{done}/{total} 行，失败 {failed}", f"{done} of {total} lines, {failed} failed")
+    # What it waits for.
+    fault = [batch.fault["message"]] if batch.fault else []
+    parts = [batch.id, batch.status.ljust(COLUMN), *owner, batch.model, counts, *fault]
+    return printable("  ".join(parts))
 
 
 def _line(store: Store, job: Job, with_owner: bool) -> str:

@@ -120,8 +120,8 @@ def test_an_upload_over_the_limit_is_refused_before_it_is_read(client):
 
 
 def test_another_purpose_is_refused_by_name(client):
-    with pytest.raises(openai.BadRequestError, match="fine-tune"):
-        client.files.create(file=("a.jsonl", b"{}"), purpose="batch")
+    with pytest.raises(openai.BadRequestError, match="fine-tune 和 batch"):
+        client.files.create(file=("a.jsonl", b"{}"), purpose="assistants")
 
 
 def test_a_job_walks_through_its_life(client, upload, store):

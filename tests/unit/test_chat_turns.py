@@ -8,6 +8,7 @@ from cookbook.service.chat_turns import next_up
 class Asked:
     person: str
     number: int = 0
+    background: bool = False
 
 
 def asked(person, n):
@@ -69,3 +70,40 @@ def test_of_thirty_who_go_on_asking_all_are_answered_equally_often():
         # Whoever has an answer asks again, and waits behind the others.
         waiting = [answer for answer in waiting if answer not in started] + started
     assert set(served.values()) == {10}
+
+
+# In the background
+
+
+def behind(person, n):
+    return [Asked(person, number, background=True) for number in range(n)]
+
+
+def test_answers_in_the_background_have_at_most_half_of_the_rows():
+    assert start(behind("zhao", 60)) == behind("zhao", 8)
+    assert start(behind("zhao", 60), behind("qian", 5)) == behind("zhao", 3)
+    assert start(behind("zhao", 60), behind("qian", 8)) == []
+
+
+def test_nothing_starts_in_the_background_while_another_answer_waits():
+    mine = asked("zhao", 1)
+    assert start(behind("qian", 20) + mine) == mine
+    # Even where that one finds no room.
+    assert start(behind("qian", 20) + mine, asked("zhao", 20)) == []
+
+
+def test_what_is_asked_leaves_only_the_free_rows_to_the_background():
+    assert len(start(behind("zhao", 20), asked("qian", 11))) == 5
+    assert start(behind("zhao", 20), asked("qian", 16)) == []
+
+
+def test_batches_of_several_people_share_their_half():
+    assert rows_of(start(behind("zhao", 20) + behind("qian", 20))) == {"zhao": 4, "qian": 4}
+
+
+def test_a_batch_does_not_count_where_its_owner_asks():
+    # Who has a batch under way has no answer of their own yet.
+    under_way = behind("zhao", 8) + asked("qian", 7)
+    assert start(asked("qian", 9) + asked("zhao", 1), under_way) == [Asked("zhao")]
+    full = behind("zhao", 8) + asked("qian", 8)
+    assert start(asked("zhao", 1), full) == [Asked("zhao")]

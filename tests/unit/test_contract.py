@@ -51,11 +51,14 @@ RESOURCES = [
     "chat.completions",
     "chat.completions.messages",
     "completions",
+    "batches",
 ]
 ROW = (
     '{"messages": [{"role": "user", "content": "问%d"}, {"role": "assistant", "content": "答"}]}\n'
 )
 UPLOAD = ("a.jsonl", "".join(ROW % i for i in range(10)).encode())
+REQUEST = '{"custom_id": "a", "body": {"model": "tiny", "messages": [%s]}}'
+REQUESTS = REQUEST % '{"role": "user", "content": "问"}'
 DOCS = DATA.parent / "docs" / "api.md"
 
 
@@ -103,8 +106,15 @@ def add_job(store: Store, training_file: str, model: str):
     )
 
 
-def known_ids(model: str, file_id: str, job_id: str) -> dict:
+def add_batch(store: Store):
+    file = store.add_file("b.jsonl", "batch", REQUESTS.encode())
+    return store.add_batch(input_file=file.id, model="tiny", hours=24, total=1)
+
+
+def known_ids(model: str, file_id: str, job_id: str, batch) -> dict:
     return {
+        "batch_id": batch.id,
+        "input_file_id": batch.input_file,
         "model": model,
         "model_id": model,
         "file_id": file_id,
@@ -117,9 +127,11 @@ def known_ids(model: str, file_id: str, job_id: str) -> dict:
 def known():
     file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
     job = add_job(store, file.id, "ft:x")
-    yield known_ids("tiny", file.id, job.id)
+    yield known_ids("tiny", file.id, job.id, add_batch(store))
     for job in store.unfinished():
         store.advance(job.id, "cancelled", "over")
+    for batch in store.batches_under_way():
+        store.end_batch(batch.id, "cancelled")
 
 
 @schema.parametrize()
@@ -193,6 +205,14 @@ def arguments(ids: dict) -> dict[str, dict]:
         "chat.completions.delete": completion,
         "chat.completions.messages.list": completion,
         "completions.create": {"model": "tiny", "prompt": "你好"},
+        "batches.create": {
+            "input_file_id": ids["input_file_id"],
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+        },
+        "batches.list": {},
+        "batches.retrieve": {"batch_id": ids["batch_id"]},
+        "batches.cancel": {"batch_id": ids["batch_id"]},
     }
 
 
@@ -202,7 +222,14 @@ def fresh_ids(store: Store) -> dict:
     job = add_job(store, "file-x", f"ft:{file.id}")
     store.advance(job.id, "running", "go")
     store.record(job, Checkpoint(1, 1, Path("nowhere"), 1.0, None))
-    return {"file_id": file.id, "job_id": job.id, "model": store.models(job.id)[0].id}
+    batch = add_batch(store)
+    return {
+        "file_id": file.id,
+        "job_id": job.id,
+        "model": store.models(job.id)[0].id,
+        "batch_id": batch.id,
+        "input_file_id": batch.input_file,
+    }
 
 
 def outcome(call) -> str:

@@ -28,6 +28,11 @@ from cookbook.service.store import Store
 A, B = "阿依古丽", "Bo_b.1-x"
 ROWS = data.to_jsonl([make_row(user=f"问题{i}") for i in range(10)])
 JOBS = "/v1/fine_tuning/jobs"
+ENDPOINT = "/v1/chat/completions"
+BATCHES = "/v1/batches"
+REQUESTS = (
+    '{"custom_id": "a", "body": {"model": "tiny", "messages": [{"role": "user", "content": "问"}]}}'
+)
 STEP = Step(
     step=2,
     total_steps=2,
@@ -75,6 +80,19 @@ class Room:
         self.store.advance(job_id, "running", "Started")
         return job_id
 
+    def batch_file(self, person=A):
+        return self.store.of(person).add_file("b.jsonl", "batch", REQUESTS.encode()).id
+
+    def batch(self, person=A):
+        client = {A: self.a, B: self.b}[person]
+        body = BATCHED | {"input_file_id": self.batch_file(person)}
+        batch_id = client.post(BATCHES, json=body).json()["id"]
+        # Another one of the same person must not meet the limit.
+        for before in self.store.of(person).batches_under_way():
+            if before.id != batch_id:
+                self.store.end_batch(before.id, "completed")
+        return batch_id
+
     def ended_job(self, person=A):
         """Return a job with a step, a checkpoint and a model."""
         job = self.store.job(self.job(person))
@@ -93,6 +111,7 @@ class Room:
         mine = self.store.of(person)
         found = [file.id for file in mine.files_page(None, 1000)]
         found += [job.id for job in mine.jobs_page(None, 1000)]
+        found += [batch.id for batch in mine.batches_page(None, 1000)]
         return found + [model.id for model in mine.models()]
 
 
@@ -125,6 +144,7 @@ class Probe:
         return client.request(self.method, path, json=filled(self.body), params=filled(self.query))
 
 
+NO_BATCH = "batch_abcdefghijklmnopqrst"
 NO_JOB = "ftjob-abcdefghijklmnopqrst"
 NO_MODEL = "ft:LoRA/tiny:nobody:task:abcdefghijklmnopqrst"
 ASKED = {"model": "ID", "messages": [{"role": "user", "content": "你好"}]}
@@ -133,6 +153,13 @@ TUNED = {"model": "tiny", "training_file": "ID"}
 
 def file_probe(method, path, **options):
     return Probe(method, path, **options)
+
+
+BATCHED = {"input_file_id": "ID", "endpoint": ENDPOINT, "completion_window": "24h"}
+
+
+def batch_probe(method, path, **options):
+    return Probe(method, path, "batch", NO_BATCH, **options)
 
 
 def job_probe(method, path, make="job", **options):
@@ -187,6 +214,15 @@ PROBES = {
     ("POST", "/v1/completions"): {
         "model": model_probe("POST", "/v1/completions", body={"model": "ID", "prompt": "你"})
     },
+    ("GET", BATCHES): {"after": batch_probe("GET", BATCHES, query={"after": "ID"})},
+    ("POST", BATCHES): {
+        "input_file_id": Probe("POST", BATCHES, "batch_file", body=BATCHED),
+        "replace": None,  # see the test of a batch's model
+    },
+    ("GET", BATCHES + "/{batch_id}"): {"batch_id": batch_probe("GET", BATCHES + "/ID")},
+    ("POST", BATCHES + "/{batch_id}/cancel"): {
+        "batch_id": batch_probe("POST", BATCHES + "/ID/cancel")
+    },
     ("GET", "/v1/room"): {},
     # People's names are told to the leader alone.
     ("POST", "/v1/room/people"): {"name": None},  # see the test of the leader's routes
@@ -223,6 +259,9 @@ NO_IDS = {
     "lora_alpha",
     "lora_dropout",
     "max_tokens",
+    # of a batch
+    "endpoint",
+    "completion_window",
     # of an answer
     "messages",
     "prompt",
@@ -292,6 +331,8 @@ def test_what_is_somebody_elses_looks_as_if_it_did_not_exist(room):
         assert probe.send(owner, value).status_code == 200, probe
         for job in room.store.unfinished():
             room.store.advance(job.id, "cancelled", "So that there is room for the next")
+        for batch in room.store.batches_under_way():
+            room.store.end_batch(batch.id, "cancelled")
     print(f"{len(routes_of(room.app))} routes × methods, {len(probes)} places of an id")
 
 
@@ -314,9 +355,11 @@ def test_no_list_holds_what_is_somebody_elses_and_the_leader_sees_all(room):
     room.ended_job(A)
     room.job(A)
     room.ended_job(B)
+    room.batch(A)
+    room.batch(B)
     of_a, of_b = room.everything_of(A), room.everything_of(B)
-    assert len(of_a) == 6 and len(of_b) == 4
-    lists = ["/v1/files?limit=1000", f"{JOBS}?limit=1000", "/v1/models", "/v1/room"]
+    assert len(of_a) == 8 and len(of_b) == 6
+    lists = ["/v1/batches", "/v1/files?limit=1000", f"{JOBS}?limit=1000", "/v1/models", "/v1/room"]
     for path in lists:
         seen = room.b.get(path).text
         assert not [name for name in [*of_a, A] if name in seen], path
@@ -368,6 +411,22 @@ def test_an_error_of_ones_own_names_nobody_else(room):
     assert job not in refused.text
 
 
+def test_a_batch_asks_no_model_of_somebody_else(room):
+    model = room.model(A)
+    for name, client, status in (
+        (model, room.b, 404),
+        (NO_MODEL, room.b, 404),
+        (model, room.a, 200),
+    ):
+        owner = A if client is room.a else B
+        body = BATCHED | {"input_file_id": room.batch_file(owner), "replace": {"model": name}}
+        answer = client.post(BATCHES, json=body)
+        assert answer.status_code == status
+        if status == 404:
+            told = answer.json()["error"]["message"].replace(name, "ID")
+            assert "ID" in told and A not in told
+
+
 def test_a_shared_model_can_be_asked_by_all_and_changed_by_its_owner_alone(room):
     model = room.model(A)
     assert room.a.post(f"/v1/models/{model}/share").json()["shared"]
@@ -404,6 +463,9 @@ def test_the_store_keeps_to_what_is_seen_where_a_route_forgets_to_ask(room):
     with pytest.raises(LookupError):
         of_b.file_content(file)
     assert of_b.file_part(file, 0, 10) == b"" != room.store.file_part(file, 0, 10)
+    batch = room.batch(A)
+    of_b.cancel_batch(batch)
+    assert of_b.batch(batch) is None and room.store.batch(batch).status == "in_progress"
     of_b.delete_file(file)
     of_b.delete_model(model)
     of_b.share_model(model, True)

@@ -75,6 +75,10 @@ class Answer:
         return self.request.person
 
     @property
+    def background(self) -> bool:
+        return self.request.background
+
+    @property
     def scores_prompt(self) -> bool:
         """Return whether the log-probabilities of the prompt are asked for, and not yet known."""
         return self.request.echo and self.request.logprobs is not None and not self.tokens

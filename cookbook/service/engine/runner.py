@@ -62,6 +62,11 @@ class _Starting:
     reading: Reading
     tokens: int  # in a pass, at most
 
+    @property
+    def background(self) -> bool:
+        # What is read together starts together, and so is of one kind.
+        return self.answers[0].background
+
 
 class Runner:
     """Answer the requests of one base and its adapters. Row i of the batch is `running[i]`."""
@@ -164,13 +169,17 @@ class Runner:
 
     def _next_up(self) -> list[Answer]:
         """Return the answers that may start now."""
-        busy = {starting.readers[0].person for starting in self._starting}
+        begun = [starting.readers[0] for starting in self._starting]
+        busy = {_asker(answer) for answer in begun}
         # One long prompt of a person at a time: the passes go round between people.
         waiting = [
             answer
             for answer in self.waiting
-            if answer.person not in busy or len(answer.prompt) <= self._columns
+            if _asker(answer) not in busy or len(answer.prompt) <= self._columns
         ]
+        # Nothing starts in the background while somebody waits for a first token.
+        if not all(answer.background for answer in [*self.waiting, *begun]):
+            waiting = [answer for answer in waiting if not answer.background]
         return next_up(waiting, self._under_way(), rows=MAX_BATCH, reserve=RESERVE)
 
     # Reading prompts
@@ -182,13 +191,17 @@ class Runner:
             How many answers have got their first token; None if there is nothing to read.
         """
         answers = self._that_fit(self._together(self._next_up()))
+        asked = [starting for starting in self._starting if not starting.background]
+        rivals = self._starting if answers and answers[0].background else asked
         # New prompts and those that take several passes take turns.
-        if answers and (self._may_open or not self._starting):
+        if answers and (self._may_open or not rivals):
             self._may_open = False
             starting = self._open(answers)
         elif self._starting:
             self._may_open = True
-            starting = self._starting.pop(0)
+            # Those in the background are read on while no other one is.
+            starting = (asked or self._starting)[0]
+            self._starting.remove(starting)
         else:
             return None
         # Where the pass fails, they are among those to be tried again.
@@ -343,6 +356,11 @@ class Runner:
                 self._loaded.popitem(last=False)
         self._loaded.move_to_end(files)
         return self._loaded[files]
+
+
+def _asker(answer: Answer) -> tuple[str, bool]:
+    """Return who waits for an answer: in the background a person keeps only that waiting."""
+    return answer.person, answer.background
 
 
 def _columns(model: Any) -> int:

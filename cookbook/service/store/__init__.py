@@ -1,4 +1,4 @@
-"""Remember files, jobs, events, models and people of one data folder in an SQLite database.
+"""Remember files, jobs, events, models, batches and people of a data folder in an SQLite database.
 
 The only channel between the service and its training processes. Promises: each change is one short
 transaction, so a killed process leaves nothing half-written; events are only added; a job's status
@@ -14,19 +14,32 @@ import copy
 from pathlib import Path
 
 from cookbook.service.database import Database
+from cookbook.service.store.batches import Batches
 from cookbook.service.store.files import Files
 from cookbook.service.store.jobs import Jobs
 from cookbook.service.store.log import Log
 from cookbook.service.store.models import Models
 from cookbook.service.store.part import LOCAL
 from cookbook.service.store.people import People, hash_of
-from cookbook.service.store.records import Event, File, Job, Person, TunedModel, Turn, new_id
+from cookbook.service.store.records import (
+    Batch,
+    BatchAnswer,
+    Event,
+    File,
+    Job,
+    Person,
+    TunedModel,
+    Turn,
+    new_id,
+)
 from cookbook.service.store.training import Trainings
 from cookbook.service.store.turns import Turns
 from cookbook.service.store.twins import Twins
 
 __all__ = [
     "LOCAL",
+    "Batch",
+    "BatchAnswer",
     "Event",
     "File",
     "Job",
@@ -39,7 +52,7 @@ __all__ = [
 ]
 
 
-class Store(Files, Jobs, Log, Trainings, Models, People, Turns, Twins):
+class Store(Files, Jobs, Log, Trainings, Models, People, Turns, Twins, Batches):
     """The database of one data folder; safe to use from many threads and processes.
 
     Raises:

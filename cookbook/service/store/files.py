@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 import time
+from typing import Any
 
 from cookbook.errors import FilesFull
 from cookbook.machine import MB
@@ -27,32 +28,39 @@ class Files(Part):
         Raises:
             FilesFull: its owner's files would have more than `limit` bytes with it.
         """
-        file_id = new_id("file-")
-        columns = {
-            "id": file_id,
-            "filename": filename,
-            "purpose": purpose,
-            "bytes": len(content),
-            "created_at": int(time.time()),
-            "content": content,
-            "owner": self.owner,
-            "digest": hashlib.sha256(content).hexdigest(),
-        }
+        columns = _columns(self.owner, filename, purpose, content)
+        file_id: str = columns["id"]
         with self._database.write() as db:
             # Counted where it is added: uploads that come together cannot all be the last.
             if limit is not None:
-                _check_limit(db, self.owner, len(content), limit)
+                check_bytes(db, self.owner, len(content), limit)
             insert(db, "files", columns)
         return File(*self._database.rows(f"{_FILES} WHERE id = ?", file_id)[0])
 
-    def files_page(self, after: int | None, limit: int, *, newest_first: bool = True) -> list[File]:
-        """Return the files that follow the file number `after`, at most `limit`."""
+    def files_page(
+        self,
+        after: int | None,
+        limit: int,
+        *,
+        newest_first: bool = True,
+        purpose: str | None = None,
+    ) -> list[File]:
+        """Return the files that follow the file number `after`, at most `limit`.
+
+        `purpose` chooses those of one purpose; None all.
+        """
         if newest_first:
             condition, order, start = "rowid < ?", "DESC", LAST
         else:
             condition, order, start = "rowid > ?", "ASC", 0
-        sql = f"{_LISTED} WHERE {condition} AND {self._own} ORDER BY rowid {order} LIMIT ?"
-        rows = self._database.rows(sql, after or start, *self._own_values, limit)
+        values: list[int | str] = [after or start, *self._own_values]
+        if purpose is not None:
+            condition += f" AND {self._own} AND purpose = ?"
+            values.append(purpose)
+        else:
+            condition += f" AND {self._own}"
+        sql = f"{_LISTED} WHERE {condition} ORDER BY rowid {order} LIMIT ?"
+        rows = self._database.rows(sql, *values, limit)
         return [File(*row) for row in rows]
 
     def file(self, file_id: str) -> File | None:
@@ -86,22 +94,50 @@ class Files(Part):
         return self._database.blob_part("files", "content", rows[0]["rowid"], start, size)
 
     def delete_file(self, file_id: str) -> str | None:
-        """Delete a file, or leave it and return the id of an unfinished job that needs it."""
+        """Delete a file, or leave it and return the id of a job or batch that needs it."""
         sql = (
             "SELECT id FROM jobs WHERE (training_file = ?1 OR validation_file = ?1) "
-            f"AND {IS_UNFINISHED}"
+            f"AND {IS_UNFINISHED} "
+            "UNION ALL SELECT id FROM batches WHERE input_file = ?1 AND ended_at IS NULL"
         )
         with self._database.write() as db:
-            job = db.execute(sql, (file_id,)).fetchone()
-            if job:
-                job_id: str = job["id"]
-                return job_id
+            user = db.execute(sql, (file_id,)).fetchone()
+            if user:
+                user_id: str = user["id"]
+                return user_id
             own = f"DELETE FROM files WHERE id = ? AND {self._own}"
             db.execute(own, (file_id, *self._own_values))
         return None
 
 
-def _check_limit(db: sqlite3.Connection, owner: str, more: int, limit: int) -> None:
+# Parts of a transaction: each takes the connection that `Database.write` gave.
+
+
+def insert_file(
+    db: sqlite3.Connection, owner: str, filename: str, purpose: str, content: bytes
+) -> str:
+    """Add a file whatever its owner has already, and return its id."""
+    columns = _columns(owner, filename, purpose, content)
+    insert(db, "files", columns)
+    file_id: str = columns["id"]
+    return file_id
+
+
+def _columns(owner: str, filename: str, purpose: str, content: bytes) -> dict[str, Any]:
+    return {
+        "id": new_id("file-"),
+        "filename": filename,
+        "purpose": purpose,
+        "bytes": len(content),
+        "created_at": int(time.time()),
+        "content": content,
+        "owner": owner,
+        "digest": hashlib.sha256(content).hexdigest(),
+    }
+
+
+def check_bytes(db: sqlite3.Connection, owner: str, more: int, limit: int) -> None:
+    """Raise FilesFull if the owner's files would take more than `limit` bytes with `more`."""
     sql = "SELECT coalesce(sum(bytes), 0) FROM files WHERE owner = ?"
     used = db.execute(sql, (owner,)).fetchone()[0]
     if used + more > limit:

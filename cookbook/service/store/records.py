@@ -1,4 +1,4 @@
-"""What the store keeps: files, jobs, events, models and people, as a row of each is read."""
+"""What the store keeps: files, jobs, events, models, batches and people, as a row is read."""
 
 import json
 import random
@@ -100,6 +100,50 @@ class TunedModel:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Requests of one file that are answered in the background.
+
+    `status` is OpenAI's word. Of `total` lines `answered` and `failed` are done. `fault` is why the
+    batch failed, or what it waits for at present, as `code` and `message`. Times are in seconds
+    since 1970.
+    """
+
+    number: int
+    id: str
+    owner: str
+    status: str
+    input_file: str
+    model: str
+    completion_window: str
+    metadata: dict[str, str] | None
+    created_at: int
+    expires_at: int
+    finalizing_at: int | None
+    cancelling_at: int | None
+    ended_at: int | None
+    total: int
+    answered: int
+    failed: int
+    input_tokens: int
+    output_tokens: int
+    result_bytes: int
+    output_file: str | None
+    error_file: str | None
+    fault: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class BatchAnswer:
+    """A line of a batch that is done: its number, the HTTP status, and what is said of it."""
+
+    line: int
+    status: int
+    content: bytes
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
 class Queued:
     """What the order of the queue follows from, of a job: everybody's are read for each place."""
 
@@ -169,6 +213,10 @@ _JSON = json.JSONDecoder(parse_constant=_no_number)
 
 def job_of(row: sqlite3.Row) -> Job:
     return Job(**parsed(row, "hyperparameters", "metadata", "error", "memory_plan", "place"))
+
+
+def batch_of(row: sqlite3.Row) -> Batch:
+    return Batch(**parsed(row, "metadata", "fault"))
 
 
 def jobs_of(rows: list[sqlite3.Row]) -> list[Job]:
