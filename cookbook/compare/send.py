@@ -170,7 +170,19 @@ def _send(sender: _Sender, body: dict[str, Any]) -> Row:
     if reply["finish_reason"] is None:
         no_reason = tr("没有结束标记", "no finish reason")
         raise _Cut(no_reason)
-    return reply | {"seconds": time.perf_counter() - started}
+    return reply | {
+        "answer": storable(reply["answer"]),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def storable(text: str) -> str:
+    """Return an answer as a table and a file can hold it: without half characters.
+
+    JSON may have the halves of a character in two chunks. They are joined; a half that is alone
+    becomes U+FFFD, as a token that ends within a character does.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _add(chunk: "ChatCompletionChunk", reply: Row, started: float) -> None:

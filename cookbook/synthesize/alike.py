@@ -12,7 +12,7 @@ since a label such as 积极 is right for many inputs: they only repeat each oth
 import re
 from collections.abc import Sequence
 
-from cookbook.data.near_duplicates import FEWEST_PIECES, Index
+SHORT = 8  # characters below which texts are labels; `near_duplicates.FEWEST_PIECES` agrees
 
 _QUOTED = re.compile('"([^"\n]+)"|“([^“”\n]+)”|「([^「」\n]+)」')
 
@@ -21,6 +21,8 @@ class Seen:
     """Texts that were met: `others` from the start, those of `texts` once they are added."""
 
     def __init__(self, others: Sequence[str], texts: Sequence[str]):
+        from cookbook.data.near_duplicates import Index  # loads numpy
+
         self._others = len(others)
         self._texts = [*others, *texts]
         self._index = Index([_row(text) for text in self._texts])
@@ -52,7 +54,7 @@ class Seen:
 
 def is_short(text: str) -> bool:
     """Return whether a text is a label or a word rather than a sentence."""
-    return len(text.strip()) < FEWEST_PIECES
+    return len(text.strip()) < SHORT
 
 
 def examples_of(prompt: str) -> list[str]:

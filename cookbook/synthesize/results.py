@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cookbook.compare.send import Row
+from cookbook.compare.send import Row, storable
 from cookbook.i18n import tr
 from cookbook.quoted import one_line
 
@@ -100,7 +100,7 @@ def _answer(value: dict[str, Any]) -> Row | None:
     usage = body.get("usage") if isinstance(body, dict) else None
     usage = usage if isinstance(usage, dict) else {}
     return {
-        "answer": text or "",
+        "answer": storable(text or ""),
         "finish_reason": choice.get("finish_reason"),
         "prompt_tokens": usage.get("prompt_tokens"),
         "completion_tokens": usage.get("completion_tokens"),

@@ -4,6 +4,7 @@ What is wrong is a reason of `reasons.py` and a detail. Drafts are compared with
 `alike.py` and `crowding.py`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -95,19 +96,17 @@ def read_text(draft: Draft, read: Read | None) -> tuple[str, Fault | None]:
     if declined or draft.finish_reason == "content_filter":
         return draft.draft, ("refused", declined or "content_filter")
     if read is None:
-        return draft.draft, _half_character(draft.draft)
+        return draft.draft, _broken_character(draft.draft)
     return _read(draft.draft, read)
 
 
-def _half_character(text: str) -> Fault | None:
-    """Return the fault of a text that no file can store."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "unreadable", tr(
-            "有半个字符，存不成 UTF-8", "half a character, not storable as UTF-8"
-        )
-    return None
+def _broken_character(text: str) -> Fault | None:
+    """Return the fault of a text that has half a character, or what is written for one."""
+    found = re.search("[\ud800-\udfff\ufffd]", text)
+    if found is None:
+        return None
+    at = found.start() + 1
+    return "unreadable", tr(f"第 {at} 个字符是坏的", f"character {at} is broken")
 
 
 def _read(draft: str, read: Read) -> tuple[str, Fault | None]:
@@ -123,7 +122,7 @@ def _read(draft: str, read: Read) -> tuple[str, Fault | None]:
     if not text.strip():
         return text, ("empty", tr("read 之后", "after read"))
     declined = refusal(text)
-    return text, (("refused", declined) if declined else _half_character(text))
+    return text, (("refused", declined) if declined else _broken_character(text))
 
 
 def broken_rule(draft: Draft, text: str, rules: Mapping[str, Holds]) -> Fault | None:

@@ -252,5 +252,9 @@ def test_chinese_wraps_by_its_width_and_no_line_begins_with_a_mark():
     assert _wrap("甲乙，丙", 4) == ["甲乙，", "丙"]
 
 
+def test_the_halves_of_a_character_are_joined_and_one_alone_is_marked():
+    assert send.storable("\ud83d" + "\ude00" + "a" + "\ud83d") == "\U0001f600a\ufffd"
+
+
 def test_a_count_says_how_long_the_rest_takes():
     assert counted(12, 180, 24.0) == "已回答 12/180，还需约 5.6 分钟"

@@ -144,6 +144,12 @@ def test_results_of_another_form_are_failures_and_not_guessed_at(ask, batches, c
     assert ask().error.str.contains(said, regex=False).all()
 
 
+def test_half_a_character_in_the_results_is_one_that_is_broken(ask, batches):
+    # As JSON has them: one whole character in two halves, and a half alone.
+    batches.edit = lambda content: content.replace("地铁".encode(), rb"\ud83d\ude00\ud83d")
+    assert "“\U0001f600\ufffd”" in ask().draft[0]
+
+
 def test_an_interrupted_cell_waits_for_the_same_batch(ask, batches, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(batch.time, "sleep", interrupt)

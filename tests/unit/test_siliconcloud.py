@@ -1,5 +1,7 @@
 """The test server does what the platform documents, as the official client sees it."""
 
+import json
+
 import httpx
 import openai
 import pytest
@@ -8,6 +10,7 @@ from siliconcloud import FAULTS, TUNED
 
 from cookbook import connect, tokens
 
+BATCHED = "deepseek-ai/DeepSeek-V3"
 MESSAGES = [
     {"role": "system", "content": "你是智说新语生成器"},
     {"role": "user", "content": "地铁"},
@@ -95,3 +98,80 @@ def test_tuned_models_are_never_listed_and_fine_tuning_has_no_route(client):
         client.fine_tuning.jobs.list()
     with pytest.raises(openai.NotFoundError):
         client.fine_tuning.jobs.create(model=listed[0].id, training_file="file-x")
+
+
+# Files and batches
+
+
+def upload(client, questions=("地铁",), **changes):
+    lines = []
+    for i, question in enumerate(questions):
+        body = {"model": BATCHED, "messages": [{"role": "user", "content": question}]} | changes
+        lines.append(json.dumps({"custom_id": f"r{i}", "body": body}, ensure_ascii=False))
+    content = "\n".join(lines).encode()
+    return client.files.create(file=("a.jsonl", content), purpose="batch")
+
+
+def start(client, file, **options):
+    known = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    return client.batches.create(input_file_id=file, **known | options)
+
+
+def test_an_upload_is_wrapped_and_a_batch_is_not(client):
+    uploaded = upload(client)
+    assert (uploaded.code, uploaded.status, uploaded.data["purpose"]) == (20000, True, "batch")
+    batch = start(client, uploaded.data["id"], metadata={"description": "x"})
+    assert batch.id.startswith("batch_") and batch.status == "in_queue"
+    assert batch.errors is batch.output_file_id is batch.request_counts is None
+    assert batch.metadata == {"description": "x"}
+
+
+def test_a_batch_is_answered_after_its_states_and_replace_wins(client, siliconcloud):
+    batch = start(client, upload(client).data["id"], extra_body={"replace": {"model": TUNED}})
+    states = [client.batches.retrieve(batch.id).status for _ in range(4)]
+    assert states == ["in_progress", "finalizing", "completed", "completed"]
+    ended = client.batches.retrieve(batch.id)
+    (line,) = client.files.content(ended.output_file_id).text.splitlines()
+    answer = json.loads(line)
+    assert answer["custom_id"] == "r0" and answer["response"]["body"]["model"] == TUNED
+    content = answer["response"]["body"]["choices"][0]["message"]["content"]
+    assert content == "人贴着人，心却隔着屏幕。" and ended.error_file_id is None
+
+
+def test_answers_and_errors_of_a_batch_are_apart_and_a_url_needs_no_key(client, siliconcloud):
+    siliconcloud.batches.failing["加班"] = (400, {"code": 20015, "message": "x"})
+    siliconcloud.batches.as_url = True
+    siliconcloud.batches.steps = ("in_queue",)
+    batch = start(client, upload(client, ["地铁", "加班"]).data["id"])
+    ended = client.batches.retrieve(batch.id)
+    good, bad = (httpx.get(url).text for url in (ended.output_file_id, ended.error_file_id))
+    assert json.loads(good)["custom_id"] == "r0"
+    assert json.loads(bad)["response"]["status_code"] == 400
+
+
+def test_a_cancelled_batch_is_cancelling_first_and_the_list_has_all(client):
+    batch = start(client, upload(client).data["id"])
+    assert client.batches.cancel(batch.id).status == "cancelling"
+    assert client.batches.retrieve(batch.id).status == "cancelled"
+    assert [listed.id for listed in client.batches.list().data] == [batch.id]
+
+
+@pytest.mark.parametrize(
+    "questions, options",
+    [
+        (["地铁"], {"completion_window": "23h"}),
+        (["地铁"], {"endpoint": "/v1/embeddings"}),
+        (["地铁"] * 5001, {}),
+    ],
+)
+def test_a_batch_beyond_the_documented_limits_is_refused(client, questions, options):
+    file = upload(client, questions).data["id"]
+    with pytest.raises(openai.BadRequestError):
+        start(client, file, **options)
+
+
+def test_other_purposes_and_unknown_batches_are_refused(client):
+    with pytest.raises(openai.BadRequestError):
+        client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
+    with pytest.raises(openai.NotFoundError):
+        client.batches.retrieve("batch_x")
