@@ -48,7 +48,7 @@ QUIET = {
 # What a refusal says, in the order in which they are looked for, and the words of the table.
 REASONS = {
     r"a base model cannot be deleted": "a base cannot be deleted",
-    r"purpose must be": "files for another purpose than `fine-tune`",
+    r"purpose must be": "files for another purpose than `fine-tune` and `batch`",
     r"limit must be": "a page of 0 entries",
     r"does not support \w+ /v1/chat/completions": "stored chat completions",
     r"does not support \w+ /v1/embeddings": "embeddings",

@@ -44,7 +44,7 @@ _MEANINGS = {
     404: "No such object",
     405: "A web page asks whether it may call the service, which it may not",
     408: "The request did not arrive in time",
-    409: "A job that has not ended uses the file; the name is taken",
+    409: "A job or batch that has not ended uses the file; the name is taken",
     413: "Larger than the limit",
     415: "The body is compressed",
     421: "Addressed to another host",

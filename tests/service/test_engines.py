@@ -24,6 +24,7 @@ from cookbook.connection import running, stop
 from cookbook.engine_options import EngineSettings
 from cookbook.paths import Home
 from cookbook.service.app import make_app
+from cookbook.service.batch_runner import BatchRunner
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.engine.generate import Engine
 from cookbook.service.engines import adapters, pool, remote, watch
@@ -94,10 +95,15 @@ def client_of(submit, home, *bases):
     app = make_app(
         Store(home.database), home=home, bases=list(bases), submit=submit, api_key="test"
     )
-    with served(app) as (host, port):
-        url = f"http://{host}:{port}/v1"
-        with OpenAI(base_url=url, api_key="test", max_retries=0) as client:
-            yield client
+    batches = BatchRunner(app.state.shared, tick_seconds=0.1, wait_seconds=0.1)
+    batches.start()
+    try:
+        with served(app) as (host, port):
+            url = f"http://{host}:{port}/v1"
+            with OpenAI(base_url=url, api_key="test", max_retries=0) as client:
+                yield client
+    finally:
+        batches.join()
 
 
 @contextlib.contextmanager
@@ -545,6 +551,29 @@ def test_where_one_engine_dies_the_other_answers(engine, base, home):
                 first.start()
                 first, second = second, first
         assert first.loaded and second.loaded
+
+
+def test_a_batch_outlives_the_engine_that_answers_it(engine, base, home):
+    messages = [{"role": "user", "content": "地铁"}]
+    body = {"model": FIRST, "messages": messages, "temperature": 0, "max_tokens": 16}
+    lines = [json.dumps({"custom_id": f"{number}", "body": body}) for number in range(40)]
+    with EngineServer(engine, base) as server, through(home, server) as client:
+        file = client.files.create(file=("a.jsonl", "\n".join(lines).encode()), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+        )
+        wait_until(lambda: client.batches.retrieve(batch.id).request_counts.completed)
+        server.stop()
+        wait_until(lambda: client.batches.retrieve(batch.id).errors)
+        server.start()
+        wait_until(lambda: client.batches.retrieve(batch.id).status == "completed")
+        done = client.batches.retrieve(batch.id)
+        assert done.request_counts.to_dict() == {"total": 40, "completed": 40, "failed": 0}
+        answers = client.files.content(done.output_file_id).text.splitlines()
+        texts = [json.loads(line)["response"]["body"]["choices"] for line in answers]
+        assert {choices[0]["message"]["content"] for choices in texts} == {
+            text_of(ask(client, FIRST))
+        }
 
 
 def test_an_engine_that_cannot_be_reached_is_named(engine, base, home):

@@ -1,5 +1,6 @@
 """Thousands of generated requests to a running service: no server error, no undocumented answer."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -24,13 +25,24 @@ def client(service):
         for job in client.fine_tuning.jobs.list(limit=1000):
             if not job.finished_at:
                 client.fine_tuning.jobs.cancel(job.id)
+        for batch in client.batches.list(limit=1000):
+            if batch.status == "in_progress":
+                client.batches.cancel(batch.id)
 
 
 @pytest.fixture(scope="module")
 def known(client, service):
     file = client.files.create(file=UPLOAD, purpose="fine-tune")
     job = client.fine_tuning.jobs.create(model=service.base_model, training_file=file.id)
-    return known_ids(service.base_model, file.id, job.id)
+    request = {"custom_id": "a", "body": {"messages": [{"role": "user", "content": "你好"}]}}
+    requests = client.files.create(file=("b.jsonl", json.dumps(request).encode()), purpose="batch")
+    batch = client.batches.create(
+        input_file_id=requests.id,
+        endpoint="/v1/chat/completions",
+        completion_window="24h",
+        extra_body={"replace": {"model": service.base_model}},
+    )
+    return known_ids(service.base_model, file.id, job.id, batch.id, requests.id)
 
 
 @schema.parametrize()

@@ -6,13 +6,23 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from unit.test_contract import UPLOAD, add_job, make
+from unit.test_contract import REQUESTS, UPLOAD, add_job, make
 
 KEY = {"authorization": "Bearer test", "content-type": "application/json"}
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 2}
 JOB = {"model": "tiny", "training_file": "file-x", "hyperparameters": {"n_epochs": 1}}
 COMPLETION = {"model": "tiny", "prompt": "你好"}
-PATHS = {"/v1/chat/completions": CHAT, "/v1/completions": COMPLETION, "/v1/fine_tuning/jobs": JOB}
+BATCH = {
+    "input_file_id": "file-x",
+    "endpoint": "/v1/chat/completions",
+    "completion_window": "24h",
+}
+PATHS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/completions": COMPLETION,
+    "/v1/fine_tuning/jobs": JOB,
+    "/v1/batches": BATCH,
+}
 
 # JSON that Python writes and the standard does not know, and values at the edge of every type
 ODD = [
@@ -68,10 +78,12 @@ JOB_FIELDS = (
     "model training_file validation_file validation_split suffix seed metadata method "
     "hyperparameters integrations unknown"
 )
+BATCH_FIELDS = "input_file_id endpoint completion_window metadata replace unknown"
 FIELDS = {
     "/v1/chat/completions": CHAT_FIELDS.split(),
     "/v1/completions": COMPLETION_FIELDS.split(),
     "/v1/fine_tuning/jobs": JOB_FIELDS.split(),
+    "/v1/batches": BATCH_FIELDS.split(),
 }
 INNER = {
     "messages": '[{"role": "user", "content": %s}]',
@@ -81,6 +93,7 @@ INNER = {
         '{"type": "json_schema", "json_schema": {"name": "x", "schema": {"const": %s}}}'
     ),
     "metadata": '{"a": %s}',
+    "replace": '{"model": %s}',
     "stream_options": '{"include_usage": %s}',
     "hyperparameters": '{"learning_rate": %s}',
     "method": '{"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": %s}}}',
@@ -93,12 +106,15 @@ def http(tmp_path_factory):
     app, store = make(tmp_path_factory.mktemp("bodies"))
     file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
     JOB["training_file"] = file.id
+    BATCH["input_file_id"] = store.add_file("b.jsonl", "batch", REQUESTS.encode()).id
     # An error of the service is a response here, as it is for a client.
     with TestClient(app, raise_server_exceptions=False, headers=KEY) as http:
         http.job = add_job(store, file.id, "ft:x")
         yield http
         for job in store.unfinished():
             store.advance(job.id, "cancelled", "over")
+        for batch in store.batches_under_way():
+            store.end_batch(batch.id, "cancelled")
 
 
 def body_with(path: str, field: str, value: str) -> bytes:

@@ -111,10 +111,10 @@ def add_batch(store: Store):
     return store.add_batch(input_file=file.id, model="tiny", hours=24, total=1)
 
 
-def known_ids(model: str, file_id: str, job_id: str, batch) -> dict:
+def known_ids(model: str, file_id: str, job_id: str, batch_id: str, requests_id: str) -> dict:
     return {
-        "batch_id": batch.id,
-        "input_file_id": batch.input_file,
+        "batch_id": batch_id,
+        "input_file_id": requests_id,
         "model": model,
         "model_id": model,
         "file_id": file_id,
@@ -127,7 +127,8 @@ def known_ids(model: str, file_id: str, job_id: str, batch) -> dict:
 def known():
     file = store.add_file(UPLOAD[0], "fine-tune", UPLOAD[1])
     job = add_job(store, file.id, "ft:x")
-    yield known_ids("tiny", file.id, job.id, add_batch(store))
+    batch = add_batch(store)
+    yield known_ids("tiny", file.id, job.id, batch.id, batch.input_file)
     for job in store.unfinished():
         store.advance(job.id, "cancelled", "over")
     for batch in store.batches_under_way():
