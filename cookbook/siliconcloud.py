@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cookbook.client import is_api_key, synchronous
 from cookbook.errors import IdentifierError, KeyMissing, ServiceError
+from cookbook.i18n import tr
 from cookbook.paths import DATA
 from cookbook.quoted import without_password
 
@@ -155,7 +156,7 @@ def writer_prices() -> "pd.DataFrame":
     """Return prices of models that may write a corpus, in yuan per million tokens, by model.
 
     Columns: input, output, batch_input, batch_output (NaN where not known), unit, date (of the
-    first two), batch_date, source. The bases of `prices` are among them. They are in
+    first two), batch_date, source, batch_source. The bases of `prices` are among them. They are in
     `data/writer_prices.csv`; batches are payable from recharged balance only, not with vouchers.
     """
     import pandas as pd
@@ -164,6 +165,13 @@ def writer_prices() -> "pd.DataFrame":
     bases = prices()
     same = bases.assign(input=bases["price"], output=bases["price"]).drop(columns="price")
     return pd.concat([writers, same])
+
+
+# The sources of prices, as the tables name them, in English.
+_SOURCES_EN = {
+    "第三方公开记录，以控制台为准": "a third party's public record; the console decides",
+    "平台批量推理指南，以控制台为准": "the platform's guide to batches; the console decides",
+}
 
 
 @dataclass(frozen=True)
@@ -187,7 +195,10 @@ def writer_price(model: str, *, batch: bool = False) -> WriterPrice | None:
     # NaN, which no number equals, where a model has the other price alone.
     if read != read or written != written:
         return None
-    return WriterPrice(read, written, str(row[f"{kind}date"]), str(row["source"]))
+    source = str(row[f"{kind}source"])
+    return WriterPrice(
+        read, written, str(row[f"{kind}date"]), tr(source, _SOURCES_EN.get(source, source))
+    )
 
 
 # Errors of SiliconCloud's API reference, by its own code or else by HTTP status: (zh, en).
