@@ -152,26 +152,23 @@ def prices() -> "pd.DataFrame":
     return pd.read_csv(DATA / "prices.csv", index_col="model")
 
 
+_BASES_SOURCE = "a public third-party record; the console has the valid price"
+
+
 def writer_prices() -> "pd.DataFrame":
     """Return prices of models that may write a corpus, in yuan per million tokens, by model.
 
     Columns: input, output, batch_input, batch_output (NaN where not known), unit, date (of the
-    first two), batch_date, source, batch_source. The bases of `prices` are among them. They are in
-    `data/writer_prices.csv`; batches are payable from recharged balance only, not with vouchers.
+    first two), batch_date, source, source_en. The bases of `prices` are among them. They are in
+    `data/writer_prices.csv`; how batches are paid is in `BATCH_BALANCE`.
     """
     import pandas as pd
 
     writers = pd.read_csv(DATA / "writer_prices.csv", index_col="model")
     bases = prices()
-    same = bases.assign(input=bases["price"], output=bases["price"]).drop(columns="price")
-    return pd.concat([writers, same])
-
-
-# The sources of prices, as the tables name them, in English.
-_SOURCES_EN = {
-    "第三方公开记录，以控制台为准": "a third party's public record; the console decides",
-    "平台批量推理指南，以控制台为准": "the platform's guide to batches; the console decides",
-}
+    # Input and output of a base cost the same.
+    both = bases.assign(input=bases["price"], output=bases["price"], source_en=_BASES_SOURCE)
+    return pd.concat([writers, both.drop(columns="price")])
 
 
 @dataclass(frozen=True)
@@ -195,11 +192,15 @@ def writer_price(model: str, *, batch: bool = False) -> WriterPrice | None:
     # NaN, which no number equals, where a model has the other price alone.
     if read != read or written != written:
         return None
-    source = str(row[f"{kind}source"])
-    return WriterPrice(
-        read, written, str(row[f"{kind}date"]), tr(source, _SOURCES_EN.get(source, source))
-    )
+    source = tr(str(row["source"]), str(row["source_en"]))
+    return WriterPrice(read, written, str(row[f"{kind}date"]), source)
 
+
+BATCH_BALANCE = (
+    "批量任务只能用充值的余额付，赠送的代金券不算",
+    "batches are payable from recharged balance only, not with vouchers",
+)
+"""Of the platform's guide to batches: (zh, en)."""
 
 # Errors of SiliconCloud's API reference, by its own code or else by HTTP status: (zh, en).
 REMEDIES: dict[int, tuple[str, str]] = {

@@ -28,6 +28,7 @@ class Batches:
         failing: status and body of a line, by its last user message.
         unfinished: last user messages that get neither an answer nor an error.
         as_url: results are named by URLs, which need no key, rather than by ids.
+        gone: files of results are named, but not kept any more.
         edit: changes the bytes of an output file.
         fetched: the Authorization header of each request for a URL.
         posts: what was asked for, by path, refused ones too.
@@ -43,6 +44,7 @@ class Batches:
         self.failing: dict[str, tuple[int, object]] = {}
         self.unfinished: set[str] = set()
         self.as_url = False
+        self.gone = False
         self.edit = bytes
         self.fetched: list[str | None] = []
         self.posts: list[str] = []
@@ -172,7 +174,7 @@ class Batches:
         }
 
     def _place(self, content: bytes) -> str:
-        file = self._store(content)
+        file = "file-gone" if self.gone else self._store(content)
         if not self.as_url:
             return file
         # Another name of this machine: a key that is sent there was sent to another host.

@@ -19,11 +19,11 @@ from cookbook.compare.send import may_pass, wait
 from cookbook.duration import duration
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
-from cookbook.synthesize.batch_faults import lost_sight, no_id, refused, unanswered
-from cookbook.synthesize.batch_files import ENDPOINT, files, line_of
+from cookbook.synthesize.batch_faults import lost_sight, refused, unanswered, under_way
+from cookbook.synthesize.batch_files import ENDPOINT, files, id_of, line_of
 from cookbook.synthesize.record import Record
 from cookbook.synthesize.remembered import ENDED, Batch, Remembered
-from cookbook.synthesize.results import Results, fetch, results
+from cookbook.synthesize.results import NotFetched, Results, fetch, results
 from cookbook.synthesize.wanted import Wanted, keep_answer, row_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,20 @@ def ask_in_batches(
         run.show("")
 
 
+def refuse_while_under_way(wanted: Sequence[Wanted], record: Record) -> None:
+    """Refuse to ask at once for what a batch is asked for already.
+
+    Raises:
+        ArgumentError: a batch that is remembered has not ended.
+        DataError: the file of the batches is damaged.
+    """
+    keys = {one.key for one in wanted}
+    for batch in Remembered(record.path).batches:
+        there = keys.intersection(batch.requests)
+        if batch.open and there:
+            raise under_way(batch, len(there))
+
+
 class _Run:
     """One call: what it asks for, and the batches it waits for."""
 
@@ -84,6 +98,7 @@ class _Run:
         self.show = line(progress if isinstance(progress, bool) else False)
         self.tell = progress if callable(progress) else None
         self.started = time.monotonic()
+        self.done: dict[str, int] = {}  # lines of each open batch, as far as the service counts
 
     def until_all_have_ended(self) -> None:
         """Start batches for what no batch was started for, and wait for all."""
@@ -106,13 +121,16 @@ class _Run:
                 waiting = [batch for batch in waiting if not self._has_ended(batch)]
 
     def mark_interrupted(self) -> None:
-        """Say in each row without an answer that its batch goes on."""
-        for one in self.wanted.values():
-            if self.record.answer(one.key) is None and one.row["error"] is None:
-                one.row["error"] = tr(
-                    "被中断；批量任务还在进行，再运行这一格就接着等",
-                    "interrupted; its batch goes on, and this cell waits for it when run again",
-                )
+        """Say in each row without an answer whether its batch goes on."""
+        started = {key for batch in self.remembered.batches for key in batch.requests}
+        goes_on = tr(
+            "被中断；批量任务还在进行，再运行这一格就接着等",
+            "interrupted; its batch goes on, and this cell waits for it when run again",
+        )
+        not_sent = tr("被中断，还没有发出", "interrupted before it was sent")
+        for key, one in self.wanted.items():
+            if self.record.answer(key) is None and one.row["error"] is None:
+                one.row["error"] = goes_on if key in started else not_sent
 
     # Starting
 
@@ -124,7 +142,7 @@ class _Run:
         content = b"".join(line_of(one) for one in requests)
         upload = self._repeat(partial(self._upload, content))
         batch = Batch(
-            file=_id_of(upload),
+            file=id_of(upload),
             host=self.client.base_url.host,
             model=requests[0].row["model"],
             requests={one.key: (one.row["input"], one.row["attempt"]) for one in requests},
@@ -138,7 +156,7 @@ class _Run:
             if error.__cause__ and not may_pass(error.__cause__):
                 self._forget(batch)
             raise
-        batch.id, batch.status = _id_of(created), str(getattr(created, "status", ""))
+        batch.id, batch.status = id_of(created), str(getattr(created, "status", ""))
         self.remembered.save()
         return batch
 
@@ -174,7 +192,7 @@ class _Run:
             if found is None:
                 self._forget(batch)
                 continue
-            batch.id = _id_of(found)
+            batch.id = id_of(found)
             self.remembered.save()
 
     def _repeat(self, call: Callable[[int], T]) -> T:
@@ -206,7 +224,12 @@ class _Run:
         status = str(found.status)
         if status not in ENDED:
             batch.status = status
-            self._count(found)
+            # SiliconCloud has no counts.
+            counts = getattr(found, "request_counts", None)
+            done = getattr(counts, "completed", None)
+            if done is not None:
+                self.done[str(batch.id)] = done
+                self._tell()
             return False
         contents = []
         for place in filter(None, [found.output_file_id, found.error_file_id]):
@@ -220,7 +243,6 @@ class _Run:
         Raises:
             ServiceError: it stayed away, or does not know the batch.
         """
-        import httpx
         import openai
 
         failures = 0
@@ -228,11 +250,12 @@ class _Run:
         while True:
             try:
                 return call()
-            except (openai.OpenAIError, httpx.HTTPError) as error:
+            except (openai.OpenAIError, NotFetched) as error:
                 failures += 1
-                passes = may_pass(error) or isinstance(error, httpx.TransportError)
+                passes = error.passes if isinstance(error, NotFetched) else may_pass(error)
                 if not passes or time.monotonic() - begun > PATIENCE:
-                    raise lost_sight(batch, error) from error
+                    path = self.remembered.path
+                    raise lost_sight(batch, error, path, passes=passes) from error
                 time.sleep(wait(failures, error))
 
     def _keep(self, batch: Batch, found: Any, status: str, said: Results) -> None:
@@ -247,9 +270,17 @@ class _Run:
         batch.status = status
         batch.requests = {}
         self.remembered.save()
+        self.done.pop(str(batch.id), None)
+        self._tell()
 
     def _show(self, waiting: Sequence[Batch]) -> None:
-        names = tr("、", ", ").join(f"{batch.id} {batch.status}" for batch in waiting)
+        states = []
+        for batch in waiting:
+            state = f"{batch.id} {batch.status}"
+            if batch.id in self.done:
+                state += f" {self.done[batch.id]}/{len(batch.requests)}"
+            states.append(state)
+        names = tr("、", ", ").join(states)
         waited = duration(time.monotonic() - self.started)
         self.show(
             tr(
@@ -258,22 +289,10 @@ class _Run:
             )
         )
 
-    def _count(self, found: Any) -> None:
-        done = getattr(getattr(found, "request_counts", None), "completed", None)
-        if self.tell and done:
-            self.tell(done, len(self.wanted))
-
-
-def _id_of(answer: Any) -> str:
-    """Return the id of an upload or a batch; SiliconCloud wraps that of an upload in `data`.
-
-    Raises:
-        ServiceError: there is none.
-    """
-    found = getattr(answer, "id", None)
-    if not isinstance(found, str):
-        data = getattr(answer, "data", None)
-        found = data.get("id") if isinstance(data, dict) else None
-    if not isinstance(found, str):
-        raise no_id(answer)
-    return found
+    def _tell(self) -> None:
+        settled = sum(self.done.values())
+        for key, one in self.wanted.items():
+            if self.record.answer(key) is not None or one.row["error"] is not None:
+                settled += 1
+        if self.tell and settled:
+            self.tell(settled, len(self.wanted))

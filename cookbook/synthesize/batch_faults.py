@@ -1,27 +1,49 @@
 """What is said where a batch was refused, is out of reach, or ended without an answer."""
 
+from pathlib import Path
 from typing import Any
 
-from cookbook.errors import ServiceError
+from cookbook.errors import ArgumentError, ServiceError
 from cookbook.explain import explain
 from cookbook.i18n import tr
 from cookbook.quoted import one_line
+from cookbook.siliconcloud import BATCH_BALANCE
 from cookbook.synthesize.remembered import Batch
-from cookbook.synthesize.results import Results
+from cookbook.synthesize.results import NotFetched, Results
+
+_BALANCE = 30001  # SiliconCloud's code for a balance that is too low
 
 
 def refused(error: Exception) -> ServiceError:
+    """Return the error for an upload, or a batch, that the service did not take."""
     reason = explain(error)
+    body = getattr(error, "body", None)
+    if isinstance(body, dict) and body.get("code") == _BALANCE:
+        reason += tr("；", "; ") + tr(*BATCH_BALANCE)
     return ServiceError(zh=f"批量任务没有建成：{reason}", en=f"the batch was not started: {reason}")
 
 
-def lost_sight(batch: Batch, error: Exception) -> ServiceError:
-    reason = explain(error)
+def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool) -> ServiceError:
+    """Return the error for a batch that the service gives no word of.
+
+    Args:
+        remembered: the file that names the batch.
+        passes: the service is away, rather than that it knows no such batch or file.
+    """
+    reason = str(error) if isinstance(error, NotFetched) else explain(error)
+    zh = f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。"
+    en = f"no word of batch {batch.id} (started on {batch.host}): {reason}. "
+    if passes:
+        return ServiceError(
+            zh=zh + "任务本身不受影响：过一会儿再运行这一格",
+            en=en + "The batch itself goes on: run this cell again later",
+        )
     return ServiceError(
-        zh=f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。任务本身不受影响："
-        "用同一个 key 和地址再运行这一格",
-        en=f"no word of batch {batch.id} (started on {batch.host}): {reason}. The batch itself "
-        "goes on: run this cell again with the same key and address",
+        zh=zh + "先核对 key 和地址是不是建任务时的；任务或结果若已经不在了"
+        f"（平台保留 30 天），删掉 {remembered} 再运行，会重新问",
+        en=en + "Check that key and address are those that it was started with; if the batch or "
+        f"its results are gone (the platform keeps them for 30 days), delete {remembered} and run "
+        "again to ask anew",
     )
 
 
@@ -68,4 +90,15 @@ def no_id(answer: Any) -> ServiceError:
     return ServiceError(
         zh=f"服务的应答里没有 id，批量任务没有建成：{shown}",
         en=f"the service's answer has no id, so no batch was started: {shown}",
+    )
+
+
+def under_way(batch: Batch, drafts: int) -> ArgumentError:
+    """Return the error for drafts that are asked for at once while a batch is writing them."""
+    return ArgumentError(
+        zh=f"其中 {drafts} 条已经在批量任务 {batch.id} 里，现在再问要付两次钱："
+        "用 batch=True 运行，取它的结果；不想等了，就先在控制台取消它，再用 batch=True 运行一次",
+        en=f"{drafts} of these are in batch {batch.id} already, and would be paid twice: run with "
+        "batch=True to collect its answers. To stop waiting, cancel it in the console, then run "
+        "with batch=True once",
     )

@@ -1,9 +1,10 @@
-"""Divide requests into the input files of batches: one request a line."""
+"""The files of requests that batches are made of: one request a line, and their ids."""
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
+from cookbook.synthesize.batch_faults import no_id
 from cookbook.synthesize.wanted import Wanted
 
 ENDPOINT: Final = "/v1/chat/completions"
@@ -33,3 +34,18 @@ def line_of(one: Wanted) -> bytes:
     except UnicodeEncodeError:
         text = json.dumps(request).encode()
     return text + b"\n"
+
+
+def id_of(answer: Any) -> str:
+    """Return the id of an upload or a batch; SiliconCloud wraps that of an upload in `data`.
+
+    Raises:
+        ServiceError: there is none.
+    """
+    found = getattr(answer, "id", None)
+    if not isinstance(found, str):
+        data = getattr(answer, "data", None)
+        found = data.get("id") if isinstance(data, dict) else None
+    if not isinstance(found, str):
+        raise no_id(answer)
+    return found

@@ -15,7 +15,7 @@ from cookbook.compare.count import Progress
 from cookbook.compare.send import Question, Row, messages, send_all
 from cookbook.errors import ArgumentError
 from cookbook.i18n import tr
-from cookbook.synthesize.batch import ask_in_batches
+from cookbook.synthesize.batch import ask_in_batches, refuse_while_under_way
 from cookbook.synthesize.record import Record, key_of
 from cookbook.synthesize.wanted import COLUMNS, Wanted, fill_from, keep_answer, row_of
 
@@ -87,6 +87,7 @@ def drafts(
         if batch:
             ask_in_batches(client, missing, record, retries=retries, progress=progress)
         else:
+            refuse_while_under_way(missing, record)
             _ask(client, missing, record, concurrency, retries, progress)
     by_input = sorted(wanted, key=_place_of(texts))
     return pd.DataFrame([one.row for one in by_input], columns=COLUMNS)

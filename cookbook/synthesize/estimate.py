@@ -60,10 +60,14 @@ class Estimate:
                 f"No {kind} of {self.model} is recorded: see the platform's console; a service on "
                 "your own machine charges nothing.",
             )
-        return tr(
+        price = tr(
             f"至多 {self.yuan:.2f} 元（{self.model}，{self.date} 的价格；{self.source}）。",
             f"At most ¥{self.yuan:.2f} ({self.model}, prices of {self.date}; {self.source}).",
         )
+        if not self.batch:
+            return price
+        paid = tr(*siliconcloud.BATCH_BALANCE)
+        return tr(f"{price}{paid}。", f"{price} On the platform {paid}.")
 
 
 def estimate(

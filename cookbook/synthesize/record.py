@@ -97,10 +97,12 @@ class Record:
             try:
                 self._write(line)
                 os.fsync(self._file.fileno())
-            except OSError as error:
+            except BaseException as error:
                 # Half a line would spoil the next.
                 self._file.truncate(end)
-                raise self.unwritable(error) from error
+                if isinstance(error, OSError):
+                    raise self.unwritable(error) from error
+                raise
             self._answers[key] = answer
 
     def _write(self, line: bytes) -> None:

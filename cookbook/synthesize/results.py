@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cookbook.compare.send import Row, storable
+from cookbook.compare.send import BUSY, Row, storable
 from cookbook.i18n import tr
 from cookbook.quoted import one_line
 
@@ -30,19 +30,34 @@ class Results:
     unknown_lines: int
 
 
+class NotFetched(Exception):
+    """A file could not be fetched from its URL; `passes` says whether it may be later."""
+
+    def __init__(self, said: str, *, passes: bool):
+        super().__init__(said)
+        self.passes = passes
+
+
 def fetch(client: "OpenAI", place: str) -> bytes:
     """Return a file by its id or its URL.
 
     Raises:
-        openai.OpenAIError, httpx.HTTPError: it could not be fetched.
+        openai.OpenAIError, NotFetched: it could not be fetched.
     """
     if not place.startswith(("https://", "http://")):
         return client.files.content(place).content
     import httpx
 
-    response = httpx.get(place, timeout=_SECONDS, follow_redirects=True)
-    response.raise_for_status()
-    return response.content
+    host = httpx.URL(place).host
+    try:
+        response = httpx.get(place, timeout=_SECONDS, follow_redirects=True)
+    except httpx.RequestError as error:
+        raise NotFetched(f"{host}: {type(error).__name__}", passes=True) from error
+    if response.is_success:
+        return response.content
+    # Without the path of the URL, which may be signed for its owner alone.
+    status = response.status_code
+    raise NotFetched(f"{host}: HTTP {status}", passes=status in BUSY)
 
 
 def results(files: list[bytes]) -> Results:

@@ -10,8 +10,8 @@ from openai import OpenAI
 
 from cookbook import connect, synthesize
 from cookbook.compare import send
-from cookbook.errors import DataError, ServiceError
-from cookbook.synthesize import batch, batch_files
+from cookbook.errors import ArgumentError, DataError, ServiceError
+from cookbook.synthesize import batch, batch_files, results
 
 MODEL = "deepseek-ai/DeepSeek-V3"
 WORDS = ["地铁", "加班", "火锅"]
@@ -159,6 +159,26 @@ def test_an_interrupted_cell_waits_for_the_same_batch(ask, batches, monkeypatch)
     assert len(batches.started) == 1 and batches.posts == ["/v1/files", "/v1/batches"]
 
 
+def test_what_a_batch_is_writing_is_not_asked_for_at_once(ask, siliconcloud, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.time, "sleep", interrupt)
+        ask()
+    with pytest.raises(ArgumentError, match="3 条已经在批量任务 batch_.*要付两次钱"):
+        ask(batch=False)
+    assert ask(["高考"], batch=False).error.isna().all() and len(siliconcloud.requests) == 1
+    ask()
+    assert ask(batch=False).error.isna().all() and len(siliconcloud.requests) == 1
+
+
+def test_what_was_not_sent_before_the_interrupt_says_so(ask, batches, monkeypatch):
+    monkeypatch.setattr(batch_files, "MOST_LINES", 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(batch.time, "sleep", interrupt)
+        frame = ask()
+    assert frame.error.str.contains("还在进行").tolist() == [True, True, False]
+    assert frame.error[2] == "被中断，还没有发出"
+
+
 def test_further_inputs_after_an_interrupt_get_a_batch_of_their_own(ask, batches, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(batch.time, "sleep", interrupt)
@@ -210,7 +230,7 @@ def test_a_start_that_never_arrived_is_made_by_the_next_run(ask, batches):
 @pytest.mark.parametrize("faults", [["balance"], [None, "balance"]])
 def test_without_money_nothing_is_started_and_the_sentence_says_so(ask, batches, faults):
     batches.next = list(faults)
-    with pytest.raises(ServiceError, match="批量任务没有建成：.*余额不足.*充值"):
+    with pytest.raises(ServiceError, match="批量任务没有建成：.*余额不足.*只能用充值的余额付"):
         ask()
     assert not batches.started and len(batches.posts) == len(faults)
     assert ask().error.isna().all() and len(batches.started) == 1
@@ -230,12 +250,23 @@ def test_a_service_that_stays_away_leaves_the_batch_to_the_next_run(ask, batches
     assert ask().error.isna().all() and len(batches.started) == 1
 
 
-def test_a_batch_of_another_account_is_named(ask, batches, monkeypatch):
+def test_a_batch_of_another_account_is_named(ask, batches, monkeypatch, tmp_path):
     with monkeypatch.context() as patched:
         patched.setattr(batch.time, "sleep", interrupt)
         ask()
     batches.started.clear()
-    with pytest.raises(ServiceError, match="建在 127.0.0.1.*用同一个 key 和地址"):
+    remembered = tmp_path / "drafts.jsonl.batches.json"
+    with pytest.raises(ServiceError, match="建在 127.0.0.1.*核对 key 和地址.*删掉 .*batches.json"):
+        ask()
+    remembered.unlink()
+    assert ask().error.isna().all()
+
+
+@pytest.mark.parametrize("as_url", [True, False])
+def test_results_that_are_gone_are_said_to_be(ask, batches, as_url):
+    batches.as_url = as_url
+    batches.gone = True
+    with pytest.raises(ServiceError, match="结果若已经不在了（平台保留 30 天）"):
         ask()
 
 
@@ -270,7 +301,7 @@ def test_progress_gets_the_counts_of_a_service_that_has_them(ask, batches, monke
 
     monkeypatch.setattr(batches, "retrieve", counting)
     ask(progress=lambda done, total: counts.append((done, total)))
-    assert set(counts) == {(2, 3)}
+    assert counts == [(2, 3), (2, 3), (3, 3)]
 
 
 def test_a_damaged_memory_of_batches_is_refused(ask, batches, tmp_path):
@@ -278,3 +309,12 @@ def test_a_damaged_memory_of_batches_is_refused(ask, batches, tmp_path):
     with pytest.raises(DataError, match="batches.json 坏了.*控制台"):
         ask()
     assert not batches.posts
+
+
+def test_a_url_is_never_shown_since_it_may_be_signed(siliconcloud):
+    with pytest.raises(results.NotFetched) as caught:
+        results.fetch(None, f"http://localhost:{siliconcloud.port}/results/x?signature=secret")
+    assert str(caught.value) == "localhost: HTTP 404" and not caught.value.passes
+    with pytest.raises(results.NotFetched, match="^127.0.0.1: ConnectError$") as caught:
+        results.fetch(None, "http://127.0.0.1:9/x")
+    assert caught.value.passes
