@@ -27,7 +27,7 @@ Chat and training:
     supervisor, waits           the queue, and what its jobs wait for
     turns                       whose job is next, and the places that are shown
     chat_turns                  whose answer starts next
-    batch_runner                the lines of batches, answered where chat has nothing to do
+    batch_runner, batch_results the lines of batches, answered where chat has nothing to do
     fingerprint, twins          which jobs are equal, and how one takes over another's result
     training_process, prewarmed one process for each job, and one that waits for the next
     worker, exit_codes, events  what runs in it, how it ends, what it tells

@@ -99,7 +99,7 @@ def faults(name: str, content: bytes) -> list[Fault]:
         line = content[place.start : place.start + place.size]
         found += _faults_of(place.number, line, first_of)
     if not count:
-        found.append(Fault(0, "file-empty", tr("文件是空的", "the file is empty")))
+        found.append(Fault(0, "file-empty", _empty()))
     return found
 
 
@@ -115,6 +115,13 @@ def report(found: list[Fault]) -> str:
         others = tr(f"还有问题的行：{named}", f"further lines with problems: {named}")
         sentences = [*sentences[:MOST_SHOWN], others]
     return "\n".join(sentences)
+
+
+def _empty() -> str:
+    return tr(
+        '文件是空的：每行写一个请求，{"custom_id": …, "body": …}',
+        'the file is empty: write a request on each line, {"custom_id": …, "body": …}',
+    )
 
 
 def spans(numbers: list[int]) -> str:
@@ -139,6 +146,8 @@ def _faults_of(number: int, line: bytes, first_of: dict[str, int]) -> list[Fault
     value = _value_of(number, line)
     if isinstance(value, Fault):
         return [value]
+    if "messages" in value and "body" not in value:
+        return [Fault(number, "training-row", _training_row())]
     found = [*_keys(value), *_custom_id(value, number, first_of), *_address(value), *_body(value)]
     return [Fault(number, code, text) for code, text in found]
 
@@ -147,7 +156,10 @@ def _value_of(number: int, line: bytes) -> dict[str, Any] | Fault:
     """Return the object on a line, or why there is none."""
     if len(line) > BODY_BYTES:
         most = f"{BODY_BYTES >> 20} MB"
-        text = tr(f"这一行超过 {most}", f"the line is larger than {most}")
+        text = tr(
+            f"这一行超过 {most}，一个请求最多这么大：缩短它的 messages",
+            f"the line is larger than {most}, the limit of a request: shorten its messages",
+        )
         return Fault(number, "line-size", text)
     try:
         value = json_text.parse(line.decode("utf-8"))
@@ -160,8 +172,11 @@ def _value_of(number: int, line: bytes) -> dict[str, Any] | Fault:
         place = error.start + 1
         text = tr(f"第 {place} 个字符：{error.zh}", f"character {place}: {error.en}")
         return Fault(number, "json", text)
-    except orjson.JSONDecodeError as error:
-        text = tr(f"不是合法的 JSON：{error.msg}", f"not valid JSON: {error.msg}")
+    except orjson.JSONDecodeError:
+        text = tr(
+            "有不成对的代理字符（如 \\ud800），删掉它",
+            "half of a character (such as \\ud800): remove it",
+        )
         return Fault(number, "json", text)
     if not isinstance(value, dict):
         text = tr(
@@ -176,19 +191,18 @@ def _value_of(number: int, line: bytes) -> dict[str, Any] | Fault:
     return value
 
 
+def _training_row() -> str:
+    return tr(
+        '这是训练数据的格式，批量请求的 messages 在 body 里；要微调就用 purpose="fine-tune" 上传',
+        "this is a row of training data: the messages of a batch request are in its body; "
+        'to tune with the file, upload it with purpose="fine-tune"',
+    )
+
+
 _Found = Iterator[tuple[str, str]]  # code and sentence
 
 
 def _keys(value: dict[str, Any]) -> _Found:
-    if "messages" in value and "body" not in value:
-        text = tr(
-            "这是训练数据的格式：批量请求的 messages 在 body 里；"
-            '要微调就用 purpose="fine-tune" 上传',
-            "this is a row of training data: the messages of a batch request are in its body; "
-            'to tune with the file, upload it with purpose="fine-tune"',
-        )
-        yield "training-row", text
-        return
     for name in value:
         if name not in _KEYS:
             yield "unknown-key", unsupported(name)
@@ -225,11 +239,9 @@ def _address(value: dict[str, Any]) -> _Found:
 def _body(value: dict[str, Any]) -> _Found:
     body = value.get("body")
     if not isinstance(body, dict):
-        # A row of training data is told what it is above.
-        if "body" in value or "messages" not in value:
-            missing = tr("缺少 body", "body is missing")
-            what = tr("一个对象", "an object")
-            yield "body", must_be("body", what, body) if "body" in value else missing
+        missing = tr("缺少 body", "body is missing")
+        what = tr("一个对象", "an object")
+        yield "body", must_be("body", what, body) if "body" in value else missing
         return
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:

@@ -26,7 +26,7 @@ import orjson
 
 from cookbook.errors import DiskFull
 from cookbook.i18n import tr
-from cookbook.service import batch_file, limits
+from cookbook.service import batch_file, batch_results, limits
 from cookbook.service.api_error import ApiError, internal_error
 from cookbook.service.batch_body import chat_body
 from cookbook.service.batch_file import Place
@@ -34,7 +34,7 @@ from cookbook.service.callers import Caller
 from cookbook.service.chat import answered
 from cookbook.service.request_id import new_request_id
 from cookbook.service.state import AppState
-from cookbook.service.store import LOCAL, Batch, BatchAnswer, new_id
+from cookbook.service.store import LOCAL, Batch, BatchAnswer
 
 TICK_SECONDS = 0.3  # between two looks at the store
 RETRY_SECONDS = 5.0  # after an error of the store, as of a full disk
@@ -172,12 +172,7 @@ class BatchRunner:
         if not left:
             return {}
         content = self._store.file_content(one.batch.input_file)
-        error = {"code": f"batch_{status}", "message": reason}
-        found = {}
-        for number, line in batch_file.lines(content):
-            if number in left:
-                found[number] = _result(line["custom_id"], None, error)
-        return found
+        return batch_results.undone(content, left, f"batch_{status}", reason)
 
     # Its lines
 
@@ -217,8 +212,9 @@ class BatchRunner:
                 one.pending.append(place)
             else:
                 await self._write_down(one, place, line["custom_id"], response)
-        except _STORE_ERRORS as error:
-            _log.warning("%s, line %d: %s", one.batch.id, place.number, error)
+        except Exception:
+            # Such as a database that is locked: no line is lost.
+            _log.exception("%s, line %d is tried again", one.batch.id, place.number)
             one.pending.append(place)
             self._wait(one)
         finally:
@@ -249,7 +245,7 @@ class BatchRunner:
             ApiError: as chat would have answered, or the answers of the batch are too large.
         """
         if batch.result_bytes >= limits.RESULT_BYTES:
-            raise _too_large()
+            raise batch_results.too_large()
         caller = Caller(batch.owner, is_leader=batch.owner == LOCAL)
         return await answered(chat_body(body, batch.model), self._state.seen_by(caller))
 
@@ -283,7 +279,7 @@ class BatchRunner:
         answer = BatchAnswer(
             line=place.number,
             status=response["status_code"],
-            content=_result(custom_id, response, None),
+            content=batch_results.line(custom_id, response),
             input_tokens=usage.get("prompt_tokens", 0),
             output_tokens=usage.get("completion_tokens", 0),
         )
@@ -305,20 +301,3 @@ async def _cancelled(one: _Open) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _result(custom_id: str, response: dict[str, Any] | None, error: dict[str, Any] | None) -> bytes:
-    """Return a line of a result file."""
-    line = {"id": new_id("batch_req_"), "custom_id": custom_id}
-    return orjson.dumps(line | {"response": response, "error": error})
-
-
-def _too_large() -> ApiError:
-    most = f"{limits.RESULT_BYTES >> 20} MB"
-    return ApiError(
-        413,
-        zh=f"这个批量任务的回答已超过 {most}：余下的行放进另一个任务，或减小 max_tokens",
-        en=f"the answers of this batch have more than {most}: send the remaining lines in another "
-        "batch, or lower max_tokens",
-        code="batch_too_large",
-    )

@@ -6,6 +6,7 @@ The engine is a few lines that say the question back; a test may hold its answer
 import contextlib
 import dataclasses
 import json
+import sqlite3
 import threading
 import time
 from types import SimpleNamespace
@@ -605,3 +606,20 @@ def test_a_full_disk_at_the_end_leaves_the_batch_and_no_file(service):
     store._database.rows("PRAGMA max_page_count = 100000")
     assert store.end_batch(batch.id, "cancelled", undone).output_file
     assert len(store.files_page(None, 9)) == len(files) + 2
+
+
+def test_a_line_that_meets_a_locked_database_is_not_lost(service, monkeypatch):
+    client = service.client()
+    part, refused = service.store.file_part, []
+
+    def read_later(*arguments):
+        if len(refused) < 3:
+            refused.append(arguments)
+            raise sqlite3.OperationalError("database is locked")
+        return part(*arguments)
+
+    batch = create(client, questions(10))
+    monkeypatch.setattr(service.store, "file_part", read_later)
+    with service.running():
+        done = ended(client, batch)
+    assert done.request_counts.completed == 10 and len(refused) == 3

@@ -66,7 +66,8 @@ class Batches(Part):
             "total": total,
         }
         with self._database.write() as db:
-            if not db.execute("SELECT 1 FROM files WHERE id = ?", (input_file,)).fetchone():
+            file = f"SELECT 1 FROM files WHERE id = ? AND {self._own}"
+            if not db.execute(file, (input_file, *self._own_values)).fetchone():
                 return None
             # Counted where it is added: requests that come together cannot all be the last.
             if limit is not None:
