@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cookbook import data, synthesize, zhishuo
 from cookbook.errors import ArgumentError, DataError
+from cookbook.paths import shipped_rows
 from cookbook.synthesize.alike import examples_of
 from cookbook.synthesize.crowding import opening
 from cookbook.synthesize.leaks import Leaks
@@ -147,9 +148,10 @@ def test_what_is_empty_or_declines_inside_json_is_found():
     [
         "抱歉，我无法满足这个要求。",
         "非常抱歉，作为一个AI助手，我不能生成讽刺内容。",
-        "对不起，这个问题我无法回答。".replace("这个问题我", "我"),
+        "对不起，我无法回答。",
         "作为一个人工智能语言模型，我没有个人观点。",
         "我无法提供有关内容。",
+        "抱歉，我不会生成这类内容。",
         "I'm sorry, but I can't help with that.",
         "I’m sorry, I cannot write this.",
         "Sorry, but as an AI, I cannot do that.",
@@ -168,6 +170,8 @@ def test_an_answer_that_declines_is_a_refusal(text):
         "他说抱歉，我无法相信，然后照旧迟到。",
         "抱歉是最便宜的赔偿，谁都付得起，谁也不肯多付。",
         "抱歉，让您久等了，菜已经凉了。",
+        "抱歉，我们无法退款，只能换货。",
+        "抱歉，我不会游泳，所以常在岸上指导。",
         "对不起三个字，说得越早越值钱。",
         "作为一个过来人，他劝所有人别来。",
         "我不能没有你，就像账单不能没有我。",
@@ -182,9 +186,20 @@ def test_a_sentence_with_an_apology_is_no_refusal(text):
     assert refusal(text) is None
 
 
-def test_none_of_the_projects_own_sentences_is_a_refusal():
-    for name in ("train.jsonl", "train_tiny.jsonl"):
-        assert not list(filter(refusal, zhishuo.texts.corpus(name).values()))
+def test_none_of_the_projects_own_answers_is_a_refusal():
+    files = ("zhishuoxinyu/train.jsonl", "zhishuoxinyu/train_tiny.jsonl")
+    for name in (*files, "customer_service/train.jsonl"):
+        messages = [m for row in shipped_rows(name) for m in row["messages"]]
+        answers = [m["content"] for m in messages if m["role"] == "assistant"]
+        assert answers and not list(filter(refusal, answers))
+
+
+@pytest.mark.parametrize(
+    "text", ["抱歉" * 40_000, "“" * 40_000, "i'm sorry, " * 40_000, "a," * 40_000]
+)
+def test_a_text_made_to_hang_the_checks_is_checked(text):
+    # What is not linear would take minutes here.
+    keep(text, prompt=text, held_out=["a,a", "抱抱"])
 
 
 def test_a_filter_of_the_platform_is_a_refusal():
