@@ -272,3 +272,20 @@ def test_readme_shows_the_first_three_evaluation_words_as_notebook_04_answered()
             cells_of_line = [cell.strip() for cell in line.strip("|").split("|")]
             if cells_of_line[0] in zhishuo.eval_words()[:3]:
                 assert all(cell in shown for cell in cells_of_line), line
+
+
+@pytest.mark.parametrize("name", [N07, E07])
+def test_notebook_07_says_in_words_what_its_tables_show(name):
+    cells = nbformat.read(ROOT / f"{name}.ipynb", as_version=4).cells
+    outputs = [o for c in cells if c.cell_type == "code" for o in c.outputs if "data" in o]
+    shown = "\n".join(o["data"].get("text/plain", "") for o in outputs)
+    # Three or four of ten drafts pass; afterwards none, few and nearly all answers.
+    passed = re.findall(r"^\d +(\d+)% \(", shown, flags=re.M)
+    assert len(passed) == 6 and all(30 <= int(share) <= 45 for share in passed)
+    row = re.search(r"^rules_passed(.+)", shown, flags=re.M)[1]
+    base_short, base_long, tuned = map(int, re.findall(r"(\d+)% \(", row))
+    assert base_short == 0 and base_long < 50 and tuned >= 95
+    assert re.search(r"^copied +.* 0% \(\S+\)$", shown, flags=re.M)
+    # Nearly half of the 40 words have no row.
+    without = re.search(r"^'(\w+(?:、\w+)+)'$", shown, flags=re.M)[1].split("、")
+    assert 14 <= len(without) < 20
