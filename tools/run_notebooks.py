@@ -2,6 +2,8 @@
 
     python tools/run_notebooks.py [NOTEBOOK …]      default: all of them, in order
 
+Those in `notebooks/en` are run in English, after the Chinese ones, whose jobs they find.
+
 The outputs that the repository keeps are made by this script and by nothing else, on a data folder
 of their own, so that every job is trained once and no figure comes from somebody's older run.
 `COOKBOOK_HOME` names another folder, for instance to run one notebook again with the jobs of the
@@ -25,6 +27,16 @@ from cookbook.connection import stop
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CELL_SECONDS = 600
+
+
+def all_notebooks() -> list[Path]:
+    """Return every notebook in the order in which they are run."""
+    return sorted(NOTEBOOKS.glob("0*.ipynb")) + sorted(NOTEBOOKS.glob("en/0*.ipynb"))
+
+
+def language_of(path: Path) -> str:
+    """Return the language that a notebook is written in."""
+    return "en" if path.resolve().parent.name == "en" else "zh"
 
 
 def run(path: Path) -> None:
@@ -75,14 +87,14 @@ def _is_empty(output: nbformat.NotebookNode) -> bool:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run notebooks and store their outputs.")
     parser.add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
-    paths = parser.parse_args(argv).notebooks or sorted(NOTEBOOKS.glob("0*.ipynb"))
-    os.environ.setdefault("COOKBOOK_LANG", "zh")
+    paths = parser.parse_args(argv).notebooks or all_notebooks()
     own = "COOKBOOK_HOME" not in os.environ
     if own:
         os.environ["COOKBOOK_HOME"] = tempfile.mkdtemp(prefix="cookbook-notebooks-")
     try:
         for path in paths:
             print(path.name, flush=True)
+            os.environ["COOKBOOK_LANG"] = language_of(path)
             run(path)
     finally:
         if own:

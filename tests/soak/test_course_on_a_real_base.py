@@ -1,7 +1,7 @@
 """The whole course on a base of a real model's shape, so that no reader of a real one is the first.
 
 Its vocabulary and its template are Qwen2.5's, its weights are random: every answer is nonsense that
-never ends. Every cell of every notebook has to run all the same, as `make test` runs them on the
+never ends. Every cell of the notebooks has to run all the same, as `make test` runs them on the
 tiny base, and one service trains and answers for all of them.
 
     pytest -v tests/soak/test_course_on_a_real_base.py      about five minutes on two cores
@@ -24,6 +24,7 @@ ROOT = DATA.parent
 NAME = "Real-Instruct"
 CORPUS = DATA / "zhishuoxinyu" / bases.CORPUS
 ON_THE_CORPUS = ("03_", "04_", "05_", "06_")
+WRITES_ITS_CORPUS = "07_own_corpus"
 # After a notebook's imports: one epoch takes the same path as five.
 ONE_EPOCH = """\
 import dataclasses
@@ -69,6 +70,9 @@ def copies(tmp_path_factory):
     """Copy the notebooks, with a last cell that checks what the others have used."""
     folder = tmp_path_factory.mktemp("course")
     for path in course.notebooks(ROOT / "notebooks"):
+        # Random weights write no draft that keeps a rule, so there would be nothing to train on.
+        if path.stem == WRITES_ITS_CORPUS:
+            continue
         notebook = nbformat.read(path, as_version=4)
         for cell in notebook.cells:
             # `make test` compares outputs; here the paths in them are other ones.
