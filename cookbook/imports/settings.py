@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cookbook import adapter_settings
+from cookbook import adapter_settings, environment
 from cookbook.bases import Base
 from cookbook.errors import AdapterError
 from cookbook.quoted import one_line
@@ -222,6 +222,7 @@ def _matching(pattern: str, names: list[str], setting: str) -> list[str]:
             [sys.executable, "-I", "-c", _MATCH],
             input=json.dumps([pattern, names]).encode(),
             capture_output=True,
+            env=environment.of_worker(),
             timeout=_PATTERN_SECONDS,
             check=True,
         )

@@ -30,6 +30,8 @@ ARGUMENTS = {
     "b": "b",
     "criteria": "short",
     "base_id": "x",
+    "prompt": "写一句",
+    "path": "never-written.jsonl",
 }
 
 
@@ -57,6 +59,13 @@ HELPERS = helpers()
 HELPERS.pop("cookbook.jobs.view.refresh")
 # Takes no user's client: the panel makes it.
 HELPERS.pop("cookbook.panel.task.TaskForm")
+# Called by `ask` and `drafts` with a client that they have checked.
+for name in (
+    "compare.send.send_all",
+    "synthesize.batch.ask_in_batches",
+    "synthesize.results.fetch",
+):
+    HELPERS.pop(f"cookbook.{name}")
 
 
 def call(helper, client):
