@@ -48,9 +48,15 @@ class Llama:
         return answer.raise_for_status().json()["tokens"]
 
     def next_logprobs(self, ids, top=50):
-        # Without an end or a part of a character as the only token, of which nothing would be told.
+        """Return the likeliest tokens, those that end an answer left out.
+
+        Nothing where the first is a part of a character: llama.cpp tells none of it.
+        """
         request = {"prompt": ids, "n_predict": 4, "n_probs": top, "temperature": 0}
+        request |= {"ignore_eos": True, "return_tokens": True}
         address = f"{self._server.listening_address}/completion"
-        answer = httpx.post(address, json=request | {"ignore_eos": True}, timeout=60)
-        first = answer.raise_for_status().json()["completion_probabilities"][0]
-        return {one["id"]: one["logprob"] for one in first["top_logprobs"]}
+        answer = httpx.post(address, json=request, timeout=60).raise_for_status().json()
+        told = answer.get("completion_probabilities")
+        if not told or told[0]["id"] != answer["tokens"][0]:
+            return {}
+        return {one["id"]: one["logprob"] for one in told[0]["top_logprobs"]}
