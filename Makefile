@@ -67,6 +67,7 @@ bench: $(READY)
 	$(BIN)/python tests/bench/calls.py
 	$(BIN)/python tests/bench/start.py
 	$(BIN)/python tests/bench/growth.py
+	PYTHONPATH=tests:tools $(BIN)/python tests/bench/exports.py
 	PYTHONPATH=tests $(BIN)/python tests/bench/cluster.py --kill
 	PYTHONPATH=tests:tests/bench $(BIN)/python tests/bench/scale.py
 

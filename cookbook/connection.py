@@ -65,7 +65,7 @@ VARIABLES = {
 
 
 def connect(
-    service: str | None = None, *, key: str | None = None, home: Path | None = None
+    service: str | None = None, *, key: str | None = None, home: str | Path | None = None
 ) -> Connection:
     """Return a connection to a room, to the embedded service, or to SiliconCloud.
 
@@ -116,7 +116,7 @@ def connect(
     return _embedded(home)
 
 
-def _named(service: object, home: Path | None) -> str | None:
+def _named(service: object, home: str | Path | None) -> str | None:
     """Return which service is asked for by name or address; None where the settings decide.
 
     Raises:
@@ -138,7 +138,7 @@ def _named(service: object, home: Path | None) -> str | None:
     )
 
 
-def _embedded(home: Path | None) -> Connection:
+def _embedded(home: str | Path | None) -> Connection:
     """Return a connection to the embedded service, started if need be."""
     # Before a service that could not load it is started.
     chosen_base.check()
@@ -245,9 +245,9 @@ def _stop(folder: Path) -> bool:
     return bool(served or training)
 
 
-def _absolute(home: Path | None) -> Path:
+def _absolute(home: str | Path | None) -> Path:
     try:
-        return (home or paths.home()).expanduser().resolve()
+        return Path(home or paths.home()).expanduser().resolve()
     except FileNotFoundError as error:
         raise ServiceError(
             zh="当前文件夹已被删除：用 os.chdir 换一个，或把 COOKBOOK_HOME 设为完整路径",
