@@ -100,7 +100,10 @@ def commands(
     name = facts.name
     match form:
         case "peft":
-            where = base.id if base.on_hub or as_read else base.source
+            where = base.id if base.on_hub else base.source
+            # Of a base that is on no hub, another machine has another folder, or none.
+            if not base.on_hub and (as_read or not base.source):
+                where = "BASE_FOLDER"
             # The ranks that vLLM takes are powers of two from 8 on.
             rank = max(8, 1 << max(0, files.rank - 1).bit_length())
             lines = [

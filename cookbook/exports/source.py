@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cookbook import bases
+from cookbook import bases, causes, disk
 from cookbook.connected import Connection
-from cookbook.errors import ArgumentError, ModelError, ServiceError
+from cookbook.errors import ArgumentError, CookbookError, DiskFull, ModelError, ServiceError
 from cookbook.exports.facts import FILE, Facts
 from cookbook.paths import Home
 from cookbook.quoted import one_line
@@ -90,6 +90,7 @@ def in_service(service: Connection, name: str) -> Iterator[Source]:
     Raises:
         ArgumentError: there is none of that name, or several.
         ServiceError: the service does not answer, or does not give it.
+        DiskFull: the folder for temporary files has no room for it.
     """
     with tempfile.TemporaryDirectory(prefix="cookbook-") as temporary:
         folder = Path(temporary) / "model"
@@ -128,6 +129,9 @@ def _explained(base_url: str) -> Iterator[None]:
     place = base_url.rstrip("/").removesuffix("/v1")
     try:
         yield
+    except CookbookError:
+        # Some of our own are of the kinds below, and say what is wrong.
+        raise
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         told = one_line(error.response.text)
@@ -135,7 +139,13 @@ def _explained(base_url: str) -> Iterator[None]:
             zh=f"服务 {place} 没有给出这个模型（HTTP {code}）：{told}",
             en=f"the service {place} did not give the model (HTTP {code}): {told}",
         ) from error
-    except (httpx.HTTPError, zipfile.BadZipFile, KeyError, TypeError) as error:
+    except OSError as error:
+        reason = causes.cause(error)
+        kind = DiskFull if disk.is_full(error) else ModelError
+        raise kind(
+            zh=f"没有取到模型：{reason.zh}", en=f"the model was not downloaded: {reason.en}"
+        ) from error
+    except (httpx.HTTPError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         told = one_line(str(error) or type(error).__name__)
         raise ServiceError(
             zh=f"从服务 {place} 取模型时中断了（{told}）：再试一次",

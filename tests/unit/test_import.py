@@ -149,6 +149,17 @@ def test_what_other_tools_leave_beside_it_is_named_and_never_opened(home, tmp_pa
     assert (home.model_folder(model.folder) / "README.md").read_text() == "# mine"
 
 
+@pytest.mark.parametrize("path", ["/home/anna/base", "C:\\anna\\base"])
+def test_a_card_with_a_folder_of_another_machine_is_not_taken(home, tmp_path, path):
+    source = write(tmp_path / "saves", base_model_name_or_path=path)
+    (source / "README.md").write_text(f"---\nbase_model: {path}\n---\n# Model Card")
+    found = take(source, home, base=BASE.id)
+    assert found.left_out == ("README.md",)
+    model = Store(home.database).model(found.model)
+    for file in home.model_folder(model.folder).iterdir():
+        assert b"anna" not in file.read_bytes()
+
+
 def test_a_folder_one_level_down_is_found_and_of_several_none_is_chosen(home, tmp_path):
     write(tmp_path / "a" / "checkpoint-1")
     assert take(tmp_path / "a", home).layers == 8
