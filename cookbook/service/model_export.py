@@ -1,9 +1,9 @@
 """GET /v1/models/{model}/export: a tuned model as one zip, for a colleague's `import`.
 
 In it are the adapter's settings and weights, its card, and `cookbook-model.json` with what is known
-of the model: nothing of its rows, no owner and no job. The card names the training file, so others
-get a shared model without it. It is sent while it is made, so it takes no
-room on the disk; weights hardly become smaller, so they are stored as they are.
+of the model: nothing of its rows, and no job. The card names the training file, so others get a
+shared model without it. It is sent while it is made, so it takes no room on the disk; weights hardly
+become smaller, so they are stored as they are.
 """
 
 import contextlib

@@ -649,6 +649,15 @@ def test_a_service_of_another_version_is_not_written_under(home, tmp_path, monke
         take(write(tmp_path / "a"), home)
 
 
+def test_in_a_room_it_is_said_that_the_model_is_not_there(home, tmp_path, monkeypatch):
+    source = write(tmp_path / "a")
+    assert take(source, home).notes == ()
+    monkeypatch.setenv("COOKBOOK_SERVICE", "http://192.168.1.5:8765")
+    monkeypatch.setenv("COOKBOOK_KEY", "sk-cookbook-room")
+    [note] = take(source, home).notes
+    assert "课堂里没有" in note and str(home.folder) in note
+
+
 def test_the_command_prints_the_name_and_the_reason(home, tmp_path, capsys):
     from cookbook.__main__ import main
 
