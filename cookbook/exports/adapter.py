@@ -16,15 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cookbook import adapter_settings
+from cookbook.adapter_settings import CONFIG, PREFIX, WEIGHTS
 from cookbook.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-PREFIX = "base_model.model."
-"""What PEFT writes before a layer's name."""
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 

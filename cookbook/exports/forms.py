@@ -76,7 +76,7 @@ class Writing:
         _drop_paths(self.part)
         # Some tools write a path of their own machine there.
         config = config | {"base_model_name_or_path": self.base.reference}
-        _write_json(self.part / adapter.CONFIG, config)
+        _write_json(self.part / adapter_settings.CONFIG, config)
         _write_json(self.part / FILE, self.facts.to_dict())
         has_tokenizer = (self.part / "tokenizer.json").is_file()
         self.files = replace(self.files, has_tokenizer=has_tokenizer)

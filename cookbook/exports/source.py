@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cookbook import bases, causes, disk
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.connected import Connection
 from cookbook.errors import ArgumentError, CookbookError, DiskFull, ModelError, ServiceError
 from cookbook.exports.facts import FILE, Facts
@@ -34,7 +35,7 @@ TOKENIZER = (
     "merges.txt",
     "tokenizer.model",
 )
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors", *TOKENIZER)
+ADAPTER = (CONFIG, WEIGHTS, *TOKENIZER)
 """The files of an adapter's folder that are taken; whatever else is there stays."""
 
 _CHECKPOINT = "-ckpt_step_"
@@ -169,7 +170,7 @@ def _facts(folder: Path, model: str) -> Facts:
         return Facts.of_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
     base = ""
     with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-        config = json.loads((folder / ADAPTER[0]).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         base = bases.referred(str(config.get("base_model_name_or_path") or ""))
     parts = model.split(":")
     return Facts(model, base, title=parts[3] if len(parts) > 3 else None)

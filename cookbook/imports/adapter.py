@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
 
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.bases import Base
 from cookbook.errors import AdapterError
 from cookbook.exports import facts
 from cookbook.exports.facts import Facts
 from cookbook.imports.fit import find_base
-from cookbook.imports.settings import CONFIG, Settings, read_settings
+from cookbook.imports.settings import Settings, read_settings
 from cookbook.imports.source import README, Source
-from cookbook.imports.weights import WEIGHTS, Header, Pair, read_header
+from cookbook.imports.weights import Header, Pair, read_header
 from cookbook.quoted import one_line
 
 _LONGEST_TEXT = 2**20  # bytes of settings, a card or a record; the longest known has thousands

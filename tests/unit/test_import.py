@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from cookbook import adapter_settings, bases
+from cookbook.adapter_settings import WEIGHTS
 from cookbook.errors import AdapterError, ArgumentError, DiskFull, ServiceError
 from cookbook.exports.facts import Facts
 from cookbook.imports import fit, import_model, settings
-from cookbook.imports.weights import WEIGHTS, read_header
+from cookbook.imports.weights import read_header
 from cookbook.paths import Home
 from cookbook.service import status
 from cookbook.service.recovery import find_models, unexplained
