@@ -127,6 +127,7 @@ def commands(
 
 def _llama_cpp(weights: str) -> list[Call]:
     return [
-        Call("LM Studio", f"lms import {weights}"),
+        # Without --copy it moves the file away, and the other commands find nothing.
+        Call("LM Studio", f"lms import --copy {weights}"),
         Call("llama.cpp", f"llama-server -m {weights} --jinja --port 8080"),
     ]

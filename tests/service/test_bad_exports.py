@@ -281,6 +281,6 @@ def test_the_command_prints_what_runs_the_model(kept, tmp_path, capsys):
     assert main(["export", *words]) == 0
     said = capsys.readouterr().out
     assert f"ollama create kefu -f {tmp_path}/mine/Modelfile" in said
-    assert f"lms import {tmp_path}/mine/kefu-f16.gguf" in said
+    assert f"lms import --copy {tmp_path}/mine/kefu-f16.gguf" in said
     assert main(["export", *words]) == 1
     assert "已经存在" in capsys.readouterr().err
