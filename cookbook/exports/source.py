@@ -9,6 +9,7 @@ folder is only read. Of an archive that a service sends, the files of an adapter
 
 import contextlib
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -160,8 +161,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         for member in file.infolist():
             # The name alone, which cannot lead out of the folder.
             name = member.filename.rpartition("/")[2]
-            if name in (*ADAPTER, FILE) and not (folder / name).exists():
-                (folder / name).write_bytes(file.read(member))
+            if name not in (*ADAPTER, FILE) or (folder / name).exists():
+                continue
+            # A service stores them as they are, so what is packed could grow without end.
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(f"{name}: compress_type {member.compress_type}")
+            with file.open(member) as packed, (folder / name).open("wb") as copy:
+                shutil.copyfileobj(packed, copy)
 
 
 def _facts(folder: Path, model: str) -> Facts:

@@ -5,6 +5,7 @@ import json
 import re
 import string
 import threading
+import zipfile
 
 import jinja2
 import pytest
@@ -124,6 +125,27 @@ def test_no_command_names_a_base_of_a_hub_that_may_be_another(tmp_path):
             [call] = calls.commands(FACTS, base, "peft", calls.Files(), as_read=as_read)
             where = folder if folder and not as_read else "BASE_FOLDER"
             assert call.text.startswith(f"vllm serve {where} ")
+
+
+@pytest.mark.parametrize(("system", "mark"), [("nt", '"'), ("posix", "'")])
+def test_a_folder_with_a_space_is_quoted_as_the_system_reads_it(monkeypatch, system, mark):
+    monkeypatch.setattr(calls.os, "name", system)
+    path = calls.Files(folder=r"C:\my models").path("a.gguf")
+    monkeypatch.undo()
+    assert path == rf"{mark}C:\my models/a.gguf{mark}"
+
+
+def test_an_archive_of_a_service_that_could_grow_is_not_unpacked(tmp_path):
+    for kind, name in ((zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "packed")):
+        with zipfile.ZipFile(tmp_path / name, "w", kind) as archive:
+            archive.writestr("../adapter_config.json", b" " * 10_000)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(zipfile.BadZipFile):
+        source._unpack(tmp_path / "packed", folder)
+    assert list(folder.iterdir()) == []
+    source._unpack(tmp_path / "stored", folder)
+    assert [path.name for path in folder.iterdir()] == ["adapter_config.json"]
 
 
 def test_weights_in_another_vendors_names_are_not_taken_twice(tmp_path):
