@@ -231,6 +231,10 @@ def test_a_base_that_is_away_is_asked_for(kept, tmp_path):
         ("config.json", {"rope_parameters": {"rope_type": "yarn"}}, "rope_type = 'yarn'"),
         ("tokenizer.json", {"decoder": {"type": "Replace"}}, "sentencepiece"),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer"),
+        ("tokenizer.json", {"pre_tokenizer": 5}, "tokenizer.json"),
+        ("tokenizer.json", {"added_tokens": [5]}, "tokenizer.json"),
+        ("config.json", {"vocab_size": None}, "vocab_size = None"),
+        ("config.json", {"rms_norm_eps": "1e-6"}, "rms_norm_eps = '1e-6'"),
     ],
 )
 def test_a_base_that_llama_cpp_may_read_in_another_way_is_not_written(
@@ -245,6 +249,15 @@ def test_a_base_that_llama_cpp_may_read_in_another_way_is_not_written(
     with pytest.raises(ModelError, match="convert_hf_to_gguf") as caught:
         gguf_file.check(folder, config, "small")
     assert match in str(caught.value)
+
+
+def test_settings_of_a_tokenizer_that_cannot_be_read_are_not_left_out(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
+    write_base(tmp_path / "base", tokenizer, **SMALL)
+    (tmp_path / "base" / "tokenizer_config.json").write_text('{"eos_token": }')
+    config = json.loads((tmp_path / "base" / "config.json").read_text(encoding="utf-8"))
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json"):
+        gguf_file.check(tmp_path / "base", config, "small")
 
 
 def test_without_the_package_gguf_the_command_that_installs_it_is_named(
