@@ -1,11 +1,12 @@
-"""Read what decides in an adapter's settings: which layers it is on, and its scale.
+"""Know PEFT's format: an adapter's files, and what decides in its settings, layers and scale.
 
     variant(config)             the setting under which it computes something else, or None
     scale(config)               what its product is multiplied by, or None
     required(config, names)     the layers that it must have, of all that a base has
 
-`config` is an adapter_config.json. Read by the engine before it answers, and by the import before
-it copies anything, so that both take the same adapters. Nothing here runs a pattern out of a file.
+`config` is an adapter_config.json. Read by the engine before it answers, by the import before it
+copies anything and by the export before it merges, so that all take the same adapters. Nothing here
+runs a pattern out of a file.
 """
 
 import contextlib
@@ -13,6 +14,12 @@ import math
 import re
 from collections.abc import Iterable
 from typing import Any
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+"""The two files of an adapter."""
+
+PREFIX = "base_model.model."
+"""What PEFT writes before a layer's name."""
 
 VARIANTS = (
     "rank_pattern",

@@ -5,38 +5,22 @@
 
 An adapter may have fewer layers than its base. Whatever computes something else than
 `scale · B A` is refused: DoRA, ranks that differ between layers, whole layers beside the adapter,
-embeddings. Weights are read from safetensors alone, never from a pickle. torch is imported where it
-is needed.
+embeddings, a base that was changed before the training. Which settings say so is in
+`adapter_settings.py`, as the service and the import read them. Weights are read from safetensors
+alone, never from a pickle. torch is imported where it is needed.
 """
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cookbook import adapter_settings
+from cookbook.adapter_settings import CONFIG, PREFIX, WEIGHTS
 from cookbook.errors import ModelError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-
-PREFIX = "base_model.model."
-"""What PEFT writes before a layer's name."""
-
-VARIANTS = (
-    "rank_pattern",
-    "alpha_pattern",
-    "use_dora",
-    "use_qalora",
-    "lora_bias",
-    "fan_in_fan_out",
-    "modules_to_save",
-    "trainable_token_indices",
-    "layer_replication",
-)
-"""Settings of PEFT under which an adapter computes something else than is written here."""
 
 _A, _B = ".lora_A.weight", ".lora_B.weight"
 
@@ -45,8 +29,6 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 class Lora:
     """An adapter: for each layer, by its name in the base, A (rank, in) and B (out, rank)."""
 
-    rank: int
-    alpha: float
     scale: float
     a: "dict[str, Tensor]"
     b: "dict[str, Tensor]"
@@ -73,10 +55,9 @@ def read(folder: Path, name: str) -> Lora:
     kind = config.get("peft_type")
     if kind not in (None, "LORA"):
         raise _unfit(name, f"peft_type = {kind!r:.40}")
-    for variant in VARIANTS:
-        if config.get(variant):
-            raise _unfit(name, variant)
-    rank, alpha, scale = _scale(config, name)
+    if variant := adapter_settings.variant(config):
+        raise _unfit(name, variant)
+    rank, scale = _rank_and_scale(config, name)
     weights = check_weights(folder, name)
     a: dict[str, Tensor] = {}
     b: dict[str, Tensor] = {}
@@ -97,7 +78,7 @@ def read(folder: Path, name: str) -> Lora:
                 en=f"the weights of the model {name} are not all numbers ({layer}): its training "
                 "diverged. Use an earlier checkpoint, or tune again with a lower learning rate",
             )
-    return Lora(rank, alpha, scale, a, b)
+    return Lora(scale, a, b)
 
 
 def _layer(
@@ -126,22 +107,14 @@ def config_of(folder: Path, name: str) -> dict[str, Any]:
     return config
 
 
-def _scale(config: dict[str, Any], name: str) -> tuple[int, float, float]:
-    """Return rank, alpha, and what the product of the two matrices is multiplied by."""
-    rank, alpha = config.get("r"), config.get("lora_alpha")
-    if type(rank) is not int or rank < 1:
-        raise _unfit(name, f"r = {rank!r:.40}")
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise _unfit(name, f"lora_alpha = {alpha!r:.40}")
-    # Rank-stabilized LoRA, as Unsloth and LLaMA-Factory offer it.
-    divisor = math.sqrt(rank) if config.get("use_rslora") else rank
-    try:
-        scale = alpha / divisor
-    except OverflowError:
-        scale = math.inf
-    if not math.isfinite(scale):
-        raise _unfit(name, "lora_alpha")
-    return rank, float(alpha), scale
+def _rank_and_scale(config: dict[str, Any], name: str) -> tuple[int, float]:
+    """Return the rank, and what the product of the two matrices is multiplied by."""
+    rank, scale = adapter_settings.rank(config), adapter_settings.scale(config)
+    if rank is None:
+        raise _unfit(name, f"r = {config.get('r')!r:.40}")
+    if scale is None:
+        raise _unfit(name, f"lora_alpha = {config.get('lora_alpha')!r:.40}")
+    return rank, scale
 
 
 def check_weights(folder: Path, name: str) -> "dict[str, Tensor]":

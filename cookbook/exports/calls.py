@@ -8,7 +8,9 @@ are tried with llama.cpp's own server by the tests; the other programs are not t
 """
 
 import json
+import os
 import shlex
+import subprocess
 from dataclasses import dataclass
 
 from cookbook.bases import Base
@@ -34,6 +36,12 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 model = AutoModelForCausalLM.from_pretrained(folder)"""
 
 
+def _as_argument(text: str) -> str:
+    """Return a text as a shell reads it as one word."""
+    # The Windows command line knows no single quotes.
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
+
+
 @dataclass(frozen=True)
 class Files:
     """What the calls name.
@@ -55,8 +63,8 @@ class Files:
     def path(self, name: str = "") -> str:
         """Return a file of the folder, as a shell reads it."""
         if not name:
-            return shlex.quote(self.folder)
-        return shlex.quote(name if self.folder == "." else f"{self.folder.rstrip('/')}/{name}")
+            return _as_argument(self.folder)
+        return _as_argument(name if self.folder == "." else f"{self.folder.rstrip('/')}/{name}")
 
 
 @dataclass(frozen=True)
@@ -100,16 +108,19 @@ def commands(
     name = facts.name
     match form:
         case "peft":
-            where = base.id if base.on_hub or as_read else base.source
+            where = base.id if base.on_hub else base.source
+            # Of a base that is on no hub, another machine has another folder, or none.
+            if not base.on_hub and (as_read or not base.source):
+                where = "BASE_FOLDER"
             # The ranks that vLLM takes are powers of two from 8 on.
             rank = max(8, 1 << max(0, files.rank - 1).bit_length())
             lines = [
-                f"vllm serve {shlex.quote(where)} --enable-lora --max-lora-rank {rank} \\",
-                f"    --lora-modules {shlex.quote(name)}={files.path()}",
+                f"vllm serve {_as_argument(where)} --enable-lora --max-lora-rank {rank} \\",
+                f"    --lora-modules {_as_argument(name)}={files.path()}",
             ]
             return [Call("vLLM", "\n".join(lines))]
         case "merged":
-            serve = f"vllm serve {files.path()} --served-model-name {shlex.quote(name)}"
+            serve = f"vllm serve {files.path()} --served-model-name {_as_argument(name)}"
             convert = f"python convert_hf_to_gguf.py {files.path()} --outtype f16"
             return [Call("vLLM", serve), Call("llama.cpp", convert)]
         case "gguf":
@@ -117,13 +128,14 @@ def commands(
             # vLLM reads GGUF with a plugin alone, and calls that experimental: `merged` is for it.
             return _llama_cpp(weights)
         case _:
-            create = f"ollama create {shlex.quote(name)} -f {files.path('Modelfile')}"
-            run = Call("Ollama", f"{create}\nollama run {shlex.quote(name)}")
+            create = f"ollama create {_as_argument(name)} -f {files.path('Modelfile')}"
+            run = Call("Ollama", f"{create}\nollama run {_as_argument(name)}")
             return [run, *_llama_cpp(files.path(files.weights))]
 
 
 def _llama_cpp(weights: str) -> list[Call]:
     return [
-        Call("LM Studio", f"lms import {weights}"),
+        # Without --copy it moves the file away, and the other commands find nothing.
+        Call("LM Studio", f"lms import --copy {weights}"),
         Call("llama.cpp", f"llama-server -m {weights} --jinja --port 8080"),
     ]

@@ -5,9 +5,9 @@
     Facts.of_dict(found)          read again; whatever is missing or odd there is None
 
 Every value but the two names may be None, which means that it is not known: an adapter that was
-trained elsewhere tells little of itself. Nothing of the training rows is in the file, nor an owner,
-a job or a path. The system prompt stays out of it, too, since it is a part of the rows: only the
-Modelfile of an Ollama export has it.
+trained elsewhere tells little of itself. Nothing of the training rows is in the file, nor a job or
+a path; of the owner, what a room writes into the model's name. The system prompt stays out of it,
+too, since it is a part of the rows: only the Modelfile of an Ollama export has it.
 
 The service fills it from its database (`service/model_facts.py`), `imports/` from a folder or zip.
 """

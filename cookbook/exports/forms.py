@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cookbook import disk
+from cookbook import adapter_settings, disk
+from cookbook.base_files import read_json
 from cookbook.bases import Base
 from cookbook.errors import DiskFull, ModelError
 from cookbook.exports import adapter, base, gguf_file, merge, modelfile, source
@@ -30,6 +31,9 @@ CARD, MODELFILE = "README.md", "Modelfile"
 
 _COPIED = ("config.json", "generation_config.json", *source.TOKENIZER, "LICENSE", "LICENSE.txt")
 """Files of a base that a merged model has, too."""
+
+_PATHS = frozenset({"name_or_path", "special_tokens_map_file", "tokenizer_file", "vocab_file"})
+"""Settings of a tokenizer that name files, of the machine on which it was saved."""
 
 _RESERVE = 64 * 2**20  # bytes that stay free
 
@@ -53,8 +57,7 @@ class Writing:
                 zh=f"模型 {self.facts.model} 没有说明基础模型是哪个",
                 en=f"the model {self.facts.model} does not say which base it belongs to",
             )
-        rank = config.get("r")
-        self.files = Files(rank=rank if isinstance(rank, int) else 0)
+        self.files = Files(rank=adapter_settings.rank(config) or 0)
         if self.form == "peft":
             notes = self._peft(config, reference)
         else:
@@ -70,9 +73,10 @@ class Writing:
         self.base = base.named(self.facts, reference)
         self._check_room(disk.used(self.found.folder))
         _copy(self.found.folder, self.part, source.ADAPTER)
+        _drop_paths(self.part)
         # Some tools write a path of their own machine there.
         config = config | {"base_model_name_or_path": self.base.reference}
-        _write_json(self.part / adapter.CONFIG, config)
+        _write_json(self.part / adapter_settings.CONFIG, config)
         _write_json(self.part / FILE, self.facts.to_dict())
         has_tokenizer = (self.part / "tokenizer.json").is_file()
         self.files = replace(self.files, has_tokenizer=has_tokenizer)
@@ -93,6 +97,7 @@ class Writing:
             with self._bar(weights.bytes) as show:
                 merge.write(weights, lora, self.part, name=name, show=show)
             _copy(weights.folder, self.part, _COPIED)
+            _drop_paths(self.part)
             # Some tools write a path of their own machine there.
             config.pop("_name_or_path", None)
             _write_json(self.part / "config.json", config)
@@ -162,6 +167,14 @@ def _copy(folder: Path, target: Path, names: tuple[str, ...]) -> None:
     for name in names:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, target / name)
+
+
+def _drop_paths(folder: Path) -> None:
+    """Take out of a tokenizer's settings what older tools have written of their own machine."""
+    path = folder / "tokenizer_config.json"
+    found = read_json(path) or {}
+    if not _PATHS.isdisjoint(found):
+        _write_json(path, {name: one for name, one in found.items() if name not in _PATHS})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

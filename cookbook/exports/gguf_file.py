@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 KINDS = ("qwen2", "qwen3", "llama")
 """Model types of config.json; llama.cpp calls their architectures by the same names."""
 
+_SIZES = (
+    "vocab_size",
+    "max_position_embeddings",
+    "hidden_size",
+    "num_hidden_layers",
+    "intermediate_size",
+    "num_attention_heads",
+    "rms_norm_eps",
+)
+"""Numbers of config.json that a file must have."""
+
 TYPES = ("f16", "q8_0")
 BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32}
 """Bytes of a weight. A block of q8_0 is 32 weights of 8 bits and their scale in 16."""
@@ -52,6 +63,9 @@ def check(folder: Path, config: dict[str, Any], base_id: str) -> Vocabulary:
             return vocabulary.read(folder, config["vocab_size"])
         except UnknownTokenizer as error:
             reason = f"tokenizer: {error}"
+        # A file that is damaged has anything in the place of anything.
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            reason = "tokenizer.json"
     raise ModelError(
         zh=f"{base_id} 不能在这里写成 GGUF（{reason}）：用 --as merged 导出，再用 llama.cpp 的 "
         f"{CONVERTER} 转换",
@@ -95,6 +109,10 @@ def _fault(config: dict[str, Any]) -> str | None:
     # Qwen2's biases go without saying, and are written.
     if kind != "qwen2":
         usual["attention_bias"] = False
+    for name in _SIZES:
+        # True is a number to Python.
+        if isinstance(config.get(name), bool) or not isinstance(config.get(name), int | float):
+            return f"{name} = {config.get(name)!r:.40}"
     for name, value in usual.items():
         if config.get(name, value) not in (value, None):
             return f"{name} = {config[name]!r:.40}"

@@ -4,7 +4,7 @@
 
 Of Qwen2.5 it is known by name: all sizes are Apache-2.0 but 3B and 72B
 (https://qwenlm.github.io/blog/qwen2.5/). Of another base it is what the head of its README.md
-say, as Hugging Face and ModelScope read them. Nothing is guessed.
+says, as Hugging Face and ModelScope read them. Nothing is guessed.
 """
 
 import re
@@ -41,7 +41,9 @@ def licence_of(base: Base) -> Licence | None:
         return APACHE
     if base.on_hub and (size := _QWEN.fullmatch(base.id)):
         return _OTHERS.get(size[1], APACHE)
-    return _in_readme(Path(base.source) / "README.md")
+    # Of a base that is away there is no folder, and the one we are in has a README of its own.
+    folder = Path(base.source)
+    return _in_readme(folder / "README.md") if folder.is_absolute() else None
 
 
 def _in_readme(path: Path) -> Licence | None:

@@ -51,7 +51,9 @@ class Weights:
         """The names of the files, in their order."""
         index = self.folder / INDEX
         if not index.is_file():
-            # Some have one file under another name.
+            # Some have the same weights once more, in another vendor's names.
+            if (self.folder / SINGLE).is_file():
+                return [SINGLE]
             return sorted(path.name for path in self.folder.glob("*.safetensors")) or [SINGLE]
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
         # A name with a folder in it would lead out of this one.

@@ -58,7 +58,17 @@ def modelfile(
                 "the chat template in the GGUF file; look at it with ollama show --modelfile",
             )
         )
-    if system_prompt is not None:
+    if system_prompt is None:
+        notes.append(
+            tr(
+                "Modelfile 里没有 SYSTEM：训练数据没有共同的系统提示词，或者这里不知道"
+                "（模型来自课堂，或是导入的）。训练时用过的话，自己加一行 SYSTEM",
+                "the Modelfile has no SYSTEM: the training rows share no system prompt, or it is "
+                "not known here (a model of a room, or one that was imported). If there was one, "
+                "add a line SYSTEM yourself",
+            )
+        )
+    else:
         line = _system(system_prompt)
         if line:
             lines.append(line)

@@ -9,6 +9,7 @@ folder is only read. Of an archive that a service sends, the files of an adapter
 
 import contextlib
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from cookbook import bases
+from cookbook import bases, causes, disk
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.connected import Connection
-from cookbook.errors import ArgumentError, ModelError, ServiceError
+from cookbook.errors import ArgumentError, CookbookError, DiskFull, ModelError, ServiceError
 from cookbook.exports.facts import FILE, Facts
 from cookbook.paths import Home
 from cookbook.quoted import one_line
@@ -34,7 +36,7 @@ TOKENIZER = (
     "merges.txt",
     "tokenizer.model",
 )
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors", *TOKENIZER)
+ADAPTER = (CONFIG, WEIGHTS, *TOKENIZER)
 """The files of an adapter's folder that are taken; whatever else is there stays."""
 
 _CHECKPOINT = "-ckpt_step_"
@@ -90,6 +92,7 @@ def in_service(service: Connection, name: str) -> Iterator[Source]:
     Raises:
         ArgumentError: there is none of that name, or several.
         ServiceError: the service does not answer, or does not give it.
+        DiskFull: the folder for temporary files has no room for it.
     """
     with tempfile.TemporaryDirectory(prefix="cookbook-") as temporary:
         folder = Path(temporary) / "model"
@@ -128,6 +131,9 @@ def _explained(base_url: str) -> Iterator[None]:
     place = base_url.rstrip("/").removesuffix("/v1")
     try:
         yield
+    except CookbookError:
+        # Some of our own are of the kinds below, and say what is wrong.
+        raise
     except httpx.HTTPStatusError as error:
         code = error.response.status_code
         told = one_line(error.response.text)
@@ -135,7 +141,13 @@ def _explained(base_url: str) -> Iterator[None]:
             zh=f"服务 {place} 没有给出这个模型（HTTP {code}）：{told}",
             en=f"the service {place} did not give the model (HTTP {code}): {told}",
         ) from error
-    except (httpx.HTTPError, zipfile.BadZipFile, KeyError, TypeError) as error:
+    except OSError as error:
+        reason = causes.cause(error)
+        kind = DiskFull if disk.is_full(error) else ModelError
+        raise kind(
+            zh=f"没有取到模型：{reason.zh}", en=f"the model was not downloaded: {reason.en}"
+        ) from error
+    except (httpx.HTTPError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         told = one_line(str(error) or type(error).__name__)
         raise ServiceError(
             zh=f"从服务 {place} 取模型时中断了（{told}）：再试一次",
@@ -149,8 +161,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         for member in file.infolist():
             # The name alone, which cannot lead out of the folder.
             name = member.filename.rpartition("/")[2]
-            if name in (*ADAPTER, FILE) and not (folder / name).exists():
-                (folder / name).write_bytes(file.read(member))
+            if name not in (*ADAPTER, FILE) or (folder / name).exists():
+                continue
+            # A service stores them as they are, so what is packed could grow without end.
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(f"{name}: compress_type {member.compress_type}")
+            with file.open(member) as packed, (folder / name).open("wb") as copy:
+                shutil.copyfileobj(packed, copy)
 
 
 def _facts(folder: Path, model: str) -> Facts:
@@ -159,7 +176,7 @@ def _facts(folder: Path, model: str) -> Facts:
         return Facts.of_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
     base = ""
     with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-        config = json.loads((folder / ADAPTER[0]).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         base = bases.referred(str(config.get("base_model_name_or_path") or ""))
     parts = model.split(":")
     return Facts(model, base, title=parts[3] if len(parts) > 3 else None)

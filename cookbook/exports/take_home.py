@@ -105,12 +105,14 @@ def export(
         notes = job.run()
         files = tuple(sorted(path.name for path in part.iterdir()))
         size = disk.used(part)
+        # Writing takes minutes, and somebody else may have used the name meanwhile.
+        _check_free(target)
         if zip:
             _archive(part, target)
             size = target.stat().st_size
         else:
             disk.settle(part, target)
-    shown = replace(job.files, folder=str(folder))
+    shown = replace(job.files, folder=os.path.expanduser(folder))
     calls = () if zip else tuple(commands(found.facts, job.base, form, shown))
     if zip:
         notes.append(tr("先解压，再按里面的 README.md 使用", "unzip it, then see its README.md"))
@@ -128,6 +130,12 @@ def _check(form: str, kind: str) -> None:
             zh=f"没有类型 {kind!r:.40}，可选 {'、'.join(gguf_file.TYPES)}",
             en=f"unknown type {kind!r:.40}: choose {', '.join(gguf_file.TYPES)}",
         )
+    if kind != gguf_file.TYPES[0] and form not in ("gguf", "ollama"):
+        raise ArgumentError(
+            zh=f"{kind} 是 GGUF 的权重类型，{form} 用不上：去掉 --type，或用 --as gguf、ollama",
+            en=f"{kind} is a type of a GGUF's weights and means nothing for {form}: leave out "
+            "--type, or choose --as gguf or ollama",
+        )
 
 
 def _target(folder: str | Path, zip: bool) -> Path:
@@ -135,18 +143,23 @@ def _target(folder: str | Path, zip: bool) -> Path:
     target = Path(os.path.abspath(os.path.expanduser(folder)))
     if zip and target.suffix.lower() != ".zip":
         target = target.with_name(target.name + ".zip")
-    if target.exists() or target.is_symlink():
-        raise ArgumentError(
-            zh=f"{target} 已经存在，不会覆盖：换一个名字，或先移走它",
-            en=f"{target} exists already and is not overwritten: choose another name, or move it "
-            "away first",
-        )
-    if not target.parent.is_dir():
+    _check_free(target)
+    # A name that is too long, or a folder that may not be looked into, is met when it is made.
+    if not os.path.isdir(target.parent):
         raise ArgumentError(
             zh=f"没有文件夹 {target.parent}：先建好它，或换一个地方",
             en=f"there is no folder {target.parent}: make it first, or choose another place",
         )
     return target
+
+
+def _check_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise ArgumentError(
+            zh=f"{target} 已经存在，不会覆盖：换一个名字，或先移走它",
+            en=f"{target} exists already and is not overwritten: choose another name, or move it "
+            "away first",
+        )
 
 
 @contextlib.contextmanager
@@ -173,12 +186,13 @@ def _new(target: Path) -> Iterator[Path]:
     """Give a folder beside `target` to write into, which is gone afterwards in every case.
 
     Raises:
+        ArgumentError: nothing can be written there.
         DiskFull: the disk became full meanwhile.
         ModelError: something there cannot be read or written.
     """
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _make(part, target)
     try:
-        part.mkdir()
         yield part
     except CookbookError:
         raise
@@ -195,6 +209,20 @@ def _new(target: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _make(part: Path, target: Path) -> None:
+    try:
+        part.mkdir()
+    except OSError as error:
+        if disk.is_full(error):
+            raise full(target, 0) from error
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ArgumentError(
+            zh=f"{target.parent} 里建不了 {target.name}（{reason}）：换一个地方或名字",
+            en=f"{target.name} cannot be made in {target.parent} ({reason}): choose another place "
+            "or name",
+        ) from error
 
 
 def _archive(folder: Path, target: Path) -> None:

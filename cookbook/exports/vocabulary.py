@@ -66,7 +66,11 @@ def read(folder: Path, size: int) -> Vocabulary:
         UnknownTokenizer: llama.cpp has no name for it.
     """
     tokenizer = _tokenizer(folder)
-    settings = read_json(folder / "tokenizer_config.json") or {}
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path) or {}
+    # One that is damaged is read as empty: the file would lack its end token without a word.
+    if not settings and path.is_file():
+        raise UnknownTokenizer(path.name)
     model = tokenizer["model"]
     added = {token["id"]: token for token in tokenizer.get("added_tokens") or ()}
     texts = {number: text for text, number in model["vocab"].items()}

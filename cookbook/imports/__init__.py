@@ -13,6 +13,7 @@ is. The service need not run: if it does, it lists the model at once.
     record      what is kept of it          arguments   the command
 """
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,21 +195,42 @@ def _check_service(home: Home) -> None:
 
 
 def _notes(home: Home, is_shipped: bool) -> tuple[str, ...]:
-    """Return what to do where the service that runs was started with other bases."""
+    """Return what to do where the reader's calls go elsewhere, or the service has other bases."""
     from cookbook.bases import chosen
     from cookbook.connection import running
 
+    notes = []
+    if _in_a_room():
+        notes.append(
+            tr(
+                f"设了 COOKBOOK_SERVICE，提问会发到课堂；这个模型在本机的 {home.folder}，"
+                "课堂里没有：由组织者在课堂的机器上导入",
+                f"COOKBOOK_SERVICE is set, so questions go to a room, which does not have this "
+                f"model: it is in {home.folder} on this machine. The leader imports it on the "
+                "room's machine",
+            )
+        )
     address = running(home.folder)
     if is_shipped or address is None or address.get("base_setting") == chosen():
-        return ()
+        return tuple(notes)
     setting = environment.value_of("COOKBOOK_BASE_MODEL", os.environ)
-    return (
+    notes.append(
         tr(
             f"正在运行的服务没有这个基础模型：stop，再用 COOKBOOK_BASE_MODEL={setting} 启动",
             f"the service that runs does not have this base: stop it and start it with "
             f"COOKBOOK_BASE_MODEL={setting}",
-        ),
+        )
     )
+    return tuple(notes)
+
+
+def _in_a_room() -> bool:
+    from cookbook.room import invitation
+
+    # What is wrong with an invitation matters to whoever connects.
+    with contextlib.suppress(CookbookError):
+        return invitation.find() is not None
+    return False
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,15 +6,17 @@ adapter = read_adapter(source, base)      raises AdapterError, with nothing writ
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PureWindowsPath
 
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.bases import Base
 from cookbook.errors import AdapterError
 from cookbook.exports import facts
 from cookbook.exports.facts import Facts
 from cookbook.imports.fit import find_base
-from cookbook.imports.settings import CONFIG, Settings, read_settings
+from cookbook.imports.settings import Settings, read_settings
 from cookbook.imports.source import README, Source
-from cookbook.imports.weights import WEIGHTS, Header, Pair, read_header
+from cookbook.imports.weights import Header, Pair, read_header
 from cookbook.quoted import one_line
 
 _LONGEST_TEXT = 2**20  # bytes of settings, a card or a record; the longest known has thousands
@@ -28,7 +30,7 @@ class Adapter:
         base: the installed base that it is for.
         pairs: A and B of each of its layers, by the base's names.
         facts: what its folder tells of it; None where it tells nothing.
-        card: its README.md; None where it has none that can be read.
+        card: its README.md; None where it has none that can be read, or that names a folder.
         left_out: the names in its folder that are not taken.
     """
 
@@ -54,7 +56,7 @@ def read_adapter(source: Source, base: str | None) -> Adapter:
         header = read_header(file, source.size(WEIGHTS))
     pairs = header.layers()
     found = find_base(settings, pairs, base)
-    card, told = _card(source), _facts(source)
+    card, told = _card(source, settings.base), _facts(source)
     taken = {CONFIG, WEIGHTS}
     if card is not None:
         taken.add(README)
@@ -64,11 +66,18 @@ def read_adapter(source: Source, base: str | None) -> Adapter:
     return Adapter(settings, header, pairs, found, told, card, left_out)
 
 
-def _card(source: Source) -> str | None:
+def _card(source: Source, base: str) -> str | None:
+    """Return the card; `base` is the base's name or folder, as the settings have it."""
+    if README not in source.names:
+        return None
     try:
-        return _text_file(source, README).decode("utf-8-sig") if README in source.names else None
+        text = _text_file(source, README).decode("utf-8-sig")
     except (AdapterError, UnicodeDecodeError):
         return None
+    # PEFT and other tools write a form to fill in, with the base's folder on that machine: nothing
+    # to hand on.
+    is_folder = PureWindowsPath(base).anchor != ""
+    return None if is_folder and base in text else text
 
 
 def _facts(source: Source) -> Facts | None:

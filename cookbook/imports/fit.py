@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from cookbook import adapter_settings, base_files, bases
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.bases import Base
 from cookbook.errors import AdapterError, ArgumentError
-from cookbook.imports.settings import CONFIG, Settings
-from cookbook.imports.weights import WEIGHTS, Pair
+from cookbook.imports.settings import Settings
+from cookbook.imports.weights import Pair
 from cookbook.quoted import one_line
 
 Shapes = Mapping[str, tuple[int, int]]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from cookbook import adapter_settings, data_folder, disk
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.errors import AdapterError, DiskFull
 from cookbook.exports import facts
 from cookbook.exports.facts import Facts
@@ -24,9 +25,8 @@ from cookbook.hubs import room
 from cookbook.i18n import tr
 from cookbook.imports import record
 from cookbook.imports.adapter import Adapter
-from cookbook.imports.settings import CONFIG
 from cookbook.imports.source import README, Source
-from cookbook.imports.weights import WEIGHTS, Digest, Header, read_header
+from cookbook.imports.weights import Digest, Header, read_header
 from cookbook.params import TASK_NAME
 from cookbook.paths import Home
 

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cookbook import adapter_settings, environment
+from cookbook.adapter_settings import CONFIG
 from cookbook.bases import Base
 from cookbook.errors import AdapterError
 from cookbook.quoted import one_line
-
-CONFIG = "adapter_config.json"
 
 _PATTERN_SECONDS = 10.0
 # Runs in a process of its own: a pattern from elsewhere may never come to an end.

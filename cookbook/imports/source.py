@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.errors import AdapterError, CookbookError
-from cookbook.imports.settings import CONFIG
-from cookbook.imports.weights import WEIGHTS, pickled
+from cookbook.imports.weights import pickled
 from cookbook.quoted import one_line
 
 README = "README.md"

@@ -18,10 +18,9 @@ from typing import IO, Any
 
 import numpy as np
 
+from cookbook.adapter_settings import PREFIX, WEIGHTS
 from cookbook.errors import AdapterError
 from cookbook.quoted import one_line
-
-WEIGHTS = "adapter_model.safetensors"
 
 _LONGEST_HEADER = 16 * 2**20  # bytes; that of 80 layers has a hundred thousand
 _PART_BYTES = 4 * 2**20
@@ -32,8 +31,6 @@ _EXPONENTS: dict[str, Any] = {
     "BF16": np.uint16(0x7F80),
 }
 """The bits of an exponent: where all are set, the weight is infinite or not a number."""
-_PREFIX = "base_model.model."
-"""What PEFT writes before a layer's name."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +74,9 @@ class Header:
         """
         found = {}
         for name, weight in self.weights.items():
-            layer, _, end = name.removeprefix(_PREFIX).rpartition(".lora_")
+            layer, _, end = name.removeprefix(PREFIX).rpartition(".lora_")
             other = "B" if end == "A.weight" else "A"
-            partner = self.weights.get(f"{_PREFIX}{layer}.lora_{other}.weight")
+            partner = self.weights.get(f"{PREFIX}{layer}.lora_{other}.weight")
             if partner is None:
                 raise _odd(
                     name,
@@ -216,7 +213,7 @@ def _own_name(name: str) -> str:
     for part in ("A", "B"):
         layer, found, end = name.rpartition(f".lora_{part}.")
         if found and end.rpartition(".")[2] == "weight" and end.count(".") < 2:
-            return f"{_PREFIX}{layer.removeprefix(_PREFIX)}.lora_{part}.weight"
+            return f"{PREFIX}{layer.removeprefix(PREFIX)}.lora_{part}.weight"
     if name.endswith((".lora_a", ".lora_b")):
         raise _odd(
             name,

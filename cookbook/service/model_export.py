@@ -1,9 +1,9 @@
 """GET /v1/models/{model}/export: a tuned model as one zip, for a colleague's `import`.
 
 In it are the adapter's settings and weights, its card, and `cookbook-model.json` with what is known
-of the model: nothing of its rows, no owner and no job. The card names the training file, so others
-get a shared model without it. It is sent while it is made, so it takes no
-room on the disk; weights hardly become smaller, so they are stored as they are.
+of the model: nothing of its rows, and no job. The card names the training file, so others get a
+shared model without it. It is sent while it is made, so it takes no room on the disk; weights
+hardly become smaller, so they are stored as they are.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from fastapi.responses import Response, StreamingResponse
 
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.exports.facts import FILE
 from cookbook.service.api_error import ApiError
 from cookbook.service.model_facts import facts_of
@@ -24,8 +25,6 @@ from cookbook.service.request_body import strict_router
 from cookbook.service.state import AppState, State
 from cookbook.service.store import TunedModel
 from cookbook.service.worker import CARD
-
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors")
 
 _PART_BYTES = 2**20
 _ZIP: dict[int | str, dict[str, Any]] = {
@@ -68,7 +67,7 @@ def _opened(state: AppState, model: TunedModel) -> dict[str, IO[bytes]]:
     with contextlib.ExitStack() as stack:
         files: dict[str, IO[bytes]] = {}
         try:
-            for name in ADAPTER:
+            for name in (CONFIG, WEIGHTS):
                 files[name] = stack.enter_context(_plain_file(folder / name))
         except OSError as error:
             raise ApiError(

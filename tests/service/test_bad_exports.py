@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from cookbook.__main__ import main
 from cookbook.errors import ArgumentError, BaseAway, ModelError
-from cookbook.exports import export, gguf_file
+from cookbook.exports import export, gguf_file, take_home
 from cookbook.imports import import_model
 from cookbook.paths import DATA, Home
 from cookbook.service.store import Store, TunedModel
@@ -92,6 +92,60 @@ def test_what_is_there_already_is_never_written_over(kept, tmp_path):
     assert (tmp_path / "file.zip").read_text() == "mine"
 
 
+@pytest.mark.parametrize("zip", [False, True])
+def test_what_comes_to_be_there_meanwhile_is_not_written_over_either(
+    kept, tmp_path, monkeypatch, zip
+):
+    target = tmp_path / ("mine.zip" if zip else "mine")
+    run = take_home.Writing.run
+
+    def slowly(job):
+        notes = run(job)
+        target.mkdir()
+        (target / "theirs").write_text("theirs")
+        return notes
+
+    monkeypatch.setattr(take_home.Writing, "run", slowly)
+    with pytest.raises(ArgumentError, match="已经存在，不会覆盖"):
+        export("kefu", target, home=kept.folder, zip=zip)
+    assert (target / "theirs").read_text() == "theirs"
+    assert sorted(tmp_path.iterdir()) == [kept.folder, target]
+
+
+def test_a_place_where_nothing_can_be_made_is_a_sentence(kept, tmp_path):
+    for name in ("x" * 250, "x" * 300):
+        with pytest.raises(ArgumentError, match="建不了 x+（.+）：换一个地方或名字") as caught:
+            export("kefu", tmp_path / name, home=kept.folder)
+        assert "COOKBOOK_HOME" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == [kept.folder]
+
+
+def test_a_type_of_ggufs_is_not_dropped_silently(kept, tmp_path):
+    for form in ("peft", "merged"):
+        with pytest.raises(ArgumentError, match=f"{form} 用不上：去掉 --type"):
+            export("kefu", tmp_path / "mine", form, type="q8_0", home=kept.folder)
+
+
+def test_the_commands_name_a_folder_that_a_shell_finds(kept, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    done = export("kefu", "~/mine", "merged", home=kept.folder)
+    assert done.folder == tmp_path / "mine" and "~" not in str(done)
+
+
+def test_no_path_that_a_tool_has_written_is_handed_on(kept, tmp_path):
+    path = kept.models / "adapter"
+    config = json.loads((path / "adapter_config.json").read_text())
+    write_config(path, config | {"base_model_name_or_path": "/home/anna/base"})
+    settings = {"name_or_path": "/home/anna/base", "model_max_length": 512}
+    (path / "tokenizer_config.json").write_text(json.dumps(settings))
+    export("kefu", tmp_path / "mine", home=kept.folder)
+    for file in (tmp_path / "mine").iterdir():
+        assert b"anna" not in file.read_bytes(), file
+    left = json.loads((tmp_path / "mine" / "tokenizer_config.json").read_text())
+    assert left == {"model_max_length": 512}
+
+
 def test_a_name_that_no_model_has_lists_those_there_are(kept, tmp_path):
     said = refused(kept, tmp_path, name="kef", error=ArgumentError, match="没有模型 kef")
     assert NAME in said
@@ -125,6 +179,8 @@ def test_a_damaged_adapter_is_named(kept, tmp_path, form):
         ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
         ({"r": 3}, "r"),
         ({"lora_alpha": 10**400}, "lora_alpha"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights"),
+        ({"target_parameters": ["x"]}, "target_parameters"),
         ({"peft_type": "IA3"}, "peft_type"),
     ],
 )
@@ -175,6 +231,10 @@ def test_a_base_that_is_away_is_asked_for(kept, tmp_path):
         ("config.json", {"rope_parameters": {"rope_type": "yarn"}}, "rope_type = 'yarn'"),
         ("tokenizer.json", {"decoder": {"type": "Replace"}}, "sentencepiece"),
         ("tokenizer.json", {"pre_tokenizer": {"type": "Whitespace"}}, "pre_tokenizer"),
+        ("tokenizer.json", {"pre_tokenizer": 5}, "tokenizer.json"),
+        ("tokenizer.json", {"added_tokens": [5]}, "tokenizer.json"),
+        ("config.json", {"vocab_size": None}, "vocab_size = None"),
+        ("config.json", {"rms_norm_eps": "1e-6"}, "rms_norm_eps = '1e-6'"),
     ],
 )
 def test_a_base_that_llama_cpp_may_read_in_another_way_is_not_written(
@@ -189,6 +249,15 @@ def test_a_base_that_llama_cpp_may_read_in_another_way_is_not_written(
     with pytest.raises(ModelError, match="convert_hf_to_gguf") as caught:
         gguf_file.check(folder, config, "small")
     assert match in str(caught.value)
+
+
+def test_settings_of_a_tokenizer_that_cannot_be_read_are_not_left_out(tmp_path):
+    tokenizer = AutoTokenizer.from_pretrained(DATA / "models" / "tiny-zh")
+    write_base(tmp_path / "base", tokenizer, **SMALL)
+    (tmp_path / "base" / "tokenizer_config.json").write_text('{"eos_token": }')
+    config = json.loads((tmp_path / "base" / "config.json").read_text(encoding="utf-8"))
+    with pytest.raises(ModelError, match=r"tokenizer_config\.json"):
+        gguf_file.check(tmp_path / "base", config, "small")
 
 
 def test_without_the_package_gguf_the_command_that_installs_it_is_named(
@@ -225,6 +294,6 @@ def test_the_command_prints_what_runs_the_model(kept, tmp_path, capsys):
     assert main(["export", *words]) == 0
     said = capsys.readouterr().out
     assert f"ollama create kefu -f {tmp_path}/mine/Modelfile" in said
-    assert f"lms import {tmp_path}/mine/kefu-f16.gguf" in said
+    assert f"lms import --copy {tmp_path}/mine/kefu-f16.gguf" in said
     assert main(["export", *words]) == 1
     assert "已经存在" in capsys.readouterr().err

@@ -90,7 +90,9 @@ def models(trained, home, client):
     found = {name: import_model(trained / name, home=home.folder) for name in KINDS}
     listed = {model.id for model in client.models.list()}
     assert {one.model for one in found.values()} | {BASE.id} == listed
-    assert all(one.left_out == ("optimizer.pt",) for one in found.values())
+    # PEFT's own card has the base's folder on that machine in it.
+    left = ("README.md", "optimizer.pt")
+    assert all(one.left_out == left for one in found.values())
     return {name: one.model for name, one in found.items()}
 
 

@@ -1,16 +1,20 @@
 """The parts of an export that need no torch: facts, names, licences, the Modelfile."""
 
+import http.server
 import json
 import re
 import string
+import threading
+import zipfile
 
 import jinja2
 import pytest
 
 from cookbook import chatml
 from cookbook.bases import Base
-from cookbook.errors import ArgumentError
-from cookbook.exports import calls, modelfile, source
+from cookbook.connected import Connection
+from cookbook.errors import ArgumentError, ServiceError
+from cookbook.exports import calls, merge, modelfile, source
 from cookbook.exports.card import card
 from cookbook.exports.facts import Facts
 from cookbook.exports.licence import licence_of
@@ -105,6 +109,74 @@ def test_the_licence_of_a_folder_is_in_the_head_of_its_readme(tmp_path):
     assert 'license_name: "llama3.2"' in text and "`llama3.2` (`LICENSE`)" in text
 
 
+def test_the_licence_of_a_base_that_is_away_is_not_that_of_the_folder_we_are_in(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n")
+    monkeypatch.chdir(tmp_path)
+    for name, source_ in (("mine", ""), ("someone/mine", "someone/mine")):
+        assert licence_of(Base(name, source=source_)) is None
+
+
+def test_no_command_names_a_base_of_a_hub_that_may_be_another(tmp_path):
+    for folder in ("", str(tmp_path)):
+        base = Base("mine", source=folder)
+        for as_read in (True, False):
+            [call] = calls.commands(FACTS, base, "peft", calls.Files(), as_read=as_read)
+            where = folder if folder and not as_read else "BASE_FOLDER"
+            assert call.text.startswith(f"vllm serve {where} ")
+
+
+@pytest.mark.parametrize(("system", "mark"), [("nt", '"'), ("posix", "'")])
+def test_a_folder_with_a_space_is_quoted_as_the_system_reads_it(monkeypatch, system, mark):
+    monkeypatch.setattr(calls.os, "name", system)
+    path = calls.Files(folder=r"C:\my models").path("a.gguf")
+    monkeypatch.undo()
+    assert path == rf"{mark}C:\my models/a.gguf{mark}"
+
+
+def test_an_archive_of_a_service_that_could_grow_is_not_unpacked(tmp_path):
+    for kind, name in ((zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "packed")):
+        with zipfile.ZipFile(tmp_path / name, "w", kind) as archive:
+            archive.writestr("../adapter_config.json", b" " * 10_000)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(zipfile.BadZipFile):
+        source._unpack(tmp_path / "packed", folder)
+    assert list(folder.iterdir()) == []
+    source._unpack(tmp_path / "stored", folder)
+    assert [path.name for path in folder.iterdir()] == ["adapter_config.json"]
+
+
+def test_weights_in_another_vendors_names_are_not_taken_twice(tmp_path):
+    weights = merge.Weights(tmp_path)
+    (tmp_path / "consolidated.safetensors").touch()
+    assert merge.Weights(tmp_path).shards == ["consolidated.safetensors"]
+    (tmp_path / "model.safetensors").touch()
+    assert weights.shards == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"data": 3}', b'{"data": [{}]}'])
+def test_what_is_no_list_of_models_is_a_sentence(answer):
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        service = Connection(url, "key", base_model="x", trains_by_api=True)
+        with pytest.raises(ServiceError), source.in_service(service, "kefu"):
+            pass
+        thread.join()
+
+
 @pytest.mark.parametrize("form", ["peft", "merged", "gguf", "ollama"])
 def test_a_card_says_what_is_not_known(form, monkeypatch):
     monkeypatch.setenv("COOKBOOK_LANG", "en")
@@ -148,9 +220,15 @@ def test_the_template_for_ollama_lays_out_what_the_bases_does(layout):
 
 
 def test_another_template_is_left_to_ollama_and_said_so():
-    text, notes = modelfile.modelfile("x.gguf", WORDS, lambda messages, opened: "?", None)
-    assert "TEMPLATE" not in text and "SYSTEM" not in text
+    text, notes = modelfile.modelfile("x.gguf", WORDS, lambda messages, opened: "?", "你是客服")
+    assert "TEMPLATE" not in text
     assert len(notes) == 1 and "ollama show --modelfile" in notes[0]
+
+
+def test_a_system_prompt_that_is_not_known_is_not_left_out_silently():
+    text, notes = modelfile.modelfile("x.gguf", WORDS, chatml.render, None)
+    assert "\nSYSTEM" not in text
+    assert len(notes) == 1 and "自己加一行 SYSTEM" in notes[0]
 
 
 @pytest.mark.parametrize(

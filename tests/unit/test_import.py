@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from cookbook import adapter_settings, bases
+from cookbook.adapter_settings import WEIGHTS
 from cookbook.errors import AdapterError, ArgumentError, DiskFull, ServiceError
 from cookbook.exports.facts import Facts
 from cookbook.imports import fit, import_model, settings
-from cookbook.imports.weights import WEIGHTS, read_header
+from cookbook.imports.weights import read_header
 from cookbook.paths import Home
 from cookbook.service import status
 from cookbook.service.recovery import find_models, unexplained
@@ -147,6 +148,17 @@ def test_what_other_tools_leave_beside_it_is_named_and_never_opened(home, tmp_pa
     assert all(name in repr(found) for name in found.left_out)
     model = Store(home.database).model(found.model)
     assert (home.model_folder(model.folder) / "README.md").read_text() == "# mine"
+
+
+@pytest.mark.parametrize("path", ["/home/anna/base", "C:\\anna\\base"])
+def test_a_card_with_a_folder_of_another_machine_is_not_taken(home, tmp_path, path):
+    source = write(tmp_path / "saves", base_model_name_or_path=path)
+    (source / "README.md").write_text(f"---\nbase_model: {path}\n---\n# Model Card")
+    found = take(source, home, base=BASE.id)
+    assert found.left_out == ("README.md",)
+    model = Store(home.database).model(found.model)
+    for file in home.model_folder(model.folder).iterdir():
+        assert b"anna" not in file.read_bytes()
 
 
 def test_a_folder_one_level_down_is_found_and_of_several_none_is_chosen(home, tmp_path):
@@ -636,6 +648,15 @@ def test_a_service_of_another_version_is_not_written_under(home, tmp_path, monke
     monkeypatch.setattr("cookbook.connection.running", lambda folder: address)
     with pytest.raises(ServiceError, match="stop"):
         take(write(tmp_path / "a"), home)
+
+
+def test_in_a_room_it_is_said_that_the_model_is_not_there(home, tmp_path, monkeypatch):
+    source = write(tmp_path / "a")
+    assert take(source, home).notes == ()
+    monkeypatch.setenv("COOKBOOK_SERVICE", "http://192.168.1.5:8765")
+    monkeypatch.setenv("COOKBOOK_KEY", "sk-cookbook-room")
+    [note] = take(source, home).notes
+    assert "课堂里没有" in note and str(home.folder) in note
 
 
 def test_the_command_prints_the_name_and_the_reason(home, tmp_path, capsys):

@@ -39,14 +39,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cookbook import adapter_settings, causes
+from cookbook.adapter_settings import CONFIG, PREFIX, WEIGHTS
 from cookbook.errors import ModelError
 from cookbook.service.engine import stored
 
 STACKED = 4
 """Adapters that stay in the stack when others come into use, if there is room."""
-
-PREFIX = "base_model.model."
-"""What PEFT writes before a layer's name."""
 
 Layers = tuple[nn.Linear, ...]
 """Layers that read the same input; usually one."""
@@ -283,7 +281,7 @@ def adapter_files(folder: Path) -> tuple[object, ...]:
 
 
 def _paths(folder: Path) -> list[Path]:
-    return [folder / "adapter_config.json", folder / "adapter_model.safetensors"]
+    return [folder / CONFIG, folder / WEIGHTS]
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
