@@ -158,7 +158,7 @@ class Record:
             return
         # After a power cut, zeros may be there instead of what was written.
         begun = rest.strip(b"\0")[: len(_BEGINNING)]
-        if not _BEGINNING.startswith(begun):
+        if not _BEGINNING.startswith(begun) or _is_json(rest):
             self._remember(number, rest)  # raises: it was never ours
         end = self._file.seek(0, os.SEEK_END)
         self._file.truncate(end - len(rest))
@@ -185,6 +185,14 @@ def _line(answer: Answer) -> bytes:
         # Half a character, which UTF-8 cannot store, is written as an escape.
         text = json.dumps(answer).encode()
     return text + b"\n"
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parsed(line: bytes) -> Answer | None:

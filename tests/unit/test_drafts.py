@@ -149,7 +149,14 @@ def test_zeros_that_a_power_cut_left_are_no_answer(ask, siliconcloud, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["输入,输出\n地铁,好\n", "没有换行的一行", '{"messages": []}\n', '{"key": 1}\n']
+    "content",
+    [
+        "输入,输出\n地铁,好\n",
+        "没有换行的一行",
+        '{"messages": []}\n',
+        '{"key": 1}\n',
+        '{"key": "begins like an answer, and ends"}',
+    ],
 )
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(
     ask, siliconcloud, tmp_path, content

@@ -273,6 +273,13 @@ def test_a_label_may_be_right_for_many_inputs_but_once_for_each():
     assert reasons(kept) == ["duplicate"] and len(kept.rows) == 3
 
 
+def test_labels_may_be_english_and_are_never_too_many():
+    labels = ("positive", "积极", "not relevant", "消极", "technical support case")
+    prompt = "Answer positive, not relevant, or technical support case."
+    drafts = [(f"{label} {i}", label) for i in range(20) for label in labels]
+    assert not reasons(keep(*drafts, prompt=prompt))
+
+
 def test_labels_that_exist_already_are_known_by_their_input():
     rows = keep(("好吃", "积极")).rows
     assert reasons(keep(("好吃", "积极"), ("真香", "积极"), against=rows)) == ["in_existing"]
@@ -336,8 +343,9 @@ def test_json_has_no_opening_since_structure_is_no_habit():
     [
         ("“看似，热闹非凡", "看似热闹"),
         ("The cat sat on it", "the cat sat"),
-        ("短", "短"),
+        ("短", None),
         ("……", None),
+        ("……………………", None),
         ('{"a": 1}', None),
     ],
 )
