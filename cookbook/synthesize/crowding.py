@@ -52,14 +52,17 @@ def frames(texts: Mapping[int, str], share: float) -> Callable[[int], str | None
 
 
 def _clauses(text: str) -> list[str]:
-    """Return what each clause begins with: two characters, or a word of Latin letters."""
+    """Return what each clause begins with: two characters, or two words of Latin letters.
+
+    One word would be "a" or "but", which is no habit.
+    """
     if _has_no_habits(text.strip()):
         return []
     beginnings = []
     for clause in re.findall(r"[^，。；！？,;!?\n]+", text):
-        found = re.search(r"[A-Za-z'’]+|[^\W_]{1,2}", clause)
+        found = re.search(r"[A-Za-z'’]+(?: +[A-Za-z'’]+)?|[^\W_]{1,2}", clause)
         if found:
-            beginnings.append(found[0].casefold())
+            beginnings.append(" ".join(found[0].casefold().split()))
     return beginnings
 
 

@@ -327,6 +327,23 @@ def test_one_frame_never_has_more_than_its_share():
     assert kept.dropped.detail[0] == "看似…实则"
 
 
+NOUNS = ("river", "lantern", "ledger", "kite", "violin", "harbour", "pillow", "compass", "orchard")
+VERBS = ("hums", "waits", "bends", "glows", "drifts", "listens", "shrinks")
+
+
+def english(i, first, second):
+    noun, verb, other = NOUNS[i % 9], VERBS[i % 7], NOUNS[(i * 4 + 1) % 9]
+    return f"{first} {noun} {verb} at {i} in the old {other}, {second} {other} {verb} {i * 7} times"
+
+
+def test_articles_and_but_are_no_frame_of_english_sentences():
+    plain = [english(i, "A", "but my") for i in range(18)]
+    framed = [english(i, "It seems", "in truth") for i in range(18, 40)]
+    kept = keep(*plain, *framed, same_opening=0.2)
+    dropped = kept.dropped[kept.dropped.reason == "same_frame"]
+    assert len(dropped) and set(dropped.detail) == {"it seems…in truth"}
+
+
 def test_three_of_a_kind_are_never_too_many_and_a_share_of_1_allows_all():
     few = [f"看似热闹{sentence(i)}" for i in range(3)]
     assert not reasons(keep(*few, same_opening=0.01))
