@@ -24,7 +24,7 @@ def refused(error: Exception) -> ServiceError:
 
 
 def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool) -> ServiceError:
-    """Return the error for a batch that the service gives no word of.
+    """Return the error for a batch that the service does not answer for.
 
     Args:
         remembered: the file that names the batch.
@@ -32,7 +32,7 @@ def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool
     """
     reason = str(error) if isinstance(error, NotFetched) else explain(error)
     zh = f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。"
-    en = f"no word of batch {batch.id} (started on {batch.host}): {reason}. "
+    en = f"cannot look at batch {batch.id} (started on {batch.host}): {reason}. "
     if passes:
         return ServiceError(
             zh=zh + "任务本身不受影响：过一会儿再运行这一格",
@@ -43,7 +43,7 @@ def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool
         f"（平台保留 30 天），删掉 {remembered} 再运行，会重新问",
         en=en + "Check that key and address are those that it was started with; if the batch or "
         f"its results are gone (the platform keeps them for 30 days), delete {remembered} and run "
-        "again to ask anew",
+        "again: its requests are then sent again",
     )
 
 

@@ -5,7 +5,7 @@
         record.add(key, {...})               written to the disk before it returns
 
 A line is added to the end and never changed; it is the reader's file, and can be read as JSONL. A
-key (`key_of`) stands for the model, the prompt, the input, the attempt and the sampling, so one
+key (`key_of`) is made of the model, the prompt, the input, the attempt and the sampling, so one
 file may hold the answers of several prompts and models. Half a line at the end, as a killed process
 leaves it, is cut off: its answer is asked for again. Anything else that is no answer is refused,
 since the file may be somebody's corpus.
