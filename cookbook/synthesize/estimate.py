@@ -14,7 +14,7 @@ from cookbook import siliconcloud, tokens
 from cookbook.compare.send import messages
 from cookbook.html import template
 from cookbook.i18n import tr
-from cookbook.synthesize.drafts import checked_inputs
+from cookbook.synthesize.drafts import check_arguments, checked_inputs
 from cookbook.terminal import printable
 
 PER_MILLION = 1e6  # prices are yuan per million tokens
@@ -84,9 +84,10 @@ def estimate(
     """Return what `drafts` with the same arguments takes, before anything is asked.
 
     Raises:
-        ArgumentError: `inputs` cannot be used.
+        ArgumentError: an argument cannot be used.
     """
     texts = checked_inputs(inputs)
+    check_arguments(model, prompt, n)
     prompt_tokens = n * sum(tokens.count_request(messages(prompt, text)) for text in texts)
     requests = n * len(texts)
     completion_tokens = requests * max_tokens
