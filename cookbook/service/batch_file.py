@@ -41,9 +41,12 @@ class Fault:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
-    """Where a line is: its number from 1, its first byte, and its bytes."""
+    """Where a line is: its number from 1, its first byte, and its bytes.
+
+    The runner keeps those of all batches under way: thousands each.
+    """
 
     number: int
     start: int

@@ -6,13 +6,15 @@
 
 Texts are compared as `data` compares rows (`near_duplicates.py`), but without their questions: one
 sentence that fits two words was written without looking at either. Short texts are an exception,
-since a label such as 积极 is right for many inputs: they only repeat each other under one input.
+since a label such as 积极, or positive, is right for many inputs: they only repeat each other under
+one input.
 """
 
 import re
 from collections.abc import Sequence
 
 SHORT = 8  # characters below which texts are labels; `near_duplicates.FEWEST_PIECES` agrees
+_FEW_WORDS = re.compile(r"[A-Za-z0-9_'’-]+(?: [A-Za-z0-9_'’-]+){0,2}")  # of Latin letters
 
 _QUOTED = re.compile('"([^"\n]+)"|“([^“”\n]+)”|「([^「」\n]+)」')
 
@@ -53,8 +55,9 @@ class Seen:
 
 
 def is_short(text: str) -> bool:
-    """Return whether a text is a label or a word rather than a sentence."""
-    return len(text.strip()) < SHORT
+    """Return whether a text is a label rather than a sentence: a few characters or Latin words."""
+    stripped = text.strip()
+    return len(stripped) < SHORT or _FEW_WORDS.fullmatch(stripped) is not None
 
 
 def examples_of(prompt: str) -> list[str]:

@@ -19,8 +19,8 @@ from cookbook.compare.send import may_pass, wait
 from cookbook.duration import duration
 from cookbook.errors import ServiceError
 from cookbook.i18n import tr
-from cookbook.synthesize.batch_faults import lost_sight, refused, unanswered, under_way
-from cookbook.synthesize.batch_files import ENDPOINT, files, id_of, line_of
+from cookbook.synthesize.batch_faults import lost_sight, reasons, refused, unanswered, under_way
+from cookbook.synthesize.batch_files import ENDPOINT, files, find_batch, id_of, line_of
 from cookbook.synthesize.record import Record
 from cookbook.synthesize.remembered import ENDED, Batch, Remembered
 from cookbook.synthesize.results import NotFetched, Results, fetch, results
@@ -99,6 +99,7 @@ class _Run:
         self.tell = progress if callable(progress) else None
         self.started = time.monotonic()
         self.done: dict[str, int] = {}  # lines of each open batch, as far as the service counts
+        self.waits_for: dict[str, str] = {}  # what each says it waits for
 
     def until_all_have_ended(self) -> None:
         """Start batches for what no batch was started for, and wait for all."""
@@ -169,26 +170,20 @@ class _Run:
 
     def _create(self, batch: Batch, failures: int) -> Any:
         # An earlier attempt may have arrived although its answer did not.
-        created = self._created_from(batch.file, failures) if failures else None
+        created = self._found(batch, failures) if failures else None
         return created or self.client.batches.create(
             input_file_id=batch.file, endpoint=ENDPOINT, completion_window="24h"
         )
 
-    def _created_from(self, file: str, failures: int) -> Any:
-        """Return the batch that was made of an input file; None where the service knows none."""
-        # One page: SiliconCloud's list has no others, and elsewhere the newest come first.
-        listed = self.client.batches.list(limit=100).data
-        for batch in listed if isinstance(listed, list) else ():
-            if batch.input_file_id == file:
-                return batch
-        return None
+    def _found(self, batch: Batch, failures: int) -> Any:
+        return find_batch(self.client, batch.file, self.remembered.path)
 
     def _find_lost(self) -> None:
         """Find the batches whose start was not confirmed; forget those that never began."""
         for batch in list(self.remembered.batches):
             if batch.id is not None or not self._concerns(batch):
                 continue
-            found = self._repeat(partial(self._created_from, batch.file))
+            found = self._repeat(partial(self._found, batch))
             if found is None:
                 self._forget(batch)
                 continue
@@ -224,6 +219,7 @@ class _Run:
         status = str(found.status)
         if status not in ENDED:
             batch.status = status
+            self.waits_for[str(batch.id)] = reasons(found)
             # SiliconCloud has no counts.
             counts = getattr(found, "request_counts", None)
             done = getattr(counts, "completed", None)
@@ -279,7 +275,7 @@ class _Run:
             state = f"{batch.id} {batch.status}"
             if batch.id in self.done:
                 state += f" {self.done[batch.id]}/{len(batch.requests)}"
-            states.append(state)
+            states.append(state + self.waits_for.get(str(batch.id), ""))
         names = tr("、", ", ").join(states)
         waited = duration(time.monotonic() - self.started)
         self.show(

@@ -24,7 +24,7 @@ def refused(error: Exception) -> ServiceError:
 
 
 def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool) -> ServiceError:
-    """Return the error for a batch that the service gives no word of.
+    """Return the error for a batch that the service does not answer for.
 
     Args:
         remembered: the file that names the batch.
@@ -32,7 +32,7 @@ def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool
     """
     reason = str(error) if isinstance(error, NotFetched) else explain(error)
     zh = f"问不到批量任务 {batch.id}（建在 {batch.host}）：{reason}。"
-    en = f"no word of batch {batch.id} (started on {batch.host}): {reason}. "
+    en = f"cannot look at batch {batch.id} (started on {batch.host}): {reason}. "
     if passes:
         return ServiceError(
             zh=zh + "任务本身不受影响：过一会儿再运行这一格",
@@ -43,7 +43,24 @@ def lost_sight(batch: Batch, error: Exception, remembered: Path, *, passes: bool
         f"（平台保留 30 天），删掉 {remembered} 再运行，会重新问",
         en=en + "Check that key and address are those that it was started with; if the batch or "
         f"its results are gone (the platform keeps them for 30 days), delete {remembered} and run "
-        "again to ask anew",
+        "again: its requests are then sent again",
+    )
+
+
+def not_listed(file: str, remembered: Path) -> ServiceError:
+    """Return the error for a batch that may have begun, where the service does not list any.
+
+    Args:
+        file: the id of its input file.
+        remembered: the file that names the batch, with the id null.
+    """
+    return ServiceError(
+        zh=f"有一个批量任务（输入文件 {file}）不知道建成没有，服务又没有列出批量任务："
+        f"到控制台查看。建成了，把 {remembered} 里它的 id 由 null 改成控制台里的；"
+        "没有建成，删掉这个文件，再运行",
+        en=f"it is not known whether a batch (input file {file}) was started, and the service does "
+        f"not list its batches: look at the console. If it was, write its id into {remembered} in "
+        "place of null; if not, delete that file. Then run again",
     )
 
 
@@ -66,16 +83,20 @@ def unanswered(found: Any, status: str, said: Results) -> str:
         "cancelled": tr("被取消了", "was cancelled"),
         "failed": tr("失败了", "failed"),
     }
-    reasons = _reasons(found)
+    why = reasons(found)
     return tr(
-        f"批量任务 {found.id} {words[status]}，没有问到这一条{reasons}：再运行会重新问",
-        f"batch {found.id} {words[status]} before this one was answered{reasons}: run again to ask "
+        f"批量任务 {found.id} {words[status]}，没有问到这一条{why}：再运行会重新问",
+        f"batch {found.id} {words[status]} before this one was answered{why}: run again to ask "
         "for it",
     )
 
 
-def _reasons(found: Any) -> str:
-    """Return what a batch says of itself: a list of texts, or OpenAI's list of errors."""
+def reasons(found: Any) -> str:
+    """Return what a batch says of itself, in parentheses; nothing where it says nothing.
+
+    That is a list of texts, or OpenAI's list of errors. The embedded service says there what a
+    batch waits for.
+    """
     errors = getattr(found, "errors", None)
     errors = getattr(errors, "data", errors)
     if not isinstance(errors, list) or not errors:
@@ -97,8 +118,9 @@ def under_way(batch: Batch, drafts: int) -> ArgumentError:
     """Return the error for drafts that are asked for at once while a batch is writing them."""
     return ArgumentError(
         zh=f"其中 {drafts} 条已经在批量任务 {batch.id} 里，现在再问要付两次钱："
-        "用 batch=True 运行，取它的结果；不想等了，就先在控制台取消它，再用 batch=True 运行一次",
+        "用 batch=True 运行，取它的结果；不想等了，就先取消它（在控制台，或用 "
+        "client.batches.cancel），再用 batch=True 运行一次",
         en=f"{drafts} of these are in batch {batch.id} already, and would be paid twice: run with "
-        "batch=True to collect its answers. To stop waiting, cancel it in the console, then run "
-        "with batch=True once",
+        "batch=True to collect its answers. To stop waiting, cancel it (in the console, or with "
+        "client.batches.cancel), then run with batch=True once",
     )

@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from cookbook.synthesize.batch_faults import no_id
+from cookbook.synthesize.batch_faults import no_id, not_listed
 from cookbook.synthesize.wanted import Wanted
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 ENDPOINT: Final = "/v1/chat/completions"
 MOST_LINES = 5000  # of a file, on SiliconCloud and on the embedded service
@@ -49,3 +53,23 @@ def id_of(answer: Any) -> str:
     if not isinstance(found, str):
         raise no_id(answer)
     return found
+
+
+def find_batch(client: "OpenAI", file: str, remembered: Path) -> Any:
+    """Return the batch that was made of an input file; None where the service knows none.
+
+    Args:
+        remembered: the file that names the batch, for the error.
+
+    Raises:
+        ServiceError: the service does not list its batches in a form that is known.
+    """
+    # One page: SiliconCloud's list has no others, and elsewhere the newest come first.
+    listed = client.batches.list(limit=100).data
+    if not isinstance(listed, list):
+        # To take it for an empty list would start, and pay for, a second batch.
+        raise not_listed(file, remembered)
+    for batch in listed:
+        if getattr(batch, "input_file_id", None) == file:
+            return batch
+    return None

@@ -3,13 +3,15 @@
 An opening is how a text begins: its first four characters, or three words where it begins with a
 Latin letter. A frame is what clauses begin with, where at least two such beginnings come back in
 many texts: 看似…，实则…. Texts that are JSON or the like have neither, since their structure is not
-a habit.
+a habit; nor have labels, which are few by their nature.
 """
 
 import random
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+
+from cookbook.synthesize.alike import is_short
 
 OPENING = 4  # characters
 OPENING_WORDS = 3
@@ -23,7 +25,7 @@ Chosen = tuple[set[int], dict[int, str]]  # the numbers that stay; of the others
 def opening(text: str) -> str | None:
     """Return how a text begins, without punctuation; None where it has none."""
     stripped = text.strip()
-    if stripped.startswith(_STRUCTURED):
+    if _has_no_habits(stripped):
         return None
     letters = re.findall(r"[A-Za-z'’]+|[^\W_]", stripped)
     if not letters:
@@ -50,15 +52,22 @@ def frames(texts: Mapping[int, str], share: float) -> Callable[[int], str | None
 
 
 def _clauses(text: str) -> list[str]:
-    """Return what each clause begins with: two characters, or a word of Latin letters."""
-    if text.strip().startswith(_STRUCTURED):
+    """Return what each clause begins with: two characters, or two words of Latin letters.
+
+    One word would be "a" or "but", which is no habit.
+    """
+    if _has_no_habits(text.strip()):
         return []
     beginnings = []
     for clause in re.findall(r"[^，。；！？,;!?\n]+", text):
-        found = re.search(r"[A-Za-z'’]+|[^\W_]{1,2}", clause)
+        found = re.search(r"[A-Za-z'’]+(?: +[A-Za-z'’]+)?|[^\W_]{1,2}", clause)
         if found:
-            beginnings.append(found[0].casefold())
+            beginnings.append(" ".join(found[0].casefold().split()))
     return beginnings
+
+
+def _has_no_habits(stripped: str) -> bool:
+    return is_short(stripped) or stripped.startswith(_STRUCTURED)
 
 
 def allowed(rows: int, share: float) -> int:

@@ -74,7 +74,8 @@ def drafts(
 
     synchronous(client)
     texts = checked_inputs(inputs)
-    _check(model, prompt, n, temperature)
+    check_arguments(model, prompt, n)
+    _check_temperature(temperature, n)
     # 1 and 1.0 are one temperature, and must have one key.
     sampling = {
         "temperature": float(temperature),
@@ -143,7 +144,12 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _check(model: str, prompt: str, n: int, temperature: float) -> None:
+def check_arguments(model: str, prompt: str, n: int) -> None:
+    """Check the other arguments that an estimate has, too.
+
+    Raises:
+        ArgumentError: one of them cannot be used.
+    """
     if not model or not isinstance(model, str):
         raise ArgumentError(
             zh=f"model 是 {model!r}，应当是写作模型的名字，例如 client.models.list() 里的一个",
@@ -159,6 +165,9 @@ def _check(model: str, prompt: str, n: int, temperature: float) -> None:
             zh=f"n={n!r}：每个输入写几条，应当是 1 或更大的整数",
             en=f"n={n!r}: the drafts for each input must be a whole number of at least 1",
         )
+
+
+def _check_temperature(temperature: float, n: int) -> None:
     if n > 1 and temperature == 0:
         raise ArgumentError(
             zh=f"temperature=0 时，{n} 条草稿会一模一样，钱却付 {n} 次：用 n=1，或提高 temperature",

@@ -1,7 +1,8 @@
 """Estimate what drafts take before anything is asked: tokens, and yuan where the price is known.
 
 The prompt is counted with Qwen2.5's vocabulary: exact for models that share it, close for others.
-Of the answers only the upper limit is known. Prices are those of the platform, with their date;
+Of the answers only the upper limit is known, `max_tokens`; whether a platform bills the thoughts of
+a reasoning model beyond it is not known here. Prices are those of the platform, with their date;
 for a model without a known price none is invented.
 """
 
@@ -13,7 +14,7 @@ from cookbook import siliconcloud, tokens
 from cookbook.compare.send import messages
 from cookbook.html import template
 from cookbook.i18n import tr
-from cookbook.synthesize.drafts import checked_inputs
+from cookbook.synthesize.drafts import check_arguments, checked_inputs
 from cookbook.terminal import printable
 
 PER_MILLION = 1e6  # prices are yuan per million tokens
@@ -23,7 +24,8 @@ PER_MILLION = 1e6  # prices are yuan per million tokens
 class Estimate:
     """What drafts take: `completion_tokens` and `yuan` are upper limits.
 
-    `yuan` is None where the price is not known; then so are `date` and `source`.
+    `yuan` is one as far as the model counts the prompt as Qwen2.5 does. It is None where the price
+    is not known; then so are `date` and `source`.
     """
 
     model: str
@@ -82,9 +84,10 @@ def estimate(
     """Return what `drafts` with the same arguments takes, before anything is asked.
 
     Raises:
-        ArgumentError: `inputs` cannot be used.
+        ArgumentError: an argument cannot be used.
     """
     texts = checked_inputs(inputs)
+    check_arguments(model, prompt, n)
     prompt_tokens = n * sum(tokens.count_request(messages(prompt, text)) for text in texts)
     requests = n * len(texts)
     completion_tokens = requests * max_tokens

@@ -5,7 +5,7 @@
         record.add(key, {...})               written to the disk before it returns
 
 A line is added to the end and never changed; it is the reader's file, and can be read as JSONL. A
-key (`key_of`) stands for the model, the prompt, the input, the attempt and the sampling, so one
+key (`key_of`) is made of the model, the prompt, the input, the attempt and the sampling, so one
 file may hold the answers of several prompts and models. Half a line at the end, as a killed process
 leaves it, is cut off: its answer is asked for again. Anything else that is no answer is refused,
 since the file may be somebody's corpus.
@@ -158,7 +158,7 @@ class Record:
             return
         # After a power cut, zeros may be there instead of what was written.
         begun = rest.strip(b"\0")[: len(_BEGINNING)]
-        if not _BEGINNING.startswith(begun):
+        if not _BEGINNING.startswith(begun) or _is_json(rest):
             self._remember(number, rest)  # raises: it was never ours
         end = self._file.seek(0, os.SEEK_END)
         self._file.truncate(end - len(rest))
@@ -185,6 +185,14 @@ def _line(answer: Answer) -> bytes:
         # Half a character, which UTF-8 cannot store, is written as an escape.
         text = json.dumps(answer).encode()
     return text + b"\n"
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _parsed(line: bytes) -> Answer | None:

@@ -6,6 +6,7 @@ the second test, so a new one cannot slip in unchecked: add its sentence here, o
 comes from the guide or is a choice of ours.
 """
 
+import itertools
 import json
 import re
 from functools import cache
@@ -289,3 +290,22 @@ def test_notebook_07_says_in_words_what_its_tables_show(name):
     # Nearly half of the 40 words have no row.
     without = re.search(r"^'(\w+(?:、\w+)+)'$", shown, flags=re.M)[1].split("、")
     assert 14 <= len(without) < 20
+
+
+@pytest.mark.parametrize("name", [N07, E07])
+def test_notebook_07_names_each_prompt_once_so_one_line_is_changed_for_another(name):
+    cells = nbformat.read(ROOT / f"{name}.ipynb", as_version=4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    assert code.count("zhishuo.LONG_PROMPT") == code.count("zhishuo.SHORT_PROMPT") == 1
+
+
+def test_notebook_07_quotes_only_drafts_that_the_table_above_shows():
+    cells = nbformat.read(ROOT / f"{N07}.ipynb", as_version=4).cells
+    (table, prose) = next(
+        (above, below)
+        for above, below in itertools.pairwise(cells)
+        if "看点" in below.source and "写成函数" in below.source
+    )
+    shown = table.outputs[0]["data"]["text/html"]
+    quoted = re.findall("“([^”]+。)”", prose.source)
+    assert quoted and all(sentence in shown for sentence in quoted)

@@ -149,7 +149,14 @@ def test_zeros_that_a_power_cut_left_are_no_answer(ask, siliconcloud, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["输入,输出\n地铁,好\n", "没有换行的一行", '{"messages": []}\n', '{"key": 1}\n']
+    "content",
+    [
+        "输入,输出\n地铁,好\n",
+        "没有换行的一行",
+        '{"messages": []}\n',
+        '{"key": 1}\n',
+        '{"key": "begins like an answer, and ends"}',
+    ],
 )
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(
     ask, siliconcloud, tmp_path, content
@@ -270,3 +277,10 @@ def test_a_batch_costs_half_where_both_prices_are_known():
     at_once = synthesize.estimate("deepseek-ai/DeepSeek-V3", PROMPT, WORDS, n=400)
     batch = synthesize.estimate("deepseek-ai/DeepSeek-V3", PROMPT, WORDS, n=400, batch=True)
     assert at_once.yuan == pytest.approx(2 * batch.yuan, abs=0.02) and batch.date != at_once.date
+
+
+@pytest.mark.parametrize("changes", [{"n": 0}, {"n": 2.5}, {"n": True}, {"model": ""}])
+def test_an_estimate_refuses_what_cannot_be_asked_for(changes):
+    arguments = {"model": MODEL, "prompt": PROMPT, "inputs": WORDS} | changes
+    with pytest.raises(ArgumentError):
+        synthesize.estimate(**arguments)

@@ -227,6 +227,21 @@ def test_a_start_that_never_arrived_is_made_by_the_next_run(ask, batches):
     assert ask().error.isna().all() and len(batches.started) == 1
 
 
+def test_where_batches_are_not_listed_a_lost_start_is_not_made_twice(
+    ask, batches, monkeypatch, tmp_path
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(batches, "list", lambda: (200, {"code": 20000, "data": {"batches": []}}))
+        batches.next = [None, "cut"]
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="不知道建成没有.*到控制台查看.*由 null 改成"):
+                ask()
+    remembered = tmp_path / "drafts.jsonl.batches.json"
+    (started,) = batches.started
+    remembered.write_text(remembered.read_text("utf-8").replace("null", f'"{started}"'), "utf-8")
+    assert ask().error.isna().all() and list(batches.started) == [started]
+
+
 @pytest.mark.parametrize("faults", [["balance"], [None, "balance"]])
 def test_without_money_nothing_is_started_and_the_sentence_says_so(ask, batches, faults):
     batches.next = list(faults)
@@ -302,6 +317,22 @@ def test_progress_gets_the_counts_of_a_service_that_has_them(ask, batches, monke
     monkeypatch.setattr(batches, "retrieve", counting)
     ask(progress=lambda done, total: counts.append((done, total)))
     assert counts == [(2, 3), (2, 3), (3, 3)]
+
+
+def test_what_a_batch_waits_for_is_shown(ask, batches, monkeypatch):
+    lines = []
+    monkeypatch.setattr(batch, "line", lambda progress: lines.append)
+    batches.errors = ["模型还没有加载"]
+    monkeypatch.setattr(batches, "steps", ("in_queue", "in_progress"))
+    look = batches.retrieve
+
+    def waiting(batch_id):
+        status, found = look(batch_id)
+        return status, found | {"errors": batches.errors}
+
+    monkeypatch.setattr(batches, "retrieve", waiting)
+    ask()
+    assert "in_progress（模型还没有加载）" in lines[1] and lines[-1] == ""
 
 
 def test_a_damaged_memory_of_batches_is_refused(ask, batches, tmp_path):

@@ -273,6 +273,13 @@ def test_a_label_may_be_right_for_many_inputs_but_once_for_each():
     assert reasons(kept) == ["duplicate"] and len(kept.rows) == 3
 
 
+def test_labels_may_be_english_and_are_never_too_many():
+    labels = ("positive", "积极", "not relevant", "消极", "technical support case")
+    prompt = "Answer positive, not relevant, or technical support case."
+    drafts = [(f"{label} {i}", label) for i in range(20) for label in labels]
+    assert not reasons(keep(*drafts, prompt=prompt))
+
+
 def test_labels_that_exist_already_are_known_by_their_input():
     rows = keep(("好吃", "积极")).rows
     assert reasons(keep(("好吃", "积极"), ("真香", "积极"), against=rows)) == ["in_existing"]
@@ -320,6 +327,23 @@ def test_one_frame_never_has_more_than_its_share():
     assert kept.dropped.detail[0] == "看似…实则"
 
 
+NOUNS = ("river", "lantern", "ledger", "kite", "violin", "harbour", "pillow", "compass", "orchard")
+VERBS = ("hums", "waits", "bends", "glows", "drifts", "listens", "shrinks")
+
+
+def english(i, first, second):
+    noun, verb, other = NOUNS[i % 9], VERBS[i % 7], NOUNS[(i * 4 + 1) % 9]
+    return f"{first} {noun} {verb} at {i} in the old {other}, {second} {other} {verb} {i * 7} times"
+
+
+def test_articles_and_but_are_no_frame_of_english_sentences():
+    plain = [english(i, "A", "but my") for i in range(18)]
+    framed = [english(i, "It seems", "in truth") for i in range(18, 40)]
+    kept = keep(*plain, *framed, same_opening=0.2)
+    dropped = kept.dropped[kept.dropped.reason == "same_frame"]
+    assert len(dropped) and set(dropped.detail) == {"it seems…in truth"}
+
+
 def test_three_of_a_kind_are_never_too_many_and_a_share_of_1_allows_all():
     few = [f"看似热闹{sentence(i)}" for i in range(3)]
     assert not reasons(keep(*few, same_opening=0.01))
@@ -336,8 +360,9 @@ def test_json_has_no_opening_since_structure_is_no_habit():
     [
         ("“看似，热闹非凡", "看似热闹"),
         ("The cat sat on it", "the cat sat"),
-        ("短", "短"),
+        ("短", None),
         ("……", None),
+        ("……………………", None),
         ('{"a": 1}', None),
     ],
 )
