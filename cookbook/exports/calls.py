@@ -10,8 +10,8 @@ are tried with llama.cpp's own server by the tests; the other programs are not t
 import json
 import os
 import shlex
-import subprocess
 from dataclasses import dataclass
+from subprocess import list2cmdline
 
 from cookbook.bases import Base
 from cookbook.exports.facts import Facts
@@ -39,7 +39,7 @@ model = AutoModelForCausalLM.from_pretrained(folder)"""
 def _as_argument(text: str) -> str:
     """Return a text as a shell reads it as one word."""
     # The Windows command line knows no single quotes.
-    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
+    return list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
 
 
 @dataclass(frozen=True)

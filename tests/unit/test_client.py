@@ -63,6 +63,7 @@ HELPERS.pop("cookbook.panel.task.TaskForm")
 for name in (
     "compare.send.send_all",
     "synthesize.batch.ask_in_batches",
+    "synthesize.batch_files.find_batch",
     "synthesize.results.fetch",
 ):
     HELPERS.pop(f"cookbook.{name}")
