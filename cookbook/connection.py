@@ -217,6 +217,23 @@ def is_silent(home: Path) -> bool:
     return running(home) is None and _process_of(home) is not None
 
 
+def refuse_other_version(home: Path) -> None:
+    """Keep a command away from the database while a service of another version uses it.
+
+    Raises:
+        ServiceError: one runs.
+    """
+    address = running(home)
+    if address is None and not is_silent(home):
+        return
+    if address is None or address.get("version") != _installed_version():
+        raise ServiceError(
+            zh="正在运行的内嵌服务是别的版本（或卡住了）：先 python -m cookbook stop，再试",
+            en="the embedded service that runs is of another version, or hangs: run "
+            "python -m cookbook stop, then try again",
+        )
+
+
 def _process_of(folder: Path) -> "psutil.Process | None":
     """Return the process that wrote the folder's address file, whether it answers or not."""
     from cookbook import processes

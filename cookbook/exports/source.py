@@ -59,9 +59,10 @@ def in_data_folder(home: Home, name: str) -> Iterator[Source]:
     Raises:
         ArgumentError: there is none of that name, or several.
         ModelError: its folder is gone.
-        ServiceError: a newer release wrote the database.
+        ServiceError: a newer release wrote the database, or a service of another version uses it.
     """
     # Only now: the helpers must work without the `local` extra.
+    from cookbook.connection import refuse_other_version
     from cookbook.service.model_facts import facts_of
     from cookbook.service.store import Store
 
@@ -72,6 +73,7 @@ def in_data_folder(home: Home, name: str) -> Iterator[Source]:
             en=f"the data folder {home.folder} has no models yet: tune one first, or choose "
             "another folder with --home",
         )
+    refuse_other_version(home.folder)
     store = Store(home.database)
     models = {model.id: model for model in store.models()}
     model = models[chosen(name, list(models))]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from cookbook import causes, environment, paths
 from cookbook.bases import Base, referred
-from cookbook.errors import AdapterError, ArgumentError, CookbookError, ServiceError
+from cookbook.errors import AdapterError, ArgumentError, CookbookError
 from cookbook.i18n import tr
 from cookbook.machine import MB
 from cookbook.paths import Home
@@ -138,6 +138,7 @@ def import_model(
 
 
 def _import(path: Path, home: Home, name: str | None, base: str | None) -> Imported:
+    from cookbook.connection import refuse_other_version
     from cookbook.imports.adapter import read_adapter
     from cookbook.imports.fit import linear_layers
     from cookbook.imports.place import fitting_name, place
@@ -149,7 +150,7 @@ def _import(path: Path, home: Home, name: str | None, base: str | None) -> Impor
             zh=f"--name {name!r:.80}：1 到 64 个字母、数字、_ 或 -",
             en=f"--name {name!r:.80}: give 1 to 64 letters, digits, _ or -",
         )
-    _check_service(home)
+    refuse_other_version(home.folder)
     with opened(path) as source:
         adapter = read_adapter(source, base)
         title = adapter.facts.name if adapter.facts else path.resolve().stem
@@ -172,26 +173,6 @@ def _import(path: Path, home: Home, name: str | None, base: str | None) -> Impor
 def _told(name: str, base: Base) -> str:
     """Return the base that the settings name, by its id where it is this one's folder."""
     return base.id if name == base.source else referred(name)
-
-
-def _check_service(home: Home) -> None:
-    """Refuse to write into the database of a service of another version.
-
-    Raises:
-        ServiceError: one runs.
-    """
-    from cookbook import __version__
-    from cookbook.connection import is_silent, running
-
-    address = running(home.folder)
-    if address is None and not is_silent(home.folder):
-        return
-    if address is None or address.get("version") != __version__:
-        raise ServiceError(
-            zh="正在运行的内嵌服务是别的版本（或卡住了）：先 python -m cookbook stop，再导入",
-            en="the embedded service that runs is of another version, or hangs: run "
-            "python -m cookbook stop, then import",
-        )
 
 
 def _notes(home: Home, is_shipped: bool) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from cookbook.exports.card import card
 from cookbook.exports.facts import Facts
 from cookbook.exports.licence import licence_of
 from cookbook.exports.vocabulary import Vocabulary
-from cookbook.paths import DATA
+from cookbook.paths import DATA, Home
 
 NAME = "ft:LoRA/cookbook/tiny-zh:local:kefu:" + string.ascii_lowercase[:20]
 FACTS = Facts(
@@ -133,6 +133,15 @@ def test_a_folder_with_a_space_is_quoted_as_the_system_reads_it(monkeypatch, sys
     path = calls.Files(folder=r"C:\my models").path("a.gguf")
     monkeypatch.undo()
     assert path == rf"{mark}C:\my models/a.gguf{mark}"
+
+
+def test_no_database_is_opened_under_a_service_of_another_version(tmp_path, monkeypatch):
+    home = Home(tmp_path)
+    home.database.write_bytes(b"as it was")
+    monkeypatch.setattr("cookbook.connection.running", lambda folder: {"version": "0.0.1"})
+    with pytest.raises(ServiceError, match="stop"), source.in_data_folder(home, "mine"):
+        pass
+    assert home.database.read_bytes() == b"as it was"
 
 
 def test_an_archive_of_a_service_that_could_grow_is_not_unpacked(tmp_path):
