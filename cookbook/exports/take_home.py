@@ -71,7 +71,7 @@ def export(
     form: str = "peft",
     *,
     type: str = "f16",
-    home: Path | None = None,
+    home: str | Path | None = None,
     zip: bool = False,
     service: Connection | None = None,
     progress: bool = True,
@@ -163,7 +163,7 @@ def _check_free(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _source(model: str, home: Path | None, service: Connection | None) -> Iterator[Source]:
+def _source(model: str, home: str | Path | None, service: Connection | None) -> Iterator[Source]:
     connection = service
     if connection is None and home is None:
         from cookbook.room import invitation
@@ -174,7 +174,7 @@ def _source(model: str, home: Path | None, service: Connection | None) -> Iterat
 
             connection = joined.join(invited)
     if connection is None:
-        with source.in_data_folder(Home(home or paths.home()), model) as found:
+        with source.in_data_folder(Home(Path(home or paths.home()).expanduser()), model) as found:
             yield found
     else:
         with source.in_service(connection, model) as found:
