@@ -405,11 +405,12 @@ def test_a_base_that_changes_while_it_is_sent_is_waited_for(
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(find("cookbook/tiny-zh").source)
-    write_base(tmp_path / "mine", tokenizer)
+    # Not the one that the node was sent before.
+    write_base(tmp_path / "changing", tokenizer, intermediate_size=96)
     cluster.add("large", cpus=2)
-    source = not_on_nodes(tmp_path, monkeypatch) / "mine"
+    source = not_on_nodes(tmp_path, monkeypatch) / "changing"
     trainer = on_ray(cluster, worker_cpus=2)
-    base = Base("mine", source=str(source))
+    base = Base("changing", source=str(source))
     training = trainer.train(base, rows(), [], HP, folder=folders.home.folder / "job")
     with pytest.raises(BaseAway, match="在发送时变了"):
         for event in training:
