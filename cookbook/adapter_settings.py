@@ -18,6 +18,13 @@ from typing import Any
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 """The two files of an adapter."""
 
+CARD, RECORD = "README.md", "cookbook-model.json"
+"""What is beside them in a model's folder: what a person reads of it, and what programs do.
+
+The record is written by `service/worker.py` and, as `exports/facts.py` has it, by export and
+import; `model`, `base`, `step`, `created_at` and `metrics` mean the same in both.
+"""
+
 PREFIX = "base_model.model."
 """What PEFT writes before a layer's name."""
 

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cookbook.adapter_settings import CONFIG
 from cookbook.base_files.files import INDEX, SINGLE, has_tokenizer, is_pointer, size_by_header
 from cookbook.base_files.kind import check_kind, check_sound, unusable
 from cookbook.errors import ModelError
@@ -88,7 +89,7 @@ def _check_tokenizer(base: "Base", folder: Path) -> None:
 
 def _no_config(base: "Base", folder: Path) -> ModelError:
     """Return the error for a folder without config.json, by what is there instead."""
-    if (folder / "adapter_config.json").is_file():
+    if (folder / CONFIG).is_file():
         return ModelError(
             zh=f"{base.id} 是 LoRA 适配器，不是基础模型：把 COOKBOOK_BASE_MODEL 设成"
             "训练它的那个基础模型",

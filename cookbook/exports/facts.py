@@ -20,10 +20,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FILE = "cookbook-model.json"
-"""In an adapter's folder: what is known of it, for programs. `service/worker.py` writes one, too,
-with the entries `model`, `base`, `step`, `created_at` and `metrics` of the same meaning."""
-
 _LONGEST = 500  # characters of a text that is read from a file
 
 

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from cookbook import adapter_settings, disk
+from cookbook.adapter_settings import CARD, CONFIG, RECORD
 from cookbook.base_files import read_json
 from cookbook.bases import Base
 from cookbook.errors import DiskFull, ModelError
 from cookbook.exports import adapter, base, gguf_file, merge, modelfile, source
 from cookbook.exports.calls import Files
 from cookbook.exports.card import card
-from cookbook.exports.facts import FILE
 from cookbook.exports.licence import licence_of
 from cookbook.exports.source import Source
 from cookbook.exports.vocabulary import Vocabulary
 from cookbook.hubs import room
 
-CARD, MODELFILE = "README.md", "Modelfile"
+MODELFILE = "Modelfile"
 
 _COPIED = ("config.json", "generation_config.json", *source.TOKENIZER, "LICENSE", "LICENSE.txt")
 """Files of a base that a merged model has, too."""
@@ -76,8 +76,8 @@ class Writing:
         _drop_paths(self.part)
         # Some tools write a path of their own machine there.
         config = config | {"base_model_name_or_path": self.base.reference}
-        _write_json(self.part / adapter_settings.CONFIG, config)
-        _write_json(self.part / FILE, self.facts.to_dict())
+        _write_json(self.part / CONFIG, config)
+        _write_json(self.part / RECORD, self.facts.to_dict())
         has_tokenizer = (self.part / "tokenizer.json").is_file()
         self.files = replace(self.files, has_tokenizer=has_tokenizer)
         return []

@@ -18,10 +18,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cookbook import bases, causes, disk
-from cookbook.adapter_settings import CONFIG, WEIGHTS
+from cookbook.adapter_settings import CONFIG, RECORD, WEIGHTS
 from cookbook.connected import Connection
 from cookbook.errors import ArgumentError, CookbookError, DiskFull, ModelError, ServiceError
-from cookbook.exports.facts import FILE, Facts
+from cookbook.exports.facts import Facts
 from cookbook.paths import Home
 from cookbook.quoted import one_line
 from cookbook.terminal import printable
@@ -163,7 +163,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         for member in file.infolist():
             # The name alone, which cannot lead out of the folder.
             name = member.filename.rpartition("/")[2]
-            if name not in (*ADAPTER, FILE) or (folder / name).exists():
+            if name not in (*ADAPTER, RECORD) or (folder / name).exists():
                 continue
             # A service stores them as they are, so what is packed could grow without end.
             if member.compress_type != zipfile.ZIP_STORED:
@@ -175,7 +175,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 def _facts(folder: Path, model: str) -> Facts:
     """Return what an adapter's own folder tells of it."""
     with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
-        return Facts.of_dict(json.loads((folder / FILE).read_text(encoding="utf-8")))
+        return Facts.of_dict(json.loads((folder / RECORD).read_text(encoding="utf-8")))
     base = ""
     with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))

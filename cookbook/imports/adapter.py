@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
 
-from cookbook.adapter_settings import CONFIG, WEIGHTS
+from cookbook.adapter_settings import CARD, CONFIG, RECORD, WEIGHTS
 from cookbook.bases import Base
 from cookbook.errors import AdapterError
-from cookbook.exports import facts
 from cookbook.exports.facts import Facts
 from cookbook.imports.fit import find_base
 from cookbook.imports.settings import Settings, read_settings
-from cookbook.imports.source import README, Source
+from cookbook.imports.source import Source
 from cookbook.imports.weights import Header, Pair, read_header
 from cookbook.quoted import one_line
 
@@ -59,19 +58,19 @@ def read_adapter(source: Source, base: str | None) -> Adapter:
     card, told = _card(source, settings.base), _facts(source)
     taken = {CONFIG, WEIGHTS}
     if card is not None:
-        taken.add(README)
+        taken.add(CARD)
     if told is not None:
-        taken.add(facts.FILE)
+        taken.add(RECORD)
     left_out = tuple(one_line(name) for name in source.names if name not in taken)
     return Adapter(settings, header, pairs, found, told, card, left_out)
 
 
 def _card(source: Source, base: str) -> str | None:
     """Return the card; `base` is the base's name or folder, as the settings have it."""
-    if README not in source.names:
+    if CARD not in source.names:
         return None
     try:
-        text = _text_file(source, README).decode("utf-8-sig")
+        text = _text_file(source, CARD).decode("utf-8-sig")
     except (AdapterError, UnicodeDecodeError):
         return None
     # PEFT and other tools write a form to fill in, with the base's folder on that machine: nothing
@@ -82,10 +81,10 @@ def _card(source: Source, base: str) -> str | None:
 
 def _facts(source: Source) -> Facts | None:
     """Return what an export of ours tells of the model; from anybody else it is not needed."""
-    if facts.FILE not in source.names:
+    if RECORD not in source.names:
         return None
     try:
-        return Facts.of_dict(json.loads(_text_file(source, facts.FILE)))
+        return Facts.of_dict(json.loads(_text_file(source, RECORD)))
     except (AdapterError, AttributeError, RecursionError, ValueError):
         return None
 

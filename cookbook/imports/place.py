@@ -17,15 +17,14 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from cookbook import adapter_settings, data_folder, disk
-from cookbook.adapter_settings import CONFIG, WEIGHTS
+from cookbook.adapter_settings import CARD, CONFIG, RECORD, WEIGHTS
 from cookbook.errors import AdapterError, DiskFull
-from cookbook.exports import facts
 from cookbook.exports.facts import Facts
 from cookbook.hubs import room
 from cookbook.i18n import tr
 from cookbook.imports import record
 from cookbook.imports.adapter import Adapter
-from cookbook.imports.source import README, Source
+from cookbook.imports.source import Source
 from cookbook.imports.weights import Digest, Header, read_header
 from cookbook.params import TASK_NAME
 from cookbook.paths import Home
@@ -153,8 +152,8 @@ def _write_rest(adapter: Adapter, known: Facts, part: Path, *, owner: str) -> No
     config = adapter.settings.as_stored(adapter.base, set(adapter.pairs))
     files = {
         CONFIG: json.dumps(config, indent=2),
-        README: adapter.card or _card(adapter, known),
-        facts.FILE: json.dumps(record.record(known, owner=owner), indent=2),
+        CARD: adapter.card or _card(adapter, known),
+        RECORD: json.dumps(record.record(known, owner=owner), indent=2),
     }
     for name, text in files.items():
         (part / name).write_text(text, encoding="utf-8", newline="\n")

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cookbook.exports.facts import FILE, Facts
+from cookbook.adapter_settings import RECORD
+from cookbook.exports.facts import Facts
 
 NO_JOB = ""
 """In the place of a job's id, of a model that no job here has trained."""
@@ -33,7 +34,7 @@ def record(facts: Facts, *, owner: str, shared: bool = False) -> dict[str, Any]:
 def recorded(folder: Path, model: str) -> Facts | None:
     """Return what an imported model's folder tells of it; None where it is not this model's."""
     try:
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         facts = Facts.of_dict(found) if is_own(found, folder.name) else None
     except (OSError, ValueError, AttributeError, RecursionError):
         return None

@@ -23,8 +23,6 @@ from cookbook.errors import AdapterError, CookbookError
 from cookbook.imports.weights import pickled
 from cookbook.quoted import one_line
 
-README = "README.md"
-
 _MOST_ENTRIES = 10_000  # of a zip; the longest training leaves a few hundred files
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)

@@ -16,15 +16,13 @@ from typing import IO, Any
 
 from fastapi.responses import Response, StreamingResponse
 
-from cookbook.adapter_settings import CONFIG, WEIGHTS
-from cookbook.exports.facts import FILE
+from cookbook.adapter_settings import CARD, CONFIG, RECORD, WEIGHTS
 from cookbook.service.api_error import ApiError
 from cookbook.service.model_facts import facts_of
 from cookbook.service.models import tuned_model
 from cookbook.service.request_body import strict_router
 from cookbook.service.state import AppState, State
 from cookbook.service.store import TunedModel
-from cookbook.service.worker import CARD
 
 _PART_BYTES = 2**20
 _ZIP: dict[int | str, dict[str, Any]] = {
@@ -81,7 +79,7 @@ def _opened(state: AppState, model: TunedModel) -> dict[str, IO[bytes]]:
             # An older adapter has none.
             with contextlib.suppress(OSError):
                 files[CARD] = stack.enter_context(_plain_file(folder / CARD))
-        files[FILE] = io.BytesIO(record)
+        files[RECORD] = io.BytesIO(record)
         # All are open: whoever sends them closes them.
         stack.pop_all()
     return files

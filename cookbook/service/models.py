@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from cookbook import disk
+from cookbook.adapter_settings import RECORD
 from cookbook.bases import Base
 from cookbook.errors import CookbookError
 from cookbook.service.api_error import ApiError
@@ -17,7 +18,6 @@ from cookbook.service.request_body import strict_router
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
 from cookbook.service.store import LOCAL, TunedModel
-from cookbook.service.worker import RECORD
 
 
 class Model(Resource):

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from cookbook import bases
+from cookbook.adapter_settings import CONFIG, RECORD, WEIGHTS
 from cookbook.i18n import tr
 from cookbook.imports import record as imported
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service.database import LOCK_SECONDS
 from cookbook.service.store import LOCAL, Job, Store, TunedModel
-from cookbook.service.worker import ADAPTER, RECORD
+from cookbook.service.worker import ADAPTER
 
 WHOLE_CHECK_BYTES = 64 * 2**20
 """Size of a database up to which each page is read at the start, in a fraction of a second."""
@@ -176,7 +177,7 @@ def _is_only_unrecorded(job: Job, folder: Path) -> bool:
 
 def _record_of(folder: Path) -> TunedModel | None:
     """Return what an adapter's folder tells of itself; None where it is not whole or not ours."""
-    if folder.is_symlink() or not is_whole(folder / "adapter_model.safetensors"):
+    if folder.is_symlink() or not is_whole(folder / WEIGHTS):
         return None
     try:
         if imported.FOLDER.fullmatch(folder.name):
@@ -200,7 +201,7 @@ def _trained(folder: Path) -> TunedModel | None:
     if name is None:
         return None
     job, step = name[1], int(name[2])
-    config = _json(folder / "adapter_config.json")
+    config = _json(folder / CONFIG)
     base = bases.referred(str(config["base_model_name_or_path"]))
     record = _json(folder / RECORD) if (folder / RECORD).exists() else {}
     if not _is_own(record, job, step):

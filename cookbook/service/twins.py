@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import Timeout
 
 from cookbook import disk, environment
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.bases import find
 from cookbook.errors import DiskFull, ServiceError
 from cookbook.i18n import tr
@@ -40,7 +41,6 @@ from cookbook.service.worker import job_lock, publish, remove_leftovers
 VARIABLE = "COOKBOOK_REUSE"
 
 _log = logging.getLogger("cookbook")
-_WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 def enabled(requested: bool) -> bool:
@@ -220,7 +220,7 @@ def _is_usable(folder: Path) -> bool:
     # A link may lead anywhere.
     if any(path.is_symlink() or not path.is_file() for path in folder.iterdir()):
         return False
-    return (folder / _CONFIG).is_file() and is_whole(folder / _WEIGHTS)
+    return (folder / CONFIG).is_file() and is_whole(folder / WEIGHTS)
 
 
 def _taken_over_text() -> str:

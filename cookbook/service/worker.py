@@ -30,6 +30,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cookbook import __version__, causes, data, data_folder, disk, processes
+from cookbook.adapter_settings import CARD, RECORD
 from cookbook.bases import Base, downloaded, find
 from cookbook.causes import Cause
 from cookbook.data.reading import read
@@ -67,8 +68,6 @@ from cookbook.service.trainers import TrainerSettings
 CRASHES = 3  # deaths without progress between them, after which a job fails
 NICENESS = 5  # chat answers come before training
 ADAPTER = re.compile(r"(ftjob-[a-z]+)-step_(\d+)")  # the name of an adapter's folder: job and step
-CARD = "README.md"  # in an adapter's folder, too: what a person reads of it
-RECORD = "cookbook-model.json"  # in an adapter's folder: what the store says of it
 
 
 Train = Callable[..., Generator[TrainingEvent, None, None]]

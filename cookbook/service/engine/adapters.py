@@ -256,7 +256,7 @@ class Adapters:
         if weights:
             raise _does_not_fit(folder, next(iter(weights)))
         if not a:
-            raise _does_not_fit(folder, "adapter_config.json: target_modules")
+            raise _does_not_fit(folder, f"{CONFIG}: target_modules")
         adapter = Adapter(scale, a, b)
         _check_numbers(folder, adapter)
         return adapter
@@ -334,12 +334,12 @@ def _scale(folder: Path, config: dict[str, Any]) -> float:
         BrokenModel: the settings do not give it, or ask for a variant that is not computed here.
     """
     if name := adapter_settings.variant(config):
-        raise _does_not_fit(folder, f"adapter_config.json: {name}")
+        raise _does_not_fit(folder, f"{CONFIG}: {name}")
     if adapter_settings.rank(config) is None:
-        raise _does_not_fit(folder, "adapter_config.json: r")
+        raise _does_not_fit(folder, f"{CONFIG}: r")
     scale = adapter_settings.scale(config)
     if scale is None:
-        raise _does_not_fit(folder, "adapter_config.json: lora_alpha")
+        raise _does_not_fit(folder, f"{CONFIG}: lora_alpha")
     return scale
 
 

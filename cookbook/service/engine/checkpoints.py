@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from cookbook import disk
+from cookbook.adapter_settings import CARD, CONFIG
 from cookbook.bases import Base
 from cookbook.errors import StateDamaged
 from cookbook.service.engine.working_folder import DAMAGED, STATE
@@ -61,9 +62,9 @@ def save_adapter(
     model.save_pretrained(part)
     tokenizer.save_pretrained(part)
     # PEFT's own card is a form to fill in, with the base's folder on this machine.
-    (part / "README.md").unlink(missing_ok=True)
+    (part / CARD).unlink(missing_ok=True)
     # Name the base as others know it.
-    path = part / "adapter_config.json"
+    path = part / CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base.reference
     path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -19,9 +19,10 @@ from collections.abc import Collection
 from pathlib import Path, PurePath, PurePosixPath
 
 from cookbook import disk
+from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.paths import Home
 
-_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_FILES = (CONFIG, WEIGHTS)
 """What an engine reads of an adapter. The rest of its folder is for people."""
 
 
