@@ -10,12 +10,11 @@ settings of a newer PEFT. Nothing is changed in the reader's folder.
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cookbook import adapter_settings, environment
+from cookbook import adapter_settings
 from cookbook.adapter_settings import CONFIG
 from cookbook.bases import Base
 from cookbook.errors import AdapterError
@@ -216,15 +215,13 @@ def _matching(pattern: str, names: list[str], setting: str) -> list[str]:
     Raises:
         AdapterError: it is none, or takes too long.
     """
+    # It needs none of the service: only a process that can be ended.
+    from cookbook.service import trial
+
+    given = json.dumps([pattern, names]).encode()
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _MATCH],
-            input=json.dumps([pattern, names]).encode(),
-            capture_output=True,
-            env=environment.of_worker(),
-            timeout=_PATTERN_SECONDS,
-            check=True,
-        )
+        done = trial.run("-I", "-c", _MATCH, seconds=_PATTERN_SECONDS, given=given)
+        done.check_returncode()
         found: list[str] = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError) as error:
         raise AdapterError(
