@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from batches import create, ended, results, until
 from openai import OpenAI
 
 from cookbook import zhishuo
@@ -32,42 +32,11 @@ def line_of(word, number=0, **options):
     return {"custom_id": f"{word}-{number}", "body": body | options}
 
 
-def create(client, lines):
-    content = "\n".join(json.dumps(line) for line in lines).encode()
-    file = client.files.create(file=("a.jsonl", content), purpose="batch")
-    return client.batches.create(
-        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
-    )
-
-
-def until(condition):
-    """Return what the condition returns as soon as it is true."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError("it takes too long")
-
-
-def ended(client, batch):
-    def look():
-        seen = client.batches.retrieve(batch.id)
-        return seen if seen.status in ("completed", "failed", "expired", "cancelled") else None
-
-    return until(look)
-
-
-def results(client, file_id):
-    return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
-
-
 def test_a_batch_has_the_answers_that_chat_gives_and_names_the_lines_that_fail(client):
     lines = [line_of(word) for word in WORDS]
     for line in lines[1::2]:
         line["body"]["top_p"] = 7
-    done = ended(client, create(client, lines))
+    done = ended(client, create(client, lines), SECONDS)
     assert done.status == "completed"
     assert done.request_counts.to_dict() == {"total": 20, "completed": 10, "failed": 10}
     answers = results(client, done.output_file_id)
@@ -97,7 +66,7 @@ def serving(home):
     command = [sys.executable, "-m", "cookbook", "serve", "--home", str(home)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        found = until(lambda: running(home))
+        found = until(lambda: running(home), SECONDS)
         with OpenAI(base_url=found["base_url"], api_key=found["api_key"], max_retries=0) as client:
             yield process, client
     finally:
@@ -109,7 +78,7 @@ def test_a_killed_service_goes_on_with_its_batch_and_asks_no_line_twice(home):
     lines = [line_of(word, number, n=4) for number in range(3) for word in WORDS]
     with serving(home) as (process, client):
         batch = create(client, lines)
-        until(lambda: client.batches.retrieve(batch.id).request_counts.completed)
+        until(lambda: client.batches.retrieve(batch.id).request_counts.completed, SECONDS)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     store = Store(Home(home).database)
@@ -120,7 +89,7 @@ def test_a_killed_service_goes_on_with_its_batch_and_asks_no_line_twice(home):
     with serving(home) as (_, client):
         # A service that is busy does not end itself.
         assert client.get("../health", cast_to=object)["busy"]
-        done = ended(client, batch)
+        done = ended(client, batch, SECONDS)
         assert done.request_counts.to_dict() == {"total": 60, "completed": 60, "failed": 0}
         content = client.files.content(done.output_file_id).read().splitlines()
     # The same bytes, with the same ids: none was asked again.

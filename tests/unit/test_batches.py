@@ -5,7 +5,6 @@ The engine is a few lines that say the question back; a test may hold its answer
 
 import contextlib
 import dataclasses
-import json
 import sqlite3
 import threading
 import time
@@ -13,6 +12,7 @@ from types import SimpleNamespace
 
 import openai
 import pytest
+from batches import ENDPOINT, create, ended, results, until, upload
 from fastapi.testclient import TestClient
 from openai import OpenAI
 from support import make_row
@@ -27,9 +27,7 @@ from cookbook.service.batch_runner import BatchRunner
 from cookbook.service.chat_request import Piece
 from cookbook.service.store import BatchAnswer, Store
 
-SECONDS = 20.0  # that a batch of a test may take
 KEY = "leaders"
-ENDPOINT = "/v1/chat/completions"
 
 
 class Engine:
@@ -119,43 +117,8 @@ def line_of(question, **body):
     return {"custom_id": f"id-{question}", "body": {"model": "tiny", "messages": messages} | body}
 
 
-def upload(client, lines):
-    content = "\n".join(json.dumps(line) for line in lines).encode()
-    return client.files.create(file=("a.jsonl", content), purpose="batch")
-
-
-def create(client, lines, **options):
-    given = {"endpoint": ENDPOINT, "completion_window": "24h"} | options
-    return client.batches.create(input_file_id=upload(client, lines).id, **given)
-
-
 def questions(count):
     return [line_of(f"问{number}") for number in range(count)]
-
-
-def until(condition):
-    """Return what the condition returns as soon as it is true."""
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError("it takes too long")
-
-
-def ended(client, batch):
-    def look():
-        seen = client.batches.retrieve(batch.id)
-        return seen if seen.status in ("completed", "cancelled", "expired", "failed") else None
-
-    return until(look)
-
-
-def results(client, file_id):
-    if file_id is None:
-        return []
-    return [json.loads(line) for line in client.files.content(file_id).text.splitlines()]
 
 
 def refusal(call, *arguments, **options):
