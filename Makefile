@@ -9,6 +9,8 @@
 # make pictures  the pictures of README and docs, drawn again
 # The first of them sets up .venv. It needs python3 >= 3.11 and a package index, nothing else.
 
+# The edition that `run` and `lab` open: COOKBOOK_LANG=en make run.
+COURSE := notebooks$(if $(filter en EN en_%,$(COOKBOOK_LANG)),/en)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
@@ -20,10 +22,10 @@ CLUSTER := .venv/cluster
 .PHONY: run lab check lint types unit test browser soak bench clients pictures clean
 
 run: $(READY)
-	@$(BIN)/python -m cookbook run notebooks/04_zhishuoxinyu.ipynb
+	@$(BIN)/python -m cookbook run $(COURSE)/04_zhishuoxinyu.ipynb
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab $(COURSE)
 
 # Side by side, since types and tests wait for different things.
 check: $(READY)
@@ -41,9 +43,8 @@ unit: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -p no:nbval tests/unit
 
 test: check
-	$(BIN)/python -m pytest tests/service tests/notebooks
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 --ignore=notebooks/en notebooks
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks/en
+	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:nbval tests/service tests/notebooks
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
 
 browser: $(READY)
 	$(BIN)/python -m pytest -v tests/browser

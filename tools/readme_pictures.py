@@ -1,12 +1,14 @@
-"""Draw the pictures of the README and of docs/ from the notebooks.
+"""Draw the pictures of the READMEs and of docs/, in both languages.
 
-    python tools/readme_pictures.py                 all of them; about a minute, half of it training
+    python tools/readme_pictures.py                 all of them; two minutes, half of it training
     python tools/readme_pictures.py room_page       without JupyterLab, in seconds
 
 before_after    one question before and after tuning: the outputs that notebook 00 has stored
 watching        progress and learning curves of the job of notebook 03, which is trained for it
-panel           the parameter panel of notebook 02, with the preset 轻量快速
+panel           the parameter panel of notebook 02, with the preset `fast`
 room_page       the page of a room's leader: a service whose store holds tools/room_example.py
+
+Each is written as NAME.png for the Chinese pages and as NAME.en.png for the English ones.
 
 `watching` and `panel` are cut out of a real JupyterLab in Chromium. Needs chromium and a Chinese
 font, as in Debian's fonts-noto-cjk. `tests/bench/growth.png` is drawn by `tests/bench/growth.py`.
@@ -15,6 +17,7 @@ font, as in Debian's fonts-noto-cjk. `tests/bench/growth.png` is drawn by `tests
 import argparse
 import ast
 import io
+import itertools
 import os
 import socket
 import tempfile
@@ -32,7 +35,7 @@ from lab import Lab
 from PIL import Image
 from playwright.sync_api import Browser, Locator, expect
 
-from cookbook import course
+from cookbook import course, params
 from cookbook.bases import Base
 from cookbook.connection import stop
 from cookbook.paths import Home
@@ -48,38 +51,74 @@ MINUTES = 60_000
 ROOM_SIZE = {"width": 1280, "height": 800}
 ROOM_ADDRESS = "http://192.168.1.20:8765"  # as it would be in a room
 ROOM_KEY = "the-leaders-key"
+SAID = {
+    "zh": "十点半一起看第 3 节：先不要关笔记本",
+    "en": "We look at section 3 together at half past ten: keep your notebook open",
+}
+TITLES = {"zh": ("微调前", "微调后"), "en": ("Before", "After")}
+# What each line of `before_after` says.
+MEANING = {
+    "刚搬了家，收货地址能换成新家吗？": "I have just moved. Can the delivery address be changed?",
+    "订单发货之前可以自己改收货地址。"
+    "做法是，进入订单详情，点击修改地址，输入新地址信息，保存修改。": (
+        "You can change the delivery address yourself before the order is sent. Open the order’s "
+        "details, choose “change address”, enter the new address, save."
+    ),
+    "您好，为您说明修改收货地址：": "Hello, here is how to change the delivery address:",
+    "1. 进入订单详情": "1. Open the order’s details",
+    "2. 点击修改地址": "2. Choose “change address”",
+    "3. 输入新地址信息": "3. Enter the new address",
+    "4. 保存修改": "4. Save",
+    "请问还有什么可以帮您？": "Is there anything else I can help you with?",
+}
 
 
-def before_after(chromium: Browser, _: Lab | None) -> bytes:
-    """Return the picture of the question and the two answers that notebook 00 has stored."""
-    notebook = nbformat.read(course.FOLDER / "00_quickstart.ipynb", as_version=4)
+def before_after(chromium: Browser, _: Lab | None, language: str) -> bytes:
+    """Return the picture of a question and its two answers; the English one says what they mean.
+
+    Raises:
+        KeyError: a line has no translation in `MEANING`.
+    """
+    texts = question_and_answers(language)
+    lines = {name: _with_meaning(text, language) for name, text in texts.items()}
+    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
+    html = template.render(titles=TITLES[language], **lines)
+    page = chromium.new_page(device_scale_factor=2)
+    page.set_content(html)
+    return page.locator("main").screenshot()
+
+
+def question_and_answers(language: str) -> dict[str, str]:
+    """Return `question`, and the answers `before` and `after` that notebook 00 has stored."""
+    notebook = nbformat.read(course.FOLDER / _notebook("00_quickstart", language), as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     asked = next(cell for cell in code if cell.source.startswith("question ="))
     before = next(cell for cell in code if cell.source.startswith("before ="))
     after = next(cell for cell in code if "stream=True" in cell.source)
     # The question is a literal, so that it can be read without running the cell.
     question = ast.literal_eval(ast.parse(asked.source).body[0].value)
-    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
-    html = template.render(question=question, before=_printed(before), after=_printed(after))
-    page = chromium.new_page(device_scale_factor=2)
-    page.set_content(html)
-    return page.locator("main").screenshot()
+    return {"question": question, "before": _printed(before), "after": _printed(after)}
 
 
-def panel(chromium: Browser, running: Lab) -> bytes:
-    """Return the picture of notebook 02's panel after a click on 轻量快速."""
-    page = running.open(chromium, "02_choose_parameters.ipynb", run=True)
+def _with_meaning(text: str, language: str) -> list[tuple[str, str]]:
+    """Return each line of a text with what it means; nothing where the reader can read it."""
+    return [(line, MEANING[line] if language == "en" else "") for line in text.splitlines()]
+
+
+def panel(chromium: Browser, running: Lab, language: str) -> bytes:
+    """Return the picture of notebook 02's panel after a click on the preset `fast`."""
+    page = running.open(chromium, _notebook("02_choose_parameters", language), run=True)
     shown = page.locator(".cookbook-panel").first
     shown.wait_for(timeout=2 * MINUTES)
-    shown.get_by_role("button", name="轻量快速").click()
+    shown.get_by_role("button", name=params.PRESET_NAMES["fast"]).click()
     rank = shown.locator(".cookbook-lora_rank input[type=text]").first
     expect(rank).to_have_value("4")
     return _settled(shown)
 
 
-def watching(chromium: Browser, running: Lab) -> bytes:
+def watching(chromium: Browser, running: Lab, language: str) -> bytes:
     """Return the picture of notebook 03's cell that watches a job, after the job has ended."""
-    page = running.open(chromium, "03_launch_and_monitor.ipynb")
+    page = running.open(chromium, _notebook("03_launch_and_monitor", language))
     watched = lab.cell_with(page, "jobs.watch(client, job.id)")
     lab.run_cells(page, 0, watched)
     cell = lab.cells(page).nth(watched)
@@ -87,13 +126,14 @@ def watching(chromium: Browser, running: Lab) -> bytes:
     return _settled(cell, UNSELECTED)
 
 
-def room_page(chromium: Browser, _: Lab | None) -> bytes:
+def room_page(chromium: Browser, _: Lab | None, language: str) -> bytes:
     """Return the picture of the leader's page, with thirty people in the room."""
     with tempfile.TemporaryDirectory() as folder, _served_room(Path(folder)) as url:
-        page = chromium.new_page(viewport=ROOM_SIZE, device_scale_factor=1.5, locale="zh-CN")
+        locale = {"zh": "zh-CN", "en": "en-US"}[language]
+        page = chromium.new_page(viewport=ROOM_SIZE, device_scale_factor=1.5, locale=locale)
         page.goto(f"{url}/#key={ROOM_KEY}")
         expect(page.locator("#people > li")).to_have_count(30)
-        page.locator("#message").fill("十点半一起看第 3 节：先不要关笔记本")
+        page.locator("#message").fill(SAID[language])
         page.keyboard.press("Enter")
         expect(page.locator("#said-text")).to_be_visible()
         # Without the mark of the focus
@@ -146,7 +186,7 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.names) - set(PICTURES):
         parser.error(f"no such picture: {', '.join(sorted(unknown))}")
-    os.environ["COOKBOOK_LANG"] = "zh"
+    os.environ.pop("COOKBOOK_LANG", None)  # each notebook has its own
     with tempfile.TemporaryDirectory() as folder:
         # An empty data folder: a job that was trained before would be found, not watched.
         home = Path(folder) / "home"
@@ -156,12 +196,18 @@ def main() -> None:
             in_the_lab = IN_THE_LAB.intersection(names)
             started = lab.jupyter_lab(Path(folder) / "lab") if in_the_lab else nullcontext()
             with lab.browser() as chromium, started as running:
-                for name in names:
-                    path = args.out / f"{name}.png"
-                    _write(path, PICTURES[name](chromium, running))
+                for name, language in itertools.product(names, ("zh", "en")):
+                    ending = ".en.png" if language == "en" else ".png"
+                    path = args.out / f"{name}{ending}"
+                    _write(path, PICTURES[name](chromium, running, language))
                     print(path)
         finally:
             stop(home)
+
+
+def _notebook(name: str, language: str) -> str:
+    """Return where a notebook's edition is in the folder of notebooks."""
+    return f"en/{name}.ipynb" if language == "en" else f"{name}.ipynb"
 
 
 def _printed(cell: nbformat.NotebookNode) -> str:

@@ -7,12 +7,12 @@ comes from the guide or is a choice of ours.
 """
 
 import itertools
-import json
 import re
 from functools import cache
 
 import nbformat
 import pytest
+import readme_pictures
 
 from cookbook import bases, compare, data, params, siliconcloud, tokens, zhishuo
 from cookbook.paths import DATA, shipped_rows
@@ -84,7 +84,19 @@ def card(pattern):
     return re.search(pattern, text)[1]
 
 
+def result(pattern):
+    """A figure of `tests/bench/RESULTS.md`, which the command in its heading measured."""
+    return re.search(pattern, (ROOT / "tests" / "bench" / "RESULTS.md").read_text("utf-8"))[1]
+
+
 TRUE = {
+    "run_seconds": lambda: result(r"`make run` took (\d+) s after set-up"),
+    "corpus_minutes": lambda: result(r"\| Qwen2\.5-0\.5B \| \d+ \| ([\d.]+) \|"),
+    "corpus_gb": lambda: result(r"\| Qwen2\.5-0\.5B \| \d+ \| [\d.]+ \| [\d.]+ GB \| ([\d.]+) GB"),
+    "corpus_steps": lambda: result(r"with other work on them for a part of the time, (\d+) steps"),
+    "cluster_jobs": lambda: result(r"\| two Ray nodes \| \d+ s \| \d+ of \d+ \| \d+ \| (\d+) \|"),
+    "scale_jobs": lambda: result(r"\| jobs \| ([\d,]+) of 1,000 succeeded"),
+    "room_seconds": lambda: result(r"notebook 00, all its cells \| 30 \| (\d+)\."),
     "long": lambda: tokens.count(zhishuo.LONG_PROMPT),
     "short": lambda: tokens.count(zhishuo.SHORT_PROMPT),
     "long_request": lambda: request_tokens()[0],
@@ -185,6 +197,14 @@ FIGURES = [
     (N06, "评测词 {words} 个"),
     ("README", "the whole way in about {code_lines} lines of `openai`"),
     ("README.zh-CN", "用大约 {code_lines} 行 `openai` 代码"),
+    ("README", "`make run`: {run_seconds} s once installed"),
+    ("README.zh-CN", "`make run`：装好之后 {run_seconds} 秒"),
+    ("README", "{jinju} rows, {corpus_steps} steps: {corpus_minutes} minutes, {corpus_gb} GB"),
+    ("README.zh-CN", "{jinju} 条，{corpus_steps} 步：{corpus_minutes} 分钟，{corpus_gb} GB"),
+    ("README", "{cluster_jobs} jobs on two nodes, the same bytes as here; [{scale_jobs} jobs]"),
+    ("README.zh-CN", "{cluster_jobs} 个任务，和本机训练的逐字节相同；[{scale_jobs} 个任务]"),
+    ("README", "on two cores had each waited {room_seconds} s"),
+    ("README.zh-CN", "每人一共等了 {room_seconds} 秒"),
     ("README", "all {reworded} answers keep the style, and {steps_right} % give the right steps"),
     ("README", "a {long}-token prompt becomes {short} tokens"),
     ("README", "a teaching model of {million} million parameters that knows {lexicon} words"),
@@ -264,15 +284,10 @@ def test_no_figure_in_a_notebooks_prose_is_unchecked(name):
     assert unchecked == []
 
 
-def test_readme_shows_the_first_three_evaluation_words_as_notebook_04_answered():
-    cells = nbformat.read(ROOT / f"{N04}.ipynb", as_version=4).cells
-    outputs = [o for c in cells if c.cell_type == "code" for o in c.outputs if "data" in o]
-    shown = "\n".join(json.dumps(o["data"], ensure_ascii=False) for o in outputs)
-    for name in ("README", "README.zh-CN"):
-        for line in text_of(name).splitlines():
-            cells_of_line = [cell.strip() for cell in line.strip("|").split("|")]
-            if cells_of_line[0] in zhishuo.eval_words()[:3]:
-                assert all(cell in shown for cell in cells_of_line), line
+def test_the_english_picture_of_before_and_after_translates_every_line():
+    texts = readme_pictures.question_and_answers("zh").values()
+    lines = [line for text in texts for line in text.splitlines()]
+    assert len(lines) == 8 and set(lines) == set(readme_pictures.MEANING)
 
 
 @pytest.mark.parametrize("name", [N07, E07])
