@@ -1,7 +1,7 @@
 """Choose the language and the font of the words in a picture.
 
     with fonts.context():                              texts made in it can be Chinese
-        axes.set_xlabel(fonts.tr("步", "step"))
+        axes.set_xlabel(fonts.tr("步数", "step"))
     fonts.drawable(name)                               can a picture show what a reader typed?
 
 Many machines have no Chinese font, and matplotlib would draw boxes. There `tr` returns the English
@@ -75,7 +75,8 @@ def drawable(text: str) -> bool:
     from matplotlib.font_manager import FontProperties, findfont
 
     missing = set(text) - _characters(findfont(FontProperties()))
-    if missing and (chinese := family()):
+    chinese = family() if missing else None
+    if chinese:
         missing -= _characters(findfont(FontProperties(family=[chinese])))
     return not missing
 
@@ -87,10 +88,11 @@ def context() -> AbstractContextManager[None]:
     """
     import matplotlib
 
-    settings = {"text.parse_math": False}
-    if chinese := family():
-        settings["font.family"] = [*matplotlib.rcParams["font.family"], chinese]
-    return matplotlib.rc_context(settings)
+    families = list(matplotlib.rcParams["font.family"])
+    chinese = family()
+    if chinese:
+        families.append(chinese)
+    return matplotlib.rc_context({"font.family": families, "text.parse_math": False})
 
 
 def family() -> str | None:

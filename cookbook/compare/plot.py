@@ -1,6 +1,6 @@
 """Draw how long answers took, as distributions: one slow request says little about a service."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cookbook import fonts
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURES = ("first_token_seconds", "seconds")
+_MEANING = {"first_token_seconds": "等到首个 token 的秒数", "seconds": "等到答完的秒数"}
+_WIDTH, _HEIGHT, _LINE = 8, 2.5, 0.22  # inches: of the figure, and for each line of the legends
 
 
 def timings(answers: "pd.DataFrame") -> "Figure":
@@ -22,7 +24,8 @@ def timings(answers: "pd.DataFrame") -> "Figure":
 
     # A text takes its fonts from the context in which it is made.
     with fonts.context():
-        figure = plt.figure(figsize=(8, 2.8), dpi=75, layout="constrained")
+        height = _HEIGHT + _LINE * answers.column.nunique()
+        figure = plt.figure(figsize=(_WIDTH, height), dpi=75, layout="constrained")
         plots = figure.subplots(1, 2, sharey=True)
         for axes, measure in zip(plots, MEASURES, strict=True):
             _draw(axes, answers, measure)
@@ -47,14 +50,17 @@ def _draw(axes: "Axes", answers: "pd.DataFrame", measure: str) -> None:
         median = known.median()
         words = fonts.tr(f"{label}：中位数 {median:.2f} 秒", f"{label}: median {median:.2f} s")
         axes.ecdf(known, label=words)
-    axes.set(xlabel=measure, xlim=(0, None))
+    axes.set(xlabel=fonts.tr(f"{measure}（{_MEANING[measure]}）", measure), xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    # Above the axes, since a name may be long, and lines are everywhere.
+    above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
+    # With its handles: matplotlib would leave out a name that begins with an underscore.
+    axes.legend(handles=axes.lines, frameon=False, fontsize=8, **above)
 
 
 def _label(name: str, n: int) -> str:
     """Return what can be drawn of the name of the `n`th column."""
-    for label in (name, name.split()[0]):
-        if fonts.drawable(label):
+    for label in (name, *name.split()[:1]):
+        if label.strip() and fonts.drawable(label):
             return label
-    return f"column {n}"
+    return fonts.tr(f"第 {n} 列", f"column {n}")

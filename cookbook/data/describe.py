@@ -144,13 +144,13 @@ def _draw_tokens(axes: "Axes", table: "pd.DataFrame", max_tokens: int) -> None:
 def _draw_learned(axes: "Axes", table: "pd.DataFrame") -> None:
     by_size = table.sort_values("tokens").reset_index(drop=True)
     read, whole = by_size.prompt_tokens, by_size.tokens
-    read_only, learned = fonts.tr("只读", "read only"), fonts.tr("要学", "learned")
+    read_only, learned = fonts.tr("只读一遍", "read only"), fonts.tr("要学", "learned")
     axes.fill_between(by_size.index, read, color=LIGHT_GREY, label=read_only)
     axes.fill_between(by_size.index, read, whole, color=ORANGE, label=learned)
     total = table.tokens.sum()
     share = table.trained_tokens.sum() / total
     title = fonts.tr(
-        f"要学的：{total:,} 个 token 的 {share:.0%}", f"learned: {share:.0%} of {total:,} tokens"
+        f"要学的占 {share:.0%}，共 {total:,} 个 token", f"learned: {share:.0%} of {total:,} tokens"
     )
     axes.set(title=title, xlabel=fonts.tr("行，由短到长", "rows, by size"), ylabel=_tokens())
     axes.legend(loc="upper left")

@@ -267,7 +267,7 @@ def _add_axes(picture: "Figure") -> "list[Axes]":
 def _draw_loss_axes(axes: "Axes", layout: Layout) -> None:
     axes.set_ylim(layout.losses)
     axes.set_ylabel("loss")
-    axes.set_xlabel(fonts.tr("步", "step"), labelpad=1, fontsize=8, color=_DARK)
+    axes.set_xlabel(fonts.tr("步数", "step"), labelpad=1, fontsize=8, color=_DARK)
     _draw_epochs(axes, layout.epoch_ends)
     entries = _legend_entries(layout.labels)
     axes.legend(handles=entries, loc="upper right", frameon=False, fontsize=8, labelcolor=_DARK)
