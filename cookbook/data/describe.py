@@ -1,15 +1,15 @@
 """What a data set looks like: a table of its rows, the habits of its answers, and pictures.
 
-Labels in the pictures are ASCII, so that they are readable on a machine without Chinese fonts;
-Chinese text is shown in tables, where the browser sets it. pandas and matplotlib are loaded by the
-first call.
+Words in the pictures are in the reader's language if there is a font for it (`cookbook.fonts`).
+Columns keep their names, and what rows say is shown in tables, where the browser sets it. pandas
+and matplotlib are loaded by the first call.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cookbook import chatml, tokens
+from cookbook import chatml, fonts, tokens
 from cookbook.data.rows import listed, text_of
 from cookbook.errors import DataError
 
@@ -102,11 +102,13 @@ def figure(rows: Iterable[dict], *, max_tokens: int = 4096) -> "Figure":
     if not rows:
         raise DataError(zh="没有数据可画", en="there are no rows to draw")
     table = statistics(rows)
-    fig, axes = plt.subplots(2, 2, figsize=(8, 4.8), layout="constrained")
-    _draw_tokens(axes[0, 0], table, max_tokens)
-    _draw_learned(axes[0, 1], table)
-    _draw_turns(axes[1, 0], table)
-    _draw_answers(axes[1, 1], table)
+    # A text takes its fonts from the context in which it is made.
+    with fonts.context():
+        fig, axes = plt.subplots(2, 2, figsize=(8, 4.8), layout="constrained")
+        _draw_tokens(axes[0, 0], table, max_tokens)
+        _draw_learned(axes[0, 1], table)
+        _draw_turns(axes[1, 0], table)
+        _draw_answers(axes[1, 1], table)
     plt.close(fig)  # shown once, by the cell that returns it
     return fig
 
@@ -115,16 +117,26 @@ def _bins(table: "pd.DataFrame") -> int:
     return min(40, max(5, len(table) // 5))
 
 
+def _rows() -> str:
+    return fonts.tr("行数", "rows")
+
+
+def _tokens() -> str:
+    return fonts.tr("token 数", "tokens")
+
+
 def _draw_tokens(axes: "Axes", table: "pd.DataFrame", max_tokens: int) -> None:
-    longest = table.tokens.max()
+    median, longest = table.tokens.median(), table.tokens.max()
     axes.hist(table.tokens, bins=_bins(table), color=BLUE)
-    median = table.tokens.median()
-    axes.set_title(f"tokens per row: median {median:.0f}, max {longest}")
-    axes.set(xlabel="tokens", ylabel="rows")
+    title = fonts.tr(
+        f"每行 token 数：中位数 {median:.0f}，最多 {longest}",
+        f"tokens per row: median {median:.0f}, max {longest}",
+    )
+    axes.set(title=title, xlabel=_tokens(), ylabel=_rows())
     # Far from the limit, the line would only squeeze the bars into a corner.
     if longest > max_tokens / 2:
         over = int((table.tokens > max_tokens).sum())
-        label = f"max_tokens: {over} rows over"
+        label = fonts.tr(f"max_tokens：{over} 行超出", f"max_tokens: {over} rows over")
         axes.axvline(max_tokens, color=RED, linestyle="--", label=label)
         axes.legend()
 
@@ -132,12 +144,15 @@ def _draw_tokens(axes: "Axes", table: "pd.DataFrame", max_tokens: int) -> None:
 def _draw_learned(axes: "Axes", table: "pd.DataFrame") -> None:
     by_size = table.sort_values("tokens").reset_index(drop=True)
     read, whole = by_size.prompt_tokens, by_size.tokens
-    axes.fill_between(by_size.index, read, color=LIGHT_GREY, label="read only")
-    axes.fill_between(by_size.index, read, whole, color=ORANGE, label="learned")
+    read_only, learned = fonts.tr("只读一遍", "read only"), fonts.tr("要学", "learned")
+    axes.fill_between(by_size.index, read, color=LIGHT_GREY, label=read_only)
+    axes.fill_between(by_size.index, read, whole, color=ORANGE, label=learned)
     total = table.tokens.sum()
     share = table.trained_tokens.sum() / total
-    axes.set_title(f"learned: {share:.0%} of {total:,} tokens")
-    axes.set(xlabel="rows, by size", ylabel="tokens")
+    title = fonts.tr(
+        f"要学的占 {share:.0%}，共 {total:,} 个 token", f"learned: {share:.0%} of {total:,} tokens"
+    )
+    axes.set(title=title, xlabel=fonts.tr("行，由短到长", "rows, by size"), ylabel=_tokens())
     axes.legend(loc="upper left")
 
 
@@ -145,11 +160,13 @@ def _draw_turns(axes: "Axes", table: "pd.DataFrame") -> None:
     turns = table.turns.value_counts().sort_index()
     # As text, so that no half turns are on the axis.
     axes.bar(turns.index.astype(str), turns.to_numpy(), color=TEAL)
-    axes.set(title="turns per conversation", xlabel="turns", ylabel="rows")
+    title = fonts.tr("每段对话的轮数", "turns per conversation")
+    axes.set(title=title, xlabel=fonts.tr("轮数", "turns"), ylabel=_rows())
 
 
 def _draw_answers(axes: "Axes", table: "pd.DataFrame") -> None:
     characters = table.answer_characters
+    median = characters.median()
     axes.hist(characters, bins=_bins(table), color=GREEN)
-    axes.set_title(f"answer: median {characters.median():.0f} characters")
-    axes.set(xlabel="characters", ylabel="rows")
+    title = fonts.tr(f"回答：中位数 {median:.0f} 个字", f"answer: median {median:.0f} characters")
+    axes.set(title=title, xlabel=fonts.tr("字数", "characters"), ylabel=_rows())

@@ -5,8 +5,8 @@
 
 A figure is drawn in two parts: `draw_axes(layout(curves))`, then `draw_lines(figure, curves)` above
 all else. Equal layouts give equal axes, so `fast/picture.py` can keep them. Knows neither jobs nor
-their events: `JobView.curve` makes a `LearningCurve` of them. Labels are ASCII, since many machines
-have no Chinese font for a picture; words are in the lines beside it.
+their events: `JobView.curve` makes a `LearningCurve` of them. Words are in the reader's language if
+there is a font for it (`cookbook.fonts`); the metrics keep their names.
 """
 
 import io
@@ -14,6 +14,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from cookbook import fonts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +47,7 @@ class LearningCurve:
     """What is drawn of one job.
 
     Attributes:
-        label: its name in the legend, ASCII.
+        label: its name in the legend, which a font must be able to draw.
         steps: one row a training step, indexed by `step` in ascending order, with the columns
             `total_steps`, `epoch`, `train_loss`, `valid_loss`, `learning_rate`,
             `tokens_per_second`; empty before the first.
@@ -78,6 +80,7 @@ class Layout:
         losses: (lowest, highest) of the axis of losses.
         highest_rate, highest_speed: the ends of these axes, which begin at 0.
         epoch_ends: the steps at which an epoch ends; empty for several jobs.
+        language: of its words, "zh" or "en".
     """
 
     labels: tuple[str, ...]
@@ -86,6 +89,7 @@ class Layout:
     highest_rate: float
     highest_speed: float
     epoch_ends: tuple[float, ...]
+    language: str
 
 
 class Picture:
@@ -143,6 +147,7 @@ def layout(curves: Sequence[LearningCurve]) -> Layout:
         highest_rate=_highest(curves, "learning_rate"),
         highest_speed=_highest(curves, "tokens_per_second"),
         epoch_ends=_epoch_ends(curves[0]) if len(curves) == 1 else (),
+        language=fonts.language(),
     )
 
 
@@ -151,33 +156,21 @@ def draw_axes(layout: Layout) -> "Figure":
     from matplotlib.figure import Figure
 
     picture = Figure(figsize=(8, 4.8), dpi=_DOTS_PER_INCH)
-    # In the order in which `draw_lines` takes them.
-    loss, rate, speed = _add_axes(picture)
-    loss.set_ylim(layout.losses)
-    loss.set_ylabel("loss")
-    loss.set_xlabel("step", labelpad=1, fontsize=8, color=_DARK)
-    _draw_epochs(loss, layout.epoch_ends)
-
-    rate.set_ylim(0, layout.highest_rate)
-    rate.set_title("learning_rate", fontsize=9, loc="left", color=_DARK)
-    speed.set_ylim(0, layout.highest_speed)
-    speed.set_title("tokens_per_second", fontsize=9, loc="left", color=_DARK)
-    for axes in (rate, speed):
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.locator_params(axis="y", nbins=3)
-        axes.locator_params(axis="x", nbins=5)
-
-    for axes in (loss, rate, speed):
-        # The whole job from the beginning, so that the curve is seen to advance.
-        axes.set_xlim(0, layout.total_steps)
-        axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(labelsize=8, color=_GREY)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(_GREY)
-
-    entries = _legend_entries(layout.labels)
-    loss.legend(handles=entries, loc="upper right", frameon=False, fontsize=8, labelcolor=_DARK)
+    # A text takes its fonts from the context in which it is made.
+    with fonts.context():
+        # In the order in which `draw_lines` takes them.
+        loss, rate, speed = _add_axes(picture)
+        _draw_loss_axes(loss, layout)
+        _draw_small_axes(rate, "learning_rate", "学习速率", layout.highest_rate)
+        _draw_small_axes(speed, "tokens_per_second", "每秒 token 数", layout.highest_speed)
+        for axes in (loss, rate, speed):
+            # The whole job from the beginning, so that the curve is seen to advance.
+            axes.set_xlim(0, layout.total_steps)
+            axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
+            axes.set_axisbelow(True)
+            axes.tick_params(labelsize=8, color=_GREY)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.spines[["left", "bottom"]].set_color(_GREY)
     return picture
 
 
@@ -271,6 +264,24 @@ def _add_axes(picture: "Figure") -> "list[Axes]":
     return [picture.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1])]
 
 
+def _draw_loss_axes(axes: "Axes", layout: Layout) -> None:
+    axes.set_ylim(layout.losses)
+    axes.set_ylabel("loss")
+    axes.set_xlabel(fonts.tr("步数", "step"), labelpad=1, fontsize=8, color=_DARK)
+    _draw_epochs(axes, layout.epoch_ends)
+    entries = _legend_entries(layout.labels)
+    axes.legend(handles=entries, loc="upper right", frameon=False, fontsize=8, labelcolor=_DARK)
+
+
+def _draw_small_axes(axes: "Axes", name: str, zh: str, highest: float) -> None:
+    """Draw the axes of a metric below; in Chinese, its name is followed by what it means."""
+    axes.set_ylim(0, highest)
+    axes.set_title(fonts.tr(f"{name}（{zh}）", name), fontsize=9, loc="left", color=_DARK)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.locator_params(axis="y", nbins=3)
+    axes.locator_params(axis="x", nbins=5)
+
+
 def _draw_losses(axes: "Axes", curve: LearningCurve, colour: str, *, alone: bool) -> "list[Line2D]":
     # The two losses of one job differ in colour; of several jobs, each has a colour and the losses
     # differ in style.
@@ -302,7 +313,7 @@ def _draw_epochs(axes: "Axes", epoch_ends: Sequence[float]) -> None:
     for n, end in enumerate(epoch_ends, 1):
         axes.axvline(end, color="#dddddd", linewidth=1, zorder=0)
         axes.annotate(
-            f"epoch {n}",
+            fonts.tr(f"第 {n} 轮", f"epoch {n}"),
             (end, 1),
             xycoords=axes.get_xaxis_transform(),
             xytext=(0, 3),
@@ -320,18 +331,20 @@ def _entry(label: str, color: str = _GREY, **style: Any) -> "Line2D":
 
 
 def _legend_entries(labels: Sequence[str]) -> "list[Line2D]":
+    smoothed = fonts.tr("train_loss（平滑）", "train_loss (smoothed)")
     if len(labels) == 1:
         entries = [
             _entry("train_loss", TRAIN, linewidth=1, alpha=0.4),
-            _entry("train_loss (smoothed)", TRAIN, linewidth=2),
+            _entry(smoothed, TRAIN, linewidth=2),
             _entry("valid_loss", VALID, marker="o", markersize=5),
         ]
     else:
         entries = []
         for label, colour in zip(labels, colours(len(labels)), strict=True):
             entries.append(_entry(label, colour, linewidth=2))
-        entries.append(_entry("train_loss (smoothed)", linewidth=2))
+        entries.append(_entry(smoothed, linewidth=2))
         entries.append(_entry("valid_loss", linestyle="--", marker="o"))
-    entries.append(_entry("checkpoint", marker="^", linestyle="none"))
-    entries.append(_entry("finished model", marker="*", markersize=9, linestyle="none"))
+    checkpoint, finished = fonts.tr("检查点", "checkpoint"), fonts.tr("成品", "finished model")
+    entries.append(_entry(checkpoint, marker="^", linestyle="none"))
+    entries.append(_entry(finished, marker="*", markersize=9, linestyle="none"))
     return entries

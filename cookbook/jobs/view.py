@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cookbook import html
+from cookbook import fonts, html
 from cookbook.client import synchronous
 from cookbook.errors import JobNotFound
 from cookbook.i18n import tr
@@ -185,9 +185,8 @@ class JobView:
                     finished = data["step"]
                 else:
                     checkpoints.append(data["step"])
-        # The fonts of a picture have neither Chinese nor control characters.
-        drawable = self.name.isascii() and self.name.isprintable()
-        label = self.name if drawable else self.job.id
+        # A picture may have no font for the name, and none has control characters.
+        label = self.name if fonts.drawable(self.name) else self.job.id
         return LearningCurve(label, self.to_frame(), start, checkpoints, finished)
 
     def figure(self) -> "Figure":

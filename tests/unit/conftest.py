@@ -1,9 +1,10 @@
-"""Keep the unit tests free of torch, so that `make check` ends within a minute."""
+"""Keep the unit tests free of torch, so that `make check` ends within a minute; hide fonts."""
 
 import sys
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Few examples keep `make check` quick; tests/soak/test_properties.py takes many. No deadline:
@@ -31,3 +32,30 @@ def pytest_configure(config):
     paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
     if all(path.is_relative_to(Path(__file__).parent) for path in paths):
         sys.meta_path.insert(0, Refuse())
+
+
+@pytest.fixture
+def no_chinese_font(monkeypatch):
+    """Hide the fonts of this machine; those that come with matplotlib have no Chinese."""
+    from matplotlib import font_manager, get_data_path
+
+    from cookbook import fonts
+
+    known = font_manager.fontManager.ttflist
+    own = [entry for entry in known if entry.fname.startswith(get_data_path())]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [])
+    fonts._search.cache_clear()
+    yield
+    fonts._search.cache_clear()
+
+
+@pytest.fixture
+def chinese_font(no_chinese_font, tmp_path):
+    """Install one Chinese font, the same on every machine; return its name."""
+    from font_file import write_font
+    from matplotlib.font_manager import fontManager
+
+    name = "FandolHei"
+    fontManager.addfont(write_font(tmp_path / "chinese.ttf", name))
+    return name

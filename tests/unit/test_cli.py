@@ -23,6 +23,10 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded("cookbook", "torch", "transformers", "fastapi", "matplotlib", "pandas") == []
 
 
+def test_matplotlib_is_loaded_by_the_first_picture():
+    assert loaded("cookbook.jobs, cookbook.compare, cookbook.data", "matplotlib") == []
+
+
 def test_the_service_starts_without_what_takes_long_to_load():
     assert loaded("cookbook.service.__main__", "torch", "transformers", "openai", "pandas") == []
 

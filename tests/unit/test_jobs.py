@@ -440,11 +440,20 @@ def test_a_curve_knows_its_start_its_checkpoints_and_the_finished_model():
         event(step=10, total_steps=10, train_loss=1.0),
         event("message", step=10, update_norm=1.0),
     ]
-    job = SimpleNamespace(id="j", status="succeeded", user_provided_suffix="任务")
+    job = SimpleNamespace(id="j", status="succeeded", user_provided_suffix=None)
     curve = JobView(job, events).curve
     assert (curve.start, curve.checkpoints, curve.finished) == (3.5, [5], 10)
-    # A picture may have no Chinese font, so the id takes the place of the name.
-    assert repr(Picture([curve])) == "<Figure of j>"
+
+
+@pytest.mark.parametrize(("name", "label"), [("任务", "任务"), ("b\n", "j"), ("🙂", "j")])
+def test_the_id_takes_the_place_of_a_name_that_cannot_be_drawn(chinese_font, name, label):
+    job = SimpleNamespace(id="j", status="succeeded", user_provided_suffix=name)
+    assert repr(Picture([JobView(job).curve])) == f"<Figure of {label}>"
+
+
+def test_the_id_takes_the_place_of_a_chinese_name_where_no_font_draws_it(no_chinese_font):
+    job = SimpleNamespace(id="j", status="succeeded", user_provided_suffix="任务")
+    assert repr(Picture([JobView(job).curve])) == "<Figure of j>"
 
 
 def curve_of(name, steps, *, total=60, scale=1.0, start=None):

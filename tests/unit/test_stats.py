@@ -184,7 +184,7 @@ def test_prices_carry_their_date_and_source_and_no_tuned_price_is_invented():
     ]
 
 
-def test_times_are_drawn_as_distributions_with_ascii_labels():
+def test_times_are_drawn_as_distributions(no_chinese_font):
     rows = [
         {"column": f"{c} 列", "first_token_seconds": i / 10, "seconds": i}
         for c in "AB"
@@ -200,7 +200,7 @@ def test_times_are_drawn_as_distributions_with_ascii_labels():
     ]
 
 
-def test_answers_without_a_first_token_leave_its_picture_empty():
+def test_answers_without_a_first_token_leave_its_picture_empty(no_chinese_font):
     rows = [
         {"column": "A 列", "input": word, "first_token_seconds": None, "seconds": 1.0}
         for word in "甲乙"
