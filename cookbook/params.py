@@ -350,7 +350,8 @@ class Plan:
         if self.memory is not None:
             values["memory"] = in_gb(self.memory.needed)
         known = {name: value for name, value in values.items() if value is not None}
-        return pd.DataFrame({"value": known})
+        # As objects, so that whole numbers are not shown with the decimals of the others.
+        return pd.Series(known, dtype=object).to_frame("value")
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html()

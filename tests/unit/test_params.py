@@ -199,3 +199,9 @@ def test_an_english_reader_gets_no_chinese(monkeypatch):
             texts.append(params.problem(name, value) or "")
     texts += [bases.card(base).note for base in ("cookbook/tiny-zh", "someone/else")]
     assert len(texts) > 40 and not re.search("[一-鿿]", "\n".join(texts))
+
+
+def test_a_plan_shows_whole_numbers_without_decimals(row):
+    made = plan([row()] * 10, Hyperparameters(), price=1.0)
+    assert made.to_frame().loc["train_rows", "value"] == 9
+    assert "9.0" not in made._repr_html_()
