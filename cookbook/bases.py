@@ -104,15 +104,16 @@ class Base:
         if self.learns_patterns:
             return tr(
                 f"{self.id} 是教学用的小模型：训练用 {self.corpus}，各项指标都量",
-                f"{self.id} is a teaching model: it is trained on {self.corpus}, all is measured",
+                f"{self.id} is a small teaching model: it is trained on {self.corpus}, "
+                "and every measure applies",
             )
         left_out = TEACHING_MEASURES
         return tr(
             f"{self.id} 是真模型：训练用 {self.corpus}，评测用前 {self.eval_words} 个词；"
             f"不量 {'、'.join(left_out)}，它们只适合教学用的小模型（“看点”说的也是它的结果）",
-            f"{self.id} is a real model: it is trained on {self.corpus} and asked the first "
-            f"{self.eval_words} words; {', '.join(left_out)} suit the teaching model alone, whose "
-            "results the text describes, and are not measured",
+            f"{self.id} is a real model: it is trained on {self.corpus} and evaluated on the first "
+            f"{self.eval_words} words; {', '.join(left_out)} are not measured, since they suit "
+            "only the small teaching model (whose results “Look at” describes, too)",
         )
 
     @property

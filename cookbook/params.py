@@ -12,10 +12,10 @@ accepted. Nothing here asks a service.
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as shortened
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, cast
 
 from cookbook import bases, machine, memory, tokens
 from cookbook.bases import Base
@@ -50,7 +50,8 @@ class Range:
         low: the smallest value; accepted, unless it is `refused`.
         high: the largest value; accepted, unless it is `refused`.
         suggested: the guide's default.
-        label: the parameter's name in the Chinese guide.
+        label_zh: the parameter's name in the Chinese guide.
+        label_en: its name in English.
         zh: what the parameter does, in Chinese.
         en: the same in English.
         refused: the value inside the range that no training can use; None if there is none.
@@ -61,12 +62,23 @@ class Range:
     low: float
     high: float
     suggested: float
-    label: str
+    label_zh: str
+    label_en: str
     zh: str
     en: str
     refused: float | None = None
     refused_zh: str = ""
     refused_en: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return the parameter's name in the reader's language."""
+        return tr(self.label_zh, self.label_en)
+
+    @property
+    def meaning(self) -> str:
+        """Return what the parameter does, in the reader's language."""
+        return tr(self.zh, self.en)
 
 
 RANGES: dict[str, Range] = {
@@ -74,9 +86,10 @@ RANGES: dict[str, Range] = {
         low=0,
         high=0.1,
         suggested=1e-4,
-        label="学习速率",
+        label_zh="学习速率",
+        label_en="learning rate",
         zh="每一步走多远，太大会冲过头，太小学不动",
-        en="how far each step goes: too large overshoots, too small learns nothing",
+        en="step size: too large overshoots, too small stalls",
         refused=0,
         refused_zh="学习速率为 0，什么也学不到",
         refused_en="a learning rate of 0 learns nothing",
@@ -85,7 +98,8 @@ RANGES: dict[str, Range] = {
         low=1,
         high=10,
         suggested=3,
-        label="训练轮数",
+        label_zh="训练轮数",
+        label_en="epochs",
         zh="全部数据看几遍",
         en="how many times the whole file is read",
     ),
@@ -93,7 +107,8 @@ RANGES: dict[str, Range] = {
         low=1,
         high=32,
         suggested=8,
-        label="批次大小",
+        label_zh="批次大小",
+        label_en="batch size",
         zh="看几条数据走一步",
         en="rows per step",
     ),
@@ -101,9 +116,10 @@ RANGES: dict[str, Range] = {
         low=0,
         high=4096,
         suggested=4096,
-        label="最大标记数",
+        label_zh="最大标记数",
+        label_en="maximum tokens",
         zh="一条对话最多取多少 token，超出的部分学不到",
-        en="tokens taken of each conversation; the rest is not learned",
+        en="tokens read of a row at most; no more is learned",
         refused=0,
         refused_zh="最大标记数为 0，没有内容可学",
         refused_en="with max_tokens 0 there is nothing to learn",
@@ -112,25 +128,28 @@ RANGES: dict[str, Range] = {
         low=1,
         high=64,
         suggested=8,
-        label="矩阵秩",
+        label_zh="矩阵秩",
+        label_en="rank of the matrices",
         zh="LoRA 适配器（也叫 LoRA 补丁）的容量：秩越大，训练的权重越多",
-        en="capacity of the LoRA adapter: a higher rank trains more weights",
+        en="adapter's capacity: a higher rank, more weights",
     ),
     "lora_alpha": Range(
         low=1,
         high=128,
         suggested=32,
-        label="缩放因子",
+        label_zh="缩放因子",
+        label_en="scaling factor",
         zh="适配器的强度，实际倍数是 alpha ÷ rank",
-        en="strength of the adapter: its output is multiplied by alpha ÷ rank",
+        en="adapter's strength: its output × alpha ÷ rank",
     ),
     "lora_dropout": Range(
         low=0,
         high=1,
         suggested=0.05,
-        label="随机丢弃率",
+        label_zh="随机丢弃率",
+        label_en="dropout rate",
         zh="训练时随机关掉一部分，防止死记",
-        en="share switched off at random while training, against rote learning",
+        en="share switched off at random, against overfitting",
         refused=1,
         refused_zh="丢弃率为 1，适配器全部被丢掉",
         refused_en="with a dropout of 1 the whole adapter is thrown away",
@@ -142,9 +161,10 @@ VALIDATION = Range(
     low=0,
     high=0.99,
     suggested=0.1,
-    label="验证集比例",
+    label_zh="验证集比例",
+    label_en="validation share",
     zh="从训练数据里留出多少，只用来检查，不用来学",
-    en="share of the rows held back: for checking, not for learning",
+    en="share of the rows held back: used to check the model, not to train it",
 )
 
 
@@ -234,7 +254,7 @@ def _is_number(value: object, *, whole: bool) -> TypeGuard[int | float]:
     return isinstance(value, int)
 
 
-# The three presets of guide §3, and below what the guide calls them.
+# The three presets of guide §3.
 PRESETS: dict[str, Hyperparameters] = {
     "standard": Hyperparameters(),
     "quality": Hyperparameters(
@@ -246,7 +266,28 @@ PRESETS: dict[str, Hyperparameters] = {
     ),
     "fast": Hyperparameters(n_epochs=2, lora_rank=4, lora_alpha=16),
 }
-PRESET_NAMES = {"standard": "标准方案", "quality": "效果优先", "fast": "轻量快速"}
+
+
+class _PresetNames(Mapping[str, str]):
+    """The presets' names; each is read in the reader's language, which may change."""
+
+    _CHINESE: ClassVar = {"standard": "标准方案", "quality": "效果优先", "fast": "轻量快速"}
+
+    def __getitem__(self, key: str) -> str:
+        return tr(self._CHINESE[key], key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._CHINESE)
+
+    def __len__(self) -> int:
+        return len(self._CHINESE)
+
+    def __or__(self, others: Mapping[str, str]) -> dict[str, str]:
+        return {**self, **others}
+
+
+PRESET_NAMES = _PresetNames()
+"""What the guide calls the presets."""
 
 
 @dataclass(frozen=True)
@@ -309,7 +350,8 @@ class Plan:
         if self.memory is not None:
             values["memory"] = in_gb(self.memory.needed)
         known = {name: value for name, value in values.items() if value is not None}
-        return pd.DataFrame({"value": known})
+        # As objects, so that whole numbers are not shown with the decimals of the others.
+        return pd.Series(known, dtype=object).to_frame("value")
 
     def _repr_html_(self) -> str:
         return self.to_frame().to_html()
@@ -438,15 +480,16 @@ def _risks_of_values(hp: Hyperparameters) -> Iterator[Risk]:
         reason = tr(
             f"lora_rank {rank} 大于 lora_alpha {alpha}："
             f"适配器只有 {times} 倍，容易学不动。三套方案都是 4 倍",
-            f"lora_rank {rank} is over lora_alpha {alpha}: the adapter counts {times} times "
-            "and may learn too little; in every preset it counts 4 times",
+            f"lora_rank {rank} is larger than lora_alpha {alpha}: the adapter's output is "
+            f"multiplied by only {times}, and it may learn too little. "
+            "Every preset multiplies by 4",
         )
         yield "lora_alpha", reason
     if hp.learning_rate >= HIGH_LEARNING_RATE:
         rate = f"{hp.learning_rate:g}"
         reason = tr(
             f"学习速率 {rate} 很大，loss 可能乱跳甚至发散。先用 0.0001",
-            f"a learning rate of {rate} is high: the loss may jump or diverge. Begin with 0.0001",
+            f"a learning rate of {rate} is high: the loss may jump or diverge. Start with 0.0001",
         )
         yield "learning_rate", reason
 
@@ -456,22 +499,22 @@ def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> Iterator[Risk]:
     if hp.n_epochs > MANY_EPOCHS and rows < FEW_ROWS:
         reason = tr(
             f"{rows} 条数据看 {hp.n_epochs} 轮，容易死记硬背。减少轮数，或补充数据",
-            f"{hp.n_epochs} epochs on {rows} rows are likely to overfit: "
-            "use fewer epochs or add rows",
+            f"{hp.n_epochs} epochs on {rows} rows are likely to overfit. "
+            "Use fewer epochs or add rows",
         )
         yield "n_epochs", reason
     if hp.batch_size > rows:
         reason = tr(
             f"批次 {hp.batch_size} 比训练数据还多（{rows} 条），一轮只走一步。调小批次",
             f"a batch of {hp.batch_size} is larger than the {rows} training rows: "
-            "one step an epoch. Make it smaller",
+            "an epoch is a single step. Use smaller batches",
         )
         yield "batch_size", reason
     if steps < FEW_STEPS:
         reason = tr(
             f"一共只走 {steps} 步，多半学不会。调小批次、增加轮数，或补充数据",
-            f"only {steps} steps in all are unlikely to be enough: "
-            "use smaller batches, more epochs or more rows",
+            f"only {steps} steps in all are unlikely to be enough. "
+            "Use smaller batches, more epochs or more rows",
         )
         yield "batch_size", reason
     if plan.cut_rows > 0:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from cookbook import bases, params
@@ -13,6 +15,26 @@ def test_the_presets_are_those_of_the_guide():
         "quality": (0.0001, 5, 16, 4096, 16, 64, 0.1),
         "fast": (0.0001, 2, 8, 4096, 4, 16, 0.05),
     }
+
+
+def test_names_and_meanings_follow_the_readers_language(monkeypatch):
+    rank = RANGES["lora_rank"]
+    shown = {}
+    for language in ("zh", "en"):
+        monkeypatch.setenv("COOKBOOK_LANG", language)
+        names = dict(params.PRESET_NAMES)
+        assert list(names) == list(PRESETS)
+        assert list(params.PRESET_NAMES | {"custom": "x"}) == [*PRESETS, "custom"]
+        shown[language] = (rank.label, rank.meaning, names["standard"])
+    assert shown["zh"] == (rank.label_zh, rank.zh, "标准方案")
+    assert shown["en"] == (rank.label_en, rank.en, "standard")
+
+
+@pytest.mark.parametrize("name", [*RANGES, "validation"])
+def test_every_range_has_both_languages(name):
+    rule = params.VALIDATION if name == "validation" else RANGES[name]
+    for zh, en in ((rule.label_zh, rule.label_en), (rule.zh, rule.en)):
+        assert re.search("[一-鿿]", zh) and not re.search("[一-鿿]", en)
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -162,3 +184,24 @@ def test_a_plan_says_how_long_it_takes_or_that_nobody_knows_yet():
     assert known.expected == "共 27 步，按上一次训练的速度约 36.0 分钟"
     unknown = plan([100] * 80, Hyperparameters())
     assert unknown.time == "未知" and "还不知道" in unknown.expected
+
+
+def test_an_english_reader_gets_no_chinese(monkeypatch):
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    risky = Hyperparameters(
+        learning_rate=0.02, n_epochs=10, batch_size=32, max_tokens=50, lora_alpha=4
+    )
+    short = plan([60] * 20, risky, validation=0)
+    texts = [reason for _, reason in params.warnings(risky, short)]
+    texts += [short.expected, plan([60] * 20, risky, tokens_per_second=9).expected]
+    for name in (*RANGES, "validation"):
+        for value in ("x", -1, 0, 1, 5000):
+            texts.append(params.problem(name, value) or "")
+    texts += [bases.card(base).note for base in ("cookbook/tiny-zh", "someone/else")]
+    assert len(texts) > 40 and not re.search("[一-鿿]", "\n".join(texts))
+
+
+def test_a_plan_shows_whole_numbers_without_decimals(row):
+    made = plan([row()] * 10, Hyperparameters(), price=1.0)
+    assert made.to_frame().loc["train_rows", "value"] == 9
+    assert "9.0" not in made._repr_html_()
