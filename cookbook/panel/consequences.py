@@ -112,11 +112,11 @@ def amount(number: int) -> str:
     """Return a large number in the units of the reader's language: 万 and 亿, or M and B."""
     # A unit is 10^4 or 10^8 in Chinese, 10^6 or 10^9 in English.
     if number >= 1e9:
-        english = f"{number / 1e9:.3g} B"
+        en = f"{number / 1e9:.3g} B"
     else:
-        english = f"{number / 1e6:.3g} M"
+        en = f"{number / 1e6:.3g} M"
     if number >= 1e8:
-        chinese = f"{number / 1e8:.4g} 亿"
+        zh = f"{number / 1e8:.4g} 亿"
     else:
-        chinese = f"{number / 1e4:.4g} 万"
-    return tr(chinese, english)
+        zh = f"{number / 1e4:.4g} 万"
+    return tr(zh, en)
