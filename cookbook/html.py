@@ -59,7 +59,7 @@ Bundle = dict[str, Any]
 LIVE = "cookbook-live"
 """The CSS class of every widget that is shown; ipywidgets adds one of its own when it is dead."""
 
-_HAN = re.compile("[\u4e00-\u9fff]")
+_HAN = re.compile(r"[\u4e00-\u9fff]")
 
 _DEAD_WIDGET = """\
 <style>

@@ -261,7 +261,8 @@ def _exactly(file: IO[bytes], count: int) -> bytes:
 def _not_safetensors(begin: bytes) -> AdapterError:
     if begin.startswith((b"PK", b"\x80")):
         return AdapterError(
-            zh=f"{WEIGHTS} 只是改了名字的 pickle（打开时可能运行任意代码），这里不读：{_CONVERT_ZH}",
+            zh=f"{WEIGHTS} 只是改了名字的 pickle（打开时可能运行任意代码），这里不读："
+            f"{_CONVERT_ZH}",
             en=f"{WEIGHTS} is a pickle under another name, which may run any code when opened, and "
             f"is not read here: {_CONVERT_EN}",
         )

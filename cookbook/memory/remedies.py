@@ -50,7 +50,5 @@ class Remedies:
             )
         )
         size = at_least(self.memory)
-        found.append(
-            (f"换空闲内存 {size} 以上的机器", f"use a machine with {size} of free memory")
-        )
+        found.append((f"换空闲内存 {size} 以上的机器", f"use a machine with {size} of free memory"))
         return found

@@ -112,11 +112,11 @@ def amount(number: int) -> str:
     """Return a large number in the units of the reader's language: 万 and 亿, or M and B."""
     # A unit is 10^4 or 10^8 in Chinese, 10^6 or 10^9 in English.
     if number >= 1e9:
-        en = f"{number / 1e9:.3g} B"
+        english = f"{number / 1e9:.3g} B"
     else:
-        en = f"{number / 1e6:.3g} M"
+        english = f"{number / 1e6:.3g} M"
     if number >= 1e8:
-        zh = f"{number / 1e8:.4g} 亿"
+        chinese = f"{number / 1e8:.4g} 亿"
     else:
-        zh = f"{number / 1e4:.4g} 万"
-    return tr(zh, en)
+        chinese = f"{number / 1e4:.4g} 万"
+    return tr(chinese, english)
