@@ -5,19 +5,19 @@ import shutil
 import tempfile
 from pathlib import Path
 
-
-def is_english(arguments):
-    """Return whether the English notebooks are run: one process has one language."""
-    return all(Path(a).parent.name == "en" or Path(a).name == "en" for a in arguments)
+import pytest
 
 
 def pytest_configure(config):
     config.cookbook_home = Path(tempfile.mkdtemp(prefix="cookbook-test-"))
     os.environ |= {
         "COOKBOOK_HOME": str(config.cookbook_home),
-        "COOKBOOK_LANG": "en" if is_english(config.args) else "zh",
+        "COOKBOOK_LANG": "zh",
         "OMP_WAIT_POLICY": "PASSIVE",
     }
+    # Notebooks of both languages are run by one process: each says which is its own.
+    if config.getoption("nbval", False) or config.getoption("nbval_lax", False):
+        del os.environ["COOKBOOK_LANG"]
     os.environ["HF_HUB_OFFLINE"] = "1"  # no test needs a hub
     for name in (
         "COOKBOOK_BASE_MODEL",
@@ -31,6 +31,21 @@ def pytest_configure(config):
         "SILICONCLOUD_API_KEY",
     ):
         os.environ.pop(name, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a cell of a notebook that shows a text of the package in the other language."""
+    if type(item).__name__ != "IPyNbCell":
+        return (yield)
+    import other_language  # in tests/, which pytest adds to the path after this module
+
+    with other_language.recorded(item.parent) as shown:
+        result = yield
+    found = other_language.sentences(shown, other_language.edition(item.path))
+    if found:
+        pytest.fail(f"the cell shows texts of the other language: {found}", pytrace=False)
+    return result
 
 
 def pytest_unconfigure(config):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cookbook import __version__, paths
+from cookbook.command_parser import CommandParser
 from cookbook.errors import CookbookError, ServiceError
 from cookbook.exports import arguments as export_arguments
 from cookbook.hubs import pull_arguments
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m cookbook",
         description=tr(
             "SiliconCloud 微调课程：检查训练文件，取出和运行笔记本，下载基础模型，"

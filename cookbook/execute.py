@@ -12,6 +12,7 @@ This is a part of the command line: it prints. For a program, nbclient is the be
 """
 
 import copy
+import re
 import sys
 import textwrap
 import time
@@ -26,7 +27,7 @@ from nbformat import NotebookNode
 
 from cookbook import course, html
 from cookbook.errors import ArgumentError
-from cookbook.i18n import tr
+from cookbook.i18n import language, tr
 from cookbook.terminal import printable
 
 # The longest time a cell may take. A cell that waits for three trainings of a real base on a CPU
@@ -195,9 +196,20 @@ def _html(notebook: NotebookNode) -> str:
         for output in cell.get("outputs", []):
             # What remains is the stand-in; it would be the last choice otherwise.
             output.get("data", {}).pop(_WIDGET, None)
-    exporter = HTMLExporter(raw_template=_TEMPLATE, embed_images=True)
+    exporter = HTMLExporter(
+        raw_template=_TEMPLATE, embed_images=True, language_code=_language(notebook)
+    )
     page, _ = exporter.from_notebook_node(still)
     return page
+
+
+def _language(notebook: NotebookNode) -> str:
+    """Return the language that the notebook declares, else the reader's."""
+    for cell in notebook.cells:
+        declared = re.search(r"""^use_language\(["'](zh|en)["']\)""", cell.source, re.MULTILINE)
+        if cell.cell_type == "code" and declared:
+            return declared[1]
+    return language()
 
 
 def _print_indented(text: str) -> None:

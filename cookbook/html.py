@@ -8,6 +8,7 @@ already must be passed as `markupsafe.Markup`, or with the filter `safe`. Jinja2
 first template, not with this module. The panel's style sheet is not kept here.
 """
 
+import re
 from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from cookbook.terminal import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from markupsafe import Markup
 
 __all__ = [
     "Bundle",
@@ -57,6 +59,8 @@ Bundle = dict[str, Any]
 LIVE = "cookbook-live"
 """The CSS class of every widget that is shown; ipywidgets adds one of its own when it is dead."""
 
+_HAN = re.compile(r"[\u4e00-\u9fff]")
+
 _DEAD_WIDGET = """\
 <style>
 .jp-OutputArea:has(.{{ live }}:not(.jupyter-widgets-disconnected)) .cookbook-dead { display: none }
@@ -82,8 +86,23 @@ def environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    created.globals["tr"] = tr
+    created.globals |= {"tr": tr, "page_language": page_language, "lang": lang}
     return created
+
+
+def page_language() -> str:
+    """Return the reader's language as the `lang` of a page has it."""
+    return tr("zh-CN", "en")
+
+
+def lang(text: str) -> "Markup":
+    """Return the attribute `lang` for a text of others: Chinese, or that of the page around it.
+
+    Browsers choose the shapes of Chinese characters by it, and where lines may break.
+    """
+    from markupsafe import Markup
+
+    return Markup(' lang="zh"' if _HAN.search(text) else "")
 
 
 def _finalize(value: object) -> object:

@@ -40,9 +40,21 @@ FORM_LABELS = {
 }
 """What the console's form calls each hyperparameter, in the form's order."""
 
-TASK_FIELD, BASE_FIELD = "任务名称", "基础模型"
-TRAINING_FIELD, VALIDATION_FIELD = "训练数据", "验证数据"
-"""What the form calls the fields above them, from top to bottom."""
+FORM_GLOSSES = {
+    "任务名称": "task name",
+    "基础模型": "base model",
+    "训练数据": "training data",
+    "验证数据": "validation data",
+}
+"""What the form calls the fields above them, from top to bottom, and what that means."""
+
+TASK_FIELD, BASE_FIELD, TRAINING_FIELD, VALIDATION_FIELD = FORM_GLOSSES
+
+
+def form_label(name: str) -> str:
+    """Return a field's label as the form has it, in English with what it means."""
+    gloss = FORM_GLOSSES.get(name)
+    return name if gloss is None else tr(name, f"{name} ({gloss})")
 
 
 def is_siliconcloud(client: "OpenAI") -> bool:
@@ -147,27 +159,32 @@ def prices() -> "pd.DataFrame":
 
     They are in `data/prices.csv`; those of training and fine-tuned models are in the console only.
     """
+    return _price_table("prices.csv")
+
+
+def _price_table(name: str) -> "pd.DataFrame":
+    """Return a table of prices with the columns of the reader's language, under one name each."""
     import pandas as pd
 
-    return pd.read_csv(DATA / "prices.csv", index_col="model")
-
-
-_BASES_SOURCE = "a public third-party record; the console has the valid price"
+    table = pd.read_csv(DATA / name, index_col="model")
+    for column in ("unit", "source"):
+        table[column] = table[tr(column, f"{column}_en")]
+    return table.drop(columns=["unit_en", "source_en"])
 
 
 def writer_prices() -> "pd.DataFrame":
     """Return prices of models that may write a corpus, in yuan per million tokens, by model.
 
     Columns: input, output, batch_input, batch_output (NaN where not known), unit, date (of the
-    first two), batch_date, source, source_en. The bases of `prices` are among them. They are in
+    first two), batch_date, source. The bases of `prices` are among them. They are in
     `data/writer_prices.csv`; how batches are paid is in `BATCH_BALANCE`.
     """
     import pandas as pd
 
-    writers = pd.read_csv(DATA / "writer_prices.csv", index_col="model")
+    writers = _price_table("writer_prices.csv")
     bases = prices()
     # Input and output of a base cost the same.
-    both = bases.assign(input=bases["price"], output=bases["price"], source_en=_BASES_SOURCE)
+    both = bases.assign(input=bases["price"], output=bases["price"])
     return pd.concat([writers, both.drop(columns="price")])
 
 
@@ -192,8 +209,7 @@ def writer_price(model: str, *, batch: bool = False) -> WriterPrice | None:
     # NaN, which no number equals, where a model has the other price alone.
     if read != read or written != written:
         return None
-    source = tr(str(row["source"]), str(row["source_en"]))
-    return WriterPrice(read, written, str(row[f"{kind}date"]), source)
+    return WriterPrice(read, written, str(row[f"{kind}date"]), str(row["source"]))
 
 
 BATCH_BALANCE = (

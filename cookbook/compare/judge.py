@@ -30,7 +30,7 @@ TIE = "tie"
 Pair = tuple[str, str, str]  # input, text of a, text of b
 
 HEAD = "<b>{{ head }}</b>"
-ANSWER = '<div lang="zh" style="line-height:1.6;white-space:pre-wrap">{{ text }}</div>'
+ANSWER = '<div{{ lang(text) }} style="line-height:1.6;white-space:pre-wrap">{{ text }}</div>'
 STILL = "<p>{{ head | safe }}</p>{{ left | safe }}<hr>{{ right | safe }}"
 
 

@@ -28,7 +28,7 @@ NEVER_FIRST = "，。、；：！？”’）》」』"  # marks that begin no l
 TABLE = """\
 {% set cell = "text-align:left;vertical-align:top;white-space:pre-wrap;\
 border-top:1px solid #8886" -%}
-<table class="answers" lang="zh" style="overflow-wrap:anywhere;line-break:strict;line-height:1.6;\
+<table class="answers" style="overflow-wrap:anywhere;line-break:strict;line-height:1.6;\
 border-collapse:collapse">
 <thead><tr>
 <th style="{{ cell }}"></th>
@@ -38,11 +38,11 @@ border-collapse:collapse">
 </tr></thead>
 <tbody>
 {% for input, answers in rows %}
-<tr><th style="{{ cell }};min-width:4.5em">{{ input }}</th>
+<tr><th style="{{ cell }};min-width:4.5em"{{ lang(input) }}>{{ input }}</th>
 {% for column in columns %}
 {% set answer = answers.get(column) %}
 <td style="{{ cell }}">
-{%- if answer %}{{ answer.text }}{% endif %}
+{%- if answer %}<span{{ lang(answer.text) }}>{{ answer.text }}</span>{% endif %}
 {%- if answer and answer.note %}<br><small style="opacity:.65">{{ answer.note }}</small>{% endif -%}
 </td>
 {% endfor %}
@@ -53,7 +53,7 @@ border-collapse:collapse">
 
 PAGE = """\
 <!doctype html>
-<html lang="zh-CN">
+<html lang="{{ page_language() }}">
 <head>
 <meta charset="utf-8">
 {{ loads_nothing | safe }}

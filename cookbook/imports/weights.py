@@ -261,7 +261,8 @@ def _exactly(file: IO[bytes], count: int) -> bytes:
 def _not_safetensors(begin: bytes) -> AdapterError:
     if begin.startswith((b"PK", b"\x80")):
         return AdapterError(
-            zh=f"{WEIGHTS} 只是改了名字的 pickle（打开时可能运行任意代码），这里不读：{_CONVERT}",
+            zh=f"{WEIGHTS} 只是改了名字的 pickle（打开时可能运行任意代码），这里不读："
+            f"{_CONVERT_ZH}",
             en=f"{WEIGHTS} is a pickle under another name, which may run any code when opened, and "
             f"is not read here: {_CONVERT_EN}",
         )
@@ -274,7 +275,7 @@ def _not_safetensors(begin: bytes) -> AdapterError:
     return _damaged("不是 safetensors 文件", "it is not a safetensors file")
 
 
-_CONVERT = (
+_CONVERT_ZH = (
     "在训练它的地方用 PEFT 读进来，再 save_pretrained(文件夹, safe_serialization=True)，"
     "导入那个文件夹"
 )
@@ -287,7 +288,7 @@ _CONVERT_EN = (
 def pickled(name: str) -> AdapterError:
     """Return the error for an adapter whose weights are a pickle."""
     return AdapterError(
-        zh=f"权重是 {name}，一个 pickle（打开时可能运行任意代码），这里不读：{_CONVERT}",
+        zh=f"权重是 {name}，一个 pickle（打开时可能运行任意代码），这里不读：{_CONVERT_ZH}",
         en=f"the weights are {name}, a pickle, which may run any code when opened, and is not read "
         f"here: {_CONVERT_EN}",
     )

@@ -29,7 +29,7 @@ _TEMPLATE = """
 <table><tbody>
 {% for name, value in fields.items() %}
 <tr>
-<td style="text-align:left">{{ name }}</td>
+<td style="text-align:left">{{ label(name) }}</td>
 <td style="text-align:left"><code>{{ paths[name] or value }}</code></td>
 <td style="text-align:left">
 {% if name in links %}
@@ -64,7 +64,8 @@ class ConsoleSheet:
     links: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        lines = [f"{name}: {value}" for name, value in self.fields.items()]
+        labelled = ((siliconcloud.form_label(name), value) for name, value in self.fields.items())
+        lines = [f"{label}: {value}" for label, value in labelled]
         return printable("\n".join(lines))
 
     def _repr_html_(self) -> str:
@@ -76,6 +77,7 @@ class ConsoleSheet:
                 paths[name] = str(self.files[name].absolute())
         return html.template(_TEMPLATE).render(
             console=siliconcloud.CONSOLE,
+            label=siliconcloud.form_label,
             fields=self.fields,
             links=self.links,
             paths=paths,

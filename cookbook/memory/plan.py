@@ -96,6 +96,9 @@ class MemoryPlan:
 
     def remedies(self) -> list[str]:
         """Return what would fit, a sentence each; none where the plan fits."""
+        return [tr(zh, en) for zh, en in self._remedies()]
+
+    def _remedies(self) -> list[tuple[str, str]]:
         if self.fits or self.remedy is None:
             return []
         return self.remedy.sentences()
@@ -129,10 +132,12 @@ class MemoryPlan:
     def refused(self, base: str = "") -> tuple[str, str]:
         """Return the same in both languages, zh and en; `base` is named where it is given."""
         named_zh, named_en = (f" {base} ", f" {base}") if base else ("", "")
-        helps = tr("；", "; ").join(self.remedies())
+        # The text may be stored, and read in the other language later.
+        helps_zh = "；".join(zh for zh, _ in self._remedies())
+        helps_en = "; ".join(en for _, en in self._remedies())
         return (
-            f"内存不够：训练{named_zh}{self.zh}。办法：{helps}",
-            f"not enough memory: training{named_en} {self.en}. What helps: {helps}",
+            f"内存不够：训练{named_zh}{self.zh}。办法：{helps_zh}",
+            f"not enough memory: training{named_en} {self.en}. What helps: {helps_en}",
         )
 
     def __str__(self) -> str:

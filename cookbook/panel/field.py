@@ -1,8 +1,8 @@
 """One number on the panel: a slider and a text field that show the same value.
 
-Beside them are its range with the suggested value marked, a sentence in two languages, and what is
-wrong with it. The text field is the truth: whatever is typed stays there and is judged; the slider
-follows when the value is accepted.
+Beside them are its range with the suggested value marked, what it does, and what is wrong with it.
+The text field is the truth: whatever is typed stays there and is judged; the slider follows when
+the value is accepted.
 """
 
 import math

@@ -211,8 +211,8 @@ class ParameterPanel(html.Displayed):
     def _make_widgets(self, hp: Hyperparameters, price: float | None) -> None:
         import ipywidgets as w
 
-        names = PRESET_NAMES | {CUSTOM: "自定义"}
-        presets = [(tr(zh, key), key) for key, zh in names.items()]
+        presets = [(label, key) for key, label in PRESET_NAMES.items()]
+        presets.append((tr("自定义", "custom"), CUSTOM))
         self.preset = w.ToggleButtons(options=presets, description=tr("方案", "preset"))
         price_text = "" if price is None else f"{price:g}"
         self.price = w.Text(price_text, continuous_update=False)
@@ -258,10 +258,10 @@ class ParameterPanel(html.Displayed):
         panel = w.VBox(
             [
                 w.HTML(templates.style()),
-                _group("任务", "Task", self.task.widget),
-                _group("方案和它的结果", "Preset and what follows", *outcome),
-                _group("训练", "Training", *training),
-                _group("LoRA 适配器", "LoRA adapter", *lora),
+                _group(tr("任务", "Task"), self.task.widget),
+                _group(tr("方案和它的结果", "Preset and what follows"), *outcome),
+                _group(tr("训练", "Training"), *training),
+                _group(tr("LoRA 适配器", "LoRA adapter"), *lora),
                 exports.add_class("cookbook-away"),
             ]
         )
@@ -391,8 +391,8 @@ class ParameterPanel(html.Displayed):
         return chosen.name if isinstance(chosen, Path) else chosen
 
 
-def _group(zh: str, en: str, *children: "ipywidgets.Widget") -> "ipywidgets.Widget":
+def _group(title: str, *children: "ipywidgets.Widget") -> "ipywidgets.Widget":
     import ipywidgets as w
 
-    heading = w.HTML(templates.heading(zh, en))
+    heading = w.HTML(templates.heading(title))
     return w.VBox([heading, *children]).add_class("cookbook-group")

@@ -15,7 +15,7 @@ from cookbook.panel.consequences import Consequence
 from cookbook.panel.training_file import TrainingFile
 from cookbook.params import RANGES, Hyperparameters, Range, Risk
 
-HEADING = '<b>{{ zh }}</b> <span class="cookbook-quiet">{{ en }}</span>'
+HEADING = "<b>{{ title }}</b>"
 
 MESSAGES = """\
 {% for text in texts %}
@@ -58,10 +58,8 @@ CARDS = """\
 """
 
 FIELD_LABEL = """\
-<b>{{ tr(limits.label, name) }}</b>
-{% if tr("zh", "en") == "zh" %}
+<b>{{ limits.label }}</b>
 <br><code>{{ name }}</code>
-{% endif %}
 """
 
 MARKS = """\
@@ -75,13 +73,11 @@ MARKS = """\
 </div>
 """
 
-# The reader's language comes first, then the other one.
 DESCRIPTION = """\
 {{ tr(limits.zh, limits.en) }}
 <span class="cookbook-limits">
 {{ tr("范围", "range") }} {{ "%g"|format(limits.low) }}–{{ "%g"|format(limits.high) -}}
-{{ tr("，建议", ", suggested") }} {{ "%g"|format(limits.suggested) }}</span><br>
-<span class="cookbook-quiet">{{ tr(limits.en, limits.zh) }}</span>
+{{ tr("，建议", ", suggested") }} {{ "%g"|format(limits.suggested) }}</span>
 """
 
 STATIC = """\
@@ -118,9 +114,9 @@ def style() -> str:
     return f"<style>\n{css}</style>"
 
 
-def heading(zh: str, en: str) -> str:
-    """Return the title of a group, in both languages."""
-    return html.template(HEADING).render(zh=zh, en=en)
+def heading(title: str) -> str:
+    """Return the title of a group."""
+    return html.template(HEADING).render(title=title)
 
 
 def error_lines(*texts: str) -> str:
@@ -154,7 +150,7 @@ def cards(figures: list[Consequence]) -> str:
 
 
 def field_label(name: str, limits: Range) -> str:
-    """Return a parameter's label: in Chinese with its name in code, in English the name alone."""
+    """Return a parameter's label, with its name in code."""
     return html.template(FIELD_LABEL).render(name=name, limits=limits)
 
 
@@ -175,7 +171,7 @@ def slider_marks(*, low: float, suggested: float, high: float, place: float) -> 
 
 
 def description(limits: Range) -> str:
-    """Return what a parameter does, in both languages, with its range."""
+    """Return what a parameter does, with its range."""
     return html.template(DESCRIPTION).render(limits=limits)
 
 
@@ -183,8 +179,12 @@ def file_note(chosen: TrainingFile) -> str:
     """Return what the check of a training file found, in the words of the report itself."""
     report = chosen.report
     if report is None:
-        zh = "没有选文件：步数和 token 算不出来"
-        return note(tr(zh, "no file chosen: steps and tokens are not known"))
+        return note(
+            tr(
+                "没有选文件：步数和 token 算不出来",
+                "no file chosen: steps and tokens are not known",
+            )
+        )
     return html.template(REPORT).render(report=report, open="" if report.ok else "open")
 
 

@@ -37,7 +37,7 @@ def add(commands: Any, add_command: Callable[..., Any]) -> None:
             "names.csv",
             "names.csv --certificate fullchain.pem --certificate-key privkey.pem",
             "--host 127.0.0.1 --address https://example.org/room --people 30",
-            'add "Li Lei" 韩梅梅',
+            tr('add "Li Lei" 韩梅梅', 'add "Li Lei" Han-Meimei'),
             "add more.csv",
             "renew Li-Lei",
             "remove Li-Lei",

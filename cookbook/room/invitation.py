@@ -104,8 +104,8 @@ def _places(service: str, key: str) -> Iterator[Place]:
     yield Place(
         environment.value_of(SERVICE, os.environ),
         environment.value_of(KEY, os.environ),
-        f"环境变量 {SERVICE}",
-        SERVICE,
+        name_zh=f"环境变量 {SERVICE}",
+        name_en=SERVICE,
     )
     for path, start in _files():
         yield _read(path, start)

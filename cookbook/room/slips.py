@@ -17,7 +17,7 @@ from pathlib import Path
 from cookbook import disk, html
 from cookbook.data_folder import refuse_link
 from cookbook.errors import ServiceError
-from cookbook.i18n import language, tr
+from cookbook.i18n import tr
 from cookbook.terminal import printable
 
 A_PAGE = 8  # slips: two columns of four on A4
@@ -131,14 +131,12 @@ def sheet(slips: Sequence[Slip]) -> str:
     """Return the slips as a page to print on A4 and cut."""
     pages = [slips[first : first + A_PAGE] for first in range(0, len(slips), A_PAGE)]
     page = html.template(_SHEET)
-    return page.render(pages=pages, language=_LANGUAGES[language()], head=html.LOADS_NOTHING)
+    return page.render(pages=pages, head=html.LOADS_NOTHING)
 
-
-_LANGUAGES = {"zh": "zh-CN", "en": "en"}
 
 _SHEET = """\
 <!doctype html>
-<html lang="{{ language }}">
+<html lang="{{ page_language() }}">
 <head>
 <meta charset="utf-8">
 {{ head | safe }}

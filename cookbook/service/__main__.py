@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 
 from cookbook import chosen_base, engine_options, trainer_options
+from cookbook.command_parser import CommandParser
 from cookbook.environment import value_of
 from cookbook.errors import BaseAway, CookbookError
 from cookbook.i18n import tr
@@ -78,7 +79,7 @@ def _check_base() -> None:
 
 def parse(argv: list[str] | None) -> Settings:
     """Read the command line; what it leaves out comes from the environment."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m cookbook serve",
         description=tr("在前台运行内嵌服务。", "Run the embedded service."),
     )

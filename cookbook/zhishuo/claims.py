@@ -16,33 +16,52 @@ if TYPE_CHECKING:
 
 UP = 1
 DOWN = -1
-UNCLAIMED = "指南没提"
 
 
 class Claim(NamedTuple):
+    """What the guide says of fine-tuning."""
+
+    zh: str
+    en: str
+
+    @property
+    def text(self) -> str:
+        """The claim in the reader's language."""
+        return tr(self.zh, self.en)
+
+
+STYLE = Claim("风格更统一", "a more uniform style")
+STABLE = Claim("更稳定可控", "more stable output")
+SHORTER = Claim("输入更短", "a shorter input")
+FASTER = Claim("速度更快", "faster")
+CHEAPER = Claim("成本更低", "cheaper")
+UNCLAIMED = Claim("指南没提", "not in the guide")
+
+
+class Measure(NamedTuple):
     """One measure of a claim: the table and the column it is in, and which way is better."""
 
-    text: str
+    claim: Claim
     table: str
-    measure: str
+    name: str
     better: int
 
 
-CLAIMS = [
-    Claim("风格更统一", "answers", "rules_passed", UP),
-    Claim("风格更统一", "answers", "self_similarity", UP),
-    Claim("风格更统一", "answers", "similarity", UP),
-    Claim("风格更统一", "answers", "length_deviation", DOWN),
-    Claim("更稳定可控", "samples", "always", UP),
-    Claim("输入更短", "answers", "prompt_tokens", DOWN),
-    Claim("速度更快", "timed", "first_token_seconds", DOWN),
-    Claim("速度更快", "timed", "seconds", DOWN),
-    Claim("成本更低", "answers", "tokens", DOWN),
-    Claim(UNCLAIMED, "answers", "relevant", UP),
-    Claim(UNCLAIMED, "answers", "fluent", UP),
-    Claim(UNCLAIMED, "answers", "other_word", DOWN),
-    Claim(UNCLAIMED, "answers", "repeats", DOWN),
-    Claim(UNCLAIMED, "answers", "completion_tokens", DOWN),
+MEASURES = [
+    Measure(STYLE, "answers", "rules_passed", UP),
+    Measure(STYLE, "answers", "self_similarity", UP),
+    Measure(STYLE, "answers", "similarity", UP),
+    Measure(STYLE, "answers", "length_deviation", DOWN),
+    Measure(STABLE, "samples", "always", UP),
+    Measure(SHORTER, "answers", "prompt_tokens", DOWN),
+    Measure(FASTER, "timed", "first_token_seconds", DOWN),
+    Measure(FASTER, "timed", "seconds", DOWN),
+    Measure(CHEAPER, "answers", "tokens", DOWN),
+    Measure(UNCLAIMED, "answers", "relevant", UP),
+    Measure(UNCLAIMED, "answers", "fluent", UP),
+    Measure(UNCLAIMED, "answers", "other_word", DOWN),
+    Measure(UNCLAIMED, "answers", "repeats", DOWN),
+    Measure(UNCLAIMED, "answers", "completion_tokens", DOWN),
 ]
 
 
@@ -78,22 +97,22 @@ def claims(
         "timed": timed,
     }
     rows = []
-    for claim in CLAIMS:
-        table = tables[claim.table]
+    for measure in MEASURES:
+        table = tables[measure.table]
         # `measure` left out what does not suit the base.
-        if claim.measure not in table:
+        if measure.name not in table:
             continue
         # Two comparisons with the same answers; the guide makes only the first.
-        both = paired(table, claim.measure, before, after)
-        model_alone = paired(table, claim.measure, control, after)
-        row = {"claim": claim.text, "measure": claim.measure, "n": both.n}
+        both = paired(table, measure.name, before, after)
+        model_alone = paired(table, measure.name, control, after)
+        row = {"claim": measure.claim.text, "measure": measure.name, "n": both.n}
         # Columns are named by their letter: “A 微调前 + 短提示词” is too wide for a table head.
         row[_letter(control)] = _figure(model_alone.means[0])
         row[_letter(before)] = _figure(both.means[0])
         row[_letter(after)] = _figure(both.means[1])
         for pair in (both, model_alone):
             arrow = f"{_letter(pair.a)} → {_letter(pair.b)}"
-            row[arrow] = _verdict(pair, claim.better)
+            row[arrow] = _verdict(pair, measure.better)
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -9,6 +9,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from cookbook.i18n import tr
 from cookbook.paths import DATA, shipped_rows
 
 if TYPE_CHECKING:
@@ -90,8 +91,12 @@ def published() -> "pd.DataFrame":
     import pandas as pd
 
     names = {
-        "base_with_long_prompt": "已发表：7B 微调前 + 长提示词",
-        "tuned_with_short_prompt": "已发表：7B 微调后 + 短提示词",
+        "base_with_long_prompt": tr(
+            "已发表：7B 微调前 + 长提示词", "published: 7B before + long prompt"
+        ),
+        "tuned_with_short_prompt": tr(
+            "已发表：7B 微调后 + 短提示词", "published: 7B after + short prompt"
+        ),
     }
     outputs = json.loads(_text("published_outputs.json"))["outputs"]
     rows = []

@@ -6,6 +6,7 @@ import statistics
 
 import nbformat
 import pytest
+from other_language import edition, sentences, strings
 from wcwidth import wcswidth
 
 from cookbook.paths import DATA
@@ -137,6 +138,12 @@ def test_outputs_are_small_and_free_of_noise(notebook):
     for output in outputs(notebook):
         assert output.output_type != "error"
         assert output.get("name") != "stderr"
+
+
+@pytest.mark.parametrize("path", [*CHINESE, *ENGLISH], ids=name)
+def test_outputs_show_no_text_of_the_package_in_the_other_language(path):
+    for cell in code(read(path)):
+        assert sentences(strings(cell.outputs), edition(path)) == [], cell.source
 
 
 def test_there_are_no_keys_paths_or_addresses_of_a_machine(notebook):

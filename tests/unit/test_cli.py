@@ -1,9 +1,12 @@
+import contextlib
 import json
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from other_language import sentences
+from texts import HAN
 
 from cookbook import course
 from cookbook.__main__ import main
@@ -107,6 +110,65 @@ def test_the_help_of_serve_is_in_the_readers_language(capsys, monkeypatch):
         with pytest.raises(SystemExit):
             main(["serve", "--help"])
         assert words in capsys.readouterr().out
+
+
+COMMANDS = ("check", "course", "export", "import", "pull", "room", "run", "serve", "status", "stop")
+# argparse's own words, which are not in the package's source.
+ENGLISH_WORDS = ("usage:", "options:", "arguments", "show this help", "error:", "expected")
+
+
+def said(arguments, capsys):
+    """What a command prints before it ends."""
+    with contextlib.suppress(SystemExit):
+        main(arguments)
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def is_in(language, text):
+    """Return whether a text has nothing of the other language."""
+    words = [] if language == "en" else [word for word in ENGLISH_WORDS if word in text]
+    has_own = bool(HAN.search(text)) == (language == "zh")
+    return has_own and sentences([text], language) == words == []
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_help_of_each_command_is_in_one_language(command, language, capsys, monkeypatch):
+    monkeypatch.setenv("COOKBOOK_LANG", language)
+    assert is_in(language, said([*command.split(), "--help"], capsys))
+
+
+WRONG = [
+    "",
+    "no-such-command",
+    "check",
+    "check a.jsonl b.jsonl",
+    "check nowhere.jsonl",
+    "course",
+    "run nowhere.ipynb",
+    "run --out",
+    "export no-such-model DIR",
+    "export --as zip a b",
+    "import nowhere.zip",
+    "room --jobs many",
+    "room --hours -1",
+    "room dance",
+    "serve --port x",
+    "status",
+    "stop",
+]
+
+
+@pytest.mark.parametrize("line", WRONG)
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_what_is_typed_wrong_is_explained_in_one_language(
+    line, language, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("COOKBOOK_LANG", language)
+    monkeypatch.setenv("COOKBOOK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert is_in(language, said(line.split(), capsys))
 
 
 def test_the_help_of_check_says_what_it_accepts_and_how_it_ends(capsys):

@@ -3,6 +3,7 @@ import math
 
 import pandas as pd
 import pytest
+from texts import HAN
 
 from cookbook import bases, zhishuo
 from cookbook.compare.stats import similarity
@@ -266,3 +267,13 @@ def test_nonsense_is_measured_without_an_error():
     verdicts = table.set_index("measure")["B → C"]
     # No answer has a first token, so there is nothing to compare.
     assert verdicts["first_token_seconds"] == "没法比" and verdicts["rules_passed"] == "看不出差别"
+
+
+def test_claims_and_published_outputs_are_named_in_the_readers_language(monkeypatch):
+    answers = zhishuo.measure(three_columns(), held_out=[GOOD], trained=[])
+    names = {"before": "B 列", "after": "C 列", "control": "A 列"}
+    for language, claim in (("zh", "风格更统一"), ("en", "a more uniform style")):
+        monkeypatch.setenv("COOKBOOK_LANG", language)
+        assert zhishuo.claims(answers, answers, answers, **names)["claim"][0] == claim
+        columns = " ".join(zhishuo.published()["column"].unique())
+        assert bool(HAN.search(columns)) == (language == "zh")

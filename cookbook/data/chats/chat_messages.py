@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from cookbook.data.entry import Entry, Place
 from cookbook.data.tables import frame, heading
+from cookbook.i18n import tr
 
 Reason = tuple[str, str]  # why a message is left out, in Chinese and English
 
@@ -49,18 +50,17 @@ COLUMNS = {
 _NAMES = {kind: names.split() for kind, names in COLUMNS.items()}
 
 _TEXT_KINDS = frozenset(("", "0", "1", "文本", "文字", "消息", "引用", "message", "quote"))
-_KIND_NAMES = {
-    "3": "图片",
-    "34": "语音",
-    "42": "名片",
-    "43": "视频",
-    "47": "动画表情",
-    "48": "位置",
-    "49": "文件或链接",
-    "50": "通话",
-    "10000": "系统通知",
-    "10002": "系统通知",
+_KIND_NAMES: dict[str, Reason] = {
+    "3": ("图片", "a picture"),
+    "34": ("语音", "a voice message"),
+    "42": ("名片", "a contact card"),
+    "43": ("视频", "a video"),
+    "47": ("动画表情", "a sticker"),
+    "48": ("位置", "a location"),
+    "49": ("文件或链接", "a file or link"),
+    "50": ("通话", "a call"),
 }
+_NOTICE_KINDS = frozenset(("10000", "10002", "service", "notice"))
 _NOTICE: Reason = ("系统通知", "a system notice")
 _EMPTY: Reason = ("空消息", "an empty message")
 _MEDIA: Reason = ("图片、语音、表情或文件", "a picture, voice message, sticker or file")
@@ -163,7 +163,8 @@ def message_of(entry: Entry, columns: Mapping[str, str]) -> Message:
         message.is_own = own in ("1", "true", "是", "yes", "y")
         # Some exports mark only which messages are one's own.
         if not speaker:
-            message.speaker = "我" if message.is_own else message.room or "对方"
+            other = message.room or tr("对方", "the other")
+            message.speaker = tr("我", "me") if message.is_own else other
     message.left_out = _why_left_out(message, texts.get("kind", ""))
     return message
 
@@ -244,15 +245,14 @@ def _without_quote(text: str) -> tuple[str, str]:
 def _why_left_out(message: Message, kind: str) -> Reason | None:
     """Return why nothing can be learned from a message; None for text."""
     kind = kind.casefold()
-    name = _KIND_NAMES.get(kind, kind)[:40]
     # Names vary: 文本消息, 带有引用的文本消息, text.
     is_text = kind in _TEXT_KINDS or "文本" in kind or "text" in kind
     if message.speaker.casefold() in NOTICE_SPEAKERS:
         return _NOTICE
-    if "系统" in name or kind in ("service", "notice"):
+    if "系统" in kind or kind in _NOTICE_KINDS:
         return _NOTICE
     if not is_text:
-        return name, f"not text: {name}"
+        return _KIND_NAMES.get(kind, (kind[:40], f"not text: {kind[:40]}"))
     text = message.text
     if not text:
         return _EMPTY

@@ -48,11 +48,11 @@ class FileKind:
         is_plain = name.isprintable() and not set(name) & UNSAFE
         is_option = name.startswith("-")
         if not name or len(name) > LONGEST_NAME or not is_plain or is_option:
-            return self._filled("文件名", "文件名", "FILE", "FILE")
+            return self._filled(zh="文件名", plain_zh="文件名", en="FILE", plain_en="FILE")
         quoted = name if WORD.fullmatch(name) else f'"{name}"'
-        return self._filled(quoted, name, quoted, name)
+        return self._filled(zh=quoted, plain_zh=name, en=quoted, plain_en=name)
 
-    def _filled(self, zh: str, plain_zh: str, en: str, plain_en: str) -> Self:
+    def _filled(self, *, zh: str, plain_zh: str, en: str, plain_en: str) -> Self:
         # NAME is the file as an argument of a command, PLAIN its name in Python's quotes.
         return replace(
             self,

@@ -125,7 +125,7 @@ def _column(table: Table, asked: str | None, side: int) -> str:
     what = tr("问题", "questions") if side == 0 else tr("回答", "answers")
     has = named(columns)
     raise DataError(
-        zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint(columns)}",
+        zh=f"看不出哪一列是{what}，表里有：{has}。用 {argument}= 写出列名；{_hint_zh(columns)}",
         en=f"it is not clear which column has the {what}; the table has: {has}. Name it as "
         f"{argument}=; if these are not column names, add a header row",
     )
@@ -147,7 +147,7 @@ def _not_there(asked: str, columns: Sequence[str], argument: str) -> DataError:
     has = named(columns)
     near = heading.nearest(columns, asked)
     # A name that is nearly the same is a slip of the keyboard.
-    zh, en = _hint(columns), ""
+    zh, en = _hint_zh(columns), ""
     if near:
         meant = f'{argument}="{visible(near[:MAX_NAME])}"'
         zh, en = f"是不是 {meant}？", f". Did you mean {meant}?"
@@ -157,7 +157,7 @@ def _not_there(asked: str, columns: Sequence[str], argument: str) -> DataError:
     )
 
 
-def _hint(columns: Sequence[str]) -> str:
+def _hint_zh(columns: Sequence[str]) -> str:
     # People type the comma of their own keyboard.
     only = columns[0] if len(columns) == 1 else ""
     if "，" in only or "、" in only:

@@ -100,5 +100,6 @@ def _line(machines: list[tuple[str, Machine]]) -> str:
     for name, machine in machines:
         kind = machine.name or "CPU"
         shown.append(f"{name} ({kind}, {in_gb(machine.free)})")
-    zh, en = "、".join(shown) or "没有", ", ".join(shown) or "none"
+    zh = "、".join(shown) or "没有"
+    en = ", ".join(shown) or "none"
     return tr(f"Ray 集群的节点：{zh}", f"nodes of the Ray cluster: {en}")
