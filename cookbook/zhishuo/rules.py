@@ -26,6 +26,11 @@ class Rule:
     en: str
     holds: Callable[[str, str], bool] = field(repr=False)
 
+    @property
+    def text(self) -> str:
+        """The name in the reader's language."""
+        return tr(self.zh, self.en)
+
 
 # Every rule takes the word too, though only `word_absent` needs it, so that all are called alike.
 
@@ -94,8 +99,7 @@ def rules_broken(word: str, output: str) -> str:
     names = []
     for name, passed in score(word, output).items():
         if not passed:
-            rule = rules[name]
-            names.append(tr(rule.zh, rule.en))
+            names.append(rules[name].text)
     if not names:
         return ""
     return tr("未做到：", "broken: ") + tr("、", ", ").join(names)

@@ -137,6 +137,7 @@ N00, N01, N02 = (
     "notebooks/02_choose_parameters",
 )
 N03, N04 = "notebooks/03_launch_and_monitor", "notebooks/04_zhishuoxinyu"
+E03, E04 = "notebooks/en/03_launch_and_monitor", "notebooks/en/04_zhishuoxinyu"
 N05, N06 = "notebooks/05_compare_presets", "notebooks/06_measure"
 N07, E07 = "notebooks/07_own_corpus", "notebooks/en/07_own_corpus"
 FIGURES = [
@@ -196,6 +197,26 @@ FIGURES = [
     ("data/README", "{jinju_tiny} rows for the tiny base"),
     ("data/README", "{words} words kept for evaluation"),
     ("data/README", "{kefu} conversations about them"),
+    # The English edition of notebooks 03 and 04.
+    (
+        E03,
+        "the learning rate in the event is {used_rate}, not the {rate} that you set: the small "
+        "model multiplies it by {scale}",
+    ),
+    (E03, "so only about {last_rate} is left in the last steps"),
+    (E04, "a {long}-token prompt becomes {short} tokens"),
+    (E04, "the input down from {long} tokens to {short}"),
+    (E04, "**Look at**: {long} and {short}, as the guide says"),
+    (
+        E04,
+        "falls from {long_request} to {short_request}, to about 1/{request_ratio}, not "
+        "1/{prompt_ratio}",
+    ),
+    (E04, "`train_tiny.jsonl` ({jinju_tiny} sentences)"),
+    (E04, "`train.jsonl` ({jinju} sentences, written one by one)"),
+    (E04, "`data/zhishuoxinyu/train.jsonl` ({jinju} sentences)"),
+    (E04, "none of the {words} words that are used for evaluation"),
+    (E04, "{long} → {short} was counted"),
 ]
 
 GIVEN = {
@@ -251,7 +272,7 @@ def test_a_figure_in_prose_is_the_true_one(name, sentence):
     assert filled(sentence) in one_line(text_of(name))
 
 
-@pytest.mark.parametrize("name", [N00, N01, N02, N03, N04, N05, N06, N07, E07])
+@pytest.mark.parametrize("name", [N00, N01, N02, N03, N04, N05, N06, N07, E03, E04, E07])
 def test_no_figure_in_a_notebooks_prose_is_unchecked(name):
     text = one_line(text_of(name))
     for own, sentence in FIGURES:
