@@ -6,6 +6,7 @@ itself loads nothing heavy: neither torch, nor fastapi, nor matplotlib.
 
 from cookbook.connected import Connection
 from cookbook.connection import connect
+from cookbook.i18n import use_language
 
-__all__ = ["Connection", "connect"]
+__all__ = ["Connection", "connect", "use_language"]
 __version__ = "0.2.0"

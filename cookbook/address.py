@@ -26,7 +26,6 @@ from urllib.parse import urlsplit
 from cookbook import bases, disk, machine
 from cookbook.client import is_api_key
 from cookbook.environment import value_of
-from cookbook.i18n import language
 from cookbook.machine import device
 from cookbook.quoted import without_password
 
@@ -61,7 +60,6 @@ def settings() -> dict[str, Any]:
     machine.chosen_limit(os.environ)  # a wrong value is an error here, before anything starts
     return {
         "base_setting": bases.chosen(),
-        "language": language(),
         "jobs": value_of("COOKBOOK_JOBS", os.environ) or "1",
         "fast": value_of("COOKBOOK_FAST", os.environ) or "1",
         "memory": value_of(machine.VARIABLE, os.environ) or None,
@@ -126,11 +124,14 @@ def is_folder_of(address: Address, folder: Path) -> bool:
         return False
 
 
-def health(address: Address, *, details: bool = False) -> dict[str, Any] | None:
+def health(
+    address: Address, *, details: bool = False, language: str | None = None
+) -> dict[str, Any] | None:
     """Return what the service says of itself; None if it does not prove to know the token.
 
     Args:
         details: ask on for what it tells only to those who have the token.
+        language: has it answer in this language from now on, "zh" or "en".
     """
     # Takes a third of the time of the whole package's import. It never asks a proxy.
     import http.client
@@ -147,11 +148,13 @@ def health(address: Address, *, details: bool = False) -> dict[str, Any] | None:
             given = str(answer.get("proof"))
             if not hmac.compare_digest(given.encode(), expected.encode()):
                 return None
-            if details:
+            if details or language:
                 # On the same connection: another one could end elsewhere.
                 connection.auto_open = 0
-                token = {"authorization": f"Bearer {address['api_key']}"}
-                answer = _get(connection, "/health", token)
+                headers = {"authorization": f"Bearer {address['api_key']}"}
+                if language:
+                    headers["accept-language"] = language
+                answer = _get(connection, "/health", headers)
         return answer
     except (OSError, ValueError, RecursionError, http.client.HTTPException):
         return None

@@ -10,6 +10,7 @@
 Promises: it attaches only to this data folder's own service, proved before the token is sent; a
 service that does not fit this process's settings is replaced, or, where that would disturb
 somebody, named in a warning; no proxy is asked on the way to this machine. It never loads torch.
+The service is told the reader's language, in which it answers from then on.
 
 The only module of the package, beside processes.py, that knows the embedded service's process. How
 a room is joined is in `room/`.
@@ -41,7 +42,7 @@ from cookbook import (
 from cookbook.address import Address, health, is_folder_of, read, settings
 from cookbook.connected import Connection
 from cookbook.errors import ArgumentError, DiskFull, ServiceError
-from cookbook.i18n import tr
+from cookbook.i18n import language, tr
 from cookbook.paths import Home
 
 if TYPE_CHECKING:
@@ -54,7 +55,6 @@ STOP_SECONDS = 20
 # What a service takes from the environment: key of the address file, variable.
 VARIABLES = {
     "base_setting": "COOKBOOK_BASE_MODEL",
-    "language": "COOKBOOK_LANG",
     "jobs": "COOKBOOK_JOBS",
     "fast": "COOKBOOK_FAST",
     "memory": "COOKBOOK_MEMORY",
@@ -147,7 +147,7 @@ def _embedded(home: str | Path | None) -> Connection:
     folder = _absolute(home)
     # Before anything in it is believed.
     data_folder.examine(Home(folder))
-    address = running(folder)
+    address = running(folder, language=language())
     if address is None or differences(address):
         address = _fitting(Home(folder))
     proxies.bypass(urlsplit(address["base_url"]).hostname or "")
@@ -156,15 +156,18 @@ def _embedded(home: str | Path | None) -> Connection:
     )
 
 
-def running(home: Path) -> Address | None:
+def running(home: Path, *, language: str | None = None) -> Address | None:
     """Return what the address file of this data folder's service says; None if none answers.
 
     Only a service that has proved to be this folder's own is one that answers.
+
+    Args:
+        language: has it answer in this language from now on, "zh" or "en".
     """
     address = read(Home(home).address)
     if address is None or not is_folder_of(address, home):
         return None
-    if health(address) is None:
+    if health(address, language=language) is None:
         return None
     from cookbook import processes  # psutil takes a fifth of the time of the package's import
 
@@ -292,7 +295,8 @@ def _fitting(home: Home) -> Address:
     with log, _failure_explained(home), FileLock(home.start_lock) as lock:
         disk.check_lock(lock)
         begin = log.tell()
-        address = running(home.folder)
+        # Another kernel may have started it, in its own language.
+        address = running(home.folder, language=language())
         if address is not None:
             different = differences(address)
             if not different:

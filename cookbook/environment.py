@@ -1,7 +1,8 @@
 """Choose which environment variables a process of the service gets.
 
     needed(os.environ)      what of it the service, its training processes and its checks need
-    of_service(), of_worker()       the same; the process finds this very package, and writes UTF-8
+    of_service(), of_worker()       the same; the process finds this very package, writes UTF-8, and
+                                    speaks the language of this one
 
 An allow list, since nobody can list every name that holds a secret: what is not known to be needed
 is not passed on. Whatever is called a key, token, secret, password or credential is left out even
@@ -101,12 +102,21 @@ def of_service() -> dict[str, str]:
     if value_of("COOKBOOK_ENGINE", os.environ):
         own += ("COOKBOOK_ENGINE", "COOKBOOK_ENGINE_KEY")
     chosen = needed(os.environ, keep=own)
-    return chosen | _allocator() | _modules() | _READABLE_OUTPUT
+    return chosen | _shared()
 
 
 def of_worker() -> dict[str, str]:
     """Return what training, or a check, needs of this process's environment."""
-    return needed(os.environ, keep=_of_cluster()) | _allocator() | _modules() | _READABLE_OUTPUT
+    return needed(os.environ, keep=_of_cluster()) | _shared()
+
+
+def _shared() -> dict[str, str]:
+    """Return what both get whether it is in this process's environment or not."""
+    from cookbook import i18n  # which needs this module
+
+    # A notebook may have declared it, or the reader of an upload's report.
+    language = {i18n.VARIABLE: i18n.language()}
+    return language | _allocator() | _modules() | _READABLE_OUTPUT
 
 
 def _of_cluster() -> tuple[str, ...]:

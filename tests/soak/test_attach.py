@@ -13,7 +13,7 @@ import warnings
 
 import psutil
 import pytest
-from openai import OpenAI
+from openai import NotFoundError, OpenAI
 from support import CORPUS, ROWS, launch, training_processes
 
 import cookbook
@@ -149,7 +149,7 @@ def test_a_removed_folder_ends_its_service_and_not_the_next_one(home):
     assert read(Home(home).address)["base_url"] == second.base_url
 
 
-def test_a_changed_base_or_language_is_heeded(home, tmp_path, monkeypatch):
+def test_a_changed_base_is_heeded(home, tmp_path, monkeypatch):
     first = connect(home=home)
     base = tmp_path / "my-base"
     shutil.copytree(DATA / "models" / "tiny-zh", base)
@@ -157,10 +157,19 @@ def test_a_changed_base_or_language_is_heeded(home, tmp_path, monkeypatch):
     assert connect(home=home).base_model == "my-base"
     monkeypatch.delenv("COOKBOOK_BASE_MODEL")
     assert connect(home=home) == first
-    monkeypatch.setenv("COOKBOOK_LANG", "en")
+
+
+def test_a_service_answers_in_the_language_of_the_notebook_that_connected_last(home, monkeypatch):
+    service = connect(home=home)
     pid = running(home)["pid"]
-    connect(home=home)
-    assert running(home)["language"] == "en" and running(home)["pid"] != pid
+    with OpenAI(base_url=service.base_url, api_key=service.api_key, max_retries=0) as client:
+        for language, text in (("en", "there is no job"), ("zh", "没有任务")):
+            monkeypatch.setenv("COOKBOOK_LANG", language)
+            with warnings.catch_warnings(action="error"):
+                assert connect(home=home) == service
+            with pytest.raises(NotFoundError, match=text):
+                client.fine_tuning.jobs.retrieve("ftjob-nowhere")
+    assert running(home)["pid"] == pid
 
 
 def test_a_service_in_use_is_not_replaced_but_named(home, monkeypatch):
@@ -168,15 +177,13 @@ def test_a_service_in_use_is_not_replaced_but_named(home, monkeypatch):
     with OpenAI(base_url=service.base_url, api_key=service.api_key) as client:
         job = launch(client, service.base_model)
         before = running(home)["pid"]
-        monkeypatch.setenv("COOKBOOK_LANG", "en")
-        with pytest.warns(
-            UserWarning, match=r"COOKBOOK_LANG zh → en.*cookbook stop --home"
-        ) as told:
+        monkeypatch.setenv("COOKBOOK_JOBS", "2")
+        with pytest.warns(UserWarning, match=r"COOKBOOK_JOBS 1 → 2.*cookbook stop --home") as told:
             assert connect(home=home) == service
         assert running(home)["pid"] == before and told[0].filename == __file__
         client.fine_tuning.jobs.cancel(job.id)
     status = [sys.executable, "-m", "cookbook", "status", "--home", str(home)]
-    assert "COOKBOOK_LANG zh → en" in subprocess.run(status, capture_output=True, text=True).stdout
+    assert "COOKBOOK_JOBS 1 → 2" in subprocess.run(status, capture_output=True, text=True).stdout
 
 
 @pytest.fixture
@@ -238,10 +245,10 @@ def test_a_service_that_somebody_started_is_left_to_them(home, monkeypatch):
     process = subprocess.Popen(serve, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: running(home))
-        monkeypatch.setenv("COOKBOOK_LANG", "en")
-        with pytest.warns(UserWarning, match="COOKBOOK_LANG"):
+        monkeypatch.setenv("COOKBOOK_FAST", "0")
+        with pytest.warns(UserWarning, match="COOKBOOK_FAST"):
             connect(home=home)
-        monkeypatch.delenv("COOKBOOK_LANG")
+        monkeypatch.delenv("COOKBOOK_FAST")
         with warnings.catch_warnings(action="error"):
             connect(home=home)
     finally:

@@ -353,7 +353,6 @@ def test_a_service_with_the_settings_of_this_process_fits(tmp_path):
     ("name", "value", "key"),
     [
         ("COOKBOOK_BASE_MODEL", "Qwen/Qwen2.5-0.5B-Instruct", "COOKBOOK_BASE_MODEL"),
-        ("COOKBOOK_LANG", "en", "COOKBOOK_LANG"),
         ("COOKBOOK_JOBS", "2", "COOKBOOK_JOBS"),
         ("COOKBOOK_MEMORY", "6GB", "COOKBOOK_MEMORY"),
         ("COOKBOOK_DEVICE", "cpu", "COOKBOOK_DEVICE"),
@@ -379,6 +378,12 @@ def test_a_setting_that_means_nothing_starts_no_service(monkeypatch, name, value
         address.settings()
 
 
+def test_another_language_is_no_reason_for_another_service(tmp_path, monkeypatch):
+    before = address.settings()
+    monkeypatch.setenv("COOKBOOK_LANG", "en")
+    assert differing(tmp_path, **before) == []
+
+
 def test_another_version_and_a_removed_environment_are_seen(tmp_path):
     assert "0.0.1" in differing(tmp_path, version="0.0.1")[0]
     assert "/nowhere/python" in differing(tmp_path, interpreter="/nowhere/python")[0]
@@ -386,8 +391,7 @@ def test_another_version_and_a_removed_environment_are_seen(tmp_path):
 
 
 def test_what_somebody_chose_for_a_service_in_a_terminal_is_theirs(tmp_path, monkeypatch):
-    monkeypatch.delenv("COOKBOOK_LANG")
-    chosen = {"base_setting": "own/base", "language": "en", "jobs": "4"}
+    chosen = {"base_setting": "own/base", "jobs": "4"}
     assert differing(tmp_path, managed=False, **chosen) == []
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", "other/base")
     assert len(differing(tmp_path, managed=False, **chosen)) == 1
