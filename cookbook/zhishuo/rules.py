@@ -26,6 +26,11 @@ class Rule:
     en: str
     holds: Callable[[str, str], bool] = field(repr=False)
 
+    @property
+    def text(self) -> str:
+        """The name in the reader's language."""
+        return tr(self.zh, self.en)
+
 
 # Every rule takes the word too, though only `word_absent` needs it, so that all are called alike.
 
@@ -70,9 +75,9 @@ def length(word: str, sentence: str) -> bool:
 # that breaks off or switches the language is not what it asks for.
 rules: dict[str, Rule] = {
     "one_sentence": Rule("一句话", "one sentence", one_sentence),
-    "ends_in_full_stop": Rule("以一个“。”结尾", "ends in one 。", ends_in_full_stop),
-    "pauses_by_comma": Rule("用“，”停顿", "pauses by ，", pauses_by_comma),
-    "word_absent": Rule("不含原词", "does not contain the word", word_absent),
+    "ends_in_full_stop": Rule("以一个“。”结尾", "ends in one “。”", ends_in_full_stop),
+    "pauses_by_comma": Rule("用“，”停顿", "pauses by “，”", pauses_by_comma),
+    "word_absent": Rule("不含原词", "the word is absent", word_absent),
     "no_quotes": Rule("没有引号", "no quotation marks", no_quotes),
     "chinese_only": Rule("不混外文", "no Latin letters or digits", chinese_only),
     "length": Rule("12–80 字", "12–80 characters", length),
@@ -94,11 +99,10 @@ def rules_broken(word: str, output: str) -> str:
     names = []
     for name, passed in score(word, output).items():
         if not passed:
-            rule = rules[name]
-            names.append(tr(rule.zh, rule.en))
+            names.append(rules[name].text)
     if not names:
         return ""
-    return tr("未做到：", "broken: ") + tr("、", ", ").join(names)
+    return tr("未做到：", "rules broken: ") + tr("、", "; ").join(names)
 
 
 def is_json(word: str, output: str) -> bool:

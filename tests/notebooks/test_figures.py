@@ -160,6 +160,10 @@ CHINESE = [f"notebooks/{name}" for name in NAMES]
 ENGLISH = [f"notebooks/en/{name}" for name in NAMES]
 N00, N01, N02, N03, N04, N05, N06, N07 = CHINESE
 E00, E01, E02, E03, E04, E05, E06, E07 = ENGLISH
+N03, N04 = "notebooks/03_launch_and_monitor", "notebooks/04_zhishuoxinyu"
+E03, E04 = "notebooks/en/03_launch_and_monitor", "notebooks/en/04_zhishuoxinyu"
+N05, N06 = "notebooks/05_compare_presets", "notebooks/06_measure"
+N07, E07 = "notebooks/07_own_corpus", "notebooks/en/07_own_corpus"
 FIGURES = [
     (N00, "这里有 {kefu} 段客服对话"),
     (N00, "把 {long} 个 token 的提示词压到 {short} 个"),
@@ -256,6 +260,26 @@ FIGURES = [
     (E02, "the dashed line is at {few_steps} steps"),
     (E02, "The suggested {rate} is meant for large models"),
     (E02, "**scale of {scale}**: you give {rate}, it uses {used_rate}"),
+    # The English edition of notebooks 03 and 04.
+    (
+        E03,
+        "the learning rate in the event is {used_rate}, not the {rate} that you set: the small "
+        "model multiplies it by {scale}",
+    ),
+    (E03, "so only about {last_rate} is left in the last steps"),
+    (E04, "a {long}-token prompt becomes {short} tokens"),
+    (E04, "the input down from {long} tokens to {short}"),
+    (E04, "**Look at**: {long} and {short}, as the guide says"),
+    (
+        E04,
+        "falls from {long_request} to {short_request}, to about 1/{request_ratio}, not "
+        "1/{prompt_ratio}",
+    ),
+    (E04, "`train_tiny.jsonl` ({jinju_tiny} sentences)"),
+    (E04, "`train.jsonl` ({jinju} sentences, written one by one)"),
+    (E04, "`data/zhishuoxinyu/train.jsonl` ({jinju} sentences)"),
+    (E04, "none of the {words} words that are used for evaluation"),
+    (E04, "{long} → {short} was counted"),
 ]
 
 GIVEN = {
@@ -319,6 +343,7 @@ def test_a_figure_in_prose_is_the_true_one(name, sentence):
 
 
 @pytest.mark.parametrize("name", [*CHINESE, *ENGLISH])
+@pytest.mark.parametrize("name", [N00, N01, N02, N03, N04, N05, N06, N07, E03, E04, E07])
 def test_no_figure_in_a_notebooks_prose_is_unchecked(name):
     text = one_line(text_of(name))
     for own, sentence in FIGURES:
