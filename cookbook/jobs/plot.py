@@ -161,8 +161,11 @@ def draw_axes(layout: Layout) -> "Figure":
         # In the order in which `draw_lines` takes them.
         loss, rate, speed = _add_axes(picture)
         _draw_loss_axes(loss, layout)
-        _draw_small_axes(rate, "learning_rate", "学习速率", layout.highest_rate)
-        _draw_small_axes(speed, "tokens_per_second", "每秒 token 数", layout.highest_speed)
+        # In Chinese, the name of a metric is followed by what it means.
+        rate_title = fonts.tr("learning_rate（学习速率）", "learning_rate")
+        _draw_small_axes(rate, rate_title, layout.highest_rate)
+        speed_title = fonts.tr("tokens_per_second（每秒 token 数）", "tokens_per_second")
+        _draw_small_axes(speed, speed_title, layout.highest_speed)
         for axes in (loss, rate, speed):
             # The whole job from the beginning, so that the curve is seen to advance.
             axes.set_xlim(0, layout.total_steps)
@@ -273,10 +276,10 @@ def _draw_loss_axes(axes: "Axes", layout: Layout) -> None:
     axes.legend(handles=entries, loc="upper right", frameon=False, fontsize=8, labelcolor=_DARK)
 
 
-def _draw_small_axes(axes: "Axes", name: str, zh: str, highest: float) -> None:
-    """Draw the axes of a metric below; in Chinese, its name is followed by what it means."""
+def _draw_small_axes(axes: "Axes", title: str, highest: float) -> None:
+    """Draw the axes of a metric below."""
     axes.set_ylim(0, highest)
-    axes.set_title(fonts.tr(f"{name}（{zh}）", name), fontsize=9, loc="left", color=_DARK)
+    axes.set_title(title, fontsize=9, loc="left", color=_DARK)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.locator_params(axis="y", nbins=3)
     axes.locator_params(axis="x", nbins=5)

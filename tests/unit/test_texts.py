@@ -32,6 +32,7 @@ DATA = {
         "data/tables/heading.py",
         "room/names.py",
     ),
+    "characters that a font must have": ("fonts.py",),
     "number and date formats of spreadsheets": (
         "data/tables/date_format.py",
         "data/tables/number_format.py",
