@@ -160,10 +160,6 @@ CHINESE = [f"notebooks/{name}" for name in NAMES]
 ENGLISH = [f"notebooks/en/{name}" for name in NAMES]
 N00, N01, N02, N03, N04, N05, N06, N07 = CHINESE
 E00, E01, E02, E03, E04, E05, E06, E07 = ENGLISH
-N03, N04 = "notebooks/03_launch_and_monitor", "notebooks/04_zhishuoxinyu"
-E03, E04 = "notebooks/en/03_launch_and_monitor", "notebooks/en/04_zhishuoxinyu"
-N05, N06 = "notebooks/05_compare_presets", "notebooks/06_measure"
-N07, E07 = "notebooks/07_own_corpus", "notebooks/en/07_own_corpus"
 FIGURES = [
     (N00, "这里有 {kefu} 段客服对话"),
     (N00, "把 {long} 个 token 的提示词压到 {short} 个"),
@@ -343,7 +339,6 @@ def test_a_figure_in_prose_is_the_true_one(name, sentence):
 
 
 @pytest.mark.parametrize("name", [*CHINESE, *ENGLISH])
-@pytest.mark.parametrize("name", [N00, N01, N02, N03, N04, N05, N06, N07, E03, E04, E07])
 def test_no_figure_in_a_notebooks_prose_is_unchecked(name):
     text = one_line(text_of(name))
     for own, sentence in FIGURES:
