@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURES = ("first_token_seconds", "seconds")
-_MEANING = {"first_token_seconds": "等到首个 token 的秒数", "seconds": "等到答完的秒数"}
+_MEANING_ZH = {"first_token_seconds": "等到首个 token 的秒数", "seconds": "等到答完的秒数"}
 _WIDTH, _HEIGHT, _LINE = 8, 2.5, 0.22  # inches: of the figure, and for each line of the legends
 
 
@@ -50,7 +50,7 @@ def _draw(axes: "Axes", answers: "pd.DataFrame", measure: str) -> None:
         median = known.median()
         words = fonts.tr(f"{label}：中位数 {median:.2f} 秒", f"{label}: median {median:.2f} s")
         axes.ecdf(known, label=words)
-    axes.set(xlabel=fonts.tr(f"{measure}（{_MEANING[measure]}）", measure), xlim=(0, None))
+    axes.set(xlabel=fonts.tr(f"{measure}（{_MEANING_ZH[measure]}）", measure), xlim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     # Above the axes, since a name may be long, and lines are everywhere.
     above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0}
