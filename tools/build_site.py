@@ -23,8 +23,11 @@ def build(out: Path) -> int:
     """Build both editions into a folder, which is replaced. Return 0, or Sphinx's exit status."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    with tempfile.TemporaryDirectory() as work:
-        running = [_start(language, Path(work), out) for language in pages.LANGUAGES]
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        for language in pages.LANGUAGES:
+            _write_sources(language, work)
+        running = [_start(language, work, out) for language in pages.LANGUAGES]
         statuses = [process.wait() for process in running]
     shutil.copy(HERE / "root.html", out / "index.html")
     # GitHub Pages would leave out folders that begin with an underscore.
@@ -32,17 +35,19 @@ def build(out: Path) -> int:
     return max(statuses)
 
 
-def _start(language: str, work: Path, out: Path) -> subprocess.Popen[bytes]:
-    """Write the sources of one edition and start Sphinx on them."""
-    sources = work / language
+def _write_sources(language: str, work: Path) -> None:
     here, other = (pages.edition(one) for one in (language, _other(language)))
     repository = os.environ.get("SITE_REPOSITORY", "").rstrip("/")
-    stage.write(links.Links(here, other, repository), sources)
+    stage.write(links.Links(here, other, repository), work / language)
+
+
+def _start(language: str, work: Path, out: Path) -> subprocess.Popen[bytes]:
+    """Start Sphinx on the sources of one edition."""
     options = ["-W", "--keep-going", "-q", "-b", "html", "-c", str(HERE)]
-    folders = ["-d", str(work / f"{language}.doctrees"), str(sources), str(out / language)]
+    folders = ["-d", str(work / f"{language}.doctrees"), str(work / language)]
     path = os.pathsep.join([str(HERE.parent), str(pages.ROOT)])
     said = os.environ | {"SITE_LANGUAGE": language, "COOKBOOK_LANG": language, "PYTHONPATH": path}
-    return subprocess.Popen([sys.executable, "-m", "sphinx", *options, *folders], env=said)
+    return subprocess.Popen([sys.executable, "-m", "sphinx", *options, *folders, out / language], env=said)
 
 
 def _other(language: str) -> str:

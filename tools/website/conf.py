@@ -40,6 +40,7 @@ autodoc_typehints_format = "short"
 add_module_names = False
 python_maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 html_theme = "furo"
 html_static_path = [str(HERE / "static")]
