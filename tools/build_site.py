@@ -1,4 +1,4 @@
-"""Build the site: both editions, each with its navigation and search, and a page that leads to them.
+"""Build the site: both editions, each with navigation and search, and a page that leads to them.
 
     python tools/build_site.py [FOLDER]        `make site` does it, with what it needs installed
 
@@ -47,7 +47,9 @@ def _start(language: str, work: Path, out: Path) -> subprocess.Popen[bytes]:
     folders = ["-d", str(work / f"{language}.doctrees"), str(work / language)]
     path = os.pathsep.join([str(HERE.parent), str(pages.ROOT)])
     said = os.environ | {"SITE_LANGUAGE": language, "COOKBOOK_LANG": language, "PYTHONPATH": path}
-    return subprocess.Popen([sys.executable, "-m", "sphinx", *options, *folders, out / language], env=said)
+    return subprocess.Popen(
+        [sys.executable, "-m", "sphinx", *options, *folders, out / language], env=said
+    )
 
 
 def _other(language: str) -> str:

@@ -34,7 +34,7 @@ myst_enable_extensions = ["colon_fence"]
 suppress_warnings = ["myst.header"]
 
 # Pages of helpers are what `__all__` names, in its module's order of thought.
-autodoc_default_options = {"member-order": "bysource", "show-inheritance": False}
+autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 add_module_names = False
@@ -50,7 +50,7 @@ html_copy_source = False
 html_show_copyright = html_show_sphinx = False
 html_search_scorer = str(HERE / "scorer.js")
 locale_dirs = ["locale"]  # of the staged sources
-smartquotes = False
+smartquotes_action = "D"  # dashes alone: curly quotes are wide in Chinese fonts
 toc_object_entries_show_parents = "hide"
 highlight_language = "none"
 html_use_index = False

@@ -9,12 +9,14 @@ from typing import Any
 
 _SECTION = re.compile(r"\s*(Args|Returns|Raises|Yields|Note|Example):$")
 _CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_MODULES = re.compile(r"~?\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])")
 _MARKS = re.compile(r"([*|\\])|_(?=\W|$)")
 
 
 def setup(app: Any) -> dict[str, Any]:
     # Before napoleon, whose own listener has the priority 500.
     app.connect("autodoc-process-docstring", read, priority=400)
+    app.connect("autodoc-process-signature", shorten)
     app.connect("autodoc-skip-member", is_error_elsewhere)
     return {"parallel_read_safe": True}
 
@@ -22,6 +24,23 @@ def setup(app: Any) -> dict[str, Any]:
 def read(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite the lines of one docstring in place."""
     lines[:] = restructured(lines)
+    if what in ("attribute", "property"):
+        # Else napoleon takes what is before a colon in the first line for a type.
+        lines.insert(0, "")
+
+
+def shorten(
+    app: Any,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Return a signature without the modules of its types, and with … for what a factory makes."""
+    signature = signature and signature.replace("<factory>", "...")
+    return signature and _MODULES.sub("", signature), returns and _MODULES.sub("", returns)
 
 
 def is_error_elsewhere(

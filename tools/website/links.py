@@ -119,5 +119,3 @@ def _suffix(path: str) -> str:
 
 def _from(page: Page, target: str) -> str:
     return posixpath.relpath(target, posixpath.dirname(page.name) or ".")
-
-

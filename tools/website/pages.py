@@ -15,9 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("zh", "en")
 
-GUIDES = (
-    "anywhere real_base room room_hub cluster scale engines take_home siliconcloud".split()
-)
+GUIDES = "anywhere real_base room room_hub cluster scale engines take_home siliconcloud".split()
 """The order of the guides. Others of `docs/` follow them."""
 
 HELPERS = (
