@@ -47,8 +47,7 @@ class Links(HTMLParser):
             self.targets.append(found["href"])
         if tag == "link" and found.get("href"):
             self.loaded.append(found["href"])
-        if found.get("src"):
-            self.loaded.append(found["src"])
+        self.loaded += [found[key] for key in ("src", "srcset") if found.get(key)]
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +136,7 @@ def opened(chromium, address):
             route.abort()
 
         page.route("**/*", answer)
-        page.on("pageerror", wrong.append)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(f"{address}/{path}")
         page.wait_for_load_state("networkidle")
         return page

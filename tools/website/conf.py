@@ -10,7 +10,7 @@ from website.pages import edition
 HERE = Path(__file__).parent
 CHOSEN = os.environ["SITE_LANGUAGE"]
 OTHER = {"zh": "en", "en": "zh"}[CHOSEN]
-NAMES = {"zh": "SiliconCloud 微调手册", "en": "SiliconCloud fine-tuning cookbook"}
+NAMES = {"zh": "SiliconCloud 微调 Cookbook", "en": "SiliconCloud fine-tuning cookbook"}
 
 project = html_title = NAMES[CHOSEN]
 release = version = cookbook.__version__

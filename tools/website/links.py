@@ -22,7 +22,7 @@ PICTURES = (".png", ".svg", ".jpg", ".gif")
 
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.M)
 _LINK = re.compile(r"(!?)\[([^\[\]]*)\]\(([^()\s]+)\)")
-_ATTRIBUTE = re.compile(r'\b(src|href)="([^"]*)"')
+_ATTRIBUTE = re.compile(r'\b(src|srcset|href)="([^"]*)"')
 _TWIN_LINE = re.compile(r"^\*\[[^\[\]]*\]\([^()\s]+\)\*\n+", re.M)
 _ELSEWHERE = re.compile(r"[a-z]+:|#|//")
 
@@ -70,7 +70,7 @@ class Links:
         return f"`{path}`" if path.endswith(shown) else f"{text} (`{path}`)"
 
     def _attribute(self, found: re.Match[str], page: Page) -> str:
-        """Return `src="…"` or `href="…"` of HTML inside Markdown."""
+        """Return `src`, `srcset` or `href` of HTML inside Markdown."""
         attribute, target = found.groups()
         if _ELSEWHERE.match(target):
             return found[0]
@@ -81,7 +81,7 @@ class Links:
             return f'{attribute}="{_from(page, name)}.html{anchor}"'
         if (name := self._name(path, self.other)) is not None:
             return f'{attribute}="{self._across(page, name)}{anchor}"'
-        return f'{attribute}="{self.repository or "#"}/{path}"' if self.repository else ""
+        return f'{attribute}="{self.repository}/{path}{anchor}"' if self.repository else ""
 
     def _resolved(self, target: str, page: Page) -> tuple[str, str]:
         """Return the path from the root of the repository, and the anchor with its mark."""

@@ -15,35 +15,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 LANGUAGES = ("zh", "en")
 
-GUIDES = [
-    "anywhere",
-    "real_base",
-    "room",
-    "room_hub",
-    "cluster",
-    "scale",
-    "engines",
-    "take_home",
-    "siliconcloud",
-]
+GUIDES = (
+    *("anywhere", "real_base", "room", "room_hub", "cluster", "scale", "engines"),
+    *("take_home", "siliconcloud"),
+)
 """The order of the guides. Others of `docs/` follow them."""
 
-HELPERS = [
-    "connect",
-    "data",
-    "params",
-    "panel",
-    "bases",
-    "jobs",
-    "compare",
-    "synthesize",
-    "zhishuo",
-    "tokens",
-    "chatml",
-    "exports",
-    "siliconcloud",
-    "errors",
-]
+HELPERS = (
+    *("connect", "data", "params", "panel", "bases", "jobs", "compare", "synthesize"),
+    *("zhishuo", "tokens", "chatml", "exports", "siliconcloud", "errors"),
+)
 """The modules of `cookbook` that readers import; `connect` is the package itself."""
 
 REFERENCE = {"helpers": "helpers/index", "api": "http_api"}

@@ -5,6 +5,7 @@ the edition, with links of the site; notebooks keep their stored outputs and are
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ from website.pages import HELPERS, ROOT, SECTIONS, TITLES, Edition, Page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
+_OWN_FILE = re.compile(r'<a href="(?![a-z]+:|#)[^"]*"[^>]*>([^<]*)</a>')
+
 ONLY = {
     ("zh", "en"): "这一页只有英文。",
     ("en", "zh"): "This page exists in Chinese only.",
 }
+DOCSTRINGS = "这一页由 docstring 生成，只有英文；中文介绍见 :doc:`index`。"
 DOWNLOAD = {
     "zh": "{download}`下载这本笔记本 <{file}>`，在自己的机器上运行每一格。",
     "en": "{download}`Download this notebook <{file}>` and run every cell on your own machine.",
@@ -31,13 +35,13 @@ def write(links: Links, folder: Path) -> None:
         if page.source.endswith(".ipynb"):
             _write_notebook(page, links, folder)
         elif page.source.endswith(".py"):
-            _write_module(page, folder)
+            _write_module(page, edition, folder)
         else:
             text = links.rewritten(page.file.read_text(encoding="utf-8"), page)
             if page == edition.home:
                 text += _trees(edition)
             _write(folder / f"{page.name}.md", _noted(text, page, edition))
-    _add_helper_tree(folder)
+    _write_helper_tree(folder)
     # Sphinx writes compiled catalogues beside their sources.
     shutil.copytree(Path(__file__).parent / "locale", folder / "locale")
     pictures = folder / "pictures"
@@ -65,7 +69,7 @@ def _trees(edition: Edition) -> str:
     position = 0 if edition.language == "zh" else 1
     trees = []
     for section, pages in edition.sections.items():
-        # Helpers are below their own page, see `_helper_tree`.
+        # Helpers are below their own page, see `_write_helper_tree`.
         entries = [_entry(page, edition) for page in pages if not page.source.endswith(".py")]
         caption = SECTIONS[section][position]
         trees.append(_tree(entries, f":caption: {caption}"))
@@ -82,12 +86,14 @@ def _entry(page: Page, edition: Edition) -> str:
     return f"{title} <{page.name}>" if title else page.name
 
 
-def _write_module(page: Page, folder: Path) -> None:
+def _write_module(page: Page, edition: Edition, folder: Path) -> None:
     """Write the page of a helper module: what its docstrings say."""
     name = page.name.removeprefix("helpers/")
     module = "cookbook" if name == "connect" else f"cookbook.{name}"
-    title = "cookbook" if name == "connect" else module
-    lines = [title, "=" * len(title), "", f".. automodule:: {module}", "   :members:", ""]
+    lines = [module, "=" * len(module), ""]
+    if edition.language == "zh":
+        lines += [".. note::", "", f"   {DOCSTRINGS}", ""]
+    lines += [f".. automodule:: {module}", "   :members:", ""]
     _write(folder / f"{page.name}.rst", "\n".join(lines))
 
 
@@ -109,11 +115,14 @@ def _write_notebook(page: Page, links: Links, folder: Path) -> None:
 
 
 def _shown(output: dict[str, Any]) -> dict[str, Any]:
-    """Return an output without its widget, whose stand-in in HTML the page shows."""
-    bundle = output.get("data", {})
-    if WIDGET not in bundle:
-        return output
-    return output | {"data": {kind: value for kind, value in bundle.items() if kind != WIDGET}}
+    """Return an output without what needs a kernel or the reader's own files.
+
+    Of a widget its stand-in is left, of a link to a file that the notebook wrote its text.
+    """
+    bundle = {kind: value for kind, value in output.get("data", {}).items() if kind != WIDGET}
+    if "text/html" in bundle:
+        bundle["text/html"] = _OWN_FILE.sub(r"\1", "".join(bundle["text/html"]))
+    return output | {"data": bundle} if bundle else output
 
 
 def _is_note(output: dict[str, Any]) -> bool:
@@ -121,7 +130,7 @@ def _is_note(output: dict[str, Any]) -> bool:
     return "cookbook-dead" in "".join(output.get("data", {}).get("text/html", ""))
 
 
-def _add_helper_tree(folder: Path) -> None:
+def _write_helper_tree(folder: Path) -> None:
     """Add the navigation of the helper modules to their page."""
     with (folder / "helpers" / "index.md").open("a", encoding="utf-8") as file:
-        file.write("\n" + _tree(HELPERS))
+        file.write("\n" + _tree(list(HELPERS)))
