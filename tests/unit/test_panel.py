@@ -353,3 +353,9 @@ def test_machine_and_base_are_asked_once_for_each_base_not_at_each_change(monkey
     panel.controls["max_tokens"].value = 512
     assert panel.plan.memory.fits and panel.value.n_epochs == 2
     assert sorted(asked) == ["here", "installed"]
+
+
+def test_an_upload_is_read_in_both_forms_that_ipywidgets_gives_it():
+    given = {"name": "a.jsonl", "content": memoryview(b"{}")}
+    assert files.uploaded((given,)) == ("a.jsonl", b"{}")
+    assert files.uploaded({"a.jsonl": {"metadata": {}, "content": b"{}"}}) == ("a.jsonl", b"{}")
