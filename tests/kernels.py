@@ -12,7 +12,7 @@ from queue import Empty
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpec
 
-SECONDS = 300  # for a cell, on a machine with other work
+SECONDS = 1200  # for a cell that trains, on a machine with other work
 
 
 class Kernel:
