@@ -1,8 +1,8 @@
 """A kernel as a notebook has it, for tests: cells are run, and widgets are talked to.
 
-    with Kernel(python, folder, environment) as kernel:
-        kernel.run("1 + 1")                              -> "2"
-        kernel.send("comm_msg", comm_id=…, data=…)       as the page of a notebook does
+with Kernel(python, folder, environment) as kernel:
+    kernel.run("1 + 1")                              -> "2"
+    kernel.send("comm_msg", comm_id=…, data=…)       as the page of a notebook does
 """
 
 import subprocess
@@ -22,9 +22,7 @@ class Kernel:
         self._manager = KernelManager()
         command = [*prefix, str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self._manager._kernel_spec = KernelSpec(argv=command, language="python", display_name="")
-        self._manager.start_kernel(
-            cwd=str(folder), env=dict(environment), stdin=subprocess.DEVNULL
-        )
+        self._manager.start_kernel(cwd=str(folder), env=dict(environment), stdin=subprocess.DEVNULL)
         self._client = self._manager.client()
         self.messages = []  # everything published, the newest last
 

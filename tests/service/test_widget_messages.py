@@ -77,7 +77,9 @@ def test_no_output_and_no_widget_brings_a_script(kernel):
     assert shown and not any("application/javascript" in data for data in shown)
     texts = [str(data.get("text/html", "")) for data in shown]
     texts += [str(state.get("value", "")) for state in opened(kernel).values()]
-    assert not any(mark in text.lower() for text in texts for mark in ("<script", "onclick", "src="))
+    assert not any(
+        mark in text.lower() for text in texts for mark in ("<script", "onclick", "src=")
+    )
 
 
 def test_a_slider_that_is_moved_shows_its_consequences(kernel):
