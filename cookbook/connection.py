@@ -35,6 +35,7 @@ from cookbook import (
     data_folder,
     disk,
     environment,
+    loaded,
     paths,
     proxies,
     siliconcloud,
@@ -87,9 +88,11 @@ def connect(
             COOKBOOK_BASE_MODEL is not the name of a model.
 
     Warns:
-        UserWarning: the running service has other settings, and somebody uses it; or what the
-            reader should know of a room, see `room/joined.py`.
+        UserWarning: the running service has other settings, and somebody uses it; a library was
+            replaced after it was loaded; or what the reader should know of a room, see
+            `room/joined.py`.
     """
+    loaded.warn()
     named = _named(service, home)
     if named not in ("local", "siliconcloud"):
         from cookbook.room import invitation

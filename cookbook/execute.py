@@ -45,7 +45,6 @@ _TEMPLATE = f"""\
 {{% block html_head_js_mathjax %}}{{% endblock %}}
 {{% block html_head_js_mermaidjs %}}{{% endblock %}}
 """
-_WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class _PrintingClient(NotebookClient):
@@ -195,7 +194,7 @@ def _html(notebook: NotebookNode) -> str:
     for cell in still.cells:
         for output in cell.get("outputs", []):
             # What remains is the stand-in; it would be the last choice otherwise.
-            output.get("data", {}).pop(_WIDGET, None)
+            output.get("data", {}).pop(html.WIDGET, None)
     exporter = HTMLExporter(
         raw_template=_TEMPLATE, embed_images=True, language_code=_language(notebook)
     )

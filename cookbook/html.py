@@ -31,6 +31,7 @@ __all__ = [
     "TEXT",
     "WARNING",
     "WARNING_FILLED",
+    "WIDGET",
     "coloured",
     "environment",
     "escape",
@@ -55,6 +56,9 @@ LOADS_NOTHING = (
 Bundle = dict[str, Any]
 """What `_repr_mimebundle_` returns: outputs by MIME type."""
 
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""The MIME type by which a notebook finds a widget."""
 
 LIVE = "cookbook-live"
 """The CSS class of every widget that is shown; ipywidgets adds one of its own when it is dead."""
@@ -117,19 +121,19 @@ def template(source: str) -> "Template":
     return environment().from_string(source)
 
 
-def widget_bundle(widget: Any, options: Bundle, *, text: str, html: str) -> Bundle:
+def widget_bundle(widget: Any, *, text: str, html: str) -> Bundle:
     """Return what Jupyter needs to show a widget, with a stand-in for pages without widgets.
 
     Args:
         widget: an ipywidgets widget.
-        options: what `_repr_mimebundle_` was called with.
         text: the stand-in in a terminal.
         html: the stand-in on a web page, for example a notebook on GitHub.
     """
     widget.add_class(LIVE)
+    # As ipywidgets 8 does; 7, which Colab brings, has no method for it.
+    view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
     # Jupyter shows the richest that it can; a page without widgets falls back to HTML.
-    bundle = widget._repr_mimebundle_(**options)
-    return bundle | {"text/plain": text, "text/html": html}
+    return {"text/plain": text, "text/html": html, WIDGET: view}
 
 
 class Displayed:

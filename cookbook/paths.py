@@ -43,6 +43,8 @@ def in_checkout() -> bool:
 def home() -> Path:
     """Return the data folder: `COOKBOOK_HOME`, else `.cookbook/` in checkout or current folder.
 
+    Where that folder cannot be written, as a mounted course, it is `.cookbook/` of the user's own.
+
     Raises:
         ArgumentError: `COOKBOOK_HOME` begins with a `~` whose folder the system does not know.
     """
@@ -59,7 +61,21 @@ def home() -> Path:
         whole = Path(folder) if os.path.isabs(folder) else _first_folder() / folder
         return whole.resolve()
     # In a checkout the folder does not depend on where a notebook is started.
-    return (_CHECKOUT if in_checkout() else _first_folder()) / ".cookbook"
+    beside = (_CHECKOUT if in_checkout() else _first_folder()) / ".cookbook"
+    return beside if _may_be_made(beside) else _of_user(beside)
+
+
+def _may_be_made(folder: Path) -> bool:
+    """Return whether a data folder is there, or can be made there."""
+    # One that is there is used: with an error, if need be, rather than another's jobs.
+    return os.path.lexists(folder) or os.access(folder.parent, os.W_OK)
+
+
+def _of_user(refused: Path) -> Path:
+    """Return the data folder of a user whose current folder is read-only."""
+    own = Path(os.path.expanduser("~"), ".cookbook")
+    # A user without a folder gets the error of the one that was refused.
+    return own if own.is_absolute() and _may_be_made(own) else refused
 
 
 @cache

@@ -154,7 +154,7 @@ class Blind(Displayed):
         still = template(STILL).render(
             head=self._word.value, left=self._left.value, right=self._right.value
         )
-        return widget_bundle(self._page, options, text=repr(self), html=still)
+        return widget_bundle(self._page, text=repr(self), html=still)
 
     def _build(self) -> None:
         import ipywidgets as widgets

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _STILL_BUTTON = "<button disabled>{{ label }}</button>"
 
 
-def button_bundle(widget: Any, label: str, options: html.Bundle) -> html.Bundle:
+def button_bundle(widget: Any, label: str) -> html.Bundle:
     """Return what Jupyter needs to show the widget; elsewhere, a button that cannot be pressed."""
     still = html.template(_STILL_BUTTON).render(label=label)
-    return html.widget_bundle(widget, options, text=f"[ {label} ]", html=still)
+    return html.widget_bundle(widget, text=f"[ {label} ]", html=still)
 
 
 class _Button(html.Displayed):
@@ -65,7 +65,7 @@ class _Button(html.Displayed):
         raise NotImplementedError
 
     def _repr_mimebundle_(self, **options: Any) -> html.Bundle:
-        return button_bundle(self.widget, self.button.description, options)
+        return button_bundle(self.widget, self.button.description)
 
 
 class StartButton(_Button):

@@ -152,4 +152,4 @@ class IdentifierBox(html.Displayed):
         self.message.value = message
 
     def _repr_mimebundle_(self, **options: Any) -> html.Bundle:
-        return button_bundle(self.widget, self.button.description, options)
+        return button_bundle(self.widget, self.button.description)

@@ -206,7 +206,7 @@ class ParameterPanel(html.Displayed):
         except HyperparameterError as error:
             table = templates.error_lines(*error.problems.values())
         text = repr(self)
-        return html.widget_bundle(self.widget, options, text=text, html=table)
+        return html.widget_bundle(self.widget, text=text, html=table)
 
     def _make_widgets(self, hp: Hyperparameters, price: float | None) -> None:
         import ipywidgets as w
@@ -253,8 +253,10 @@ class ParameterPanel(html.Displayed):
         lora = [field.widget for field in controls if field.name.startswith("lora_")]
         training = [field.widget for field in controls if field.widget not in lora]
         outcome = [self.preset, self._outcome, price, self._price_note]
-        titles, pages = zip(*self._exports.items(), strict=True)
-        exports = w.Accordion(pages, titles=titles)
+        exports = w.Accordion(list(self._exports.values()), selected_index=None)
+        # One by one, as ipywidgets 7 has it, which Colab brings.
+        for number, title in enumerate(self._exports):
+            exports.set_title(number, title)
         panel = w.VBox(
             [
                 w.HTML(templates.style()),

@@ -252,10 +252,10 @@ class TaskForm:
     def _on_upload(self, change: dict[str, Any]) -> None:
         if not change["new"]:
             return
-        upload = change["new"][0]
+        name, content = training_file.uploaded(change["new"])
         note = self._notes["training_file"]
         try:
-            path = training_file.keep(upload["name"], bytes(upload["content"]))
+            path = training_file.keep(name, content)
             self._offer_files(path, self.validation_file.value)
         except DataError as error:
             note.value = templates.file_note(TrainingFile(error.report))
@@ -264,7 +264,7 @@ class TaskForm:
         except OSError as error:
             note.value = templates.error_lines(_unwritable(error))
         # Emptied, so that a file of the same name can be uploaded again.
-        self.upload.value = ()
+        self.upload.set_trait("value", type(change["new"])())
 
 
 def _offer(chooser: "ipywidgets.Dropdown", choices: dict[str, Path], chosen: Path | None) -> None:

@@ -70,6 +70,15 @@ def path_from_here(path: Path) -> str:
         return str(path)
 
 
+def uploaded(value: Any) -> tuple[str, bytes]:
+    """Return name and content of the file that an upload widget holds."""
+    # ipywidgets 7, which Colab brings, has a dict of files by name; 8 has a tuple of files.
+    if isinstance(value, dict):
+        name, file = next(iter(value.items()))
+        return name, bytes(file["content"])
+    return value[0]["name"], bytes(value[0]["content"])
+
+
 def keep(name: str, content: bytes) -> Path:
     """Write an upload into the data folder under a safe name, and return its path.
 

@@ -14,22 +14,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import wheels
 
 from cookbook.paths import DATA
 from cookbook.service.page import PATHS
 
-CHECKOUT = Path(__file__).parents[2]
 MOST_BYTES = 13_000_000
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory):
     """The wheel, built from this checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
-    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", folder]
-    subprocess.run([*pip, *options, CHECKOUT], check=True)
-    return next(folder.glob("*.whl"))
+    return wheels.built(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
@@ -38,8 +34,7 @@ def reader(wheel, tmp_path_factory):
     environment = tmp_path_factory.mktemp("environment")
     venv.create(environment, with_pip=False, symlinks=os.name != "nt")
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", str(python)]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
+    wheels.install(wheel, python)
     # The libraries are borrowed. Nothing but this folder: its own .pth files, by which an editable
     # installation leads to the checkout, are not read through another one.
     scheme = {"base": str(environment), "platbase": str(environment)}
@@ -107,7 +102,7 @@ def test_it_brings_the_embedded_service_as_an_extra(wheel):
 
 def test_the_wheel_is_what_is_imported(reader):
     where = reader("-c", "import cookbook, cookbook.paths as p; print(cookbook.__file__, p.DATA)")
-    assert str(CHECKOUT) not in where and where.count("site-packages") == 2
+    assert str(wheels.CHECKOUT) not in where and where.count("site-packages") == 2
 
 
 def test_without_the_course_run_says_how_to_get_it(reader):

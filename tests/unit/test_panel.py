@@ -3,6 +3,7 @@ import json
 import os
 from datetime import datetime
 
+import ipywidgets
 import pytest
 from openai import OpenAI
 
@@ -30,7 +31,9 @@ def upload(panel, name, content):
         "content": memoryview(content),
         "last_modified": datetime.now(),
     }
-    panel.task.upload.value = (given,)
+    # Read-only in ipywidgets 7, and in another form.
+    files_of = {name: given} if ipywidgets.__version__.startswith("7.") else (given,)
+    panel.task.upload.set_trait("value", files_of)
 
 
 def test_the_panel_begins_with_the_standard_preset_and_the_bases_of_the_platform():
@@ -220,7 +223,7 @@ def test_an_upload_is_kept_under_a_safe_name_and_chosen(row):
     upload(panel, "../我的 <data>.jsonl", to_jsonl([row(), row(user="另一个")]))
     kept = panel.task.training_file.value
     assert kept.parent == uploads() and kept.name.startswith("data-")
-    assert panel.plan.train_rows == 1 and panel.task.upload.value == ()
+    assert panel.plan.train_rows == 1 and not panel.task.upload.value
 
 
 def test_an_upload_never_overwrites(row):
@@ -353,3 +356,9 @@ def test_machine_and_base_are_asked_once_for_each_base_not_at_each_change(monkey
     panel.controls["max_tokens"].value = 512
     assert panel.plan.memory.fits and panel.value.n_epochs == 2
     assert sorted(asked) == ["here", "installed"]
+
+
+def test_an_upload_is_read_in_both_forms_that_ipywidgets_gives_it():
+    given = {"name": "a.jsonl", "content": memoryview(b"{}")}
+    assert files.uploaded((given,)) == ("a.jsonl", b"{}")
+    assert files.uploaded({"a.jsonl": {"metadata": {}, "content": b"{}"}}) == ("a.jsonl", b"{}")
