@@ -1,7 +1,7 @@
 """Links of the repository become links of the site, and docstrings reStructuredText."""
 
 import pytest
-from website import docstrings
+from website import docstrings, paragraphs
 from website.links import BrokenLink, Links
 from website.pages import HELPERS, LANGUAGES, ROOT, edition, module_file
 
@@ -70,6 +70,12 @@ def test_every_page_has_a_source_and_a_place_of_its_own(language):
 @pytest.mark.parametrize("name", HELPERS)
 def test_every_helper_of_the_list_is_a_module(name):
     assert (ROOT / module_file(name)).is_file()
+
+
+def test_lines_of_a_chinese_paragraph_are_joined_and_no_others():
+    assert paragraphs.joined("读数据，\n再训练。\n`make` 会") == "读数据，再训练。`make` 会"
+    kept = "# 标题\n正文\n\n| 表 |\n- 一\n- 二\nAn English\nline"
+    assert paragraphs.joined(kept) == kept
 
 
 def test_docstrings_become_restructured_text():

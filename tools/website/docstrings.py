@@ -24,9 +24,9 @@ def setup(app: Any) -> dict[str, Any]:
 def read(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Rewrite the lines of one docstring in place."""
     lines[:] = restructured(lines)
-    if what in ("attribute", "property"):
+    if what in ("attribute", "property") and lines:
         # Else napoleon takes what is before a colon in the first line for a type.
-        lines.insert(0, "")
+        lines[0] = lines[0].replace(": ", " – ", 1)
 
 
 def shorten(

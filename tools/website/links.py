@@ -17,6 +17,7 @@ import re
 from dataclasses import dataclass
 
 from website.pages import ROOT, Edition, Page
+from website.paragraphs import joined
 
 PICTURES = (".png", ".svg", ".jpg", ".gif")
 
@@ -50,7 +51,7 @@ class Links:
 
     def _prose(self, text: str, page: Page) -> str:
         text = _ATTRIBUTE.sub(lambda found: self._attribute(found, page), text)
-        return _LINK.sub(lambda found: self._link(found, page), text)
+        return joined(_LINK.sub(lambda found: self._link(found, page), text))
 
     def _link(self, found: re.Match[str], page: Page) -> str:
         mark, text, target = found.groups()
