@@ -3,7 +3,8 @@
     use_language("en")      a notebook declares its own
     tr(zh, en)              a text in the reader's language
     Text(zh, en)            a text in both, for what is stored now and read later
-    both(say)               the same, of what a function says
+    Text.of(error)          the same, of what has a text in the reader's language
+    both(say)               the same, of what a function says in it
 
 The first of these that says a language decides: the request that is being answered (in the service
 alone), `COOKBOOK_LANG`, what the notebook declared, the locale. A locale that says nothing (C,
@@ -96,6 +97,11 @@ class Text:
     def __str__(self) -> str:
         return tr(self.zh, self.en)
 
+    @classmethod
+    def of(cls, value: object) -> "Text":
+        """Return the text of an error, or of whatever else speaks the reader's language."""
+        return both(lambda: str(value))
+
 
 def both(say: Callable[[], str]) -> Text:
     """Return in both languages what a function says in the reader's."""
@@ -127,6 +133,6 @@ def _locale() -> str:
         if value := environment.value_of(name, os.environ):
             return value
     # Elsewhere the variables say it all, and Python would make one up for "C".
-    if sys.platform not in ("win32", "darwin"):
-        return ""
-    return locale.getlocale()[0] or ""
+    if sys.platform in ("win32", "darwin"):
+        return locale.getlocale()[0] or ""
+    return ""

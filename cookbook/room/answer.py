@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from cookbook.errors import ServiceError
+from cookbook.i18n import language
 from cookbook.quoted import one_line, page_title
 from cookbook.retry_after import retry_after
 from cookbook.room import no_answer, typed
@@ -88,8 +89,13 @@ def _wait(answer: Answer, attempt: int) -> float:
 
 def _once(invitation: Invitation, base_url: str, notebook: str | None) -> Answer:
     limits = httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS)
-    headers = {"authorization": f"Bearer {invitation.key}", "accept": "application/json"}
-    asked = {"notebook": notebook} if notebook else {}
+    headers = {
+        "authorization": f"Bearer {invitation.key}",
+        "accept": "application/json",
+        "accept-language": language(),
+    }
+    # Empty where it is not known: with it the room keeps the language for what this key asks later.
+    asked = {"notebook": notebook or ""}
     try:
         with (
             httpx.Client(timeout=limits) as client,

@@ -24,6 +24,7 @@ from pydantic import BaseModel, Field
 from starlette.types import Receive, Scope, Send
 
 from cookbook.bases import Base
+from cookbook.i18n import Text
 from cookbook.service import neutral
 from cookbook.service.api_error import ApiError
 from cookbook.service.chat_request import MAX_CHOICES, ChatRequest, Generation, Piece, joined
@@ -400,7 +401,6 @@ def _event(body: dict[str, Any]) -> bytes:
 
 def _engine_error(piece: Piece) -> ApiError:
     code = piece.error_code or ""
-    # The engine has chosen the language already.
-    text = piece.error or ""
+    text = piece.error or Text("", "")
     status = _STATUS.get(code, 500)
-    return ApiError(status, zh=text, en=text, code=piece.error_code, param=_PARAM.get(code))
+    return ApiError(status, zh=text.zh, en=text.en, code=piece.error_code, param=_PARAM.get(code))

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from cookbook import causes, disk
 from cookbook.errors import CookbookError
-from cookbook.i18n import tr
+from cookbook.i18n import Text
 from cookbook.service.request_id import HEADER, request_id
 from cookbook.service.sentences import shortened
 from cookbook.service.validation import Problem, problems, summary
@@ -81,14 +81,15 @@ class ApiError(HTTPException):
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
     ):
-        super().__init__(status, tr(zh, en), headers)
+        self.text = Text(zh, en)
+        super().__init__(status, str(self.text), headers)
         self.code, self.param = code, param
 
     def body(self) -> dict[str, Any]:
         """Return the JSON object that the client reads."""
         kind = "invalid_request_error" if self.status_code < 500 else "server_error"
         param = self.param and replace_surrogates(self.param)
-        message = replace_surrogates(self.detail)
+        message = replace_surrogates(str(self.text))
         return {"error": {"message": message, "type": kind, "param": param, "code": self.code}}
 
 

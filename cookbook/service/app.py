@@ -42,6 +42,7 @@ from cookbook.service.api_error import HANDLERS
 from cookbook.service.callers import Callers
 from cookbook.service.chat_request import Submit
 from cookbook.service.health import HEALTH, Identity
+from cookbook.service.languages import Languages
 from cookbook.service.middleware import AccessMiddleware
 from cookbook.service.prefix import PrefixMiddleware
 from cookbook.service.presence import Presence
@@ -99,6 +100,7 @@ def make_app(
         prefix: where a hub's proxy shows the service, `/services/room`.
     """
     presence = Presence(store)
+    languages = Languages(store)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -124,6 +126,7 @@ def make_app(
         on_upload=on_upload,
         check=check,
         presence=presence,
+        languages=languages,
         gauges=Gauges(home, chat_speed),
         machine=where,
         addresses=addresses,
@@ -136,6 +139,7 @@ def make_app(
         AccessMiddleware,
         callers=callers,
         presence=presence,
+        languages=languages,
         loopback=loopback,
         activity=activity,
     )

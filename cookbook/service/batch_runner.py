@@ -25,7 +25,7 @@ from typing import Any
 import orjson
 
 from cookbook.errors import DiskFull
-from cookbook.i18n import tr
+from cookbook.i18n import Text, answer_in, in_language, tr
 from cookbook.service import batch_file, batch_results, limits
 from cookbook.service.api_error import ApiError, internal_error
 from cookbook.service.batch_body import chat_body
@@ -44,6 +44,10 @@ TRIES = 3  # of a line that meets an error of the engine
 
 _UNAVAILABLE, _ENGINE_ERROR = 503, 500
 _STORE_ERRORS = (DiskFull, sqlite3.Error)
+# What the error file says of the lines that are left.
+_CANCELLED = Text("批量任务被取消，这一行没有回答", "the batch was cancelled before this line")
+_EXPIRED = Text("时限已到，这一行没有回答", "the batch expired before this line was answered")
+
 _log = logging.getLogger("cookbook")
 
 
@@ -133,7 +137,7 @@ class BatchRunner:
             content = self._store.file_content(batch.input_file)
             places = list(batch_file.places(content))
         except LookupError:
-            text = tr("输入文件已被删除", "the input file was deleted")
+            text = Text("输入文件已被删除", "the input file was deleted")
             self._store.fail_batch(batch.id, "file_not_found", text)
             return None
         done = self._store.answered_lines(batch.id)
@@ -146,16 +150,14 @@ class BatchRunner:
 
     def _end_where_due(self, one: _Open) -> None:
         if one.batch.status == "cancelling":
-            text = tr("批量任务被取消，这一行没有回答", "the batch was cancelled before this line")
-            self._end(one, "cancelled", text)
+            self._end(one, "cancelled", _CANCELLED)
         elif one.batch.status == "in_progress" and self._clock() >= one.batch.expires_at:
-            text = tr("时限已到，这一行没有回答", "the batch expired before this line was answered")
-            self._end(one, "expired", text)
+            self._end(one, "expired", _EXPIRED)
         elif not one.pending and not one.under_way:
             self._store.finalize_batch(one.batch.id)
-            self._end(one, "completed", "")
+            self._end(one, "completed", Text("", ""))
 
-    def _end(self, one: _Open, status: str, reason: str) -> None:
+    def _end(self, one: _Open, status: str, reason: Text) -> None:
         """End a batch; `reason` is said of the lines that are not done."""
         for task in one.under_way.values():
             task.cancel()
@@ -165,14 +167,15 @@ class BatchRunner:
         text = tr("批量任务 %s 结束：%s，回答 %d，失败 %d", "batch %s: %s, %d answered, %d failed")
         _log.info(text, batch.id, status, batch.answered, batch.failed)
 
-    def _undone(self, one: _Open, status: str, reason: str) -> dict[int, bytes]:
+    def _undone(self, one: _Open, status: str, reason: Text) -> dict[int, bytes]:
         """Return what the error file says of the lines that are not done."""
         done = self._store.answered_lines(one.batch.id)
         left = {place.number for place in one.places} - done
         if not left:
             return {}
         content = self._store.file_content(one.batch.input_file)
-        return batch_results.undone(content, left, f"batch_{status}", reason)
+        with in_language(one.batch.language):
+            return batch_results.undone(content, left, f"batch_{status}", str(reason))
 
     # Its lines
 
@@ -204,6 +207,8 @@ class BatchRunner:
 
     async def _answer(self, one: _Open, place: Place) -> None:
         """Answer a line and write it down; or leave it for later, where it cannot be answered."""
+        # That of whoever created the batch, for as long as this task goes on.
+        answer_in(one.batch.language)
         try:
             part = self._store.file_part(one.batch.input_file, place.start, place.size)
             line = orjson.loads(part)
@@ -230,6 +235,8 @@ class BatchRunner:
             status, answer = 200, await self._ask(one.batch, body)
         except ApiError as error:
             status, answer = error.status_code, error.body()
+            if status == _UNAVAILABLE:
+                self._note_fault(one.batch, error)
         except _STORE_ERRORS:
             raise
         except Exception as error:
@@ -251,17 +258,20 @@ class BatchRunner:
 
     def _is_for_later(self, one: _Open, place: Place, response: dict[str, Any]) -> bool:
         """Return whether to ask a line again, later and after the others."""
-        status, error = response["status_code"], response["body"].get("error")
+        status = response["status_code"]
         if status == _UNAVAILABLE:
-            # What cannot be said now is said the next time.
-            with contextlib.suppress(*_STORE_ERRORS):
-                self._store.note_batch_fault(one.batch.id, error["code"] or "", error["message"])
             self._wait(one)
             return True
         if status != _ENGINE_ERROR:
             return False
         one.tries[place.number] += 1
         return one.tries[place.number] < TRIES
+
+    def _note_fault(self, batch: Batch, error: ApiError) -> None:
+        """Note what a batch waits for."""
+        # What cannot be said now is said the next time.
+        with contextlib.suppress(*_STORE_ERRORS):
+            self._store.note_batch_fault(batch.id, error.code or "", error.text)
 
     def _wait(self, one: _Open) -> None:
         """Let a batch wait, longer each time that nothing of it was answered in between."""

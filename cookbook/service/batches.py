@@ -17,7 +17,7 @@ from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import strict_router
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
-from cookbook.service.store import Batch
+from cookbook.service.store import Batch, shown
 
 Status = Literal[
     "in_progress", "finalizing", "completed", "cancelling", "cancelled", "expired", "failed"
@@ -96,7 +96,7 @@ def batch_object(batch: Batch) -> BatchObject:
     return BatchObject.model_validate(
         {
             "id": batch.id,
-            "errors": {"data": [batch.fault]} if batch.fault else None,
+            "errors": {"data": [shown(batch.fault)]} if batch.fault else None,
             "input_file_id": batch.input_file,
             "completion_window": batch.completion_window,
             "status": batch.status,

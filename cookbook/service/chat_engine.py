@@ -25,7 +25,7 @@ from cookbook import causes
 from cookbook.bases import Base
 from cookbook.causes import Cause
 from cookbook.errors import ServiceError
-from cookbook.i18n import tr
+from cookbook.i18n import both, tr
 from cookbook.service import trial
 from cookbook.service.chat_request import ChatRequest, Generation, OnPiece, Piece
 from cookbook.service.neighbours import Neighbours, Nobody
@@ -209,7 +209,7 @@ class _EarlyGeneration:
                 prompt_tokens=0,
                 completion_tokens=0,
                 finish_reason="stop",
-                error=_remedy(failure),
+                error=both(lambda: _remedy(failure)),
                 error_code="model_unavailable",
             )
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cookbook.bases import Base
+from cookbook.i18n import Text
 
 MAX_CHOICES = 8
 """Answers to one prompt, at most."""
@@ -94,7 +95,7 @@ class Piece:
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str | None = None
-    error: str | None = None
+    error: Text | None = None
     error_code: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the piece before
 

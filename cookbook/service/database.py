@@ -94,6 +94,12 @@ MIGRATIONS = (
         PRIMARY KEY (batch, line)
     );
     """,
+    """
+    ALTER TABLE events ADD COLUMN message_en TEXT;
+    ALTER TABLE jobs ADD COLUMN language TEXT;
+    ALTER TABLE people ADD COLUMN language TEXT;
+    ALTER TABLE batches ADD COLUMN language TEXT;
+    """,
 )
 VERSION = 1 + len(MIGRATIONS)
 

@@ -10,7 +10,7 @@ from cookbook.bases import Base
 from cookbook.errors import ArgumentError, BaseAway, DiskFull, ModelError
 from cookbook.hubs import pull, room
 from cookbook.hubs.progress import Progress, described
-from cookbook.i18n import tr
+from cookbook.i18n import Text, both, tr
 from cookbook.job_states import TERMINAL
 from cookbook.service.store import Job, Store
 
@@ -30,7 +30,7 @@ def download(store: Store, job: Job, base: Base) -> bool:
     try:
         remote = pull.look_up(base.id)
         total = room.size(remote.total)
-        text = tr(
+        text = Text(
             f"基础模型 {base.id} 还没有下载：先下载 {total}（{remote.hub.title}）",
             f"The base model {base.id} was not downloaded yet: downloading {total} first "
             f"({remote.hub.title})",
@@ -60,13 +60,13 @@ def _follow(store: Store, job: Job, remote: pull.Remote) -> bool:
         if late or (grown >= EVENT_SHARE and now - noted >= SHORTEST_SECONDS):
             noted, noted_bytes = now, progress.done
             _note(store, job, progress)
-    text = tr("基础模型已下载，校验无误", "The base model is there, its checksums are right")
+    text = Text("基础模型已下载，校验无误", "The base model is there, its checksums are right")
     store.add_note(job.id, text, _figures(remote.total, remote.total))
     return True
 
 
 def _note(store: Store, job: Job, progress: Progress) -> None:
-    text = tr("下载基础模型：", "Downloading the base model: ") + described(progress)
+    text = both(lambda: tr("下载基础模型：", "Downloading the base model: ") + described(progress))
     figures = _figures(progress.done, progress.total)
     if progress.bytes_per_second:
         figures["bytes_per_second"] = round(progress.bytes_per_second)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cookbook.i18n import tr
+from cookbook.i18n import Text, both, tr
 from cookbook.memory import MemoryPlan
 
 
@@ -69,7 +69,7 @@ class Started:
 class StateUnreadable:
     """The state to resume from is damaged: training begins again. `kept` is its new file name."""
 
-    reason: str
+    reason: Text
     kept: str
 
 
@@ -124,8 +124,12 @@ TrainingEvent = (
 )
 
 
-def message(event: TrainingEvent, model: str) -> str:
+def message(event: TrainingEvent, model: str) -> Text:
     """Return the event's line in the job's log; `model` is the name of the finished model."""
+    return both(lambda: _line(event, model))
+
+
+def _line(event: TrainingEvent, model: str) -> str:
     match event:
         case Waiting():
             return tr(event.zh, event.en)
@@ -193,8 +197,9 @@ def data(event: TrainingEvent) -> dict[str, Any]:
     if isinstance(event, Checkpoint):
         return {"step": event.step, **losses(event)}
     figures = asdict(event)
-    # HTTP shows this, to other people too in a shared room.
+    # HTTP shows this, to other people too in a shared room. A reason is in the message.
     figures.pop("folder", None)
+    figures.pop("reason", None)
     return {name: _finite(value) for name, value in figures.items()}
 
 

@@ -7,9 +7,9 @@ A regular expression, or a parser written in C, lets no other thread run while i
 process is started at the first upload, which takes 0.3 s, and kept for the next. One that takes
 longer than `SECONDS` is ended and the upload refused. An idle one ends by itself.
 
-    python -m cookbook.service.file_check        is such a process: a line with name, size and
-                                                 purpose, and the content, on standard input; a line
-                                                 in reply
+    python -m cookbook.service.file_check        is such a process: a line with name, size, purpose
+                                                 and language, and the content, on standard input; a
+                                                 line in reply
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from cookbook import environment, processes
 from cookbook.data import check_bytes
+from cookbook.i18n import in_language, language
 from cookbook.service import batch_file
 from cookbook.service.api_error import ApiError
 
@@ -167,7 +168,15 @@ class _Process:
         """Return the line that the process replies with, empty where it has ended."""
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None and stdout is not None  # both were asked for
-        header = json.dumps({"name": name, "bytes": len(content), "purpose": purpose})
+        header = json.dumps(
+            {
+                "name": name,
+                "bytes": len(content),
+                "purpose": purpose,
+                # That of whoever uploads it: the process checks for one after the other.
+                "language": language(),
+            }
+        )
         try:
             stdin.write(header.encode() + b"\n" + content)
             stdin.flush()
@@ -197,7 +206,8 @@ def main(questions: BinaryIO, replies: BinaryIO) -> None:
             return
         asked = json.loads(header)
         content = questions.read(asked["bytes"])
-        verdict = check(asked["name"], content, asked["purpose"])
+        with in_language(asked["language"]):
+            verdict = check(asked["name"], content, asked["purpose"])
         replies.write(json.dumps(asdict(verdict)).encode() + b"\n")
         replies.flush()
 

@@ -3,7 +3,7 @@
 Open to all, since a monitor has no token. To a nonce it answers with a proof that it knows the
 token of this data folder (`address.proof`), so that nobody has to send theirs to find out. With a
 right token it tells whether it may be restarted without disturbing anybody, and how fast it
-answers.
+answers; and it takes an `Accept-Language` for that of the leader's notebook.
 """
 
 import hmac
@@ -22,6 +22,8 @@ from cookbook.address import proof
 from cookbook.service.activity import Activity
 from cookbook.service.api_error import RESPONSES
 from cookbook.service.callers import bearer
+from cookbook.service.languages import accepted
+from cookbook.service.store import LOCAL
 
 HEALTH = "/health"
 LONGEST_NONCE = 200
@@ -63,6 +65,9 @@ async def health(request: Request, nonce: Nonce = None) -> Health:
         answer.proof = proof(identity.api_key, nonce, identity.folder)
     given = request.headers.get("authorization", "").encode("latin-1")
     if hmac.compare_digest(bearer(given), identity.api_key.encode()):
+        language = accepted(request.headers.get("accept-language", "").encode("latin-1"))
+        if language is not None:
+            request.app.state.shared.languages.note(LOCAL, language)
         # It may wait for the database.
         answer.busy = await run_in_threadpool(identity.is_busy)
         answer.chat_tokens_per_second = identity.chat_speed()

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from pydantic import BaseModel
 
 from cookbook.errors import QueueFull
-from cookbook.i18n import tr
+from cookbook.i18n import Text
 from cookbook.job_states import TERMINAL, Status
 from cookbook.params import DEFAULT_SEED, TASK_NAME
 from cookbook.service.api_error import ApiError
@@ -22,7 +22,7 @@ from cookbook.service.paging import Limit, Page, Resource
 from cookbook.service.request_body import strict_router
 from cookbook.service.sentences import shortened
 from cookbook.service.state import AppState, State
-from cookbook.service.store import LOCAL, Job, new_id
+from cookbook.service.store import LOCAL, Job, new_id, shown
 from cookbook.service.turns import Places
 
 _ENTRY_BEGINS, _ENTRY_ENDS = "metadata[", "]"
@@ -101,7 +101,7 @@ def job_object(job: Job, places: Places) -> FineTuningJob:
             "seed": job.seed,
             "metadata": job.metadata,
             "trained_tokens": job.trained_tokens,
-            "error": job.error,
+            "error": shown(job.error),
             "organization_id": job.owner,
         }
     )
@@ -272,7 +272,7 @@ def get_job(job_id: str, state: State) -> FineTuningJob:
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: str, state: State) -> FineTuningJob:
-    text = tr("任务已取消", "The job was cancelled")
+    text = Text("任务已取消", "The job was cancelled")
     _unfinished_job(state, job_id)
     if not state.store.advance(job_id, "cancelled", text):
         _unfinished_job(state, job_id)  # it ended a moment ago
@@ -281,7 +281,7 @@ def cancel_job(job_id: str, state: State) -> FineTuningJob:
 
 @router.post("/{job_id}/pause")
 def pause_job(job_id: str, state: State) -> FineTuningJob:
-    text = tr("任务已暂停，resume 后从这一步继续", "Paused; resume continues from this step")
+    text = Text("任务已暂停，resume 后从这一步继续", "Paused; resume continues from this step")
     _unfinished_job(state, job_id)
     state.store.request_state(job_id, "pause", text)
     # Read again: the response shows the change, or that the job ended meanwhile.
@@ -291,5 +291,5 @@ def pause_job(job_id: str, state: State) -> FineTuningJob:
 @router.post("/{job_id}/resume")
 def resume_job(job_id: str, state: State) -> FineTuningJob:
     _unfinished_job(state, job_id)
-    state.store.request_state(job_id, "run", tr("任务继续", "Resumed"))
+    state.store.request_state(job_id, "run", Text("任务继续", "Resumed"))
     return job_object(_unfinished_job(state, job_id), Places(state.store))

@@ -4,7 +4,7 @@ Decided from the request's head alone, before any of the body is read: the Host 
 machine answers to no other name, so a web page cannot reach it under a name of its own), the
 bearer token (compared in constant time; who tries one after the other waits), the declared length.
 A body without a declared length is counted while it is read, and cut off at the limit; so is what
-all requests send together, see under_way.py.
+all requests send together, see under_way.py. The language of the answer is decided here, too.
 
 Not Starlette's middleware: its errors are plain text; `TrustedHostMiddleware` has no pattern for
 "any address of this machine"; `RequestBodyLimitMiddleware` takes a length that is not a number
@@ -18,11 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cookbook.address import is_loopback
 from cookbook.clock import clock
+from cookbook.i18n import answer_in
 from cookbook.service import limits, page
 from cookbook.service.activity import Activity
 from cookbook.service.api_error import ApiError, error_response
 from cookbook.service.callers import Caller, Callers
 from cookbook.service.health import HEALTH
+from cookbook.service.languages import Languages, accepted
 from cookbook.service.presence import Presence, act_of
 from cookbook.service.sentences import shortened
 from cookbook.service.under_way import Bodies, Requests, too_large, too_many
@@ -74,12 +76,14 @@ class AccessMiddleware:
         *,
         callers: Callers,
         presence: Presence,
+        languages: Languages,
         loopback: bool,
         activity: Activity,
     ):
         self._app = app
         self._callers = callers
         self._presence = presence
+        self._languages = languages
         self._loopback = loopback
         self._activity = activity
         self._requests, self._bodies, self._wrong_keys = Requests(), Bodies(), WrongKeys()
@@ -90,6 +94,10 @@ class AccessMiddleware:
             return
         scope = _tidy(scope)
         headers = dict(scope["headers"])
+        # Not only inside this block: unexpected errors are answered past all middleware. Each
+        # request has a task of its own, with which this ends.
+        asked = accepted(headers.get(b"accept-language", b""))
+        answer_in(asked)
         # By address, since the route is not known yet.
         limit = limits.UPLOAD_BYTES if scope["path"] == "/v1/files" else limits.BODY_BYTES
         try:
@@ -107,6 +115,8 @@ class AccessMiddleware:
             await error_response(error)(scope, receive, send)
             return
         scope["caller"] = caller
+        if asked is None:
+            answer_in(self._languages.of(caller.name))
         # A page that was left open asks for the room by itself: no sign that somebody is there.
         if not caller.is_leader and scope["path"] != "/v1/room":
             self._presence.note(caller.name, act_of(scope["method"], scope["path"]))

@@ -1,7 +1,7 @@
 """Write the model card that goes with an adapter: the README.md of its folder.
 
 What it says is in `cookbook/exports/card.py`, which writes the cards of exports, too. It is in the
-language of the service.
+language of whoever created the job.
 """
 
 import dataclasses
@@ -10,6 +10,7 @@ import time
 from cookbook.bases import Base
 from cookbook.exports.calls import Files
 from cookbook.exports.card import card
+from cookbook.i18n import in_language
 from cookbook.service import events
 from cookbook.service.events import Checkpoint, Finished
 from cookbook.service.model_facts import of_job
@@ -39,4 +40,5 @@ def model_card(
     )
     titled = dataclasses.replace(facts, title=job.suffix or job.id)
     rank = int(job.hyperparameters.get("lora_rank", 0))
-    return card(titled, base, "peft", Files(rank=rank))
+    with in_language(job.language):
+        return card(titled, base, "peft", Files(rank=rank))

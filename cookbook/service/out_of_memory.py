@@ -18,7 +18,7 @@ import psutil
 from cookbook import bases, memory
 from cookbook.causes import Cause
 from cookbook.errors import MemoryShort, OutOfMemory
-from cookbook.i18n import tr
+from cookbook.i18n import Text
 from cookbook.known_causes import MEMORY
 from cookbook.machine import Machine, in_gb, kernel_kills
 from cookbook.machine.device import CPU
@@ -105,14 +105,14 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
     raise kind(zh=zh, en=en)
 
 
-def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[str, Any]]:
+def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[Text, dict[str, Any]]:
     """Return the event of a job that goes on with a smaller plan: message and data."""
     how_zh, how_en = "训练时申请不到更多", "the training could not get more"
     if code in KILLED:
         how_zh, how_en = "训练进程被系统结束", "the system ended the training process"
     memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
-    message = tr(
+    message = Text(
         f"{memory_zh}不够：{how_zh}{figures_zh}。换一个更小的内存方案，从上一个检查点继续",
         f"Out of {memory_en}: {how_en}{figures_en}. Going on from the last checkpoint with a "
         "smaller memory plan",
@@ -128,21 +128,21 @@ def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[str, dict[s
     return message, data
 
 
-def failed(job: Job, watch: MemoryWatch | None) -> str:
+def failed(job: Job, watch: MemoryWatch | None) -> Text:
     """Return why a job failed that has run out of memory with its smaller plan, too."""
     memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
     remedies_zh, remedies_en = remedies(job)
-    return tr(
+    return Text(
         f"{memory_zh}不够，换了更小的方案也不行{figures_zh}。{remedies_zh}",
         f"Out of {memory_en}, with a smaller plan, too{figures_en}. {remedies_en}",
     )
 
 
-def unloaded(names: list[str]) -> str:
+def unloaded(names: list[str]) -> Text:
     """Return what a job's log says where chat gave up bases for it."""
     zh, en = "、".join(names), ", ".join(names)
-    return tr(
+    return Text(
         f"给训练腾内存：聊天暂时卸下了 {zh}，下次提问时再加载",
         f"Memory for the training: chat has unloaded {en}, and loads it again at the next question",
     )

@@ -7,12 +7,13 @@ would learn nothing from them: that there is a leader is no secret.
 import time
 from typing import Annotated, Literal
 
-from fastapi import Query
+from fastapi import Query, Request
 from pydantic import BaseModel, Field
 
 from cookbook.errors import ArgumentError, CookbookError, PersonExists, PersonNotFound
 from cookbook.room.names import tidy
 from cookbook.service.api_error import ApiError
+from cookbook.service.languages import accepted
 from cookbook.service.request_body import RequestBody, strict_router
 from cookbook.service.room_view import Message, RoomView, as_value, room_view
 from cookbook.service.state import AppState, State
@@ -74,7 +75,11 @@ router = strict_router("/v1/room")
 
 
 @router.get("")
-def get_room(state: State, notebook: Notebook = None) -> RoomView:
+def get_room(state: State, request: Request, notebook: Notebook = None) -> RoomView:
+    asked = accepted(request.headers.get("accept-language", "").encode("latin-1"))
+    # From `connect()`. The room's page chooses its own language, and names no notebook.
+    if notebook is not None and asked is not None:
+        state.languages.note(state.caller.name, asked)
     if notebook and not state.caller.is_leader:
         state.presence.note(state.caller.name, "connect", notebook)
     return room_view(state)

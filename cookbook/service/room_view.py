@@ -13,11 +13,12 @@ from typing import Literal
 from pydantic import BaseModel
 
 from cookbook import __version__
+from cookbook.i18n import language
 from cookbook.job_states import TERMINAL, WAITING, Status
 from cookbook.service import limits
 from cookbook.service.room_gauges import Reading
 from cookbook.service.state import AppState
-from cookbook.service.store import Job, Store
+from cookbook.service.store import Job, Store, shown
 from cookbook.service.turns import Places, in_order
 
 MOST = 50  # jobs that have ended, and models
@@ -165,7 +166,8 @@ def _jobs(state: AppState, queue: list[Job], places: Places) -> list[RoomJob]:
 
 def _ended(state: AppState, job: Job) -> RoomJob:
     """Return a job that has ended, which is read once: pages ask for it every few seconds."""
-    known = state.ended_jobs.get(job.id)
+    key = (job.id, language())
+    known = state.ended_jobs.get(key)
     if known is not None:
         return known
     seen = _job(state.store, job, None)
@@ -173,7 +175,7 @@ def _ended(state: AppState, job: Job) -> RoomJob:
     if time.time() - (job.finished_at or 0) > SETTLED_SECONDS:
         if len(state.ended_jobs) >= MOST_KNOWN:
             state.ended_jobs.clear()
-        state.ended_jobs[job.id] = seen
+        state.ended_jobs[key] = seen
     return seen
 
 
@@ -201,7 +203,7 @@ def _job(store: Store, job: Job, ahead: int | None) -> RoomJob:
             "seconds_left": figures.get("seconds_left") if is_training else None,
             "created_at": job.created_at,
             "finished_at": job.finished_at,
-            "error": job.error,
+            "error": shown(job.error),
             "message": newest[0].first_line if newest else "",
             "nodes": list(dict.fromkeys(job.place or [])) if is_training else [],
             "taken_over": job.status == "succeeded" and store.is_taken_over(job.id),

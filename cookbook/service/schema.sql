@@ -25,7 +25,9 @@ CREATE INDEX files_of_owner ON files (owner, id, filename, purpose, bytes, creat
 -- `fingerprint` is the same for jobs that would learn the same from the same data; NULL where that
 -- is not known.
 -- `place` names the nodes of a cluster on which it is trained, or was last; NULL on this machine.
--- hyperparameters, metadata, error, memory_plan and place are JSON.
+-- `language` is that of the cards of its models, 'zh' or 'en'; NULL for the service's own.
+-- hyperparameters, metadata, error, memory_plan and place are JSON. Where an error or a fault has a
+-- `message_en`, that is its `message` in English.
 CREATE TABLE jobs (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT UNIQUE NOT NULL,
@@ -49,14 +51,16 @@ CREATE TABLE jobs (
     memory_plan TEXT,
     owner TEXT NOT NULL DEFAULT 'local',
     fingerprint TEXT,
-    place TEXT
+    place TEXT,
+    language TEXT
 );
 CREATE INDEX jobs_by_status ON jobs (status, number);
 CREATE INDEX jobs_of_owner ON jobs (owner, number);
 CREATE INDEX jobs_by_end ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, number) WHERE fingerprint IS NOT NULL;
 
--- The log of each job; rows are only added. `data` is JSON.
+-- The log of each job; rows are only added. `data` is JSON. `message_en` is the message in English;
+-- NULL where `message` is shown to everybody, as it is of older releases.
 CREATE TABLE events (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     job TEXT NOT NULL REFERENCES jobs(id),
@@ -65,7 +69,8 @@ CREATE TABLE events (
     type TEXT NOT NULL,
     message TEXT NOT NULL,
     data TEXT,
-    step INTEGER
+    step INTEGER,
+    message_en TEXT
 );
 CREATE INDEX events_of_job ON events (job, number);
 -- A step that is trained again after a crash has the same figures: it is logged once.
@@ -89,14 +94,16 @@ CREATE INDEX models_of_job ON models (job, number);
 CREATE INDEX models_of_owner ON models (owner, number);
 
 -- The people of a room. `key_hash` is the SHA-256 of a person's key, which is kept nowhere else.
--- `seen_at`, `notebook` and `act` tell when they were here last, where, and what they did.
+-- `seen_at`, `notebook` and `act` tell when they were here last, where, and what they did;
+-- `language` is that of their notebook, 'zh' or 'en', NULL where it has not said one.
 CREATE TABLE people (
     name TEXT PRIMARY KEY COLLATE NOCASE,
     key_hash TEXT UNIQUE NOT NULL,
     created_at INTEGER NOT NULL,
     seen_at INTEGER,
     notebook TEXT,
-    act TEXT
+    act TEXT,
+    language TEXT
 );
 
 -- What holds for the whole room, by name: `closes_at` (seconds since 1970), `message` and `address`
@@ -109,6 +116,7 @@ CREATE TABLE room (
 -- Requests of one file, answered in the background. `status` is OpenAI's word; `ended_at` is NULL
 -- while it is under way. `total` counts the lines of the file, `answered` and `failed` those that
 -- are done, `result_bytes` their size. `fault` says why a batch failed, or what it waits for.
+-- `language` is that in which its result files say what went wrong; NULL for the service's own.
 -- metadata and fault are JSON.
 CREATE TABLE batches (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -132,7 +140,8 @@ CREATE TABLE batches (
     result_bytes INTEGER NOT NULL DEFAULT 0,
     output_file TEXT,
     error_file TEXT,
-    fault TEXT
+    fault TEXT,
+    language TEXT
 );
 CREATE INDEX batches_of_owner ON batches (owner, number);
 CREATE INDEX batches_under_way ON batches (number) WHERE ended_at IS NULL;

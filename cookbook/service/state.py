@@ -19,6 +19,7 @@ from cookbook.service import limits
 from cookbook.service.callers import LEADER, Caller
 from cookbook.service.chat_request import Submit
 from cookbook.service.file_check import Verdict
+from cookbook.service.languages import Languages
 from cookbook.service.presence import Presence
 from cookbook.service.room_gauges import Gauges
 from cookbook.service.store import Store
@@ -47,6 +48,7 @@ class AppState:
         check: checks a file before it is stored.
         uploads: those that are being checked, in turns.
         presence: who was here when.
+        languages: in which language to answer whom.
         gauges: measures the machine.
         machine: tells where a job would be trained.
         addresses: gives the addresses at which others reach the service.
@@ -63,14 +65,15 @@ class AppState:
     on_upload: Callable[[], None]
     check: Check
     presence: Presence
+    languages: Languages
     gauges: Gauges
     machine: Callable[[], Machine | None]
     addresses: Callable[[], list[str]]
     # What is under way; the limits are read when the application is made, or at each request
     uploads: UploadTurns = field(default_factory=UploadTurns)
     answers: set[UnderWay] = field(default_factory=set)
-    # As the room shows them, by id
-    ended_jobs: dict[str, Any] = field(default_factory=dict)
+    # As the room shows them, by id and language
+    ended_jobs: dict[tuple[str, str], Any] = field(default_factory=dict)
     caller: Caller = LEADER
 
     @property

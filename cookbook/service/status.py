@@ -18,6 +18,7 @@ from cookbook.paths import Home
 from cookbook.processes import WORKER_MODULE
 from cookbook.service import recovery, turns
 from cookbook.service.store import LOCAL, Batch, Job, Store
+from cookbook.service.store.records import text_of
 from cookbook.service.turns import Places
 from cookbook.terminal import printable
 
@@ -88,7 +89,7 @@ def _batch_line(batch: Batch, with_owner: bool) -> str:
     done, total, failed = batch.answered + batch.failed, batch.total, batch.failed
     counts = tr(f"{done}/{total} 行，失败 {failed}", f"{done} of {total} lines, {failed} failed")
     # What it waits for.
-    fault = [batch.fault["message"]] if batch.fault else []
+    fault = [str(text_of(batch.fault))] if batch.fault else []
     parts = [batch.id, batch.status.ljust(COLUMN), *owner, batch.model, counts, *fault]
     return printable("  ".join(parts))
 

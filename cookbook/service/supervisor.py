@@ -26,7 +26,7 @@ from filelock import Timeout
 from cookbook import causes, disk
 from cookbook.bases import find
 from cookbook.errors import BaseAway, DiskFull
-from cookbook.i18n import tr
+from cookbook.i18n import Text, both, tr
 from cookbook.job_states import TERMINAL, queued
 from cookbook.machine.device import CPU
 from cookbook.paths import Home
@@ -187,12 +187,12 @@ class Supervisor:
             ("validation_file", job.validation_file),
         ):
             if file_id and self._store.file(file_id) is None:
-                reason = tr(f"{param} 已被删除", f"{param} was deleted")
+                reason = Text(f"{param} 已被删除", f"{param} was deleted")
                 error = {"code": "invalid_training_file", "message": reason, "param": param}
                 self._store.advance(job.id, "failed", reason, error=error)
                 return
         ahead = Places(self._store).ahead(job) or 0
-        self._store.advance(job.id, "queued", queued(ahead))
+        self._store.advance(job.id, "queued", both(lambda: queued(ahead)))
 
     def _nothing_trains(self) -> bool:
         """Return whether no job can be trained at present; the log of each that waits says why."""
@@ -329,16 +329,17 @@ class Supervisor:
         if not cause.passes:
             self._give_up_or_wait(job, cause)
             return
-        text = tr(
-            f"训练进程意外结束（代码 {code}），将从上一个检查点继续。{cause}",
+        why = Text.of(cause)
+        message = Text(
+            f"训练进程意外结束（代码 {code}），将从上一个检查点继续。{why.zh}",
             f"The training process ended unexpectedly (code {code}); "
-            f"going on from the last checkpoint. {cause}",
+            f"going on from the last checkpoint. {why.en}",
         )
-        crashes = self._store.count_crash(job.id, text)
+        crashes = self._store.count_crash(job.id, message)
         if crashes >= CRASHES:
-            reason = tr(
-                f"训练进程连续 {CRASHES} 次意外结束（代码 {code}）：{cause}",
-                f"The training process died {CRASHES} times in a row (code {code}): {cause}",
+            reason = Text(
+                f"训练进程连续 {CRASHES} 次意外结束（代码 {code}）：{why.zh}",
+                f"The training process died {CRASHES} times in a row (code {code}): {why.en}",
             )
             self._fail(job, reason)
 
@@ -371,12 +372,13 @@ class Supervisor:
         One that has trained is worth waiting for: somebody may repair what is broken.
         """
         if not self._home.job_folder(job.id).exists():
-            self._fail(job, tr(f"无法训练：{cause}", f"Training is not possible: {cause}"))
+            why = Text.of(cause)
+            self._fail(job, Text(f"无法训练：{why.zh}", f"Training is not possible: {why.en}"))
             return
         self._waits.begin(job.id, Exit.NOTHING_TO_DO)
         wait(self._store, job, cause.kind, cause)
 
-    def _fail(self, job: Job, reason: str, *, code: str = "worker_died") -> None:
+    def _fail(self, job: Job, reason: Text, *, code: str = "worker_died") -> None:
         error = {"code": code, "message": reason, "param": None}
         self._store.advance(job.id, "failed", reason, error=error)
 
@@ -412,7 +414,7 @@ class Supervisor:
 
     def _note_upgrade(self) -> None:
         """Note in each waiting job's log, once, that it needs a service of the new version."""
-        text = tr(
+        text = Text(
             "cookbook 已升级，正在运行的服务还是旧版本：再运行一次 connect() 那一格，任务接着训练",
             "The cookbook was upgraded while this service runs: run the cell with connect() again, "
             "and the job goes on",
@@ -453,7 +455,7 @@ class Supervisor:
 
     def _wait_for_disk(self, job: Job) -> None:
         self._waits.begin(DISK, Exit.NO_ROOM, WAIT_SECONDS)
-        text = tr(
+        text = Text(
             "磁盘满了，任务等待；腾出空间后自动继续",
             "The disk is full: waiting, going on when there is room",
         )

@@ -25,7 +25,7 @@ from cookbook import disk, environment
 from cookbook.adapter_settings import CONFIG, WEIGHTS
 from cookbook.bases import find
 from cookbook.errors import DiskFull, ServiceError
-from cookbook.i18n import tr
+from cookbook.i18n import Text, tr
 from cookbook.paths import Home
 from cookbook.service import events
 from cookbook.service.events import Checkpoint, Finished
@@ -223,8 +223,8 @@ def _is_usable(folder: Path) -> bool:
     return (folder / CONFIG).is_file() and is_whole(folder / WEIGHTS)
 
 
-def _taken_over_text() -> str:
-    return tr(
+def _taken_over_text() -> Text:
+    return Text(
         "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed）：直接用它的结果，"
         "没有重新训练。想自己训练一遍，换一个 seed 再提交",
         "Same as a job already trained here (data, base model, parameters, seed): its result was "
@@ -232,8 +232,8 @@ def _taken_over_text() -> str:
     )
 
 
-def _diverged_text() -> str:
-    return tr(
+def _diverged_text() -> Text:
+    return Text(
         "与这里已经训练过的一个任务完全相同（数据、基础模型、参数、seed），那次训练发散了："
         "没有重新训练，结果一样",
         "Same as a job already trained here (data, base model, parameters, seed), which diverged: "
@@ -241,8 +241,8 @@ def _diverged_text() -> str:
     )
 
 
-def _waiting_text() -> str:
-    return tr(
+def _waiting_text() -> Text:
+    return Text(
         "完全相同的训练（数据、基础模型、参数、seed）正在进行或排在前面：等它完成，"
         "直接用它的结果。想自己训练一遍，换一个 seed 再提交",
         "The same training (data, base model, parameters, seed) is under way or ahead in the "

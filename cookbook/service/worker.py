@@ -46,7 +46,7 @@ from cookbook.errors import (
     ServiceError,
     WorkerLost,
 )
-from cookbook.i18n import tr
+from cookbook.i18n import Text, both
 from cookbook.job_states import TERMINAL
 from cookbook.paths import Home
 from cookbook.service import events, out_of_memory, trainers
@@ -166,7 +166,7 @@ def _begin(
     """Return the training of the job's rows; nothing of it has happened yet."""
     train_rows, valid_rows = rows_of(store, job)
     if job.validation_split and not valid_rows:
-        store.add_event(job.id, data.too_few(len(train_rows)))
+        store.add_event(job.id, both(lambda: data.too_few(len(train_rows))))
     return train(
         base,
         train_rows,
@@ -204,11 +204,14 @@ def _react(store: Store, home: Home, job: Job, error: CookbookError) -> Exit | N
 
 def _go_on_elsewhere(store: Store, job: Job, error: WorkerLost) -> Exit | None:
     """Let the job go on from its last checkpoint; fail it where that has happened too often."""
-    text = tr(f"{error}。将从上一个检查点继续", f"{error}. Going on from the last checkpoint")
+    reason = Text.of(error)
+    text = Text(
+        f"{reason.zh}。将从上一个检查点继续", f"{reason.en}. Going on from the last checkpoint"
+    )
     if store.count_crash(job.id, text) < CRASHES:
         return Exit.WORKER_LOST
-    details = {"code": "worker_died", "message": str(error), "param": None}
-    store.advance(job.id, "failed", str(error), error=details)
+    details = {"code": "worker_died", "message": reason, "param": None}
+    store.advance(job.id, "failed", reason, error=details)
     return None
 
 
@@ -224,9 +227,10 @@ def _reason_to_wait(home: Home, job: Job, error: ModelError) -> Exit | None:
 
 def wait(store: Store, job: Job, waiting_for: str, why: CookbookError | Cause) -> None:
     """Note in the job's log, once, what it waits for."""
-    text = tr(
-        f"{why}。任务等待，之后自动继续",
-        f"{why}. The job waits, and goes on by itself afterwards",
+    reason = Text.of(why)
+    text = Text(
+        f"{reason.zh}。任务等待，之后自动继续",
+        f"{reason.en}. The job waits, and goes on by itself afterwards",
     )
     store.note_waiting(job.id, waiting_for, text)
 
@@ -248,7 +252,7 @@ def _record_all(
             continue
         if not begun:
             begun = True
-            store.advance(job.id, "running", tr("训练开始", "Fine-tuning job started"))
+            store.advance(job.id, "running", Text("训练开始", "Fine-tuning job started"))
         # Before the first step there is nothing to save.
         stopping.training = stopping.training or not isinstance(event, Placed | Planned)
         try:
@@ -327,7 +331,7 @@ def publish(
 
 
 def _fail(store: Store, job: Job, error: CookbookError, *, code: str, param: str | None) -> None:
-    reason = str(error)
+    reason = Text.of(error)
     details = {"code": code, "message": reason, "param": param}
     store.advance(job.id, "failed", reason, error=details)
 

@@ -251,4 +251,4 @@ def test_an_answer_that_fails_for_a_known_cause_says_it(error, code):
     pieces = queue.Queue()
     Answer(request, pieces.put).fail(error)
     piece = pieces.get()
-    assert piece.error_code == code and "内部错误" not in piece.error
+    assert piece.error_code == code and "内部错误" not in str(piece.error)

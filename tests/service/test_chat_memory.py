@@ -73,7 +73,9 @@ def read(pieces):
         piece = pieces.get(timeout=SECONDS)
         text += piece.text
         if piece.finish_reason:
-            return SimpleNamespace(text=text, error=piece.error, code=piece.error_code)
+            return SimpleNamespace(
+                text=text, error=piece.error and str(piece.error), code=piece.error_code
+            )
 
 
 def resident():

@@ -55,7 +55,7 @@ def read(pieces):
 def refusal(pieces):
     piece = pieces.get(timeout=60)
     assert piece.error_code == "invalid_schema"
-    return piece.error
+    return str(piece.error)
 
 
 def leaves():

@@ -105,7 +105,7 @@ def test_a_base_from_a_hub_keeps_its_name():
     validate_repo_id(base.reference)
 
 
-def test_the_card_is_in_the_services_language(make_adapter, monkeypatch):
+def test_the_card_is_in_the_language_of_whoever_created_the_job(make_adapter, monkeypatch):
     monkeypatch.setenv("COOKBOOK_LANG", "en")
     text = card(make_adapter("cookbook/tiny-zh", filename="rows.jsonl")[-1])
     assert "## How to load it" in text and not re.search("[一-龥]", text)

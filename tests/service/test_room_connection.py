@@ -161,9 +161,23 @@ def test_the_leaders_own_key_joins_too(address):
     assert connect(address, key="the-leader").room == "local"
 
 
+def test_a_room_answers_each_notebook_in_its_language(address, store, monkeypatch):
+    rooms = {}
+    for name, language in (("李雷", "zh"), ("Ada", "en")):
+        monkeypatch.setenv("COOKBOOK_LANG", language)
+        rooms[language] = connect(address, key=store.add_person(name))
+    for language, text in (("zh", "没有任务"), ("en", "there is no job")):
+        room = rooms[language]
+        with (
+            OpenAI(base_url=room.base_url, api_key=room.api_key, max_retries=0) as client,
+            pytest.raises(openai.NotFoundError, match=text),
+        ):
+            client.fine_tuning.jobs.retrieve("ftjob-nowhere")
+
+
 def test_a_path_in_front_of_the_room_stays(stranger):
     assert connect(stranger(room_view()) + "/room/", key=WRONG).base_url.endswith("/room/v1")
-    assert stranger.asked[0][0] == "/room/v1/room"
+    assert stranger.asked[0][0].split("?")[0] == "/room/v1/room"
 
 
 def test_a_room_with_too_much_to_do_is_asked_again(stranger):

@@ -134,7 +134,7 @@ def test_a_job_walks_through_its_life(client, upload, store):
     )
     assert client.fine_tuning.jobs.retrieve(job.id).id == job.id
     assert [j.id for j in client.fine_tuning.jobs.list()] == [job.id]
-    assert client.fine_tuning.jobs.list_events(job.id).data[0].message == "Created fine-tuning job"
+    assert client.fine_tuning.jobs.list_events(job.id).data[0].message == "任务已创建"
     assert client.fine_tuning.jobs.checkpoints.list(job.id).data == []
     assert client.fine_tuning.jobs.pause(job.id).paused
     assert not client.fine_tuning.jobs.resume(job.id).paused

@@ -20,6 +20,7 @@ from support import make_row
 from cookbook import data
 from cookbook.bases import Base
 from cookbook.errors import DiskFull
+from cookbook.i18n import Text
 from cookbook.paths import Home
 from cookbook.service import limits, status
 from cookbook.service.app import make_app
@@ -61,7 +62,7 @@ class Engine:
             errors = self.fails.get(text)
             if errors:
                 code, error = errors.pop(0)
-                on_piece(Piece("", 0, 0, "stop", error=error, error_code=code))
+                on_piece(Piece("", 0, 0, "stop", error=Text(error, error), error_code=code))
             else:
                 on_piece(Piece(text, 3, len(text), "stop"))
 

@@ -90,7 +90,7 @@ def test_what_fits_only_later_waits_and_what_never_fits_is_refused_with_remedies
 def test_a_smaller_base_is_named_only_where_it_would_fit(job, base, needed, smaller):
     plan = {"needed": needed * GB, "free": 24 * GB, "device": "cpu", "weights": "bfloat16"}
     job = replace(job, base=base, memory_plan=plan | {"longest": 930}, hyperparameters=STANDARD)
-    assert smaller in out_of_memory.failed(job, None)
+    assert smaller in str(out_of_memory.failed(job, None))
 
 
 def test_a_smaller_base_is_named_for_a_base_in_a_folder_by_its_sizes(job, tmp_path, monkeypatch):
@@ -99,12 +99,12 @@ def test_a_smaller_base_is_named_for_a_base_in_a_folder_by_its_sizes(job, tmp_pa
     monkeypatch.setenv("COOKBOOK_BASE_MODEL", str(tmp_path))
     plan = {"needed": 20 * GB, "free": 24 * GB, "device": "cpu", "weights": "bfloat16"}
     job = replace(job, base=tmp_path.name, memory_plan=plan, hyperparameters=STANDARD)
-    assert "例如 Qwen/Qwen2.5-3B-Instruct" in out_of_memory.failed(job, None)
+    assert "例如 Qwen/Qwen2.5-3B-Instruct" in str(out_of_memory.failed(job, None))
 
 
 def test_a_job_that_ran_out_twice_is_told_what_to_do_with_its_own_figures(job):
     kept = {"needed": GB, "free": 2 * GB, "device": "cpu", "longest": 930}
-    failed = out_of_memory.failed(replace(job, memory_plan=kept), None)
+    failed = str(out_of_memory.failed(replace(job, memory_plan=kept), None))
     for words in (
         "约需 1.0 GB，开始时空闲 2.0 GB",
         "例如 465",
@@ -113,7 +113,7 @@ def test_a_job_that_ran_out_twice_is_told_what_to_do_with_its_own_figures(job):
     ):
         assert words in failed
     on_gpu = replace(job, memory_plan=kept | {"device": "cuda"})
-    assert out_of_memory.failed(on_gpu, None).startswith("显存不够")
+    assert str(out_of_memory.failed(on_gpu, None)).startswith("显存不够")
     assert not out_of_memory.takes_much(on_gpu.memory_plan)
 
 

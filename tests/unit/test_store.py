@@ -8,10 +8,11 @@ import support
 
 from cookbook.__main__ import main
 from cookbook.errors import DiskFull, ServiceError
+from cookbook.i18n import Text, in_language
 from cookbook.service import database
 from cookbook.service.database import Database
 from cookbook.service.events import Checkpoint, Finished, Started, Step
-from cookbook.service.store import Store, TunedModel
+from cookbook.service.store import Store, TunedModel, shown
 
 # What older releases wrote, typed out here so that no later change of the code can change it.
 VERSION_1 = """
@@ -69,8 +70,13 @@ ALTER TABLE jobs ADD COLUMN memory_plan TEXT;
 PRAGMA user_version = 4;
 """
 
+# As the first release with batches made it.
+VERSION_7 = "\n".join([VERSION_1, *database.MIGRATIONS[:6], "PRAGMA user_version = 7;"])
+
 OLDER = pytest.mark.parametrize(
-    "version", [VERSION_1, VERSION_2, VERSION_3, VERSION_4], ids=["1", "2", "3", "4"]
+    "version",
+    [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_7],
+    ids=["1", "2", "3", "4", "7"],
 )
 
 
@@ -241,7 +247,7 @@ def test_events_page_backwards_without_gaps(store):
     rest = store.events(job.id, before=first[-1].number, limit=100)
     assert [e.message for e in [*first, *rest]] == [
         *map(str, reversed(range(10))),
-        "Created fine-tuning job",
+        "任务已创建",
     ]
 
 
@@ -355,7 +361,7 @@ def test_a_pause_that_is_asked_for_twice_is_logged_once(store):
     job = add_job(store)
     for _ in range(2):
         store.request_state(job.id, "pause", "Paused")
-    assert [e.message for e in store.events(job.id)] == ["Paused", "Created fine-tuning job"]
+    assert [e.message for e in store.events(job.id)] == ["Paused", "任务已创建"]
 
 
 @OLDER
@@ -380,3 +386,57 @@ def test_a_new_database_is_its_owners_alone_whatever_the_umask(tmp_path):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes.keys() >= {"service.db", "service.db-wal"}
     assert set(modes.values()) == {0o600}
+
+
+def test_a_message_is_kept_in_both_languages_and_read_in_either(store):
+    job = add_job(store)
+    store.add_note(job.id, Text("磁盘满了", "the disk is full"))
+    store.add_note(job.id, "Step 1")
+    step, note = store.events(job.id, limit=2)
+    assert note.text == Text("磁盘满了", "the disk is full")
+    assert step.text == Text("Step 1", "Step 1") and note.message == "磁盘满了"
+    with in_language("en"):
+        assert note.message == note.first_line == "the disk is full"
+
+
+def test_a_note_is_there_once_whatever_language_the_process_has(store):
+    job = add_job(store)
+    for language in ("zh", "en"):
+        with in_language(language):
+            store.add_event(job.id, Text("太少", "too few"))
+    assert messages(store, job) == ["任务已创建", "太少"]
+
+
+def test_why_a_job_failed_is_kept_in_both_languages(store):
+    job = running_job(store)
+    why = Text("发散了", "diverged")
+    store.advance(job.id, "failed", why, error={"code": "x", "message": why, "param": None})
+    error = store.job(job.id).error
+    assert shown(error) == {"code": "x", "message": "发散了", "param": None}
+    with in_language("en"):
+        assert shown(error) == {"code": "x", "message": "diverged", "param": None}
+
+
+def test_what_an_older_release_wrote_is_shown_as_it_is(tmp_path):
+    with sqlite3.connect(tmp_path / "old.db") as db:
+        db.executescript(VERSION_7)
+        error = '{"code": "x", "message": "发散了", "param": null}'
+        db.execute("UPDATE jobs SET requested_state = 'run', error = ?", (error,))
+        db.execute("UPDATE events SET message = '第 1 步'")
+    db.close()
+    store = Store(tmp_path / "old.db")
+    with in_language("en"):
+        assert store.events("ftjob-old")[0].message == "第 1 步"
+        assert shown(store.job("ftjob-old").error)["message"] == "发散了"
+    assert store.job("ftjob-old").language is None
+
+
+def test_the_language_of_a_notebook_is_kept_with_the_person(store):
+    store.add_person("Ada")
+    assert store.languages() == {}
+    store.keep_language("Ada", "en")
+    store.keep_language("nobody", "en")
+    assert store.languages() == {"Ada": "en"}
+    with store._database.write() as db:
+        db.execute("UPDATE people SET language = 'tlh'")
+    assert store.languages() == {}

@@ -12,6 +12,7 @@ import support
 from cookbook import data, disk
 from cookbook.bases import Base, find
 from cookbook.errors import DiskFull, Diverged
+from cookbook.i18n import in_language
 from cookbook.service import fingerprint as equality
 from cookbook.service import twins
 from cookbook.service.app import make_app
@@ -515,6 +516,17 @@ def test_a_disk_that_is_full_while_a_folder_is_copied_is_known_as_full(tmp_path)
     with pytest.raises(shutil.Error) as caught:
         shutil.copytree(tmp_path / "adapter", tmp_path / "copy", copy_function=full)
     assert disk.is_full(caught.value) and not disk.is_full(shutil.Error([("a", "b", "no")]))
+
+
+def test_what_is_taken_over_is_said_in_both_languages(store, home, queue, add):
+    first, second = add("Ann"), add("Bob")
+    queue.tick()
+    queue.finish(first)
+    queue.tick()
+    with in_language("en"):
+        assert all(event.message.isascii() for event in told(store, store.job(second.id)))
+    texts = [event.text.zh for event in told(store, store.job(second.id))]
+    assert any(text.startswith("与这里已经训练过") for text in texts)
 
 
 def test_what_has_diverged_once_is_not_trained_again(store, home, queue, add):

@@ -12,6 +12,7 @@ import support
 
 from cookbook import data
 from cookbook.errors import BaseAway, DiskFull, Diverged, MemoryShort, ModelError
+from cookbook.i18n import Text, in_language
 from cookbook.memory import MemoryPlan, Remedies
 from cookbook.paths import Home
 from cookbook.service import worker, worker_log
@@ -127,9 +128,21 @@ def test_a_training_that_diverges_fails_with_its_code(store, home, job):
     assert store.job(job.id).error == {
         "code": "diverged",
         "message": "发散了",
+        "message_en": "diverged",
         "param": "learning_rate",
     }
     assert not home.job_folder(job.id).exists()
+
+
+def test_the_log_of_a_job_is_in_both_languages_whatever_the_process_speaks(store, home, job):
+    def diverge():
+        raise Diverged(zh="发散了", en="diverged")
+
+    with in_language("en"):
+        run_job(store, home, job, Training(Step, diverge))
+    texts = [event.text for event in store.events(job.id)]
+    assert texts[0] == Text("发散了", "diverged")
+    assert Text("训练开始", "Fine-tuning job started") in texts
 
 
 def test_each_training_process_has_a_log_of_its_own_and_the_newest_stay(tmp_path):

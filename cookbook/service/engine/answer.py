@@ -16,7 +16,7 @@ from cookbook.errors import (
     ModelError,
     OutOfMemory,
 )
-from cookbook.i18n import tr
+from cookbook.i18n import Text
 from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
 from cookbook.service.engine import sampling
 from cookbook.service.engine.adapters import Adapter, BrokenModel
@@ -160,16 +160,16 @@ class Answer:
         code = ERROR_CODES.get(type(error), "engine_error")
         cause = causes.known(error)
         if isinstance(error, CookbookError):
-            text = str(error)
+            text = Text.of(error)
         elif causes.is_lack_of_memory(error):
             text, code = _out_of_memory(), "out_of_memory"
         elif cause:
             # The disk, a package: it says what to do.
-            text, code = str(cause), "model_unavailable"
+            text, code = Text.of(cause), "model_unavailable"
         else:
             # The text of any other error may name folders of this machine: it is for the log alone.
             kind = type(error).__name__
-            text = tr(
+            text = Text(
                 f"内部错误（{kind}），详见 service.log", f"internal error ({kind}), see service.log"
             )
         piece = Piece(
@@ -183,8 +183,8 @@ class Answer:
         self.on_piece(piece)
 
 
-def _out_of_memory() -> str:
-    return tr(
+def _out_of_memory() -> Text:
+    return Text(
         "内存不够，这个回答没有完成：缩短提问或 max_tokens，少问几个，或等训练结束再问",
         "out of memory, this answer was not completed: shorten the prompt or max_tokens, ask less "
         "at once, or ask again when no job trains",

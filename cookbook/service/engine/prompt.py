@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cookbook import chatml
-from cookbook.i18n import tr
+from cookbook.i18n import Text
 from cookbook.marks import unescape
 from cookbook.service.chat_request import ChatRequest
 from cookbook.service.engine import conversation
@@ -62,7 +62,8 @@ def lay_out(answer: Answer, model: Any, tokenizer: "PreTrainedTokenizerBase") ->
     asked = room if request.max_tokens is None else request.max_tokens
     # A prompt that is only scored may fill the context.
     if room < min(asked, 1):
-        raise _too_long(f"{len(answer.prompt)}", context)
+        number = str(len(answer.prompt))
+        raise _too_long(Text(number, number), context)
     answer.limit = min(asked, room)
     generator = torch.Generator(device=model.device)
     if request.seed is None:
@@ -117,13 +118,13 @@ def _check_length(prompt: str, model: Any, tokenizer: "PreTrainedTokenizerBase")
     tokens = len(prompt) // (3 * longest)
     context = model.config.max_position_embeddings
     if tokens > context:
-        raise _too_long(tr(f"至少 {tokens}", f"at least {tokens}"), context)
+        raise _too_long(Text(f"至少 {tokens}", f"at least {tokens}"), context)
 
 
-def _too_long(tokens: str, context: int) -> TooLong:
+def _too_long(tokens: Text, context: int) -> TooLong:
     return TooLong(
-        zh=f"提问有 {tokens} 个 token，模型最多读 {context} 个：缩短提问",
-        en=f"the prompt has {tokens} tokens, the model reads {context}: shorten it",
+        zh=f"提问有 {tokens.zh} 个 token，模型最多读 {context} 个：缩短提问",
+        en=f"the prompt has {tokens.en} tokens, the model reads {context}: shorten it",
     )
 
 

@@ -22,6 +22,7 @@ import torch
 
 from cookbook.bases import Base
 from cookbook.errors import Diverged, ModelError, StateDamaged
+from cookbook.i18n import Text
 from cookbook.service.engine.checkpoints import (
     Progress,
     are_finite,
@@ -136,15 +137,15 @@ def resume(run: Run, folder: Path) -> Generator[TrainingEvent, None, Progress]:
     return progress
 
 
-def restored(run: Run, folder: Path) -> tuple[Progress, str]:
+def restored(run: Run, folder: Path) -> tuple[Progress, Text | None]:
     """Return how far the state in `folder` has come, and what is wrong with it."""
     if not run.workers.leads:
-        return Progress(), ""
+        return Progress(), None
     try:
         progress = restore(run.model, run.optimizer, folder, run.total_steps, run.fingerprint)
     except StateDamaged as error:
-        return Progress(), str(error)
-    return progress, ""
+        return Progress(), Text.of(error)
+    return progress, None
 
 
 def save(run: Run, progress: Progress, folder: Path) -> None:

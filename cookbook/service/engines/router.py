@@ -20,7 +20,7 @@ from typing import Any
 
 from cookbook.bases import Base
 from cookbook.engine_options import EngineSettings
-from cookbook.i18n import tr
+from cookbook.i18n import Text
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
 from cookbook.service.chat_request import ChatRequest, Generation, OnPiece, Piece
@@ -114,11 +114,11 @@ class ChatRouter:
                 return
             await self._pool.answer(request, on_piece)
         except EngineFault as error:
-            on_piece(_failed(str(error), error.code))
+            on_piece(_failed(Text.of(error), error.code))
         except Exception as error:
             _log.exception("an engine's answer could not be read")
             kind = type(error).__name__
-            text = tr(
+            text = Text(
                 f"内部错误（{kind}），详见 service.log", f"internal error ({kind}), see service.log"
             )
             on_piece(_failed(text, "engine_error"))
@@ -163,7 +163,7 @@ async def _made(settings: EngineSettings, home: Home) -> Pool:
     return Pool(settings, home)
 
 
-def _failed(text: str, code: str) -> Piece:
+def _failed(text: Text, code: str) -> Piece:
     return Piece("", 0, 0, finish_reason="stop", error=text, error_code=code)
 
 

@@ -4,7 +4,7 @@
 
 import { notice } from "./notice.js";
 import { now } from "./now.js";
-import { t } from "./texts.js";
+import { language, t } from "./texts.js";
 
 const POLL = 2000; // milliseconds between two questions
 const POLL_HIDDEN = 5000;
@@ -19,7 +19,7 @@ export class Refused extends Error {
 }
 
 async function call(method, path, body) {
-  const headers = { Authorization: `Bearer ${now.key}` };
+  const headers = { Authorization: `Bearer ${now.key}`, "Accept-Language": language };
   if (body) headers["Content-Type"] = "application/json";
   const answer = await fetch(path, {
     method,

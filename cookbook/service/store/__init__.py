@@ -31,6 +31,7 @@ from cookbook.service.store.records import (
     TunedModel,
     Turn,
     new_id,
+    shown,
 )
 from cookbook.service.store.training import Trainings
 from cookbook.service.store.turns import Turns
@@ -49,6 +50,7 @@ __all__ = [
     "Turn",
     "hash_of",
     "new_id",
+    "shown",
 ]
 
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Mapping
 
 from cookbook.errors import QueueFull
+from cookbook.i18n import Text, language
 from cookbook.service.store.files import check_bytes, insert_file
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import LAST, Batch, BatchAnswer, batch_of, insert, new_id
+from cookbook.service.store.records import LAST, Batch, BatchAnswer, batch_of, fault, insert, new_id
 
 RESULT_PURPOSE = "batch_output"
 _UNDER_WAY = "ended_at IS NULL"
@@ -64,6 +65,7 @@ class Batches(Part):
             "created_at": now,
             "expires_at": now + hours * 3600,
             "total": total,
+            "language": language(),
         }
         with self._database.write() as db:
             file = f"SELECT 1 FROM files WHERE id = ? AND {self._own}"
@@ -131,7 +133,7 @@ class Batches(Part):
             db.execute(_COUNT, (*counts, batch_id))
         return True
 
-    def note_batch_fault(self, batch_id: str, code: str, message: str) -> None:
+    def note_batch_fault(self, batch_id: str, code: str, message: Text | str) -> None:
         """Note what a batch waits for; its next answer removes the note."""
         sql = f"UPDATE batches SET fault = ? WHERE id = ? AND {_UNDER_WAY}"
         with self._database.write() as db:
@@ -172,7 +174,7 @@ class Batches(Part):
                 db.execute("SELECT * FROM batches WHERE id = ?", (batch_id,)).fetchone()
             )
 
-    def fail_batch(self, batch_id: str, code: str, message: str) -> None:
+    def fail_batch(self, batch_id: str, code: str, message: Text | str) -> None:
         """End a batch that cannot be carried out."""
         sql = (
             "UPDATE batches SET status = 'failed', ended_at = ?, fault = ? "
@@ -182,8 +184,8 @@ class Batches(Part):
             db.execute(sql, (int(time.time()), _fault(code, message), batch_id))
 
 
-def _fault(code: str, message: str) -> str:
-    return json.dumps({"code": code, "message": message})
+def _fault(code: str, message: Text | str) -> str:
+    return json.dumps(fault({"code": code, "message": message}))
 
 
 def _results(

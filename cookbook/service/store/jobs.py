@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from cookbook.errors import QueueFull
+from cookbook.i18n import Text, language
 from cookbook.job_states import RANK, TERMINAL, UNFINISHED
 from cookbook.service.store.log import log_event
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import LAST, Job, insert, job_of, jobs_of, new_id
+from cookbook.service.store.records import LAST, Job, fault, insert, job_of, jobs_of, new_id
 
 ANY_METADATA: Mapping[str, str] = {}
 
@@ -59,13 +60,14 @@ class Jobs(Part):
             "metadata": json.dumps(metadata),
             "owner": self.owner,
             "fingerprint": fingerprint,
+            "language": language(),
         }
         with self._database.write() as db:
             # Counted where it is added: requests that come together cannot all be the last.
             if limit is not None:
                 _check_limit(db, self.owner, limit)
             insert(db, "jobs", columns)
-            log_event(db, job_id, "Created fine-tuning job")
+            log_event(db, job_id, Text("任务已创建", "Created fine-tuning job"))
         return self._existing_job(job_id)
 
     def jobs(self, statuses: tuple[str, ...]) -> list[Job]:
@@ -114,9 +116,17 @@ class Jobs(Part):
         return job_of(self._database.rows("SELECT * FROM jobs WHERE id = ?", job_id)[0])
 
     def advance(
-        self, job_id: str, status: str, message: str, *, error: dict[str, Any] | None = None
+        self,
+        job_id: str,
+        status: str,
+        message: Text | str,
+        *,
+        error: dict[str, Any] | None = None,
     ) -> bool:
         """Move a job forward and log it.
+
+        Args:
+            error: why it failed: `code`, `param`, and `message`, which is a `Text` or a string.
 
         Returns:
             False, with nothing done, if the job is already there or beyond, or somebody else's.
@@ -126,7 +136,7 @@ class Jobs(Part):
                 return False
             return advance_job(db, job_id, status, message, error=error)
 
-    def request_state(self, job_id: str, state: str, message: str) -> None:
+    def request_state(self, job_id: str, state: str, message: Text | str) -> None:
         """Ask for "pause" or "run", and log it once however often it is asked for.
 
         The job's training process, if there is one, reads it at its next step.
@@ -140,7 +150,7 @@ class Jobs(Part):
             if changed:
                 log_event(db, job_id, message)
 
-    def count_crash(self, job_id: str, message: str) -> int:
+    def count_crash(self, job_id: str, message: Text | str) -> int:
         """Note that a job's process died; return how often it did since its last progress."""
         with self._database.write() as db:
             db.execute("UPDATE jobs SET crashes = crashes + 1 WHERE id = ?", (job_id,))
@@ -149,7 +159,7 @@ class Jobs(Part):
             crashes: int = row["crashes"]
         return crashes
 
-    def plan_smaller(self, job_id: str, message: str, data: dict[str, Any]) -> None:
+    def plan_smaller(self, job_id: str, message: Text | str, data: dict[str, Any]) -> None:
         """Note that a job ran out of memory: its next process makes a smaller plan."""
         sql = "UPDATE jobs SET memory_level = memory_level + 1 WHERE id = ?"
         with self._database.write() as db:
@@ -164,7 +174,7 @@ def advance_job(
     db: sqlite3.Connection,
     job_id: str,
     status: str,
-    message: str,
+    message: Text | str,
     *,
     error: dict[str, Any] | None = None,
     trained_tokens: int | None = None,
@@ -174,7 +184,7 @@ def advance_job(
     if RANK[status] <= RANK[row["status"]]:
         return False
     finished_at = int(time.time()) if status in TERMINAL else None
-    error_json = json.dumps(error) if error else None
+    error_json = json.dumps(fault(error)) if error else None
     db.execute(
         "UPDATE jobs SET status = ?, finished_at = ?, error = ?, trained_tokens = ? WHERE id = ?",
         (status, finished_at, error_json, trained_tokens, job_id),

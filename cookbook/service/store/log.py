@@ -6,27 +6,32 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from cookbook.i18n import Text
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import LAST, Event, parsed
+from cookbook.service.store.records import LAST, Event, event_of, insert, texts
 
 
 class Log(Part):
     """The store's events."""
 
-    def add_event(self, job_id: str, message: str) -> None:
+    def add_event(self, job_id: str, message: Text | str) -> None:
         """Add a message to a job's log, unless it is there already."""
         with self._database.write() as db:
             # Such as a note that each start of the job comes to again.
             same = "SELECT 1 FROM events WHERE job = ? AND message = ?"
-            if not db.execute(same, (job_id, message)).fetchone():
+            if not db.execute(same, (job_id, texts(message)["message"])).fetchone():
                 log_event(db, job_id, message)
 
-    def add_note(self, job_id: str, message: str, data: dict[str, Any] | None = None) -> None:
+    def add_note(
+        self, job_id: str, message: Text | str, data: dict[str, Any] | None = None
+    ) -> None:
         """Add a message to a job's log, each time that it is true."""
         with self._database.write() as db:
             log_event(db, job_id, message, data=data)
 
-    def note_waiting(self, job_id: str, cause: str, message: str, *, level: str = "warn") -> bool:
+    def note_waiting(
+        self, job_id: str, cause: str, message: Text | str, *, level: str = "warn"
+    ) -> bool:
         """Note in a job's log what it waits for, once for each wait; return whether it is new."""
         with self._database.write() as db:
             return log_waiting(db, job_id, cause, message, level=level)
@@ -38,7 +43,7 @@ class Log(Part):
             "ORDER BY number DESC LIMIT ?"
         )
         rows = self._database.rows(sql, job_id, *self._own_values, before or LAST, limit)
-        return [Event(**parsed(row, "data")) for row in rows]
+        return [event_of(row) for row in rows]
 
     def started_event(self, job_id: str) -> Event | None:
         """Return the event with which the training began; None before."""
@@ -73,13 +78,13 @@ class Log(Part):
             "ORDER BY number DESC LIMIT 1"
         )
         rows = self._database.rows(sql, job_id, *self._own_values, *values)
-        return Event(**parsed(rows[0], "data")) if rows else None
+        return event_of(rows[0]) if rows else None
 
 
 def log_event(
     db: sqlite3.Connection,
     job_id: str,
-    message: str,
+    message: Text | str,
     *,
     level: str = "info",
     type: str = "message",
@@ -91,17 +96,19 @@ def log_event(
     Returns:
         Whether it is new.
     """
-    data_json = json.dumps(data) if data else None
-    cursor = db.execute(
-        "INSERT OR IGNORE INTO events (job, created_at, level, type, message, data, step) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (job_id, int(time.time()), level, type, message, data_json, step),
-    )
-    return cursor.rowcount == 1
+    columns = {
+        "job": job_id,
+        "created_at": int(time.time()),
+        "level": level,
+        "type": type,
+        "data": json.dumps(data) if data else None,
+        "step": step,
+    }
+    return insert(db, "events", columns | texts(message), or_ignore=True)
 
 
 def log_waiting(
-    db: sqlite3.Connection, job_id: str, cause: str, message: str, *, level: str = "warn"
+    db: sqlite3.Connection, job_id: str, cause: str, message: Text | str, *, level: str = "warn"
 ) -> bool:
     """Add what a job waits for, once for each wait; return whether it is new."""
     last = "SELECT data FROM events WHERE job = ? ORDER BY number DESC LIMIT 1"

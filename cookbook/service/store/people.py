@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 
 from cookbook.errors import PersonExists, PersonNotFound
+from cookbook.i18n import LANGUAGES
 from cookbook.room import names
 from cookbook.room.typed import KEY_LETTERS
 from cookbook.service.store.part import Part
@@ -90,6 +91,16 @@ class People(Part):
         if seen:
             with self._database.write() as db:
                 db.executemany(sql, seen)
+
+    def languages(self) -> dict[str, str]:
+        """Return the languages of people's notebooks, by name, where one was said."""
+        rows = self._database.rows("SELECT name, language FROM people")
+        return {row["name"]: row["language"] for row in rows if row["language"] in LANGUAGES}
+
+    def keep_language(self, name: str, language: str) -> None:
+        """Keep the language of somebody's notebook."""
+        with self._database.write() as db:
+            db.execute("UPDATE people SET language = ? WHERE name = ?", (language, name))
 
     # The room itself
 

@@ -4,9 +4,11 @@ import json
 import random
 import sqlite3
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cookbook.i18n import LANGUAGES, Text
 from cookbook.paths import is_folder_name
 from cookbook.service.store.part import LOCAL
 
@@ -36,7 +38,9 @@ class Job:
     `hyperparameters` are the seven of the guide; `model` is the name that the finished model gets;
     `requested_state` is "run" or "pause". Times are in seconds since 1970. `memory_plan` is the
     `MemoryPlan` of its newest process as a dict, made smaller `memory_level` times. `place` names
-    the nodes of a cluster that train it; None before it has got them, and on this machine.
+    the nodes of a cluster that train it; None before it has got them, and on this machine. `error`
+    is kept in both languages: `shown` gives the reader's. `language` is that of whoever created
+    the job; None where it is not known.
     """
 
     number: int
@@ -62,6 +66,7 @@ class Job:
     owner: str
     fingerprint: str | None
     place: list[str] | None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,9 +78,14 @@ class Event:
     created_at: int
     level: str
     type: str
-    message: str
+    text: Text
     data: dict[str, Any] | None
     step: int | None
+
+    @property
+    def message(self) -> str:
+        """What it says, in the reader's language."""
+        return str(self.text)
 
     @property
     def first_line(self) -> str:
@@ -104,8 +114,9 @@ class Batch:
     """Requests of one file that are answered in the background.
 
     `status` is OpenAI's word. Of `total` lines `answered` and `failed` are done. `fault` is why the
-    batch failed, or what it waits for at present, as `code` and `message`. Times are in seconds
-    since 1970.
+    batch failed, or what it waits for at present, in both languages: `shown` gives the reader's.
+    `language` is that of its result files; None for the service's own. Times are in seconds since
+    1970.
     """
 
     number: int
@@ -130,6 +141,7 @@ class Batch:
     output_file: str | None
     error_file: str | None
     fault: dict[str, str] | None
+    language: str | None
 
 
 @dataclass(frozen=True)
@@ -185,14 +197,51 @@ def new_id(prefix: str, length: int = ID_LETTERS) -> str:
     return prefix + "".join(letters)
 
 
+# Texts in both languages
+
+
+def texts(message: Text | str) -> dict[str, str | None]:
+    """Return a message as it is stored; a string is the same in both languages."""
+    text = message if isinstance(message, Text) else Text(message, message)
+    return {"message": text.zh, "message_en": None if text.en == text.zh else text.en}
+
+
+def text_of(stored: Mapping[str, Any]) -> Text:
+    """Return a stored message; one without English is that of an older release, or has no words."""
+    message = stored.get("message") or ""
+    return Text(message, stored.get("message_en") or message)
+
+
+def fault(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an error or fault as it is stored; its `message` is a `Text` or a string."""
+    both = texts(content["message"])
+    return {**content, **{name: text for name, text in both.items() if text is not None}}
+
+
+def shown(stored: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return an error or fault as the reader sees it."""
+    if stored is None:
+        return None
+    seen = {**stored, "message": str(text_of(stored))}
+    seen.pop("message_en", None)
+    return seen
+
+
 # Rows
 
 
-def insert(db: sqlite3.Connection, table: str, columns: dict[str, Any]) -> None:
-    """Add a row with these values, by the names of their columns."""
+def insert(
+    db: sqlite3.Connection, table: str, columns: Mapping[str, Any], *, or_ignore: bool = False
+) -> bool:
+    """Add a row with these values, by the names of their columns; return whether it is new.
+
+    Where there is such a row already, it is an error, or with `or_ignore` left as it is.
+    """
     names = ", ".join(columns)
     marks = ", ".join("?" * len(columns))
-    db.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", tuple(columns.values()))
+    how = "INSERT OR IGNORE" if or_ignore else "INSERT"
+    sql = f"{how} INTO {table} ({names}) VALUES ({marks})"
+    return db.execute(sql, tuple(columns.values())).rowcount == 1
 
 
 def parsed(row: sqlite3.Row, *json_columns: str) -> dict[str, Any]:
@@ -211,12 +260,27 @@ def _no_number(name: str) -> None:
 _JSON = json.JSONDecoder(parse_constant=_no_number)
 
 
+def event_of(row: sqlite3.Row) -> Event:
+    columns = parsed(row, "data")
+    text = text_of(columns)
+    del columns["message"], columns["message_en"]
+    return Event(**columns, text=text)
+
+
 def job_of(row: sqlite3.Row) -> Job:
-    return Job(**parsed(row, "hyperparameters", "metadata", "error", "memory_plan", "place"))
+    columns = parsed(row, "hyperparameters", "metadata", "error", "memory_plan", "place")
+    return Job(**columns | _language(columns))
 
 
 def batch_of(row: sqlite3.Row) -> Batch:
-    return Batch(**parsed(row, "metadata", "fault"))
+    columns = parsed(row, "metadata", "fault")
+    return Batch(**columns | _language(columns))
+
+
+def _language(columns: Mapping[str, Any]) -> dict[str, str | None]:
+    # A database may come from elsewhere.
+    chosen = columns["language"]
+    return {"language": chosen if chosen in LANGUAGES else None}
 
 
 def jobs_of(rows: list[sqlite3.Row]) -> list[Job]:

@@ -8,12 +8,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from cookbook import data
+from cookbook.i18n import Text, both
 from cookbook.job_states import TERMINAL
 from cookbook.service.store.jobs import advance_job
 from cookbook.service.store.log import log_event
 from cookbook.service.store.models import insert_model
 from cookbook.service.store.part import Part
-from cookbook.service.store.records import Event, Job, TunedModel, jobs_of, parsed
+from cookbook.service.store.records import (
+    Event,
+    Job,
+    TunedModel,
+    event_of,
+    jobs_of,
+    text_of,
+)
 
 TWIN = "twin"  # what a job waits for that is taken over from an equal one, in its log
 DIVERGED = "diverged"  # the code of an error that an equal training comes to as well
@@ -23,8 +31,8 @@ _TELLS = f"""(status = 'succeeded' OR status = 'failed' AND json_valid(error)
     AND json_extract(error, '$.code') = '{DIVERGED}')"""
 
 _COPY_STEPS = """
-    INSERT OR IGNORE INTO events (job, created_at, level, type, message, data, step)
-    SELECT ?, ?, level, type, message, data, step FROM events
+    INSERT OR IGNORE INTO events (job, created_at, level, type, message, message_en, data, step)
+    SELECT ?, ?, level, type, message, message_en, data, step FROM events
     WHERE job = ? AND step > 0 ORDER BY number
 """
 
@@ -89,13 +97,13 @@ class Twins(Part):
         """Return the event with which a training ended, with its proof; None if it has none."""
         sql = "SELECT * FROM events WHERE job = ? AND type = 'message' ORDER BY number DESC LIMIT 5"
         for row in self._database.rows(sql, job_id):
-            event = Event(**parsed(row, "data"))
+            event = event_of(row)
             if "update_norm" in (event.data or {}):
                 return event
         return None
 
     def take_over(
-        self, job: Job, twin: Trained, models: list[TunedModel], message: str, finished: str
+        self, job: Job, twin: Trained, models: list[TunedModel], message: Text, finished: Text
     ) -> bool:
         """Give a job the figures and models of an equal one, and let it succeed.
 
@@ -115,8 +123,8 @@ class Twins(Part):
             if not _may_go_on(db, job.id):
                 return False
             if _holds_back_nothing(job, figures):
-                log_event(db, job.id, data.too_few(figures["train_rows"]))
-            text = f"{message}\n{twin.started.message}"
+                log_event(db, job.id, both(lambda: data.too_few(figures["train_rows"])))
+            text = both(lambda: f"{message}\n{twin.started.text}")
             taken = figures | {"taken_over": True}
             # One that was interrupted has said already how it began.
             if not log_event(db, job.id, text, data=taken, step=0):
@@ -134,20 +142,22 @@ class Twins(Part):
                 data=twin.finished.data,
             )
 
-    def take_over_failure(self, job: Job, twin: Job, started: Event, message: str) -> bool:
+    def take_over_failure(self, job: Job, twin: Job, started: Event, message: Text) -> bool:
         """Give a job the figures of an equal one that diverged, and let it fail as that did.
 
         Returns:
             False, with nothing done, if the job was paused or has ended meanwhile.
         """
         error = twin.error or {}
+        why = text_of(error)
         taken = (started.data or {}) | {"taken_over": True}
+        text = both(lambda: f"{message}\n{started.text}")
         with self._database.write() as db:
             if not _may_go_on(db, job.id):
                 return False
-            log_event(db, job.id, f"{message}\n{started.message}", data=taken, step=0)
+            log_event(db, job.id, text, data=taken, step=0)
             db.execute(_COPY_STEPS, (job.id, int(time.time()), twin.id))
-            return advance_job(db, job.id, "failed", error.get("message", ""), error=error)
+            return advance_job(db, job.id, "failed", why, error=error | {"message": why})
 
 
 def _may_go_on(db: sqlite3.Connection, job_id: str) -> bool:
