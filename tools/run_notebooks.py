@@ -2,7 +2,7 @@
 
     python tools/run_notebooks.py [NOTEBOOK …]      default: all of them, in order
 
-Those in `notebooks/en` are run in English, after the Chinese ones, whose jobs they find.
+Those in `notebooks/en` are run after the Chinese ones, whose jobs they find.
 
 The outputs that the repository keeps are made by this script and by nothing else, on a data folder
 of their own, so that every job is trained once and no figure comes from somebody's older run.
@@ -32,11 +32,6 @@ CELL_SECONDS = 600
 def all_notebooks() -> list[Path]:
     """Return every notebook in the order in which they are run."""
     return sorted(NOTEBOOKS.glob("0*.ipynb")) + sorted(NOTEBOOKS.glob("en/0*.ipynb"))
-
-
-def language_of(path: Path) -> str:
-    """Return the language that a notebook is written in."""
-    return "en" if path.resolve().parent.name == "en" else "zh"
 
 
 def run(path: Path) -> None:
@@ -88,13 +83,13 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Run notebooks and store their outputs.")
     parser.add_argument("notebooks", type=Path, nargs="*", metavar="NOTEBOOK")
     paths = parser.parse_args(argv).notebooks or all_notebooks()
+    os.environ.pop("COOKBOOK_LANG", None)  # each notebook declares its own
     own = "COOKBOOK_HOME" not in os.environ
     if own:
         os.environ["COOKBOOK_HOME"] = tempfile.mkdtemp(prefix="cookbook-notebooks-")
     try:
         for path in paths:
-            print(path.name, flush=True)
-            os.environ["COOKBOOK_LANG"] = language_of(path)
+            print(path, flush=True)
             run(path)
     finally:
         if own:

@@ -40,4 +40,4 @@ c.Spawner.start_timeout = 180
 c.Spawner.http_timeout = 180
 
 # numpy would start a thread for each core in each kernel.
-c.Spawner.environment = {"COOKBOOK_LANG": "zh", "OPENBLAS_NUM_THREADS": "1"}
+c.Spawner.environment = {"OPENBLAS_NUM_THREADS": "1"}
