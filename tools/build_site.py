@@ -58,4 +58,7 @@ def _other(language: str) -> str:
 
 if __name__ == "__main__":
     target = Path(sys.argv[1] if len(sys.argv) > 1 else pages.ROOT / "site")
-    sys.exit(build(target))
+    try:
+        sys.exit(build(target))
+    except links.BrokenLink as error:
+        sys.exit(f"broken link: {error}")

@@ -184,7 +184,7 @@ SEARCHES = [
     ("zh", "LoRA 微调", "00_quickstart"),
     ("en", "checkpoint", "03_launch_and_monitor"),
     ("en", "learning rate", "02_choose_parameters"),
-    ("en", "out of memory", "guides/real_base"),
+    ("en", "bitsandbytes", "guides/real_base"),
     ("en", "五道口", "04_zhishuoxinyu"),
 ]
 

@@ -1,11 +1,11 @@
-"""Join the lines of Chinese paragraphs, which HTML would otherwise show with a space at each break."""
+"""Join the lines of Chinese paragraphs: a page would show a space at each break."""
 
 import re
 
 _PAUSES = "，。；：、！？）》”"
 _ENDS = re.compile(f"[\u3400-\u9fff{_PAUSES}]$")
 _CONTINUES = re.compile(r" {0,3}[\u3400-\u9fff“（《]")
-_CONTINUES_AFTER_A_PAUSE = re.compile(r" {0,3}[A-Za-z`\[]")
+_CONTINUES_AFTER_A_PAUSE = re.compile(r" {0,3}([A-Za-z`\[]|\*\*)")
 
 
 def joined(text: str) -> str:
