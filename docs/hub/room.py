@@ -16,6 +16,7 @@ room = Room(
     # adduser --system --group --home /srv/room room
     user="room",
     port=8765,
+    # COOKBOOK_LANG is the language of the room's log; people are answered in their notebook's.
     # COOKBOOK_BASE_MODEL, COOKBOOK_JOBS and COOKBOOK_MEMORY go here, too.
     environment={"COOKBOOK_LANG": "zh"},
 )
