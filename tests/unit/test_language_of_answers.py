@@ -8,11 +8,10 @@ from openai import OpenAI
 from support import ROWS
 
 from cookbook.bases import Base
-from cookbook.i18n import Text, in_language
+from cookbook.i18n import Text
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
-from cookbook.service.file_check import FileChecks
 from cookbook.service.languages import Languages, accepted
 
 ZH, EN = {"accept-language": "zh"}, {"accept-language": "en"}
@@ -138,6 +137,14 @@ def test_a_person_is_answered_in_the_language_of_their_notebook(person, leader, 
     assert "没有任务" in said(person) and Languages(store).of("李雷") == "zh"
 
 
+def test_whoever_was_removed_and_added_again_keeps_their_language(app, person, store):
+    person.get("/v1/room?notebook=", headers=EN)
+    store.remove_person("李雷")
+    again = client_of(app, store.add_person("李雷"))
+    again.get("/v1/room?notebook=", headers=EN)
+    assert Languages(store).of("李雷") == "en"
+
+
 def test_the_official_client_follows_the_notebook(app, person):
     person.get("/v1/room?notebook=", headers=EN)
     key = person.headers["authorization"].removeprefix("Bearer ")
@@ -177,11 +184,3 @@ def test_a_jobs_log_and_its_error_are_in_the_language_of_whoever_reads(leader, s
 def test_a_job_is_remembered_with_the_language_of_its_creator(leader, store):
     leader.get("/health", headers=EN)
     assert store.job(create_job(leader)).language == "en"
-
-
-def test_a_process_that_checks_uploads_speaks_to_each_in_their_language():
-    with FileChecks() as checks:
-        with in_language("en"):
-            english = checks.check("a.jsonl", b"{}\n").text
-        chinese = checks.check("a.jsonl", b"{}\n").text
-    assert "no messages array" in english and "no messages array" not in chinese
