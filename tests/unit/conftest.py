@@ -50,12 +50,18 @@ def no_chinese_font(monkeypatch):
     fonts._search.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def chinese_font_file(tmp_path_factory):
+    """Write the file of a Chinese font, the same on every machine."""
+    from font_file import CHINESE, write_font
+
+    path = tmp_path_factory.mktemp("fonts") / "chinese.ttf"
+    return write_font(path, "FandolHei", characters=CHINESE)
+
+
 @pytest.fixture
-def chinese_font(no_chinese_font, tmp_path):
-    """Install one Chinese font, the same on every machine; return its name."""
-    from font_file import write_font
+def chinese_font(no_chinese_font, chinese_font_file):
+    """Install one Chinese font."""
     from matplotlib.font_manager import fontManager
 
-    name = "FandolHei"
-    fontManager.addfont(write_font(tmp_path / "chinese.ttf", name))
-    return name
+    fontManager.addfont(chinese_font_file)
