@@ -20,7 +20,7 @@ HERE = Path(__file__).parent / "website"
 
 
 def build(out: Path) -> int:
-    """Build both editions into a folder, which is replaced. Return 0, or the exit status of Sphinx."""
+    """Build both editions into a folder, which is replaced; return the exit status of Sphinx."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Keep the unit tests free of torch, so that `make check` ends within a minute; hide fonts."""
+"""Keep the unit tests free of torch, so that `make check` takes a minute; share fixtures."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import client_of
 
 # Few examples keep `make check` quick; tests/soak/test_properties.py takes many. No deadline:
 # the first call reads the vocabulary, and the machine may be busy.
@@ -32,6 +33,18 @@ def pytest_configure(config):
     paths = [Path(arg.partition("::")[0]).resolve() for arg in config.args]
     if all(path.is_relative_to(Path(__file__).parent) for path in paths):
         sys.meta_path.insert(0, Refuse())
+
+
+@pytest.fixture
+def leader(app):
+    """Return a client of the test's own `app`, whose key is "leaders"."""
+    return client_of(app, "leaders")
+
+
+@pytest.fixture
+def person(app, store):
+    """Return a client of somebody in the room."""
+    return client_of(app, store.add_person("李雷"))
 
 
 @pytest.fixture

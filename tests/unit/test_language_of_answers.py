@@ -1,11 +1,12 @@
 """In which language the service answers: of the request, of the notebook, of the service."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
-from support import ROWS
+from support import ROWS, client_of
 
 from cookbook.bases import Base
 from cookbook.i18n import Text
@@ -22,27 +23,13 @@ def fail(request, on_piece):
     """A chat engine that says a character and fails."""
     on_piece(Piece("好", 1, 1))
     on_piece(Piece("", 1, 1, "stop", error=Text("坏了", "broken"), error_code="engine_error"))
+    return SimpleNamespace(cancel=lambda: None)
 
 
 @pytest.fixture
 def app(store, tmp_path):
     bases = [Base("tiny", "nowhere")]
     return make_app(store, home=Home(tmp_path), bases=bases, submit=fail, api_key="leaders")
-
-
-def client_of(app, key):
-    headers = {"authorization": f"Bearer {key}"}
-    return TestClient(app, headers=headers, raise_server_exceptions=False)
-
-
-@pytest.fixture
-def leader(app):
-    return client_of(app, "leaders")
-
-
-@pytest.fixture
-def person(app, store):
-    return client_of(app, store.add_person("李雷"))
 
 
 def said(client, path=NOWHERE, **options):
@@ -97,7 +84,8 @@ def test_what_is_refused_before_a_key_is_known_is_so_too(app):
     assert "wrong API key" in said(client_of(app, "wrong"), headers=EN)
 
 
-def test_an_unexpected_error_is_so_too(app, leader, monkeypatch):
+def test_an_unexpected_error_is_so_too(app, monkeypatch):
+    leader = client_of(app, "leaders", raise_server_exceptions=False)
     monkeypatch.setattr(app.state.shared.store, "job", lambda _: 1 / 0)
     assert "internal error (ZeroDivisionError)" in said(leader, headers=EN)
     assert "服务内部错误" in said(leader)

@@ -1,4 +1,4 @@
-"""Join the lines of Chinese paragraphs, which HTML would otherwise show with a space at each break."""
+"""Join the lines of Chinese paragraphs: HTML shows a space at each break."""
 
 import re
 
