@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CookbookError(Exception):
-    """Base of all errors raised on purpose. Its text is `zh` or `en`, by `COOKBOOK_LANG`."""
+    """Base of all errors raised on purpose. Its text is `zh` or `en`, see `i18n`."""
 
     def __init__(self, zh: str, en: str):
         super().__init__(zh, en)  # both are kept in `args`, so the error can be pickled

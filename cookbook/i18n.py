@@ -4,7 +4,7 @@
     tr(zh, en)              a text in the reader's language
     Text(zh, en)            a text in both, for what is stored now and read later
     Text.of(error)          the same, of what has a text in the reader's language
-    both(say)               the same, of what a function says in it
+    both(describe)          the same, of what a function returns in it
 
 The first of these that says a language decides: the request that is being answered (in the service
 alone), `COOKBOOK_LANG`, what the notebook declared, the locale. A locale that says nothing (C,
@@ -15,7 +15,7 @@ import locale
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -103,12 +103,15 @@ class Text:
         return both(lambda: str(value))
 
 
-def both(say: Callable[[], str]) -> Text:
-    """Return in both languages what a function says in the reader's."""
+def both(describe: Callable[[], str]) -> Text:
+    """Return in both languages what a function returns in the reader's.
+
+    It is called twice, so it must do nothing but that.
+    """
     with in_language("zh"):
-        zh = say()
+        zh = describe()
     with in_language("en"):
-        en = say()
+        en = describe()
     return Text(zh, en)
 
 
@@ -134,5 +137,7 @@ def _locale() -> str:
             return value
     # Elsewhere the variables say it all, and Python would make one up for "C".
     if sys.platform in ("win32", "darwin"):
-        return locale.getlocale()[0] or ""
+        # Python does not know every name that a program may have set.
+        with suppress(ValueError):
+            return locale.getlocale()[0] or ""
     return ""

@@ -282,9 +282,6 @@ class _PresetNames(Mapping[str, str]):
     def __len__(self) -> int:
         return len(self._CHINESE)
 
-    def __or__(self, others: Mapping[str, str]) -> dict[str, str]:
-        return {**self, **others}
-
 
 PRESET_NAMES = _PresetNames()
 """What the guide calls the presets."""

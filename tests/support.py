@@ -138,6 +138,13 @@ def add_job(store, **fields):
     return store.add_job(**usual | fields)
 
 
+def client_of(app, key: str, **options):
+    """Return an HTTP client of an application, in this process, that sends this key."""
+    from fastapi.testclient import TestClient
+
+    return TestClient(app, headers={"authorization": f"Bearer {key}"}, **options)
+
+
 def launch(client, model: str):
     """Start the short job on a file of its own."""
     upload = client.files.create(file=("small.jsonl", b"".join(ROWS)), purpose="fine-tune")

@@ -31,7 +31,9 @@ Found = tuple[int, str, str]  # line, "zh", "en" or ALONE, text
 @cache
 def found(path: Path) -> list[Found]:
     """Return the texts of a module: all English ones that belong to a Chinese one, all Chinese."""
-    return list(_walk(ast.parse(path.read_text(encoding="utf-8")), ""))
+    source = path.read_text(encoding="utf-8")
+    # Many modules have no Chinese, and a tree takes long to walk.
+    return list(_walk(ast.parse(source), "")) if HAN.search(source) else []
 
 
 @cache

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent / "website"
 
 
 def build(out: Path) -> int:
-    """Build both editions into a folder, which is replaced. Return 0, or Sphinx's exit status."""
+    """Build both editions into a folder, which is replaced; return the exit status of Sphinx."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -32,7 +32,8 @@ def build(out: Path) -> int:
     shutil.copy(HERE / "root.html", out / "index.html")
     # GitHub Pages would leave out folders that begin with an underscore.
     (out / ".nojekyll").touch()
-    return max(statuses)
+    # Of a process that was killed it is negative.
+    return next((status for status in statuses if status), 0)
 
 
 def _write_sources(language: str, work: Path) -> None:
@@ -46,10 +47,9 @@ def _start(language: str, work: Path, out: Path) -> subprocess.Popen[bytes]:
     options = ["-W", "--keep-going", "-q", "-b", "html", "-c", str(HERE)]
     folders = ["-d", str(work / f"{language}.doctrees"), str(work / language)]
     path = os.pathsep.join([str(HERE.parent), str(pages.ROOT)])
-    said = os.environ | {"SITE_LANGUAGE": language, "COOKBOOK_LANG": language, "PYTHONPATH": path}
-    return subprocess.Popen(
-        [sys.executable, "-m", "sphinx", *options, *folders, out / language], env=said
-    )
+    own = {"SITE_LANGUAGE": language, "COOKBOOK_LANG": language, "PYTHONPATH": path}
+    command = [sys.executable, "-m", "sphinx", *options, *folders, out / language]
+    return subprocess.Popen(command, env=os.environ | own)
 
 
 def _other(language: str) -> str:

@@ -17,8 +17,8 @@ _WIDTH, _HEIGHT, _LINE = 8, 2.5, 0.22  # inches: of the figure, and for each lin
 def timings(answers: "pd.DataFrame") -> "Figure":
     """Return the share of answers whose first token, and whose end, has come by a time.
 
-    Two plots in one figure, the seconds on the horizontal axis. Without a font for the name of a
-    column, its first word stands for it.
+    Two plots in one figure, the seconds on the horizontal axis. Where no font draws the name of a
+    column, the legend has its first word, or else its number.
     """
     import matplotlib.pyplot as plt
 

@@ -56,10 +56,9 @@ class Languages:
 
     def note(self, name: str, language: str) -> None:
         """Answer somebody in this language from now on."""
-        if self._known.get(name) == language:
-            return
         self._known[name] = language
-        # That of a person is for the next service, too.
+        # That of a person is for the next service, too. It is written each time: whoever was
+        # removed and added again has lost it.
         if name == LOCAL:
             return
         with contextlib.suppress(DiskFull, sqlite3.Error):

@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from cookbook.i18n import in_language
 from cookbook.service import file_check
 from cookbook.service.api_error import ApiError
 from cookbook.service.file_check import FileChecks
@@ -27,6 +28,15 @@ def test_a_process_says_of_a_file_what_the_check_says(row, given):
     content = lines(*[row(**given)] * 3)
     with FileChecks() as checks:
         assert checks.check("train.jsonl", content) == file_check.check("train.jsonl", content)
+
+
+def test_a_process_speaks_to_each_in_their_language():
+    with FileChecks() as checks:
+        with in_language("en"):
+            english = checks.check("a.jsonl", b"{}\n").text
+        chinese = checks.check("a.jsonl", b"{}\n").text
+        assert len(checking_processes()) == 1
+    assert "no messages array" in english and "no messages array" not in chinese
 
 
 def test_one_process_checks_one_file_after_the_other_and_ends_with_the_service(row):

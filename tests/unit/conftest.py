@@ -1,4 +1,4 @@
-"""Keep the unit tests free of torch, so that `make check` ends within a minute; hide fonts."""
+"""Keep the unit tests free of torch, so that `make check` takes a minute; share fixtures."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import client_of
 
 # Few examples keep `make check` quick; tests/soak/test_properties.py takes many. No deadline:
 # the first call reads the vocabulary, and the machine may be busy.
@@ -35,6 +36,18 @@ def pytest_configure(config):
 
 
 @pytest.fixture
+def leader(app):
+    """Return a client of the test's own `app`, whose key is "leaders"."""
+    return client_of(app, "leaders")
+
+
+@pytest.fixture
+def person(app, store):
+    """Return a client of somebody in the room."""
+    return client_of(app, store.add_person("李雷"))
+
+
+@pytest.fixture
 def no_chinese_font(monkeypatch):
     """Hide the fonts of this machine; those that come with matplotlib have no Chinese."""
     from matplotlib import font_manager, get_data_path
@@ -50,12 +63,18 @@ def no_chinese_font(monkeypatch):
     fonts._search.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def chinese_font_file(tmp_path_factory):
+    """Write the file of a Chinese font, the same on every machine."""
+    from font_file import CHINESE, write_font
+
+    path = tmp_path_factory.mktemp("fonts") / "chinese.ttf"
+    return write_font(path, "FandolHei", characters=CHINESE)
+
+
 @pytest.fixture
-def chinese_font(no_chinese_font, tmp_path):
-    """Install one Chinese font, the same on every machine; return its name."""
-    from font_file import write_font
+def chinese_font(no_chinese_font, chinese_font_file):
+    """Install one Chinese font."""
     from matplotlib.font_manager import fontManager
 
-    name = "FandolHei"
-    fontManager.addfont(write_font(tmp_path / "chinese.ttf", name))
-    return name
+    fontManager.addfont(chinese_font_file)

@@ -76,6 +76,15 @@ def test_where_no_variable_has_the_locale_the_system_is_asked(monkeypatch, syste
     assert language() == expected
 
 
+def test_a_locale_that_python_does_not_know_says_nothing(monkeypatch):
+    def unknown():
+        raise ValueError("unknown locale: zh-CN")
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(locale, "getlocale", unknown)
+    assert language() == "zh"
+
+
 def test_a_notebook_declares_its_language(monkeypatch):
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
     use_language("en")

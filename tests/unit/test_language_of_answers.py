@@ -1,18 +1,18 @@
 """In which language the service answers: of the request, of the notebook, of the service."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
 from openai import OpenAI
-from support import ROWS
+from support import ROWS, client_of
 
 from cookbook.bases import Base
-from cookbook.i18n import Text, in_language
+from cookbook.i18n import Text
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.chat_request import Piece
-from cookbook.service.file_check import FileChecks
 from cookbook.service.languages import Languages, accepted
 
 ZH, EN = {"accept-language": "zh"}, {"accept-language": "en"}
@@ -23,27 +23,13 @@ def fail(request, on_piece):
     """A chat engine that says a character and fails."""
     on_piece(Piece("好", 1, 1))
     on_piece(Piece("", 1, 1, "stop", error=Text("坏了", "broken"), error_code="engine_error"))
+    return SimpleNamespace(cancel=lambda: None)
 
 
 @pytest.fixture
 def app(store, tmp_path):
     bases = [Base("tiny", "nowhere")]
     return make_app(store, home=Home(tmp_path), bases=bases, submit=fail, api_key="leaders")
-
-
-def client_of(app, key):
-    headers = {"authorization": f"Bearer {key}"}
-    return TestClient(app, headers=headers, raise_server_exceptions=False)
-
-
-@pytest.fixture
-def leader(app):
-    return client_of(app, "leaders")
-
-
-@pytest.fixture
-def person(app, store):
-    return client_of(app, store.add_person("李雷"))
 
 
 def said(client, path=NOWHERE, **options):
@@ -98,7 +84,8 @@ def test_what_is_refused_before_a_key_is_known_is_so_too(app):
     assert "wrong API key" in said(client_of(app, "wrong"), headers=EN)
 
 
-def test_an_unexpected_error_is_so_too(app, leader, monkeypatch):
+def test_an_unexpected_error_is_so_too(app, monkeypatch):
+    leader = client_of(app, "leaders", raise_server_exceptions=False)
     monkeypatch.setattr(app.state.shared.store, "job", lambda _: 1 / 0)
     assert "internal error (ZeroDivisionError)" in said(leader, headers=EN)
     assert "服务内部错误" in said(leader)
@@ -136,6 +123,14 @@ def test_a_person_is_answered_in_the_language_of_their_notebook(person, leader, 
     # One whose name is not known says it with an empty one.
     person.get("/v1/room?notebook=", headers=ZH)
     assert "没有任务" in said(person) and Languages(store).of("李雷") == "zh"
+
+
+def test_whoever_was_removed_and_added_again_keeps_their_language(app, person, store):
+    person.get("/v1/room?notebook=", headers=EN)
+    store.remove_person("李雷")
+    again = client_of(app, store.add_person("李雷"))
+    again.get("/v1/room?notebook=", headers=EN)
+    assert Languages(store).of("李雷") == "en"
 
 
 def test_the_official_client_follows_the_notebook(app, person):
@@ -177,11 +172,3 @@ def test_a_jobs_log_and_its_error_are_in_the_language_of_whoever_reads(leader, s
 def test_a_job_is_remembered_with_the_language_of_its_creator(leader, store):
     leader.get("/health", headers=EN)
     assert store.job(create_job(leader)).language == "en"
-
-
-def test_a_process_that_checks_uploads_speaks_to_each_in_their_language():
-    with FileChecks() as checks:
-        with in_language("en"):
-            english = checks.check("a.jsonl", b"{}\n").text
-        chinese = checks.check("a.jsonl", b"{}\n").text
-    assert "no messages array" in english and "no messages array" not in chinese

@@ -24,7 +24,6 @@ def test_names_and_meanings_follow_the_readers_language(monkeypatch):
         monkeypatch.setenv("COOKBOOK_LANG", language)
         names = dict(params.PRESET_NAMES)
         assert list(names) == list(PRESETS)
-        assert list(params.PRESET_NAMES | {"custom": "x"}) == [*PRESETS, "custom"]
         shown[language] = (rank.label, rank.meaning, names["standard"])
     assert shown["zh"] == (rank.label_zh, rank.zh, "标准方案")
     assert shown["en"] == (rank.label_en, rank.en, "standard")

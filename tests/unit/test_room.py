@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
-from support import add_job, make_row
+from support import add_job, client_of, make_row
 
 from cookbook import data
 from cookbook.bases import Base
@@ -54,20 +54,6 @@ def app(store, tmp_path, engine):
         addresses=lambda: ["http://10.0.0.2:8765/v1"],
         api_key="leaders",
     )
-
-
-def client_of(app, key):
-    return TestClient(app, headers={"authorization": f"Bearer {key}"})
-
-
-@pytest.fixture
-def leader(app):
-    return client_of(app, "leaders")
-
-
-@pytest.fixture
-def person(app, store):
-    return client_of(app, store.add_person("李雷"))
 
 
 def upload(client):

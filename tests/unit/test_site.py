@@ -1,5 +1,8 @@
 """Links of the repository become links of the site, and docstrings reStructuredText."""
 
+from types import SimpleNamespace
+
+import build_site
 import pytest
 from website import docstrings, paragraphs
 from website.links import BrokenLink, Links
@@ -82,3 +85,11 @@ def test_docstrings_become_restructured_text():
     lines = ["Return `a` of *b*_ c.", "", "    a(1)", "", "Args:", "    a: one"]
     expected = [r"Return ``a`` of \*b\*\_ c.", "", "::", "", "    a(1)", "", "Args:", "    a: one"]
     assert docstrings.restructured(lines) == expected
+
+
+@pytest.mark.parametrize(("statuses", "expected"), [([0, 0], 0), ([0, 2], 2), ([-9, 0], -9)])
+def test_a_build_of_which_one_edition_failed_has_failed(statuses, expected, tmp_path, monkeypatch):
+    ended = iter(statuses)
+    monkeypatch.setattr(build_site, "_write_sources", lambda *_: None)
+    monkeypatch.setattr(build_site, "_start", lambda *_: SimpleNamespace(wait=lambda: next(ended)))
+    assert build_site.build(tmp_path / "site") == expected

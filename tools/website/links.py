@@ -88,8 +88,6 @@ class Links:
         """Return the path from the root of the repository, and the anchor with its mark."""
         path, mark, anchor = target.partition("#")
         path = posixpath.normpath(posixpath.join(posixpath.dirname(page.source), path))
-        if path.startswith("notebooks/en/") and not (ROOT / path).exists():
-            path = path.replace("notebooks/en/", "notebooks/")  # not translated yet
         if path.startswith("..") or not (ROOT / path).exists():
             raise BrokenLink(f"{page.source}: {target} does not exist")
         return path, mark + anchor

@@ -99,8 +99,9 @@ class People(Part):
 
     def keep_language(self, name: str, language: str) -> None:
         """Keep the language of somebody's notebook."""
+        sql = "UPDATE people SET language = ?1 WHERE name = ?2 AND language IS NOT ?1"
         with self._database.write() as db:
-            db.execute("UPDATE people SET language = ? WHERE name = ?", (language, name))
+            db.execute(sql, (language, name))
 
     # The room itself
 
