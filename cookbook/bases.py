@@ -113,7 +113,7 @@ class Base:
             f"不量 {'、'.join(left_out)}，它们只适合教学用的小模型（“看点”说的也是它的结果）",
             f"{self.id} is a real model: it is trained on {self.corpus} and evaluated on the first "
             f"{self.eval_words} words; {', '.join(left_out)} are not measured, since they suit "
-            "only the small teaching model (whose results “Look at” describes, too)",
+            "only the small teaching model (whose results “What to notice” describes, too)",
         )
 
     @property

@@ -245,12 +245,12 @@ FIGURES = [
     (E01, "less than the longest row, which has {longest} here"),
     (E01, "has a share of only {common_opening}"),
     (E02, "all three have a learning rate of {rate}"),
-    (E02, "of {jinju_tiny} rows, {held_out} are held back, so {trained_rows} are trained on"),
+    (E02, "of {jinju_tiny} rows, {held_out} are held out, so {trained_rows} are trained on"),
     (E02, "Steps = {trained_rows} ÷ batch size"),
     (
         E02,
-        "{standard_epoch} × 3 = {standard_steps} for “standard”, {quality_epoch} × 5 = "
-        "{quality_steps} for “quality”",
+        "{standard_epoch} × 3 = {standard_steps} for `standard`, {quality_epoch} × 5 = "
+        "{quality_steps} for `quality`",
     ),
     (E02, "with rank 8, only {share_7b} of the weights of the 7B model are trained"),
     (E02, "the dashed line is at {few_steps} steps"),
@@ -265,7 +265,7 @@ FIGURES = [
     (E03, "so only about {last_rate} is left in the last steps"),
     (E04, "a {long}-token prompt becomes {short} tokens"),
     (E04, "the input down from {long} tokens to {short}"),
-    (E04, "**Look at**: {long} and {short}, as the guide says"),
+    (E04, "**What to notice**: {long} and {short}, as the guide says"),
     (
         E04,
         "falls from {long_request} to {short_request}, to about 1/{request_ratio}, not "
@@ -297,7 +297,6 @@ GIVEN = {
     "69 of 178 answers",
     # Choices made in the cell beside the sentence, and conventions of statistics.
     "95%",
-    "95 %",
     "50%",
     "0.7",
     "0.05",
