@@ -156,7 +156,7 @@ RANGES: dict[str, Range] = {
     ),
 }
 
-# The share of the rows that is held back to check the model on (guide §2.2).
+# The share of the rows that is held out to check the model on (guide §2.2).
 VALIDATION = Range(
     low=0,
     high=0.99,
@@ -164,7 +164,7 @@ VALIDATION = Range(
     label_zh="验证集比例",
     label_en="validation share",
     zh="从训练数据里留出多少，只用来检查，不用来学",
-    en="share of the rows held back: used to check the model, not to train it",
+    en="share of the rows held out: used to check the model, not to train it",
 )
 
 
@@ -220,7 +220,7 @@ def problem(name: str, value: object) -> str | None:
     """Return why `value` is not acceptable, in one sentence; None if it is.
 
     Args:
-        name: a hyperparameter, or `validation` for the share of the rows held back.
+        name: a hyperparameter, or `validation` for the share of the rows held out.
     """
     limits = VALIDATION if name == "validation" else RANGES[name]
     whole = name in INTEGER_PARAMETERS
@@ -380,7 +380,7 @@ def plan(
         base: the base model, by name or card: its learning-rate scale is applied, and the card's
             measured speed is used. A name brings no speed; `bases.card(name, client)` asks for it,
             and for the memory of a service on another machine.
-        validation: share of the rows held back (guide §2.2: 10 %), or the rows of a validation
+        validation: share of the rows held out (guide §2.2: 10 %), or the rows of a validation
             file.
         tokens_per_second: the speed to expect, in place of the card's; with neither, `seconds` is
             None.
@@ -400,7 +400,7 @@ def plan(
         train_rows = len(counts)
     steps_per_epoch = math.ceil(train_rows / hp.batch_size)
 
-    # Which rows will be held back is not known here, so each row counts as an average one.
+    # Which rows will be held out is not known here, so each row counts as an average one.
     tokens_of_all = sum(min(count, hp.max_tokens) for count in counts)
     tokens_per_epoch = round(tokens_of_all * train_rows / max(1, len(counts)))
     tokens_read = tokens_per_epoch * hp.n_epochs
@@ -428,7 +428,7 @@ def _memory_plan(counts: list[int], hp: Hyperparameters, card: Base | None) -> M
 
 
 def validation_rows(rows: int, share: float) -> int:
-    """Return how many of `rows` are held back for validation.
+    """Return how many of `rows` are held out for validation.
 
     That is the share, rounded, but at least one and never all; 0 for a share of 0.
     """
@@ -525,7 +525,7 @@ def _risks_with_rows(hp: Hyperparameters, plan: Plan) -> Iterator[Risk]:
     if plan.validation_rows == 0:
         reason = tr(
             "没有留出验证数据，看不出有没有学过头。留 10%，或另给一个验证文件",
-            "no rows are held back, so overfitting will not show. "
+            "no rows are held out, so overfitting will not show. "
             "Hold back 10 % or give a validation file",
         )
         yield "validation", reason

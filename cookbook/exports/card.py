@@ -138,7 +138,7 @@ def _data_lines(facts: Facts) -> list[str]:
     validation = _quoted(facts.validation or "–")
     if facts.validation is None and facts.validation_split is not None:
         share = f"{facts.validation_split:.0%}"
-        validation = tr(f"留出 {share}", f"{share} held back")
+        validation = tr(f"留出 {share}", f"{share} held out")
     lines = [
         tr(
             f"训练文件：{file}，训练 {rows} 条",

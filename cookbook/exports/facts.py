@@ -34,7 +34,7 @@ class Facts:
         step: the optimizer step after which it was saved.
         created_at: when, in seconds since 1970.
         data_name: name of the training file, without a folder.
-        validation: name of the validation file; None where a share of the rows was held back.
+        validation: name of the validation file; None where a share of the rows was held out.
         validation_split: that share.
         train_rows, valid_rows: rows that were trained on, and that the losses were measured on.
         tokens: tokens read, all epochs together.

@@ -23,7 +23,7 @@ def training_script(
 
     Args:
         training_file: None writes a placeholder, `train.jsonl`.
-        validation: the share held back, or a validation file.
+        validation: the share held out, or a validation file.
     """
     values = f"hyperparameters = {hp.to_dict()}"
     # The platform has no public route for jobs, so there is nothing to call.

@@ -79,7 +79,7 @@ class TaskForm:
 
     @property
     def validation(self) -> float | Path:
-        """The share held back, or the validation file; 0 while none is chosen.
+        """The share held out, or the validation file; 0 while none is chosen.
 
         Raises:
             HyperparameterError: the share is refused.
@@ -90,7 +90,7 @@ class TaskForm:
 
     @property
     def validation_set(self) -> float | list[dict[str, Any]]:
-        """The share held back, or the rows of the validation file, as `params.plan` takes it.
+        """The share held out, or the rows of the validation file, as `params.plan` takes it.
 
         Raises:
             HyperparameterError: the share is refused.

@@ -1,7 +1,7 @@
 """Tell which jobs are equal: what they were asked to learn, and from what, as one number.
 
 Two jobs are equal where all of this is: the content of their files, the base, the seed, the seven
-hyperparameters, and the share held back. Names and metadata do not count. What the machine decides
+hyperparameters, and the share held out. Names and metadata do not count. What the machine decides
 for itself does not count either: how the memory plan cuts a batch changes a gradient in its
 rounding alone, and in which type it holds the base follows from what was free at that moment, not
 from what was asked for. The settings by which somebody chooses another way of computing do count
@@ -50,7 +50,7 @@ def fingerprint(
         "device": environment.value_of(device.VARIABLE, os.environ).lower(),
         "base": [base.id, weights],
         "files": files,
-        # Nothing is held back where a file for it was given.
+        # Nothing is held out where a file for it was given.
         "split": None if validation_file else validation_split,
         "seed": seed,
         "hyperparameters": hyperparameters,

@@ -136,7 +136,7 @@ def _verdict(pair: Paired, better: int) -> str:
     if pair.n == 0:
         return tr("没法比", "no values")
     if pair.direction == 0:
-        return tr("看不出差别", "not shown")
+        return tr("看不出差别", "no certain difference")
     if pair.direction == better:
         return tr("更好", "better")
     return tr("更差", "worse")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 LANGUAGES = ("zh", "en")
 
 GUIDES = (
-    *("anywhere", "real_base", "room", "room_hub", "cluster", "scale", "engines"),
+    *("commands", "anywhere", "real_base", "room", "room_hub", "cluster", "scale", "engines"),
     *("take_home", "siliconcloud"),
 )
 """The order of the guides. Others of `docs/` follow them."""

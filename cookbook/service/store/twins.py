@@ -168,6 +168,6 @@ def _may_go_on(db: sqlite3.Connection, job_id: str) -> bool:
 
 
 def _holds_back_nothing(job: Job, figures: dict[str, Any]) -> bool:
-    """Return whether rows were to be held back, but there were too few."""
+    """Return whether rows were to be held out, but there were too few."""
     held_back = not job.validation_file and job.validation_split
     return bool(held_back and figures.get("valid_rows") == 0)
