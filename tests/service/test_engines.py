@@ -239,7 +239,8 @@ def test_a_message_cannot_speak_as_the_system(engine, base, home):
 
 
 def test_who_leaves_is_not_answered_any_further(engine, base, home):
-    slow = EngineServer(engine, base, slow=0.05)
+    # So slow that the answer is not complete before a busy machine has noticed.
+    slow = EngineServer(engine, base, slow=0.3)
     with slow as server, through(home, server) as client:
         stream = ask(client, stream=True, max_tokens=400)
         next(iter(stream))
