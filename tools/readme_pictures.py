@@ -38,6 +38,7 @@ from playwright.sync_api import Browser, Locator, expect
 from cookbook import course, params
 from cookbook.bases import Base
 from cookbook.connection import stop
+from cookbook.i18n import in_language
 from cookbook.paths import Home
 from cookbook.service.app import make_app
 from cookbook.service.store import Store
@@ -92,7 +93,7 @@ def question_and_answers(language: str) -> dict[str, str]:
     """Return `question`, and the answers `before` and `after` that notebook 00 has stored."""
     notebook = nbformat.read(course.FOLDER / _notebook("00_quickstart", language), as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    asked = next(cell for cell in code if cell.source.startswith("question ="))
+    asked = next(cell for cell in code if "question =" in cell.source)
     before = next(cell for cell in code if cell.source.startswith("before ="))
     after = next(cell for cell in code if "stream=True" in cell.source)
     # The question is a literal, so that it can be read without running the cell.
@@ -199,7 +200,8 @@ def main() -> None:
                 for name, language in itertools.product(names, ("zh", "en")):
                     ending = ".en.png" if language == "en" else ".png"
                     path = args.out / f"{name}{ending}"
-                    _write(path, PICTURES[name](chromium, running, language))
+                    with in_language(language):
+                        _write(path, PICTURES[name](chromium, running, language))
                     print(path)
         finally:
             stop(home)
