@@ -29,6 +29,8 @@ def build(out: Path) -> int:
             _write_sources(language, work)
         running = [_start(language, work, out) for language in pages.LANGUAGES]
         statuses = [process.wait() for process in running]
+    # MyST-NB leaves a copy of the notebooks' pictures beside the editions.
+    shutil.rmtree(out / "jupyter_execute", ignore_errors=True)
     shutil.copy(HERE / "root.html", out / "index.html")
     # GitHub Pages would leave out folders that begin with an underscore.
     (out / ".nojekyll").touch()

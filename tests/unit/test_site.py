@@ -77,6 +77,8 @@ def test_every_helper_of_the_list_is_a_module(name):
 
 def test_lines_of_a_chinese_paragraph_are_joined_and_no_others():
     assert paragraphs.joined("读数据，\n再训练。\n`make` 会") == "读数据，再训练。`make` 会"
+    assert paragraphs.joined("没有的问法，\n160 个回答") == "没有的问法，160 个回答"
+    assert paragraphs.joined("两步：\n1. 读\n2. 写") == "两步：\n1. 读\n2. 写"
     kept = "# 标题\n正文\n\n| 表 |\n- 一\n- 二\nAn English\nline"
     assert paragraphs.joined(kept) == kept
 

@@ -5,7 +5,8 @@ import re
 _PAUSES = "，。；：、！？）》”"
 _ENDS = re.compile(f"[\u3400-\u9fff{_PAUSES}]$")
 _CONTINUES = re.compile(r" {0,3}[\u3400-\u9fff“（《]")
-_CONTINUES_AFTER_A_PAUSE = re.compile(r" {0,3}([A-Za-z`\[]|\*\*)")
+# A number with a dot or a bracket begins the item of a list.
+_CONTINUES_AFTER_A_PAUSE = re.compile(r" {0,3}([A-Za-z`\[]|\*\*|\d+(?![\d.)]))")
 
 
 def joined(text: str) -> str:
