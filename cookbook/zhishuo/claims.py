@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from cookbook.compare.stats import Paired, paired
-from cookbook.i18n import tr
+from cookbook.i18n import Text, tr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,30 +18,19 @@ UP = 1
 DOWN = -1
 
 
-class Claim(NamedTuple):
-    """What the guide says of fine-tuning."""
-
-    zh: str
-    en: str
-
-    @property
-    def text(self) -> str:
-        """The claim in the reader's language."""
-        return tr(self.zh, self.en)
-
-
-STYLE = Claim("风格更统一", "a more uniform style")
-STABLE = Claim("更稳定可控", "more stable output")
-SHORTER = Claim("输入更短", "a shorter input")
-FASTER = Claim("速度更快", "faster")
-CHEAPER = Claim("成本更低", "cheaper")
-UNCLAIMED = Claim("指南没提", "not in the guide")
+# What the guide says of fine-tuning.
+STYLE = Text("风格更统一", "a more uniform style")
+STABLE = Text("更稳定可控", "more stable output")
+SHORTER = Text("输入更短", "a shorter input")
+FASTER = Text("速度更快", "faster")
+CHEAPER = Text("成本更低", "cheaper")
+UNCLAIMED = Text("指南没提", "not in the guide")
 
 
 class Measure(NamedTuple):
     """One measure of a claim: the table and the column it is in, and which way is better."""
 
-    claim: Claim
+    claim: Text
     table: str
     name: str
     better: int
@@ -105,7 +94,7 @@ def claims(
         # Two comparisons with the same answers; the guide makes only the first.
         both = paired(table, measure.name, before, after)
         model_alone = paired(table, measure.name, control, after)
-        row = {"claim": measure.claim.text, "measure": measure.name, "n": both.n}
+        row = {"claim": str(measure.claim), "measure": measure.name, "n": both.n}
         # Columns are named by their letter: “A 微调前 + 短提示词” is too wide for a table head.
         row[_letter(control)] = _figure(model_alone.means[0])
         row[_letter(before)] = _figure(both.means[0])
