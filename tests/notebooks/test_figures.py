@@ -14,7 +14,7 @@ import nbformat
 import pytest
 import readme_pictures
 
-from cookbook import bases, compare, data, params, siliconcloud, tokens, zhishuo
+from cookbook import bases, compare, course, data, params, siliconcloud, tokens, zhishuo
 from cookbook.paths import DATA, shipped_rows
 from cookbook.zhishuo.texts import lexicon
 
@@ -146,18 +146,9 @@ TRUE = {
     "steps_right": lambda: card(r"asked in other words \| tuned \| (\d+)%"),
 }
 
-NAMES = (
-    "00_quickstart",
-    "01_prepare_data",
-    "02_choose_parameters",
-    "03_launch_and_monitor",
-    "04_zhishuoxinyu",
-    "05_compare_presets",
-    "06_measure",
-    "07_own_corpus",
-)
-CHINESE = [f"notebooks/{name}" for name in NAMES]
-ENGLISH = [f"notebooks/en/{name}" for name in NAMES]
+# That these are all is checked by test_notebooks.py.
+CHINESE = [f"notebooks/{path.stem}" for path in course.notebooks(course.FOLDER)]
+ENGLISH = [f"notebooks/en/{path.stem}" for path in course.notebooks(course.FOLDER / "en")]
 N00, N01, N02, N03, N04, N05, N06, N07 = CHINESE
 E00, E01, E02, E03, E04, E05, E06, E07 = ENGLISH
 FIGURES = [
