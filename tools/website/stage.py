@@ -10,10 +10,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from cookbook.html import WIDGET
 from website.links import Links
 from website.pages import HELPERS, ROOT, SECTIONS, TITLES, Edition, Page
-
-WIDGET = "application/vnd.jupyter.widget-view+json"
 
 _OWN_FILE = re.compile(r'<a href="(?![a-z]+:|#)[^"]*"[^>]*>([^<]*)</a>')
 

@@ -9,9 +9,7 @@ characters too, and the parts of names such as `learning_rate`. Latin words are 
 import re
 from typing import Any
 
-import snowballstemmer
-from sphinx.search import SearchLanguage
-from sphinx.search._stopwords.en import ENGLISH_STOPWORDS
+from sphinx.search.en import SearchEnglish
 
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _RUNS = re.compile(f"[{HAN}]+|[^\\W{HAN}]+")
@@ -28,18 +26,10 @@ function splitQuery(query) {
 """.replace("HAN", HAN.encode("ascii", "backslashreplace").decode())
 
 
-class Words(SearchLanguage):
+class Words(SearchEnglish):
     """Pairs of Chinese characters, and stems of Latin words."""
 
-    lang = "en"
-    language_name = "English"  # of the stemmer's class in JavaScript
-    stopwords = ENGLISH_STOPWORDS
-    js_stemmer_rawcode = "english-stemmer.js"
     js_splitter_code = _SPLITTER
-
-    def __init__(self, options: dict[str, str]) -> None:
-        super().__init__(options)
-        self.stemmer = snowballstemmer.stemmer("english")
 
     def split(self, input: str) -> list[str]:
         words: list[str] = []
@@ -50,9 +40,6 @@ class Words(SearchLanguage):
             else:
                 words += {run, *filter(None, run.split("_"))}
         return words
-
-    def stem(self, word: str) -> str:
-        return str(self.stemmer.stemWord(word.lower()))
 
 
 class ChineseWords(Words):
