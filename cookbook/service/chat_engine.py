@@ -203,16 +203,8 @@ class _EarlyGeneration:
 
     def fail(self, failure: Cause) -> None:
         """Hand the cause to `on_piece`, as the last piece."""
-        self._on_piece(
-            Piece(
-                text="",
-                prompt_tokens=0,
-                completion_tokens=0,
-                finish_reason="stop",
-                error=both(lambda: _remedy(failure)),
-                error_code="model_unavailable",
-            )
-        )
+        remedy = both(lambda: _remedy(failure))
+        self._on_piece(Piece.failed(remedy, "model_unavailable"))
 
     def cancel(self) -> None:
         self.cancelled = True

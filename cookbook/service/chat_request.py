@@ -99,6 +99,20 @@ class Piece:
     error_code: str | None = None
     logprobs: tuple[TokenLogprob, ...] = ()  # of the tokens since the piece before
 
+    @classmethod
+    def failed(
+        cls, error: Text, code: str, *, prompt_tokens: int = 0, completion_tokens: int = 0
+    ) -> "Piece":
+        """Return the last piece of an answer that cannot be completed."""
+        return cls(
+            "",
+            prompt_tokens,
+            completion_tokens,
+            finish_reason="stop",
+            error=error,
+            error_code=code,
+        )
+
 
 def joined(first: Piece, second: Piece) -> Piece:
     """Return two successive pieces as one."""
@@ -115,3 +129,14 @@ class Generation(Protocol):
 # `on_piece` is called in a thread of the engine.
 OnPiece = Callable[[Piece], None]
 Submit = Callable[[ChatRequest, OnPiece], Generation]
+
+
+def internal_error(error: Exception) -> Text:
+    """Return what a reader is told of an error that nobody expected.
+
+    Its own text may name folders of this machine: that is for the log alone.
+    """
+    kind = type(error).__name__
+    return Text(
+        f"内部错误（{kind}），详见 service.log", f"internal error ({kind}), see service.log"
+    )

@@ -22,7 +22,7 @@ from cookbook.address import proof
 from cookbook.service.activity import Activity
 from cookbook.service.api_error import RESPONSES
 from cookbook.service.callers import bearer
-from cookbook.service.languages import accepted
+from cookbook.service.languages import asked_by
 from cookbook.service.store import LOCAL
 
 HEALTH = "/health"
@@ -65,7 +65,7 @@ async def health(request: Request, nonce: Nonce = None) -> Health:
         answer.proof = proof(identity.api_key, nonce, identity.folder)
     given = request.headers.get("authorization", "").encode("latin-1")
     if hmac.compare_digest(bearer(given), identity.api_key.encode()):
-        language = accepted(request.headers.get("accept-language", "").encode("latin-1"))
+        language = asked_by(request)
         if language is not None:
             request.app.state.shared.languages.note(LOCAL, language)
         # It may wait for the database.

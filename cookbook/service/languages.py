@@ -1,6 +1,7 @@
 """Know in which language to answer whom.
 
     accepted(header)              the language that an `Accept-Language` asks for
+    asked_by(request)             the same, of a request
     languages.note(name, "en")    somebody's notebook has connected
     languages.of(name)            its language, for requests that ask for none
 
@@ -11,6 +12,8 @@ that the next service knows it, too.
 
 import contextlib
 import sqlite3
+
+from starlette.requests import Request
 
 from cookbook.errors import DiskFull
 from cookbook.i18n import LANGUAGES
@@ -30,6 +33,11 @@ def accepted(header: bytes) -> str | None:
         if main in LANGUAGES and quality > best_quality:
             best, best_quality = main, quality
     return best
+
+
+def asked_by(request: Request) -> str | None:
+    """Return the language that a request asks for; None if it asks for neither by name."""
+    return accepted(request.headers.get("accept-language", "").encode("latin-1"))
 
 
 def _quality(parameters: list[str]) -> float:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from cookbook.errors import ArgumentError, CookbookError, PersonExists, PersonNotFound
 from cookbook.room.names import tidy
 from cookbook.service.api_error import ApiError
-from cookbook.service.languages import accepted
+from cookbook.service.languages import asked_by
 from cookbook.service.request_body import RequestBody, strict_router
 from cookbook.service.room_view import Message, RoomView, as_value, room_view
 from cookbook.service.state import AppState, State
@@ -76,7 +76,7 @@ router = strict_router("/v1/room")
 
 @router.get("")
 def get_room(state: State, request: Request, notebook: Notebook = None) -> RoomView:
-    asked = accepted(request.headers.get("accept-language", "").encode("latin-1"))
+    asked = asked_by(request)
     # From `connect()`. The room's page chooses its own language, and names no notebook.
     if notebook is not None and asked is not None:
         state.languages.note(state.caller.name, asked)

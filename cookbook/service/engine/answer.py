@@ -17,7 +17,7 @@ from cookbook.errors import (
     OutOfMemory,
 )
 from cookbook.i18n import Text
-from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob
+from cookbook.service.chat_request import ChatRequest, OnPiece, Piece, TokenLogprob, internal_error
 from cookbook.service.engine import sampling
 from cookbook.service.engine.adapters import Adapter, BrokenModel
 from cookbook.service.engine.grammar import BadSchema, Grammar
@@ -167,20 +167,9 @@ class Answer:
             # The disk, a package: it says what to do.
             text, code = Text.of(cause), "model_unavailable"
         else:
-            # The text of any other error may name folders of this machine: it is for the log alone.
-            kind = type(error).__name__
-            text = Text(
-                f"内部错误（{kind}），详见 service.log", f"internal error ({kind}), see service.log"
-            )
-        piece = Piece(
-            text="",
-            prompt_tokens=len(self.prompt),
-            completion_tokens=len(self.tokens),
-            finish_reason="stop",
-            error=text,
-            error_code=code,
-        )
-        self.on_piece(piece)
+            text = internal_error(error)
+        counts = {"prompt_tokens": len(self.prompt), "completion_tokens": len(self.tokens)}
+        self.on_piece(Piece.failed(text, code, **counts))
 
 
 def _out_of_memory() -> Text:

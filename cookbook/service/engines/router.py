@@ -23,7 +23,7 @@ from cookbook.engine_options import EngineSettings
 from cookbook.i18n import Text
 from cookbook.paths import Home
 from cookbook.service.chat_engine import ChatEngine
-from cookbook.service.chat_request import ChatRequest, Generation, OnPiece, Piece
+from cookbook.service.chat_request import ChatRequest, Generation, OnPiece, Piece, internal_error
 from cookbook.service.engines.faults import EngineFault
 from cookbook.service.engines.pool import Pool
 from cookbook.service.neighbours import Neighbours
@@ -114,14 +114,10 @@ class ChatRouter:
                 return
             await self._pool.answer(request, on_piece)
         except EngineFault as error:
-            on_piece(_failed(Text.of(error), error.code))
+            on_piece(Piece.failed(Text.of(error), error.code))
         except Exception as error:
             _log.exception("an engine's answer could not be read")
-            kind = type(error).__name__
-            text = Text(
-                f"内部错误（{kind}），详见 service.log", f"internal error ({kind}), see service.log"
-            )
-            on_piece(_failed(text, "engine_error"))
+            on_piece(Piece.failed(internal_error(error), "engine_error"))
 
     def _load_embedded(self, base: Base) -> None:
         with self._lock:
@@ -161,10 +157,6 @@ class ChatRouter:
 async def _made(settings: EngineSettings, home: Home) -> Pool:
     # In the loop, to which what it holds belongs.
     return Pool(settings, home)
-
-
-def _failed(text: Text, code: str) -> Piece:
-    return Piece("", 0, 0, finish_reason="stop", error=text, error_code=code)
 
 
 class _Generation:
