@@ -1,4 +1,7 @@
-"""Give tests and notebooks a data folder of their own, and stop the services they started."""
+"""Give tests and notebooks a data folder of their own, and stop the services they started.
+
+NOTEBOOKS_HOME names a folder for the notebooks that outlives one run of pytest: see the Makefile.
+"""
 
 import os
 import shutil
@@ -9,15 +12,24 @@ import pytest
 
 
 def pytest_configure(config):
-    config.cookbook_home = Path(tempfile.mkdtemp(prefix="cookbook-test-"))
-    os.environ |= {
-        "COOKBOOK_HOME": str(config.cookbook_home),
-        "COOKBOOK_LANG": "zh",
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
-    # Notebooks of both languages are run by one process: each says which is its own.
-    if config.getoption("nbval", False) or config.getoption("nbval_lax", False):
+    config.runs_notebooks = any(config.getoption(name, False) for name in ("nbval", "nbval_lax"))
+    # Notebooks that run side by side share one service, so that each finds what another trained.
+    config.shares_home = config.runs_notebooks and hasattr(config, "workerinput")
+    if not config.shares_home:
+        given = config.runs_notebooks and os.environ.get("NOTEBOOKS_HOME")
+        config.cookbook_home = Path(given or tempfile.mkdtemp(prefix="cookbook-test-"))
+        config.keeps_home = bool(given)
+        os.environ["COOKBOOK_HOME"] = str(config.cookbook_home)
+    os.environ |= {"COOKBOOK_LANG": "zh", "OMP_WAIT_POLICY": "PASSIVE"}
+    if hasattr(config, "workerinput"):
+        # Side by side, one thread each gets more done than two each that take turns on a core.
+        share = (os.cpu_count() or 1) // config.workerinput["workercount"]
+        os.environ["OMP_NUM_THREADS"] = str(max(1, share))
+    if config.runs_notebooks:
+        # Notebooks of both languages may be run by one process: each says which is its own.
         del os.environ["COOKBOOK_LANG"]
+        # What one notebook has trained is not trained again for another that asks for the same.
+        os.environ |= {"COOKBOOK_REUSE": "1", "COOKBOOK_JOBS": "2"}
     os.environ["HF_HUB_OFFLINE"] = "1"  # no test needs a hub
     for name in (
         "COOKBOOK_BASE_MODEL",
@@ -49,7 +61,10 @@ def pytest_runtest_call(item):
 
 
 def pytest_unconfigure(config):
+    if config.shares_home:
+        return
     from cookbook.connection import stop
 
     stop(config.cookbook_home)
-    shutil.rmtree(config.cookbook_home, ignore_errors=True)
+    if not config.keeps_home:
+        shutil.rmtree(config.cookbook_home, ignore_errors=True)

@@ -73,8 +73,9 @@ class Settings:
     A `room` is for others: it has a key of its own without being given one, and answers to any host
     name. With a `certificate` it speaks TLS; the key of that may be in the same file. `address`
     is what the people of the room are given, where it is not the machine's own: a proxy's.
-    `reuse` has equal jobs train once. `trainer` says where jobs are trained; with `max_running`
-    None it also says how many at the same time. `engines` answer chat, where there are any.
+    `reuse` has equal jobs train once; None: as `COOKBOOK_REUSE` says. `trainer` says where jobs are
+    trained; with `max_running` None it also says how many at the same time. `engines` answer chat,
+    where there are any.
     """
 
     home: Home
@@ -85,7 +86,7 @@ class Settings:
     idle_seconds: float = IDLE_SECONDS
     managed: bool = False
     room: bool = False
-    reuse: bool = False
+    reuse: bool | None = None
     certificate: Path | None = None
     certificate_key: Path | None = None
     address: str | None = None

@@ -65,7 +65,7 @@ class Supervisor:
         max_running: jobs that train at the same time.
         unload_idle_bases: has chat give back the memory of bases that it does not use at present,
             and returns their names.
-        reuse: train equal jobs once, unless `COOKBOOK_REUSE=0`.
+        reuse: train equal jobs once; None: as `COOKBOOK_REUSE` says.
         trainer: where jobs are trained; this machine unless it is given.
     """
 
@@ -75,7 +75,7 @@ class Supervisor:
         home: Home,
         max_running: int = 1,
         unload_idle_bases: Callable[[], list[str]] = list,
-        reuse: bool = False,
+        reuse: bool | None = None,
         trainer: Trainer | None = None,
     ):
         self._store = store

@@ -43,9 +43,14 @@ VARIABLE = "COOKBOOK_REUSE"
 _log = logging.getLogger("cookbook")
 
 
-def enabled(requested: bool) -> bool:
-    """Return whether equal trainings are one; `COOKBOOK_REUSE=0` has the last word."""
-    return requested and environment.value_of(VARIABLE, os.environ) != "0"
+def enabled(requested: bool | None) -> bool:
+    """Return whether equal trainings are one.
+
+    Where nobody has chosen (None), `COOKBOOK_REUSE=1` asks for it; `COOKBOOK_REUSE=0` always
+    forbids it.
+    """
+    setting = environment.value_of(VARIABLE, os.environ)
+    return setting == "1" if requested is None else requested and setting != "0"
 
 
 # Results

@@ -1,9 +1,26 @@
-"""Fixtures of the soak tests: services that run, and one short job that nothing disturbed."""
+"""What the soak tests share: services that run, and which files may run beside others."""
+
+from pathlib import Path
 
 import pytest
 from support import train_disturbed
 
 from cookbook.connection import stop
+
+ALONE = {"test_hub", "test_load", "test_room", "test_size"}
+"""Files that measure waits, or need the whole machine for the people in them."""
+ONE_AT_A_TIME = {"test_cluster": "ray", "test_cluster_service": "ray"}
+"""Files by what there can only be one of on a machine."""
+
+
+def pytest_collection_modifyitems(items):
+    """Mark who runs alone, and keep each file in one process (`make soak` has two)."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            name = item.path.stem
+            item.add_marker(pytest.mark.xdist_group(ONE_AT_A_TIME.get(name, name)))
+            if name in ALONE:
+                item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="module")

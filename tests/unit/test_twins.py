@@ -475,18 +475,18 @@ def test_a_kill_before_it_was_written_down_loses_and_doubles_nothing(
 # The switch
 
 
-def test_reuse_is_off_unless_it_is_asked_for_and_the_environment_has_the_last_word(
+def test_reuse_is_off_unless_it_is_asked_for_and_the_environment_can_always_forbid_it(
     store, home, add, monkeypatch
 ):
     first, second = add("Ann"), add("Bob")
     plain = Queue(store, home, max_running=2)
     assert plain.tick() == [first.id, second.id]
-    assert twins.enabled(True) and not twins.enabled(False)
+    assert twins.enabled(True) and not twins.enabled(False) and not twins.enabled(None)
     for value in ("0", ' "0" '):
         monkeypatch.setenv("COOKBOOK_REUSE", value)
-        assert not twins.enabled(True)
+        assert not twins.enabled(True) and not twins.enabled(None)
     monkeypatch.setenv("COOKBOOK_REUSE", "1")
-    assert twins.enabled(True) and not twins.enabled(False)
+    assert twins.enabled(True) and twins.enabled(None) and not twins.enabled(False)
 
 
 def test_the_route_keeps_the_fingerprint_of_a_new_job(store, home, content):
