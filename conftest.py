@@ -21,7 +21,7 @@ def pytest_configure(config):
         config.keeps_home = bool(given)
         os.environ["COOKBOOK_HOME"] = str(config.cookbook_home)
     os.environ |= {"COOKBOOK_LANG": "zh", "OMP_WAIT_POLICY": "PASSIVE"}
-    if hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput") and not config.runs_notebooks:
         # Side by side, one thread each gets more done than two each that take turns on a core.
         share = (os.cpu_count() or 1) // config.workerinput["workercount"]
         os.environ["OMP_NUM_THREADS"] = str(max(1, share))
@@ -29,7 +29,7 @@ def pytest_configure(config):
         # Notebooks of both languages may be run by one process: each says which is its own.
         del os.environ["COOKBOOK_LANG"]
         # What one notebook has trained is not trained again for another that asks for the same.
-        os.environ |= {"COOKBOOK_REUSE": "1", "COOKBOOK_JOBS": "2"}
+        os.environ["COOKBOOK_REUSE"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"  # no test needs a hub
     for name in (
         "COOKBOOK_BASE_MODEL",

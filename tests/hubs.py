@@ -105,6 +105,7 @@ class Hubs:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else head and body of an answer are 40 ms apart
     hubs: Hubs
 
     def log_message(self, *_):

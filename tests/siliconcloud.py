@@ -117,6 +117,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     cloud: SiliconCloud
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else head and body of an answer are 40 ms apart
     timeout = 5  # a connection that is kept alive but not used any more
 
     def log_message(self, *_):

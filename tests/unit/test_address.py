@@ -74,7 +74,7 @@ def peer():
     with ThreadingHTTPServer(("127.0.0.1", 0), Peer) as server:
         server.heard, server.answer = [], lambda nonce: {"status": "ok"}
         server.url = f"http://127.0.0.1:{server.server_port}/v1"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
 
