@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from cookbook.i18n import tr
+from cookbook.i18n import Text, tr
 from cookbook.machine import CUDA, GB, in_gb
 from cookbook.memory.remedies import Remedies
 from cookbook.memory.weights import BFLOAT16, FLOAT32, NF4, STORED_BFLOAT16
@@ -96,9 +96,9 @@ class MemoryPlan:
 
     def remedies(self) -> list[str]:
         """Return what would fit, a sentence each; none where the plan fits."""
-        return [tr(zh, en) for zh, en in self._remedies()]
+        return [str(remedy) for remedy in self._remedies()]
 
-    def _remedies(self) -> list[tuple[str, str]]:
+    def _remedies(self) -> list[Text]:
         if self.fits or self.remedy is None:
             return []
         return self.remedy.sentences()
@@ -127,15 +127,14 @@ class MemoryPlan:
     @property
     def refusal(self) -> str:
         """Return why it does not fit, and what would."""
-        return tr(*self.refused())
+        return str(self.refused())
 
-    def refused(self, base: str = "") -> tuple[str, str]:
-        """Return the same in both languages, zh and en; `base` is named where it is given."""
+    def refused(self, base: str = "") -> Text:
+        """Return the same, to be stored; `base` is named where it is given."""
         named_zh, named_en = (f" {base} ", f" {base}") if base else ("", "")
-        # The text may be stored, and read in the other language later.
-        helps_zh = "；".join(zh for zh, _ in self._remedies())
-        helps_en = "; ".join(en for _, en in self._remedies())
-        return (
+        helps_zh = "；".join(remedy.zh for remedy in self._remedies())
+        helps_en = "; ".join(remedy.en for remedy in self._remedies())
+        return Text(
             f"内存不够：训练{named_zh}{self.zh}。办法：{helps_zh}",
             f"not enough memory: training{named_en} {self.en}. What helps: {helps_en}",
         )

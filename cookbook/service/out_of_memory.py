@@ -100,9 +100,9 @@ def check_fits(job: Job, plan: MemoryPlan) -> None:
     """
     if plan.fits:
         return
-    zh, en = plan.refused(job.base)
+    why = plan.refused(job.base)
     kind = MemoryShort if plan.fits_when_idle else OutOfMemory
-    raise kind(zh=zh, en=en)
+    raise kind(zh=why.zh, en=why.en)
 
 
 def retried(job: Job, code: int, watch: MemoryWatch | None) -> tuple[Text, dict[str, Any]]:
@@ -132,10 +132,10 @@ def failed(job: Job, watch: MemoryWatch | None) -> Text:
     """Return why a job failed that has run out of memory with its smaller plan, too."""
     memory_zh, memory_en = _memory(job)
     figures_zh, figures_en = _figures(job, watch)
-    remedies_zh, remedies_en = remedies(job)
+    helps = remedies(job)
     return Text(
-        f"{memory_zh}不够，换了更小的方案也不行{figures_zh}。{remedies_zh}",
-        f"Out of {memory_en}, with a smaller plan, too{figures_en}. {remedies_en}",
+        f"{memory_zh}不够，换了更小的方案也不行{figures_zh}。{helps.zh}",
+        f"Out of {memory_en}, with a smaller plan, too{figures_en}. {helps.en}",
     )
 
 
@@ -148,8 +148,8 @@ def unloaded(names: list[str]) -> Text:
     )
 
 
-def remedies(job: Job) -> tuple[str, str]:
-    """Return what helps a job whose plans have fitted by their figures alone, zh and en."""
+def remedies(job: Job) -> Text:
+    """Return what helps a job whose plans have fitted by their figures alone."""
     plan = job.memory_plan or {}
     max_tokens = job.hyperparameters.get("max_tokens", 0)
     longest = min(max_tokens, plan.get("longest") or max_tokens)
@@ -160,7 +160,7 @@ def remedies(job: Job) -> tuple[str, str]:
     had = in_gb(plan["free"]) if plan else None
     more_zh = f"（空闲内存多于 {had}）" if had else ""
     more_en = f" (more than {had} free)" if had else ""
-    return (
+    return Text(
         f"办法：把 max_tokens 改小，例如 {shorter}（最长的一条现在读 {longest} 个 token）；"
         f"{base_zh}；换大一些的机器{more_zh}，或在显卡上用 4 bit 的基础模型",
         f"What helps: a shorter max_tokens, say {shorter} (the longest row has {longest} tokens "
