@@ -68,7 +68,8 @@ browser: $(READY) $(SITE)
 environments: $(SITE) $(CLIENTS) $(FOUR_BIT) $(HUB) $(CLUSTER)
 
 soak: $(READY) $(CLIENTS) $(FOUR_BIT) $(HUB) $(CLUSTER)
-	$(BIN)/python -m pytest -v -n 2 --dist loadgroup -m 'not alone' tests/soak
+	$(BIN)/python -m pytest -v -n 2 --dist loadfile --no-loadscope-reorder \
+	    -m 'not alone' tests/soak
 	$(BIN)/python -m pytest -v -m alone tests/soak
 	PYTHONPATH=$(dir $(FOUR_BIT)) $(BIN)/python -m pytest -v tests/soak/test_four_bit.py
 

@@ -9,18 +9,13 @@ from cookbook.connection import stop
 
 ALONE = {"test_hub", "test_load", "test_room", "test_size"}
 """Files that measure waits, or need the whole machine for the people in them."""
-ONE_AT_A_TIME = {"test_cluster": "ray", "test_cluster_service": "ray"}
-"""Files by what there can only be one of on a machine."""
 
 
 def pytest_collection_modifyitems(items):
-    """Mark who runs alone, and keep each file in one process (`make soak` has two)."""
+    """Mark who runs alone; of the others `make soak` runs two files side by side."""
     for item in items:
-        if item.path.parent == Path(__file__).parent:
-            name = item.path.stem
-            item.add_marker(pytest.mark.xdist_group(ONE_AT_A_TIME.get(name, name)))
-            if name in ALONE:
-                item.add_marker(pytest.mark.alone)
+        if item.path.parent == Path(__file__).parent and item.path.stem in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="module")
