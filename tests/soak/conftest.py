@@ -7,8 +7,9 @@ from support import train_disturbed
 
 from cookbook.connection import stop
 
-ALONE = {"test_hub", "test_load", "test_room", "test_size"}
-"""Files that measure waits, or need the whole machine for the people in them."""
+ALONE = {"test_fuzz", "test_hub", "test_load", "test_room", "test_size"}
+"""Files that measure waits, or need the whole machine for the people in them. And test_fuzz, whose
+tests all have one name: handed out by file, only one of them would run."""
 
 
 def pytest_collection_modifyitems(items):
