@@ -7,9 +7,19 @@ from support import train_disturbed
 
 from cookbook.connection import stop
 
-ALONE = {"test_fuzz", "test_hub", "test_load", "test_room", "test_size"}
-"""Files that measure waits, or need the whole machine for the people in them. And test_fuzz, whose
-tests all have one name: handed out by file, only one of them would run."""
+ALONE = {
+    # They measure waits, or need the whole machine for the people in them.
+    "test_hub",
+    "test_load",
+    "test_room",
+    "test_size",
+    # They compute all the time, on all cores.
+    "test_course_on_a_real_base",
+    "test_memory",
+    # Its tests all have one name: handed out by file, only one of them would run.
+    "test_fuzz",
+}
+"""Files that nothing runs beside."""
 
 
 def pytest_collection_modifyitems(items):
