@@ -25,11 +25,6 @@ def pytest_configure(config):
         # Side by side, one thread each gets more done than two each that take turns on a core.
         share = (os.cpu_count() or 1) // config.workerinput["workercount"]
         os.environ["OMP_NUM_THREADS"] = str(max(1, share))
-    if config.runs_notebooks:
-        # Notebooks of both languages may be run by one process: each says which is its own.
-        del os.environ["COOKBOOK_LANG"]
-        # What one notebook has trained is not trained again for another that asks for the same.
-        os.environ["COOKBOOK_REUSE"] = "1"
     os.environ["HF_HUB_OFFLINE"] = "1"  # no test needs a hub
     for name in (
         "COOKBOOK_BASE_MODEL",
@@ -39,10 +34,16 @@ def pytest_configure(config):
         "COOKBOOK_ENGINE_MODELS",
         "COOKBOOK_SERVICE",
         "COOKBOOK_KEY",
+        "COOKBOOK_REUSE",
         "SILICONFLOW_API_KEY",
         "SILICONCLOUD_API_KEY",
     ):
         os.environ.pop(name, None)
+    if config.runs_notebooks:
+        # Notebooks of both languages may be run by one process: each says which is its own.
+        del os.environ["COOKBOOK_LANG"]
+        # What one notebook has trained is not trained again for another that asks for the same.
+        os.environ["COOKBOOK_REUSE"] = "1"
 
 
 @pytest.hookimpl(wrapper=True)
