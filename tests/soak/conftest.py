@@ -13,9 +13,6 @@ ALONE = {
     "test_load",
     "test_room",
     "test_size",
-    # They compute all the time, on all cores.
-    "test_course_on_a_real_base",
-    "test_memory",
     # Its tests all have one name: handed out by file, only one of them would run.
     "test_fuzz",
 }

@@ -4,7 +4,7 @@ Its vocabulary and its template are Qwen2.5's, its weights are random: every ans
 never ends. Every cell of the notebooks has to run all the same, as `make test` runs them on the
 tiny base, and one service trains and answers for all of them.
 
-    pytest -v tests/soak/test_course_on_a_real_base.py      about five minutes on two cores
+    pytest -v tests/soak/test_course_on_a_real_base.py      about ten minutes on two cores
 """
 
 import os
