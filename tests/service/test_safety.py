@@ -3,6 +3,7 @@
 What is decided from a request alone is in tests/unit/test_hostile_client.py.
 """
 
+import contextlib
 import json
 import os
 import pickle
@@ -127,6 +128,14 @@ def keyed(tmp_path):
     log.close()
 
 
+def files(folder):
+    """Return content and mode of every file, read in one go: a service may still tidy up."""
+    while True:
+        with contextlib.suppress(FileNotFoundError):
+            paths = [path for path in folder.rglob("*") if path.is_file()]
+            return {path: (path.read_bytes(), path.stat().st_mode) for path in paths}
+
+
 def test_a_key_is_written_nowhere_but_in_the_address_file(keyed, tmp_path, row):
     from openai import APIStatusError, OpenAI
 
@@ -153,13 +162,13 @@ def test_a_key_is_written_nowhere_but_in_the_address_file(keyed, tmp_path, row):
         while client.fine_tuning.jobs.retrieve(job.id).status != "succeeded":
             time.sleep(0.2)
         told = "".join(e.model_dump_json() for e in client.fine_tuning.jobs.list_events(job.id))
-    written = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    written = files(tmp_path)
     for secret in (key, wrong, "sk-planted-5d0be8"):
         assert secret not in told + repr(service)
-        found = [path.name for path, content in written.items() if secret.encode() in content]
+        found = [path.name for path, (content, _) in written.items() if secret.encode() in content]
         assert found == (["service.json"] if secret == key else [])
     if os.name != "nt":
-        assert all(path.stat().st_mode & 0o077 == 0 for path in written if home in path.parents)
+        assert all(mode & 0o077 == 0 for path, (_, mode) in written.items() if home in path.parents)
 
 
 PART = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
