@@ -131,6 +131,13 @@ def test_a_notebook_runs_and_leaves_a_page(reader):
     assert "160" in page and "<script src=" not in page
 
 
+def test_a_lesson_of_the_course_runs(reader):
+    reader("-m", "cookbook", "course", "lessons")
+    lesson = next((reader.folder / "lessons").glob("02_*.ipynb"))
+    reader("-m", "cookbook", "run", lesson, "--out", "pages")
+    assert (reader.folder / "pages" / f"{lesson.stem}.html").is_file()
+
+
 def test_check_works(reader):
     copy = "import shutil; from cookbook.paths import DATA; "
     reader("-c", copy + "shutil.copy(DATA / 'zhishuoxinyu' / 'train.jsonl', 'train.jsonl')")
